@@ -1,0 +1,1 @@
+"""Which explanation can you trust? A harness that benchmarks explainers with evidence."""

@@ -1,0 +1,165 @@
+"""Calling explainers and metrics: the one place where their contracts are enforced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.outputs import check_output, curve_output
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec
+
+ExplainFunction = Callable[[ProblemView, str], Tensor]
+"""Explains a view; the second argument names the draws."""
+
+
+def attribution_kind(spec: ExplainerSpec, view: ProblemView) -> str:
+    """What this explainer's numbers mean on this problem."""
+    kind = spec.attribution_kind(view) if callable(spec.attribution_kind) else spec.attribution_kind
+    if kind not in ATTRIBUTION_KINDS:
+        raise ValueError(f"explainer {spec.name!r} is of unknown kind {kind!r}")
+    return kind
+
+
+def explain_function(spec: ExplainerSpec, params: Mapping[str, Any]) -> ExplainFunction:
+    """Wrap a registered explainer with bound parameters (see `Component.bind`)."""
+
+    def explain(view: ProblemView, stream: str) -> Tensor:
+        extra = {"draws": view.draws(stream)} if spec.takes("draws") else {}
+        return spec.function(view, **params, **extra)  # type: ignore[no-any-return]
+
+    return explain
+
+
+def explain(function: ExplainFunction, view: ProblemView, stream: str) -> Tensor:
+    """Explain and check the result.
+
+    Returns
+    -------
+    Tensor (N, *feature_shape), float32, detached
+        NaN is allowed and makes every score of that sample undefined.
+
+    Raises
+    ------
+    ValueError
+        If the explainer returns another shape, or changes its inputs in place.
+    """
+    before = view.inputs._version
+    result = function(view, stream)
+    raw = result if isinstance(result, Tensor) else torch.from_numpy(np.asarray(result))
+    expected = (len(view), *view.layout.feature_shape)
+    if tuple(raw.shape) != expected:
+        raise ValueError(f"the explainer returned shape {tuple(raw.shape)} instead of {expected}")
+    if view.inputs._version != before:
+        raise ValueError("the explainer changed its inputs in place")
+    return raw.detach().to(device=view.inputs.device, dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains again for metrics; see `Evaluation.explain`."""
+
+    function: ExplainFunction
+    view: ProblemView
+    stream: str
+
+    def __call__(
+        self,
+        *,
+        model: Predictor | None = None,
+        inputs: Tensor | None = None,
+        rows: Tensor | None = None,
+        targets: Tensor | None = None,
+        redraw: int = 0,
+    ) -> Tensor:
+        view = self.view
+        if rows is not None or inputs is not None or model is not None:
+            view = view.take(slice(None) if rows is None else rows, inputs, model)
+        if len(view.inputs) != len(view.targets):
+            raise ValueError(f"{len(view.inputs)} inputs to explain need rows= that say whose copies they are")
+        if targets is not None:
+            view = replace(view, targets=targets)
+        return explain(self.function, view, f"{self.stream}#{redraw}" if redraw else self.stream)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one metric, with what was done to get them."""
+
+    values: Tensor
+    conversion: str
+    output: str
+
+
+def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Scores:
+    """Score an explanation with a registered metric.
+
+    Parameters
+    ----------
+    spec : MetricSpec
+    params : mapping
+        Bound parameters (see `Component.bind`).
+    ev : Evaluation
+    output : str, optional
+        Measure this output, whatever the metric's rule.
+
+    Returns
+    -------
+    Scores
+        ``values`` (N,) float32; NaN where the score is not defined: by the metric, because the
+        attributions of the sample are not finite, or because the result is infinite.
+
+    Raises
+    ------
+    UnsupportedError
+        If the metric does not take this kind of attributions, or the output cannot be had.
+    ValueError
+        If the metric returns anything but one number per sample.
+    """
+    if ev.kind not in spec.accepts:
+        raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
+    used = output or {None: ev.output, "curve": curve_output(ev.model.returns)}.get(spec.output, spec.output)
+    assert used is not None
+    check_output(used, ev.model.returns)
+    if used != ev.output:
+        ev = replace(ev, output=used)
+    finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
+    if not bool(finite.all()):
+        held = ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+        ev = ev.with_attributions(held, ev.kind)
+    conversion = "none"
+    if spec.convert == "contribution" and ev.kind == "slope":
+        masker = str(params.get("masker", "zero"))
+        conversion = f"slope x (input - {masker})"
+        ev = ev.with_attributions(to_contribution(ev, masker), "contribution")
+    values = spec.function(ev, **params)
+    if not isinstance(values, Tensor) or tuple(values.shape) != (len(ev),):
+        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {len(ev)} samples")
+    values = values.detach().to(torch.float32).cpu()
+    values = torch.where(torch.isfinite(values) & finite.cpu(), values, torch.nan)
+    return Scores(values, conversion, used)
+
+
+def to_contribution(ev: Evaluation, masker: str) -> Tensor:
+    """Slopes times (input - baseline), the contributions of a linear model (N, *feature_shape).
+
+    Raises
+    ------
+    UnsupportedError
+        For several channels per feature: their slopes are summed already and cannot be told apart.
+    """
+    if ev.layout.channels not in (None, 1):
+        raise UnsupportedError(
+            f"slopes summed over {ev.layout.channels} channels cannot be turned into contributions",
+            "score an explainer of kind contribution",
+        )
+    return ev.attributions * ev.layout.reduce(ev.inputs - ev.baseline(masker))

@@ -1,0 +1,110 @@
+"""Random draws keyed by (seed, stream, sample), so that a sample gets the same draws alone or in any batch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+
+
+class Draws:
+    """Counter-based random numbers for N samples.
+
+    Every sample has a generator of its own (Philox, Salmon et al. 2011), keyed by the seed, the
+    name of the stream, the digest of the sample and the number of earlier calls on this object.
+    Position in a batch, batch size and order play no role.
+
+    Parameters
+    ----------
+    seed : int
+    stream : str
+        Name of the stream, e.g. ``"explain/smoothgrad"``. Two streams are independent.
+    digests : sequence of bytes
+        One per sample; equal digests give equal draws.
+    device : torch.device or str
+        Where the drawn tensors are put. Numbers are made on the CPU, so they are the same everywhere.
+
+    Notes
+    -----
+    Consecutive calls give fresh numbers. ``draws[rows]`` keeps some samples (a slice or an index
+    tensor) and the call counter, so a loop over blocks of samples draws what one call over all of
+    them would.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        stream: str,
+        digests: Sequence[bytes],
+        *,
+        device: torch.device | str = "cpu",
+        calls: int = 0,
+    ) -> None:
+        self.seed = seed
+        self.stream = stream
+        self.digests = tuple(digests)
+        self.device = torch.device(device)
+        self.calls = calls
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def __getitem__(self, rows: slice | Tensor | Sequence[int]) -> Draws:
+        if isinstance(rows, slice):
+            kept = self.digests[rows]
+        else:
+            index = rows.tolist() if isinstance(rows, Tensor) else rows
+            kept = tuple(self.digests[i] for i in index)
+        return Draws(self.seed, self.stream, kept, device=self.device, calls=self.calls)
+
+    def child(self, name: str) -> Draws:
+        """Return an independent stream named below this one, with its own call counter."""
+        return Draws(self.seed, f"{self.stream}/{name}", self.digests, device=self.device)
+
+    def _fill(self, shape: Shape, dtype: Any, one: Callable[[np.random.Generator], Any]) -> Tensor:
+        prefix = f"{self.seed}\0{self.stream}\0{self.calls}\0".encode()
+        self.calls += 1
+        out = np.empty((len(self.digests), *shape), dtype=dtype)
+        done: dict[bytes, int] = {}
+        for i, sample in enumerate(self.digests):
+            if sample in done:
+                out[i] = out[done[sample]]
+                continue
+            key = int.from_bytes(hashlib.blake2b(prefix + sample, digest_size=16).digest(), "little")
+            out[i] = one(np.random.Generator(np.random.Philox(key=key)))
+            done[sample] = i
+        return torch.from_numpy(out).to(self.device)
+
+    def normal(self, shape: Shape = ()) -> Tensor:
+        """Standard normal numbers, float32, shape (N, *shape)."""
+        return self._fill(shape, np.float32, lambda g: g.standard_normal(shape, dtype=np.float32))
+
+    def uniform(self, shape: Shape = ()) -> Tensor:
+        """Numbers from U[0, 1), float32, shape (N, *shape)."""
+        return self._fill(shape, np.float32, lambda g: g.random(shape, dtype=np.float32))
+
+    def integers(self, high: int, shape: Shape = ()) -> Tensor:
+        """Integers from 0 to ``high - 1``, int64, shape (N, *shape)."""
+        return self._fill(shape, np.int64, lambda g: g.integers(high, size=shape))
+
+    def permutation(self, shape: Shape) -> Tensor:
+        """Permutations of ``range(shape[-1])`` along the last axis, int64, shape (N, *shape)."""
+        return self._fill(shape, np.int64, lambda g: g.random(shape).argsort(axis=-1, kind="stable"))
+
+    def choice(self, n: int, shape: Shape) -> Tensor:
+        """Draw ``shape[-1]`` distinct members of ``range(n)`` along the last axis, int64, shape (N, *shape)."""
+        size = shape[-1]
+        if size > n:
+            raise ValueError(f"cannot choose {size} distinct members out of {n}")
+
+        def one(g: np.random.Generator) -> Any:
+            keys = g.random((*shape[:-1], n))
+            return np.argpartition(keys, size - 1, axis=-1)[..., :size] if size < n else keys.argsort(axis=-1)
+
+        return self._fill(shape, np.int64, one)

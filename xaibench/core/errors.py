@@ -1,0 +1,58 @@
+"""Errors that a user can act on. Everything else is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class XaibenchError(Exception):
+    """Something the user can put right: one clear sentence, a hint, and an exit code.
+
+    Parameters
+    ----------
+    message : str
+        One sentence that says what is wrong.
+    hint : str, optional
+        What to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(XaibenchError):
+    """A wrong argument, name, parameter or suite file (exit code 2)."""
+
+
+class UnsupportedError(XaibenchError):
+    """The component cannot work on this problem; in a run it becomes a cell with status ``unsupported``."""
+
+
+class DataError(XaibenchError):
+    """Data that is missing, damaged or not what its card says (exit code 2)."""
+
+
+class StoreError(XaibenchError):
+    """A store that cannot be read or written (exit code 2)."""
+
+
+class NothingToDoError(XaibenchError):
+    """Nothing was selected, or nothing is comparable (exit code 4)."""
+
+    exit_code = 4
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint naming the closest known names, or the whole list when it is short."""
+    options = sorted(set(known))
+    close = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(repr(c) for c in close)}?"
+    if len(options) <= 12:
+        return f"known: {', '.join(options)}" if options else "nothing is registered"
+    return "`xaibench list` shows every name"

@@ -1,0 +1,98 @@
+"""What a metric sees: one explanation of one problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from xaibench.core.cache import MemoryCache, SharedCache
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import Samples, Truth
+
+
+class Explain(Protocol):
+    """Explains again: other inputs, another model, other targets; draws stay those of the samples."""
+
+    def __call__(
+        self,
+        *,
+        model: Predictor | None = None,
+        inputs: Tensor | None = None,
+        rows: Tensor | None = None,
+        targets: Tensor | None = None,
+        redraw: int = 0,
+    ) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Evaluation(Samples):
+    """One explanation of N samples, ready to be scored. Metrics must not change anything in it.
+
+    Attributes
+    ----------
+    attributions : Tensor (N, *feature_shape)
+    kind : {"slope", "contribution", "saliency"}
+        What the attributions mean.
+    truth : Truth or None
+    cache : MemoryCache
+        Values that metrics of this explanation share, such as removal curves.
+    shared : SharedCache
+        Values that do not depend on the explanation, shared by all explainers of the problem.
+    """
+
+    attributions: Tensor = field(kw_only=True)
+    kind: str = field(default="contribution", kw_only=True)
+    truth: Truth | None = field(default=None, kw_only=True)
+    explainer: Explain | None = field(default=None, kw_only=True)
+    cache: MemoryCache = field(default_factory=MemoryCache, kw_only=True)
+    shared: SharedCache = field(default_factory=SharedCache, kw_only=True)
+
+    def explain(
+        self,
+        *,
+        model: Predictor | None = None,
+        inputs: Tensor | None = None,
+        rows: Tensor | None = None,
+        targets: Tensor | None = None,
+        redraw: int = 0,
+    ) -> Tensor:
+        """Explain again with the explainer that made these attributions.
+
+        Parameters
+        ----------
+        model : Predictor, optional
+            Another model, for example with random weights.
+        inputs : Tensor (B, *input_shape), optional
+            Perturbed copies of the samples.
+        rows : Tensor (B,) of int64, optional
+            Which sample each copy belongs to; needed when B differs from N. The copy is explained
+            with the draws of that sample, so Monte-Carlo noise does not look like instability.
+        targets : Tensor (B,) of int64, optional
+            Explain other outputs than the samples' own targets.
+        redraw : int
+            Not 0: use fresh draws, a different set for every number.
+
+        Returns
+        -------
+        Tensor (B, *feature_shape)
+
+        Raises
+        ------
+        UnsupportedError
+            If only attributions were given, and nothing that makes them.
+        """
+        if self.explainer is None:
+            raise UnsupportedError("this metric explains again", "pass explain=, the explainer or a callable")
+        return self.explainer(model=model, inputs=inputs, rows=rows, targets=targets, redraw=redraw)
+
+    def reuse(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Compute once per explanation: metrics with the same key share the value."""
+        return self.cache.get(key, compute)
+
+    def with_attributions(self, attributions: Tensor, kind: str) -> Evaluation:
+        """The same evaluation with converted attributions, and a cache of its own."""
+        return replace(self, attributions=attributions, kind=kind, cache=MemoryCache())

@@ -1,0 +1,65 @@
+"""Canonical JSON, content digests and seeds derived by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+KEY_VERSION = 1
+"""Raised when the meaning of a key changes, so that old results are recomputed."""
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars, tuples and sets into JSON types; floats that are whole stay floats."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(v) for v in value), key=repr)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to JSON with sorted keys and no white space: equal values give equal strings."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(*parts: Any, size: int = 16) -> str:
+    """Hex BLAKE2b digest of the canonical JSON of ``parts``, `size` bytes long."""
+    return hashlib.blake2b(canonical_json(list(parts)).encode(), digest_size=size).hexdigest()
+
+
+def array_digest(array: np.ndarray[Any, Any], *, size: int = 16) -> str:
+    """Hex digest of an array: dtype, shape and bytes."""
+    data = np.ascontiguousarray(array)
+    h = hashlib.blake2b(f"{data.dtype.str}{data.shape}".encode(), digest_size=size)
+    h.update(data.tobytes())
+    return h.hexdigest()
+
+
+def row_digests(rows: np.ndarray[Any, Any]) -> tuple[bytes, ...]:
+    """One 16-byte digest per row of ``rows`` (N, ...): the identity that random draws are keyed by."""
+    data = np.ascontiguousarray(rows)
+    header = f"{data.dtype.str}{data.shape[1:]}".encode()
+    return tuple(hashlib.blake2b(header + row.tobytes(), digest_size=16).digest() for row in data)
+
+
+def sample_ids(digests: Iterable[bytes]) -> list[str]:
+    """Short printable names of samples, from their digests."""
+    return [d.hex()[:16] for d in digests]
+
+
+def seed(*names: Any) -> int:
+    """Derive a 63-bit seed from names, e.g. ``seed("explain", problem, explainer, repeat)``.
+
+    Seeds depend on names only, never on the order in which work is done.
+    """
+    raw = hashlib.blake2b(canonical_json(list(names)).encode(), digest_size=8).digest()
+    return int.from_bytes(raw, "little") >> 1

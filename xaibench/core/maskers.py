@@ -1,0 +1,136 @@
+"""Maskers: what "missing" means for a feature. The choice is an axis of the matrix, never hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
+from xaibench.core.features import FeatureLayout
+
+
+class Masker(Protocol):
+    """Sets features to "missing": ``masker(inputs, keep, rows) -> inputs``.
+
+    ``inputs`` (B, *input_shape) and ``keep`` (B, *feature_shape) are a batch of perturbed copies;
+    ``rows`` (B,) says which of the N samples each copy belongs to, by default copy i to sample i.
+    """
+
+    name: str
+
+    def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor: ...
+
+
+class FillMasker:
+    """Replaces removed features by those of a fixed fill, one per sample.
+
+    Attributes
+    ----------
+    fill : Tensor (N, *input_shape)
+        The fully masked samples; also the reference point of contributions under this masker.
+    """
+
+    def __init__(self, name: str, fill: Tensor, layout: FeatureLayout) -> None:
+        self.name = name
+        self.fill = fill
+        self.layout = layout
+
+    def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
+        fill = self.fill if rows is None else self.fill[rows]
+        return torch.where(self.layout.expand(keep), inputs, fill)
+
+
+Fill = Callable[[Tensor, FeatureLayout, "Tensor | None", Draws], Tensor]
+
+
+def _per_sample_axes(layout: FeatureLayout) -> tuple[int, ...]:
+    """Axes of (N, *input_shape) over which a sample's own statistics are taken."""
+    first = 2 if layout.channels is not None else 1
+    return tuple(range(first, 1 + len(layout.input_shape)))
+
+
+def _background_axes(layout: FeatureLayout) -> tuple[int, ...]:
+    """Axes over which background statistics are taken: a table keeps its columns, an image its channels."""
+    return (0,) if layout.kind == "table" else (0, *_per_sample_axes(layout))
+
+
+def zero(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+    """All zeros."""
+    return torch.zeros_like(inputs)
+
+
+def mean(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+    """Mean of the background: per channel, or per column of a table; without one, the sample's own mean."""
+    if background is None:
+        return inputs.mean(dim=_per_sample_axes(layout), keepdim=True).expand_as(inputs).clone()
+    return background.mean(dim=_background_axes(layout), keepdim=True).expand_as(inputs).clone()
+
+
+def blur(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+    """Gaussian blur with a standard deviation of an eighth of the side, edges replicated (images and series)."""
+    if layout.kind == "image":
+        return gaussian_blur(inputs, layout, sigma=max(1.0, min(layout.feature_shape) / 8))
+    if layout.kind == "series":
+        return gaussian_blur(inputs, layout, sigma=max(1.0, layout.input_shape[0] / 8))
+    raise UnsupportedError(f"the blur masker needs an image or a series, not a {layout.kind}")
+
+
+def uniform(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+    """One draw from U(lowest, highest), the range of the background's channel or column, else of the sample."""
+    if background is None:
+        low, high = (f(inputs, dim=_per_sample_axes(layout), keepdim=True) for f in (torch.amin, torch.amax))
+    else:
+        axes = _background_axes(layout)
+        low, high = (f(background, dim=axes, keepdim=True) for f in (torch.amin, torch.amax))
+    return low + (high - low) * draws.uniform(tuple(inputs.shape[1:])).to(inputs.dtype)
+
+
+def marginal(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+    """One row of the background, drawn per sample."""
+    if background is None:
+        raise UnsupportedError("the marginal masker needs a background", "pass background=, reference samples")
+    return background[draws.integers(len(background))]
+
+
+FILLS: dict[str, Fill] = {"zero": zero, "mean": mean, "blur": blur, "uniform": uniform, "marginal": marginal}
+
+
+def make_masker(
+    name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws
+) -> FillMasker:
+    """Build the named masker for these samples; ``draws`` should name the masker in its stream.
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown.
+    UnsupportedError
+        If the masker cannot serve this kind of data.
+    """
+    if name not in FILLS:
+        raise UsageError(f"unknown masker {name!r}", did_you_mean(name, FILLS))
+    return FillMasker(name, FILLS[name](inputs, layout, background, draws), layout)
+
+
+def gaussian_blur(values: Tensor, layout: FeatureLayout, *, sigma: float) -> Tensor:
+    """Blur (N, *input_shape) along image rows and columns, or along the time axis of a series."""
+    radius = max(1, int(4 * sigma + 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    axes = (-2, -1) if layout.kind == "image" else (1,)
+    for axis in axes:
+        values = _convolve(values, kernel, axis)
+    return values
+
+
+def _convolve(values: Tensor, kernel: Tensor, axis: int) -> Tensor:
+    """Convolve along one axis, edges replicated."""
+    moved = values.movedim(axis, -1)
+    side, radius = moved.shape[-1], len(kernel) // 2
+    index = torch.arange(-radius, side + radius, device=values.device).clamp(0, side - 1)
+    return (moved[..., index].unfold(-1, len(kernel), 1) @ kernel).movedim(-1, axis)

@@ -1,0 +1,65 @@
+"""Which number of the model is explained and measured."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError
+
+Output = Literal["logit", "probability", "margin", "value"]
+Returns = Literal["logit", "probability", "value"]
+OUTPUTS: tuple[str, ...] = get_args(Output)
+_SUPPORTED: dict[str, tuple[str, ...]] = {
+    "logit": ("logit", "probability", "margin"),
+    "probability": ("probability", "margin"),
+    "value": ("value",),
+}
+
+
+def default_output(returns: str) -> str:
+    """The output that is explained when nobody says otherwise: what the model returns."""
+    return returns
+
+
+def curve_output(returns: str) -> str:
+    """The output that removal curves use: the probability where there is one, because it is bounded."""
+    return "value" if returns == "value" else "probability"
+
+
+def check_output(output: str, returns: str) -> None:
+    """Raise UnsupportedError when a model that returns ``returns`` cannot give ``output``."""
+    if output not in _SUPPORTED[returns]:
+        raise UnsupportedError(
+            f"output {output!r} cannot be had from a model that returns {returns}",
+            f"possible here: {', '.join(_SUPPORTED[returns])}",
+        )
+
+
+def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Tensor:
+    """Pick one number per sample from raw model outputs.
+
+    Parameters
+    ----------
+    raw : Tensor (N, C)
+    targets : Tensor (N,) of int64
+    output : {"logit", "probability", "margin", "value"}
+        ``margin`` is the target's raw output minus the largest other one.
+    returns : {"logit", "probability", "value"}
+        What ``raw`` holds.
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    check_output(output, returns)
+    index = targets.unsqueeze(1)
+    if output == "probability" and returns == "logit":
+        raw = torch.softmax(raw, dim=1)
+    picked = raw.gather(1, index).squeeze(1)
+    if output == "margin":
+        others = raw.scatter(1, index, -torch.inf)
+        return picked - others.amax(dim=1)
+    return picked

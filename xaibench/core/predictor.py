@@ -1,0 +1,170 @@
+"""A model as the harness sees it: inputs in, raw outputs out, batched by a deterministic rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.outputs import Returns
+
+CPU_BUDGET = 4 * 2**20
+"""Bytes of activations that a batch may produce on a CPU, about a core's share of the cache."""
+CUDA_BUDGET = 2**30
+"""The same on a GPU, where large batches are what makes it fast."""
+_BLACK_BOX_BATCH = 8192
+
+
+class Predictor:
+    """Evaluate a model in batches.
+
+    Attributes
+    ----------
+    returns : {"logit", "probability", "value"}
+        What `predict` gives.
+    module : torch.nn.Module or None
+        The differentiable model, where there is one.
+    n_evaluations : int
+        Samples evaluated so far, forward passes only; for accounting and tests.
+    """
+
+    module: nn.Module | None = None
+
+    def __init__(self, returns: Returns, *, device: torch.device | str = "cpu", batch_size: int | None = None):
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+        self.returns: Returns = returns
+        self.device = torch.device(device)
+        self.n_evaluations = 0
+        self._batch_size = batch_size
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _batch_rule(self, inputs: Tensor) -> int:
+        raise NotImplementedError
+
+    def batch_size(self, inputs: Tensor) -> int:
+        """Samples per batch for inputs like these: given by the caller, or by the rule, measured once."""
+        if self._batch_size is None:
+            self._batch_size = self._batch_rule(inputs[:1])
+        return self._batch_size
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return raw outputs (N, C), without gradients, whatever N is."""
+        self.n_evaluations += len(inputs)
+        if len(inputs) == 0:
+            raise ValueError("cannot predict for no inputs")
+        size = self.batch_size(inputs)
+        with torch.no_grad():
+            if len(inputs) <= size:
+                return self._forward(inputs.to(self.device))
+            return torch.cat([self._forward(part.to(self.device)) for part in torch.split(inputs, size)])
+
+
+class TorchPredictor(Predictor):
+    """A `torch.nn.Module` in evaluation mode.
+
+    The batch size is the largest power of two whose activations stay in a cache-sized budget:
+    measured by hooks on one sample, so that it is the same in every run.
+    """
+
+    module: nn.Module
+
+    def __init__(
+        self,
+        module: nn.Module,
+        returns: Returns = "logit",
+        *,
+        device: torch.device | str = "cpu",
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(returns, device=device, batch_size=batch_size)
+        self.module = module.to(self.device).eval()
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        return as_matrix(self.module(inputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Differentiable raw outputs (N, C), in one pass; the caller sees to the batch."""
+        self.n_evaluations += len(inputs)
+        return self._forward(inputs)
+
+    def with_module(self, module: nn.Module) -> TorchPredictor:
+        """The same predictor around another module of the same architecture."""
+        return TorchPredictor(module, self.returns, device=self.device, batch_size=self._batch_size)
+
+    def _batch_rule(self, inputs: Tensor) -> int:
+        per_sample = activation_bytes(self.module, inputs.to(self.device))
+        budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
+        return int(2 ** np.clip(np.floor(np.log2(max(budget / per_sample, 1))), 0, 13))
+
+
+class CallablePredictor(Predictor):
+    """Any callable from a numpy array (N, ...) to (N, C): a black box without gradients."""
+
+    def __init__(
+        self,
+        function: Callable[[np.ndarray[Any, Any]], Any],
+        returns: Returns,
+        *,
+        batch_size: int | None = None,
+    ) -> None:
+        super().__init__(returns, batch_size=batch_size)
+        self.function = function
+
+    def _forward(self, inputs: Tensor) -> Tensor:
+        raw = self.function(inputs.numpy())
+        values = raw.detach().cpu() if isinstance(raw, Tensor) else torch.from_numpy(np.array(raw))
+        if len(values) != len(inputs):
+            raise UsageError(
+                f"the model returned {len(values)} rows for {len(inputs)} inputs",
+                "a callable model maps (N, ...) to (N, C)",
+            )
+        return as_matrix(values.to(torch.float32))
+
+    def _batch_rule(self, inputs: Tensor) -> int:
+        return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
+
+
+def as_matrix(raw: Tensor) -> Tensor:
+    """Shape raw outputs (N,) or (N, C) as (N, C)."""
+    if raw.ndim == 1:
+        return raw.unsqueeze(1)
+    if raw.ndim != 2:
+        raise UsageError(
+            f"the model returned shape {tuple(raw.shape)}",
+            "models return one row of outputs per sample, (N, C)",
+        )
+    return raw
+
+
+def activation_bytes(module: nn.Module, one: Tensor) -> int:
+    """Bytes of all leaf modules' outputs (and the input) for one sample."""
+    total = one.numel() * one.element_size()
+
+    def count(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal total
+        if isinstance(output, Tensor):
+            total += output.numel() * output.element_size()
+
+    leaves = [m for m in module.modules() if not any(True for _ in m.children())]
+    handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    try:
+        with torch.no_grad():
+            module(one)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total
+
+
+def require_module(predictor: Predictor) -> TorchPredictor:
+    """Return the predictor as a differentiable one, or raise UnsupportedError."""
+    if not isinstance(predictor, TorchPredictor):
+        raise UnsupportedError("the model has no gradients", "black boxes take the perturbation explainers")
+    return predictor

@@ -1,0 +1,209 @@
+"""Problems: a fitted model, its inputs and targets, and whatever ground truth exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from xaibench.core.data import Data
+from xaibench.core.draws import Draws
+from xaibench.core.features import FeatureLayout
+from xaibench.core.maskers import FillMasker, make_masker
+from xaibench.core.outputs import select_output
+from xaibench.core.predictor import Predictor, require_module
+
+TruthKind = Literal["model", "data", "circuit", "program"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A measured condition that makes a problem's truth true."""
+
+    name: str
+    value: float
+    threshold: float
+    at_least: bool = True
+
+    @property
+    def passed(self) -> bool:
+        return self.value >= self.threshold if self.at_least else self.value <= self.threshold
+
+    def __str__(self) -> str:
+        sign = ">=" if self.at_least else "<="
+        return f"{self.name} {self.value:.3f} {sign} {self.threshold:.3f}: {'ok' if self.passed else 'FAILED'}"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth of N samples.
+
+    Attributes
+    ----------
+    kind : {"model", "data", "circuit", "program"}
+    mask : Tensor (N, *feature_shape) of bool, or None
+        Features that matter.
+    weights : Tensor (N, *feature_shape), or None
+        Slope of the explained output in every feature, where the model is linear in them.
+    """
+
+    kind: TruthKind
+    mask: Tensor | None = None
+    weights: Tensor | None = None
+
+    def __getitem__(self, rows: slice | Tensor) -> Truth:
+        mask, weights = (None if t is None else t[rows] for t in (self.mask, self.weights))
+        return Truth(self.kind, mask, weights)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N samples of a problem: what explainers and metrics have in common.
+
+    Attributes
+    ----------
+    model : Predictor
+    inputs : Tensor (N, *input_shape)
+    targets : Tensor (N,) of int64
+        The output column that is explained.
+    layout : FeatureLayout
+    output : {"logit", "probability", "margin", "value"}
+        The number that is explained.
+    digests : tuple of bytes
+        Identity of every sample; random draws are keyed by it.
+    background : Tensor (M, *input_shape) or None
+        Reference samples.
+    seed : int
+    """
+
+    model: Predictor
+    inputs: Tensor
+    targets: Tensor
+    layout: FeatureLayout
+    output: str
+    digests: tuple[bytes, ...]
+    background: Tensor | None = None
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def draws(self, stream: str) -> Draws:
+        """Fresh draws of the named stream for these samples."""
+        return Draws(self.seed, stream, self.digests, device=self.inputs.device)
+
+    def scores(self, inputs: Tensor, rows: Tensor | slice | None = None, *, output: str | None = None) -> Tensor:
+        """Evaluate the explained output, without gradients.
+
+        Parameters
+        ----------
+        inputs : Tensor (B, *input_shape)
+        rows : Tensor (B,) of int64 or slice, optional
+            Sample that each input belongs to (its target is used); by default input i to sample i.
+        output : str, optional
+            Measure another output than the one that is explained.
+
+        Returns
+        -------
+        Tensor (B,)
+        """
+        targets = self.targets if rows is None else self.targets[rows]
+        raw = self.model.predict(inputs)
+        return select_output(raw, targets, output or self.output, self.model.returns)
+
+    def gradients(self, inputs: Tensor, rows: Tensor | slice | None = None) -> Tensor:
+        """Gradient of the explained output with respect to inputs, batched; same shape as ``inputs``.
+
+        Raises
+        ------
+        UnsupportedError
+            If the model has no gradients.
+        """
+        model = require_module(self.model)
+        targets = self.targets if rows is None else self.targets[rows]
+        size = model.batch_size(inputs)
+        parts = []
+        for x, y in zip(torch.split(inputs, size), torch.split(targets, size), strict=True):
+            with torch.enable_grad():
+                leaf = x.detach().to(model.device).requires_grad_(True)
+                picked = select_output(model.forward(leaf), y, self.output, model.returns)
+                (gradient,) = torch.autograd.grad(picked.sum(), leaf)
+            parts.append(gradient.detach())
+        return torch.cat(parts)
+
+    def masker(self, name: str) -> FillMasker:
+        """The named masker, bound to these samples."""
+        return make_masker(name, self.inputs, self.layout, self.background, self.draws(f"masker/{name}"))
+
+    def baseline(self, name: str) -> Tensor:
+        """Reference inputs (N, *input_shape): every feature missing under the named masker."""
+        return self.masker(name).fill
+
+
+@dataclass(frozen=True)
+class ProblemView(Samples):
+    """What an explainer may see. ``truth`` is there only for explainers that declare the need."""
+
+    truth: Truth | None = None
+
+    def take(self, rows: slice | Tensor, inputs: Tensor | None = None, model: Predictor | None = None) -> ProblemView:
+        """The view of some samples, optionally with other inputs or another model in their place.
+
+        Draws, targets and truth stay those of the original samples, so that a perturbed copy is
+        explained with the random numbers of its original.
+        """
+        kept = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
+        return replace(
+            self,
+            model=self.model if model is None else model,
+            inputs=self.inputs[rows] if inputs is None else inputs,
+            targets=self.targets[rows],
+            digests=tuple(self.digests[i] for i in kept),
+            truth=None if self.truth is None else self.truth[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A materialised problem, named ``dataset/model``.
+
+    Attributes
+    ----------
+    samples : Samples
+        The selected test samples; ``samples.seed`` is set per unit.
+    fingerprint : str
+        Content digest of weights, data and sample selection.
+    capabilities : frozenset of str
+        Which needs of explainers and metrics this problem meets.
+    truth : Truth or None
+    gates : tuple of Gate
+    data : Data or None
+        The whole data set, for metrics that retrain.
+    """
+
+    dataset: str
+    model: str
+    samples: Samples
+    fingerprint: str
+    capabilities: frozenset[str]
+    truth: Truth | None = None
+    gates: tuple[Gate, ...] = ()
+    data: Data | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}/{self.model}"
+
+    @property
+    def gate_passed(self) -> bool:
+        return all(g.passed for g in self.gates)
+
+    def view(self, seed: int, *, needs: Iterable[str] = ()) -> ProblemView:
+        """The view for one explainer with one seed."""
+        s = self.samples
+        shown = self.truth if any(n.startswith("truth.") for n in needs) else None
+        return ProblemView(s.model, s.inputs, s.targets, s.layout, s.output, s.digests, s.background, seed, truth=shown)

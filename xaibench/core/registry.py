@@ -1,0 +1,390 @@
+"""The registry: every explainer, metric, dataset and model is one decorated function."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar, get_args
+
+from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
+from xaibench.core.features import FeatureKind
+from xaibench.core.keys import digest
+
+Kind = Literal["explainer", "metric", "dataset", "model"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+AttributionKind = Literal["slope", "contribution", "saliency"]
+ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
+Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
+DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
+"""Kinds of data; a component that names several takes any of them."""
+NEEDS = DATA_NEEDS | {
+    "gradients",
+    "module",
+    "truth.mask",
+    "truth.weights",
+    "reexplain",
+    "retrain",
+    "model_pair",
+    "input_pair",
+    "background",
+}
+_SPECIAL = frozenset({"draws", "seed", "progress"})
+_BUILT_IN = {k: f"xaibench.{k}s" for k in KINDS}
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered function with what the planner must know about it.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+    needs : frozenset of str
+        What a problem must offer; a missing need makes the cell ``unsupported`` before anything runs.
+    version : int
+        Raised when results change; results of other versions are never reused.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    needs: frozenset[str] = frozenset()
+    version: int = 1
+    kind: Kind = field(default="explainer", init=False)
+
+    def __post_init__(self) -> None:
+        unknown = self.needs - NEEDS
+        if unknown:
+            name = sorted(unknown)[0]
+            raise UsageError(f"{self.name} needs unknown {name!r}", did_you_mean(name, NEEDS))
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Keyword parameters that a suite may set, with their defaults."""
+        found = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in _SPECIAL}
+
+    def takes(self, name: str) -> bool:
+        """Whether the function has a parameter of this name."""
+        return name in inspect.signature(self.function).parameters
+
+    def bind(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete and check parameters: unknown names and wrong types are usage errors."""
+        import pydantic
+
+        known = self.parameters
+        for name in params:
+            if name not in known:
+                raise UsageError(f"{self.kind} {self.name!r} has no parameter {name!r}", did_you_mean(name, known))
+        merged = {**known, **params}
+        for name, value in merged.items():
+            if value is inspect.Parameter.empty:
+                raise UsageError(f"{self.kind} {self.name!r} needs a value for {name!r}")
+        hints = inspect.get_annotations(self.function, eval_str=True)
+        for name in params:
+            if name not in hints:
+                continue
+            try:
+                checked = pydantic.TypeAdapter(hints[name]).validate_python(merged[name])
+            except pydantic.ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise UsageError(
+                    f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
+                ) from error
+            merged[name] = checked
+        return merged
+
+
+def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
+    """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there."""
+    wanted, offered = set(needs), set(capabilities)
+    missing = sorted(wanted - offered - DATA_NEEDS)
+    kinds = wanted & DATA_NEEDS
+    if kinds and not kinds & offered:
+        missing.append(" or ".join(sorted(kinds)))
+    return missing
+
+
+@dataclass(frozen=True)
+class ExplainerSpec(Component):
+    """An explainer; see `explainer`."""
+
+    attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
+    control: bool = False
+    kind: Kind = field(default="explainer", init=False)
+
+
+@dataclass(frozen=True)
+class MetricSpec(Component):
+    """A metric; see `metric`."""
+
+    family: Family = "faithfulness"
+    higher_is_better: bool = True
+    bounds: tuple[float | None, float | None] = (None, None)
+    scope: Literal["sample", "dataset"] = "sample"
+    accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
+    convert: Literal["contribution"] | None = None
+    output: str | None = None
+    aggregate: Literal["mean", "median_log10"] = "mean"
+    skill_valid: bool = False
+    source: str = ""
+    kind: Kind = field(default="metric", init=False)
+
+
+@dataclass(frozen=True)
+class DatasetSpec(Component):
+    """A dataset; see `dataset`."""
+
+    features: FeatureKind = "table"
+    provides: frozenset[str] = frozenset()
+    kind: Kind = field(default="dataset", init=False)
+
+
+@dataclass(frozen=True)
+class ModelSpec(Component):
+    """A model recipe; see `model`."""
+
+    provides: frozenset[str] | None = None
+    features: frozenset[str] | None = None
+    kind: Kind = field(default="model", init=False)
+
+
+_registry: dict[Kind, dict[str, Component]] = {k: {} for k in KINDS}
+_loaded: set[Kind] = set()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _add(spec: Component) -> None:
+    table = _registry[spec.kind]
+    old = table.get(spec.name)
+    if old is not None and _origin(old.function) != _origin(spec.function):
+        raise UsageError(
+            f"two {spec.kind}s are called {spec.name!r}, in {_origin(old.function)[0]} and {_origin(spec.function)[0]}",
+            "give yours another name",
+        )
+    table[spec.name] = spec
+
+
+def _origin(function: Callable[..., Any]) -> tuple[str, str]:
+    return inspect.getsourcefile(function) or function.__module__, function.__qualname__
+
+
+def _decorator(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
+    def register(function: F) -> F:
+        spec = make(function)
+        _add(spec)
+        function.__xaibench__ = spec  # type: ignore[attr-defined]
+        return function
+
+    return register
+
+
+def explainer(
+    name: str,
+    *,
+    kind: AttributionKind | Callable[..., AttributionKind],
+    needs: Iterable[str] = (),
+    version: int = 1,
+    control: bool = False,
+) -> Callable[[F], F]:
+    """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
+
+    Parameters
+    ----------
+    name : str
+    kind : {"slope", "contribution", "saliency"} or callable
+        What the numbers mean: gradient-like, summing to an output difference, or unsigned. A
+        callable takes the `ProblemView` and says it per problem.
+    needs : iterable of str
+    version : int
+    control : bool
+        Controls sit in every table and are never ranked.
+    """
+    return _decorator(
+        lambda f: ExplainerSpec(name, f, frozenset(needs), version, attribution_kind=kind, control=control)
+    )
+
+
+def metric(
+    name: str,
+    *,
+    family: Family,
+    higher_is_better: bool,
+    bounds: tuple[float | None, float | None] = (None, None),
+    version: int = 1,
+    needs: Iterable[str] = (),
+    scope: Literal["sample", "dataset"] = "sample",
+    accepts: Iterable[str] = ATTRIBUTION_KINDS,
+    convert: Literal["contribution"] | None = None,
+    output: str | None = None,
+    aggregate: Literal["mean", "median_log10"] = "mean",
+    skill_valid: bool = False,
+    source: str = "",
+) -> Callable[[F], F]:
+    """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``.
+
+    Parameters
+    ----------
+    accepts : iterable of str
+        Kinds of attributions that can be scored.
+    convert : {"contribution"}, optional
+        Slopes are multiplied by (input - baseline of the metric's own masker) before scoring.
+    output : str, optional
+        The output that the definition demands, instead of the problem's own.
+    aggregate : {"mean", "median_log10"}
+        Heavy-tailed scores aggregate as the median of log10.
+    skill_valid : bool
+        Whether the oracle is provably the best possible, so that skill has a meaning.
+    source : str
+        Paper and equation, for `xaibench show`.
+    """
+    return _decorator(
+        lambda f: MetricSpec(
+            name,
+            f,
+            frozenset(needs),
+            version,
+            family=family,
+            higher_is_better=higher_is_better,
+            bounds=bounds,
+            scope=scope,
+            accepts=frozenset(accepts),
+            convert=convert,
+            output=output,
+            aggregate=aggregate,
+            skill_valid=skill_valid,
+            source=source,
+        )
+    )
+
+
+def dataset(name: str, *, features: FeatureKind, version: int = 1, provides: Iterable[str] = ()) -> Callable[[F], F]:
+    """Register ``function(*, seed: int, ...) -> Data``; ``provides`` names truths such as ``truth.mask``."""
+    return _decorator(lambda f: DatasetSpec(name, f, version=version, features=features, provides=frozenset(provides)))
+
+
+def model(
+    name: str,
+    *,
+    version: int = 1,
+    provides: Iterable[str] | None = None,
+    features: Iterable[str] | None = None,
+) -> Callable[[F], F]:
+    """Register ``function(data: Data, *, seed: int, ...) -> model``.
+
+    The result is a `torch.nn.Module` that returns logits, a fitted scikit-learn estimator, or a
+    callable from (N, ...) to (N, C) probabilities.
+
+    Parameters
+    ----------
+    provides : iterable of str, optional
+        ``gradients``, ``module``, ``truth.weights``. None: found out when the model is built.
+    features : iterable of str, optional
+        Kinds of data that it takes. None: any.
+    """
+    return _decorator(
+        lambda f: ModelSpec(
+            name,
+            f,
+            version=version,
+            provides=None if provides is None else frozenset(provides),
+            features=None if features is None else frozenset(features),
+        )
+    )
+
+
+def _ensure_loaded(kind: Kind) -> None:
+    if kind in _loaded:
+        return
+    _loaded.add(kind)
+    importlib.import_module(_BUILT_IN[kind])
+    for entry in importlib.metadata.entry_points(group=f"xaibench.{kind}s"):
+        try:
+            entry.load()
+        except Exception as error:
+            raise UsageError(
+                f"the {kind} {entry.name!r} of an installed package cannot be loaded: {error}",
+                f"it is declared as {entry.value}; update or uninstall that package",
+            ) from error
+
+
+def components(kind: Kind) -> Iterator[Component]:
+    """All registered components of a kind, in the order of their names."""
+    _ensure_loaded(kind)
+    yield from (spec for _, spec in sorted(_registry[kind].items()))
+
+
+def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
+    """Find a component by name, ``module:name``, or ``path/to/file.py:name``.
+
+    Parameters
+    ----------
+    kind : {"explainer", "metric", "dataset", "model"}
+    ref : str
+    folder : Path, optional
+        Folder that relative file paths start from (that of the suite file); default the current one.
+
+    Raises
+    ------
+    UsageError
+        If there is no such component.
+    """
+    _ensure_loaded(kind)
+    if ref in _registry[kind]:
+        return _registry[kind][ref]
+    source, colon, attribute = ref.rpartition(":")
+    if not colon:
+        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, _registry[kind]))
+    module = load_module(source, folder=folder)
+    function = getattr(module, attribute, None)
+    if function is None:
+        names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        raise UsageError(f"{source} has no {attribute!r}", did_you_mean(attribute, names))
+    spec = getattr(function, "__xaibench__", None)
+    if spec is None and callable(function) and kind == "model":
+        spec = ModelSpec(f"{Path(source).stem if source.endswith('.py') else source}.{attribute}", function)
+    if not isinstance(spec, Component) or spec.kind != kind:
+        raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{kind}(...)")
+    return spec
+
+
+def load_module(source: str, *, folder: Path | None = None) -> ModuleType:
+    """Import a module by name, or a Python file by path (once per file)."""
+    if not source.endswith(".py"):
+        try:
+            return importlib.import_module(source)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"there is no module {source!r}", "for a file, write path/to/file.py:name") from error
+    candidates = [base / source for base in (folder, Path.cwd()) if base is not None]
+    path = next((p.resolve() for p in candidates if p.is_file()), None)
+    if path is None:
+        raise UsageError(f"there is no file {source}", "paths start from the suite file's folder or the current one")
+    name = f"xaibench_plugin_{path.stem}_{digest(str(path), size=6)}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except XaibenchError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
