@@ -1,0 +1,75 @@
+"""Small problems with known answers, for tests of every part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.features import infer_layout
+from xaibench.core.keys import row_digests
+from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
+from xaibench.core.problem import ProblemView, Truth
+
+IMAGE, RGB, TABLE, SERIES = (1, 8, 8), (3, 8, 8), (6,), (10, 2)
+SHAPES = {"image": IMAGE, "rgb": RGB, "table": TABLE, "series": SERIES}
+
+
+def linear(shape: tuple[int, ...], n_classes: int = 3, *, seed: int = 0) -> nn.Module:
+    """A linear model on flattened inputs: every closed form is known for it."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), n_classes)).eval()
+
+
+def mlp(shape: tuple[int, ...], n_classes: int = 3, *, seed: int = 0) -> nn.Module:
+    """A small untrained MLP."""
+    torch.manual_seed(seed)
+    d = int(np.prod(shape))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(d, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, n_classes)
+    ).eval()
+
+
+def cnn(shape: tuple[int, ...] = IMAGE, n_classes: int = 3, *, seed: int = 0) -> nn.Module:
+    """A small untrained CNN with batch norm."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, n_classes),
+    ).eval()  # fmt: skip
+
+
+def make_inputs(shape: tuple[int, ...], n: int = 8, *, seed: int = 0) -> Tensor:
+    """Inputs (n, *shape) from N(0, 1)."""
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal((n, *shape)).astype(np.float32))
+
+
+def make_view(
+    model: nn.Module | Predictor | Any,
+    inputs: Tensor,
+    *,
+    targets: Tensor | None = None,
+    features: str | None = None,
+    output: str | None = None,
+    background: Tensor | None = None,
+    truth: Truth | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+) -> ProblemView:
+    """A view of a model on inputs; targets default to the predicted class."""
+    if isinstance(model, nn.Module):
+        predictor: Predictor = TorchPredictor(model, batch_size=batch_size)
+    elif isinstance(model, Predictor):
+        predictor = model
+    else:
+        predictor = CallablePredictor(model, "probability", batch_size=batch_size)
+    if targets is None:
+        targets = predictor.predict(inputs).argmax(dim=1)
+    if features is None and tuple(inputs.shape[1:]) == SERIES:
+        features = "series"
+    return ProblemView(
+        predictor, inputs, targets, infer_layout(tuple(inputs.shape[1:]), features),
+        output or predictor.returns, row_digests(inputs.numpy()), background, seed, truth=truth,
+    )  # fmt: skip
