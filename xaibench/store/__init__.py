@@ -1,0 +1,6 @@
+"""Results on disk: schema, atomic parts, compaction, reading. See `Store`."""
+
+from xaibench.store.schema import STATUSES, Row
+from xaibench.store.store import Store
+
+__all__ = ["STATUSES", "Row", "Store"]
