@@ -1,0 +1,49 @@
+"""Axioms: properties that an explanation claims by its construction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.registry import metric
+from xaibench.metrics.perturbation import clean_scores
+from xaibench.metrics.similarity import CONSTANT
+
+
+@metric(
+    "completeness",
+    family="axiomatic",
+    higher_is_better=False,
+    bounds=(0, None),
+    aggregate="median_log10",
+    source="Sundararajan et al. 2017, Axiomatic attribution for deep networks, proposition 1",
+)
+def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
+    """Relative error of the claim that attributions sum to the output minus that of the baseline.
+
+    ``|sum(phi) - (f(x) - f(b))| / |f(x) - f(b)|``. Attributions of every kind are summed as they
+    are, since the claim is about these numbers; an explainer that starts from another baseline
+    needs the same one here.
+
+    Parameters
+    ----------
+    baseline : str
+        Masker whose fully masked sample is b.
+
+    Returns
+    -------
+    Tensor (N,)
+        0 when the sum is exact, 1 for an all-zero map; NaN where f(x) = f(b) as far
+        as float32 can tell.
+    """
+
+    def outputs() -> dict[str, Tensor]:
+        return {"scores": ev.scores(ev.baseline(baseline))}
+
+    masked = ev.shared.get(("baseline", baseline, ev.output), outputs)["scores"]
+    clean = clean_scores(ev)
+    difference = clean.double() - masked.double()
+    defined = difference.abs() > CONSTANT * torch.maximum(clean.abs(), masked.abs())
+    error = (ev.attributions.flatten(1).double().sum(dim=1) - difference).abs() / difference.abs()
+    return torch.where(defined, error, torch.nan)

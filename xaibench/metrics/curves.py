@@ -1,0 +1,111 @@
+"""Faithfulness by removal: what the output does while features go (or come) in the order of their attributions."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.registry import metric
+from xaibench.metrics.perturbation import area, removal_curve
+
+
+# Skill is not valid here: no ground truth is provably the best order for a non-linear model.
+@metric(
+    "pixel_flipping",
+    family="faithfulness",
+    higher_is_better=False,
+    bounds=(0, 1),
+    output="curve",
+    source="Bach et al. 2015, On pixel-wise explanations, section 'Pixel-flipping'; area as in Samek et al. 2017",
+)
+def pixel_flipping(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+    """Area under the target-score curve while the most relevant features are removed first.
+
+    Attributions are ordered as they are, signed, whatever their kind. The area is the mean output
+    over the share of removed features (0 to 1, start and end included), so it lies in [0, 1] where
+    the model gives probabilities and has the unit of the output where it gives values.
+
+    Parameters
+    ----------
+    steps : int
+        Parts in which the features are removed.
+    masker : str
+        What removed features are set to.
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    return area(removal_curve(ev, "morf", masker, steps), ev.layout.n_features)
+
+
+@metric(
+    "deletion",
+    family="faithfulness",
+    higher_is_better=False,
+    bounds=(0, 1),
+    output="curve",
+    source="Petsiuk et al. 2018, RISE, section 4.1",
+)
+def deletion(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+    """Area under the target-score curve while the most relevant features are deleted.
+
+    The same curve as `pixel_flipping`, and with equal parameters the same number, at no further
+    cost. It is the other half of `insertion`: give both the same masker. Petsiuk et al. delete to
+    the channel mean, which is the default.
+
+    Parameters
+    ----------
+    steps : int
+    masker : str
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    return area(removal_curve(ev, "morf", masker, steps), ev.layout.n_features)
+
+
+@metric(
+    "insertion",
+    family="faithfulness",
+    higher_is_better=True,
+    bounds=(0, 1),
+    output="curve",
+    source="Petsiuk et al. 2018, RISE, section 4.1",
+)
+def insertion(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+    """Area under the target-score curve while the most relevant features are put back into the masked sample.
+
+    Inserting the most relevant features first is removing the least relevant ones first, read
+    backwards; the curve is shared with every metric that uses that order. Petsiuk et al. start
+    from a blurred image (``masker="blur"``); the default is the mean, because blur has no meaning
+    for tables.
+
+    Parameters
+    ----------
+    steps : int
+    masker : str
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    return area(removal_curve(ev, "lerf", masker, steps), ev.layout.n_features)
+
+
+def curve(name: str, ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+    """The curve behind a metric of this module, in the direction in which the metric goes (N, steps + 1).
+
+    Raises
+    ------
+    KeyError
+        If the metric is not one of `CURVES`.
+    """
+    if CURVES[name] == "insert":
+        return removal_curve(ev, "lerf", masker, steps).flip(1)
+    return removal_curve(ev, "morf", masker, steps)
+
+
+CURVES = {"pixel_flipping": "remove", "deletion": "remove", "insertion": "insert"}
+"""Metrics that have a curve, and whether features go or come."""

@@ -1,0 +1,102 @@
+"""Models with random weights, layer by layer, for sanity checks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.keys import seed as derive_seed
+from xaibench.core.predictor import TorchPredictor
+
+Mode = Literal["cascade", "independent"]
+Direction = Literal["top_down", "bottom_up"]
+
+
+def layer_tensors(module: nn.Module) -> dict[str, list[str]]:
+    """Names of the tensors to randomise, by layer, from input to output.
+
+    A layer is a module that holds parameters or floating-point buffers of its own, be it a
+    convolution, an attention block or the model itself with a bare parameter. Integers and masks
+    with infinite entries are structure, not weights. Layers are in the order in which they are
+    defined, which by convention is that of the forward pass.
+    """
+    layers = {}
+    for prefix, layer in module.named_modules():
+        own = {**dict(layer.named_parameters(recurse=False)), **dict(layer.named_buffers(recurse=False))}
+        names = [
+            f"{prefix}.{name}".lstrip(".")
+            for name, tensor in own.items()
+            if tensor.is_floating_point() and bool(torch.isfinite(tensor).all())
+        ]
+        if names:
+            layers[prefix] = names
+    return layers
+
+
+def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Fresh values of every parameter and floating-point buffer, drawn by name.
+
+    Tensors of two or more axes are drawn like PyTorch's default for linear layers and
+    convolutions, U(-b, b) with b = 1 / sqrt(fan in), and so are the biases beside them. A reset
+    would leave the rest constant, hence it is drawn around its reset value: scales and variances
+    from U(0.5, 1.5), shifts and means from U(-0.5, 0.5).
+
+    Parameters
+    ----------
+    module : nn.Module
+        Only shapes and names are read.
+    seed : int
+
+    Returns
+    -------
+    dict of str to Tensor
+        By the names of `layer_tensors`, on the CPU.
+    """
+    tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    fresh = {}
+    for names in layer_tensors(module).values():
+        fans = [tensors[n][0].numel() for n in names if tensors[n].ndim >= 2]
+        for name in names:
+            tensor = tensors[name]
+            generator = torch.Generator().manual_seed(derive_seed("randomise", seed, name))
+            unit = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+            if tensor.ndim < 2 and not fans and name.endswith(("weight", "running_var")):
+                drawn = 0.5 + unit
+            else:
+                fan = tensor[0].numel() if tensor.ndim >= 2 else max(fans, default=4)
+                drawn = (2 * unit - 1) / fan**0.5
+            fresh[name] = drawn.to(tensor.dtype)
+    return fresh
+
+
+def randomised_models(
+    predictor: TorchPredictor, weights: dict[str, Tensor], mode: Mode, order: Direction
+) -> Iterator[TorchPredictor]:
+    """Copies of the model with more and more layers randomised, or one layer at a time.
+
+    Parameters
+    ----------
+    predictor : TorchPredictor
+        Stays as it is.
+    weights : dict of str to Tensor
+        See `random_weights`.
+    mode : {"cascade", "independent"}
+    order : {"top_down", "bottom_up"}
+        Start at the output or at the input.
+    """
+    layers = list(layer_tensors(predictor.module).values())
+    if order == "top_down":
+        layers.reverse()
+    done: list[str] = []
+    for names in layers:
+        done = [*done, *names] if mode == "cascade" else names
+        module = copy.deepcopy(predictor.module)
+        tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+        with torch.no_grad():
+            for name in done:
+                tensors[name].copy_(weights[name])
+        yield predictor.with_module(module)
