@@ -205,5 +205,5 @@ class Problem:
     def view(self, seed: int, *, needs: Iterable[str] = ()) -> ProblemView:
         """The view for one explainer with one seed."""
         s = self.samples
-        shown = self.truth if any(n.startswith("truth.") for n in needs) else None
+        shown = self.truth if any(n.partition(".")[0] == "truth" for n in needs) else None
         return ProblemView(s.model, s.inputs, s.targets, s.layout, s.output, s.digests, s.background, seed, truth=shown)

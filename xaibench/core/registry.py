@@ -27,6 +27,7 @@ DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
 NEEDS = DATA_NEEDS | {
     "gradients",
     "module",
+    "truth",
     "truth.mask",
     "truth.weights",
     "reexplain",
@@ -108,8 +109,13 @@ class Component:
 
 
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
-    """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there."""
+    """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there.
+
+    The need ``truth`` is met by a truth of any form (``truth.mask``, ``truth.weights``).
+    """
     wanted, offered = set(needs), set(capabilities)
+    if any(c.startswith("truth.") for c in offered):
+        offered.add("truth")
     missing = sorted(wanted - offered - DATA_NEEDS)
     kinds = wanted & DATA_NEEDS
     if kinds and not kinds & offered:
@@ -124,6 +130,11 @@ class ExplainerSpec(Component):
     attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
     control: bool = False
     kind: Kind = field(default="explainer", init=False)
+
+    @property
+    def placebo(self) -> bool:
+        """Whether this is a control that does not know the truth: what an explanation must beat."""
+        return self.control and not any(n.partition(".")[0] == "truth" for n in self.needs)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""Controls: maps that every table must hold, to show what a score is worth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.features import FeatureLayout
+from xaibench.core.maskers import gaussian_blur
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import AttributionKind, explainer
+from xaibench.explainers.ablation import feature_ablation
+from xaibench.explainers.gradients import integrated_gradients
+
+
+@explainer("random", kind="contribution", control=True)
+def random(problem: ProblemView, *, draws: Draws) -> Tensor:
+    """Numbers from N(0, 1), independent of everything."""
+    return draws.normal(problem.layout.feature_shape)
+
+
+@explainer("random_smooth", kind="contribution", control=True)
+def random_smooth(problem: ProblemView, *, draws: Draws) -> Tensor:
+    """Numbers from N(0, 1), blurred: as smooth as explanations are, and as meaningless as `random`.
+
+    Images are blurred along both sides and series along time, by an eighth of the side (at least one
+    step); neighbouring columns of a table are averaged with a standard deviation of one column.
+    """
+    noise = draws.normal(problem.layout.feature_shape)
+    if problem.layout.kind in ("image", "series"):
+        sides = problem.layout.feature_shape[: 2 if problem.layout.kind == "image" else 1]
+        return gaussian_blur(noise, problem.layout, sigma=max(1.0, min(sides) / 8))
+    return gaussian_blur(noise, FeatureLayout("series", problem.layout.feature_shape), sigma=1.0)
+
+
+@explainer("other_sample", kind="contribution", needs={"background"}, control=True)
+def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
+    """The map of another sample: it looks like an explanation and explains nothing.
+
+    A background row is drawn for every sample and explained for the class that the model predicts
+    there: by integrated gradients, or by feature ablation where the model has no gradients.
+
+    Raises
+    ------
+    UnsupportedError
+        If the problem has no background.
+    """
+    if problem.background is None:
+        raise UnsupportedError("other_sample needs a background", "pass background=, reference samples")
+    others = problem.background[draws.integers(len(problem.background))]
+    view = replace(problem.take(slice(None), others), targets=problem.model.predict(others).argmax(dim=1))
+    return integrated_gradients(view) if problem.model.module is not None else feature_ablation(view)
+
+
+@explainer("constant", kind="contribution", control=True)
+def constant(problem: ProblemView) -> Tensor:
+    """One for every feature."""
+    return torch.ones(len(problem), *problem.layout.feature_shape, device=problem.inputs.device)
+
+
+@explainer("input_edges", kind="saliency", control=True)
+def input_edges(problem: ProblemView) -> Tensor:
+    """What stands out in the input, without a look at the model.
+
+    Sobel gradient magnitude of an image, summed over channels; distance from the background's mean
+    (without one, from the sample's own) elsewhere.
+    """
+    layout, inputs = problem.layout, problem.inputs
+    if layout.kind != "image":
+        centre = problem.baseline("mean") if problem.background is None else problem.background.mean(dim=0)
+        return layout.reduce((inputs - centre).abs())
+    planes = inputs.reshape(-1, 1, *layout.feature_shape)
+    across = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]], dtype=inputs.dtype, device=inputs.device)
+    kernels = torch.stack([across, across.T]).unsqueeze(1)
+    edges = functional.conv2d(functional.pad(planes, (1, 1, 1, 1), mode="replicate"), kernels)
+    return layout.reduce(edges.square().sum(dim=1).sqrt().view_as(inputs))
+
+
+def _truth_kind(problem: ProblemView) -> AttributionKind:
+    """Masks are unsigned, weights are slopes; a mask goes first, as ground-truth metrics are about masks."""
+    by_weights = problem.truth is not None and problem.truth.mask is None
+    return "slope" if by_weights else "saliency"
+
+
+@explainer("oracle", kind=_truth_kind, needs={"truth"}, control=True)
+def oracle(problem: ProblemView) -> Tensor:
+    """The ground truth itself: the mask as 0 and 1, or the weights of a linear model.
+
+    Raises
+    ------
+    UnsupportedError
+        If the problem has no ground truth.
+    """
+    truth = problem.truth
+    found = None if truth is None else (truth.mask if truth.mask is not None else truth.weights)
+    if found is None:
+        raise UnsupportedError("oracle needs ground truth", "pass truth=, a mask or weights")
+    return found.to(device=problem.inputs.device, dtype=problem.inputs.dtype)

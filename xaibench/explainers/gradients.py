@@ -1,0 +1,161 @@
+"""Explainers that read the model's gradient, at the sample or at points around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from xaibench.core.draws import Draws
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import explainer
+from xaibench.explainers import copies
+from xaibench.explainers.copies import check_positive
+
+
+@explainer("gradient", kind="slope", needs={"gradients"})
+def gradient(problem: ProblemView) -> Tensor:
+    """Signed gradient of the explained output, summed over channels (Baehrens et al. 2010)."""
+    return problem.layout.reduce(problem.gradients(problem.inputs))
+
+
+@explainer("saliency", kind="saliency", needs={"gradients"})
+def saliency(problem: ProblemView) -> Tensor:
+    """Absolute gradient, summed over channels (Simonyan et al. 2014)."""
+    return problem.layout.reduce(problem.gradients(problem.inputs).abs())
+
+
+@explainer("input_x_gradient", kind="contribution", needs={"gradients"})
+def input_x_gradient(problem: ProblemView) -> Tensor:
+    """Input times gradient (Shrikumar et al. 2016)."""
+    return problem.layout.reduce(problem.inputs * problem.gradients(problem.inputs))
+
+
+@explainer("integrated_gradients", kind="contribution", needs={"gradients"})
+def integrated_gradients(problem: ProblemView, *, steps: int = 32, baseline: str = "zero") -> Tensor:
+    """Mean gradient on the straight line from a baseline, times the way (Sundararajan et al. 2017, Eq. 3).
+
+    Parameters
+    ----------
+    steps : int
+        Points of the midpoint rule.
+    baseline : str
+        Masker whose fill is the start of the line.
+    """
+    check_positive(steps=steps)
+    positions = (torch.arange(steps, dtype=problem.inputs.dtype, device=problem.inputs.device) + 0.5) / steps
+    maps = []
+    for block, parts in copies.copy_blocks(problem, steps):
+        view = problem.take(block)
+        start = view.baseline(baseline)
+        way = view.inputs - start
+        total = torch.zeros_like(way)
+        for part in parts:
+            t = _align(positions[part], way)
+            total += copies.gradients(view, start.unsqueeze(1) + t * way.unsqueeze(1)).sum(dim=1)
+        maps.append(problem.layout.reduce(way * total / steps))
+    return torch.cat(maps)
+
+
+@explainer("smoothgrad", kind="slope", needs={"gradients"})
+def smoothgrad(problem: ProblemView, *, n_samples: int = 32, radius: float = 0.15, draws: Draws) -> Tensor:
+    """Mean gradient under Gaussian noise (Smilkov et al. 2017).
+
+    Parameters
+    ----------
+    n_samples : int
+        Noisy copies.
+    radius : float
+        Standard deviation of the noise, in input units.
+    """
+    return problem.layout.reduce(_noisy_gradients(problem, n_samples, radius, draws)[0])
+
+
+@explainer("vargrad", kind="saliency", needs={"gradients"})
+def vargrad(problem: ProblemView, *, n_samples: int = 32, radius: float = 0.15, draws: Draws) -> Tensor:
+    """Variance of the gradient under Gaussian noise (Adebayo et al. 2018), summed over channels.
+
+    Parameters
+    ----------
+    n_samples : int
+        Noisy copies; the variance divides by their number.
+    radius : float
+        Standard deviation of the noise, in input units.
+    """
+    return problem.layout.reduce(_noisy_gradients(problem, n_samples, radius, draws)[1])
+
+
+@explainer("gradient_shap", kind="contribution", needs={"gradients"})
+def gradient_shap(
+    problem: ProblemView, *, n_samples: int = 32, radius: float = 0.0, baseline: str = "zero", draws: Draws
+) -> Tensor:
+    """Expected gradients between background rows and the sample (Erion et al. 2021, Eq. 3).
+
+    Each draw is one point on the line from one background row. The positions are stratified, one in
+    each of ``n_samples`` equal parts of the line, which lowers the variance and keeps the mean.
+
+    Parameters
+    ----------
+    n_samples : int
+        Points.
+    radius : float
+        Standard deviation of Gaussian noise on the point, in input units (0: none).
+    baseline : str
+        Masker whose fill serves as background where the problem has none.
+    """
+    check_positive(n_samples=n_samples)
+    rows = None if problem.background is None else draws.integers(len(problem.background), (n_samples,))
+    strata = torch.arange(n_samples, device=problem.inputs.device)
+    positions = (strata + draws.uniform((n_samples,))) / n_samples
+    maps = []
+    for block, parts in copies.copy_blocks(problem, n_samples):
+        view, own = problem.take(block), draws[block]
+        total = torch.zeros_like(view.inputs)
+        for part in parts:
+            if rows is None or problem.background is None:
+                start = view.baseline(baseline).unsqueeze(1)
+            else:
+                start = problem.background[rows[block, part]]
+            way = view.inputs.unsqueeze(1) - start
+            t = positions[block, part].reshape(len(view), -1, *(1,) * (view.inputs.ndim - 1))
+            points = start + t * way
+            if radius > 0:
+                points = points + radius * own.normal(tuple(points.shape[1:]))
+            total += (way * copies.gradients(view, points)).sum(dim=1)
+        maps.append(problem.layout.reduce(total / n_samples))
+    return torch.cat(maps)
+
+
+def _noisy_gradients(problem: ProblemView, n_samples: int, radius: float, draws: Draws) -> tuple[Tensor, Tensor]:
+    """Mean and variance (N, *input_shape) of the gradient over noisy copies."""
+    check_positive(n_samples=n_samples)
+    means, variances = [], []
+    for block, parts in copies.copy_blocks(problem, n_samples):
+        view, own = problem.take(block), draws[block]
+        mean, squares = torch.zeros_like(view.inputs), torch.zeros_like(view.inputs)
+        seen = 0
+        for found in _chunk_gradients(view, parts, radius, own):
+            # Pooled moments (Chan et al. 1983): stable where the variance is far below the mean.
+            size = found.shape[1]
+            centre = found.mean(dim=1)
+            shift = centre - mean
+            squares += (found - centre.unsqueeze(1)).square().sum(dim=1) + shift.square() * (
+                seen * size / (seen + size)
+            )
+            mean += shift * (size / (seen + size))
+            seen += size
+        means.append(mean)
+        variances.append(squares / seen)
+    return torch.cat(means), torch.cat(variances)
+
+
+def _chunk_gradients(view: ProblemView, parts: Iterator[slice], radius: float, draws: Draws) -> Iterator[Tensor]:
+    for part in parts:
+        noise = draws.normal((part.stop - part.start, *view.layout.input_shape))
+        yield copies.gradients(view, view.inputs.unsqueeze(1) + radius * noise)
+
+
+def _align(positions: Tensor, inputs: Tensor) -> Tensor:
+    """Shape (K,) as (1, K, 1, ...), to multiply with (N, 1, *input_shape)."""
+    return positions.reshape(1, -1, *(1,) * (inputs.ndim - 1))

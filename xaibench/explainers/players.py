@@ -1,0 +1,115 @@
+"""Players: groups of features that are kept or removed together, and the value of their coalitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xaibench.core.features import FeatureLayout
+from xaibench.core.problem import ProblemView
+from xaibench.explainers.copies import BLOCK_BYTES, check_positive, chunks
+
+
+@dataclass(frozen=True)
+class Players:
+    """A partition of the features.
+
+    Attributes
+    ----------
+    index : Tensor (*feature_shape) of int64
+        Player of every feature.
+    count : int
+    """
+
+    index: Tensor
+    count: int
+
+    def expand(self, coalitions: Tensor) -> Tensor:
+        """Features kept by coalitions (..., count): (..., *feature_shape)."""
+        return coalitions[..., self.index]
+
+    def share(self, values: Tensor) -> Tensor:
+        """Divide each player's number (..., count) equally among its features (..., *feature_shape)."""
+        sizes = torch.bincount(self.index.flatten(), minlength=self.count)
+        return self.expand(values / sizes)
+
+
+def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) -> Players:
+    """Square patches of an image, stretches of one sensor of a series, columns of a table.
+
+    Parameters
+    ----------
+    problem : ProblemView
+    patch : int, optional
+        Side of a patch in pixels, or its length in time steps. Default: the smallest that gives at
+        most ``limit`` players. Tables have one player per column whatever it is.
+    limit : int
+    """
+    layout, device = problem.layout, problem.inputs.device
+    side = patch if patch is not None else default_patch(layout, limit)
+    check_positive(patch=side)
+    shape = layout.feature_shape
+    if layout.kind not in ("image", "series"):
+        return Players(torch.arange(layout.n_features, device=device).reshape(shape), layout.n_features)
+    sides = patch_sides(layout, side)
+    grid = [math.ceil(n / s) for n, s in zip(shape, sides, strict=True)]
+    index = torch.zeros(shape, dtype=torch.int64, device=device)
+    for axis, (n, s) in enumerate(zip(shape, sides, strict=True)):
+        place = (torch.arange(n, device=device) // s).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        index = index * grid[axis] + place
+    return Players(index, math.prod(grid))
+
+
+def default_patch(layout: FeatureLayout, limit: int) -> int:
+    """Smallest patch that gives at most ``limit`` players, or the longest that the layout has room for."""
+    if layout.kind not in ("image", "series"):
+        return 1
+    shape = layout.feature_shape
+    for side in range(1, max(shape)):
+        if math.prod(math.ceil(n / s) for n, s in zip(shape, patch_sides(layout, side), strict=True)) <= limit:
+            return side
+    return max(shape)
+
+
+def patch_sides(layout: FeatureLayout, side: int) -> tuple[int, ...]:
+    """Extent of a patch along every feature axis: sensors of a series stay apart."""
+    return (side, side) if layout.kind == "image" else (side, *(1 for _ in layout.feature_shape[1:]))
+
+
+def all_coalitions(d: int) -> Tensor:
+    """Every subset of d players (2^d, d) of bool; row i holds the bits of i."""
+    return (torch.arange(2**d).unsqueeze(1) >> torch.arange(d)) & 1 == 1
+
+
+def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor, masker: str) -> Tensor:
+    """Explained output (N, K) of coalitions of players: (K, count) for all samples, or (N, K, count) for each."""
+    shared, n_coalitions = coalitions.ndim == 2, coalitions.shape[-2]
+    flat = coalitions.reshape(-1, players.count)
+    pairs = torch.arange(len(problem) * n_coalitions, device=problem.inputs.device)
+    which = pairs % n_coalitions if shared else pairs
+    values = masked_scores(problem, masker, pairs // n_coalitions, lambda part: players.expand(flat[which[part]]))
+    return values.view(len(problem), n_coalitions)
+
+
+def masked_scores(problem: ProblemView, masker: str, rows: Tensor, keep: Callable[[slice], Tensor]) -> Tensor:
+    """Explained output (B,) of masked copies.
+
+    Parameters
+    ----------
+    problem : ProblemView
+    masker : str
+    rows : Tensor (B,) of int64
+        Sample of each copy.
+    keep : callable
+        Gives the kept features (K, *feature_shape) of a slice of the copies.
+    """
+    fill = problem.masker(masker)
+    values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
+    for part in chunks(len(rows), max(1, BLOCK_BYTES // (4 * problem.inputs[0].numel()))):
+        own = rows[part]
+        values[part] = problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values)
+    return values

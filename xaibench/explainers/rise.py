@@ -1,0 +1,80 @@
+"""RISE: the mean output given that a feature is seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xaibench.core.draws import Draws
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import explainer
+from xaibench.explainers import copies
+from xaibench.explainers.copies import check_positive
+
+
+@explainer("rise", kind="saliency")
+def rise(
+    problem: ProblemView,
+    *,
+    n_samples: int = 256,
+    cells: int = 7,
+    p: float = 0.5,
+    masker: str = "zero",
+    draws: Draws,
+) -> Tensor:
+    """Mean output over random masks, given that a feature is kept (Petsiuk et al. 2018, Eq. 3).
+
+    Masks are coarse random grids, enlarged linearly and shifted at random, along the two sides of an
+    image or the time axis of a series; tables keep every column independently. The mean is divided
+    by the drawn weight of every feature instead of its expectation, so that adding a constant to the
+    output changes nothing but the level; maps start at 0.
+
+    Parameters
+    ----------
+    n_samples : int
+        Masks.
+    cells : int
+        Cells of the grid along an axis.
+    p : float
+        Probability that a cell is kept.
+    masker : str
+        What a mask of 0 shows; masks between 0 and 1 mix.
+    """
+    check_positive(n_samples=n_samples, cells=cells)
+    layout = problem.layout
+    maps = []
+    for block, parts in copies.copy_blocks(problem, n_samples):
+        view, own = problem.take(block), draws[block]
+        fill = view.baseline(masker).unsqueeze(1)
+        weighted = torch.zeros(len(view), *layout.feature_shape, dtype=fill.dtype, device=fill.device)
+        weight = torch.zeros_like(weighted)
+        for part in parts:
+            masks = _masks(layout.kind, layout.feature_shape, part.stop - part.start, cells, p, own).to(fill.dtype)
+            shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
+            values = copies.scores(view, shown).to(fill.dtype)
+            weighted += torch.einsum("nk,nk...->n...", values, masks)
+            weight += masks.sum(dim=1)
+        seen = (weighted / weight).flatten(1)
+        maps.append((seen - seen.amin(dim=1, keepdim=True)).view_as(weight))
+    return torch.cat(maps)
+
+
+def _masks(kind: str, shape: tuple[int, ...], k: int, cells: int, p: float, draws: Draws) -> Tensor:
+    """Masks (N, k, *shape) in [0, 1]."""
+    if kind not in ("image", "series"):
+        return (draws.uniform((k, *shape)) < p).float()
+    n_axes = 2 if kind == "image" else 1
+    sides = [min(cells, n) for n in shape[:n_axes]]
+    grid = (draws.uniform((k, *(s + 1 for s in sides), *shape[n_axes:])) < p).float()
+    shifts = draws.uniform((k, n_axes))
+    rows = _enlarge(shape[0], sides[0], shifts[..., 0])
+    if kind == "series":
+        return torch.einsum("nkts,nks...->nkt...", rows, grid)
+    return rows @ grid @ _enlarge(shape[1], sides[1], shifts[..., 1]).mT
+
+
+def _enlarge(n: int, cells: int, shift: Tensor) -> Tensor:
+    """Linear interpolation (..., n, cells + 1) from grid points to n places, shifted by part of a cell."""
+    places = (torch.arange(n, dtype=shift.dtype, device=shift.device) + 0.5) * ((cells - 1) / n)
+    points = torch.arange(cells + 1, dtype=shift.dtype, device=shift.device)
+    return (1 - (places + shift.unsqueeze(-1)).unsqueeze(-1).sub(points).abs()).clamp(min=0)

@@ -1,0 +1,170 @@
+"""Explainers that fit a linear surrogate to the values of coalitions: LIME and KernelSHAP."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from xaibench.core.draws import Draws
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import explainer
+from xaibench.explainers.copies import blocks, check_positive
+from xaibench.explainers.players import all_coalitions, coalition_values, make_players
+
+
+@explainer("lime", kind="contribution")
+def lime(
+    problem: ProblemView,
+    *,
+    n_samples: int = 256,
+    patch: int | None = None,
+    masker: str = "zero",
+    width: float = 0.25,
+    ridge: float = 0.01,
+    draws: Draws,
+) -> Tensor:
+    """Coefficients of a local ridge regression on kept and removed features (Ribeiro et al. 2016).
+
+    Every feature is kept with probability 1/2; a coalition weighs ``exp(-(distance / width)^2)``, the
+    distance being the cosine distance to the full one. Where all ``2^d`` coalitions fit into
+    ``n_samples``, each is taken once and nothing is random.
+
+    Parameters
+    ----------
+    n_samples : int
+        Coalitions, the full one among them.
+    patch : int, optional
+        Side of the patches of an image, length in steps for a series. Default: at most 64 players.
+    masker : str
+    width : float
+        Width of the exponential kernel.
+    ridge : float
+        Penalty on the squared coefficients; the intercept is free.
+    """
+    check_positive(n_samples=n_samples)
+    players = make_players(problem, patch)
+    maps = []
+    for block in blocks(problem, 8 * n_samples * players.count):
+        view = problem.take(block)
+        coalitions = _even_coalitions(view, players.count, n_samples, draws[block])
+        values = coalition_values(view, players, coalitions, masker).double()
+        z = coalitions.double()
+        distance = 1 - z.mean(dim=-1).sqrt()
+        weights = torch.exp(-((distance / width) ** 2)).expand(values.shape)
+        coefficients = _ridge(z.expand(len(view), -1, -1), values, weights, ridge)
+        maps.append(players.share(coefficients))
+    return torch.cat(maps).to(problem.inputs.dtype)
+
+
+@explainer("kernel_shap", kind="contribution")
+def kernel_shap(
+    problem: ProblemView, *, n_samples: int = 512, patch: int | None = None, masker: str = "zero", draws: Draws
+) -> Tensor:
+    """Shapley values by weighted least squares (Lundberg & Lee 2017), with paired sampling (Covert & Lee 2021).
+
+    Sizes of coalitions that the budget covers are enumerated, the largest kernel weight first; the
+    rest is sampled by size, each coalition with its complement. Exact where ``2^d`` is at most
+    ``n_samples``. The values add up to the output difference between the sample and its fully
+    masked copy, whatever was sampled.
+
+    Parameters
+    ----------
+    n_samples : int
+        Coalitions; raised to four per player where it is less, so that the system has one solution.
+    patch : int, optional
+        Side of the patches of an image, length in steps for a series. Default: at most 64 players.
+    masker : str
+    """
+    check_positive(n_samples=n_samples)
+    players = make_players(problem, patch)
+    d = players.count
+    budget = max(n_samples, 4 * d)
+    fixed, fixed_weights, classes = _enumerate_sizes(d, budget)
+    fixed = fixed.to(problem.inputs.device)
+    n_pairs = (budget - len(fixed)) // 2 if classes else 0
+    weights = torch.cat([fixed_weights, torch.full((2 * n_pairs,), sum(classes.values()) / max(2 * n_pairs, 1))])
+    weights = weights.double().to(fixed.device)
+    ends = torch.tensor([[False], [True]], device=fixed.device).expand(2, d)
+    maps = []
+    for block in blocks(problem, 8 * budget * d):
+        view = problem.take(block)
+        coalitions = fixed.expand(len(view), -1, -1)
+        if n_pairs:
+            drawn = _paired_coalitions(d, n_pairs, classes, draws[block])
+            coalitions = torch.cat([coalitions, drawn, ~drawn], dim=1)
+        empty, full = coalition_values(view, players, ends, masker).double().unbind(dim=1)
+        if d == 1:
+            maps.append(players.share((full - empty).unsqueeze(1)))
+            continue
+        values = coalition_values(view, players, coalitions, masker).double() - empty.unsqueeze(1)
+        maps.append(players.share(_constrained_fit(coalitions.double(), values, weights, full - empty)))
+    return torch.cat(maps).to(problem.inputs.dtype)
+
+
+def _even_coalitions(problem: ProblemView, d: int, n: int, draws: Draws) -> Tensor:
+    """All coalitions (2^d, d) where they fit, else the full one and fair coin flips (N, n, d)."""
+    if d < 31 and 2**d <= n:
+        return all_coalitions(d).to(problem.inputs.device)
+    drawn = draws.uniform((n, d)) < 0.5
+    drawn[:, 0] = True
+    return drawn
+
+
+def _enumerate_sizes(d: int, budget: int) -> tuple[Tensor, Tensor, dict[int, float]]:
+    """Coalitions of the sizes that ``budget`` covers, their weights, and the weight of every size left.
+
+    A size s and its mirror d - s go together. They are enumerated when sampling by weight would give
+    them at least as many draws as they have coalitions. All weights add up to 1.
+    """
+    mirrored = {s: ((2 if 2 * s != d else 1) / (s * (d - s))) for s in range(1, d // 2 + 1)}
+    total = sum(mirrored.values())
+    left = {s: w / total for s, w in mirrored.items()}
+    rows, weights = [], []
+    for s in list(left):
+        number = math.comb(d, s) * (2 if 2 * s != d else 1)
+        if number > budget * left[s] / sum(left.values()) * (1 + 1e-9):
+            break
+        members = torch.tensor(list(combinations(range(d), s)))
+        kept = torch.zeros(len(members), d, dtype=torch.bool).scatter_(1, members, True)
+        rows.append(kept if 2 * s == d else torch.cat([kept, ~kept]))
+        weights.append(torch.full((number,), left.pop(s) / number))
+        budget -= number
+    if not rows:
+        return torch.zeros(0, d, dtype=torch.bool), torch.zeros(0), left
+    return torch.cat(rows), torch.cat(weights), left
+
+
+def _paired_coalitions(d: int, n: int, classes: dict[int, float], draws: Draws) -> Tensor:
+    """Coalitions (N, n, d) whose size is drawn by weight (stratified), the members evenly."""
+    sizes = torch.tensor(list(classes), device=draws.device)
+    shares = torch.tensor(list(classes.values()), device=draws.device)
+    edges = torch.cumsum(shares / shares.sum(), dim=0)
+    position = (torch.arange(n, device=draws.device) + draws.uniform((n,))) / n
+    chosen = sizes[torch.searchsorted(edges, position.contiguous(), right=True).clamp(max=len(sizes) - 1)]
+    return draws.permutation((n, d)) < chosen.unsqueeze(-1)
+
+
+def _constrained_fit(z: Tensor, values: Tensor, weights: Tensor, total: Tensor) -> Tensor:
+    """Weighted least squares (N, d) whose coefficients add up to ``total`` (Covert & Lee 2021, Eq. 7)."""
+    weighted = z * weights.unsqueeze(-1)
+    a = weighted.mT @ z
+    b = (weighted.mT @ values.unsqueeze(-1)).squeeze(-1)
+    ones = torch.ones_like(b)
+    free, direction = torch.linalg.solve(a, torch.stack([b, ones], dim=-1)).unbind(dim=-1)
+    gap = (free.sum(dim=1) - total) / direction.sum(dim=1)
+    fitted: Tensor = free - direction * gap.unsqueeze(1)
+    return fitted
+
+
+def _ridge(z: Tensor, values: Tensor, weights: Tensor, ridge: float) -> Tensor:
+    """Weighted ridge regression (N, d) with a free intercept."""
+    share = (weights / weights.sum(dim=1, keepdim=True)).unsqueeze(1)
+    centred = z - share @ z
+    goal = values.unsqueeze(-1) - share @ values.unsqueeze(-1)
+    weighted = centred * weights.unsqueeze(-1)
+    a = weighted.mT @ centred + ridge * torch.eye(z.shape[-1], dtype=z.dtype, device=z.device)
+    fitted: Tensor = torch.linalg.solve(a, weighted.mT @ goal).squeeze(-1)
+    return fitted
