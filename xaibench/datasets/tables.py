@@ -58,7 +58,7 @@ def compas(*, seed: int) -> Data:
 
 @dataset("german_credit", features="table")
 def german_credit(*, seed: int) -> Data:
-    """1,000 loan applicants of a German bank (Statlog); good or bad credit. Has age, sex with status, foreign worker."""
+    """1,000 loan applicants of a German bank (Statlog); good or bad credit. Has age, sex and foreign worker."""
     frame = read_csv(read_shipped("german_credit", "german_credit.csv"))
     columns, names = one_hot(frame.drop(columns="credit"))
     return table_data(

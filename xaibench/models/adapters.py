@@ -1,0 +1,141 @@
+"""From whatever a user calls a model to a `Predictor`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.data import Array
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.keys import array_digest, digest
+from xaibench.core.outputs import Returns
+from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
+
+_RETURNS = get_args(Returns)
+
+
+def as_predictor(
+    model: Any,
+    *,
+    returns: str | None = None,
+    device: torch.device | str = "cpu",
+    batch_size: int | None = None,
+) -> Predictor:
+    """Wrap a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, fitted scikit-learn estimator, callable or Predictor
+        A module is put into evaluation mode and on the device. An estimator gets inputs flattened
+        to (N, D). A callable gets a numpy array (N, ...) and returns (N, C). A predictor is
+        returned as it is.
+    returns : {"logit", "probability", "value"}, optional
+        What the model's numbers are. By default a module gives logits (probabilities if its last
+        layer is `torch.nn.Softmax`); an estimator probabilities if it has ``predict_proba``,
+        logits from ``decision_function``, values if it is a regressor; a callable probabilities.
+    device : torch.device or str
+        For modules. Black boxes compute where they want.
+    batch_size : int, optional
+
+    Raises
+    ------
+    UsageError
+        If the model is none of these or not fitted, or ``returns`` or the device is unknown.
+    """
+    if returns is not None and returns not in _RETURNS:
+        raise UsageError(f"a model cannot return {returns!r}", did_you_mean(returns, _RETURNS))
+    if isinstance(model, Predictor):
+        return model
+    where = find_device(device)
+    if isinstance(model, type):
+        raise UsageError(f"{model.__name__} is a class, not a model", "give a fitted instance of it")
+    if isinstance(model, nn.Module):
+        known = cast(Returns, returns or ("probability" if _ends_in_softmax(model) else "logit"))
+        return TorchPredictor(model, known, device=where, batch_size=batch_size)
+    if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
+        function, known = _estimator(model, returns)
+        return CallablePredictor(function, known, batch_size=batch_size)
+    if callable(model):
+        return CallablePredictor(model, cast(Returns, returns or "probability"), batch_size=batch_size)
+    raise UsageError(
+        f"a {type(model).__name__} is not a model",
+        "give a torch module, a fitted scikit-learn estimator, or a callable from (N, ...) to (N, C)",
+    )
+
+
+def find_device(device: torch.device | str) -> torch.device:
+    """Return the device, or raise UsageError if torch does not know it or this machine has none."""
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {str(device)!r}", "known: cpu, cuda, cuda:0, mps") from error
+    counts: dict[str, Callable[[], int]] = {"cpu": lambda: 1, "cuda": torch.cuda.device_count}
+    counts["mps"] = lambda: int(torch.backends.mps.is_available())
+    if found.type not in counts:
+        raise UsageError(f"device {str(device)!r} is not supported", "known: cpu, cuda, cuda:0, mps")
+    if (found.index or 0) >= counts[found.type]():
+        raise UsageError(f"this machine has no device {str(device)!r}", "leave the device out to compute on the CPU")
+    return found
+
+
+def fingerprint(model: Any, inputs: Array) -> str:
+    """Content digest of a model.
+
+    Of a module: its weights and the types of its layers. Of a black box: what it returns for
+    ``inputs`` (N, *input_shape).
+    """
+    module = model.module if isinstance(model, Predictor) else model
+    if isinstance(module, nn.Module):
+        types = [type(m).__qualname__ for m in module.modules()]
+        state = {name: array_digest(t.detach().cpu().numpy()) for name, t in module.state_dict().items()}
+        return digest("module", types, state)
+    return digest("outputs", array_digest(as_predictor(model).predict(torch.from_numpy(inputs)).numpy()))
+
+
+def _ends_in_softmax(module: nn.Module) -> bool:
+    leaves = [m for m in module.modules() if not any(True for _ in m.children())]
+    return isinstance(leaves[-1], nn.Softmax)
+
+
+def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:
+    """The function of an estimator that gives ``returns``, or the best that it has."""
+    from sklearn.base import BaseEstimator
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    if isinstance(model, BaseEstimator):
+        try:
+            check_is_fitted(model)
+        except NotFittedError as error:
+            raise UsageError(f"this {type(model).__name__} is not fitted", "call fit first") from error
+    names = {"probability": "predict_proba", "logit": "decision_function", "value": "predict"}
+    classifies = hasattr(model, "classes_") or hasattr(model, "predict_proba")
+    possible = [r for r, n in names.items() if hasattr(model, n) and (r == "value") != classifies]
+    chosen = returns or (possible[0] if possible else None)
+    if chosen not in possible:
+        raise UsageError(
+            f"a {type(model).__name__} cannot return {chosen or 'class scores'}",
+            f"it can return {' or '.join(possible)}"
+            if possible
+            else "it has neither predict_proba nor decision_function",
+        )
+    method = getattr(model, names[chosen])
+    columns = getattr(model, "feature_names_in_", None)
+
+    def function(inputs: Array) -> Array:
+        flat: Any = inputs.reshape(len(inputs), -1)
+        if columns is not None:
+            import pandas as pd
+
+            flat = pd.DataFrame(flat, columns=columns)
+        raw = np.asarray(method(flat))
+        if chosen == "logit" and raw.ndim == 1:
+            # One signed score of two classes: half to each, so that their difference is the score.
+            raw = np.stack([-raw / 2, raw / 2], axis=1)
+        return raw
+
+    return function, cast(Returns, chosen)

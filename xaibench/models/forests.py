@@ -1,0 +1,39 @@
+"""Ensembles of trees from scikit-learn: black boxes, without gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xaibench.core.data import Array, Data
+from xaibench.core.keys import seed as derive_seed
+from xaibench.core.registry import model
+
+
+def _flat(data: Data) -> tuple[Array, Array]:
+    return data.train_inputs.reshape(len(data.train_inputs), -1), data.train_targets
+
+
+def _random_state(seed: int) -> int:
+    return derive_seed("train", seed) % np.iinfo(np.int32).max
+
+
+@model("random_forest", provides=())
+def random_forest(data: Data, *, seed: int, trees: int = 100, min_samples_leaf: int = 1) -> Any:
+    """Random forest (Breiman 2001) on flattened inputs, a black box that returns probabilities."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    forest = RandomForestClassifier(trees, min_samples_leaf=min_samples_leaf, random_state=_random_state(seed))
+    return forest.fit(*_flat(data))
+
+
+@model("gradient_boosting", provides=())
+def gradient_boosting(data: Data, *, seed: int, iterations: int = 50, learning_rate: float = 0.1) -> Any:
+    """Histogram gradient boosting (Friedman 2001; Ke et al. 2017), a black box that returns probabilities."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    boosted = HistGradientBoostingClassifier(
+        max_iter=iterations, learning_rate=learning_rate, early_stopping=False, random_state=_random_state(seed)
+    )
+    return boosted.fit(*_flat(data))

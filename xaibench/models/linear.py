@@ -1,0 +1,37 @@
+"""Exact truth of linear models."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.features import FeatureLayout
+
+
+def truth_weights(module: nn.Module, targets: Tensor, layout: FeatureLayout) -> Tensor:
+    """Slopes of the target's logit in every feature of a linear model: the rows W[target].
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        One `torch.nn.Linear`, with nothing but `torch.nn.Flatten` beside it.
+    targets : Tensor (N,) of int64
+    layout : FeatureLayout
+        Slopes of channels that share a feature are summed.
+
+    Returns
+    -------
+    Tensor (N, *feature_shape)
+
+    Raises
+    ------
+    UnsupportedError
+        If the module is not linear in that sense.
+    """
+    leaves = [m for m in module.modules() if not any(True for _ in m.children())]
+    linear = [m for m in leaves if isinstance(m, nn.Linear)]
+    if len(linear) != 1 or not all(isinstance(m, (nn.Linear, nn.Flatten, nn.Identity)) for m in leaves):
+        raise UnsupportedError("the weights of a model are its slopes only if it is linear")
+    with torch.no_grad():
+        return layout.reduce(linear[0].weight[targets].reshape(-1, *layout.input_shape)).clone()

@@ -1,0 +1,197 @@
+"""Obtaining a fitted model: from the cache where it is known, by training or building where not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import sklearn
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.data import Data
+from xaibench.core.errors import UsageError
+from xaibench.core.files import load_tensors_and_metadata, save_tensors, write_json
+from xaibench.core.keys import KEY_VERSION, digest
+from xaibench.core.outputs import Returns
+from xaibench.core.predictor import Predictor
+from xaibench.core.registry import ModelSpec
+from xaibench.models.adapters import as_predictor, fingerprint
+from xaibench.models.training import Progress, Weights, known_weights
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known about a fitted model without having it.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Digest of the weights, or of a black box's outputs on the test inputs.
+    accuracy : float
+        On the test split; NaN for a model that returns values.
+    returns : {"logit", "probability", "value"}
+    provides : frozenset of str
+        Needs that the model meets, such as ``gradients``.
+    train_seconds : float
+        Time that building and training took.
+    """
+
+    fingerprint: str
+    accuracy: float
+    returns: Returns
+    provides: frozenset[str]
+    train_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "provides": sorted(self.provides)}
+
+    @staticmethod
+    def from_json(text: str) -> Record:
+        fields = json.loads(text)
+        return Record(**{**fields, "provides": frozenset(fields["provides"])})
+
+
+@dataclass(frozen=True)
+class FittedModel(Record):
+    """A fitted model, as its recipe gave it, on the CPU or wherever the user's code put it."""
+
+    model: Any
+    from_cache: bool
+
+
+def lookup(spec: ModelSpec, params: Mapping[str, Any], data: Data, *, seed: int, cache: Path) -> Record | None:
+    """What the cache knows about a model; nothing is built or trained. None if it knows nothing."""
+    found = _load(spec, params, data, seed, cache)
+    return None if found is None else found[0]
+
+
+def obtain(
+    spec: ModelSpec,
+    params: Mapping[str, Any],
+    data: Data,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> FittedModel:
+    """Build a model, with weights from the cache where they are known, and measure it on the test split.
+
+    Modules are cached as safetensors under ``<cache>/models``. Black boxes are fitted again (their
+    recipes are deterministic) and only what is known about them is kept, as JSON. Functions that
+    are no registered recipe carry no version, so they are called every time and nothing is kept.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    params : mapping
+        Bound parameters (see `Component.bind`).
+    data : Data
+    seed : int
+        Given to the recipe if it takes one.
+    device : torch.device or str
+        Where the model is measured. Training is on the CPU, so that weights do not depend on it.
+    cache : Path, optional
+    progress : callable, optional
+        Given to the recipe if it takes one.
+
+    Raises
+    ------
+    UsageError
+        If the recipe returns something that is not a model, or not of these classes.
+    """
+    found = None if cache is None else _load(spec, params, data, seed, cache)
+    known = Weights(found[1]) if found is not None and found[1] else None
+    started = time.perf_counter()
+    with known_weights(known):
+        model = _build(spec, params, data, seed, progress)
+    if known is not None and found is not None:
+        if known.used and fingerprint(model, data.test_inputs) == found[0].fingerprint:
+            return FittedModel(**vars(found[0]), model=model, from_cache=True)
+        if known.used:
+            model = _build(spec, params, data, seed, progress)
+    seconds = time.perf_counter() - started
+    record = _measure(spec, model, data, device, seconds)
+    if cache is not None and (found is None or found[0].fingerprint != record.fingerprint):
+        _save(spec, params, data, seed, cache, record, model)
+    return FittedModel(**vars(record), model=model, from_cache=False)
+
+
+def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, progress: Progress | None) -> Any:
+    extra = {name: value for name, value in (("seed", seed), ("progress", progress)) if spec.takes(name)}
+    return spec.function(data, **params, **extra)
+
+
+def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str, seconds: float) -> Record:
+    try:
+        predictor = as_predictor(model, device=device)
+    except UsageError as error:
+        raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
+    raw = predictor.predict(torch.from_numpy(data.test_inputs))
+    accuracy = float("nan")
+    if predictor.returns != "value":
+        if raw.shape[1] != data.n_classes:
+            raise UsageError(
+                f"model {spec.name!r} returns {raw.shape[1]} columns for data of {data.n_classes} classes",
+                "a classifier returns one column per class",
+            )
+        accuracy = float((raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)).float().mean())
+    provides = spec.provides
+    if provides is None:
+        provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})
+    elif provides and predictor.module is None:
+        raise UsageError(f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is no torch module")
+    return Record(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
+
+
+def _versioned(spec: ModelSpec) -> bool:
+    """Whether the function was registered, and so has a version that says when its result changes."""
+    return getattr(spec.function, "__xaibench__", None) is not None
+
+
+def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:
+    libraries = [torch.__version__, sklearn.__version__]
+    seeds = [seed] if spec.takes("seed") else []
+    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds)
+    return cache / "models" / f"{key}{suffix}"
+
+
+def _load(
+    spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path
+) -> tuple[Record, dict[str, Tensor]] | None:
+    """The record and, for a module, the weights; None if there is none or the file is damaged."""
+    if not _versioned(spec):
+        return None
+    try:
+        saved = load_tensors_and_metadata(_path(spec, params, data, seed, cache, ".safetensors"))
+        if saved is not None:
+            return Record.from_json(saved[1]["record"]), saved[0]
+        text = _path(spec, params, data, seed, cache, ".json").read_text(encoding="utf-8")
+        return Record.from_json(text), {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _save(
+    spec: ModelSpec,
+    params: Mapping[str, Any],
+    data: Data,
+    seed: int,
+    cache: Path,
+    record: Record,
+    model: Any,
+) -> None:
+    if not _versioned(spec):
+        return
+    module = model.module if isinstance(model, Predictor) else model
+    if isinstance(module, nn.Module):
+        weights = {name: t.detach().clone() for name, t in cast(dict[str, Tensor], module.state_dict()).items()}
+        path = _path(spec, params, data, seed, cache, ".safetensors")
+        save_tensors(path, weights, {"record": json.dumps(record.to_json())})
+    else:
+        write_json(_path(spec, params, data, seed, cache, ".json"), record.to_json())
