@@ -1,0 +1,1 @@
+"""Frames in, frames out: statistics, the leaderboard, ranks. No input or output, no printing."""

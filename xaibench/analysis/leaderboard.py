@@ -1,0 +1,277 @@
+"""The leaderboard: one row per problem, explainer and metric, with interval, skill, placebo and rank."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xaibench.analysis import stats
+from xaibench.analysis.controls import N_RESAMPLES, Comparison, compare, defined_enough
+from xaibench.analysis.samples import stack, unique_names
+from xaibench.core.keys import canonical_json, seed
+
+Array = np.ndarray[Any, Any]
+PROBLEM = ["dataset", "model", "selection"]
+FIELD = [*PROBLEM, "metric", "params"]
+"""What is compared with each other: explainers, on one problem, with one metric."""
+ENTRY = ["explainer", "explainer_params"]
+FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness", "complexity")
+"""In the order in which they are shown: first those in which a placebo should lose."""
+_CELL = ["problem_seed", "seed", "repeat"]
+_SCORED = ("ok", "undefined")
+_FAILED = ("failed", "timeout", "oom")
+_COLUMNS: dict[str, str] = {
+    "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
+    "explainer_params": "str", "metric": "str", "params": "str", "family": "str", "truth_kind": "str",
+    "output": "str", "conversion": "str", "higher_is_better": "bool", "aggregate": "str", "value": "float64",
+    "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64", "skill_low": "float64",
+    "skill_high": "float64", "placebo": "str", "placebo_value": "float64", "beats_placebo": "boolean",
+    "p_placebo": "float64", "n_placebos": "int64", "rank": "float64", "n_ranked": "int64", "control": "bool",
+    "gate_passed": "boolean", "gates": "str", "status": "str", "n": "int64", "n_undefined": "int64",
+    "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64", "n_cells": "int64", "n_unsupported": "int64",
+    "n_failed": "int64", "n_missing": "int64", "explain_seconds": "float64", "score_seconds": "float64",
+    "message": "str",
+}  # fmt: skip
+CONDITIONAL = "conditional on this model"
+RETRAINED = "retrained models"
+
+
+def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
+    """Aggregate cells to a leaderboard.
+
+    Parameters
+    ----------
+    results : DataFrame
+        One row per cell, columns as in `xaibench.store.Row`. A cell that was planned and has no
+        result may be there with status ``missing``.
+    suite : str
+        Name that goes into the first column.
+
+    Returns
+    -------
+    DataFrame
+        One row per (dataset, model, selection, explainer, explainer_params, metric, params), in an
+        order that does not depend on that of ``results``. Apart from ``explain_seconds`` and
+        ``score_seconds`` (mean per cell) equal scores give an equal frame.
+
+        - ``value``: mean over samples, draws averaged first; ``median_log10``: median of
+          log10(max(score, 1e-12)), draws averaged in log10. With several problem seeds the mean of
+          their values.
+        - ``ci_low``, ``ci_high``, ``estimand``: 95 % interval, see `Samples.aggregate`.
+        - ``skill`` and its interval, on the samples where score, oracle and random are defined.
+        - ``placebo``: the control other than the oracle with the best value. ``beats_placebo``:
+          better than *every* placebo on every trained model by paired one-sided signed-rank tests
+          (largest p, then Holm over the explainers, 5 %), and better by value. Null where there is
+          no test: controls other than the oracle, no placebo, families in which a placebo may win.
+        - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
+          digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
+          on over half of the samples; ``message`` says which.
+        - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
+          one in some draws only.
+
+    Raises
+    ------
+    ValueError
+        If a cell is there twice.
+    """
+    cells = _sorted(results)
+    if cells.empty:
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _COLUMNS.items()})
+    field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
+    entry = cells.groupby([*FIELD, *ENTRY], sort=False)
+    entry_of = entry.ngroup().to_numpy()
+    board = entry[
+        ["family", "truth_kind", "output", "conversion", "higher_is_better", "aggregate", "skill_valid", "control"]
+    ].first()
+    board = board.reset_index()
+    status = cells["status"].to_numpy()
+    board["n_cells"] = np.bincount(entry_of)
+    for name, counted in {"unsupported": ("unsupported",), "failed": _FAILED, "missing": ("missing",)}.items():
+        board[f"n_{name}"] = np.bincount(entry_of, np.isin(status, counted)).astype(np.int64)
+    for name in ("explain_seconds", "score_seconds"):
+        board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
+    board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
+    board = pd.concat([board, _compared(cells, board, field_of, entry_of)], axis=1)
+    board["suite"] = suite
+    _judge(board, cells, entry_of)
+    return board[list(_COLUMNS)].astype(_COLUMNS)
+
+
+def _sorted(results: pd.DataFrame) -> pd.DataFrame:
+    """Cells in the order of the board: fields together, explainers before controls."""
+    by = [*PROBLEM, "family", "metric", "params", "control", *ENTRY, *_CELL]
+    order = {family: f"{i}" for i, family in enumerate(FAMILIES)}
+    cells = results.sort_values(
+        by, key=lambda s: s.map(order).fillna(s) if s.name == "family" else s, kind="stable", ignore_index=True
+    )
+    twice = cells.duplicated([*FIELD, *ENTRY, *_CELL])
+    if twice.any():
+        row = cells.loc[twice.idxmax()]
+        raise ValueError(f"two results for one cell: {row.explainer}, {row.metric} on {row.dataset}/{row.model}")
+    return cells
+
+
+def _problems(cells: pd.DataFrame) -> pd.DataFrame:
+    """Per problem: gates of all problem seeds, whether they passed, and whether trainings are mixed."""
+    rows = []
+    seeds = cells[[*PROBLEM, "problem_seed", "fingerprint", "gate_passed", "gates"]].drop_duplicates()
+    for names, group in seeds.groupby(PROBLEM, sort=False):
+        passed = group["gate_passed"].dropna()
+        gates = [
+            {**gate, "problem_seed": int(number)}
+            for number, text in group[["problem_seed", "gates"]].drop_duplicates().itertuples(index=False)
+            for gate in json.loads(text or "[]")
+        ]
+        rows.append(
+            {
+                **dict(zip(PROBLEM, names, strict=True)),
+                "gate_passed": bool(passed.astype(bool).all()) if len(passed) else None,
+                "gates": canonical_json(gates),
+                "_mixed": bool((group.groupby("problem_seed")["fingerprint"].nunique() > 1).any()),
+            }
+        )
+    return pd.DataFrame(rows).astype({"gate_passed": "boolean"})
+
+
+def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_of: Array) -> pd.DataFrame:
+    """Everything that needs the scores, field by field."""
+    size = len(board)
+    out: dict[str, Array] = {
+        name: np.full(size, np.nan)
+        for name in ("value", "ci_low", "ci_high", "skill", "skill_low", "skill_high")
+        + ("placebo_value", "beats_placebo", "p_placebo")
+    }
+    out |= {n: np.zeros(size, dtype=np.int64) for n in ("n", "n_undefined", "n_partly", "n_seeds", "n_draws")}
+    out |= {"n_placebos": np.zeros(size, dtype=np.int64), "_complete": np.zeros(size, dtype=bool)}
+    out |= {"_defined": np.zeros(size, dtype=bool), "placebo": np.full(size, None, dtype=object)}
+    scored = np.isin(cells["status"].to_numpy(), _SCORED)
+    kept = cells["scores"].to_numpy()
+    names = _names(cells, scored)
+    problem_seed, repeat = cells["problem_seed"].to_numpy(np.int64), cells["repeat"].to_numpy(np.int64)
+    explainer, control = board["explainer"].to_numpy(), board["control"].to_numpy(dtype=bool)
+    unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
+    resamples: dict[tuple[Any, ...], Array] = {}
+    cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
+    for start, stop in zip(cuts, [*cuts[1:], len(cells)], strict=True):
+        rows = np.flatnonzero(scored[start:stop]) + start
+        at = slice(entry_of[start], entry_of[stop - 1] + 1)
+        head = board.iloc[at.start]
+        # Stacking wants cells by problem seed first; they come by explainer.
+        rows = rows[np.lexsort((rows, problem_seed[rows]))]
+        samples = stack(
+            [kept[r] for r in rows], [names[r] for r in rows], entry_of[rows] - at.start, problem_seed[rows],
+            repeat[rows], at.stop - at.start, log10=head["aggregate"] == "median_log10",
+        )  # fmt: skip
+        out["value"][at], out["ci_low"][at], out["ci_high"][at] = value, _, _ = samples.aggregate()
+        n_seeds = (samples.draws > 0).sum(axis=1)
+        n = samples.scored.sum(axis=1)
+        out["n"][at], out["n_seeds"][at], out["n_draws"][at] = n, n_seeds, samples.draws.sum(axis=1)
+        out["n_undefined"][at] = n - np.isfinite(samples.scores).sum(axis=1)
+        out["n_partly"][at] = samples.partly.sum(axis=1)
+        expected = len(np.unique(problem_seed[start:stop]))
+        out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
+        out["_defined"][at] = defined = defined_enough(samples)
+        key = (*head[PROBLEM], samples.scores.shape[1])
+        if key not in resamples:
+            resamples[key] = stats.bootstrap_weights(key[-1], N_RESAMPLES, seed("bootstrap", *key)) if key[-1] else (
+                np.empty((N_RESAMPLES, 0))
+            )  # fmt: skip
+        found = compare(
+            samples, value, explainer[at], control[at], complete & defined & ~board["_mixed"].to_numpy()[at],
+            higher_is_better=bool(head["higher_is_better"]), family=head["family"],
+            skill_valid=bool(head["skill_valid"]), weights=resamples[key],
+        )  # fmt: skip
+        _fill(out, at, found, value, explainer[at])
+    return pd.DataFrame(out)
+
+
+def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, explainer: Array) -> None:
+    out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
+    out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
+    out["n_placebos"][at] = len(found.tested)
+    if found.placebo is not None:
+        out["placebo"][at], out["placebo_value"][at] = explainer[found.placebo], value[found.placebo]
+
+
+def _names(cells: pd.DataFrame, scored: Array) -> list[tuple[Any, ...]]:
+    """Sample names of every cell, one tuple object for all cells with the same names."""
+    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    names: list[tuple[Any, ...]] = []
+    for ids, scores, wanted in zip(cells["sample_ids"], cells["scores"], scored, strict=True):
+        if not wanted:
+            names.append(())
+            continue
+        n = len(scores)
+        raw = (n, *(() if ids is None else ids.tolist() if isinstance(ids, np.ndarray) else ids))
+        if raw not in known:
+            known[raw] = unique_names(raw[1:], n)
+        names.append(known[raw])
+    return names
+
+
+def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
+    """Status, message, estimand and rank, from what has been measured."""
+    has_value = board["value"].notna().to_numpy()
+    counts = {s: board[f"n_{s}"].to_numpy() > 0 for s in ("failed", "missing", "unsupported")}
+    board["status"] = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
+    several = board.groupby(FIELD, sort=False)["n_seeds"].transform("max").to_numpy() > 1
+    estimand = np.where(several, RETRAINED, CONDITIONAL).astype(object)
+    board["estimand"] = np.where(has_value, estimand, None)
+    gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
+    control = board["control"].to_numpy(dtype=bool)
+    complete, defined, mixed = (board[c].to_numpy() for c in ("_complete", "_defined", "_mixed"))
+    ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
+    sign = np.where(board["higher_is_better"], -1.0, 1.0)
+    board["rank"] = board.assign(_v=np.where(ranked, sign * _digits(board["value"].to_numpy()), np.nan)).groupby(
+        FIELD, sort=False
+    )["_v"].rank(method="average")  # fmt: skip
+    board["n_ranked"] = board.groupby(FIELD, sort=False)["rank"].transform("count").astype(np.int64)
+    reason = _first_reason(cells, entry_of, len(board))
+    unmeasured = np.where(board["status"] == "undefined", "no sample has a defined score", reason)
+    undone = board["n_cells"] - board["n_cells"].where(complete, 0)
+    partial = [
+        f"not ranked: incomplete, {f} of {c} cells failed, {m} missing" + (f" ({r})" if r else "") if u else ""
+        for u, f, c, m, r in zip(undone, board["n_failed"], board["n_cells"], board["n_missing"], reason, strict=True)
+    ]
+    few = [
+        f"not ranked: defined on {n - u} samples only" for n, u in zip(board["n"], board["n_undefined"], strict=True)
+    ]
+    board["message"] = np.select(
+        [~has_value, gate_failed & ~control, mixed, ~complete, ~defined & ~control],
+        [
+            unmeasured,
+            "not ranked: a gate of the problem failed",
+            "not ranked: explainers were run on different trainings of this model",
+            np.asarray(partial, dtype=object),
+            np.asarray(few, dtype=object),
+        ],
+        None,
+    )
+    board["beats_placebo"] = board["beats_placebo"].astype("boolean")
+
+
+def _digits(values: Array, digits: int = 6) -> Array:
+    """Values rounded to significant digits, so that rounding errors of a machine make no rank."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))
+        rounded = np.round(values * scale) / scale
+    return np.where(values == 0, 0.0, rounded)
+
+
+def _first_reason(cells: pd.DataFrame, entry_of: Array, size: int) -> Array:
+    """Message of the worst cell of every row of the board: failures first, then missing, then unsupported."""
+    worst = {**dict.fromkeys(_FAILED, 0), "missing": 1, "unsupported": 2}
+    severity = cells["status"].map(worst).fillna(9).to_numpy()
+    order = np.lexsort((np.arange(len(cells)), severity, entry_of))
+    first = order[np.flatnonzero(np.diff(entry_of[order], prepend=-1))]
+    text = cells["message"].to_numpy(dtype=object)[first]
+    state = cells["status"].to_numpy(dtype=object)[first]
+    found = [
+        None if s in _SCORED else f"{s}: {m}" if isinstance(m, str) and m else str(s)
+        for s, m in zip(state, text, strict=True)
+    ]
+    result: Array = np.array(found, dtype=object).reshape(size)
+    return result
