@@ -14,11 +14,17 @@ from xaibench.datasets.splits import generator, split
 
 SIDE = 8
 N_BLOCKS = 4
+TEST_SHARE = 500 / 1797
+"""Share of the digits that are for testing, as in the data set `digits`."""
 
 
 @dataset("planted_digits", features="image", provides={"truth.mask"})
 def planted_digits(
-    *, seed: int, copies: Annotated[int, Ge(1)] = 5, classes: Annotated[int, Ge(2), Le(10)] = 10
+    *,
+    seed: int,
+    classes: Annotated[int, Ge(2), Le(10)] = 5,
+    copies: Annotated[int, Ge(1)] = 10,
+    test_copies: Annotated[int, Ge(1)] = 2,
 ) -> Data:
     """Find the digit: one real 8x8 digit in a random quadrant, ink of other digits without shape in the rest.
 
@@ -31,11 +37,11 @@ def planted_digits(
     Parameters
     ----------
     seed : int
-    copies : int
-        Placements of every train digit, each with its own quadrant and nulls. Train and test
-        digits are split before; test digits are placed once.
     classes : int
         Digits 0 to ``classes - 1``.
+    copies, test_copies : int
+        Placements of every digit, each with its own quadrant and nulls. Train and test digits are
+        split before. The first placements of all test digits come before the second ones.
 
     Notes
     -----
@@ -45,19 +51,19 @@ def planted_digits(
     images, labels = load_digits()
     kept = labels < classes
     images, labels = images[kept], labels[kept]
-    train, test = split(images, labels, 500 / 1797, generator("split", "planted_digits", seed))
+    train, pool = split(images, labels, TEST_SHARE, generator("split", "planted_digits", seed))
     rng = generator("placement", "planted_digits", seed)
     train = rng.permutation(np.repeat(train, copies))
     train_images, _, _ = place(images[train], shuffled(images[train], (len(train), N_BLOCKS - 1), rng), rng)
-    pool, digits = images[test], images[test]
-    n = len(test)
-    nulls = shuffled(pool, (n, N_BLOCKS - 1), rng)
+    test = np.concatenate([rng.permutation(pool) for _ in range(test_copies)])
+    digits, n = images[test], len(test)
+    nulls = shuffled(images[pool], (n, N_BLOCKS - 1), rng)
     test_images, quadrants, mask = place(digits, nulls, rng)
-    changes = (
-        ("null quadrants redrawn", digits, shuffled(pool, nulls.shape[:2], rng), 0.05, None),
-        ("null quadrants of another image", digits, nulls[rng.permutation(n)], 0.05, None),
-        ("digit erased", shuffled(pool, (n,), rng), nulls, None, 1 / classes + 0.1),
-    )
+    redrawn, erased = shuffled(images[pool], nulls.shape[:2], rng), shuffled(images[pool], (n,), rng)
+
+    def change(name: str, block: Array, others: Array, **rule: float) -> Intervention:
+        return Intervention(name, scaled(compose(block, others, quadrants)), labels[test], np.arange(n), **rule)
+
     return Data(
         "image",
         scaled(train_images),
@@ -68,9 +74,10 @@ def planted_digits(
         class_names=DIGIT_NAMES[:classes],
         test_mask=mask,
         truth_kind="model",
-        interventions=tuple(
-            Intervention(name, scaled(compose(block, other, quadrants)), labels[test], np.arange(n), max_drop, at_most)
-            for name, block, other, max_drop, at_most in changes
+        interventions=(
+            change("nulls redrawn", digits, redrawn, max_drop=0.05),
+            change("nulls of another image", digits, nulls[rng.permutation(n)], max_drop=0.05),
+            change("digit erased", erased, nulls, at_most=1 / classes + 0.1),
         ),
         accuracy_floor=0.90,
     )

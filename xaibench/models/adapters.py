@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xaibench.core.data import Array
 from xaibench.core.errors import UsageError, did_you_mean

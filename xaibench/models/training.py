@@ -105,7 +105,7 @@ def _fit(
     with torch.enable_grad():
         for epoch in range(epochs):
             total = torch.zeros(())
-            for rows in torch.randperm(len(inputs)).split(batch_size):
+            for rows in torch.split(torch.randperm(len(inputs)), batch_size):
                 optimizer.zero_grad()
                 loss = nn.functional.cross_entropy(module(inputs[rows]), targets[rows])
                 loss.backward()  # type: ignore[no-untyped-call]
