@@ -52,7 +52,8 @@ class Comparison:
 def defined_enough(samples: Samples) -> Array:
     """Whether each explainer is defined on enough of the samples that any explainer is defined on (E,)."""
     known = np.isfinite(samples.scores)
-    return known.sum(axis=1) >= np.maximum(MIN_DEFINED * known.any(axis=0).sum(), 1)
+    enough: Array = known.sum(axis=1) >= np.maximum(MIN_DEFINED * known.any(axis=0).sum(), 1)
+    return enough
 
 
 def compare(

@@ -109,7 +109,7 @@ def _sorted(results: pd.DataFrame) -> pd.DataFrame:
     )
     twice = cells.duplicated([*FIELD, *ENTRY, *_CELL])
     if twice.any():
-        row = cells.loc[twice.idxmax()]
+        row = cells[twice].iloc[0]
         raise ValueError(f"two results for one cell: {row.explainer}, {row.metric} on {row.dataset}/{row.model}")
     return cells
 
@@ -139,26 +139,27 @@ def _problems(cells: pd.DataFrame) -> pd.DataFrame:
 def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_of: Array) -> pd.DataFrame:
     """Everything that needs the scores, field by field."""
     size = len(board)
-    out: dict[str, Array] = {
-        name: np.full(size, np.nan)
-        for name in ("value", "ci_low", "ci_high", "skill", "skill_low", "skill_high")
-        + ("placebo_value", "beats_placebo", "p_placebo")
-    }
-    out |= {n: np.zeros(size, dtype=np.int64) for n in ("n", "n_undefined", "n_partly", "n_seeds", "n_draws")}
-    out |= {"n_placebos": np.zeros(size, dtype=np.int64), "_complete": np.zeros(size, dtype=bool)}
-    out |= {"_defined": np.zeros(size, dtype=bool), "placebo": np.full(size, None, dtype=object)}
+    floats = ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]
+    floats += ["placebo_value", "beats_placebo", "p_placebo"]
+    counts = ("n", "n_undefined", "n_partly", "n_seeds", "n_draws", "n_placebos")
+    out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
+    out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
+    out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
+    out["placebo"] = np.full(size, None, dtype=object)
     scored = np.isin(cells["status"].to_numpy(), _SCORED)
     kept = cells["scores"].to_numpy()
     names = _names(cells, scored)
     problem_seed, repeat = cells["problem_seed"].to_numpy(np.int64), cells["repeat"].to_numpy(np.int64)
-    explainer, control = board["explainer"].to_numpy(), board["control"].to_numpy(dtype=bool)
+    explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
+    mixed = board["_mixed"].to_numpy(dtype=bool)
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
+    heads = board[[*PROBLEM, "family", "higher_is_better", "aggregate", "skill_valid"]].to_dict("records")
     resamples: dict[tuple[Any, ...], Array] = {}
     cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
     for start, stop in zip(cuts, [*cuts[1:], len(cells)], strict=True):
         rows = np.flatnonzero(scored[start:stop]) + start
         at = slice(entry_of[start], entry_of[stop - 1] + 1)
-        head = board.iloc[at.start]
+        head = heads[at.start]
         # Stacking wants cells by problem seed first; they come by explainer.
         rows = rows[np.lexsort((rows, problem_seed[rows]))]
         samples = stack(
@@ -174,13 +175,13 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         expected = len(np.unique(problem_seed[start:stop]))
         out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
         out["_defined"][at] = defined = defined_enough(samples)
-        key = (*head[PROBLEM], samples.scores.shape[1])
+        key = (*(head[c] for c in PROBLEM), samples.scores.shape[1])
         if key not in resamples:
             resamples[key] = stats.bootstrap_weights(key[-1], N_RESAMPLES, seed("bootstrap", *key)) if key[-1] else (
                 np.empty((N_RESAMPLES, 0))
             )  # fmt: skip
         found = compare(
-            samples, value, explainer[at], control[at], complete & defined & ~board["_mixed"].to_numpy()[at],
+            samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
             skill_valid=bool(head["skill_valid"]), weights=resamples[key],
         )  # fmt: skip
@@ -218,14 +219,13 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     counts = {s: board[f"n_{s}"].to_numpy() > 0 for s in ("failed", "missing", "unsupported")}
     board["status"] = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
     several = board.groupby(FIELD, sort=False)["n_seeds"].transform("max").to_numpy() > 1
-    estimand = np.where(several, RETRAINED, CONDITIONAL).astype(object)
-    board["estimand"] = np.where(has_value, estimand, None)
+    board["estimand"] = pd.Series(np.where(several, RETRAINED, CONDITIONAL), board.index).where(has_value, None)
     gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     control = board["control"].to_numpy(dtype=bool)
     complete, defined, mixed = (board[c].to_numpy() for c in ("_complete", "_defined", "_mixed"))
     ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
     sign = np.where(board["higher_is_better"], -1.0, 1.0)
-    board["rank"] = board.assign(_v=np.where(ranked, sign * _digits(board["value"].to_numpy()), np.nan)).groupby(
+    board["rank"] = board.assign(_v=np.where(ranked, sign * significant(board["value"].to_numpy()), np.nan)).groupby(
         FIELD, sort=False
     )["_v"].rank(method="average")  # fmt: skip
     board["n_ranked"] = board.groupby(FIELD, sort=False)["rank"].transform("count").astype(np.int64)
@@ -239,7 +239,7 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     few = [
         f"not ranked: defined on {n - u} samples only" for n, u in zip(board["n"], board["n_undefined"], strict=True)
     ]
-    board["message"] = np.select(
+    choice = np.select(
         [~has_value, gate_failed & ~control, mixed, ~complete, ~defined & ~control],
         [
             unmeasured,
@@ -248,12 +248,13 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
             np.asarray(partial, dtype=object),
             np.asarray(few, dtype=object),
         ],
-        None,
+        "",
     )
+    board["message"] = pd.Series(choice, board.index, dtype=object).replace("", None)
     board["beats_placebo"] = board["beats_placebo"].astype("boolean")
 
 
-def _digits(values: Array, digits: int = 6) -> Array:
+def significant(values: Array, digits: int = 6) -> Array:
     """Values rounded to significant digits, so that rounding errors of a machine make no rank."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))

@@ -94,7 +94,7 @@ def stack(
     log10 : bool
         Take log10 of the scores and aggregate by the median.
     """
-    cuts = np.flatnonzero(np.diff(seeds, prepend=seeds[0] - 1)) if len(seeds) else np.empty(0, int)
+    cuts = np.flatnonzero(np.diff(seeds, prepend=seeds[0] - 1)).tolist() if len(seeds) else []
     blocks = []
     for a, b in zip(cuts, [*cuts[1:], len(seeds)], strict=True):
         block = _align(scores[a:b], names[a:b])
@@ -105,10 +105,16 @@ def stack(
     if not blocks:
         empty = np.empty((n_explainers, 0))
         return Samples(empty, empty, empty > 0, empty > 0, np.array([0]), np.empty((n_explainers, 0), int), log10)
-    first, second, third, fourth, draws = zip(*blocks, strict=True)
-    bounds = np.cumsum([0, *(s.shape[1] for s in first)])
-    parts = (np.concatenate(p, axis=1) for p in (first, second, third, fourth))
-    return Samples(*parts, bounds, np.stack(draws, axis=1), log10)
+    averages, firsts, scored, partly, draws = zip(*blocks, strict=True)
+    return Samples(
+        np.concatenate(averages, axis=1),
+        np.concatenate(firsts, axis=1),
+        np.concatenate(scored, axis=1),
+        np.concatenate(partly, axis=1),
+        np.cumsum([0, *(block.shape[1] for block in averages)]),
+        np.stack(draws, axis=1),
+        log10,
+    )
 
 
 def unique_names(sample_ids: Any, n: int) -> tuple[Any, ...]:

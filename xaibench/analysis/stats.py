@@ -189,7 +189,8 @@ def ratio_interval(above: Array, below: Array, weights: Array, level: float = 0.
     low, high = np.full(len(above), np.nan), np.full(len(above), np.nan)
     if enough.any():
         tails = [(1 - level) / 2, (1 + level) / 2]
-        low[enough], high[enough] = np.nanquantile(ratios[enough], tails, axis=-1)
+        quantile = np.quantile if np.isfinite(ratios[enough]).all() else np.nanquantile
+        low[enough], high[enough] = quantile(ratios[enough], tails, axis=-1)
     return low, high
 
 
