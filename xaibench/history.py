@@ -1,0 +1,76 @@
+"""What a store knows about earlier runs: what is done, and how long things took."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from xaibench.store import Store
+from xaibench.store.schema import DONE
+
+COLUMNS = [
+    "cell_id", "lineage", "score_key", "status", "run", "dataset", "model", "explainer", "metric",
+    "explain_seconds", "score_seconds",
+]  # fmt: skip
+
+
+class History:
+    """Index of finished cells and of past durations.
+
+    Parameters
+    ----------
+    table : pyarrow.Table, optional
+        Every row of a store, with at least `COLUMNS`.
+    """
+
+    def __init__(self, table: pa.Table | None = None) -> None:
+        self._status: dict[tuple[str, str], bool] = {}
+        self._cells: set[str] = set()
+        self._lineages: set[str] = set()
+        explain: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        score: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for row in [] if table is None else table.select(COLUMNS).to_pylist():
+            self._cells.add(row["cell_id"])
+            self._lineages.add(row["lineage"])
+            done = row["status"] in DONE
+            if row["score_key"] is not None:
+                key = (row["cell_id"], row["score_key"])
+                self._status[key] = self._status.get(key, False) or done
+            problem = f"{row['dataset']}/{row['model']}"
+            if row["explain_seconds"] is not None:
+                explain[problem, row["explainer"]].append(row["explain_seconds"])
+                explain[(row["explainer"],)].append(row["explain_seconds"])
+            if row["score_seconds"] is not None:
+                score[problem, row["explainer"], row["metric"]].append(row["score_seconds"])
+                score[(row["metric"],)].append(row["score_seconds"])
+        self._explain = {k: float(np.median(v)) for k, v in explain.items()}
+        self._score = {k: float(np.median(v)) for k, v in score.items()}
+
+    @classmethod
+    def of(cls, store: Store) -> History:
+        """History of a store."""
+        return cls(store.read(COLUMNS, every=True))
+
+    def status(self, cell_id: str, score_key: str) -> Literal["done", "failed"] | None:
+        """Whether this very content has been scored, tried in vain, or never met."""
+        found = self._status.get((cell_id, score_key))
+        return None if found is None else "done" if found else "failed"
+
+    def knows(self, cell_id: str) -> bool:
+        """Whether the cell has ever been run, with whatever content."""
+        return cell_id in self._cells
+
+    def knows_lineage(self, lineage: str) -> bool:
+        """Whether the cell has ever been run, with whatever versions."""
+        return lineage in self._lineages
+
+    def explain_seconds(self, problem: str, explainer: str) -> float | None:
+        """Median time of this explainer here, else anywhere, else None."""
+        return self._explain.get((problem, explainer), self._explain.get((explainer,)))
+
+    def score_seconds(self, problem: str, explainer: str, metric: str) -> float | None:
+        """Median time of this metric here, else anywhere, else None."""
+        return self._score.get((problem, explainer, metric), self._score.get((metric,)))

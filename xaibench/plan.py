@@ -1,0 +1,311 @@
+"""The plan: a suite expanded to units and cells, and what must become of each of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any, Literal, cast
+
+from xaibench.core import registry
+from xaibench.core.errors import NothingToDoError
+from xaibench.core.keys import KEY_VERSION, digest
+from xaibench.core.registry import ExplainerSpec, MetricSpec, missing_needs
+from xaibench.history import History
+from xaibench.problems import ProblemSpec
+from xaibench.suite import Choice, Suite
+
+State = Literal["run", "cached", "stale", "retry", "unsupported"]
+STATES: tuple[State, ...] = ("run", "cached", "stale", "retry", "unsupported")
+Rerun = Literal["failed", "stale", "all"]
+ORACLE, RANDOM = "oracle", "random"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of a unit."""
+
+    metric: Choice
+    output: str | None
+    cell_id: str
+    lineage: str
+
+    @property
+    def spec(self) -> MetricSpec:
+        return cast(MetricSpec, self.metric.spec)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One explanation of one problem, with all metrics that score it: explain once, score many."""
+
+    problem: ProblemSpec
+    explainer: Choice
+    seed: int
+    repeat: int
+    metrics: tuple[tuple[Choice, str | None], ...]
+
+    @property
+    def spec(self) -> ExplainerSpec:
+        return cast(ExplainerSpec, self.explainer.spec)
+
+    @cached_property
+    def _identity(self) -> list[Any]:
+        return [self.problem.identity, self.explainer.identity, self.seed, self.repeat]
+
+    @cached_property
+    def unit_id(self) -> str:
+        return digest("unit", self._identity, self.versions)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {**self.problem.versions, "explainer": self.spec.version}
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        return tuple(self._cell(metric, output) for metric, output in self.metrics)
+
+    def _cell(self, metric: Choice, output: str | None) -> Cell:
+        names = [self._identity, metric.identity, output]
+        versions = {**self.versions, "metric": metric.spec.version}
+        return Cell(metric, output, digest("cell", names, versions), digest("cell", names))
+
+    def explain_key(self, fingerprint: str) -> str:
+        """Content key of the explanation."""
+        return digest(
+            KEY_VERSION, "explain", fingerprint, self.explainer.identity, self.spec.version, self.seed, self.repeat
+        )
+
+    def score_key(self, fingerprint: str, cell: Cell) -> str:
+        """Content key of one score."""
+        return digest(self.explain_key(fingerprint), cell.metric.identity, cell.spec.version, cell.output)
+
+    def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
+        """Why this cell cannot be had on a problem with these capabilities, or None."""
+        if capabilities is None:
+            return None
+        for spec in (self.spec, cell.spec):
+            missing = missing_needs(spec.needs, capabilities)
+            if missing:
+                return f"{spec.kind} {spec.name} needs {', '.join(missing)}"
+        kind = self.spec.attribution_kind
+        if isinstance(kind, str) and kind not in cell.spec.accepts:
+            return f"metric {cell.spec.name} takes {' or '.join(sorted(cell.spec.accepts))}, not {kind}"
+        return None
+
+
+def unsupported_key(reason: str) -> str:
+    """Content key of a cell that cannot be had, for one reason."""
+    return f"unsupported: {reason}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a suite to run.
+
+    A pattern with a slash is matched with ``dataset/model/explainer/metric`` from the left, one
+    without with each of the four names.
+    """
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def keeps(self, names: tuple[str, str, str, str]) -> bool:
+        kept = not self.only or any(_matches(p, names) for p in self.only)
+        return kept and not any(_matches(p, names) for p in self.skip)
+
+
+def _matches(pattern: str, names: tuple[str, ...]) -> bool:
+    if "/" not in pattern:
+        return any(fnmatchcase(name, pattern) for name in names)
+    path = "/".join(names)
+    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern.rstrip('/')}/*")
+
+
+def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
+    """Units of a suite, problem by problem, explainers in the order of the file, then the controls."""
+    chosen = selection or Selection()
+    metrics = [(c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)]
+    explainers = [c for e in suite.explainers for c in e.choices("explainer", suite.folder)]
+    if suite.controls:
+        named = {c.spec.name for c in explainers}
+        controls = (s for s in registry.components("explainer") if isinstance(s, ExplainerSpec) and s.control)
+        explainers += [Choice.of("explainer", s.name, {}) for s in controls if s.name not in named]
+    for problem in problems(suite, chosen):
+        names = (problem.dataset.spec.name, problem.model.spec.name)
+        capabilities = problem.capabilities()
+        with_oracle = capabilities is None or any(c.startswith("truth.") for c in capabilities)
+        for explainer in explainers:
+            path = (*names, explainer.spec.name)
+            kept = tuple(
+                (metric, output)
+                for metric, output in metrics
+                if suite.selects(*path, metric.spec.name) and chosen.keeps((*path, metric.spec.name))
+            )
+            # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
+            several = explainer.spec.name == RANDOM and with_oracle
+            skilled = tuple(m for m in kept if cast(MetricSpec, m[0].spec).skill_valid)
+            for seed in suite.seeds:
+                for repeat in range(suite.random_draws if several else 1):
+                    scored = skilled if repeat else kept
+                    if scored:
+                        yield Unit(problem, explainer, seed, repeat, scored)
+
+
+def problems(suite: Suite, selection: Selection) -> Iterator[ProblemSpec]:
+    """Problems of a suite, data sets outermost, so that data and models are shared by neighbours."""
+    for entry in suite.problems:
+        samples = entry.samples or suite.samples
+        if selection.limit is not None:
+            samples = min(samples, selection.limit)
+        for dataset in entry.dataset.choices("dataset", suite.folder):
+            for seed in suite.problem_seeds:
+                for named in entry.models:
+                    for model in named.choices("model", suite.folder):
+                        problem = ProblemSpec(
+                            dataset, model, seed, samples, suite.target, suite.background, entry.output
+                        )
+                        problem.check()
+                        yield problem
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and what is to be done with it."""
+
+    cell: Cell
+    state: State
+    reason: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """A unit and what is to be done with its cells."""
+
+    unit: Unit
+    cells: tuple[PlannedCell, ...]
+    explain_seconds: float | None = None
+
+    @property
+    def todo(self) -> tuple[PlannedCell, ...]:
+        return tuple(c for c in self.cells if c.state in ("run", "stale", "retry"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do."""
+
+    suite: Suite
+    units: tuple[PlannedUnit, ...]
+    rerun: Rerun | None = None
+
+    @cached_property
+    def states(self) -> Counter[State]:
+        return Counter(c.state for u in self.units for c in u.cells)
+
+    @property
+    def todo(self) -> int:
+        """Cells that will be scored."""
+        return sum(len(u.todo) for u in self.units)
+
+    def by_problem(self) -> Iterator[tuple[ProblemSpec, list[PlannedUnit]]]:
+        """Units grouped by problem, in order."""
+        groups: dict[str, tuple[ProblemSpec, list[PlannedUnit]]] = {}
+        for planned in self.units:
+            groups.setdefault(planned.unit.problem.key, (planned.unit.problem, []))[1].append(planned)
+        yield from groups.values()
+
+    def seconds(self) -> tuple[float, int]:
+        """Expected seconds from history, and the number of cells that history says nothing about."""
+        known, unknown = 0.0, 0
+        for unit in self.units:
+            if unit.todo and unit.explain_seconds is not None:
+                known += unit.explain_seconds
+            for cell in unit.todo:
+                known, unknown = (known + cell.seconds, unknown) if cell.seconds is not None else (known, unknown + 1)
+        return known, unknown
+
+
+def decide(
+    unit: Unit,
+    *,
+    history: History,
+    fingerprint: str | None,
+    capabilities: frozenset[str] | None,
+    rerun: Rerun | None = None,
+) -> PlannedUnit:
+    """Say what is to be done with every cell of a unit.
+
+    ``fingerprint`` is None when the model is not there yet; then nothing can be reused for sure.
+    With ``rerun``, only failed (or stale) cells are run, or all of them.
+    """
+    planned = []
+    for cell in unit.cells:
+        state, reason = _state(unit, cell, history, fingerprint, capabilities)
+        if rerun == "all" and state == "cached":
+            state, reason = "run", "asked for"
+        elif (rerun == "failed" and state in ("run", "stale")) or (rerun == "stale" and state in ("run", "retry")):
+            state, reason = "cached", "left as it is"
+        seconds = history.score_seconds(unit.problem.name, unit.spec.name, cell.spec.name)
+        planned.append(PlannedCell(cell, state, reason, seconds))
+    return PlannedUnit(unit, tuple(planned), history.explain_seconds(unit.problem.name, unit.spec.name))
+
+
+def _state(
+    unit: Unit, cell: Cell, history: History, fingerprint: str | None, capabilities: frozenset[str] | None
+) -> tuple[State, str]:
+    reason = unit.unsupported(cell, capabilities)
+    if reason is not None:
+        return "unsupported", reason
+    if fingerprint is None:
+        return ("stale", "the model is not in the cache") if history.knows(cell.cell_id) else ("run", "")
+    status = history.status(cell.cell_id, unit.score_key(fingerprint, cell))
+    if status == "done":
+        return "cached", ""
+    if status == "failed":
+        return "retry", "failed before"
+    if history.knows(cell.cell_id):
+        return "stale", "the problem's content changed"
+    if history.knows_lineage(cell.lineage):
+        return "stale", "a component's version changed"
+    return "run", ""
+
+
+def make_plan(
+    suite: Suite,
+    *,
+    history: History | None = None,
+    fingerprint: Callable[[ProblemSpec], str | None] = lambda problem: None,
+    selection: Selection | None = None,
+    rerun: Rerun | None = None,
+) -> Plan:
+    """Plan a suite against what is there already. Touches nothing.
+
+    Raises
+    ------
+    NothingToDoError
+        If the selection leaves no cell.
+    """
+    known = history or History()
+    fingerprints: dict[str, str | None] = {}
+    units = []
+    for unit in expand(suite, selection):
+        key = unit.problem.key
+        if key not in fingerprints:
+            fingerprints[key] = fingerprint(unit.problem)
+        units.append(
+            decide(
+                unit,
+                history=known,
+                fingerprint=fingerprints[key],
+                capabilities=unit.problem.capabilities(),
+                rerun=rerun,
+            )
+        )
+    if not units:
+        raise NothingToDoError("no cell is selected", "loosen --only and --skip; `xaibench plan` shows the cells")
+    return Plan(suite, tuple(units), rerun)

@@ -1,0 +1,204 @@
+"""From names to problems: load the data, fit or find the model, select samples, measure the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from xaibench.core.data import Data
+from xaibench.core.errors import DataError, UsageError
+from xaibench.core.features import infer_layout
+from xaibench.core.keys import KEY_VERSION, digest, row_digests
+from xaibench.core.outputs import default_output
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import Gate, Problem, Samples, Truth, TruthKind
+from xaibench.core.registry import DatasetSpec, ModelSpec
+from xaibench.models.adapters import as_predictor
+from xaibench.models.linear import truth_weights
+from xaibench.models.obtain import FittedModel, lookup, obtain
+from xaibench.suite import Choice
+
+Progress = Callable[[int, int, str], None]
+_ALWAYS = frozenset({"background", "reexplain", "retrain"})
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """What a problem is made of, as plain data.
+
+    Attributes
+    ----------
+    dataset, model : Choice
+    seed : int
+        Fixes data and training.
+    samples : int
+        Number of test samples, at most.
+    target : {"predicted", "label"}
+    background : int
+        Number of reference samples from the training split, at most.
+    output : str or None
+        The output that is explained; None: what the model returns.
+    """
+
+    dataset: Choice
+    model: Choice
+    seed: int
+    samples: int
+    target: str
+    background: int
+    output: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.label}/{self.model.label}"
+
+    @property
+    def selection(self) -> str:
+        """Which samples, what is explained of them, and against which background."""
+        return f"test[:{self.samples}] {self.target} {self.output or 'default'} train[:{self.background}]"
+
+    @cached_property
+    def identity(self) -> list[Any]:
+        """Names and parameters, without versions."""
+        return [self.dataset.identity, self.model.identity, self.seed, self.selection]
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the identity: equal for equal problems."""
+        return digest(self.identity)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {"dataset": self.dataset.spec.version, "model": self.model.spec.version}
+
+    def capabilities(self) -> frozenset[str] | None:
+        """Needs that the problem will meet by what its parts declare; None if only building tells."""
+        dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
+        if model.provides is None:
+            return None
+        return _capabilities(dataset, model.provides, self.output)
+
+    def check(self) -> None:
+        """Raise UsageError if the model does not take this kind of data."""
+        dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
+        if model.features is not None and dataset.features not in model.features:
+            takes = " or ".join(sorted(model.features))
+            raise UsageError(f"model {model.name!r} takes {takes} data, and {dataset.name!r} is {dataset.features}")
+
+
+def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
+    kind = "text" if dataset.features == "tokens" else dataset.features
+    # A linear model's weights are the slopes of its logits, and of nothing else.
+    offered = provides if output in (None, "logit") else provides - {"truth.weights"}
+    return _ALWAYS | {kind} | dataset.provides | offered
+
+
+class Problems:
+    """Materialises problems, keeping what the next one is likely to share.
+
+    Parameters
+    ----------
+    cache : Path or None
+        Folder for fitted models; None keeps nothing.
+    device : str
+    batch_size : int, optional
+        Instead of the deterministic rule.
+    """
+
+    def __init__(self, cache: Path | None, *, device: str = "cpu", batch_size: int | None = None) -> None:
+        self.cache = cache
+        self.device = device
+        self.batch_size = batch_size
+        self._data: dict[str, Data] = {}
+
+    def data(self, spec: ProblemSpec) -> Data:
+        """The data set of a problem; only the latest one is kept in memory."""
+        key = digest(spec.dataset.identity, spec.seed)
+        if key not in self._data:
+            component = spec.dataset.spec
+            seed = {"seed": spec.seed} if component.takes("seed") else {}
+            data = component.function(**spec.dataset.params, **seed)
+            if not isinstance(data, Data):
+                raise DataError(f"dataset {component.name!r} returned {type(data).__name__}", "return a xaibench.Data")
+            self._data = {key: data}
+        return self._data[key]
+
+    def fingerprint(self, spec: ProblemSpec) -> str | None:
+        """Content fingerprint if the model is in the cache, else None: nothing is trained."""
+        model = cast(ModelSpec, spec.model.spec)
+        if self.cache is None or model.provides is None:
+            return None
+        data = self.data(spec)
+        found = lookup(model, spec.model.params, data, seed=spec.seed, cache=self.cache)
+        return None if found is None else _fingerprint(spec, data, found.fingerprint)
+
+    def prepare(self, spec: ProblemSpec, progress: Progress | None = None) -> Problem:
+        """Load, fit, select and measure. Deterministic for a given seed and machine type."""
+        data = self.data(spec)
+        model = cast(ModelSpec, spec.model.spec)
+        fitted = obtain(
+            model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
+        )
+        predictor = as_predictor(fitted.model, returns=fitted.returns, device=self.device, batch_size=self.batch_size)
+        return assemble(spec, data, fitted, predictor)
+
+
+def assemble(spec: ProblemSpec, data: Data, fitted: FittedModel, predictor: Predictor) -> Problem:
+    """Put a problem together from its data and its fitted model."""
+    layout = infer_layout(data.input_shape, data.features)
+    n = min(spec.samples, len(data.test_inputs))
+    inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
+    if spec.target == "predicted":
+        targets = predictor.predict(inputs).argmax(dim=1)
+    else:
+        targets = torch.from_numpy(data.test_targets[:n]).to(predictor.device)
+    chosen = np.unique(np.linspace(0, len(data.train_inputs) - 1, spec.background).astype(int))
+    background = torch.from_numpy(data.train_inputs[chosen]).to(predictor.device)
+    output = spec.output or default_output(predictor.returns)
+    raw_rows = data.test_inputs if data.test_rows is None else data.test_rows
+    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), fitted.provides, spec.output)
+    mask = None if data.test_mask is None else torch.from_numpy(data.test_mask[:n]).to(predictor.device)
+    weights = None
+    if "truth.weights" in capabilities and predictor.module is not None:
+        weights = truth_weights(predictor.module, targets, layout)
+    truth = None
+    if mask is not None or weights is not None:
+        truth = Truth(cast(TruthKind, data.truth_kind) if mask is not None else "model", mask, weights)
+    return Problem(
+        dataset=spec.dataset.label,
+        model=spec.model.label,
+        samples=Samples(predictor, inputs, targets, layout, output, row_digests(raw_rows[:n]), background),
+        fingerprint=_fingerprint(spec, data, fitted.fingerprint),
+        capabilities=capabilities,
+        truth=truth,
+        gates=measure_gates(data, predictor, fitted.accuracy),
+        data=data,
+    )
+
+
+def measure_gates(data: Data, predictor: Predictor, accuracy: float) -> tuple[Gate, ...]:
+    """Held-out accuracy against the floor, and every causal check that the data set brings."""
+    gates = [Gate("accuracy", accuracy, data.accuracy_floor)]
+    for check in data.interventions:
+        changed = _accuracy(predictor, check.inputs, check.targets)
+        if check.max_drop is not None:
+            clean = _accuracy(predictor, data.test_inputs[check.rows], check.targets)
+            gates.append(Gate(f"accuracy drop, {check.name}", clean - changed, check.max_drop, at_least=False))
+        if check.at_most is not None:
+            gates.append(Gate(f"accuracy, {check.name}", changed, check.at_most, at_least=False))
+    return tuple(gates)
+
+
+def _accuracy(predictor: Predictor, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
+    predicted = predictor.predict(torch.from_numpy(inputs)).argmax(dim=1).cpu().numpy()
+    return float((predicted == targets).mean())
+
+
+def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:
+    return digest(KEY_VERSION, data.fingerprint, weights, spec.selection)

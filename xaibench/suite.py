@@ -1,0 +1,278 @@
+"""Suite files: TOML, validated, with every name and parameter checked before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from xaibench.core import registry
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.keys import canonical_json
+from xaibench.core.outputs import Output
+from xaibench.core.paths import shipped
+from xaibench.core.registry import Component, Kind
+
+DEFAULT_SUITE = "quick"
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_entry(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Globs = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(_Part):
+    """A component by name, ``module:name`` or ``file.py:name``, with parameters.
+
+    ``grid`` lists several values for a parameter; every combination becomes an entry of its own.
+    """
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+    def choices(self, kind: Kind, folder: Path | None) -> Iterator[Choice]:
+        """Every combination of the grid, with checked parameters."""
+        names = list(self.grid)
+        for values in itertools.product(*self.grid.values()):
+            yield Choice.of(kind, self.name, {**self.params, **dict(zip(names, values, strict=True))}, folder)
+
+
+class MetricEntry(Entry):
+    """A metric; ``output`` measures another output than the metric's rule says."""
+
+    output: Output | None = None
+
+
+Entries = list[Annotated[Entry, BeforeValidator(_as_entry)]]
+MetricEntries = list[Annotated[MetricEntry, BeforeValidator(_as_entry)]]
+
+
+class ProblemEntry(_Part):
+    """A data set and the models that are fitted to it."""
+
+    dataset: Annotated[Entry, BeforeValidator(_as_entry)]
+    models: Entries = Field(min_length=1)
+    samples: int | None = Field(default=None, ge=1)
+    output: Output | None = None
+
+
+class Rule(_Part):
+    """Matches cells whose names match every given list of globs."""
+
+    dataset: Globs = ["*"]
+    model: Globs = ["*"]
+    explainer: Globs = ["*"]
+    metric: Globs = ["*"]
+
+    def matches(self, dataset: str, model: str, explainer: str, metric: str) -> bool:
+        pairs = ((dataset, self.dataset), (model, self.model), (explainer, self.explainer), (metric, self.metric))
+        return all(any(fnmatchcase(name, glob) for glob in globs) for name, globs in pairs)
+
+
+class Suite(_Part):
+    """A matrix of problems, explainers, metrics and seeds.
+
+    Attributes
+    ----------
+    samples : int
+        Test samples per problem, the first ones of the (shuffled) test split.
+    target : {"predicted", "label"}
+        Which class is explained.
+    background : int
+        Training samples that serve as reference.
+    seeds, problem_seeds : list of int
+        Seeds of explaining and scoring, and of data and training.
+    controls : bool
+        Put every control into the matrix.
+    random_draws : int
+        Draws of the random control where skill needs them.
+    include, exclude : list of Rule
+        Keep only what matches an include rule (if any), and nothing that matches an exclude rule.
+    """
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    samples: int = Field(default=64, ge=1)
+    target: Literal["predicted", "label"] = "predicted"
+    background: int = Field(default=64, ge=1)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    problem_seeds: list[int] = Field(default=[0], min_length=1)
+    controls: bool = True
+    random_draws: int = Field(default=10, ge=1)
+    problems: list[ProblemEntry] = Field(min_length=1)
+    explainers: Entries = Field(default_factory=list)
+    metrics: MetricEntries = Field(min_length=1)
+    include: list[Rule] = Field(default_factory=list)
+    exclude: list[Rule] = Field(default_factory=list)
+    folder: Path | None = Field(default=None, exclude=True)
+
+    def shifted(self, base: int) -> Suite:
+        """The same suite with both lists of seeds offset by ``base``."""
+        moved = {k: [s + base for s in getattr(self, k)] for k in ("seeds", "problem_seeds")}
+        return self.model_copy(update=moved)
+
+    def selects(self, dataset: str, model: str, explainer: str, metric: str) -> bool:
+        """Whether the include and exclude rules keep this cell."""
+        names = (dataset, model, explainer, metric)
+        kept = not self.include or any(rule.matches(*names) for rule in self.include)
+        return kept and not any(rule.matches(*names) for rule in self.exclude)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component with checked parameters, as plain data that any process can resolve."""
+
+    kind: Kind
+    ref: str
+    given: str
+    bound: str
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, kind: Kind, ref: str, params: dict[str, Any], folder: Path | None = None) -> Choice:
+        """Resolve a reference and check its parameters.
+
+        Raises
+        ------
+        UsageError
+            If there is no such component, or it has no such parameter.
+        """
+        bound = registry.get(kind, ref, folder=folder).bind(params)
+        return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
+
+    @property
+    def spec(self) -> Component:
+        return registry.get(self.kind, self.ref, folder=self.folder)
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """All parameters, defaults included."""
+        return self.spec.bind(json.loads(self.bound))
+
+    @property
+    def label(self) -> str:
+        """Name for people: with the parameters that were given, if any."""
+        given = json.loads(self.given)
+        inside = ",".join(f"{k}={v}" for k, v in sorted(given.items()))
+        return f"{self.spec.name}({inside})" if inside else self.spec.name
+
+    @property
+    def identity(self) -> list[Any]:
+        return [self.spec.name, self.bound]
+
+
+def available() -> dict[str, Path]:
+    """Shipped suites by name."""
+    return {p.stem: p for p in sorted(shipped("suites").glob("*.toml"))}
+
+
+def find(ref: str) -> Path:
+    """Path of a suite given by name or path.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    path = Path(ref)
+    if path.is_file():
+        return path
+    shipped_suites = available()
+    if ref in shipped_suites:
+        return shipped_suites[ref]
+    if path.suffix == ".toml" or "/" in ref:
+        raise UsageError(f"there is no suite file {ref}", f"shipped suites: {', '.join(shipped_suites)}")
+    raise UsageError(f"unknown suite {ref!r}", did_you_mean(ref, shipped_suites))
+
+
+def load(ref: str) -> Suite:
+    """Read and validate a suite by name or path.
+
+    Raises
+    ------
+    UsageError
+        If the file is missing, is no TOML, or holds a wrong field, name or parameter.
+    """
+    path = find(ref)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    return parse({"name": path.stem, **document}, source=str(path), folder=path.resolve().parent)
+
+
+def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | None = None) -> Suite:
+    """Validate a suite given as a dictionary; see `load`."""
+    try:
+        suite = Suite.model_validate({**document, "folder": folder})
+    except pydantic.ValidationError as error:
+        raise UsageError(*_first_problem(error, source)) from error
+    for group in components_of(suite):
+        for _ in group:
+            pass
+    return suite
+
+
+def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:
+    """Choices of every entry in the suite, group by group; resolving them checks them."""
+    for problem in suite.problems:
+        yield problem.dataset.choices("dataset", suite.folder)
+        for model in problem.models:
+            yield model.choices("model", suite.folder)
+    for explainer in suite.explainers:
+        yield explainer.choices("explainer", suite.folder)
+    for metric in suite.metrics:
+        yield metric.choices("metric", suite.folder)
+
+
+def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, str | None]:
+    """One sentence and a hint for the first thing that is wrong."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(first["loc"])
+        name = str(first["loc"][-1])
+        return f"{source}: unknown field {where!r}", did_you_mean(name, fields)
+    if first["type"] == "missing":
+        return f"{source}: {where!r} is missing", None
+    more = len(error.errors()) - 1
+    return f"{source}: {where}: {first['msg']}", f"and {more} more" if more else None
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model that a wrong field stands in."""
+    parts: dict[str, type[BaseModel]] = {
+        "problems": ProblemEntry,
+        "explainers": Entry,
+        "metrics": MetricEntry,
+        "include": Rule,
+        "exclude": Rule,
+        "models": Entry,
+        "dataset": Entry,
+    }
+    owner: type[BaseModel] = Suite
+    for part in loc[:-1]:
+        owner = parts.get(str(part), owner)
+    return [name for name in owner.model_fields if name != "folder"]
