@@ -4,11 +4,13 @@ from xaibench.explainers import (
     ablation,
     cam,
     controls,
+    deep_lift,
     gradients,
     guided,
+    lrp,
     rise,
     shapley,
     surrogates,
 )
 
-__all__ = ["ablation", "cam", "controls", "gradients", "guided", "rise", "shapley", "surrogates"]
+__all__ = ["ablation", "cam", "controls", "deep_lift", "gradients", "guided", "lrp", "rise", "shapley", "surrogates"]

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import blocks, check_positive
@@ -54,6 +55,8 @@ def occlusion(
         side = patch if patch is not None else 2 * default_patch(problem.layout, 196)
         step = stride if stride is not None else max(1, side // 2)
     check_positive(patch=side, stride=step)
+    if step > side:
+        raise UsageError(f"stride {step} is wider than the patch ({side}) and would leave features out")
     return _mean_loss(problem, _windows(problem, side, step), masker)
 
 
@@ -69,9 +72,8 @@ def _windows(problem: ProblemView, side: int, step: int) -> Tensor:
         axes.append((offset >= 0) & (offset < s))
     windows = axes[0]
     for axis in axes[1:]:
-        windows = (windows[:, None, ..., None] & axis.reshape(1, len(axis), *(1,) * (windows.ndim - 1), -1)).flatten(
-            0, 1
-        )
+        across = axis.reshape(1, len(axis), *(1,) * (windows.ndim - 1), -1)
+        windows = (windows[:, None, ..., None] & across).flatten(0, 1)
     return windows
 
 

@@ -139,11 +139,9 @@ def _noisy_gradients(problem: ProblemView, n_samples: int, radius: float, draws:
             # Pooled moments (Chan et al. 1983): stable where the variance is far below the mean.
             size = found.shape[1]
             centre = found.mean(dim=1)
-            shift = centre - mean
-            squares += (found - centre.unsqueeze(1)).square().sum(dim=1) + shift.square() * (
-                seen * size / (seen + size)
-            )
-            mean += shift * (size / (seen + size))
+            shift, share = centre - mean, size / (seen + size)
+            squares += (found - centre.unsqueeze(1)).square().sum(dim=1) + seen * share * shift.square()
+            mean += share * shift
             seen += size
         means.append(mean)
         variances.append(squares / seen)

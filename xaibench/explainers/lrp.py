@@ -1,0 +1,139 @@
+"""Layer-wise relevance propagation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.outputs import select_output
+from xaibench.core.predictor import require_module
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import explainer
+from xaibench.explainers import rules
+from xaibench.explainers.copies import model_batches
+from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back, run_ruled
+
+
+@explainer("lrp", kind="contribution", needs={"module"})
+def lrp(
+    problem: ProblemView, *, rule: Literal["epsilon_plus", "epsilon"] = "epsilon_plus", epsilon: float = 1e-6
+) -> Tensor:
+    """Layer-wise relevance propagation (Bach et al. 2015).
+
+    The relevance of the raw outputs is their value times the gradient of the explained output (for
+    a logit: the logit itself). Activations and unmerged normalisation pass relevance on unchanged,
+    max pooling gives it to the winner, sums and means divide it by their terms. Batch normalisation
+    behind a convolution or a dense layer is merged into it first.
+
+    Parameters
+    ----------
+    rule : {"epsilon_plus", "epsilon"}
+        ``epsilon_plus``: the z+ rule for convolutions, epsilon for dense layers (Kohlbrenner et al.
+        2020). ``epsilon``: the epsilon rule everywhere; in a ReLU network with a small epsilon that is
+        input times gradient (Ancona et al. 2018, Prop. 1).
+    epsilon : float
+        Stabiliser of divisions, in units of the activations.
+
+    Raises
+    ------
+    UnsupportedError
+        If the network holds an operation that has no rule, such as attention or recurrence.
+    """
+    if epsilon <= 0:
+        raise UsageError(f"epsilon must be positive, not {epsilon}")
+    model = require_module(problem.model)
+    maps = []
+    for inputs, targets in model_batches(problem, model):
+        raw = run_ruled(model, RuleMode("LRP", _rules(rule, epsilon)), inputs)
+
+        def picked(raw: Tensor, targets: Tensor = targets) -> Tensor:
+            return select_output(raw, targets, problem.output, model.returns)
+
+        (slopes,) = pull_back(picked, (raw,), torch.ones_like(raw[:, 0]).detach())
+        (relevance,) = torch.autograd.grad(raw, inputs, raw.detach() * slopes)
+        maps.append(relevance)
+    return problem.layout.reduce(torch.cat(maps))
+
+
+def _rules(rule: str, epsilon: float) -> dict[str, Rule | None]:
+    """Rules for one pass over the network; batch normalisation must know what came before it."""
+    affine: dict[int, tuple[Tensor, Operation]] = {}
+
+    def weighted(op: Operation) -> Tensor:
+        result = _plus(op, epsilon) if rule == "epsilon_plus" and "conv" in op.name else _epsilon(op, epsilon)
+        affine[id(result)] = (result, op)
+        return result
+
+    def normalise(op: Operation) -> Tensor:
+        if op.argument(5, "training", False) or op.argument(1, "running_mean") is None:
+            raise UnsupportedError("LRP has no rule for batch normalisation without running statistics")
+        _, before = affine.get(id(op.inputs[0]), (None, None))
+        if before is None or "transpose" in before.name:
+            return _pass(op)
+        return weighted(_merged(before, op))
+
+    return {
+        **dict.fromkeys(rules.WEIGHTED, weighted),
+        **dict.fromkeys(rules.LINEAR, lambda op: _epsilon(op, epsilon)),
+        **dict.fromkeys(rules.ACTIVATIONS, _pass),
+        **dict.fromkeys(rules.MAX_POOLING),
+        "batch_norm": normalise,
+    }
+
+
+def _pass(op: Operation) -> Tensor:
+    return apply_rule(op, lambda grad, _result, _inputs: (grad,))
+
+
+def _epsilon(op: Operation, epsilon: float) -> Tensor:
+    """Relevance in proportion to the terms of a sum (Bach et al. 2015, Eq. 58)."""
+
+    def backward(relevance: Tensor, result: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        back = pull_back(op, inputs, relevance / _stable(result, epsilon))
+        return tuple(x * g for x, g in zip(inputs, back, strict=True))
+
+    return apply_rule(op, backward)
+
+
+def _plus(op: Operation, epsilon: float) -> Tensor:
+    """Relevance in proportion to the positive terms of a sum, its bias among them (Montavon et al. 2017, Eq. 13)."""
+    weight, bias = op.argument(1, "weight"), op.argument(2, "bias")
+    up = _with_weights(op, weight.clamp(min=0), None if bias is None else bias.clamp(min=0))
+    down = _with_weights(op, weight.clamp(max=0), None)
+
+    def terms(positive: Tensor, negative: Tensor) -> Tensor:
+        return up(positive) + down(negative)
+
+    def backward(relevance: Tensor, _result: Tensor, x: Tensor) -> tuple[Tensor]:
+        parts = (x.clamp(min=0), x.clamp(max=0))
+        positive, negative = pull_back(terms, parts, relevance / _stable(terms(*parts), epsilon))
+        return (parts[0] * positive + parts[1] * negative,)
+
+    return apply_rule(op, backward)
+
+
+def _merged(op: Operation, norm: Operation) -> Operation:
+    """A layer and the batch normalisation behind it as one layer."""
+    mean, variance = norm.argument(1, "running_mean"), norm.argument(2, "running_var")
+    scale = (variance + norm.argument(7, "eps", 1e-5)).rsqrt()
+    gain, shift = norm.argument(3, "weight"), norm.argument(4, "bias")
+    scale = scale if gain is None else scale * gain
+    weight, bias = op.argument(1, "weight"), op.argument(2, "bias")
+    moved = (-mean if bias is None else bias - mean) * scale
+    return _with_weights(
+        op, weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), moved if shift is None else moved + shift
+    )
+
+
+def _with_weights(op: Operation, weight: Tensor, bias: Tensor | None) -> Operation:
+    """The same operation with another weight and bias."""
+    kwargs = {k: v for k, v in op.kwargs.items() if k not in ("input", "weight", "bias")}
+    return Operation(op.name, op.function, (op.inputs[0], weight, bias, *op.args[3:]), kwargs)
+
+
+def _stable(values: Tensor, epsilon: float) -> Tensor:
+    """Values moved away from 0."""
+    return values + torch.where(values >= 0, epsilon, -epsilon)
