@@ -93,6 +93,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
         board[f"n_{name}"] = np.bincount(entry_of, np.isin(status, counted)).astype(np.int64)
     for name in ("explain_seconds", "score_seconds"):
         board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
+    board["truth_kind"] = board.groupby(FIELD, sort=False)["truth_kind"].transform("first")
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
     board = pd.concat([board, _compared(cells, board, field_of, entry_of)], axis=1)
     board["suite"] = suite

@@ -49,9 +49,6 @@ def counted(board: pd.DataFrame) -> pd.DataFrame:
         truth_kind=kept["truth_kind"].where(kept["family"] == "ground_truth").fillna(""),
     )
     any_supported = (kept["status"] != "unsupported").groupby([kept[c] for c in FIELD], sort=False).transform("any")
-    if (kept["family"] == "ground_truth").any():
-        kind = kept["truth_kind"].replace("", None).groupby([kept[c] for c in FIELD], sort=False).transform("first")
-        kept = kept.assign(truth_kind=kind.fillna(""))
     return kept[any_supported]
 
 
@@ -160,7 +157,7 @@ def _comparisons(group: pd.DataFrame, family: str, kind: str, missing: str) -> l
     frames: list[pd.DataFrame] = []
     for wanted in sets:
         members = np.flatnonzero(supported[:, wanted].all(axis=1))
-        field = costs[np.ix_(members, wanted)]
+        field = costs[np.ix_(members, np.array(wanted))]
         kept = np.isfinite(field).all(axis=0) if missing == "drop" else np.ones(len(wanted), dtype=bool)
         if len(members) < 2 or not kept.any():
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class Samples:
     @property
     def seeds(self) -> list[slice]:
         """Columns of every problem seed."""
-        return [slice(a, b) for a, b in zip(self.bounds[:-1], self.bounds[1:], strict=True)]
+        return [slice(a, b) for a, b in itertools.pairwise(self.bounds.tolist())]
 
     def per_seed(self, scores: Array) -> Array:
         """Aggregate of each problem seed, (E, K)."""
@@ -94,9 +95,11 @@ def stack(
     log10 : bool
         Take log10 of the scores and aggregate by the median.
     """
-    cuts = np.flatnonzero(np.diff(seeds, prepend=seeds[0] - 1)).tolist() if len(seeds) else []
+    cuts = [0, *(np.flatnonzero(np.diff(seeds)) + 1).tolist(), len(seeds)]
     blocks = []
-    for a, b in zip(cuts, [*cuts[1:], len(seeds)], strict=True):
+    for a, b in itertools.pairwise(cuts):
+        if a == b:
+            continue
         block = _align(scores[a:b], names[a:b])
         block[0][~np.isfinite(block[0])] = np.nan
         if log10:

@@ -1,0 +1,1 @@
+"""What analysis found, for people to read. Nothing here prints: the command line does."""

@@ -1,0 +1,63 @@
+"""Short names for explainers, metrics and problems, and short numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from xaibench.core.keys import canonical_json
+
+
+def variants(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Label of every (name, params): the name, with the parameters that tell variants of it apart.
+
+    Parameters
+    ----------
+    pairs : iterable of (str, str)
+        Names with their parameters as JSON.
+    """
+    by_name: dict[str, list[str]] = {}
+    for name, params in dict.fromkeys(pairs):
+        by_name.setdefault(name, []).append(params)
+    labels = {}
+    for name, found in by_name.items():
+        parsed = [_parse(p) for p in found]
+        keys = sorted({k for p in parsed for k in p if len({canonical_json(q.get(k)) for q in parsed}) > 1})
+        for params, values in zip(found, parsed, strict=True):
+            shown = ", ".join(f"{k}={_plain(values[k])}" for k in keys if k in values)
+            labels[name, params] = f"{name}({shown})" if shown else name
+    return labels
+
+
+def _parse(params: str) -> dict[str, Any]:
+    value = json.loads(params) if params else {}
+    return value if isinstance(value, dict) else {"": value}
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with some significant digits, and nothing for NaN."""
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:#.{digits}g}".rstrip(".") if 1e-4 <= abs(value) < 1e5 or value == 0 else f"{value:.{digits - 1}e}"
+
+
+def share(value: float) -> str:
+    """A number in [0, 1] in as few characters as two digits take: ``.07``, ``1.0``."""
+    text = f"{value:.2f}"
+    return text[1:] if text.startswith("0.") else text[:3]
+
+
+def interval(low: float, high: float) -> str:
+    """``[low, high]``, or nothing where there is no interval."""
+    return "" if math.isnan(low) or math.isnan(high) else f"[{number(low)}, {number(high)}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value; very small ones only as such."""
+    return "" if math.isnan(p) else "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"

@@ -1,0 +1,269 @@
+"""Tables for the terminal. They fit the width they are given and read the same without colour."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from xaibench.analysis.leaderboard import PROBLEM
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.report.labels import interval, number, p_value, variants
+from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
+
+
+def board_table(board: pd.DataFrame) -> RenderableType:
+    """The overview of a leaderboard: explainers, then controls, and a column per metric.
+
+    It splits into as many tables as the width asks for, families kept together.
+    """
+    return _BoardTable(overview(board))
+
+
+@dataclass(frozen=True)
+class _BoardTable:
+    view: Overview
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        view = self.view
+        if not view.columns:
+            yield Text("No problem with passed gates has scores, so there is nothing to compare.")
+            return
+        lines = [*view.explainers, *view.controls]
+        label = min(max(len("explainer"), *(len(x.label) for x in lines)), max(options.max_width // 3, 12))
+        summary = [Column("", ("tests", "won"), {x.key: f"{x.won}/{x.tested}" if x.tested else "" for x in lines})]
+        if not view.single:
+            ran = {x.key: f"{x.problems}/{view.n_problems}" for x in lines}
+            summary.append(Column("", ("problems",), ran))
+        for chunk in pack([*summary, *view.columns], options.max_width - label):
+            yield _overview_table(view, chunk, label)
+        yield Text("\n".join(legend(view)))
+
+
+def _overview_table(view: Overview, columns: Sequence[Column], label: int) -> Table:
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False, collapse_padding=True)
+    table.add_column(overflow="fold", width=label)
+    for column in columns:
+        table.add_column(justify="right" if column.family == "" else "left", overflow="fold", min_width=column.width)
+    heads = family_heads(columns)
+    if any(heads):
+        table.add_row("", *(Text(h, style="bold") for h in heads))
+    depth = max(len(c.header) for c in columns)
+    for i in range(depth):
+        words = [c.header[i] if i < len(c.header) else "" for c in columns]
+        table.add_row(
+            Text("explainer" if i == depth - 1 else "", style="bold"), *(Text(w, style="bold") for w in words)
+        )
+    rule = ["-" * max(c.width, len(h)) for c, h in zip(columns, heads, strict=True)]
+    table.add_row(Text("-" * label, style="dim"), *(Text(r, style="dim") for r in rule))
+    for line in view.explainers:
+        _add(table, line, columns)
+    if view.controls:
+        table.add_row(Text("-- controls --", style="dim"))
+        for line in view.controls:
+            _add(table, line, columns, style="dim")
+    table.add_row("")
+    return table
+
+
+def _add(table: Table, line: Line, columns: Sequence[Column], style: str = "") -> None:
+    table.add_row(Text(line.label, style=style), *(Text(c.cells.get(line.key, ""), style=style) for c in columns))
+
+
+def metric_table(
+    board: pd.DataFrame,
+    metric: str,
+    *,
+    dataset: str | None = None,
+    model: str | None = None,
+    params: str | None = None,
+) -> RenderableType:
+    """One metric on every problem that is selected: value, interval, skill, placebo test, counts.
+
+    Parameters
+    ----------
+    board : DataFrame
+        From `xaibench.analysis.leaderboard.leaderboard`.
+    metric : str
+    dataset, model, params : str, optional
+        Keep one data set, model, or parameters (canonical JSON).
+
+    Raises
+    ------
+    UsageError
+        If the board has no such metric, data set, model or parameters.
+    """
+    rows = board
+    for column, wanted in (("metric", metric), ("dataset", dataset), ("model", model), ("params", params)):
+        if wanted is not None:
+            kept = rows[rows[column] == wanted]
+            if kept.empty:
+                raise UsageError(f"the leaderboard has no {column} {wanted!r}", did_you_mean(wanted, rows[column]))
+            rows = kept
+    names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
+    labels = variants(zip(board["metric"], board["params"], strict=True))
+    tables: list[RenderableType] = []
+    for _, group in rows.groupby([*PROBLEM, "params"], sort=False):
+        tables += [_metric_table(group, names, labels), Text("")]
+    return Group(*tables)
+
+
+@dataclass(frozen=True)
+class _MetricTable:
+    """One metric on one problem. What does not fit the width goes, the least important first."""
+
+    title: str
+    rows: list[dict[str, str]]
+    notes: list[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield Text(self.title)
+        columns = [c for c in self.rows[0] if any(row[c] for row in self.rows)]
+        for expendable in ("skill interval", "p", "skill", "undef."):
+            if sum(self._width(c) + GAP for c in columns) - GAP > options.max_width and expendable in columns:
+                columns.remove(expendable)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False)
+        for column in columns:
+            left = column in ("explainer", "interval", "skill interval", "beats placebos")
+            table.add_column(Text(HEADS.get(column, column)), justify="left" if left else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(row[c]) for c in columns))
+        yield table
+        yield from map(Text, self.notes)
+
+    def _width(self, column: str) -> int:
+        texts = [row[column] for row in self.rows]
+        return max(len(text) for text in (*texts, *HEADS.get(column, column).split("\n")))
+
+
+HEADS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
+
+
+def _metric_table(
+    rows: pd.DataFrame, names: dict[tuple[str, str], str], labels: dict[tuple[str, str], str]
+) -> _MetricTable:
+    head = rows.iloc[0]
+    aggregate = {"median_log10": "median of log10(score)"}.get(head["aggregate"], head["aggregate"])
+    direction = "higher" if head["higher_is_better"] else "lower"
+    estimands = ", ".join(rows["estimand"].dropna().unique())
+    title = (
+        f"{labels[head['metric'], head['params']]} on {head['dataset']}/{head['model']}: {aggregate}, {direction} is"
+        f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
+    )
+    sign = -1.0 if head["higher_is_better"] else 1.0
+    ordered = rows.assign(_order=sign * rows["value"]).sort_values(
+        ["control", "rank", "_order", "explainer", "explainer_params"], kind="stable"
+    )
+    notes: dict[str, list[str]] = {}
+    cells = []
+    for row in ordered.to_dict("records"):
+        name = names[row["explainer"], row["explainer_params"]]
+        if isinstance(row["message"], str):
+            notes.setdefault(row["message"], []).append(name)
+        beats = row["beats_placebo"]
+        cells.append(
+            {
+                "#": "control" if row["control"] else "" if pd.isna(row["rank"]) else f"{row['rank']:g}",
+                "explainer": name,
+                "value": number(row["value"]) if row["status"] == "ok" else row["status"],
+                "interval": interval(row["ci_low"], row["ci_high"]),
+                "skill": number(row["skill"]),
+                "skill interval": interval(row["skill_low"], row["skill_high"]),
+                "beats placebos": "" if pd.isna(beats) else "yes" if beats else "NO",
+                "p": p_value(row["p_placebo"]),
+                "n": str(row["n"]),
+                "undef.": str(row["n_undefined"]) if row["n_undefined"] else "",
+            }
+        )
+    below = []
+    if isinstance(head["placebo"], str):
+        below.append(f"best placebo: {head['placebo']}, {number(head['placebo_value'])}")
+    below += [f"{', '.join(who)}: {message}" for message, who in notes.items()]
+    return _MetricTable(title, cells, below)
+
+
+def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType | None:
+    """Conditions that make problems true, those that failed or ``every`` one; None if there is none to show."""
+    rows = []
+    for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
+        for gate in json.loads(problem["gates"]):
+            at_least = gate.get("at_least", True)
+            good = gate["value"] >= gate["threshold"] if at_least else gate["value"] <= gate["threshold"]
+            if every or not good:
+                needed = f"{'>=' if at_least else '<='} {gate['threshold']:.3f}"
+                name = f"{problem['dataset']}/{problem['model']}"
+                state = "passed" if good else "FAILED"
+                rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
+    return _titled("Gates", ("problem", "seed", "condition", "measured", "needed", ""), rows, left=(0, 2, 5))
+
+
+def failures_table(results: pd.DataFrame, *, limit: int = 20) -> RenderableType | None:
+    """Cells that failed, timed out or ran out of memory, equal reasons together; None if there are none."""
+    bad = results[results["status"].isin(["failed", "timeout", "oom"])]
+    bad = bad.assign(
+        problem=bad["dataset"] + "/" + bad["model"],
+        reason=[_joined(pair) for pair in zip(bad["error_kind"], bad["message"], strict=True)],
+    )
+    rows = []
+    for (explainer, status, reason), group in bad.groupby(["explainer", "status", "reason"], sort=True):
+        metrics, problems = sorted(group["metric"].unique()), sorted(group["problem"].unique())
+        rows.append((len(group), str(explainer), str(status), _some(metrics), _some(problems), str(reason)))
+    rows.sort(key=lambda r: (-r[0], *r[1:]))
+    shown = [(str(r[0]), *r[1:]) for r in rows[:limit]]
+    more = f"and {len(rows) - limit} more kinds of failure" if len(rows) > limit else None
+    heads = ("cells", "explainer", "status", "metrics", "problems", "reason")
+    return _titled("Failures", heads, shown, left=(1, 2, 3, 4, 5), below=more)
+
+
+def frame_table(frame: pd.DataFrame) -> RenderableType:
+    """Any frame as a table."""
+    numeric = [pd.api.types.is_numeric_dtype(d) and not pd.api.types.is_bool_dtype(d) for d in frame.dtypes]
+    table = _table([str(c) for c in frame.columns], left=[i for i, n in enumerate(numeric) if not n])
+    for row in frame.itertuples(index=False, name=None):
+        table.add_row(*(Text(_cell(v)) for v in row))
+    return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return number(value, 4)
+    return "" if value is None or value is pd.NA else str(value)
+
+
+def _joined(texts: Iterable[object]) -> str:
+    return ": ".join(t for t in texts if isinstance(t, str) and t)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first name, and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _table(heads: Iterable[str], left: Iterable[int]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    kept = set(left)
+    for i, head in enumerate(heads):
+        table.add_column(Text(head), justify="left" if i in kept else "right", overflow="fold")
+    return table
+
+
+def _titled(
+    title: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Iterable[int],
+    below: str | None = None,
+) -> RenderableType | None:
+    if not rows:
+        return None
+    table = _table(heads, left)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(Text(title, style="bold"), table, *([Text(below)] if below else []))
