@@ -20,7 +20,7 @@ def _random_state(seed: int) -> int:
 
 
 @model("random_forest", provides=())
-def random_forest(data: Data, *, seed: int, trees: int = 100, min_samples_leaf: int = 1) -> Any:
+def random_forest(data: Data, *, seed: int, trees: int = 100, min_samples_leaf: int = 5) -> Any:
     """Random forest (Breiman 2001) on flattened inputs, a black box that returns probabilities."""
     from sklearn.ensemble import RandomForestClassifier
 
@@ -32,8 +32,10 @@ def random_forest(data: Data, *, seed: int, trees: int = 100, min_samples_leaf: 
 def gradient_boosting(data: Data, *, seed: int, iterations: int = 50, learning_rate: float = 0.1) -> Any:
     """Histogram gradient boosting (Friedman 2001; Ke et al. 2017), a black box that returns probabilities."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     boosted = HistGradientBoostingClassifier(
         max_iter=iterations, learning_rate=learning_rate, early_stopping=False, random_state=_random_state(seed)
     )
-    return boosted.fit(*_flat(data))
+    with threadpool_limits(1):
+        return boosted.fit(*_flat(data))

@@ -140,7 +140,8 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
                 f"model {spec.name!r} returns {raw.shape[1]} columns for data of {data.n_classes} classes",
                 "a classifier returns one column per class",
             )
-        accuracy = float((raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)).float().mean())
+        right = raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)
+        accuracy = int(right.sum()) / len(right)
     provides = spec.provides
     if provides is None:
         provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})

@@ -1,0 +1,136 @@
+"""The contract of every data set that is there without fetching."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from xaibench.core.data import Data
+from xaibench.core.features import infer_layout
+from xaibench.core.keys import row_digests
+from xaibench.core.registry import components
+from xaibench.datasets.cards import card, card_names
+from xaibench.datasets.fetch import fetchable
+
+SPECS = {spec.name: spec for spec in components("dataset") if spec.function.__module__.startswith("xaibench.")}
+NAMES = sorted(set(SPECS) - set(fetchable()))
+
+
+@functools.cache
+def load(name: str, seed: int = 0) -> Data:
+    return SPECS[name].function(seed=seed)
+
+
+def test_the_expected_data_sets_are_registered():
+    assert {"digits", "mnist", "breast_cancer", "compas", "german_credit", "planted_digits"} <= set(NAMES)
+    assert set(fetchable()) == {"adult", "mnist_full"}
+    assert set(fetchable()) < set(SPECS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_types(name: str):
+    data = load(name)
+    layout = infer_layout(data.input_shape, data.features)
+    assert data.features == SPECS[name].features
+    assert data.train_inputs.dtype == data.test_inputs.dtype == np.float32
+    assert data.train_inputs.shape[1:] == data.test_inputs.shape[1:]
+    assert np.isfinite(data.train_inputs).all()
+    assert np.isfinite(data.test_inputs).all()
+    assert len(data.test_rows) == len(data.test_inputs)
+    assert len(data.class_names) == data.n_classes
+    if data.features == "table":
+        assert len(data.feature_names) == layout.n_features == len(set(data.feature_names))
+        assert abs(data.train_inputs).max() < 60, "columns are scaled"
+    else:
+        assert data.train_inputs.min() == 0
+        assert data.train_inputs.max() == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_class_is_in_both_splits_and_the_floor_is_above_the_largest_class(name: str):
+    data = load(name)
+    for targets in (data.train_targets, data.test_targets):
+        shares = np.bincount(targets, minlength=data.n_classes) / len(targets)
+        assert len(shares) == data.n_classes
+        assert shares.min() > 0.5 / data.n_classes
+        assert shares.max() < data.accuracy_floor <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_test_row_was_trained_on(name: str):
+    data = load(name)
+    assert not set(row_digests(data.train_inputs)) & set(row_digests(data.test_inputs))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_fixes_everything(name: str):
+    first, again = load(name), SPECS[name].function(seed=0)
+    assert first.fingerprint == again.fingerprint
+    assert (first.test_rows == again.test_rows).all()
+    for a, b in zip(first.interventions, again.interventions, strict=True):
+        assert (a.inputs == b.inputs).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_seed_selects_other_test_rows_first(name: str):
+    first, other = load(name), load(name, seed=1)
+    assert first.fingerprint != other.fingerprint
+    assert len(set(row_digests(first.test_inputs[:20])) - set(row_digests(other.test_inputs[:20]))) > 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_test_rows_are_a_fair_selection(name: str):
+    data = load(name)
+    shares = np.bincount(data.test_targets, minlength=data.n_classes) / len(data.test_targets)
+    first = np.bincount(data.test_targets[:100], minlength=data.n_classes) / 100
+    deviation = np.sqrt(shares * (1 - shares) / 100)
+    assert (abs(first - shares) < 4 * deviation).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_raw_rows_tell_test_inputs_apart(name: str):
+    data = load(name)
+    raw, scaled = row_digests(data.test_rows), row_digests(data.test_inputs)
+    assert len(set(raw)) == len(set(scaled)) == len(set(zip(raw, scaled, strict=True)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_truth_is_declared_and_selects_some_features(name: str):
+    data = load(name)
+    assert ("truth.mask" in SPECS[name].provides) == (data.test_mask is not None)
+    if data.test_mask is not None:
+        layout = infer_layout(data.input_shape, data.features)
+        assert data.test_mask.shape == (len(data.test_inputs), *layout.feature_shape)
+        assert data.test_mask.dtype == bool
+        marked = data.test_mask.reshape(len(data.test_mask), -1).sum(axis=1)
+        assert marked.min() > 0
+        assert marked.max() < layout.n_features
+        assert data.interventions, "truth without a causal check"
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_every_data_set_has_a_card_that_describes_it(name: str):
+    found = card(name)
+    assert name in card_names()
+    assert found.name == name
+    assert all((found.description, found.source, found.url, found.licence, found.citation, found.preprocessing))
+    assert bool(found.files) or found.fetchable or bool(found.arrays) or name == "planted_digits"
+    if name in NAMES:
+        data = load(name)
+        assert found.rows == len(data.train_inputs) + len(data.test_inputs)
+        if data.features == "image":
+            assert found.columns == np.prod(data.input_shape)
+
+
+def test_the_mnist_slice_is_balanced():
+    data = load("mnist")
+    assert (np.bincount(data.train_targets) == 500).all()
+    assert (np.bincount(data.test_targets) == 100).all()
+    assert data.input_shape == (1, 28, 28)
+
+
+def test_sensitive_columns_are_kept_under_their_names():
+    assert {"age", "sex=Male", "race=African-American"} <= set(load("compas").feature_names)
+    assert {"age", "foreign_worker=yes", "personal_status_sex=male single"} <= set(load("german_credit").feature_names)
