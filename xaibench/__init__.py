@@ -1,1 +1,70 @@
-"""Which explanation can you trust? A harness that benchmarks explainers with evidence."""
+"""Which explanation can you trust? A harness that benchmarks explainers with evidence.
+
+    import xaibench as xb
+
+    attr = xb.explain("integrated_gradients", model=net, inputs=x, targets=y)
+    scores = xb.score("pixel_flipping", model=net, inputs=x, targets=y, attributions=attr)
+
+Names are imported when they are first used, so that ``import xaibench`` takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xaibench.api import Run, components, curve, explain, leaderboard, results, run, score
+    from xaibench.core.data import Data, Intervention
+    from xaibench.core.draws import Draws
+    from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
+    from xaibench.core.evaluation import Evaluation
+    from xaibench.core.problem import ProblemView
+    from xaibench.core.registry import dataset, explainer, metric, model
+
+_HOME = {
+    "api": ("Run", "components", "curve", "explain", "leaderboard", "results", "run", "score"),
+    "core.data": ("Data", "Intervention"),
+    "core.draws": ("Draws",),
+    "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
+    "core.evaluation": ("Evaluation",),
+    "core.problem": ("ProblemView",),
+    "core.registry": ("dataset", "explainer", "metric", "model"),
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "Data",
+    "Draws",
+    "Evaluation",
+    "Intervention",
+    "ProblemView",
+    "Run",
+    "UnsupportedError",
+    "UsageError",
+    "XaibenchError",
+    "components",
+    "curve",
+    "dataset",
+    "explain",
+    "explainer",
+    "leaderboard",
+    "metric",
+    "model",
+    "results",
+    "run",
+    "score",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'xaibench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"xaibench.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -126,11 +126,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     """
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
-    used = output or {None: ev.output, "curve": curve_output(ev.model.returns)}.get(spec.output, spec.output)
-    assert used is not None
-    check_output(used, ev.model.returns)
-    if used != ev.output:
-        ev = replace(ev, output=used)
+    ev = measured(spec, ev, output)
     finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
     if not bool(finite.all()):
         held = ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
@@ -146,7 +142,16 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {len(ev)} samples")
     values = values.detach().to(torch.float32).cpu()
     values = torch.where(torch.isfinite(values) & finite.cpu(), values, torch.nan)
-    return Scores(values, conversion, used)
+    return Scores(values, conversion, ev.output)
+
+
+def measured(spec: MetricSpec, ev: Evaluation, output: str | None = None) -> Evaluation:
+    """The evaluation with the output that a metric measures: the one asked for, else by the metric's rule."""
+    rule = {None: ev.output, "curve": curve_output(ev.model.returns)}
+    used = output or rule.get(spec.output, spec.output)
+    assert used is not None
+    check_output(used, ev.model.returns)
+    return ev if used == ev.output else replace(ev, output=used)
 
 
 def to_contribution(ev: Evaluation, masker: str) -> Tensor:

@@ -153,7 +153,7 @@ class Store:
 
     def _read_all(self, columns: list[str] | None) -> pa.Table:
         for _ in range(_READ_ATTEMPTS):
-            tables = [migrate(pa.table({}, schema=to_table([]).schema), columns)]
+            tables = [migrate(to_table([]), columns)]
             generation = self._generation()
             gone = False
             for path in self._files(generation):

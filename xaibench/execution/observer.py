@@ -1,0 +1,33 @@
+"""What a run tells whoever watches it."""
+
+from __future__ import annotations
+
+from xaibench.core.problem import Problem
+from xaibench.plan import Plan, PlannedUnit
+from xaibench.problems import ProblemSpec
+from xaibench.store import Row
+
+
+class Observer:
+    """Watches a run; every method may be overridden, none must be. Nothing here prints."""
+
+    def started(self, plan: Plan, run: int) -> None:
+        """The run has claimed its number."""
+
+    def preparing(self, problem: ProblemSpec) -> None:
+        """Data are loaded and the model is found or trained."""
+
+    def training(self, done: int, total: int, text: str) -> None:
+        """A training recipe has finished ``done`` of ``total`` steps."""
+
+    def prepared(self, problem: ProblemSpec, built: Problem) -> None:
+        """The problem is there, its gates are measured."""
+
+    def not_prepared(self, problem: ProblemSpec, error: BaseException) -> None:
+        """The problem could not be built; its cells have failed."""
+
+    def unit_started(self, planned: PlannedUnit) -> None:
+        """A unit is being explained and scored."""
+
+    def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
+        """A unit's rows are in the store."""

@@ -1,0 +1,276 @@
+"""A run: problems one after the other, their units in order, every result on disk as soon as it is there."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+
+from xaibench.core.errors import StoreError
+from xaibench.core.problem import Gate, Problem
+from xaibench.execution.observer import Observer
+from xaibench.execution.provenance import provenance
+from xaibench.execution.unit import Workbench, failure, make_row, run_unit, unsupported_row
+from xaibench.history import History
+from xaibench.plan import Plan, PlannedUnit, decide, unsupported_key
+from xaibench.problems import Problems
+from xaibench.store import Row, Store
+
+End = Literal["finished", "interrupted", "too many failures"]
+_FAILURES = ("failed", "timeout", "oom")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; nothing here changes a key or, beyond rounding, a number.
+
+    Attributes
+    ----------
+    cache : Path or None
+        Folder for models and shared evaluations.
+    device : str
+    threads : int
+        Threads that torch computes with on the CPU.
+    batch_size : int or None
+        Instead of the deterministic rule.
+    max_failures : int or None
+        Stop when more cells than this have failed.
+    plugins : tuple of str
+        Files that were loaded for their components, for the record.
+    argv : list of str or None
+        Command line, for the record.
+    """
+
+    cache: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    batch_size: int | None = None
+    max_failures: int | None = None
+    plugins: tuple[str, ...] = ()
+    argv: list[str] | None = None
+
+
+@dataclass
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    run : int
+        Number of the run in its store.
+    end : {"finished", "interrupted", "too many failures"}
+    statuses : Counter
+        Cells scored by this run, by status.
+    cached : int
+        Cells that were there already.
+    explained, reused : int
+        Explanations that were made, and taken from the store.
+    gates : dict
+        Gates of the problems that were prepared.
+    """
+
+    run: int
+    end: End = "finished"
+    statuses: Counter[str] = field(default_factory=Counter)
+    cached: int = 0
+    explained: int = 0
+    reused: int = 0
+    seconds: float = 0.0
+    gates: dict[str, tuple[Gate, ...]] = field(default_factory=dict)
+
+    @property
+    def n_failed(self) -> int:
+        return sum(self.statuses[s] for s in _FAILURES)
+
+    def count(self, rows: list[Row]) -> None:
+        """Add the rows of a unit."""
+        self.statuses.update(r.status for r in rows)
+        if any(r.attribution_kind is not None for r in rows):
+            if any(r.explain_cached for r in rows):
+                self.reused += 1
+            else:
+                self.explained += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "end": self.end,
+            "statuses": dict(self.statuses),
+            "cached": self.cached,
+            "explained": self.explained,
+            "reused": self.reused,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def execute(plan: Plan, store: Store, options: Options, observer: Observer | None = None) -> Outcome:
+    """Run a plan. Whatever is finished stays finished, however the run ends.
+
+    The first Ctrl-C lets the running unit finish, the second stops at once; the next run resumes.
+
+    Raises
+    ------
+    StoreError
+        If results can no longer be written.
+    """
+    watch = observer or Observer()
+    started = time.perf_counter()
+    cells = [c.cell.cell_id for u in plan.units for c in u.cells]
+    with _threads(options.threads):
+        run = store.claim_run(
+            {
+                "suite": plan.suite.name,
+                "started": datetime.now(UTC).isoformat(),
+                "cells": cells,
+                "resolved_suite": plan.suite.model_dump(mode="json"),
+                "plugins": list(options.plugins),
+                "device": options.device,
+                "provenance": provenance(argv=options.argv),
+            }
+        )
+        outcome = Outcome(run)
+        watch.started(plan, run)
+        with _interruptible() as stop:
+            try:
+                _Run(plan, store, options, watch, outcome, stop)()
+            except KeyboardInterrupt:
+                outcome.end = "interrupted"
+        outcome.seconds = time.perf_counter() - started
+        store.compact()
+        store.finish_run(run, outcome.as_dict())
+    return outcome
+
+
+class _Run:
+    """The loop over problems and units, with what it needs at hand."""
+
+    def __init__(
+        self, plan: Plan, store: Store, options: Options, watch: Observer, outcome: Outcome, stop: threading.Event
+    ) -> None:
+        self.plan = plan
+        self.store = store
+        self.options = options
+        self.watch = watch
+        self.outcome = outcome
+        self.stop = stop
+        self.history = History.of(store)
+        self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
+
+    def __call__(self) -> None:
+        for spec, planned in self.plan.by_problem():
+            if not any(u.todo for u in planned):
+                for unit in planned:
+                    self._settle(unit)
+                continue
+            if self._ended():
+                return
+            self.watch.preparing(spec)
+            try:
+                problem = self.problems.prepare(spec, self.watch.training)
+            except StoreError:
+                raise
+            except Exception as error:
+                self._fail(planned, error)
+                self.watch.not_prepared(spec, error)
+                continue
+            self.outcome.gates[spec.name] = problem.gates
+            self.watch.prepared(spec, problem)
+            bench = Workbench(problem, self.options.cache)
+            for unit in planned:
+                if self._ended():
+                    return
+                self._run(unit, problem, bench)
+
+    def _ended(self) -> bool:
+        limit = self.options.max_failures
+        if self.stop.is_set():
+            self.outcome.end = "interrupted"
+        elif limit is not None and self.outcome.n_failed > limit:
+            self.outcome.end = "too many failures"
+        return self.outcome.end != "finished"
+
+    def _run(self, planned: PlannedUnit, problem: Problem, bench: Workbench) -> None:
+        """Decide again, now that the problem's content is known, and do what is due."""
+        if planned.todo:
+            planned = decide(
+                planned.unit,
+                history=self.history,
+                fingerprint=problem.fingerprint,
+                capabilities=problem.capabilities,
+                rerun=self.plan.rerun,
+            )
+        self._settle(planned, problem)
+        self.watch.unit_started(planned)
+        rows: list[Row] = []
+        if planned.todo:
+            due = [c.cell for c in planned.todo]
+            fresh = self.plan.rerun == "all"
+            rows = run_unit(planned.unit, due, bench, self.store, self.outcome.run, fresh=fresh)
+            self.outcome.count(rows)
+        self.watch.unit_finished(planned, rows)
+
+    def _settle(self, planned: PlannedUnit, problem: Problem | None = None) -> None:
+        """Count what is there already, and record what cannot be had."""
+        self.outcome.cached += sum(c.state == "cached" for c in planned.cells)
+        rows = []
+        for cell in planned.cells:
+            if cell.state != "unsupported":
+                continue
+            if self.history.status(cell.cell.cell_id, unsupported_key(cell.reason)) == "done":
+                self.outcome.cached += 1
+            else:
+                rows.append(unsupported_row(planned.unit, cell.cell, self.outcome.run, cell.reason, problem))
+        if rows:
+            self.store.write_part(rows)
+            self.outcome.count(rows)
+
+    def _fail(self, planned: list[PlannedUnit], error: Exception) -> None:
+        """Record cells whose problem could not be built."""
+        for unit in planned:
+            self._settle(unit)
+            rows = [make_row(unit.unit, c.cell, self.outcome.run, **failure(error)) for c in unit.todo]
+            if rows:
+                self.store.write_part(rows)
+                self.outcome.count(rows)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with this many threads, then put back what was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Set an event on the first SIGINT or SIGTERM; let the second SIGINT interrupt at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
