@@ -103,7 +103,7 @@ def test_pip_packages_come_from_wheels(shelf: Path, monkeypatch: pytest.MonkeyPa
     assert (fetch.fetch("toy", shelf / "cache") / "rows.bin").read_bytes() == CONTENT
     shutil.rmtree(links)
     shutil.rmtree(shelf / "cache")
-    with pytest.raises(DataError, match="pip could not bring toy==1.0: ERROR") as caught:
+    with pytest.raises(DataError, match=r"pip could not bring toy==1\.0: ERROR") as caught:
         fetch.fetch("toy", shelf / "cache")
     assert "network" in (caught.value.hint or "")
     assert not (shelf / "cache").exists()
