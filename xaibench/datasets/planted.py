@@ -45,6 +45,13 @@ def planted_digits(
 
     Notes
     -----
+    The truth is about decisions: which quadrant holds what the class is decided by. The logits of
+    a trained network still move a little with the nulls, because it compares the quadrants: with
+    the nulls redrawn, 0.4 % of the predictions of a CNN change and 8 % of those of an MLP, and
+    the old and new logits correlate by .81 and .61. So a faithful explanation may give the nulls
+    some relevance, and the oracle is the best possible for finding the quadrant, not for every
+    measure of faithfulness. A linear model stays below the accuracy floor.
+
     The randomised nulls follow what BlockMNIST (Shah et al. 2021, arXiv:2102.12781) lacks: with one
     fixed null glyph, the glyph's place tells where the digit is, and models do use it.
     """

@@ -30,7 +30,10 @@ def random_forest(data: Data, *, seed: int, trees: int = 100, min_samples_leaf: 
 
 @model("gradient_boosting", provides=())
 def gradient_boosting(data: Data, *, seed: int, iterations: int = 50, learning_rate: float = 0.1) -> Any:
-    """Histogram gradient boosting (Friedman 2001; Ke et al. 2017), a black box that returns probabilities."""
+    """Histogram gradient boosting (Friedman 2001; Ke et al. 2017), a black box that returns probabilities.
+
+    Every row and column is used, so the seed changes nothing but the data.
+    """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
