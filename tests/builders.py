@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.calls import Explainer, ExplainFunction, explain
+from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
@@ -72,4 +74,36 @@ def make_view(
     return ProblemView(
         predictor, inputs, targets, infer_layout(tuple(inputs.shape[1:]), features),
         output or predictor.returns, row_digests(inputs.numpy()), background, seed, truth=truth,
+    )  # fmt: skip
+
+
+def gradient(view: ProblemView, stream: str = "") -> Tensor:
+    """Slopes of the explained output, summed over channels."""
+    return view.layout.reduce(view.gradients(view.inputs))
+
+
+def occlusion(view: ProblemView, stream: str = "") -> Tensor:
+    """Contributions for any model: drop of the output when a feature is set to zero."""
+    clean, drops = view.scores(view.inputs), []
+    for feature in range(view.layout.n_features):
+        keep = torch.ones(view.layout.n_features)
+        keep[feature] = 0
+        drops.append(clean - view.scores(view.inputs * view.layout.expand(keep.view(view.layout.feature_shape))))
+    return torch.stack(drops, dim=1).view(len(view), *view.layout.feature_shape)
+
+
+def make_evaluation(
+    view: ProblemView,
+    attributions: Tensor | None = None,
+    *,
+    kind: str = "slope",
+    function: ExplainFunction = gradient,
+    truth: Truth | None = None,
+) -> Evaluation:
+    """An evaluation of these attributions, by default those of ``function``, which also explains again."""
+    if attributions is None:
+        attributions = explain(function, view, "explain")
+    return Evaluation(
+        view.model, view.inputs, view.targets, view.layout, view.output, view.digests, view.background, view.seed,
+        attributions=attributions, kind=kind, truth=truth or view.truth, explainer=Explainer(function, view, "explain"),
     )  # fmt: skip

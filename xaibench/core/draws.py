@@ -104,7 +104,7 @@ class Draws:
             raise ValueError(f"cannot choose {size} distinct members out of {n}")
 
         def one(g: np.random.Generator) -> Any:
-            keys = g.random((*shape[:-1], n))
+            keys = g.random((*shape[:-1], n), dtype=np.float32)
             return np.argpartition(keys, size - 1, axis=-1)[..., :size] if size < n else keys.argsort(axis=-1)
 
         return self._fill(shape, np.int64, one)

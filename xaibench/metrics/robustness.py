@@ -47,10 +47,10 @@ def relative_changes(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
     def compute(block: Block) -> Tensor:
         noise = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
         again = ev.explain(inputs=ev.inputs[block.index] + noise.flatten(0, 1), rows=block.index)
-        return (again - ev.attributions[block.index]).flatten(1).norm(dim=1)
+        return torch.linalg.vector_norm((again - ev.attributions[block.index]).flatten(1), dim=1)
 
     def changes() -> Tensor:
-        size = ev.attributions.flatten(1).norm(dim=1, keepdim=True)
+        size = torch.linalg.vector_norm(ev.attributions.flatten(1), dim=1, keepdim=True)
         moved = over_copies(ev, n_samples, f"robustness/{radius}", compute)
         return torch.where(size > 0, moved / size, torch.nan)
 
