@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from xaibench.core.errors import UnsupportedError
@@ -114,7 +115,7 @@ class RuleMode(TorchFunctionMode):
         name, in_place = _canonical(getattr(func, "__name__", str(func)))
         if name in self.rules:
             if in_place:
-                func = getattr(torch, name)
+                func = getattr(torch, name, None) or getattr(functional, name)
             elif kwargs.pop("inplace", False):
                 in_place = True
             if in_place:
@@ -137,7 +138,10 @@ class _Ruled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, compute: Operation, backward: Backward, *inputs: Tensor) -> Tensor:
+        versions = [t._version for t in inputs]
         result = compute(*inputs)
+        if versions != [t._version for t in inputs]:
+            raise UnsupportedError(f"{compute.name!r} works in place here, and rules cannot follow it")
         ctx.rule = backward
         ctx.save_for_backward(result, *inputs)
         return result
