@@ -124,7 +124,7 @@ def _problems(cells: pd.DataFrame) -> pd.DataFrame:
         gates = [
             {**gate, "problem_seed": int(number)}
             for number, text in group[["problem_seed", "gates"]].drop_duplicates().itertuples(index=False)
-            for gate in json.loads(text or "[]")
+            for gate in json.loads(text if isinstance(text, str) else "[]")
         ]
         rows.append(
             {

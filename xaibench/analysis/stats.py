@@ -31,10 +31,21 @@ def mean(values: Array) -> Array:
 
 def median(values: Array) -> Array:
     """Median over the last axis without NaN; NaN where nothing is left, and no warning."""
-    ordered = np.sort(values, axis=-1)
-    n = np.isfinite(ordered).sum(axis=-1)
-    middle = [np.take_along_axis(ordered, np.maximum(k, 0)[..., None], -1)[..., 0] for k in ((n - 1) // 2, n // 2)]
-    return np.where(n > 0, (middle[0] + middle[1]) / 2, np.nan) if values.shape[-1] else np.full(n.shape, np.nan)
+    ordered, n = _ordered(values)
+    return (_pick(ordered, (n - 1) // 2) + _pick(ordered, n // 2)) / 2
+
+
+def _ordered(values: Array) -> tuple[Array, Array]:
+    """Values in order, missing ones last, with a column of NaN behind them; number of values."""
+    padded = np.concatenate([values, np.full((*values.shape[:-1], 1), np.nan)], axis=-1)
+    ordered = np.sort(padded, axis=-1)
+    return ordered, np.isfinite(ordered).sum(axis=-1)
+
+
+def _pick(ordered: Array, index: Array) -> Array:
+    """The value at ``index`` (...) of the last axis; index -1 is the NaN behind all values."""
+    picked: Array = np.take_along_axis(ordered, index[..., None], -1)[..., 0]
+    return picked
 
 
 def t_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
@@ -59,9 +70,8 @@ def t_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
         deviation = np.where(known, values - centre[..., None], 0.0)
         error = np.sqrt((deviation**2).sum(axis=-1) / (n - 1) / n)
         half = stdtrit(np.maximum(n - 1, 1), (1 + level) / 2) * error
-    ordered = np.sort(values, axis=-1)
-    last = np.take_along_axis(ordered, np.maximum(n - 1, 0)[..., None], -1)[..., 0] if ordered.shape[-1] else centre
-    spread = (n > 1) & (last > (ordered[..., 0] if ordered.shape[-1] else centre))
+    ordered, _ = _ordered(values)
+    spread = (n > 1) & (_pick(ordered, n - 1) > ordered[..., 0])
     half = np.where(spread, half, np.nan)
     return centre - half, centre + half
 
@@ -83,15 +93,9 @@ def median_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
     low, high : array (...)
         NaN where too few values are there (fewer than 6 for 95 %).
     """
-    if values.shape[-1] == 0:
-        empty = np.full(values.shape[:-1], np.nan)
-        return empty, empty
-    ordered = np.sort(values, axis=-1)
-    n = np.isfinite(ordered).sum(axis=-1)
+    ordered, n = _ordered(values)
     below = np.array([_median_rank(k, level) for k in range(values.shape[-1] + 1)])[n]
-    low = np.take_along_axis(ordered, np.maximum(below, 0)[..., None], -1)[..., 0]
-    high = np.take_along_axis(ordered, np.maximum(n - 1 - below, 0)[..., None], -1)[..., 0]
-    return np.where(below < 0, np.nan, low), np.where(below < 0, np.nan, high)
+    return _pick(ordered, below), _pick(ordered, np.where(below < 0, -1, n - 1 - below))
 
 
 @lru_cache(maxsize=4096)

@@ -44,7 +44,10 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number with some significant digits, and nothing for NaN."""
     if value is None or math.isnan(value):
         return ""
-    return f"{value:#.{digits}g}".rstrip(".") if 1e-4 <= abs(value) < 1e5 or value == 0 else f"{value:.{digits - 1}e}"
+    size = abs(value)
+    if size and (size < 1e-4 or size >= 1e6):
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.0f}" if size >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
 def share(value: float) -> str:

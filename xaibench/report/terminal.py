@@ -128,7 +128,7 @@ class _MetricTable:
         for expendable in ("skill interval", "p", "skill", "undef."):
             if sum(self._width(c) + GAP for c in columns) - GAP > options.max_width and expendable in columns:
                 columns.remove(expendable)
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
         for column in columns:
             left = column in ("explainer", "interval", "skill interval", "beats placebos")
             table.add_column(Text(HEADS.get(column, column)), justify="left" if left else "right", overflow="fold")

@@ -1,0 +1,178 @@
+"""Intervals and tests against SciPy, closed forms, and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats as sps
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xaibench.analysis import stats
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_mean_and_median_leave_nan_out_and_agree_with_numpy() -> None:
+    x = rng().normal(size=(7, 11))
+    x[rng(1).random(x.shape) < 0.3] = np.nan
+    np.testing.assert_allclose(stats.mean(x), np.nanmean(x, axis=1))
+    np.testing.assert_allclose(stats.median(x), np.nanmedian(x, axis=1))
+    assert np.isnan(stats.mean(np.full((2, 3), np.nan))).all()
+    assert np.isnan(stats.median(np.full((2, 3), np.nan))).all()
+    assert np.isnan(stats.median(np.empty((2, 0)))).all()
+
+
+def test_t_interval_is_scipys() -> None:
+    x = rng().normal(size=(5, 9))
+    low, high = stats.t_interval(x, 0.9)
+    expected = sps.ttest_1samp(x, 0, axis=1).confidence_interval(0.9)
+    np.testing.assert_allclose([low, high], [expected.low, expected.high])
+
+
+def test_t_interval_leaves_nan_out() -> None:
+    x = rng().normal(size=9)
+    with_gaps = np.insert(x, [2, 5, 9], np.nan)
+    np.testing.assert_allclose(stats.t_interval(with_gaps[None]), stats.t_interval(x[None]))
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [np.nan, 1.0], [0.1] * 7, [np.nan, np.nan]])
+def test_t_interval_is_nan_where_no_spread_was_seen(values: list[float]) -> None:
+    assert np.isnan(stats.t_interval(np.array([values], dtype=float))).all()
+
+
+def test_t_interval_covers_the_mean_in_95_percent_of_normal_samples() -> None:
+    for n in (3, 10, 40):
+        low, high = stats.t_interval(rng(n).normal(2, 3, size=(20_000, n)))
+        assert ((low < 2) & (high > 2)).mean() == pytest.approx(0.95, abs=0.006)
+
+
+def test_median_interval_is_scipys() -> None:
+    for n in (6, 7, 20, 63):
+        x = rng(n).standard_cauchy(size=n)
+        expected = sps.quantile_test(x, q=0, p=0.5).confidence_interval(0.95)
+        low, high = stats.median_interval(x[None])
+        assert (low[0], high[0]) == (expected.low, expected.high)
+
+
+def test_median_interval_needs_six_values() -> None:
+    assert np.isnan(stats.median_interval(np.arange(5.0)[None])).all()
+    low, high = stats.median_interval(np.array([[5.0, 1, 2, np.nan, 3, 4, 6]]))
+    assert (low[0], high[0]) == (1, 6)
+
+
+def test_median_interval_covers_at_least_95_percent_with_heavy_tails() -> None:
+    x = rng(4).standard_cauchy(size=(8000, 25))
+    low, high = stats.median_interval(x)
+    assert ((low <= 0) & (high >= 0)).mean() > 0.95
+
+
+def test_holm_on_a_worked_example() -> None:
+    # Holm (1979): 4 x .005, 3 x .01, then the running maximum of 2 x .03 and 1 x .04.
+    p = np.array([0.01, 0.04, np.nan, 0.03, 0.005])
+    np.testing.assert_allclose(stats.holm(p), [0.03, 0.06, np.nan, 0.06, 0.02])
+    assert stats.holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order(raw: list[float]) -> None:
+    p = np.array(raw)
+    adjusted = stats.holm(p)
+    assert (adjusted >= p).all()
+    assert (adjusted <= np.minimum(p * len(p), 1) + 1e-15).all()
+    order = np.argsort(p, kind="stable")
+    assert (np.diff(adjusted[order]) >= 0).all()
+
+
+@pytest.mark.parametrize("n", [4, 12, 25])
+def test_signed_rank_is_exact_for_few_pairs(n: int) -> None:
+    d = rng(n).normal(0.3, 1, size=(6, n))
+    expected = sps.wilcoxon(d, axis=1, alternative="greater", method="exact").pvalue
+    np.testing.assert_allclose(stats.signed_rank(d), expected, rtol=1e-12)
+
+
+def test_signed_rank_is_exact_with_ties_and_zeros() -> None:
+    d = rng().integers(-2, 4, size=(5, 10)).astype(float)
+    for row, p in zip(d, stats.signed_rank(d), strict=True):
+        # All sign flips of the differences that are not zero.
+        r = sps.rankdata(np.abs(row[row != 0]))
+        signs = (np.arange(2 ** len(r))[:, None] >> np.arange(len(r))) & 1
+        assert p == pytest.approx((signs @ r >= r[row[row != 0] > 0].sum() - 1e-9).mean())
+
+
+def test_signed_rank_is_scipys_normal_approximation_for_many_pairs() -> None:
+    d = np.round(rng().normal(0.1, 1, size=(8, 60)), 1)
+    expected = sps.wilcoxon(d, axis=1, alternative="greater", method="asymptotic", correction=True).pvalue
+    np.testing.assert_allclose(stats.signed_rank(d), expected, rtol=1e-9)
+
+
+def test_signed_rank_of_a_row_does_not_depend_on_the_others() -> None:
+    d = rng().normal(0.2, 1, size=(4, 30))
+    d[1, :3], d[2, 4:20] = 0, np.nan
+    together = stats.signed_rank(d)
+    alone = np.concatenate([stats.signed_rank(row[None]) for row in d])
+    gaps_removed = stats.signed_rank(d[2][np.isfinite(d[2])][None])
+    np.testing.assert_array_equal(together, alone)
+    assert together[2] == gaps_removed[0]
+
+
+def test_signed_rank_of_nothing() -> None:
+    p = stats.signed_rank(np.array([[0.0, 0.0], [np.nan, np.nan]]))
+    assert p[0] == 1
+    assert np.isnan(p[1])
+    assert np.isnan(stats.signed_rank(np.empty((1, 0)))).all()
+
+
+def test_bootstrap_weights_are_resamples() -> None:
+    w = stats.bootstrap_weights(10, 4000, seed=3)
+    assert (w.sum(axis=1) == 10).all()
+    assert w.var() == pytest.approx(10 * 0.1 * 0.9, rel=0.02)  # multinomial
+    np.testing.assert_array_equal(w, stats.bootstrap_weights(10, 4000, seed=3))
+    assert (w != stats.bootstrap_weights(10, 4000, seed=4)).any()
+
+
+def test_ratio_interval_is_a_percentile_bootstrap() -> None:
+    r = rng()
+    above, below = r.normal(1, 0.5, 30), r.normal(3, 0.5, 30)
+    ours = stats.ratio_interval(above[None], below[None], stats.bootstrap_weights(30, 8000, 0))
+    theirs = sps.bootstrap(
+        (above, below), lambda a, b: a.sum() / b.sum(), paired=True, vectorized=False,
+        method="percentile", n_resamples=8000, rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    np.testing.assert_allclose(np.ravel(ours), [theirs.low, theirs.high], atol=0.006)
+
+
+def test_ratio_interval_needs_six_pairs() -> None:
+    above = np.arange(1.0, 9)[None].repeat(2, axis=0)
+    above[0, 5:] = np.nan
+    low, high = stats.ratio_interval(above, np.ones((2, 8)), stats.bootstrap_weights(8, 500, 0))
+    assert np.isnan([low[0], high[0]]).all()
+    assert low[1] < 4.5 < high[1]
+
+
+def test_ratio_t_interval_of_a_constant_denominator_is_the_t_interval() -> None:
+    above = rng().normal(size=(3, 5))
+    ratio, low, high = stats.ratio_t_interval(above, np.full((3, 5), 2.0))
+    np.testing.assert_allclose(ratio, above.mean(axis=1) / 2)
+    np.testing.assert_allclose([low, high], stats.t_interval(above / 2))
+
+
+def test_ratio_t_interval_covers_with_few_clusters() -> None:
+    r = rng(5)
+    shift = r.normal(0, 0.3, size=(6000, 4))
+    below = 4 + shift + r.normal(0, 0.2, size=shift.shape)
+    above = 2 + 0.5 * shift + r.normal(0, 0.2, size=shift.shape)
+    _, low, high = stats.ratio_t_interval(above, below)
+    assert ((low < 0.5) & (high > 0.5)).mean() == pytest.approx(0.95, abs=0.01)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.booleans())
+def test_signed_rank_of_the_mirror_image_is_the_other_tail(number: int, rounded: bool) -> None:
+    d = rng(number).normal(0, 1, size=(1, 12))
+    d = np.round(d) if rounded else d
+    p, q = stats.signed_rank(d)[0], stats.signed_rank(-d)[0]
+    assert p + q >= 1 - 1e-12  # the observed value is in both tails
+    assert 0 < p <= 1

@@ -1,0 +1,217 @@
+"""Tables rendered to text: names whole, marks there, within the width, without colour."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysis.synthetic import concat, make_results
+from rich.console import Console
+
+from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.ranks import mean_ranks
+from xaibench.core.errors import UsageError
+from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
+
+GOOD = ("integrated_gradients", "shapley_sampling")
+BAD = ("guided_backprop", "deconvolution", *(f"explainer_number_{i}" for i in range(14)))
+PLACEBOS = ("random_smooth", "other_sample", "constant", "input_edges")
+METRICS = {
+    "pixel_flipping": "faithfulness", "insertion": "faithfulness", "deletion": "faithfulness",
+    "faithfulness_correlation": "faithfulness", "infidelity": "faithfulness", "max_sensitivity": "robustness",
+    "mprt": "sanity", "random_logit": "sanity", "relevance_rank": "ground_truth", "relevance_mass": "ground_truth",
+    "sparseness": "complexity", "complexity": "complexity", "completeness": "axiomatic",
+}  # fmt: skip
+FAILED_GATE = [{"name": "accuracy", "value": 0.61, "threshold": 0.9, "at_least": True}]
+
+
+def text_of(thing: Any, width: int, encoding: str = "utf-8") -> str:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    Console(file=file, width=width).print(thing)
+    file.flush()
+    file.seek(0)
+    return file.read()
+
+
+def scores(seed: int, good: float = 2.0) -> dict[str, Any]:
+    r = np.random.default_rng(seed)
+    found: dict[str, Any] = {name: r.normal(good, 1, 24) for name in GOOD}
+    found |= {name: r.normal(0, 1, 24) for name in (*BAD, *PLACEBOS)}
+    return found | {"random": r.normal(0, 1, (10, 24)), "oracle": r.normal(3, 1, 24)}
+
+
+@pytest.fixture(scope="module")
+def results() -> pd.DataFrame:
+    """18 explainers, 13 metrics, 3 problems; one explainer fails on one, one problem has a failed gate."""
+    frames = []
+    for i, (metric, family) in enumerate(METRICS.items()):
+        for k, dataset in enumerate(("digits", "planted_digits", "german_credit")):
+            values = scores(100 * k + i)
+            if dataset == "digits":
+                values["guided_backprop"] = "failed"
+            options: dict[str, Any] = {"gates": FAILED_GATE} if dataset == "german_credit" else {}
+            frames.append(
+                make_results(
+                    values, dataset=dataset, metric=metric, family=family, skill_valid=family == "ground_truth",
+                    messages={"guided_backprop": "Matrix is singular [at 3]"}, **options,
+                )
+            )  # fmt: skip
+    return concat(*frames)
+
+
+@pytest.fixture(scope="module")
+def board(results: pd.DataFrame) -> pd.DataFrame:
+    return leaderboard(results, suite="quick")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_overview_fits_and_names_everything(board: pd.DataFrame, width: int) -> None:
+    text = text_of(board_table(board), width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    words = set(text.split())
+    if width >= 80:
+        assert {*GOOD, *BAD, *PLACEBOS, "random", "oracle"} <= words
+    assert {w for m in METRICS for w in m.split("_")} <= words
+    assert "\x1b" not in text
+
+
+def test_overview_is_two_tables_at_120_columns(board: pd.DataFrame) -> None:
+    lines = text_of(board_table(board), 120).splitlines()
+    assert sum(line.startswith("explainer ") for line in lines) == 2
+    assert len(lines) < 75
+
+
+def line_of(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line.split()[:1] == [name])
+
+
+def test_overview_marks_what_does_not_beat_the_placebo(board: pd.DataFrame) -> None:
+    text = text_of(board_table(board), 120)
+    good, bad = (line_of(text, n).split() for n in ("shapley_sampling", "deconvolution"))
+    assert good[1] == "16/16"  # 8 tested metrics on 2 problems with passed gates
+    assert good[2:4] == ["2/2", "2/2"]
+    assert bad[1] in ("!", "!!")
+    assert "!! beats the placebos in no test" in text
+    assert (
+        "placebo: a control that cannot explain (here constant, input_edges, other_sample, random, random_smooth)"
+        in text
+    )
+    names = [line.split()[0] for line in text.splitlines() if line.startswith(("integrated", "shapley", "explainer_"))]
+    assert set(names[:2]) == set(GOOD)  # the most trustworthy first
+
+
+def test_overview_says_what_is_incomplete_and_left_out(board: pd.DataFrame) -> None:
+    text = text_of(board_table(board), 120)
+    assert line_of(text, "guided_backprop").count("~") == 5
+    assert line_of(text, "deconvolution").count("~") == 0
+    assert "~ ranked on fewer problems" in text
+    assert "left out: 1 problem whose gate failed" in text
+    assert "conditional on the trained models" in text
+
+
+def test_overview_of_one_problem_shows_values(board: pd.DataFrame) -> None:
+    one = board[board["dataset"] == "planted_digits"]
+    text = text_of(board_table(one), 120)
+    row = one[(one["explainer"] == "shapley_sampling") & (one["metric"] == "deletion")].iloc[0]
+    assert f"* #{row['rank']:g}" in line_of(text, "shapley_sampling")
+    assert f"{row['value']:#.3g}" in line_of(text, "shapley_sampling")
+    assert "*" not in line_of(text, "random")
+    assert "higher" in text
+
+
+def test_overview_warns_when_the_oracle_is_beaten_and_when_no_placebo_is_there() -> None:
+    values = scores(1)
+    values["oracle"] = values["constant"] - 1
+    blind = leaderboard(make_results(values, family="ground_truth", metric="relevance_rank"), suite="s")
+    assert "the oracle itself beats no placebo for relevance_rank on digits/cnn" in text_of(board_table(blind), 200)
+    bare = leaderboard(make_results({k: values[k] for k in GOOD}), suite="s")
+    assert "no placebo was scored" in text_of(board_table(bare), 200)
+
+
+def test_overview_of_nothing(board: pd.DataFrame) -> None:
+    assert "nothing to compare" in text_of(board_table(board[board["dataset"] == "german_credit"]), 80)
+    assert "nothing to compare" in text_of(board_table(board.iloc[:0]), 80)
+
+
+def test_overview_tells_variants_apart() -> None:
+    frame = make_results(scores(1))
+    first = frame[frame["explainer"] == "shapley_sampling"]
+    other = first.assign(explainer_params='{"n_samples":9}', cell_id="x")
+    text = text_of(board_table(leaderboard(concat(frame, other), suite="s")), 100)
+    assert "shapley_sampling(n_samples=9)" in text.replace("\n", "")
+
+
+def test_metric_table_shows_the_numbers(board: pd.DataFrame) -> None:
+    text = text_of(metric_table(board, "relevance_rank", dataset="planted_digits"), 120)
+    row = board[(board["metric"] == "relevance_rank") & (board["dataset"] == "planted_digits")].set_index("explainer")
+    line = line_of(text, str(int(row.at[GOOD[0], "rank"])))
+    for value in row.loc[GOOD[0], ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]]:
+        assert f"{value:#.3g}" in line
+    assert GOOD[0] in line
+    assert "yes" in line
+    assert "higher is better" in text
+    assert "conditional on this model" in text
+    assert "best placebo: " in text
+    assert "german_credit" not in text
+    assert {*GOOD, *BAD, *PLACEBOS} <= set(text.split())
+
+
+def test_metric_table_gives_reasons(board: pd.DataFrame) -> None:
+    text = text_of(metric_table(board, "mprt", dataset="digits"), 100)
+    assert "guided_backprop: failed: Matrix is singular [at 3]" in text
+    text = text_of(metric_table(board, "mprt", dataset="german_credit"), 100)
+    assert "a gate of the problem failed" in text
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_tables_fit_any_width_and_encoding(
+    board: pd.DataFrame, results: pd.DataFrame, width: int, encoding: str
+) -> None:
+    tables = [
+        board_table(board), metric_table(board, "relevance_rank"), gates_table(board), failures_table(results),
+        frame_table(mean_ranks(board)[["explainer", "metric", "relative_rank"]]),
+    ]  # fmt: skip
+    for table in tables:
+        text = text_of(table, width, encoding)
+        assert max(map(len, text.splitlines())) <= width
+        assert "…" not in text
+        if width >= 80 and table is not tables[3]:
+            assert "integrated_gradients" in text or table is tables[2]
+
+
+def test_metric_table_knows_what_there_is(board: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match="no metric 'relevance_rnk'") as error:
+        metric_table(board, "relevance_rnk")
+    assert "'relevance_rank'" in str(error.value.hint)
+    with pytest.raises(UsageError, match="no dataset 'mnist'"):
+        metric_table(board, "mprt", dataset="mnist")
+
+
+def test_failed_gates_are_listed_with_their_numbers(board: pd.DataFrame) -> None:
+    text = text_of(gates_table(board), 100)
+    line = next(line for line in text.splitlines() if "german_credit/cnn" in line)
+    assert {"0.610", ">=", "0.900", "FAILED"} <= set(line.replace("│", " ").split())
+    assert "planted" not in text
+    assert "planted_digits/cnn" in text_of(gates_table(board, every=True), 100)
+    assert gates_table(board[board["dataset"] == "digits"]) is None
+
+
+def test_failures_with_one_reason_are_one_line(results: pd.DataFrame) -> None:
+    text = text_of(failures_table(results), 120)
+    line = next(line for line in text.splitlines() if "guided_backprop" in line)
+    assert line.split()[0] == "13"
+    assert "RuntimeError: Matrix is singular [at 3]" in line
+    assert "digits/cnn" in line
+    assert failures_table(results[results["status"] == "ok"]) is None
+
+
+def test_failures_beyond_the_limit_are_counted() -> None:
+    values = {f"e{i}": "failed" for i in range(5)}
+    frame = make_results(values, messages={k: f"reason {k}" for k in values})
+    assert "and 3 more kinds of failure" in text_of(failures_table(frame, limit=2), 100)
