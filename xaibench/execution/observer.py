@@ -26,8 +26,11 @@ class Observer:
     def not_prepared(self, problem: ProblemSpec, error: BaseException) -> None:
         """The problem could not be built; its cells have failed."""
 
+    def problem_finished(self, problem: ProblemSpec) -> None:
+        """All units of a prepared problem are done, or the run has ended."""
+
     def unit_started(self, planned: PlannedUnit) -> None:
         """A unit is being explained and scored."""
 
     def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
-        """A unit's rows are in the store."""
+        """A unit's rows are in the store; fewer than planned if some turned out to be there already."""

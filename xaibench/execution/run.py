@@ -188,8 +188,10 @@ class _Run:
             bench = Workbench(problem, self.options.cache)
             for unit in planned:
                 if self._ended():
-                    return
-                self._run(unit, problem, bench)
+                    break
+                self.watch.unit_started(unit)
+                self.watch.unit_finished(unit, self._run(unit, problem, bench))
+            self.watch.problem_finished(spec)
 
     def _ended(self) -> bool:
         limit = self.options.max_failures
@@ -199,7 +201,7 @@ class _Run:
             self.outcome.end = "too many failures"
         return self.outcome.end != "finished"
 
-    def _run(self, planned: PlannedUnit, problem: Problem, bench: Workbench) -> None:
+    def _run(self, planned: PlannedUnit, problem: Problem, bench: Workbench) -> list[Row]:
         """Decide again, now that the problem's content is known, and do what is due."""
         if planned.todo:
             planned = decide(
@@ -210,14 +212,12 @@ class _Run:
                 rerun=self.plan.rerun,
             )
         self._settle(planned, problem)
-        self.watch.unit_started(planned)
-        rows: list[Row] = []
-        if planned.todo:
-            due = [c.cell for c in planned.todo]
-            fresh = self.plan.rerun == "all"
-            rows = run_unit(planned.unit, due, bench, self.store, self.outcome.run, fresh=fresh)
-            self.outcome.count(rows)
-        self.watch.unit_finished(planned, rows)
+        due = [c.cell for c in planned.todo]
+        if not due:
+            return []
+        rows = run_unit(planned.unit, due, bench, self.store, self.outcome.run, fresh=self.plan.rerun == "all")
+        self.outcome.count(rows)
+        return rows
 
     def _settle(self, planned: PlannedUnit, problem: Problem | None = None) -> None:
         """Count what is there already, and record what cannot be had."""

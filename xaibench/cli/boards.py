@@ -1,0 +1,69 @@
+"""``xaibench leaderboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import pandas as pd
+
+from xaibench.analysis.ranks import overall as overall_of
+from xaibench.api import leaderboard, results, write_leaderboard
+from xaibench.cli.output import stdout
+from xaibench.core.errors import StoreError, UsageError, did_you_mean
+from xaibench.core.paths import default_store
+from xaibench.report.plain import to_text
+from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
+from xaibench.store import Store
+
+Missing = Literal["error", "drop", "worst"]
+
+
+def show_leaderboard(
+    store: Path | None, *, suite: str | None, filters: dict[str, str | None], overall: str | None, form: str
+) -> None:
+    """Print a leaderboard, filtered, in the form asked for."""
+    path = store or default_store()
+    if overall is not None and overall not in get_args(Missing):
+        raise UsageError(f"--overall {overall!r} is no way to treat gaps", did_you_mean(overall, get_args(Missing)))
+    try:
+        write_leaderboard(Store(path).path)
+    except StoreError:
+        # A store that can only be read still has a leaderboard.
+        Store(path)
+    board = _filtered(leaderboard(path, suite), filters)
+    if overall is not None:
+        _print(overall_of(board, missing=cast(Missing, overall)), form)
+    elif form != "table":
+        _print(board, form)
+    else:
+        _print_tables(board, results(path, suite), filters["metric"])
+
+
+def _filtered(board: pd.DataFrame, filters: dict[str, str | None]) -> pd.DataFrame:
+    for column, wanted in filters.items():
+        if wanted is None:
+            continue
+        if wanted not in set(board[column]):
+            raise UsageError(f"the leaderboard has no {column} {wanted!r}", did_you_mean(wanted, set(board[column])))
+        board = board[board[column] == wanted]
+    return board.reset_index(drop=True)
+
+
+def _print(frame: pd.DataFrame, form: str) -> None:
+    out = stdout()
+    if form == "table":
+        out.print(frame_table(frame))
+    else:
+        out.print(to_text(frame, form).rstrip("\n"), markup=False, soft_wrap=True)
+
+
+def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -> None:
+    out = stdout()
+    for name, part in board.groupby("suite", sort=False):
+        out.print(f"suite {name}", style="bold")
+        out.print(board_table(part) if metric is None else metric_table(part, metric))
+    for table in (gates_table(board), failures_table(rows)):
+        if table is not None:
+            out.print()
+            out.print(table)

@@ -1,0 +1,123 @@
+"""``xaibench list`` and ``xaibench show``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from xaibench import suite as suites
+from xaibench.api import components
+from xaibench.cli.output import print_json, stdout
+from xaibench.core import registry
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.keys import canonical_json
+from xaibench.core.registry import KINDS, Component, ExplainerSpec, MetricSpec
+from xaibench.datasets.cards import card, card_names
+from xaibench.report.terminal import frame_table
+
+_KINDS = ("datasets", "models", "explainers", "metrics", "suites")
+
+
+def _load_plugins(plugins: Sequence[str] | None) -> None:
+    for plugin in plugins or ():
+        registry.load_module(plugin)
+
+
+def list_components(kind: str | None, *, plugins: Sequence[str] | None, json: bool) -> None:
+    """Print the components of one kind, or of every kind."""
+    _load_plugins(plugins)
+    frames = {k: _frame(k) for k in ([kind] if kind else _KINDS)}
+    if json:
+        print_json({k: frame.to_dict("records") for k, frame in frames.items()})
+        return
+    out = stdout()
+    for name, frame in frames.items():
+        if len(frames) > 1:
+            out.print(f"{name} ({len(frame)})", style="bold")
+        out.print(frame_table(frame))
+
+
+def _frame(kind: str) -> pd.DataFrame:
+    """What a list shows of a kind: names, what they need, one line of description."""
+    if kind == "suites":
+        loaded = [suites.load(name) for name in suites.available()]
+        return pd.DataFrame({"name": [s.name for s in loaded], "description": [s.description for s in loaded]})
+    frame = components(kind.removesuffix("s"))
+    frame["needs"] = [", ".join(n) for n in frame["needs"]]
+    columns = {
+        "datasets": ["name", "features", "provides", "summary"],
+        "models": ["name", "features", "provides", "summary"],
+        "explainers": ["name", "kind", "needs", "control", "summary"],
+        "metrics": ["name", "family", "better", "needs", "summary"],
+    }[kind]
+    if kind == "metrics":
+        frame["better"] = ["higher" if h else "lower" for h in frame["higher_is_better"]]
+    if kind == "explainers":
+        frame["control"] = ["yes" if c else "" for c in frame["control"]]
+    for name in ("features", "provides"):
+        if name in columns:
+            frame[name] = [", ".join(v) if isinstance(v, list) else v or "any" for v in frame[name]]
+    return frame[columns]
+
+
+def show_component(name: str, *, plugins: Sequence[str] | None) -> None:
+    """Print everything known about every component, or the suite, of this name."""
+    _load_plugins(plugins)
+    everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
+    found = [spec for (_, known), spec in everything.items() if known == name]
+    out = stdout()
+    for spec in found:
+        out.print(_describe(spec), markup=False, soft_wrap=True)
+    if found:
+        return
+    if name in suites.available():
+        out.print(suites.available()[name].read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+        return
+    raise UsageError(
+        f"nothing is called {name!r}", did_you_mean(name, [n for _, n in everything] + [*suites.available()])
+    )
+
+
+def _describe(spec: Component) -> str:
+    facts: dict[str, Any] = {"version": spec.version}
+    if spec.needs:
+        facts["needs"] = ", ".join(sorted(spec.needs))
+    if isinstance(spec, ExplainerSpec):
+        facts["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "depends on the problem"
+    if isinstance(spec, MetricSpec):
+        low, high = spec.bounds
+        facts |= {
+            "family": spec.family,
+            "better": "higher" if spec.higher_is_better else "lower",
+            "bounds": f"{'-inf' if low is None else low} to {'inf' if high is None else high}",
+            "measures": {None: "the explained output", "curve": "the probability where there is one"}.get(
+                spec.output, f"the {spec.output}"
+            ),
+            "takes": ", ".join(sorted(spec.accepts)),
+            "conversion": f"slopes become {spec.convert}s" if spec.convert else "none",
+            "aggregate": spec.aggregate,
+            "skill": "valid" if spec.skill_valid else "not valid",
+            "source": spec.source,
+        }
+    if spec.parameters:
+        facts["parameters"] = ", ".join(f"{k} = {canonical_json(v)}" for k, v in spec.parameters.items())
+    width = max(len(k) for k in facts)
+    lines = [f"{spec.kind} {spec.name}", "", inspect.getdoc(spec.function) or "(no documentation)", ""]
+    lines += [f"{k:<{width}}  {v}" for k, v in facts.items()]
+    lines.append(f"{'defined in':<{width}}  {inspect.getsourcefile(spec.function)}")
+    if spec.kind == "dataset":
+        lines += _card(spec.name)
+    return "\n".join(lines)
+
+
+def _card(name: str) -> list[str]:
+    """Source and licence of a data set that has a card."""
+    if name not in card_names():
+        return []
+    found = card(name)
+    facts = ("description", "source", "url", "licence", "citation", "rows", "columns", "preprocessing")
+    lines = ["", *(f"{fact}: {getattr(found, fact)}" for fact in facts if getattr(found, fact))]
+    return lines + [f"sha256 of {file}: {value}" for file, value in {**found.files, **found.arrays}.items()]

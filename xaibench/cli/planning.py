@@ -1,0 +1,78 @@
+"""``xaibench plan``: what a run would do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from xaibench.cli.output import duration, print_json, stdout
+from xaibench.cli.running import Request
+from xaibench.core.paths import cache_folder
+from xaibench.plan import STATES, Plan
+from xaibench.report.terminal import frame_table
+from xaibench.store import Store
+
+
+def show_plan(request: Request, *, cells: bool, json: bool) -> int:
+    """Print the plan; returns the exit code."""
+    path = request.store_path
+    store = Store(path) if (path / "store.json").exists() else None
+    plan = request.plan(store)
+    if json:
+        print_json(_document(plan, cells=cells))
+        return 0
+    out = stdout()
+    out.print(frame_table(_cells(plan) if cells else _problems(plan)))
+    known, unknown = plan.seconds()
+    counts = ", ".join(f"{plan.states[s]} {s}" for s in STATES if plan.states[s])
+    out.print(f"{plan.suite.name}: {len(plan.units)} units, {sum(plan.states.values())} cells: {counts}")
+    if plan.todo:
+        guess = f"about {duration(known)} by this store's history" if unknown < plan.todo else "no history to go by"
+        more = f", {unknown} cells never timed" if 0 < unknown < plan.todo else ""
+        out.print(f"{plan.todo} cells to run, {guess}{more}; training is extra")
+    out.print(f"store {path}{'' if store else ' (not there yet)'}, cache {cache_folder()}")
+    return 0
+
+
+def _problems(plan: Plan) -> pd.DataFrame:
+    """A row per problem with counts by state."""
+    rows = []
+    for spec, units in plan.by_problem():
+        counts = Counter(c.state for u in units for c in u.cells)
+        row: dict[str, Any] = {"problem": spec.name}
+        if len(plan.suite.problem_seeds) > 1:
+            row["seed"] = spec.seed
+        rows.append({**row, "units": len(units), **{s: counts[s] for s in STATES}})
+    return pd.DataFrame(rows)
+
+
+def _cells(plan: Plan) -> pd.DataFrame:
+    rows = [
+        {
+            "problem": unit.unit.problem.name,
+            "explainer": unit.unit.spec.name + (f" #{unit.unit.repeat}" if unit.unit.repeat else ""),
+            "metric": cell.cell.metric.label,
+            "state": cell.state,
+            "reason": cell.reason,
+        }
+        for unit in plan.units
+        for cell in unit.cells
+    ]
+    return pd.DataFrame(rows)
+
+
+def _document(plan: Plan, *, cells: bool) -> dict[str, Any]:
+    known, unknown = plan.seconds()
+    document: dict[str, Any] = {
+        "suite": plan.suite.name,
+        "units": len(plan.units),
+        "cells": {s: plan.states[s] for s in STATES},
+        "seconds": round(known, 3),
+        "cells_never_timed": unknown,
+        "problems": _problems(plan).to_dict("records"),
+    }
+    if cells:
+        document["plan"] = _cells(plan).to_dict("records")
+    return document

@@ -1,0 +1,127 @@
+"""``xaibench run``: plan, run with progress, print the leaderboard, choose the exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from xaibench.api import results, write_leaderboard
+from xaibench.cli.output import duration, print_json, stderr, stdout
+from xaibench.cli.progress import observer_for
+from xaibench.core import registry
+from xaibench.core.errors import NothingToDoError
+from xaibench.core.paths import cache_folder, default_store
+from xaibench.execution import Options, Outcome, execute
+from xaibench.history import History
+from xaibench.models.adapters import find_device
+from xaibench.plan import Plan, Rerun, Selection, make_plan
+from xaibench.problems import Problems
+from xaibench.report.terminal import board_table, failures_table, gates_table
+from xaibench.store import Store
+from xaibench.suite import load
+
+GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``run`` and ``plan`` have in common."""
+
+    suite: str
+    store: Path | None
+    seed: int
+    only: Sequence[str] | None
+    skip: Sequence[str] | None
+    limit: int | None
+    rerun: str | None
+    plugins: Sequence[str] | None
+    device: str
+
+    @property
+    def store_path(self) -> Path:
+        return self.store or default_store()
+
+    def plan(self, store: Store | None) -> Plan:
+        """Load plugins and suite, and plan against what the store holds."""
+        find_device(self.device)
+        for plugin in self.plugins or ():
+            registry.load_module(plugin)
+        return make_plan(
+            load(self.suite).shifted(self.seed),
+            history=None if store is None else History.of(store),
+            fingerprint=Problems(cache_folder(), device=self.device).fingerprint,
+            selection=Selection(tuple(self.only or ()), tuple(self.skip or ()), self.limit),
+            rerun=cast(Rerun | None, self.rerun),
+        )
+
+
+def run_suite(
+    request: Request,
+    *,
+    threads: int,
+    batch_size: int | None,
+    max_failures: int | None,
+    json: bool,
+    quiet: bool,
+) -> int:
+    """Run and report; returns the exit code."""
+    store = Store(request.store_path, create=True)
+    plan = request.plan(store)
+    options = Options(
+        cache_folder(), request.device, threads, batch_size, max_failures, tuple(request.plugins or ()), sys.argv
+    )
+    with observer_for(stderr(), quiet=quiet or json) as observer:
+        outcome = execute(plan, store, options, observer)
+    if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
+        if outcome.end == "interrupted":
+            return INTERRUPTED
+        raise NothingToDoError(
+            "nothing ran: every selected cell is unsupported", "`xaibench plan --cells` shows the reasons"
+        )
+    _report(plan, store, outcome, json=json)
+    if outcome.end == "interrupted":
+        return INTERRUPTED
+    return CELLS_FAILED if outcome.n_failed else GOOD
+
+
+def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
+    name = plan.suite.name
+    board = write_leaderboard(store.path, name)
+    rows = results(store.path, name)
+    if json:
+        print_json(_document(plan, store, outcome, rows))
+        return
+    out, err = stdout(), stderr()
+    out.print(board_table(board))
+    for table in (gates_table(board), failures_table(rows)):
+        if table is not None:
+            out.print()
+            out.print(table)
+    out.print()
+    done = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
+    out.print(f"{name}, run {outcome.run}: {done or 'nothing new'}; {outcome.cached} cells were there already.")
+    explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
+    out.print(f"{explained}, {duration(outcome.seconds)}. Leaderboard: {store.path / 'leaderboard.parquet'} and .csv")
+    if outcome.end == "interrupted":
+        err.print("interrupted: what is finished is kept, run the same command again to resume")
+    elif outcome.end == "too many failures":
+        err.print(f"stopped: {outcome.n_failed} cells failed, more than --max-failures allows")
+
+
+def _document(plan: Plan, store: Store, outcome: Outcome, rows: Any) -> dict[str, Any]:
+    bad = rows[rows["status"].isin(["failed", "timeout", "oom"])]
+    columns = ["dataset", "model", "explainer", "metric", "params", "seed", "status", "error_kind", "message"]
+    return {
+        "suite": plan.suite.name,
+        "store": str(store.path),
+        "leaderboard": str(store.path / "leaderboard.parquet"),
+        **outcome.as_dict(),
+        "gates": {
+            problem: [{"name": g.name, "value": g.value, "threshold": g.threshold, "passed": g.passed} for g in gates]
+            for problem, gates in outcome.gates.items()
+        },
+        "failures": bad[columns].to_dict("records"),
+    }
