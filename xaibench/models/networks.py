@@ -44,7 +44,7 @@ def mlp(data: Data, *, seed: int, width: int = 128, epochs: int = 10, progress: 
 
 
 @model("cnn", provides=_DIFFERENTIABLE, features={"image"})
-def cnn(data: Data, *, seed: int, channels: int = 16, epochs: int = 8, progress: Progress | None = None) -> nn.Module:
+def cnn(data: Data, *, seed: int, channels: int = 16, epochs: int = 6, progress: Progress | None = None) -> nn.Module:
     """Convolutional network: two 3x3 convolutions with max pooling, one hidden layer.
 
     Takes images of at least 4x4 pixels with any number of channels.
