@@ -123,6 +123,15 @@ def test_best_placebo_is_never_the_oracle_and_every_placebo_must_be_beaten() -> 
     assert without.at["good", "beats_placebo"]
 
 
+@pytest.mark.parametrize(("higher", "best"), [(True, "constant"), (False, "random_smooth")])
+def test_the_best_placebo_is_best_in_the_direction_of_the_metric(higher: bool, best: str) -> None:
+    values = {"a": 5.0, "random_smooth": 1.0, "other_sample": 2.0, "constant": 3.0}
+    board = board_of({k: v + 0.1 * noise(rng()) for k, v in values.items()}, higher_is_better=higher)
+    assert (board["placebo"] == best).all()
+    np.testing.assert_array_equal(board["placebo_value"], board.at[best, "value"])
+    assert bool(board.at["a", "beats_placebo"]) is higher
+
+
 def test_p_is_the_largest_over_placebos_then_holm() -> None:
     scores = {k: np.float32(v).astype(float) for k, v in standard().items()}
     board = board_of(scores)

@@ -105,6 +105,22 @@ def test_overview_marks_what_does_not_beat_the_placebo(board: pd.DataFrame) -> N
     assert set(names[:2]) == set(GOOD)  # the most trustworthy first
 
 
+def test_overview_marks_and_order_follow_the_tests_won() -> None:
+    wins = {"half": (9, 9, -9, -9), "never": (-9, -9, -9, -9), "once": (9, -8, -8, -8), "steady": (8, 8, 8, 8)}
+    r = np.random.default_rng(0)
+    frames = [
+        make_results({k: v[i] + r.normal(0, 1, 24) for k, v in wins.items()} | {"random": r.normal(0, 1, 24)}, metric=m)
+        for i, m in enumerate(("insertion", "deletion", "infidelity", "completeness"))
+    ]
+    text = text_of(board_table(leaderboard(concat(*frames), suite="s")), 100)
+    lines = [line.split()[:3] for line in text.splitlines() if line.split()[:1] and line.split()[0] in wins]
+    assert [line[0] for line in lines] == ["steady", "half", "once", "never"]
+    assert lines[0][1] == "4/4"
+    assert lines[1][1] == "2/4"  # half is not fewer than half
+    assert lines[2][1:] == ["!", "1/4"]
+    assert lines[3][1:] == ["!!", "0/4"]
+
+
 def test_overview_says_what_is_incomplete_and_left_out(board: pd.DataFrame) -> None:
     text = text_of(board_table(board), 120)
     assert line_of(text, "guided_backprop").count("~") == 5
