@@ -132,7 +132,7 @@ def test_lime_is_scikit_learns_ridge_on_the_same_coalitions(n_samples):
     for i, row in enumerate(view.inputs):
         own = z if n_samples == 64 else drawn[i]
         values = view.scores(torch.where(own, row, 0.0), torch.full((n_samples,), i))
-        weight = np.exp(-(((1 - own.double().mean(1).sqrt()) / 0.4) ** 2))
+        weight = torch.exp(-(((1 - own.double().mean(1).sqrt()) / 0.4) ** 2)).numpy()
         fit = Ridge(alpha=0.3).fit(own.numpy().astype(float), values.double().numpy(), sample_weight=weight)
         np.testing.assert_allclose(found[i].numpy(), fit.coef_, rtol=1e-4, atol=1e-6)
 
@@ -189,6 +189,19 @@ def test_removing_what_is_missing_already_costs_nothing(name):
     found = run(name, view, patch=1)
     assert torch.equal(found[:, :, 4:], torch.zeros_like(found[:, :, 4:]))
     assert view.model.n_evaluations - counted == 7 + 7 * 32
+
+
+def test_shapley_sampling_gives_nothing_to_players_that_are_missing_already():
+    view = view_of("image")
+    inputs = view.inputs.clone()
+    inputs[:, :, :, 3:] = 0
+    view = view.take(slice(None), inputs)
+    counted = view.model.n_evaluations
+    found = run("shapley_sampling", view, n_samples=4)
+    assert torch.equal(found[:, :, 3:], torch.zeros_like(found[:, :, 3:]))
+    assert view.model.n_evaluations - counted <= 7 * (2 + 4 * 24)
+    gap = view.scores(inputs) - view.scores(torch.zeros_like(inputs))
+    torch.testing.assert_close(found.flatten(1).sum(dim=1), gap, **CLOSE)
 
 
 @pytest.mark.parametrize(

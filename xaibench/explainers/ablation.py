@@ -11,7 +11,7 @@ from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import default_patch, make_players, masked_scores, patch_sides
+from xaibench.explainers.players import default_patch, make_players, masked_scores, patch_sides, touched
 
 
 @explainer("feature_ablation", kind="contribution")
@@ -94,8 +94,7 @@ def _mean_loss(problem: ProblemView, removed: Tensor, masker: str) -> Tensor:
     maps = []
     for block in blocks(problem, 8 * len(groups)):
         view = problem.take(block)
-        moved = problem.layout.reduce((view.inputs != view.baseline(masker)).to(groups)).flatten(1)
-        rows, which = ((moved @ groups.T) > 0).nonzero(as_tuple=True)
+        rows, which = touched(view, removed, masker).nonzero(as_tuple=True)
         loss = torch.zeros(len(view), len(groups), dtype=groups.dtype, device=groups.device)
         if len(rows):
             left = masked_scores(view, masker, rows, lambda part: ~removed[which[part]])  # noqa: B023

@@ -95,6 +95,12 @@ def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor,
     return values.view(len(problem), n_coalitions)
 
 
+def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
+    """Whether masking a group of features (K, *feature_shape) changes a sample at all: (N, K) of bool."""
+    moved = problem.layout.reduce((problem.inputs != problem.baseline(masker)).to(problem.inputs.dtype))
+    return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
+
+
 def masked_scores(problem: ProblemView, masker: str, rows: Tensor, keep: Callable[[slice], Tensor]) -> Tensor:
     """Explained output (B,) of masked copies.
 

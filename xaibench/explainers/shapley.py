@@ -11,7 +11,14 @@ from xaibench.core.draws import Draws
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import Players, all_coalitions, coalition_values, make_players
+from xaibench.explainers.players import (
+    Players,
+    all_coalitions,
+    coalition_values,
+    make_players,
+    masked_scores,
+    touched,
+)
 
 
 @explainer("shapley_sampling", kind="contribution")
@@ -62,10 +69,21 @@ def _sampled(problem: ProblemView, players: Players, masker: str, n: int, draws:
     d = players.count
     place = draws.permutation(((n + 1) // 2, d))
     place = torch.stack([place, d - 1 - place], dim=2).flatten(1, 2)[:, :n]
-    arrived = torch.arange(d + 1, device=place.device).unsqueeze(1)
-    prefixes = place.unsqueeze(2) < arrived
-    ends = coalition_values(problem, players, prefixes[0, 0, [0, d]], masker).double()
-    inner = coalition_values(problem, players, prefixes[:, :, 1:d].flatten(1, 2), masker).double()
-    inner = inner.view(len(problem), n, d - 1)
-    curve = torch.cat([ends[:, :1].unsqueeze(1).expand(-1, n, 1), inner, ends[:, 1:].unsqueeze(1).expand(-1, n, 1)], 2)
-    return curve.diff(dim=2).gather(2, place).mean(dim=1)
+    each = players.expand(torch.eye(d, dtype=torch.bool, device=place.device))
+    ends = coalition_values(problem, players, torch.tensor([[False], [True]]).expand(2, d).to(each.device), masker)
+    curve = ends[:, :1, None].double().repeat(1, n, d + 1)
+    curve[:, :, d] = ends[:, 1:].double()
+    # The arrival of a player whose features are at the masker's value already changes nothing: the
+    # value stays that of the last arrival that did, and the model is not evaluated.
+    active = touched(problem, each, masker).unsqueeze(1).expand_as(place).gather(2, place.argsort(dim=2))
+    rows, orders, arrivals = active[:, :, : d - 1].nonzero(as_tuple=True)
+    if len(rows):
+
+        def keep(part: slice) -> Tensor:
+            return players.expand(place[rows[part], orders[part]] <= arrivals[part].unsqueeze(1))
+
+        curve[rows, orders, arrivals + 1] = masked_scores(problem, masker, rows, keep).double()
+    steps = torch.arange(1, d + 1, device=place.device)
+    latest = torch.where(active, steps, 0).cummax(dim=2).values
+    gains = torch.cat([curve[:, :, :1], curve.gather(2, latest)], dim=2).diff(dim=2)
+    return gains.gather(2, place).mean(dim=1)

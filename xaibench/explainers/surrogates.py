@@ -47,7 +47,7 @@ def lime(
     check_positive(n_samples=n_samples)
     players = make_players(problem, patch)
     maps = []
-    for block in blocks(problem, 8 * n_samples * players.count):
+    for block in blocks(problem, 8 * players.count * max(n_samples, players.count)):
         view = problem.take(block)
         coalitions = _even_coalitions(view, players.count, n_samples, draws[block])
         values = coalition_values(view, players, coalitions, masker).double()
@@ -89,7 +89,7 @@ def kernel_shap(
     weights = weights.double().to(fixed.device)
     ends = torch.tensor([[False], [True]], device=fixed.device).expand(2, d)
     maps = []
-    for block in blocks(problem, 8 * budget * d):
+    for block in blocks(problem, 8 * d * max(budget, d)):
         view = problem.take(block)
         coalitions = fixed.expand(len(view), -1, -1)
         if n_pairs:
