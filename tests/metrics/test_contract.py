@@ -1,0 +1,240 @@
+"""What every metric promises, on every kind of data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from builders import SHAPES, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from torch import nn
+
+from xaibench.core.cache import MemoryCache, SharedCache
+from xaibench.core.calls import score
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.keys import row_digests
+from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.registry import MetricSpec, components
+
+METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec)]
+FIRST_SET = {
+    "pixel_flipping", "insertion", "deletion", "faithfulness_correlation", "infidelity", "max_sensitivity", "mprt",
+    "random_logit", "relevance_rank", "relevance_mass", "sparseness", "complexity", "completeness",
+}  # fmt: skip
+SMALL = {"n_samples": 6, "n_subsets": 9, "steps": 5}
+N = 7
+every_metric = pytest.mark.parametrize("spec", METRICS, ids=lambda s: s.name)
+every_shape = pytest.mark.parametrize("kind", SHAPES)
+
+
+def run(spec: MetricSpec, ev: Evaluation, **params: object) -> torch.Tensor:
+    small = {name: value for name, value in SMALL.items() if name in spec.parameters}
+    return score(spec, spec.bind({**small, **params}), ev).values
+
+
+def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.Module | None = None) -> ProblemView:
+    shape = SHAPES[kind]
+    inputs = 3 * make_inputs(shape, n, seed=5)
+    if module is None:
+        module = cnn(shape) if kind in ("image", "rgb") else mlp(shape)
+    view = make_view(module, inputs, batch_size=batch_size, background=make_inputs(shape, 20, seed=1))
+    mask = torch.from_numpy(np.random.default_rng(2).random((n, *view.layout.feature_shape)) < 0.4)
+    mask[:, 0] = False
+    mask[:, -1] = True
+    return replace(view, truth=Truth("model", mask))
+
+
+def evaluation(view: ProblemView, attributions: torch.Tensor | None = None) -> Evaluation:
+    """Gradients as contributions for several channels, where slopes cannot be converted."""
+    return make_evaluation(view, attributions, kind="contribution" if view.layout.channels else "slope")
+
+
+def take(view: ProblemView, rows: list[int]) -> ProblemView:
+    return view.take(torch.tensor(rows))
+
+
+def test_the_first_set_is_there() -> None:
+    assert {spec.name for spec in METRICS} >= FIRST_SET
+    for spec in METRICS:
+        assert spec.summary.endswith((".", "?", "``"))
+        assert spec.source
+
+
+@every_shape
+@every_metric
+def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str) -> None:
+    values = run(spec, evaluation(problem(kind)))
+    assert values.shape == (N,)
+    assert bool(torch.isfinite(values).all())
+    low, high = spec.bounds
+    assert low is None or float(values.min()) >= low - 1e-6
+    assert high is None or float(values.max()) <= high + 1e-6
+    assert len(values.unique()) > 1
+
+
+@every_shape
+@every_metric
+def test_scores_do_not_depend_on_the_other_samples(spec: MetricSpec, kind: str) -> None:
+    view = problem(kind)
+    whole = run(spec, evaluation(view))
+    order = [4, 0, 6, 2, 5, 1, 3]
+    np.testing.assert_allclose(run(spec, evaluation(take(view, order))), whole[order], rtol=1e-4, atol=1e-5)
+    for row in (0, 5):
+        alone = run(spec, evaluation(take(view, [row])))
+        np.testing.assert_allclose(alone, whole[[row]], rtol=1e-4, atol=1e-5)
+
+
+@every_shape
+@every_metric
+def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> None:
+    one, seven, many = (run(spec, evaluation(problem(kind, batch_size=size))) for size in (1, 7, 64))
+    np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(seven, many, rtol=1e-4, atol=1e-5)
+
+
+@every_metric
+def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run(spec, evaluation(problem("image", batch_size=1)))
+    monkeypatch.setattr("xaibench.metrics.perturbation.BLOCK_BYTES", 1)
+    np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1))), whole, rtol=1e-4, atol=1e-5)
+
+
+@every_shape
+@every_metric
+def test_repeats_are_bit_identical_and_change_nothing(spec: MetricSpec, kind: str) -> None:
+    view = problem(kind)
+    ev = evaluation(view)
+    state = {k: v.clone() for k, v in view.model.module.state_dict().items()}  # type: ignore[union-attr]
+    inputs, attributions = ev.inputs.clone(), ev.attributions.clone()
+    first = run(spec, ev)
+    again = run(spec, replace(ev, cache=MemoryCache(), shared=SharedCache()))
+    cached = run(spec, ev)
+    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(cached, first)
+    assert torch.equal(ev.inputs, inputs)
+    assert torch.equal(ev.attributions, attributions)
+    assert all(torch.equal(v, state[k]) for k, v in view.model.module.state_dict().items())  # type: ignore[union-attr]
+
+
+@every_metric
+def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
+    ev = evaluation(problem("table"))
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    run(spec, ev)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+
+
+UNDEFINED_FOR_ZERO = {
+    "faithfulness_correlation", "max_sensitivity", "mprt", "random_logit", "relevance_mass", "sparseness", "complexity",
+}  # fmt: skip
+UNDEFINED_FOR_CONSTANT = {"mprt", "random_logit"}
+
+
+@every_metric
+def test_zero_constant_and_nan_maps_have_a_defined_outcome(spec: MetricSpec) -> None:
+    view = problem("image")
+    explained = evaluation(view).attributions
+    maps = explained.clone()
+    maps[0], maps[1] = 0, 0.3
+    maps[2, 0, 0], maps[3, 1, 1] = torch.nan, torch.inf
+    values = run(spec, make_evaluation(view, maps, kind="contribution"))
+    assert bool(torch.isnan(values[0])) == (spec.name in UNDEFINED_FOR_ZERO)
+    undefined = UNDEFINED_FOR_CONSTANT | {"faithfulness_correlation"}
+    assert bool(torch.isnan(values[1])) == (spec.name in undefined)
+    assert bool(torch.isnan(values[2:4]).all())
+    clean = run(spec, make_evaluation(view, explained, kind="contribution"))
+    np.testing.assert_array_equal(values[4:], clean[4:])
+
+
+SCALE_MATTERS = {"completeness"}
+
+
+@every_metric
+def test_positive_rescaling_matters_only_to_completeness(spec: MetricSpec) -> None:
+    view = problem("table")
+    ev = evaluation(view)
+
+    def scaled(view: ProblemView, stream: str) -> torch.Tensor:
+        return 8 * gradient(view)
+
+    values = run(spec, make_evaluation(view, kind="slope", function=scaled))
+    same = np.allclose(values, run(spec, ev), rtol=1e-4, atol=1e-6, equal_nan=True)
+    assert same == (spec.name not in SCALE_MATTERS)
+
+
+@every_metric
+def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) -> None:
+    module = mlp(SHAPES["table"])
+
+    def black_box(x: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return torch.softmax(module(torch.from_numpy(x)), dim=1).numpy()
+
+    view = replace(make_view(black_box, make_inputs(SHAPES["table"], N)), truth=problem("table").truth)
+    ev = make_evaluation(view, kind="contribution", function=occlusion)
+    if spec.needs & {"module", "gradients"}:
+        with pytest.raises(UnsupportedError):
+            run(spec, ev)
+    else:
+        assert bool(torch.isfinite(run(spec, ev)).all())
+
+
+@every_metric
+def test_permuting_the_pixels_of_everything_changes_nothing(spec: MetricSpec) -> None:
+    if spec.name == "mprt":
+        pytest.skip("random weights belong to places")
+    shape, n = (1, 6, 6), 5
+    module = linear(shape)
+    weights, inputs = module[1].weight.detach(), make_inputs(shape, n)  # type: ignore[index]
+    shuffle = torch.from_numpy(np.random.default_rng(3).permutation(36))
+    shuffled = linear(shape)
+    shuffled[1].load_state_dict({"weight": weights[:, shuffle], "bias": module[1].bias.detach()})  # type: ignore[index]
+    mask = torch.arange(36).view(1, 6, 6).expand(n, 6, 6) % 3 == 0
+    view = replace(make_view(module, inputs), truth=Truth("model", mask))
+    moved = replace(
+        view,
+        model=make_view(shuffled, inputs).model,
+        inputs=inputs.flatten(1)[:, shuffle].view(n, *shape),
+        truth=Truth("model", mask.flatten(1)[:, shuffle].view(n, 6, 6)),
+    )
+    np.testing.assert_allclose(
+        run(spec, make_evaluation(moved)), run(spec, make_evaluation(view)), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["faithfulness_correlation", "infidelity"])
+def test_sixteen_explainers_evaluate_the_model_as_often_as_one(name: str) -> None:
+    spec = next(s for s in METRICS if s.name == name)
+    view, shared = problem("image"), SharedCache()
+    base = evaluation(view)
+    counts, scores = [], []
+    for number in range(16):
+        maps = base.attributions + 0.01 * number * make_inputs((8, 8), N, seed=number)
+        ev = replace(base, attributions=maps, cache=MemoryCache(), shared=shared)
+        scores.append(run(spec, ev))
+        counts.append(view.model.n_evaluations)
+    assert counts[0] > 0
+    assert counts[-1] == counts[0]
+    last = run(spec, replace(ev, cache=MemoryCache(), shared=SharedCache()))
+    assert torch.equal(scores[-1], last)
+    assert not torch.equal(scores[0], last)
+
+
+def test_metrics_of_a_unit_share_one_curve() -> None:
+    specs = {s.name: s for s in METRICS}
+    view = problem("image")
+    ev = evaluation(view)
+    run(specs["pixel_flipping"], ev)
+    before = view.model.n_evaluations
+    run(specs["deletion"], ev)
+    assert view.model.n_evaluations == before
+
+
+def test_a_digest_decides_the_draws_not_the_position() -> None:
+    view = problem("image")
+    spec = next(s for s in METRICS if s.name == "infidelity")
+    other = replace(view, digests=row_digests(np.arange(N)))
+    assert not torch.equal(run(spec, evaluation(view)), run(spec, evaluation(other)))

@@ -1,0 +1,193 @@
+"""Randomised models, MPRT and random logit."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from torch import Tensor, nn
+
+from xaibench.core.calls import score
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.predictor import TorchPredictor
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import MetricSpec, get
+from xaibench.metrics.randomize import layer_tensors, random_weights, randomised_models
+from xaibench.metrics.similarity import spearman
+
+
+class Transformer(nn.Module):
+    """Attention, norms, a bare parameter and a mask with infinite entries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1, 6, 8))
+        self.temperature = nn.Parameter(torch.ones(()))
+        self.register_buffer("causal", torch.full((6, 6), -torch.inf).triu(1))
+        self.embed = nn.Linear(1, 8)
+        self.first = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
+        self.second = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.embed(x.unsqueeze(2)) + self.place
+        tokens = self.second(self.first(tokens, src_mask=self.causal), src_mask=self.causal)
+        return self.head(tokens.mean(dim=1)) * self.temperature
+
+
+class Bare(nn.Module):
+    """Parameters without a layer, and buffers of a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(6))
+        self.mix = nn.Parameter(torch.eye(6))
+        self.norm = nn.BatchNorm1d(6)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.scale * x @ self.mix))
+
+
+MODULES = {"mlp": lambda: mlp(TABLE), "cnn": cnn, "transformer": Transformer, "bare": Bare}
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and floating-point buffers that are finite."""
+    return {k: v for k, v in module.state_dict().items() if v.is_floating_point() and bool(torch.isfinite(v).all())}
+
+
+def fully_randomised(module: nn.Module, seed: int = 0, order: str = "top_down") -> nn.Module:
+    predictor = TorchPredictor(module)
+    *_, last = randomised_models(predictor, random_weights(predictor.module, seed), "cascade", order)  # type: ignore[arg-type]
+    return last.module
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_after_full_randomisation_every_number_differs(name: str) -> None:
+    torch.manual_seed(0)
+    module = MODULES[name]().eval()
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    for order in ("top_down", "bottom_up"):
+        random = fully_randomised(module, order=order)
+        after = weights_of(random)
+        assert set(after) == set(weights_of(module))
+        for key, value in after.items():
+            assert bool((value != before[key]).all()), key
+            assert bool(torch.isfinite(value).all())
+            assert "running_var" not in key or bool((value > 0).all())
+    assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
+    inputs = make_inputs(IMAGE if name == "cnn" else TABLE, 4)
+    assert bool(torch.isfinite(random(inputs)).all())
+    assert random(inputs).std(dim=0).min() > 1e-4
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_two_layers_get_the_same_weights(name: str) -> None:
+    weights = weights_of(fully_randomised(MODULES[name]()))
+    for (a, first), (b, second) in combinations(weights.items(), 2):
+        shared = min(first.numel(), second.numel())
+        assert not bool((first.flatten()[:shared] == second.flatten()[:shared]).any()), (a, b)
+
+
+def test_weights_follow_the_seed_and_the_name_only() -> None:
+    module = mlp(TABLE)
+    first, again, other = (random_weights(module, seed) for seed in (0, 0, 1))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not any(torch.equal(first[k], other[k]) for k in first)
+    deeper = nn.Sequential(*module, nn.Linear(3, 3))
+    assert all(torch.equal(first[k], random_weights(deeper, 0)[k]) for k in first)
+
+
+def test_matrices_are_as_wide_as_pytorchs_default() -> None:
+    weights = random_weights(nn.Sequential(nn.Linear(400, 300), nn.Conv2d(16, 64, 3)), 0)
+    for name, fan in (("0.weight", 400), ("0.bias", 400), ("1.weight", 144), ("1.bias", 144)):
+        assert weights[name].abs().max() == pytest.approx(fan**-0.5, rel=0.05)
+        assert weights[name].std() == pytest.approx((3 * fan) ** -0.5, rel=0.15)
+
+
+def test_cascade_and_independent_change_the_layers_they_should() -> None:
+    predictor = TorchPredictor(mlp(TABLE))
+    original, weights = predictor.module.state_dict(), random_weights(predictor.module, 0)
+    layers = list(layer_tensors(predictor.module).values())
+    assert [names[0] for names in layers] == ["1.weight", "3.weight", "5.weight"]
+    for mode in ("cascade", "independent"):
+        for order in ("top_down", "bottom_up"):
+            sequence = layers[::-1] if order == "top_down" else layers
+            states = list(randomised_models(predictor, weights, mode, order))  # type: ignore[arg-type]
+            assert len(states) == 3
+            for step, state in enumerate(states):
+                changed = {k for k, v in state.module.state_dict().items() if not torch.equal(v, original[k])}
+                expected = sequence[: step + 1] if mode == "cascade" else [sequence[step]]
+                assert changed == {name for names in expected for name in names}
+
+
+def run(name: str, ev, **params) -> Tensor:
+    spec = get("metric", name)
+    assert isinstance(spec, MetricSpec)
+    return score(spec, spec.bind(params), ev).values
+
+
+def edges(view: ProblemView, stream: str = "") -> Tensor:
+    """Never looks at the model."""
+    return view.layout.reduce(view.inputs)
+
+
+def test_an_explanation_that_ignores_the_model_fails_both_checks() -> None:
+    view = make_view(cnn(), make_inputs(IMAGE, 6))
+    blind = make_evaluation(view, function=edges)
+    np.testing.assert_allclose(run("mprt", blind), 1)
+    np.testing.assert_allclose(run("random_logit", blind), 1)
+    looking = make_evaluation(view)
+    assert run("mprt", looking).abs().mean() < 0.5
+    assert run("random_logit", looking).mean() < 0.7
+
+
+def test_mprt_of_a_linear_model_is_the_similarity_of_old_and_new_weights() -> None:
+    module = linear(TABLE)
+    view = make_view(module, make_inputs(TABLE, 5))
+    fresh = random_weights(module, view.seed)["1.weight"][view.targets]
+    expected = spearman(module[1].weight.detach()[view.targets], fresh)  # type: ignore[index]
+    np.testing.assert_allclose(run("mprt", make_evaluation(view)), expected, rtol=1e-6)
+
+
+def test_mprt_has_no_self_correlation_and_one_term_per_layer() -> None:
+    view = make_view(mlp(TABLE), make_inputs(TABLE, 5))
+    ev = make_evaluation(view)
+    states = randomised_models(view.model, random_weights(view.model.module, 0), "cascade", "top_down")  # type: ignore[arg-type]
+    terms = [spearman(ev.attributions, gradient(ProblemView(**{**vars(view), "model": state}))) for state in states]
+    np.testing.assert_allclose(run("mprt", ev), torch.stack(terms).mean(dim=0), rtol=1e-5)
+
+
+def test_random_logit_explains_another_class_of_the_model() -> None:
+    """A linear model with ten classes; class c has the weights of class 0 but for one feature."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(20, 10))
+    asked: list[Tensor] = []
+
+    def spy(view: ProblemView, stream: str = "") -> Tensor:
+        asked.append(view.targets)
+        return gradient(view)
+
+    view = make_view(module.eval(), make_inputs((20,), 200))
+    ev = make_evaluation(view, function=spy)
+    values = run("random_logit", ev)
+    assert bool((asked[-1] != view.targets).all())
+    assert set(asked[-1].tolist()) == set(range(10))
+    w = module[1].weight.detach()
+    np.testing.assert_allclose(values, spearman(w[view.targets], w[asked[-1]]), rtol=1e-5)
+
+
+def test_random_logit_needs_another_class() -> None:
+    view = make_view(linear(TABLE, 1), make_inputs(TABLE, 3))
+    with pytest.raises(UnsupportedError, match="one output"):
+        run("random_logit", make_evaluation(view))
+
+
+def test_two_classes_explain_each_other() -> None:
+    view = make_view(linear(TABLE, 2), make_inputs(TABLE, 4), output="probability")
+    np.testing.assert_allclose(run("random_logit", make_evaluation(view)), -1, rtol=1e-6)
+    assert math.isclose(run("random_logit", make_evaluation(view), similarity="abs_spearman").mean(), 1, rel_tol=1e-6)
