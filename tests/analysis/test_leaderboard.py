@@ -117,10 +117,18 @@ def test_best_placebo_is_never_the_oracle_and_every_placebo_must_be_beaten() -> 
     board = board_of(scores)
     assert (board["placebo"] == "input_edges").all()
     assert not board.at["good", "beats_placebo"]
-    assert board.at["oracle", "beats_placebo"]
-    assert board.loc[["random", "constant", "input_edges"], "beats_placebo"].isna().all()
+    assert board.loc[["random", "constant", "input_edges", "oracle"], "beats_placebo"].isna().all()
     without = board_of({k: v for k, v in scores.items() if k != "input_edges"})
     assert without.at["good", "beats_placebo"]
+
+
+def test_the_oracle_is_tested_where_it_is_the_best_answer_and_does_not_weaken_the_others() -> None:
+    plain, truth = board_of(standard()), board_of(standard(), family="ground_truth")
+    assert truth.at["oracle", "beats_placebo"]
+    assert board_of(standard(), skill_valid=True).at["oracle", "beats_placebo"]
+    pd.testing.assert_series_equal(
+        plain.loc[["good", "middling", "useless"], "p_placebo"], truth.loc[["good", "middling", "useless"], "p_placebo"]
+    )
 
 
 @pytest.mark.parametrize(("higher", "best"), [(True, "constant"), (False, "random_smooth")])

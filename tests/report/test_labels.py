@@ -33,4 +33,4 @@ def test_share_takes_three_characters() -> None:
 def test_interval_and_p_value() -> None:
     assert interval(0.1, 0.25) == "[0.100, 0.250]"
     assert interval(math.nan, 1) == ""
-    assert [p_value(p) for p in (1e-9, 0.0123, 1.0, math.nan)] == ["<.001", ".012", "1", ""]
+    assert [p_value(p) for p in (1e-9, 0.0123, 0.9999, 1.0, math.nan)] == ["<.001", ".012", "1", "1", ""]

@@ -144,9 +144,17 @@ def test_overview_warns_when_the_oracle_is_beaten_and_when_no_placebo_is_there()
     values = scores(1)
     values["oracle"] = values["constant"] - 1
     blind = leaderboard(make_results(values, family="ground_truth", metric="relevance_rank"), suite="s")
-    assert "the oracle itself beats no placebo for relevance_rank on digits/cnn" in text_of(board_table(blind), 200)
+    assert "the oracle itself does not beat the placebos for relevance_rank on digits/cnn" in text_of(
+        board_table(blind), 200
+    )
     bare = leaderboard(make_results({k: values[k] for k in GOOD}), suite="s")
     assert "no placebo was scored" in text_of(board_table(bare), 200)
+
+
+def test_overview_of_one_explainer_still_knows_its_placebos(board: pd.DataFrame) -> None:
+    text = text_of(board_table(board[board["explainer"] == "shapley_sampling"]), 120)
+    assert line_of(text, "shapley_sampling").split()[1] == "16/16"
+    assert "no placebo" not in text
 
 
 def test_overview_of_nothing(board: pd.DataFrame) -> None:

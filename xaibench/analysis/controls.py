@@ -95,7 +95,9 @@ def compare(
     p, beats = missing.copy(), missing.copy()
     if best is None or family not in TESTED_FAMILIES:
         return Comparison(*skill, best, (), p, beats)
-    candidates = eligible & (~control | (names == ORACLE)) & np.isfinite(value)
+    # Where the oracle is the best answer by definition, its own test says whether the measure can tell.
+    own = (names == ORACLE) if skill_valid or family == "ground_truth" else np.zeros(len(names), dtype=bool)
+    candidates = eligible & (~control | own) & np.isfinite(value)
     rows = np.flatnonzero(candidates)
     if len(rows):
         p[rows] = _intersection_union(samples, rows, placebos, sign)

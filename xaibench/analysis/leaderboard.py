@@ -65,7 +65,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
         - ``placebo``: the control other than the oracle with the best value. ``beats_placebo``:
           better than *every* placebo on every trained model by paired one-sided signed-rank tests
           (largest p, then Holm over the explainers, 5 %), and better by value. Null where there is
-          no test: controls other than the oracle, no placebo, families in which a placebo may win.
+          no test: controls, no placebo, families in which a placebo may win. The oracle is tested,
+          on its own, where it is the best answer by definition (ground truth, ``skill_valid``).
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
           on over half of the samples; ``message`` says which.

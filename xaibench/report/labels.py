@@ -63,4 +63,6 @@ def interval(low: float, high: float) -> str:
 
 def p_value(p: float) -> str:
     """A p-value; very small ones only as such."""
-    return "" if math.isnan(p) else "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+    if math.isnan(p):
+        return ""
+    return "<.001" if p < 0.001 else "1" if p >= 0.9995 else f"{p:.3f}"[1:]

@@ -92,9 +92,7 @@ def overview(board: pd.DataFrame) -> Overview:
     lines = _lines(board, rows, names)
     failed = board[(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
     lost = (rows["beats_placebo"] == False).fillna(False).astype(bool)  # noqa: E712
-    blind = rows[
-        (rows["explainer"] == ORACLE) & rows["control"].astype(bool) & (rows["family"] == "ground_truth") & lost
-    ]
+    blind = rows[(rows["explainer"] == ORACLE) & rows["control"].astype(bool) & lost]
     return Overview(
         [line for line, control in lines if not control],
         [line for line, control in lines if control],
@@ -109,9 +107,10 @@ def overview(board: pd.DataFrame) -> Overview:
 
 
 def _placebos(rows: pd.DataFrame) -> list[str]:
-    """Names of the controls that were placebos in some test."""
-    fit = rows[rows["control"].astype(bool) & (rows["explainer"] != ORACLE) & (rows["status"] == "ok")]
-    return sorted(fit.loc[fit["family"].isin(TESTED_FAMILIES), "explainer"].unique().tolist())
+    """Names of the controls that were placebos in some test; a board without its controls knows the best ones."""
+    tested = rows[(rows["n_placebos"] > 0) & rows["family"].isin(TESTED_FAMILIES)]
+    fit = tested[tested["control"].astype(bool) & (tested["explainer"] != ORACLE) & (tested["status"] == "ok")]
+    return sorted({*fit["explainer"], *tested["placebo"].dropna()})
 
 
 def _key(row: object) -> tuple[str, str]:
@@ -226,7 +225,7 @@ def legend(view: Overview) -> list[str]:
         lines.append("no placebo was scored, so nothing here tells an explanation from a meaningless map")
     if view.blind:
         lines.append(
-            f"the oracle itself beats no placebo for {', '.join(view.blind)}: these cannot tell truth from noise"
+            f"the oracle itself does not beat the placebos for {', '.join(view.blind)}: no truth is told there"
         )
     if not view.single:
         lines.append("controls are not ranked: their .rr is the share of explainers that are better")
@@ -234,6 +233,8 @@ def legend(view: Overview) -> list[str]:
         lines.append("~ ranked on fewer problems than the metric was measured on: not comparable with the other ranks")
     if any(text in ("n/a", "failed", "missing", "undef.") for text in shown):
         lines.append("n/a: unsupported; failed, missing: no result; undef.: no sample has a defined score")
+    if any(line.key not in c.cells for c in view.columns for line in (*view.explainers, *view.controls)):
+        lines.append("blank: not in the suite")
     lines += [ESTIMANDS[e] for e in view.estimands]
     if view.n_failed_gates:
         one = view.n_failed_gates == 1

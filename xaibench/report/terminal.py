@@ -165,7 +165,7 @@ def _metric_table(
     for row in ordered.to_dict("records"):
         name = names[row["explainer"], row["explainer_params"]]
         if isinstance(row["message"], str):
-            notes.setdefault(row["message"], []).append(name)
+            notes.setdefault(row["message"].replace(f"explainer {row['explainer']} ", ""), []).append(name)
         beats = row["beats_placebo"]
         cells.append(
             {
@@ -177,7 +177,7 @@ def _metric_table(
                 "skill interval": interval(row["skill_low"], row["skill_high"]),
                 "beats placebos": "" if pd.isna(beats) else "yes" if beats else "NO",
                 "p": p_value(row["p_placebo"]),
-                "n": str(row["n"]),
+                "n": str(row["n"]) if row["n"] else "",
                 "undef.": str(row["n_undefined"]) if row["n_undefined"] else "",
             }
         )
