@@ -16,7 +16,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import MetricSpec, get
-from xaibench.metrics.randomize import layer_tensors, random_weights, randomised_models
+from xaibench.metrics.randomize import forward_order, layer_tensors, random_weights, randomised_models
 from xaibench.metrics.similarity import spearman
 
 
@@ -63,7 +63,9 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 def fully_randomised(module: nn.Module, seed: int = 0, order: str = "top_down") -> nn.Module:
     predictor = TorchPredictor(module)
-    *_, last = randomised_models(predictor, random_weights(predictor.module, seed), "cascade", order)  # type: ignore[arg-type]
+    image = any(isinstance(m, nn.Conv2d) for m in module.modules())
+    one = torch.zeros(1, *(IMAGE if image else TABLE))
+    *_, last = randomised_models(predictor, one, random_weights(predictor.module, seed), "cascade", order)  # type: ignore[arg-type]
     return last.module
 
 
@@ -110,6 +112,23 @@ def test_matrices_are_as_wide_as_pytorchs_default() -> None:
         assert weights[name].std() == pytest.approx((3 * fan) ** -0.5, rel=0.15)
 
 
+def test_layers_follow_the_forward_pass_not_the_definition() -> None:
+    class HeadFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.body = nn.Linear(4, 2), nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.body(x))
+
+    assert forward_order(HeadFirst(), torch.zeros(1, 6)) == ["body", "head"]
+    layers = forward_order(Transformer().eval(), torch.zeros(1, 6))
+    assert layers[:2] == ["", "embed"]
+    assert layers[-1] == "head"
+    assert layers.index("first.self_attn.out_proj") < layers.index("second.self_attn")
+    assert sorted(layers) == sorted(layer_tensors(Transformer()))
+
+
 def test_cascade_and_independent_change_the_layers_they_should() -> None:
     predictor = TorchPredictor(mlp(TABLE))
     original, weights = predictor.module.state_dict(), random_weights(predictor.module, 0)
@@ -118,7 +137,7 @@ def test_cascade_and_independent_change_the_layers_they_should() -> None:
     for mode in ("cascade", "independent"):
         for order in ("top_down", "bottom_up"):
             sequence = layers[::-1] if order == "top_down" else layers
-            states = list(randomised_models(predictor, weights, mode, order))  # type: ignore[arg-type]
+            states = list(randomised_models(predictor, torch.zeros(1, 6), weights, mode, order))  # type: ignore[arg-type]
             assert len(states) == 3
             for step, state in enumerate(states):
                 changed = {k for k, v in state.module.state_dict().items() if not torch.equal(v, original[k])}
@@ -158,7 +177,7 @@ def test_mprt_of_a_linear_model_is_the_similarity_of_old_and_new_weights() -> No
 def test_mprt_has_no_self_correlation_and_one_term_per_layer() -> None:
     view = make_view(mlp(TABLE), make_inputs(TABLE, 5))
     ev = make_evaluation(view)
-    states = randomised_models(view.model, random_weights(view.model.module, 0), "cascade", "top_down")  # type: ignore[arg-type]
+    states = randomised_models(view.model, view.inputs[:1], random_weights(view.model.module, 0), "cascade", "top_down")  # type: ignore[arg-type]
     terms = [spearman(ev.attributions, gradient(ProblemView(**{**vars(view), "model": state}))) for state in states]
     np.testing.assert_allclose(run("mprt", ev), torch.stack(terms).mean(dim=0), rtol=1e-5)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.calls import to_contribution
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.perturbation import Block, clean_scores, over_copies
+from xaibench.metrics.perturbation import Block, clean_scores, outputs_and_claims
 from xaibench.metrics.similarity import pearson
 
 CORRELATION_VERSION = 1
@@ -34,7 +35,7 @@ INFIDELITY_VERSION = 1
     source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, definition 4",
 )
 def faithfulness_correlation(
-    ev: Evaluation, *, n_subsets: int = 100, subset_size: int | None = None, masker: str = "mean"
+    ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
 ) -> Tensor:
     """Correlation, over random subsets, of the sum of attributions with the drop of the output when the subset goes.
 
@@ -64,32 +65,32 @@ def faithfulness_correlation(
     size = max(1, n_features // 4) if subset_size is None else subset_size
     if not 1 <= size <= n_features:
         raise UsageError(f"subset_size must be between 1 and the {n_features} features, not {size}")
-    stream = f"faithfulness_correlation/{size}"
+    flat = ev.attributions.flatten(1)
+    mask = ev.masker(masker)
 
-    def subsets(block: Block) -> Tensor:
+    def draw(block: Block) -> Tensor:
         return block.draws.choice(n_features, (block.n_copies, size))
 
-    def outputs() -> dict[str, Tensor]:
-        mask = ev.masker(masker)
+    def measure(block: Block, subsets: Tensor) -> Tensor:
+        keep = torch.ones(len(block.index), n_features, dtype=torch.bool, device=ev.inputs.device)
+        keep.scatter_(1, subsets.flatten(0, 1), False)
+        keep = keep.view(-1, *ev.layout.feature_shape)
+        return ev.scores(mask(ev.inputs[block.index], keep, block.index), block.index)
 
-        def compute(block: Block) -> Tensor:
-            keep = torch.ones(len(block.index), n_features, dtype=torch.bool, device=ev.inputs.device)
-            keep.scatter_(1, subsets(block).flatten(0, 1), False)
-            keep = keep.view(-1, *ev.layout.feature_shape)
-            return ev.scores(mask(ev.inputs[block.index], keep, block.index), block.index)
+    def claim(block: Block, subsets: Tensor) -> Tensor:
+        return flat[block.rows].unsqueeze(1).expand(-1, block.n_copies, -1).gather(2, subsets).sum(dim=2)
 
-        return {"masked": over_copies(ev, n_subsets, stream, compute)}
-
-    key = ("faithfulness_correlation", CORRELATION_VERSION, masker, ev.output, n_subsets, size)
-    masked = ev.shared.get(key, outputs)["masked"]
-    flat = ev.attributions.flatten(1)
-
-    def sums(block: Block) -> Tensor:
-        own = flat[block.rows].unsqueeze(1).expand(-1, block.n_copies, -1)
-        return own.gather(2, subsets(block)).sum(dim=2)
-
+    masked, sums = outputs_and_claims(
+        ev,
+        n_subsets,
+        f"faithfulness_correlation/{size}",
+        ("faithfulness_correlation", CORRELATION_VERSION, masker, ev.output, n_subsets, size),
+        draw=draw,
+        measure=measure,
+        claim=claim,
+    )
     # The drop is f(x) - f(masked); a correlation does not see the constant f(x).
-    return -pearson(over_copies(ev, n_subsets, stream, sums), masked)
+    return -pearson(sums, masked)
 
 
 # Skill is not valid: see faithfulness_correlation; a mask is worse here than an empty map.
@@ -106,8 +107,8 @@ def infidelity(
     ev: Evaluation,
     *,
     perturbation: Literal["noisy_baseline", "square"] = "noisy_baseline",
-    n_samples: int = 200,
-    radius: float = 0.2,
+    n_samples: PositiveInt = 200,
+    radius: PositiveFloat = 0.2,
     normalize: bool = True,
 ) -> Tensor:
     """Mean squared gap between the attributed and the true change of the output: ``E[(I . phi - (f(x) - f(x-I)))^2]``.
@@ -145,31 +146,32 @@ def infidelity(
     square = perturbation == "square"
     if square and ev.layout.kind != "image":
         raise UnsupportedError(f"squares need an image, not a {ev.layout.kind}", 'use perturbation = "noisy_baseline"')
-    stream = f"infidelity/{perturbation}"
-    draw = _inside_squares if square else _noise
+    phi = (to_contribution(ev, "zero") if square and ev.kind == "slope" else ev.attributions).flatten(1)
 
-    def outputs() -> dict[str, Tensor]:
-        def compute(block: Block) -> Tensor:
-            x, drawn = ev.inputs[block.index], draw(ev, block, radius).flatten(0, 1)
-            changed = x.masked_fill(ev.layout.expand(drawn), 0) if square else x - ev.layout.expand(drawn)
-            return ev.scores(changed, block.index)
+    def draw(block: Block) -> Tensor:
+        return _inside_squares(ev, block) if square else _noise(ev, block, radius)
 
-        return {"changed": over_copies(ev, n_samples, stream, compute)}
+    def measure(block: Block, drawn: Tensor) -> Tensor:
+        x, change = ev.inputs[block.index], ev.layout.expand(drawn.flatten(0, 1))
+        return ev.scores(x.masked_fill(change, 0) if square else x - change, block.index)
 
-    key = ("infidelity", INFIDELITY_VERSION, perturbation, ev.output, n_samples, radius)
-    changed = ev.shared.get(key, outputs)["changed"]
-    drop = (clean_scores(ev).unsqueeze(1) - changed).double()
-    phi = to_contribution(ev, "zero") if square and ev.kind == "slope" else ev.attributions
+    def claim(block: Block, drawn: Tensor) -> Tensor:
+        return (drawn.flatten(2).to(phi.dtype) @ phi[block.rows].unsqueeze(2)).squeeze(2)
 
-    def attributed(block: Block) -> Tensor:
-        drawn = draw(ev, block, radius).flatten(2).to(phi.dtype)
-        return (drawn @ phi[block.rows].flatten(1).unsqueeze(2)).squeeze(2)
-
-    claim = over_copies(ev, n_samples, stream, attributed).double()
+    changed, claimed = outputs_and_claims(
+        ev,
+        n_samples,
+        f"infidelity/{perturbation}",
+        ("infidelity", INFIDELITY_VERSION, perturbation, ev.output, n_samples, radius),
+        draw=draw,
+        measure=measure,
+        claim=claim,
+    )
+    drop, said = (clean_scores(ev).unsqueeze(1) - changed).double(), claimed.double()
     if normalize:
-        power = claim.square().mean(dim=1, keepdim=True)
-        claim = claim * torch.where(power > 0, (drop * claim).mean(dim=1, keepdim=True) / power, 1)
-    return (claim - drop).square().mean(dim=1)
+        power = said.square().mean(dim=1, keepdim=True)
+        said = said * torch.where(power > 0, (drop * said).mean(dim=1, keepdim=True) / power, 1)
+    return (said - drop).square().mean(dim=1)
 
 
 def _noise(ev: Evaluation, block: Block, radius: float) -> Tensor:
@@ -183,7 +185,7 @@ def _noise(ev: Evaluation, block: Block, radius: float) -> Tensor:
     return gray.unsqueeze(1) - noise.clamp(low.clamp(max=0).view(shape), high.clamp(min=0).view(shape))
 
 
-def _inside_squares(ev: Evaluation, block: Block, radius: float) -> Tensor:
+def _inside_squares(ev: Evaluation, block: Block) -> Tensor:
     """Masks (n, m, H, W) of squares, uniform among all positions of all sides from 1 to 10."""
     height, width = ev.layout.feature_shape
     sides = torch.arange(1, min(10, height, width) + 1)

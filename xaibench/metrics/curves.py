@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
@@ -18,7 +19,7 @@ from xaibench.metrics.perturbation import area, removal_curve
     output="curve",
     source="Bach et al. 2015, On pixel-wise explanations, section 'Pixel-flipping'; area as in Samek et al. 2017",
 )
-def pixel_flipping(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are removed first.
 
     Attributions are ordered as they are, signed, whatever their kind. The area is the mean output
@@ -47,7 +48,7 @@ def pixel_flipping(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> 
     output="curve",
     source="Petsiuk et al. 2018, RISE, section 4.1",
 )
-def deletion(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are deleted.
 
     The same curve as `pixel_flipping`, and with equal parameters the same number, at no further
@@ -74,7 +75,7 @@ def deletion(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor
     output="curve",
     source="Petsiuk et al. 2018, RISE, section 4.1",
 )
-def insertion(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are put back into the masked sample.
 
     Inserting the most relevant features first is removing the least relevant ones first, read
@@ -94,7 +95,7 @@ def insertion(ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tenso
     return area(removal_curve(ev, "lerf", masker, steps), ev.layout.n_features)
 
 
-def curve(name: str, ev: Evaluation, *, steps: int = 32, masker: str = "mean") -> Tensor:
+def curve(name: str, ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """The curve behind a metric of this module, in the direction in which the metric goes (N, steps + 1).
 
     Raises

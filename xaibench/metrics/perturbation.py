@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -72,6 +72,66 @@ def over_copies(ev: Evaluation, n_copies: int, stream: str, compute: Callable[[B
     for block in blocks(ev, n_copies, ev.draws(stream)):
         out[block.rows, block.copies] = compute(block).view(block.n_samples, block.n_copies).to(out)
     return out
+
+
+def outputs_and_claims(
+    ev: Evaluation,
+    n_copies: int,
+    stream: str,
+    key: tuple[Any, ...],
+    *,
+    draw: Callable[[Block], Tensor],
+    measure: Callable[[Block, Tensor], Tensor],
+    claim: Callable[[Block, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """What the model does, and what the attributions say, under perturbations that do not depend on them.
+
+    The first explainer evaluates the model, all others find its outputs in ``ev.shared``. The
+    perturbations themselves are too large to keep and are drawn again, once per explainer.
+
+    Parameters
+    ----------
+    ev : Evaluation
+    n_copies : int
+        Perturbations per sample.
+    stream : str
+        Name of the draws.
+    key : tuple
+        Names the outputs: metric, version and everything that ``draw`` and ``measure`` depend on.
+    draw : callable
+        Block to perturbations (n, m, ...).
+    measure : callable
+        Block and perturbations to outputs of the model, n * m of them.
+    claim : callable
+        Block and perturbations to what the attributions say (n, m).
+
+    Returns
+    -------
+    outputs, claims : Tensor (N, n_copies)
+    """
+    claims = torch.empty(len(ev), n_copies, device=ev.inputs.device)
+
+    def run(outputs: Tensor | None) -> None:
+        for block in blocks(ev, n_copies, ev.draws(stream)):
+            drawn = draw(block)
+            claims[block.rows, block.copies] = claim(block, drawn).to(claims)
+            if outputs is not None:
+                measured = measure(block, drawn).view(block.n_samples, block.n_copies)
+                outputs[block.rows, block.copies] = measured.to(outputs)
+
+    evaluated = False
+
+    def evaluate() -> dict[str, Tensor]:
+        nonlocal evaluated
+        evaluated = True
+        outputs = torch.empty_like(claims)
+        run(outputs)
+        return {"outputs": outputs}
+
+    outputs = ev.shared.get(key, evaluate)["outputs"]
+    if not evaluated:
+        run(None)
+    return outputs, claims
 
 
 def clean_scores(ev: Evaluation) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,11 @@ Direction = Literal["top_down", "bottom_up"]
 
 
 def layer_tensors(module: nn.Module) -> dict[str, list[str]]:
-    """Names of the tensors to randomise, by layer, from input to output.
+    """Names of the tensors to randomise, by layer, in the order of definition.
 
     A layer is a module that holds parameters or floating-point buffers of its own, be it a
     convolution, an attention block or the model itself with a bare parameter. Integers and masks
-    with infinite entries are structure, not weights. Layers are in the order in which they are
-    defined, which by convention is that of the forward pass.
+    with infinite entries are structure, not weights.
     """
     layers = {}
     for prefix, layer in module.named_modules():
@@ -35,6 +35,33 @@ def layer_tensors(module: nn.Module) -> dict[str, list[str]]:
         if names:
             layers[prefix] = names
     return layers
+
+
+def forward_order(module: nn.Module, one: Tensor) -> list[str]:
+    """Layers in the order in which the forward pass of ``one`` (1, *input_shape) enters them.
+
+    A layer that is never called itself (the output projection of an attention block) comes with
+    the module that holds it; among those, the order is that of definition.
+    """
+    entered: dict[str, int] = {}
+
+    def enter(name: str, _module: nn.Module, _inputs: Any) -> None:
+        entered.setdefault(name, len(entered))
+
+    handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in module.named_modules()]
+    try:
+        with torch.no_grad():
+            module(one)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+    def first(name: str) -> int:
+        while name and name not in entered:
+            name = name.rpartition(".")[0]
+        return entered.get(name, 0)
+
+    return sorted(layer_tensors(module), key=first)
 
 
 def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
@@ -74,7 +101,7 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 def randomised_models(
-    predictor: TorchPredictor, weights: dict[str, Tensor], mode: Mode, order: Direction
+    predictor: TorchPredictor, one: Tensor, weights: dict[str, Tensor], mode: Mode, order: Direction
 ) -> Iterator[TorchPredictor]:
     """Copies of the model with more and more layers randomised, or one layer at a time.
 
@@ -82,17 +109,19 @@ def randomised_models(
     ----------
     predictor : TorchPredictor
         Stays as it is.
+    one : Tensor (1, *input_shape)
+        An input, to find the order of the layers.
     weights : dict of str to Tensor
         See `random_weights`.
     mode : {"cascade", "independent"}
     order : {"top_down", "bottom_up"}
         Start at the output or at the input.
     """
-    layers = list(layer_tensors(predictor.module).values())
-    if order == "top_down":
-        layers.reverse()
+    tensors_of = layer_tensors(predictor.module)
+    layers = forward_order(predictor.module, one.to(predictor.device))
     done: list[str] = []
-    for names in layers:
+    for layer in reversed(layers) if order == "top_down" else layers:
+        names = tensors_of[layer]
         done = [*done, *names] if mode == "cascade" else names
         module = copy.deepcopy(predictor.module)
         tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}

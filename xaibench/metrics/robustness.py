@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
@@ -18,7 +19,7 @@ from xaibench.metrics.perturbation import Block, over_copies
     needs={"reexplain"},
     source="Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations, definition 2.3",
 )
-def max_sensitivity(ev: Evaluation, *, radius: float = 0.2, n_samples: int = 10) -> Tensor:
+def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10) -> Tensor:
     """Largest relative change of the explanation among noisy copies of the input.
 
     ``max_d ||phi(x + d) - phi(x)||_2 / ||phi(x)||_2`` over uniform noise with ``|d| <= radius`` in
@@ -47,7 +48,8 @@ def relative_changes(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
     def compute(block: Block) -> Tensor:
         noise = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
         again = ev.explain(inputs=ev.inputs[block.index] + noise.flatten(0, 1), rows=block.index)
-        return torch.linalg.vector_norm((again - ev.attributions[block.index]).flatten(1), dim=1)
+        change: Tensor = torch.linalg.vector_norm((again - ev.attributions[block.index]).flatten(1), dim=1)
+        return change
 
     def changes() -> Tensor:
         size = torch.linalg.vector_norm(ev.attributions.flatten(1), dim=1, keepdim=True)

@@ -59,7 +59,7 @@ def mprt(
     original = ev.attributions.flatten(1)
     scores = [
         compare(original, ev.explain(model=randomised).flatten(1))
-        for randomised in randomised_models(predictor, weights, mode, order)
+        for randomised in randomised_models(predictor, ev.inputs[:1], weights, mode, order)
     ]
     if not scores:
         raise UnsupportedError("the model has no weights to randomise")
