@@ -264,17 +264,25 @@ def leaderboard(store: str | Path, suite: str | None = None) -> pd.DataFrame:
 
 
 def results(store: str | Path, suite: str | None = None) -> pd.DataFrame:
-    """Rows of a suite's latest run (one per cell, per-sample scores included), whoever computed them."""
+    """Rows of every cell that a suite's latest run planned, whoever computed them.
+
+    One row per cell with per-sample scores; status ``missing`` where there is no result yet. Without
+    ``suite``, the cells of every suite.
+    """
     from xaibench.store import Store
 
     opened = Store(store)
-    wanted = {name: m for m in opened.manifests() for name in [m["suite"]] if suite in (None, name)}
-    cells = {cell for manifest in wanted.values() for cell in manifest["cells"]}
-    frame = opened.read().to_pandas()
-    found: pd.DataFrame = frame[frame["cell_id"].isin(cells)].reset_index(drop=True)
-    if found.empty:
-        raise NothingToDoError(f"{store} holds no results" + (f" of suite {suite!r}" if suite else ""))
-    return found
+    latest = {name: m["run"] for m in opened.manifests() for name in [m["suite"]] if suite in (None, name)}
+    if not latest:
+        raise NothingToDoError(f"{store} holds no run" + (f" of suite {suite!r}" if suite else "s"))
+    planned = pd.concat([opened.planned(number).to_pandas() for number in latest.values()])
+    planned = planned.drop_duplicates("cell_id")
+    found = opened.read().to_pandas()
+    found = found[found["cell_id"].isin(planned["cell_id"])]
+    missing = planned[~planned["cell_id"].isin(found["cell_id"])]
+    parts = [part for part in (found, missing) if len(part)] or [planned]
+    merged: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return merged
 
 
 def _suites(store: str | Path, suite: str | None) -> list[str]:

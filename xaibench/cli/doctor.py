@@ -17,6 +17,8 @@ GOOD, DAMAGED = 0, 3
 
 def examine(path: Path | None, *, remove: bool) -> int:
     """Print what is found; returns the exit code."""
+    where = path or default_store()
+    store = Store(where) if path is not None or (where / "store.json").exists() else None
     out = stdout()
     facts = provenance()
     git = facts["git"]
@@ -29,11 +31,10 @@ def examine(path: Path | None, *, remove: bool) -> int:
         "cache": str(cache_folder()),
     }
     out.print(frame_table(pd.DataFrame({"environment": rows.keys(), "": rows.values()})))
-    where = path or default_store()
-    if path is None and not (where / "store.json").exists():
+    if store is None:
         out.print(f"store {where}: not there yet")
         return GOOD
-    return _examine_store(Store(where), remove=remove)
+    return _examine_store(store, remove=remove)
 
 
 def _examine_store(store: Store, *, remove: bool) -> int:
@@ -48,8 +49,10 @@ def _examine_store(store: Store, *, remove: bool) -> int:
     for draft in drafts:
         out.print(f"left over from a killed run: {draft}", markup=False, soft_wrap=True)
     if remove:
-        for file in [*(d.path for d in damaged), *drafts]:
-            file.unlink(missing_ok=True)
+        for damage in damaged:
+            store.discard(damage)
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
         out.print(f"removed {len(damaged) + len(drafts)} files")
     if damaged:
         out.print("their cells run again the next time; `xaibench doctor --remove` deletes the files")

@@ -44,7 +44,9 @@ def _problems(plan: Plan) -> pd.DataFrame:
         row: dict[str, Any] = {"problem": spec.name}
         if len(plan.suite.problem_seeds) > 1:
             row["seed"] = spec.seed
-        rows.append({**row, "units": len(units), **{s: counts[s] for s in STATES}})
+        row["units"] = len(units)
+        row.update((str(s), counts[s]) for s in STATES)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import xaibench
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def checkout() -> Path | None:
     """The checkout's top folder, or None for an installed package."""
-    top = Path(xaibench.__file__).resolve().parent.parent
+    top = _PACKAGE.parent
     project = top / "pyproject.toml"
     if project.is_file() and 'name = "xaibench"' in project.read_text(encoding="utf-8"):
         return top
@@ -22,7 +22,7 @@ def shipped(kind: str) -> Path:
     top = checkout()
     if top is not None and (top / kind).is_dir():
         return top / kind
-    return Path(xaibench.__file__).resolve().parent / "_data" / kind
+    return _PACKAGE / "_data" / kind
 
 
 def cache_folder() -> Path:

@@ -14,7 +14,7 @@ import torch
 
 from xaibench.core.paths import checkout
 
-_PACKAGES = ("xaibench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "captum", "pyarrow")
+_PACKAGES = ("xaibench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "pyarrow")
 
 
 def provenance(*, argv: list[str] | None = None) -> dict[str, Any]:

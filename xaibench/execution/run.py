@@ -125,18 +125,18 @@ def execute(plan: Plan, store: Store, options: Options, observer: Observer | Non
     """
     watch = observer or Observer()
     started = time.perf_counter()
-    cells = [c.cell.cell_id for u in plan.units for c in u.cells]
+    planned = [make_row(u.unit, c.cell, 0, status="missing") for u in plan.units for c in u.cells]
     with _threads(options.threads):
         run = store.claim_run(
             {
                 "suite": plan.suite.name,
                 "started": datetime.now(UTC).isoformat(),
-                "cells": cells,
                 "resolved_suite": plan.suite.model_dump(mode="json"),
                 "plugins": list(options.plugins),
                 "device": options.device,
                 "provenance": provenance(argv=options.argv),
-            }
+            },
+            planned,
         )
         outcome = Outcome(run)
         watch.started(plan, run)

@@ -35,7 +35,7 @@ def to_json(frame: pd.DataFrame) -> str:
     return json.dumps(records, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {"csv": to_csv, "json": to_json, "md": to_markdown}
+FORMATS: dict[str, Callable[[pd.DataFrame], str]] = {"csv": to_csv, "json": to_json, "markdown": to_markdown}
 
 
 def to_text(frame: pd.DataFrame, form: str) -> str:

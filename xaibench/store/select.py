@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
 from xaibench.store.schema import DONE
+
+Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def best_rows(table: pa.Table, *, per_content: bool = False) -> pa.Table:
@@ -20,7 +24,8 @@ def best_rows(table: pa.Table, *, per_content: bool = False) -> pa.Table:
     table : pyarrow.Table
         With at least ``cell_id``, ``score_key``, ``status`` and ``run``.
     per_content : bool
-        Keep one row per content instead, as compaction does.
+        Keep what any later choice can need instead, as compaction does: of every content the best
+        row and the newest one.
     """
     if len(table) == 0:
         return table
@@ -35,14 +40,23 @@ def best_rows(table: pa.Table, *, per_content: bool = False) -> pa.Table:
     np.maximum.at(newest, group, run)
     seen = newest[group]
     position = np.arange(len(run))
-    keys = (position, run, good) if per_content else (position, run, good, seen, known)
-    outer = group if per_content else cell
-    order = np.lexsort((*keys, outer))
-    last = np.append(outer[order][1:] != outer[order][:-1], True)
-    return table.take(pa.array(np.sort(order[last])))
+    if per_content:
+        # The newest row stays beside the best one: it tells when this content was seen last.
+        kept = np.union1d(_last_of(group, position, run, good), _last_of(group, position, run))
+    else:
+        kept = np.sort(_last_of(cell, position, run, good, seen, known))
+    return table.take(pa.array(kept))
 
 
-def _codes(column: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _last_of(group: Codes, *keys: np.ndarray[Any, Any]) -> Codes:
+    """Index of the last member of each group, ordered by ``keys``, the most significant one last."""
+    order = np.lexsort((*keys, group))
+    last = np.append(group[order][1:] != group[order][:-1], True)
+    chosen: Codes = order[last]
+    return chosen
+
+
+def _codes(column: pa.ChunkedArray) -> Codes:
     """Integer codes of equal strings; null is a value of its own."""
     encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
     return np.asarray(encoded.indices).astype(np.int64)

@@ -81,8 +81,8 @@ class Store:
 
     # Runs
 
-    def claim_run(self, manifest: dict[str, Any]) -> int:
-        """Start a run: claim the next number by exclusive create and write its manifest."""
+    def claim_run(self, manifest: dict[str, Any], planned: list[Row]) -> int:
+        """Start a run: claim the next number by exclusive create, write its manifest and the cells it plans."""
         number = max((int(p.name) for p in self._run_folders()), default=0) + 1
         while True:
             try:
@@ -92,8 +92,24 @@ class Store:
                 number += 1
             except OSError as error:
                 raise StoreError(f"cannot write to the store {self.path}: {error.strerror}") from error
-        write_json(self.runs / f"{number:06d}" / "manifest.json", {"run": number, **manifest})
+        folder = self.runs / f"{number:06d}"
+        write_atomic(folder / "cells.parquet", lambda draft: _write_file(to_table(planned), draft))
+        write_json(folder / "manifest.json", {"run": number, "n_cells": len(planned), **manifest})
         return number
+
+    def planned(self, number: int) -> pa.Table:
+        """The cells that a run planned, as rows of status ``missing``.
+
+        Raises
+        ------
+        StoreError
+            If the list is missing or damaged.
+        """
+        path = self.runs / f"{number:06d}" / "cells.parquet"
+        try:
+            return _read_file(path, None)
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read: {error}", "run the suite again") from error
 
     def finish_run(self, number: int, outcome: dict[str, Any]) -> None:
         """Record how a run ended."""
@@ -155,16 +171,14 @@ class Store:
         for _ in range(_READ_ATTEMPTS):
             tables = [migrate(to_table([]), columns)]
             generation = self._generation()
-            gone = False
             for path in self._files(generation):
                 try:
                     tables.append(_read_file(path, columns))
-                except FileNotFoundError:
-                    gone = True
                 except (pa.ArrowInvalid, OSError, ValueError):
                     continue
-            # Compaction may replace files while they are read; then the pointer has moved.
-            if not gone and self._generation() == generation:
+            # Compaction moves the pointer before it removes what it merged; if the pointer has not
+            # moved, no file has gone that way while this was reading.
+            if self._generation() == generation:
                 return pa.concat_tables(tables)
         raise StoreError(f"the store {self.path} keeps changing while it is read", "wait for the other run to end")
 
@@ -244,6 +258,12 @@ class Store:
             if load_tensors_and_metadata(path) is None:
                 damaged.append(Damage(path, "content does not match its digest"))
         return damaged
+
+    def discard(self, damage: Damage) -> None:
+        """Remove a damaged file; its cells count as never run."""
+        damage.path.unlink(missing_ok=True)
+        if damage.path.name == self._generation():
+            (self.compact_folder / "CURRENT").unlink()
 
     def drafts(self) -> list[Path]:
         """Dot-files left behind by runs that were killed while writing."""

@@ -1,0 +1,74 @@
+"""Sessions: ``nox -s tests lint types`` are the fast ones; parity, bench, suites and wheel take minutes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.default_venv_backend = "venv"
+CONSTRAINTS = ("-c", "constraints.txt")
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and import contracts."""
+    session.install(*CONSTRAINTS, "-e", ".", "ruff", "import-linter")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types, strict."""
+    session.install(*CONSTRAINTS, "-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """Agreement with Quantus, where its definitions are sound."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.install("quantus==0.6.0", "torch==2.13.0", "-c", "constraints.txt")
+    session.run("pytest", "tests/parity", "-W", "default", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed, as ratios in one process."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    for script in session.posargs or sorted(str(p) for p in Path("tests/bench").glob("bench_*.py")):
+        session.run("python", script, env=ENVIRONMENT)
+
+
+@nox.session
+def suites(session: nox.Session) -> None:
+    """Every shipped suite, cold, into a store of its own."""
+    session.install(*CONSTRAINTS, ".")
+    for suite in session.posargs or sorted(p.stem for p in Path("suites").glob("*.toml")):
+        with tempfile.TemporaryDirectory() as store:
+            session.run("xaibench", "run", suite, "--store", store, env={**ENVIRONMENT, "XAIBENCH_CACHE": store + "/c"})
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it elsewhere, and run from an empty folder."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+        (built,) = Path(folder).glob("*.whl")
+        session.install(*CONSTRAINTS, str(built))
+        session.chdir(folder)
+        session.run("xaibench", "list")
+        session.run("xaibench", "run", "--limit", "4", "--only", "digits", "--store", "store", env=ENVIRONMENT)

@@ -1,0 +1,247 @@
+"""The command line as a user meets it: real processes for what matters to a shell, calls for the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from xaibench import cli
+
+SUITE = """
+samples = 8
+background = 8
+controls = false
+explainers = ["gradient", "tiny.py:weights_times_input"]
+metrics = ["sparseness", "own_metric"]
+[[problems]]
+dataset = "tiny.py:tiny"
+models = ["tiny.py:exact"]
+"""
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def suite(tmp_path: Path, plugin: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(SUITE.replace("tiny.py", str(plugin)))
+    return path
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line in this process; gives exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def shell(*arguments: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "xaibench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+
+
+def test_run_prints_a_leaderboard_and_writes_it(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    code, out, err = call("run", suite, "--store", store)
+    assert code == 0
+    assert "weights_times_input" in out
+    assert "2 explanations made" in out
+    assert "[1/1] tiny/exact" in err
+    board = pd.read_parquet(store / "leaderboard.parquet")
+    assert set(board["suite"]) == {"mine"}
+    assert len(pd.read_csv(store / "leaderboard.csv")) == len(board) == 4
+    code, out, _ = call("run", suite, "--store", store)
+    assert code == 0
+    assert "nothing new; 4 cells were there already" in out
+
+
+def test_json_is_one_document(call: Call, suite: Path, tmp_path: Path) -> None:
+    code, out, err = call("run", suite, "--store", tmp_path / "store", "--json")
+    assert code == 0
+    assert err == ""
+    document = json.loads(out)
+    assert document["statuses"] == {"ok": 4}
+    assert document["gates"]["tiny/exact"][0]["passed"]
+    code, out, _ = call("plan", suite, "--store", tmp_path / "store", "--json", "--cells")
+    assert {c["state"] for c in json.loads(out)["plan"]} == {"cached"}
+    for kind in ("datasets", "models", "explainers", "metrics", "suites"):
+        assert json.loads(call("list", kind, "--json")[1])[kind]
+
+
+def test_plan_touches_nothing(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    code, out, _ = call("plan", suite, "--store", store)
+    assert code == 0
+    assert "4 cells: 4 run" in out
+    assert not store.exists()
+
+
+def test_failing_cells_give_3_and_nothing_to_do_4(call: Call, tmp_path: Path, suite: Path) -> None:
+    store = tmp_path / "store"
+    suite.write_text(suite.read_text().replace('"own_metric"', '"broken_metric"'))
+    code, out, _ = call("run", suite, "--store", store)
+    assert code == 3
+    assert "ZeroDivisionError" in out
+    assert call("run", suite, "--store", store, "--only", "nothing")[0] == 4
+    suite.write_text(suite.read_text().replace('["sparseness", "broken_metric"]', '["relevance_mass"]'))
+    code, _, err = call("run", suite, "--store", tmp_path / "other")
+    assert code == 4
+    assert "every selected cell is unsupported" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "quik"], "error: unknown suite 'quik'\nhint: did you mean 'quick'?"),
+        (["run", "nowhere.toml"], "error: there is no suite file nowhere.toml"),
+        (["run", "--device", "tpu"], "error: "),
+        (["run", "--plugin", "nowhere.py"], "error: there is no file nowhere.py"),
+        (["run", "--store", "{file}"], "is a file, not a store"),
+        (["leaderboard", "{folder}/none"], "error: there is no store"),
+        (["doctor", "{folder}/none"], "error: there is no store"),
+        (["show", "pixel_fliping"], "hint: did you mean 'pixel_flipping'?"),
+        (["data", "fetch", "mnist"], "is there already"),
+        (["data", "fetch", "mnist_ful"], "hint: did you mean 'mnist_full'?"),
+        (["run", "--threads", "0"], "Invalid value for '--threads'"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(call: Call, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "file").write_text("x")
+    code, out, err = call(*(a.format(file=tmp_path / "file", folder=tmp_path) for a in arguments))
+    assert code == 2
+    assert message in err
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_a_store_that_cannot_be_read_is_said_so(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    call("run", suite, "--store", store)
+    (store / "store.json").write_text("garbage")
+    code, _, err = call("leaderboard", store)
+    assert code == 2
+    assert "cannot be read" in err
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+def test_leaderboard_forms(call: Call, suite: Path, tmp_path: Path, form: str) -> None:
+    call("run", suite, "--store", tmp_path / "store")
+    code, out, _ = call("leaderboard", tmp_path / "store", "--format", form)
+    assert code == 0
+    assert "weights_times_input" in out
+    if form == "json":
+        assert len(json.loads(out)) == 4
+    code, out, _ = call("leaderboard", tmp_path / "store", "--metric", "own_metric", "--explainer", "gradient")
+    assert code == 0
+    assert "own_metric" in out
+    assert call("leaderboard", tmp_path / "store", "--explainer", "lime")[0] == 2
+
+
+def test_list_and_show(call: Call) -> None:
+    out = call("list")[1]
+    for name in ("mnist", "resnet", "kernel_shap", "pixel_flipping", "nightly"):
+        assert name in out
+    out = call("show", "pixel_flipping")[1]
+    assert "Bach et al. 2015" in out
+    assert 'masker = "mean"' in out
+    assert "licence" in call("show", "mnist")[1]
+    assert "[[problems]]" in call("show", "quick")[1]
+    assert "mnist_full" in call("data", "list")[1]
+
+
+def test_doctor_finds_damage_and_the_next_run_repairs_it(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    call("run", suite, "--store", store)
+    assert call("doctor", store)[0] == 0
+    (file,) = (store / "compact").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:300])
+    code, out, _ = call("doctor", store)
+    assert code == 3
+    assert f"damaged: {file}" in out
+    assert call("doctor", store, "--remove")[0] == 3
+    assert not file.exists()
+    code, out, _ = call("run", suite, "--store", store)
+    assert code == 0
+    assert "4 ok" in out
+    assert "2 reused" in out
+    assert call("doctor", store)[0] == 0
+
+
+def test_plugin_option_makes_components_known_by_name(tmp_path: Path, plugin: Path) -> None:
+    suite = tmp_path / "named.toml"
+    suite.write_text(SUITE.replace("tiny.py:", ""))
+    without = shell("run", suite, "--store", tmp_path / "store")
+    assert without.returncode == 2
+    assert "unknown dataset 'tiny'" in without.stderr
+    given = shell("run", suite, "--store", tmp_path / "store", "--plugin", plugin)
+    assert given.returncode == 0, given.stderr
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['xaibench', '--help']\n"
+        "from xaibench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'pyarrow', 'pydantic', 'captum', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    assert "Usage: xaibench" in subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout  # fmt: skip
+
+
+SLOW = """
+import time, torch, xaibench as xb
+
+@xb.explainer("slow", kind="saliency")
+def slow(problem, *, number: int = 0):
+    \"\"\"Takes its time.\"\"\"
+    time.sleep(0.3)
+    return problem.inputs.abs() + number
+"""
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_killed_runs_resume_and_end_with_the_same_leaderboard(
+    tmp_path: Path, plugin: Path, kill: signal.Signals
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    entries = ", ".join(f'{{ name = "slow.py:slow", params = {{ number = {i} }} }}' for i in range(6))
+    suite = tmp_path / "mine.toml"
+    suite.write_text(SUITE.replace("tiny.py", str(plugin)).replace("explainers = [", f"explainers = [{entries}, "))
+    store, whole = tmp_path / "store", tmp_path / "whole"
+    command = [sys.executable, "-m", "xaibench", "run", str(suite), "--store", str(store)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
+    deadline = time.monotonic() + 60
+    while len(list(store.glob("parts/*.parquet"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(kill)
+    process.communicate(timeout=60)
+    assert process.returncode == (-9 if kill == signal.SIGKILL else 130)
+    finished = len(list(store.glob("attributions/*/*.safetensors")))
+    assert 2 <= finished < 8
+    resumed = json.loads(shell("run", suite, "--store", store, "--json").stdout)
+    assert resumed["explained"] <= 8 - finished + 1
+    assert resumed["cached"] >= 4
+    assert shell("run", suite, "--store", whole).returncode == 0
+    timing = ["explain_seconds", "score_seconds"]
+    boards = [pd.read_parquet(s / "leaderboard.parquet").drop(columns=timing) for s in (store, whole)]
+    pd.testing.assert_frame_equal(*boards, check_exact=True)

@@ -1,0 +1,48 @@
+"""Fixtures that every folder shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xaibench.core import registry
+
+PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep models and evaluations of the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XAIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def plugin() -> Path:
+    """The file with tiny components, loaded."""
+    registry.load_module(str(PLUGIN))
+    return PLUGIN
+
+
+@pytest.fixture
+def tiny_suite(plugin: Path) -> Callable[..., dict[str, Any]]:
+    """Make a suite document over `tiny` that runs in a moment; keywords replace its fields."""
+
+    def make(**fields: Any) -> dict[str, Any]:
+        return {
+            "name": "tiny",
+            "samples": 8,
+            "background": 8,
+            "random_draws": 2,
+            "controls": False,
+            "problems": [{"dataset": "tiny", "models": ["exact"]}],
+            "explainers": ["gradient", "weights_times_input"],
+            "metrics": ["sparseness", "own_metric"],
+            **fields,
+        }
+
+    return make

@@ -1,0 +1,70 @@
+"""Maskers replace what is removed and leave alone what is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from builders import SHAPES, linear, make_inputs, make_view
+from scipy.ndimage import gaussian_filter
+
+from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.maskers import FILLS
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", FILLS)
+def test_kept_features_stay_and_removed_ones_are_filled(shape: str, name: str) -> None:
+    x = make_inputs(SHAPES[shape])
+    view = make_view(linear(SHAPES[shape]), x, background=make_inputs(SHAPES[shape], 20, seed=1))
+    if name == "blur" and shape == "table":
+        with pytest.raises(UnsupportedError, match="image or a series"):
+            view.masker(name)
+        return
+    masker = view.masker(name)
+    keep = torch.rand(8, *view.layout.feature_shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    before = x.clone()
+    masked = masker(x, keep)
+    whole = view.layout.expand(keep).expand_as(x)
+    assert torch.equal(masked[whole], x[whole])
+    assert torch.equal(masked[~whole], masker.fill[~whole])
+    assert torch.equal(x, before)
+    assert torch.equal(masker(x[[3, 3]], keep[:2], torch.tensor([3, 3]))[0][~whole[0]], masker.fill[3][~whole[0]])
+
+
+@pytest.mark.parametrize("name", FILLS)
+def test_a_fill_does_not_depend_on_the_other_samples(name: str) -> None:
+    x, reference = make_inputs(SHAPES["rgb"]), make_inputs(SHAPES["rgb"], 20, seed=1)
+    together = make_view(linear(SHAPES["rgb"]), x, background=reference).baseline(name)
+    alone = make_view(linear(SHAPES["rgb"]), x[5:6], background=reference).baseline(name)
+    torch.testing.assert_close(together[5:6], alone)
+
+
+def test_mean_is_per_column_of_tables_and_per_channel_of_images() -> None:
+    table, image = make_inputs(SHAPES["table"], 20), make_inputs(SHAPES["rgb"], 20)
+    view = make_view(linear(SHAPES["table"]), table[:2], background=table)
+    torch.testing.assert_close(view.baseline("mean")[0], table.mean(dim=0))
+    view = make_view(linear(SHAPES["rgb"]), image[:2], background=image)
+    torch.testing.assert_close(view.baseline("mean")[0, :, 4, 4], image.mean(dim=(0, 2, 3)))
+
+
+def test_blur_is_the_gaussian_filter_of_scipy() -> None:
+    x = make_inputs(SHAPES["image"], 1)
+    ours = make_view(linear(SHAPES["image"]), x).baseline("blur")[0, 0]
+    np.testing.assert_allclose(ours, gaussian_filter(x[0, 0].numpy(), 1.0, mode="nearest"), atol=1e-5)
+
+
+def test_marginal_takes_whole_background_rows() -> None:
+    reference = make_inputs(SHAPES["table"], 20, seed=1)
+    fill = make_view(linear(SHAPES["table"]), make_inputs(SHAPES["table"]), background=reference).baseline("marginal")
+    assert all((row == reference).all(dim=1).any() for row in fill)
+
+
+def test_unknown_masker_and_missing_background() -> None:
+    view = make_view(linear(SHAPES["table"]), make_inputs(SHAPES["table"]))
+    with pytest.raises(UsageError, match="unknown masker 'zeros'") as error:
+        view.masker("zeros")
+    assert error.value.hint is not None
+    assert "'zero'" in error.value.hint
+    with pytest.raises(UnsupportedError, match="needs a background"):
+        view.masker("marginal")

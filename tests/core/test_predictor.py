@@ -1,0 +1,65 @@
+"""Predictors batch without changing numbers, and outputs are picked as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
+
+from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.outputs import select_output
+from xaibench.core.predictor import CallablePredictor, TorchPredictor, activation_bytes
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_batches_change_nothing_beyond_rounding(batch_size: int) -> None:
+    net, x = cnn(), make_inputs(IMAGE, 10)
+    with torch.no_grad():
+        expected = net(x)
+    torch.testing.assert_close(TorchPredictor(net, batch_size=batch_size).predict(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluations_are_counted() -> None:
+    predictor = TorchPredictor(linear(TABLE))
+    predictor.predict(make_inputs(TABLE, 7))
+    predictor.forward(make_inputs(TABLE, 2))
+    assert predictor.n_evaluations == 9
+
+
+def test_activation_bytes_of_a_known_network() -> None:
+    # The input (6), Flatten (6) and the logits (3), four bytes each.
+    assert activation_bytes(linear(TABLE), make_inputs(TABLE, 1)) == 4 * (6 + 6 + 3)
+
+
+def test_the_batch_rule_gives_a_power_of_two_and_fewer_samples_to_larger_models() -> None:
+    small = TorchPredictor(linear(TABLE)).batch_size(make_inputs(TABLE))
+    large = TorchPredictor(cnn((3, 64, 64))).batch_size(make_inputs((3, 64, 64)))
+    assert small > large >= 1
+    assert small & (small - 1) == 0
+
+
+def test_outputs() -> None:
+    raw, y = torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([2])
+    assert select_output(raw, y, "logit", "logit").item() == 2
+    assert select_output(raw, y, "margin", "logit").item() == -1
+    expected = np.exp(2) / np.exp([1, 3, 2]).sum()
+    assert select_output(raw, y, "probability", "logit").item() == pytest.approx(expected)
+    assert select_output(raw[:, :1], torch.tensor([0]), "value", "value").item() == 1
+    with pytest.raises(UnsupportedError, match="output 'logit' cannot be had"):
+        select_output(raw, y, "logit", "probability")
+
+
+def test_gradients_of_a_linear_model_are_its_weights() -> None:
+    net = linear(TABLE)
+    view = make_view(net, make_inputs(TABLE, 5), batch_size=2)
+    torch.testing.assert_close(view.gradients(view.inputs), net[1].weight[view.targets])  # type: ignore[index]
+
+
+def test_callables_are_checked() -> None:
+    with pytest.raises(UsageError, match="1 rows for 4 inputs"):
+        CallablePredictor(lambda x: np.zeros((1, 2)), "probability").predict(make_inputs(TABLE, 4))
+    with pytest.raises(UsageError, match=r"returned shape \(4, 2, 2\)"):
+        CallablePredictor(lambda x: np.zeros((len(x), 2, 2)), "probability").predict(make_inputs(TABLE, 4))
+    with pytest.raises(UsageError, match="at least 1"):
+        TorchPredictor(linear(TABLE), batch_size=0)

@@ -1,0 +1,121 @@
+"""Suite files: what is wrong is said in one sentence, with the place and a suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xaibench import suite as suites
+from xaibench.core.errors import UsageError
+from xaibench.plan import Selection, expand
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.mark.parametrize("name", sorted(suites.available()))
+def test_shipped_suites_are_valid_and_described(name: str) -> None:
+    suite = suites.load(name)
+    assert suite.description
+    assert next(expand(suite))
+
+
+def test_the_quick_suite_covers_what_it_promises() -> None:
+    suite = suites.load("quick")
+    datasets = {p.dataset.name for p in suite.problems}
+    models = {m.name for p in suite.problems for m in p.models}
+    assert len(datasets) >= 4
+    assert len(models) >= 5
+    assert len({e.name for e in suite.explainers}) >= 14
+    assert len({m.name for m in suite.metrics}) >= 13
+    slow = {"lime", "kernel_shap", "shapley_sampling"}
+    for unit in expand(suite):
+        if unit.spec.name in slow:
+            assert not any("reexplain" in c.spec.needs for c in unit.cells)
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ({"sample": 3}, "unknown field 'sample'", "'samples'"),
+        ({"samples": 0}, "samples: Input should be greater than", None),
+        ({"seeds": []}, "seeds", None),
+        ({"problems": []}, "problems", None),
+        ({"target": "loss"}, "target", None),
+        ({"metrics": ["pixel_fliping"]}, "unknown metric 'pixel_fliping'", "'pixel_flipping'"),
+        ({"explainers": ["saliencies"]}, "unknown explainer 'saliencies'", "'saliency'"),
+        ({"metrics": [{"name": "pixel_flipping", "params": {"step": 3}}]}, "no parameter 'step'", "'steps'"),
+        ({"metrics": [{"name": "pixel_flipping", "param": {}}]}, "unknown field 'metrics.0.param'", "'params'"),
+        ({"metrics": [{"name": "pixel_flipping", "grid": {"steps": [1, "x"]}}]}, "steps = 'x' is not valid", None),
+        ({"problems": [{"dataset": "tiny", "models": ["cnn"]}]}, "model 'cnn' takes image data", None),
+        ({"exclude": [{"explainers": "x"}]}, "unknown field 'exclude.0.explainers'", "'explainer'"),
+    ],
+)
+def test_mistakes(tiny_suite: Make, change: dict[str, Any], message: str, hint: str | None) -> None:
+    with pytest.raises(UsageError, match=message) as error:
+        list(expand(suites.parse(tiny_suite(**change))))
+    assert hint is None or hint in (error.value.hint or "")
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_text("name = [")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        suites.load(str(file))
+    with pytest.raises(UsageError, match="there is no suite file"):
+        suites.load(str(tmp_path / "none.toml"))
+    with pytest.raises(UsageError, match="unknown suite 'quik'") as error:
+        suites.load("quik")
+    assert error.value.hint == "did you mean 'quick'?"
+
+
+def test_grids_expand_to_every_combination(tiny_suite: Make) -> None:
+    entry = {"name": "pixel_flipping", "params": {"steps": 2}, "grid": {"masker": ["zero", "mean"], "steps": [3, 4]}}
+    (unit,) = expand(suites.parse(tiny_suite(explainers=["gradient"], metrics=[entry])))
+    assert [(c.metric.params["masker"], c.metric.params["steps"]) for c in unit.cells] == [
+        ("zero", 3), ("zero", 4), ("mean", 3), ("mean", 4)
+    ]  # fmt: skip
+    assert len({c.cell_id for c in unit.cells}) == 4
+
+
+def test_include_exclude_and_selection(tiny_suite: Make) -> None:
+    def cells(selection: Selection | None = None, **fields: Any) -> set[tuple[str, str]]:
+        found = expand(suites.parse(tiny_suite(**fields)), selection)
+        return {(u.spec.name, c.spec.name) for u in found for c in u.cells}
+
+    everything = cells()
+    assert len(everything) == 4
+    assert cells(exclude=[{"explainer": "gradient", "metric": ["own*"]}]) == everything - {("gradient", "own_metric")}
+    assert cells(include=[{"explainer": "grad*"}]) == {e for e in everything if e[0] == "gradient"}
+    assert cells(Selection(only=("sparseness",))) == {e for e in everything if e[1] == "sparseness"}
+    assert cells(Selection(only=("tiny/*/gradient",))) == {e for e in everything if e[0] == "gradient"}
+    assert cells(Selection(skip=("tiny",))) == set()
+
+
+def test_seeds_are_offset_and_controls_join(tiny_suite: Make) -> None:
+    suite = suites.parse(tiny_suite(seeds=[0, 1], problem_seeds=[0], controls=True, metrics=["sparseness"])).shifted(10)
+    units = list(expand(suite))
+    assert {u.seed for u in units} == {10, 11}
+    assert {u.problem.seed for u in units} == {10}
+    assert {"random", "constant", "oracle"} <= {u.spec.name for u in units}
+
+
+def test_the_random_control_is_repeated_only_where_skill_needs_it(tiny_suite: Make) -> None:
+    fields = {"controls": True, "metrics": ["weight_agreement", "sparseness"]}
+    units = [u for u in expand(suites.parse(tiny_suite(**fields))) if u.spec.name == "random"]
+    assert [u.repeat for u in units] == [0, 1]
+    assert [c.spec.name for c in units[1].cells] == ["weight_agreement"]
+    assert {u.repeat for u in expand(suites.parse(tiny_suite())) if u.spec.name != "random"} == {0}
+
+
+def test_identities_follow_names_parameters_and_seeds_only(tiny_suite: Make) -> None:
+    def ids(**fields: Any) -> set[str]:
+        return {c.cell_id for u in expand(suites.parse(tiny_suite(**fields))) for c in u.cells}
+
+    assert ids() == ids(name="other", description="another text")
+    assert not ids() & ids(seeds=[1])
+    assert not ids() & ids(problem_seeds=[1])
+    assert not ids() & ids(samples=7)
+    assert ids(metrics=["sparseness"]) < ids()
