@@ -46,7 +46,7 @@ def main() -> None:
             fresh(spec, ev)
             evaluations = view.model.n_evaluations - before
             ready = torch.randn(evaluations, *shape)
-            sizes = [2**k for k in range(4, 14) if 2**k <= 2 * evaluations]
+            sizes = [2**k for k in range(5, 14) if 2**k <= 2 * evaluations]
             tasks = {str(b): partial(TorchPredictor(module, batch_size=b).predict, ready) for b in sizes}
             warm = replace(ev, shared=SharedCache())
             score(spec, spec.bind({}), warm)

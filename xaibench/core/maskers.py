@@ -40,7 +40,8 @@ class FillMasker:
         self.layout = layout
 
     def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
-        fill = self.fill if rows is None else self.fill[rows]
+        # index_select copies rows many times faster than indexing with a tensor does.
+        fill = self.fill.index_select(0, rows) if isinstance(rows, Tensor) else self.fill[rows or slice(None)]
         return torch.where(self.layout.expand(keep), inputs, fill)
 
 

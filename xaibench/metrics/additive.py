@@ -75,7 +75,7 @@ def faithfulness_correlation(
         keep = torch.ones(len(block.index), n_features, dtype=torch.bool, device=ev.inputs.device)
         keep.scatter_(1, subsets.flatten(0, 1), False)
         keep = keep.view(-1, *ev.layout.feature_shape)
-        return ev.scores(mask(ev.inputs[block.index], keep, block.index), block.index)
+        return ev.scores(mask(block.copies_of(ev.inputs), keep, block.index), block.index)
 
     def claim(block: Block, subsets: Tensor) -> Tensor:
         return flat[block.rows].unsqueeze(1).expand(-1, block.n_copies, -1).gather(2, subsets).sum(dim=2)
@@ -152,7 +152,7 @@ def infidelity(
         return _inside_squares(ev, block) if square else _noise(ev, block, radius)
 
     def measure(block: Block, drawn: Tensor) -> Tensor:
-        x, change = ev.inputs[block.index], ev.layout.expand(drawn.flatten(0, 1))
+        x, change = block.copies_of(ev.inputs), ev.layout.expand(drawn.flatten(0, 1))
         return ev.scores(x.masked_fill(change, 0) if square else x - change, block.index)
 
     def claim(block: Block, drawn: Tensor) -> Tensor:

@@ -38,6 +38,10 @@ class Block:
     draws: Draws
     index: Tensor
 
+    def copies_of(self, values: Tensor) -> Tensor:
+        """Rows of ``values`` (N, ...), one per copy of the flattened block (n * m, ...)."""
+        return values.index_select(0, self.index)
+
     @property
     def n_samples(self) -> int:
         return self.rows.stop - self.rows.start  # type: ignore[no-any-return]
@@ -203,7 +207,7 @@ def _removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Ten
     def compute(block: Block) -> Tensor:
         keep = removed_at[block.rows].unsqueeze(1) >= counts[block.copies].unsqueeze(1)
         keep = keep.view(-1, *ev.layout.feature_shape)
-        return ev.scores(mask(ev.inputs[block.index], keep, block.index), block.index)
+        return ev.scores(mask(block.copies_of(ev.inputs), keep, block.index), block.index)
 
     return over_copies(ev, len(counts), "curve", compute)[:, back]
 

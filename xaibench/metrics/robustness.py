@@ -47,8 +47,8 @@ def relative_changes(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
 
     def compute(block: Block) -> Tensor:
         noise = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
-        again = ev.explain(inputs=ev.inputs[block.index] + noise.flatten(0, 1), rows=block.index)
-        change: Tensor = torch.linalg.vector_norm((again - ev.attributions[block.index]).flatten(1), dim=1)
+        again = ev.explain(inputs=block.copies_of(ev.inputs) + noise.flatten(0, 1), rows=block.index)
+        change: Tensor = torch.linalg.vector_norm((again - block.copies_of(ev.attributions)).flatten(1), dim=1)
         return change
 
     def changes() -> Tensor:
