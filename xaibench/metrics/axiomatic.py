@@ -40,11 +40,12 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
         by less than a hundredth of the larger one: nothing to add up, only rounding.
     """
 
+    clean = clean_scores(ev)
+
     def outputs() -> dict[str, Tensor]:
         return {"scores": ev.scores(ev.baseline(baseline))}
 
-    masked = ev.shared.get(("baseline", baseline, ev.output), outputs)["scores"]
-    clean = clean_scores(ev)
+    masked = ev.shared.get(("baseline", baseline, ev.output), outputs)["scores"].to(clean)
     difference = clean.double() - masked.double()
     defined = difference.abs() > RESOLVED * torch.maximum(clean.abs(), masked.abs())
     error = (ev.attributions.flatten(1).double().sum(dim=1) - difference).abs() / difference.abs()

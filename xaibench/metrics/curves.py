@@ -17,6 +17,7 @@ from xaibench.metrics.perturbation import area, removal_curve
     higher_is_better=False,
     bounds=(0, 1),
     output="curve",
+    convert="order",
     source="Bach et al. 2015, On pixel-wise explanations, section 'Pixel-flipping'; area as in Samek et al. 2017",
 )
 def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
@@ -46,6 +47,7 @@ def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "me
     higher_is_better=False,
     bounds=(0, 1),
     output="curve",
+    convert="order",
     source="Petsiuk et al. 2018, RISE, section 4.1",
 )
 def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
@@ -73,6 +75,7 @@ def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -
     higher_is_better=True,
     bounds=(0, 1),
     output="curve",
+    convert="order",
     source="Petsiuk et al. 2018, RISE, section 4.1",
 )
 def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:

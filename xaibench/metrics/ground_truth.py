@@ -23,13 +23,13 @@ Sign = Literal["absolute", "positive"]
     skill_valid=True,
     source="Arras et al. 2022, CLEVR-XAI, relevance rank accuracy",
 )
-def relevance_rank(ev: Evaluation, *, sign: Sign = "absolute") -> Tensor:
+def relevance_rank(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
     """Share of the K largest attributions that lie in the true mask, K being the size of the mask.
 
     Parameters
     ----------
-    sign : {"absolute", "positive"}
-        Rank by magnitude, because evidence against the target is evidence too, or by signed value.
+    sign : {"positive", "absolute"}
+        Rank by signed value, evidence for the target first, or by magnitude.
 
     Returns
     -------

@@ -132,7 +132,7 @@ def outputs_and_claims(
         run(outputs)
         return {"outputs": outputs}
 
-    outputs = ev.shared.get(key, evaluate)["outputs"]
+    outputs = ev.shared.get(key, evaluate)["outputs"].to(claims)
     if not evaluated:
         run(None)
     return outputs, claims
@@ -141,7 +141,7 @@ def outputs_and_claims(
 def clean_scores(ev: Evaluation) -> Tensor:
     """Explained output of the samples themselves (N,), evaluated once for all explainers."""
     key = ("clean", ev.output)
-    return ev.shared.get(key, lambda: {"scores": ev.scores(ev.inputs)})["scores"]
+    return ev.shared.get(key, lambda: {"scores": ev.scores(ev.inputs)})["scores"].to(ev.inputs.device)
 
 
 def removal_order(ev: Evaluation, order: Order = "morf") -> Tensor:
