@@ -77,7 +77,7 @@ def test_curves_start_at_the_sample_and_end_at_the_masked_one() -> None:
 
 def test_insertion_puts_the_most_relevant_features_in_first() -> None:
     view = make_view(mlp(TABLE), make_inputs(TABLE, 4))
-    ev = make_evaluation(view)
+    ev = make_evaluation(view, kind="contribution")
     expected = []
     for k in range(7):
         top = ev.attributions.argsort(dim=1, descending=True)[:, :k]
@@ -130,3 +130,26 @@ def test_the_best_order_beats_a_random_one() -> None:
         noise = make_evaluation(view, view.draws("noise").normal(view.layout.feature_shape), kind="contribution")
         assert run("pixel_flipping", truth).mean() < run("pixel_flipping", noise).mean() - 0.02
         assert run("insertion", truth).mean() > run("insertion", noise).mean() + 0.02
+
+
+@pytest.mark.parametrize("masker", ["zero", "mean", "marginal"])
+def test_weights_are_the_best_order_of_a_linear_model_under_every_masker(masker: str) -> None:
+    """Slopes are converted with the metric's own masker, so that the exact explanation wins."""
+    view = make_view(linear(TABLE), make_inputs(TABLE, 16), background=make_inputs(TABLE, 40, seed=1) + 1)
+    weights = make_evaluation(view, kind="slope")
+    assert torch.equal(weights.attributions, view.gradients(view.inputs))
+    kwargs = {"masker": masker, "steps": 6}
+    spec = get("metric", "pixel_flipping")
+    best = score(spec, spec.bind(kwargs), weights, output="logit")
+    assert best.conversion == f"slope x (input - {masker})"
+    for seed in range(20):
+        other = weights.with_attributions(make_inputs(TABLE, 16, seed=seed), "contribution")
+        assert (best.values <= score(spec, spec.bind(kwargs), other, output="logit").values + 1e-5).all()
+
+
+def test_slopes_of_several_channels_are_ordered_as_they_are() -> None:
+    ev = make_evaluation(make_view(linear(RGB), make_inputs(RGB, 4)), kind="slope")
+    spec = get("metric", "pixel_flipping")
+    found = score(spec, spec.bind({}), ev)
+    assert found.conversion == "none"
+    assert torch.equal(found.values, run("pixel_flipping", ev.with_attributions(ev.attributions, "contribution")))

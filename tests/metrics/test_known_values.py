@@ -31,8 +31,8 @@ def test_relevance_by_hand() -> None:
     a = [0.5, -3.0, 2.0, 0.1, 0.0, -0.4]
     ev = on_table([a] * 5, [[0, 1, 1, 0, 0, 0], [1, 0, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [0] * 6, [1] * 6])
     nan = math.nan
-    np.testing.assert_allclose(run("relevance_rank", ev), [1, 0.5, 0, nan, nan])
-    np.testing.assert_allclose(run("relevance_rank", ev, sign="positive"), [0.5, 1, 1 / 3, nan, nan])
+    np.testing.assert_allclose(run("relevance_rank", ev), [0.5, 1, 1 / 3, nan, nan])
+    np.testing.assert_allclose(run("relevance_rank", ev, sign="absolute"), [1, 0.5, 0, nan, nan])
     np.testing.assert_allclose(run("relevance_mass", ev), [2 / 2.6, 2.5 / 2.6, 0.1 / 2.6, nan, nan], rtol=1e-6)
     np.testing.assert_allclose(
         run("relevance_mass", ev, sign="absolute"), [5 / 6, 2.5 / 6, 0.5 / 6, nan, nan], rtol=1e-6

@@ -97,7 +97,7 @@ def _describe(spec: Component) -> str:
                 spec.output, f"the {spec.output}"
             ),
             "takes": ", ".join(sorted(spec.accepts)),
-            "conversion": f"slopes become {spec.convert}s" if spec.convert else "none",
+            "conversion": "slopes x (input - masked input)" if spec.convert else "none",
             "aggregate": spec.aggregate,
             "skill": "valid" if spec.skill_valid else "not valid",
             "source": spec.source,

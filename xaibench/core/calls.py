@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xaibench.core.cache import MemoryCache
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import check_output, curve_output
@@ -132,10 +133,11 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
         held = ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         ev = ev.with_attributions(held, ev.kind)
     conversion = "none"
-    if spec.convert == "contribution" and ev.kind == "slope":
+    one_channel = ev.layout.channels in (None, 1)
+    if ev.kind == "slope" and (spec.convert == "contribution" or (spec.convert == "order" and one_channel)):
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
-        ev = ev.with_attributions(to_contribution(ev, masker), "contribution")
+        ev = _converted(ev, masker)
     values = spec.function(ev, **params)
     if not isinstance(values, Tensor) or tuple(values.shape) != (len(ev),):
         got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
@@ -143,6 +145,12 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     values = values.detach().to(torch.float32).cpu()
     values = torch.where(torch.isfinite(values) & finite.cpu(), values, torch.nan)
     return Scores(values, conversion, ev.output)
+
+
+def _converted(ev: Evaluation, masker: str) -> Evaluation:
+    """The evaluation with slopes turned into contributions; metrics of one masker share its cache."""
+    maps, cache = ev.reuse(f"contribution/{masker}", lambda: (to_contribution(ev, masker), MemoryCache()))
+    return replace(ev, attributions=maps, kind="contribution", cache=cache)
 
 
 def measured(spec: MetricSpec, ev: Evaluation, output: str | None = None) -> Evaluation:

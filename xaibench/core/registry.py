@@ -20,6 +20,7 @@ from xaibench.core.keys import digest
 Kind = Literal["explainer", "metric", "dataset", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
+Convert = Literal["contribution", "order"]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
 DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
@@ -146,7 +147,7 @@ class MetricSpec(Component):
     bounds: tuple[float | None, float | None] = (None, None)
     scope: Literal["sample", "dataset"] = "sample"
     accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
-    convert: Literal["contribution"] | None = None
+    convert: Convert | None = None
     output: str | None = None
     aggregate: Literal["mean", "median_log10"] = "mean"
     skill_valid: bool = False
@@ -238,7 +239,7 @@ def metric(
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
     accepts: Iterable[str] = ATTRIBUTION_KINDS,
-    convert: Literal["contribution"] | None = None,
+    convert: Convert | None = None,
     output: str | None = None,
     aggregate: Literal["mean", "median_log10"] = "mean",
     skill_valid: bool = False,
@@ -250,8 +251,10 @@ def metric(
     ----------
     accepts : iterable of str
         Kinds of attributions that can be scored.
-    convert : {"contribution"}, optional
-        Slopes are multiplied by (input - baseline of the metric's own masker) before scoring.
+    convert : {"contribution", "order"}, optional
+        Slopes are multiplied by (input - baseline of the metric's own masker) before scoring. With
+        ``"order"``, for metrics that use the order of features only, slopes summed over several
+        channels, for which that cannot be done, are ordered as they are.
     output : str, optional
         The output that the definition demands, instead of the problem's own.
     aggregate : {"mean", "median_log10"}

@@ -23,8 +23,9 @@ from xaibench.metrics.perturbation import area, removal_curve
 def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are removed first.
 
-    Attributions are ordered as they are, signed, whatever their kind. The area is the mean output
-    over the share of removed features (0 to 1, start and end included), so it lies in [0, 1] where
+    Attributions are ordered by their signed values. Slopes are first turned into what a linear model
+    would lose, slope times (input - masked input), where one channel makes that possible: a slope
+    alone says nothing about what removing a feature does. The area is the mean output over the share of removed features (0 to 1, start and end included), so it lies in [0, 1] where
     the model gives probabilities and has the unit of the output where it gives values.
 
     Parameters
