@@ -223,9 +223,10 @@ def test_sixteen_explainers_evaluate_the_model_as_often_as_one(name: str) -> Non
     assert not torch.equal(scores[0], last)
 
 
-def test_metrics_of_a_unit_share_one_curve() -> None:
+@pytest.mark.parametrize("kind", ["image", "table"])
+def test_metrics_of_a_unit_share_one_curve(kind: str) -> None:
     specs = {s.name: s for s in METRICS}
-    view = problem("image")
+    view = problem(kind)
     ev = evaluation(view)
     run(specs["pixel_flipping"], ev)
     before = view.model.n_evaluations

@@ -75,6 +75,22 @@ def test_curves_start_at_the_sample_and_end_at_the_masked_one() -> None:
         np.testing.assert_allclose(curve[:, -1], end, rtol=1e-5, atol=1e-6)
 
 
+def test_slopes_are_ordered_by_what_removal_changes_to_first_order() -> None:
+    module, inputs = linear(TABLE), make_inputs(TABLE, 6)
+    view = make_view(module, inputs)
+    w = slopes(module, view.targets, TABLE)
+    exact = make_evaluation(view, w * (inputs - view.baseline("mean")), kind="contribution")
+    assert torch.equal(run("deletion", make_evaluation(view, w)), run("deletion", exact))
+    assert not torch.equal(run("deletion", make_evaluation(view, w, kind="contribution")), run("deletion", exact))
+
+
+def test_slopes_over_channels_are_ordered_as_they_are() -> None:
+    view = make_view(linear(RGB), make_inputs(RGB, 6))
+    slope = make_evaluation(view)
+    same = make_evaluation(view, slope.attributions, kind="contribution")
+    assert torch.equal(run("deletion", slope), run("deletion", same))
+
+
 def test_insertion_puts_the_most_relevant_features_in_first() -> None:
     view = make_view(mlp(TABLE), make_inputs(TABLE, 4))
     ev = make_evaluation(view, kind="contribution")

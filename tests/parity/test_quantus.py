@@ -6,6 +6,7 @@ Deliberate differences, one line each:
 
 - PixelFlipping: our curve has the unperturbed sample as its first point, Quantus' starts after the first step.
 - PixelFlipping: ties go by a keyed draw here, by position there; maps here have no ties.
+- PixelFlipping and FaithfulnessCorrelation: slopes are multiplied by (input - baseline) here, used as they are there.
 - PixelFlipping on several channels: a feature is a pixel here, a single channel of it there; one channel is compared.
 - FaithfulnessCorrelation: on logits here (the problem's output), on whatever ``softmax=`` says there.
 - MaxSensitivity: both draw from U(-r, r); the explainer gets the draws of the original sample here.
@@ -46,7 +47,8 @@ QUIET = {"disable_warnings": True, "display_progressbar": False, "normalise": Fa
 @pytest.fixture
 def ev() -> Evaluation:
     mask = make_inputs((8, 8), N, seed=3) > 0.7
-    return make_evaluation(make_view(cnn(), make_inputs(IMAGE, N)), truth=Truth("model", mask))
+    view = make_view(cnn(), make_inputs(IMAGE, N))
+    return make_evaluation(view, kind="contribution", truth=Truth("model", mask))
 
 
 def ours(name: str, ev: Evaluation, **params: object) -> np.ndarray:
@@ -107,13 +109,12 @@ def test_relevance_mass_and_rank(ev: Evaluation, sign: str) -> None:
 
 
 def test_sparseness_and_complexity(ev: Evaluation) -> None:
-    ev = ev.with_attributions(1000 * ev.attributions, "slope")
+    ev = ev.with_attributions(1000 * ev.attributions, ev.kind)
     for name, metric in (("sparseness", quantus.Sparseness), ("complexity", quantus.Complexity)):
         np.testing.assert_allclose(ours(name, ev), theirs(metric(**{**QUIET, "abs": True}), ev), rtol=1e-5)
 
 
 def test_faithfulness_correlation_on_the_same_subsets(ev: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
-    ev = make_evaluation(make_view(cnn(), make_inputs(IMAGE, N)), ev.attributions, kind="contribution")
     runs, size = 60, 16
     subsets = ev.draws(f"faithfulness_correlation/{size}").choice(64, (runs, size)).numpy()
     stream = iter(subsets.transpose(1, 0, 2).reshape(-1, size))

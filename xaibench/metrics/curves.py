@@ -25,8 +25,9 @@ def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "me
 
     Attributions are ordered by their signed values. Slopes are first turned into what a linear model
     would lose, slope times (input - masked input), where one channel makes that possible: a slope
-    alone says nothing about what removing a feature does. The area is the mean output over the share of removed features (0 to 1, start and end included), so it lies in [0, 1] where
-    the model gives probabilities and has the unit of the output where it gives values.
+    alone says nothing about what removing a feature does. The area is the mean output over the
+    share of removed features (0 to 1, start and end included), so it lies in [0, 1] where the model
+    gives probabilities and has the unit of the output where it gives values.
 
     Parameters
     ----------
