@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import Any, Literal, cast
 
 from xaibench.core import registry
+from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.keys import KEY_VERSION, digest
-from xaibench.core.registry import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.history import History
 from xaibench.problems import ProblemSpec
 from xaibench.suite import Choice, Suite

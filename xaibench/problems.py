@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from xaibench.core.components import DatasetSpec, ModelSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, UsageError
 from xaibench.core.features import infer_layout
@@ -18,7 +19,6 @@ from xaibench.core.keys import KEY_VERSION, digest, row_digests
 from xaibench.core.outputs import default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Gate, Problem, Samples, Truth, TruthKind
-from xaibench.core.registry import DatasetSpec, ModelSpec
 from xaibench.models.adapters import as_predictor
 from xaibench.models.linear import truth_weights
 from xaibench.models.obtain import FittedModel, lookup, obtain

@@ -16,11 +16,11 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from xaibench.core import registry
+from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import Output
 from xaibench.core.paths import shipped
-from xaibench.core.registry import Component, Kind
 
 DEFAULT_SUITE = "quick"
 

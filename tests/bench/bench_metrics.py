@@ -18,9 +18,10 @@ from builders import make_evaluation, make_view
 
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.registry import get
 
 CASES = {"cnn 28x28": (cnn(), (1, 28, 28)), "mlp, 30 columns": (mlp(30, 64, 2), (30,))}
 METRICS = ("pixel_flipping", "insertion", "faithfulness_correlation", "infidelity", "completeness")

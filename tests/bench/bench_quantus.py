@@ -20,9 +20,10 @@ from builders import make_evaluation, make_view
 
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.registry import get
 
 warnings.simplefilter("ignore")
 import quantus  # noqa: E402

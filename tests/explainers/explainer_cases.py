@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xaibench.core.calls import explain, explain_function
+from xaibench.core.components import ExplainerSpec
 from xaibench.core.problem import ProblemView, Truth
-from xaibench.core.registry import ExplainerSpec, components, get
+from xaibench.core.registry import components, get
 
 NAMES = [spec.name for spec in components("explainer")]
 

@@ -10,8 +10,8 @@ from builders import make_inputs, make_view, mlp
 from explainer_cases import NAMES, black_box, capabilities, run, spec_of, view_of
 
 from xaibench.core.calls import attribution_kind
+from xaibench.core.components import missing_needs
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import missing_needs
 
 DATA = ("image", "rgb", "table", "series")
 EXPECTED = {

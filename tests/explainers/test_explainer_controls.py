@@ -8,10 +8,10 @@ from explainer_cases import black_box, run, spec_of, view_of
 from scipy import ndimage
 
 from xaibench.core.calls import attribution_kind
+from xaibench.core.components import missing_needs
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, Samples, Truth
-from xaibench.core.registry import missing_needs
 
 
 class Untouchable(Predictor):

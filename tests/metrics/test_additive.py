@@ -9,8 +9,9 @@ from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_in
 from torch import Tensor
 
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.registry import get
 
 MASKERS = ["zero", "mean", "uniform", "marginal"]
 

@@ -12,11 +12,12 @@ from torch import nn
 
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView, Truth
-from xaibench.core.registry import MetricSpec, components
+from xaibench.core.registry import components
 
 METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec)]
 FIRST_SET = {

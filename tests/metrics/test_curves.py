@@ -11,7 +11,8 @@ from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_in
 from torch import Tensor
 
 from xaibench.core.calls import score
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.components import MetricSpec
+from xaibench.core.registry import get
 from xaibench.metrics import curves
 from xaibench.metrics.perturbation import area, descending, removal_curve, removal_order, schedule
 

@@ -11,8 +11,9 @@ from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, ma
 from torch import Tensor
 
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.problem import ProblemView, Truth
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.registry import get
 
 
 def run(name: str, ev, **params) -> Tensor:

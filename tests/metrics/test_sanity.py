@@ -12,10 +12,11 @@ from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_
 from torch import Tensor, nn
 
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.registry import get
 from xaibench.metrics.randomize import forward_order, layer_tensors, random_weights, randomised_models
 from xaibench.metrics.similarity import spearman
 

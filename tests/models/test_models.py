@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
-from xaibench.core.registry import ModelSpec, components, get
+from xaibench.core.registry import components, get
 from xaibench.models.obtain import obtain
 
 SPECS = {spec.name: spec for spec in components("model") if spec.function.__module__.startswith("xaibench.")}

@@ -13,9 +13,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from test_models import synthetic
 from torch import nn
 
+from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
-from xaibench.core.registry import ModelSpec, get
+from xaibench.core.registry import get
 from xaibench.models.obtain import lookup, obtain
 
 MLP = get("model", "mlp")

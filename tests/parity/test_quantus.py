@@ -30,9 +30,10 @@ import torch
 from builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
 
 from xaibench.core.calls import score
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
-from xaibench.core.registry import MetricSpec, get
+from xaibench.core.registry import get
 from xaibench.metrics.curves import curve
 
 with warnings.catch_warnings():

@@ -12,9 +12,9 @@ from xaibench import suite as suites
 from xaibench.api import components
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
+from xaibench.core.components import KINDS, Component, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
-from xaibench.core.registry import KINDS, Component, ExplainerSpec, MetricSpec
 from xaibench.datasets.cards import card, card_names
 from xaibench.report.terminal import frame_table
 

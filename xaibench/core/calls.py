@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from xaibench.core.cache import MemoryCache
+from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec
 
 ExplainFunction = Callable[[ProblemView, str], Tensor]
 """Explains a view; the second argument names the draws."""

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xaibench.core.components import AttributionKind
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.maskers import gaussian_blur
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import AttributionKind, explainer
+from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
 from xaibench.explainers.gradients import integrated_gradients
 

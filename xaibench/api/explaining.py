@@ -1,0 +1,163 @@
+"""Explaining and scoring arrays, without a store."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from xaibench.api.given import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require
+from xaibench.core import calls, registry
+from xaibench.core.components import ExplainerSpec, MetricSpec
+from xaibench.core.errors import UsageError, did_you_mean
+
+
+def explain(
+    name: str,
+    *,
+    model: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike | None = None,
+    seed: int = 0,
+    features: str | None = None,
+    output: str | None = None,
+    returns: str | None = None,
+    background: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    **params: Any,
+) -> Array:
+    """Explain a model's outputs.
+
+    Parameters
+    ----------
+    name : str
+        An explainer; `components` ("explainer") lists them.
+    model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
+    inputs : array or Tensor (N, *input_shape)
+    targets : array or Tensor (N,) of int, optional
+        Output column to explain; the predicted class by default.
+    seed : int
+    features : {"image", "table", "series", "tokens"}, optional
+        What the axes mean, where the shape leaves doubt.
+    output : {"logit", "probability", "margin", "value"}, optional
+        The number that is explained; by default what the model returns.
+    returns : {"logit", "probability", "value"}, optional
+        What the model's numbers are, where that is not plain (see `as_predictor`).
+    background : array or Tensor (M, *input_shape), optional
+        Reference samples.
+    truth : array or Tensor (N, *features), optional
+        For the oracle: a mask (booleans or integers) or weights (floats).
+    batch_size, device
+        Never change a result beyond rounding.
+    **params
+        Parameters of the explainer.
+
+    Returns
+    -------
+    array (N, *features), float32
+
+    Raises
+    ------
+    UsageError
+        If a name, a parameter or a shape is wrong.
+    UnsupportedError
+        If the explainer cannot work on this model or these data.
+    """
+    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    spec = cast(ExplainerSpec, registry.get("explainer", name))
+    require(spec, view)
+    function = calls.explain_function(spec, spec.bind(params))
+    return calls.explain(function, view, f"explain/{spec.name}").cpu().numpy()
+
+
+def score(
+    name: str,
+    *,
+    model: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike | None = None,
+    attributions: ArrayLike | None = None,
+    explain: ExplainWith | None = None,
+    kind: str | None = None,
+    truth: ArrayLike | None = None,
+    seed: int = 0,
+    features: str | None = None,
+    output: str | None = None,
+    returns: str | None = None,
+    background: ArrayLike | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    **params: Any,
+) -> Array:
+    """Score an explanation; nothing is kept between calls.
+
+    Parameters
+    ----------
+    name : str
+        A metric; `components` ("metric") lists them.
+    attributions : array or Tensor (N, *features), optional
+        What is scored. Without them, what ``explain`` gives.
+    explain : str or callable (model, inputs, targets) -> attributions, optional
+        Explains again, for metrics that need it. With ``attributions`` it serves only that.
+    kind : {"slope", "contribution", "saliency"}, optional
+        What the attributions mean; by default what the named explainer declares, else
+        ``"contribution"``. Metrics of contributions turn slopes into them.
+    truth : array or Tensor (N, *features), optional
+        A mask or weights, for ground-truth metrics.
+    output : str, optional
+        The number that is explained and measured; removal curves use the probability by default.
+    **params
+        Parameters of the metric; the others are those of `explain`.
+
+    Returns
+    -------
+    array (N,), float32
+        NaN where the score is not defined.
+
+    Raises
+    ------
+    UsageError
+        If a name, a parameter or a shape is wrong.
+    UnsupportedError
+        If the metric cannot work on this model, these data or this kind of explanation.
+    """
+    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    spec = cast(MetricSpec, registry.get("metric", name))
+    ev = make_evaluation(view, attributions, explain, kind)
+    require(spec, view, explains=explain is not None)
+    return calls.score(spec, spec.bind(params), ev, output=output).values.numpy()
+
+
+def curve(
+    name: str,
+    *,
+    model: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike | None = None,
+    attributions: ArrayLike,
+    seed: int = 0,
+    features: str | None = None,
+    output: str | None = None,
+    returns: str | None = None,
+    background: ArrayLike | None = None,
+    batch_size: int | None = None,
+    device: str = "cpu",
+    **params: Any,
+) -> Array:
+    """The curve behind a metric such as ``pixel_flipping``, start point included.
+
+    Parameters are those of `score`.
+
+    Returns
+    -------
+    array (N, steps + 1), float32
+    """
+    from xaibench.metrics.curves import CURVES
+    from xaibench.metrics.curves import curve as make_curve
+
+    if name not in CURVES:
+        raise UsageError(f"{name!r} has no curve", did_you_mean(name, CURVES))
+    spec = cast(MetricSpec, registry.get("metric", name))
+    view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
+    ev = calls.measured(spec, make_evaluation(view, attributions, None, None), output)
+    return make_curve(name, ev, **spec.bind(params)).cpu().numpy()

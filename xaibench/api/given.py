@@ -1,0 +1,148 @@
+"""What a caller gave, checked and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xaibench.core import calls, registry
+from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs
+from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.features import infer_layout
+from xaibench.core.keys import row_digests
+from xaibench.core.outputs import check_output, default_output
+from xaibench.core.problem import ProblemView, Truth
+from xaibench.models.adapters import as_predictor
+
+Array = np.ndarray[Any, Any]
+ArrayLike = Any
+ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
+
+
+def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
+    raw = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    return raw.to(device=device, dtype=dtype)
+
+
+def make_view(
+    model: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike | None,
+    seed: int,
+    features: str | None,
+    output: str | None,
+    returns: str | None,
+    background: ArrayLike | None,
+    truth: ArrayLike | None,
+    batch_size: int | None,
+    device: str,
+) -> ProblemView:
+    """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
+    predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+    where = predictor.device
+    x = _tensor(inputs, torch.float32, where)
+    if x.ndim < 2 or len(x) == 0:
+        raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
+    layout = infer_layout(tuple(x.shape[1:]), features)
+    if targets is None:
+        y = predictor.predict(x).argmax(dim=1)
+    else:
+        y = _tensor(targets, torch.int64, where)
+        if tuple(y.shape) != (len(x),):
+            raise UsageError(f"targets have shape {tuple(y.shape)} for {len(x)} inputs", "give one class per sample")
+        n_outputs = predictor.predict(x[:1]).shape[1]
+        if int(y.min()) < 0 or int(y.max()) >= n_outputs:
+            raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {n_outputs} outputs")
+    chosen = output or default_output(predictor.returns)
+    check_output(chosen, predictor.returns)
+    reference = None if background is None else _tensor(background, torch.float32, where)
+    if reference is not None and reference.shape[1:] != x.shape[1:]:
+        raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
+    rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
+    view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
+    return view if truth is None else _with_truth(view, truth)
+
+
+def _with_truth(view: ProblemView, truth: ArrayLike) -> ProblemView:
+    from dataclasses import replace
+
+    raw = truth.detach() if isinstance(truth, Tensor) else torch.from_numpy(np.ascontiguousarray(truth))
+    expected = (len(view), *view.layout.feature_shape)
+    if tuple(raw.shape) != expected:
+        raise UsageError(f"truth has shape {tuple(raw.shape)}, the features {expected}")
+    raw = raw.to(view.inputs.device)
+    if raw.is_floating_point():
+        return replace(view, truth=Truth("model", weights=raw.to(torch.float32)))
+    return replace(view, truth=Truth("model", mask=raw != 0))
+
+
+def make_evaluation(
+    view: ProblemView, attributions: ArrayLike | None, explain: ExplainWith | None, kind: str | None
+) -> Evaluation:
+    """Put an evaluation together from attributions, an explainer, or both."""
+    if attributions is None and explain is None:
+        raise UsageError("there is nothing to score", "give attributions=, or explain=, an explainer")
+    if kind is not None and kind not in ATTRIBUTION_KINDS:
+        raise UsageError(f"unknown kind {kind!r}", f"known: {', '.join(ATTRIBUTION_KINDS)}")
+    again: calls.Explainer | None = None
+    declared = "contribution"
+    if isinstance(explain, str):
+        spec = cast(ExplainerSpec, registry.get("explainer", explain))
+        require(spec, view)
+        declared = calls.attribution_kind(spec, view)
+        function = calls.explain_function(spec, spec.bind({}))
+        again = calls.Explainer(function, view, f"explain/{spec.name}")
+    elif explain is not None:
+        again = calls.Explainer(_from_callable(explain), view, "explain/callable")
+    if attributions is not None:
+        values = _tensor(attributions, torch.float32, view.inputs.device)
+        expected = (len(view), *view.layout.feature_shape)
+        if tuple(values.shape) != expected:
+            raise UsageError(
+                f"attributions have shape {tuple(values.shape)}, the features {expected}",
+                "sum over channels; features= says what the axes mean",
+            )
+    else:
+        assert again is not None
+        values = again()
+    return Evaluation(
+        view.model, view.inputs, view.targets, view.layout, view.output, view.digests, view.background, view.seed,
+        attributions=values, kind=kind or declared, truth=view.truth, explainer=again,
+    )  # fmt: skip
+
+
+def _from_callable(function: Callable[[Any, Tensor, Tensor], Any]) -> calls.ExplainFunction:
+    """Let a plain function (model, inputs, targets) -> attributions explain again."""
+
+    def again(view: ProblemView, stream: str) -> Any:
+        model: nn.Module | Any = view.model.module if view.model.module is not None else view.model.predict
+        return function(model, view.inputs, view.targets)
+
+    return again
+
+
+def require(spec: ExplainerSpec | MetricSpec, view: ProblemView, *, explains: bool = True) -> None:
+    """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
+    kind = "text" if view.layout.kind == "tokens" else view.layout.kind
+    offered = {kind} | ({"gradients", "module"} if view.model.module is not None else set())
+    offered |= {"background"} if view.background is not None else set()
+    offered |= {"reexplain"} if explains else set()
+    if view.truth is not None:
+        offered |= {"truth.mask"} if view.truth.mask is not None else set()
+        offered |= {"truth.weights"} if view.truth.weights is not None else set()
+    missing = missing_needs(spec.needs, offered)
+    if missing:
+        hints = {
+            "background": "pass background=, reference samples",
+            "reexplain": "pass explain=, an explainer or a callable",
+            "truth.mask": "pass truth=, booleans (N, *features)",
+            "truth.weights": "pass truth=, floats (N, *features)",
+            "truth": "pass truth=, (N, *features)",
+            "gradients": "black boxes take the perturbation explainers",
+        }
+        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {', '.join(missing)}", hints.get(missing[0]))

@@ -1,0 +1,37 @@
+"""What is registered."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xaibench.core import registry
+from xaibench.core.components import KINDS, ExplainerSpec
+from xaibench.core.errors import UsageError, did_you_mean
+
+
+def components(kind: str) -> pd.DataFrame:
+    """Registered components of a kind: ``explainer``, ``metric``, ``dataset`` or ``model``.
+
+    Returns
+    -------
+    DataFrame
+        With name, version, needs, parameters, summary, and what else that kind declares.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"unknown kind {kind!r}", did_you_mean(kind, KINDS))
+    extra = {
+        "metric": ("family", "higher_is_better", "bounds", "output", "aggregate", "skill_valid", "source"),
+        "explainer": ("control",),
+        "dataset": ("features", "provides"),
+        "model": ("features", "provides"),
+    }[kind]
+    rows = []
+    for spec in registry.components(kind):
+        row = {"name": spec.name, "version": spec.version, "needs": sorted(spec.needs), "parameters": spec.parameters}
+        if isinstance(spec, ExplainerSpec):
+            row["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "per problem"
+        for name in extra:
+            value = getattr(spec, name)
+            row[name] = sorted(value) if isinstance(value, frozenset) else value
+        rows.append({**row, "summary": spec.summary})
+    return pd.DataFrame(rows)

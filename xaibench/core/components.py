@@ -1,0 +1,165 @@
+"""What the house knows about a component: its kind, needs, version and parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.features import FeatureKind
+
+Kind = Literal["explainer", "metric", "dataset", "model"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+AttributionKind = Literal["slope", "contribution", "saliency"]
+Convert = Literal["contribution", "order"]
+ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
+Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
+DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
+"""Kinds of data; a component that names several takes any of them."""
+NEEDS = DATA_NEEDS | {
+    "gradients",
+    "module",
+    "truth",
+    "truth.mask",
+    "truth.weights",
+    "reexplain",
+    "retrain",
+    "model_pair",
+    "input_pair",
+    "background",
+}
+_SPECIAL = frozenset({"draws", "seed", "progress"})
+
+
+@dataclass(frozen=True)
+class Component:
+    """A registered function with what the planner must know about it.
+
+    Attributes
+    ----------
+    name : str
+    function : callable
+    needs : frozenset of str
+        What a problem must offer; a missing need makes the cell ``unsupported`` before anything runs.
+    version : int
+        Raised when results change; results of other versions are never reused.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    needs: frozenset[str] = frozenset()
+    version: int = 1
+    kind: Kind = field(default="explainer", init=False)
+
+    def __post_init__(self) -> None:
+        unknown = self.needs - NEEDS
+        if unknown:
+            name = sorted(unknown)[0]
+            raise UsageError(f"{self.name} needs unknown {name!r}", did_you_mean(name, NEEDS))
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Keyword parameters that a suite may set, with their defaults."""
+        found = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in _SPECIAL}
+
+    def takes(self, name: str) -> bool:
+        """Whether the function has a parameter of this name."""
+        return name in inspect.signature(self.function).parameters
+
+    def bind(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete and check parameters: unknown names and wrong types are usage errors."""
+        import pydantic
+
+        known = self.parameters
+        for name in params:
+            if name not in known:
+                raise UsageError(f"{self.kind} {self.name!r} has no parameter {name!r}", did_you_mean(name, known))
+        merged = {**known, **params}
+        for name, value in merged.items():
+            if value is inspect.Parameter.empty:
+                raise UsageError(f"{self.kind} {self.name!r} needs a value for {name!r}")
+        hints = inspect.get_annotations(self.function, eval_str=True)
+        for name in params:
+            if name not in hints:
+                continue
+            try:
+                checked = pydantic.TypeAdapter(hints[name]).validate_python(merged[name])
+            except pydantic.ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise UsageError(
+                    f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
+                ) from error
+            merged[name] = checked
+        return merged
+
+
+def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
+    """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there.
+
+    The need ``truth`` is met by a truth of any form (``truth.mask``, ``truth.weights``).
+    """
+    wanted, offered = set(needs), set(capabilities)
+    if any(c.startswith("truth.") for c in offered):
+        offered.add("truth")
+    missing = sorted(wanted - offered - DATA_NEEDS)
+    kinds = wanted & DATA_NEEDS
+    if kinds and not kinds & offered:
+        missing.append(" or ".join(sorted(kinds)))
+    return missing
+
+
+@dataclass(frozen=True)
+class ExplainerSpec(Component):
+    """An explainer; see `explainer`."""
+
+    attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
+    control: bool = False
+    kind: Kind = field(default="explainer", init=False)
+
+    @property
+    def placebo(self) -> bool:
+        """Whether this is a control that does not know the truth: what an explanation must beat."""
+        return self.control and not any(n.partition(".")[0] == "truth" for n in self.needs)
+
+
+@dataclass(frozen=True)
+class MetricSpec(Component):
+    """A metric; see `metric`."""
+
+    family: Family = "faithfulness"
+    higher_is_better: bool = True
+    bounds: tuple[float | None, float | None] = (None, None)
+    scope: Literal["sample", "dataset"] = "sample"
+    accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
+    convert: Convert | None = None
+    output: str | None = None
+    aggregate: Literal["mean", "median_log10"] = "mean"
+    skill_valid: bool = False
+    source: str = ""
+    kind: Kind = field(default="metric", init=False)
+
+
+@dataclass(frozen=True)
+class DatasetSpec(Component):
+    """A dataset; see `dataset`."""
+
+    features: FeatureKind = "table"
+    provides: frozenset[str] = frozenset()
+    kind: Kind = field(default="dataset", init=False)
+
+
+@dataclass(frozen=True)
+class ModelSpec(Component):
+    """A model recipe; see `model`."""
+
+    provides: frozenset[str] | None = None
+    features: frozenset[str] | None = None
+    kind: Kind = field(default="model", init=False)
