@@ -63,3 +63,20 @@ def test_callables_are_checked() -> None:
         CallablePredictor(lambda x: np.zeros((len(x), 2, 2)), "probability").predict(make_inputs(TABLE, 4))
     with pytest.raises(UsageError, match="at least 1"):
         TorchPredictor(linear(TABLE), batch_size=0)
+
+
+def test_a_module_in_training_mode_is_copied_and_stays_as_it_is() -> None:
+    net, x = cnn().train(), make_inputs(IMAGE, 10)
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    predicted = TorchPredictor(net).predict(x)
+    assert all(m.training for m in net.modules())
+    assert all(torch.equal(v, state[k]) for k, v in net.state_dict().items()), "batch norm must not have moved"
+    with torch.no_grad():
+        torch.testing.assert_close(predicted, net.eval()(x))
+    assert TorchPredictor(net).module is net
+
+
+def test_a_single_logit_is_refused_because_its_softmax_says_nothing() -> None:
+    view = make_view(linear(TABLE, 1), make_inputs(TABLE))
+    with pytest.raises(UsageError, match="a single logit per sample"):
+        view.scores(view.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from rich.console import Console
@@ -20,8 +21,17 @@ def stderr() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(value, indent=2, allow_nan=False))
+    """One JSON document on standard output; NaN and infinity are null."""
+    text = json.dumps(_finite(value), indent=2, allow_nan=False)
+    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xaibench.core.errors import UnsupportedError
+from xaibench.core.errors import UnsupportedError, UsageError
 
 Output = Literal["logit", "probability", "margin", "value"]
 Returns = Literal["logit", "probability", "value"]
@@ -53,8 +53,20 @@ def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Te
     Returns
     -------
     Tensor (N,)
+
+    Raises
+    ------
+    UnsupportedError
+        If this output cannot be had from these numbers.
+    UsageError
+        If a classifier has a single column: its softmax would be 1 whatever it says.
     """
     check_output(output, returns)
+    if raw.shape[1] == 1 and returns != "value":
+        raise UsageError(
+            f"the model returns a single {returns} per sample",
+            'return a column for every class, or say returns="value" to explain the number itself',
+        )
     index = targets.unsqueeze(1)
     if output == "probability" and returns == "logit":
         raw = torch.softmax(raw, dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,8 @@ class Predictor:
 class TorchPredictor(Predictor):
     """A `torch.nn.Module` in evaluation mode.
 
+    A module that is in training mode, or on another device, is copied: the caller's stays as it is.
+
     The batch size is the largest power of two whose activations stay in a cache-sized budget:
     measured by hooks on one sample, so that it is the same in every run.
     """
@@ -88,7 +91,8 @@ class TorchPredictor(Predictor):
         batch_size: int | None = None,
     ) -> None:
         super().__init__(returns, device=device, batch_size=batch_size)
-        self.module = module.to(self.device).eval()
+        ready = not any(m.training for m in module.modules()) and _is_on(module, self.device)
+        self.module = module if ready else copy.deepcopy(module).to(self.device).eval()
 
     def _forward(self, inputs: Tensor) -> Tensor:
         return as_matrix(self.module(inputs))
@@ -106,6 +110,12 @@ class TorchPredictor(Predictor):
         per_sample = activation_bytes(self.module, inputs.to(self.device))
         budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
         return int(2 ** np.clip(np.floor(np.log2(max(budget / per_sample, 1))), 0, 13))
+
+
+def _is_on(module: nn.Module, device: torch.device) -> bool:
+    """Whether every tensor of the module is there; ``cuda`` without a number means any GPU."""
+    tensors = (*module.parameters(), *module.buffers())
+    return all(t.device.type == device.type and device.index in (None, t.device.index) for t in tensors)
 
 
 class CallablePredictor(Predictor):
