@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from xaibench.suite import Choice, Suite
 State = Literal["run", "cached", "stale", "retry", "unsupported"]
 STATES: tuple[State, ...] = ("run", "cached", "stale", "retry", "unsupported")
 Rerun = Literal["failed", "stale", "all"]
-ORACLE, RANDOM = "oracle", "random"
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,10 @@ def _matches(pattern: str, names: tuple[str, ...]) -> bool:
 
 
 def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
-    """Units of a suite, problem by problem, explainers in the order of the file, then the controls."""
+    """Units of a suite: problem by problem, seed by seed, explainers in the order of the file, then controls.
+
+    Neighbours share what they can: the problem, and the evaluations that depend on the seed only.
+    """
     chosen = selection or Selection()
     metrics = [(c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)]
     explainers = [c for e in suite.explainers for c in e.choices("explainer", suite.folder)]
@@ -138,7 +142,7 @@ def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
         names = (problem.dataset.spec.name, problem.model.spec.name)
         capabilities = problem.capabilities()
         with_oracle = capabilities is None or any(c.startswith("truth.") for c in capabilities)
-        for explainer in explainers:
+        for seed, explainer in itertools.product(suite.seeds, explainers):
             path = (*names, explainer.spec.name)
             kept = tuple(
                 (metric, output)
@@ -148,11 +152,10 @@ def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
             # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
             several = explainer.spec.name == RANDOM and with_oracle
             skilled = tuple(m for m in kept if cast(MetricSpec, m[0].spec).skill_valid)
-            for seed in suite.seeds:
-                for repeat in range(suite.random_draws if several else 1):
-                    scored = skilled if repeat else kept
-                    if scored:
-                        yield Unit(problem, explainer, seed, repeat, scored)
+            for repeat in range(suite.random_draws if several else 1):
+                scored = skilled if repeat else kept
+                if scored:
+                    yield Unit(problem, explainer, seed, repeat, scored)
 
 
 def problems(suite: Suite, selection: Selection) -> Iterator[ProblemSpec]:
