@@ -171,3 +171,39 @@ def test_components_are_listed(kind: str) -> None:
     assert table["name"].is_unique
     with pytest.raises(xb.UsageError, match="unknown kind"):
         xb.components(kind + "s")
+
+
+def test_max_sensitivity_knows_no_scale() -> None:
+    net, x = mlp(TABLE), make_inputs(TABLE)
+    found = []
+    for scale in (1.0, 1e20, 1e-21):
+
+        def scaled(model: Any, inputs: torch.Tensor, targets: torch.Tensor, scale: float = scale) -> torch.Tensor:
+            return scale * torch.tanh(inputs)
+
+        found.append(xb.score("max_sensitivity", model=net, inputs=x, explain=scaled))
+    assert found[0].min() > 0
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=1e-4)
+
+
+def test_curves_of_maps_that_are_not_finite_are_undefined() -> None:
+    net, x = mlp(TABLE), make_inputs(TABLE)
+    maps = np.ones((8, 6), dtype=np.float32)
+    maps[2, 3] = np.nan
+    found = xb.curve("deletion", model=net, inputs=x, attributions=maps)
+    assert np.isnan(found[2]).all()
+    assert np.isfinite(np.delete(found, 2, axis=0)).all()
+
+
+def test_sigmoid_heads_give_probabilities_and_one_logit_is_refused() -> None:
+    x = make_inputs(TABLE)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 3), torch.nn.Sigmoid())
+    maps = np.ones((8, 6))
+    with torch.no_grad():
+        expected = net(x).amax(dim=1)
+    np.testing.assert_allclose(xb.curve("deletion", model=net, inputs=x, attributions=maps)[:, 0], expected, rtol=1e-6)
+    with pytest.raises(xb.UsageError, match="a single logit per sample"):
+        xb.score("pixel_flipping", model=torch.nn.Linear(6, 1), inputs=x, attributions=maps)
+    as_value = xb.curve("deletion", model=torch.nn.Linear(6, 1), inputs=x, attributions=maps, returns="value")
+    assert as_value.std() > 0

@@ -28,12 +28,13 @@ class History:
 
     def __init__(self, table: pa.Table | None = None) -> None:
         self._status: dict[tuple[str, str], bool] = {}
-        self._cells: set[str] = set()
+        self._newest: dict[str, tuple[int, str | None]] = {}
         self._lineages: set[str] = set()
         explain: dict[tuple[str, ...], list[float]] = defaultdict(list)
         score: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for row in [] if table is None else table.select(COLUMNS).to_pylist():
-            self._cells.add(row["cell_id"])
+            newest = self._newest.get(row["cell_id"], (0, None))
+            self._newest[row["cell_id"]] = max(newest, (row["run"], row["score_key"]), key=lambda seen: seen[0])
             self._lineages.add(row["lineage"])
             done = row["status"] in DONE
             if row["score_key"] is not None:
@@ -61,7 +62,11 @@ class History:
 
     def knows(self, cell_id: str) -> bool:
         """Whether the cell has ever been run, with whatever content."""
-        return cell_id in self._cells
+        return cell_id in self._newest
+
+    def newest(self, cell_id: str) -> str | None:
+        """Score key of the content that the latest run of this cell has met."""
+        return self._newest.get(cell_id, (0, None))[1]
 
     def knows_lineage(self, lineage: str) -> bool:
         """Whether the cell has ever been run, with whatever versions."""

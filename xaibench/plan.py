@@ -177,12 +177,13 @@ def problems(suite: Suite, selection: Selection) -> Iterator[ProblemSpec]:
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell and what is to be done with it."""
+    """A cell and what is to be done with it; the score key names the result that a cached one has."""
 
     cell: Cell
     state: State
     reason: str = ""
     seconds: float | None = None
+    score_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -254,8 +255,17 @@ def decide(
         elif (rerun == "failed" and state in ("run", "stale")) or (rerun == "stale" and state in ("run", "retry")):
             state, reason = "cached", "left as it is"
         seconds = history.score_seconds(unit.problem.name, unit.spec.name, cell.spec.name)
-        planned.append(PlannedCell(cell, state, reason, seconds))
+        planned.append(PlannedCell(cell, state, reason, seconds, _content(unit, cell, state, reason, fingerprint)))
     return PlannedUnit(unit, tuple(planned), history.explain_seconds(unit.problem.name, unit.spec.name))
+
+
+def _content(unit: Unit, cell: Cell, state: State, reason: str, fingerprint: str | None) -> str | None:
+    """Score key of the result that is there already, None if there is none or it is not looked at."""
+    if state == "unsupported":
+        return unsupported_key(reason)
+    if state == "cached" and fingerprint is not None and not reason:
+        return unit.score_key(fingerprint, cell)
+    return None
 
 
 def _state(

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from xaibench.core.components import DatasetSpec, ModelSpec
+from xaibench.core.components import DatasetSpec, ModelSpec, source_digest
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, UsageError
 from xaibench.core.features import infer_layout
@@ -201,4 +201,11 @@ def _accuracy(predictor: Predictor, inputs: np.ndarray[Any, Any], targets: np.nd
 
 
 def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:
-    return digest(KEY_VERSION, data.fingerprint, weights, spec.selection)
+    """Content of a problem: data, weights, sample selection, and which recipe made the model.
+
+    Equal weights can belong to different models (another activation, a changed forward pass), so
+    the recipe's name, parameters and version are part of it; where there is no version, its source.
+    """
+    model = spec.model.spec
+    recipe = [spec.model.identity, model.version, None if model.registered else source_digest(model)]
+    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection)

@@ -229,9 +229,15 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
         suite = Suite.model_validate({**document, "folder": folder})
     except pydantic.ValidationError as error:
         raise UsageError(*_first_problem(error, source)) from error
+    owners: dict[tuple[Kind, str], Choice] = {}
     for group in components_of(suite):
-        for _ in group:
-            pass
+        for choice in group:
+            first = owners.setdefault((choice.kind, choice.spec.name), choice)
+            if first.spec.function is not choice.spec.function:
+                raise UsageError(
+                    f"{source}: {first.ref} and {choice.ref} are both called {choice.spec.name!r}",
+                    f"decorate one of them with @xaibench.{choice.kind}(...), under a name of its own",
+                )
     return suite
 
 

@@ -48,6 +48,14 @@ def test_mean_is_per_column_of_tables_and_per_channel_of_images() -> None:
     torch.testing.assert_close(view.baseline("mean")[0, :, 4, 4], image.mean(dim=(0, 2, 3)))
 
 
+def test_series_keep_their_sensors_apart() -> None:
+    series = torch.tensor([0.0, 100.0]).expand(20, 10, 2).clone()
+    for background in (None, series):
+        view = make_view(linear(SHAPES["series"]), series[:2], background=background)
+        for name in ("mean", "uniform"):
+            torch.testing.assert_close(view.baseline(name)[0, 0], torch.tensor([0.0, 100.0]))
+
+
 def test_blur_is_the_gaussian_filter_of_scipy() -> None:
     x = make_inputs(SHAPES["image"], 1)
     ours = make_view(linear(SHAPES["image"]), x).baseline("blur")[0, 0]

@@ -80,3 +80,16 @@ def test_a_single_logit_is_refused_because_its_softmax_says_nothing() -> None:
     view = make_view(linear(TABLE, 1), make_inputs(TABLE))
     with pytest.raises(UsageError, match="a single logit per sample"):
         view.scores(view.inputs)
+
+
+def test_models_that_change_their_inputs_in_place_do_no_harm() -> None:
+    def shifts(x: np.ndarray) -> np.ndarray:
+        x -= 1
+        return np.stack([x.sum(axis=1), -x.sum(axis=1)], axis=1)
+
+    x = make_inputs(TABLE, 10)
+    before = x.clone()
+    predictor = CallablePredictor(shifts, "logit", batch_size=4)
+    for _ in range(2):
+        torch.testing.assert_close(predictor.predict(x)[:, 0], before.sum(dim=1) - 6)
+    assert torch.equal(x, before)

@@ -16,6 +16,7 @@ import torch
 
 from xaibench import suite as suites
 from xaibench.core import registry
+from xaibench.core.errors import UsageError
 from xaibench.core.problem import Problem
 from xaibench.execution import Observer, Options, Outcome, execute
 from xaibench.execution.provenance import provenance
@@ -299,3 +300,108 @@ def test_observers_see_every_stage(run: Run) -> None:
 
     run(Watch())
     assert seen == ["preparing tiny/exact", "prepared", "gradient", "weights_times_input", "finished"]
+
+
+def test_content_that_comes_back_speaks_for_its_cells_again(
+    run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"metrics": ["own_metric"], "explainers": ["weights_times_input"]}
+    run(**fields)
+    first = frame(store)["scores"][0]
+    spec = registry.get("model", "exact")
+    with monkeypatch.context() as patch:
+        other = replace(spec, function=lambda data, *, scale=1.0: spec.function(data, scale=3 * scale))
+        patch.setitem(registry._registry["model"], "exact", other)
+        run(**fields)
+        assert frame(store)["scores"][0][0] == pytest.approx(3 * first[0])
+    again = run(**fields)
+    assert again.statuses == {}
+    assert np.array_equal(frame(store)["scores"][0], first)
+    run(**fields)
+    assert np.array_equal(frame(store)["scores"][0], first)
+
+
+NETS = """
+import torch, numpy as np
+from torch import nn
+import xaibench as xb
+
+class Net(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.a, self.b, self.act = nn.Linear(6, 8), nn.Linear(8, 2), act
+        for p in self.parameters():
+            torch.manual_seed(p.numel())
+            nn.init.normal_(p)
+    def forward(self, x):
+        return self.b(getattr(torch, self.act)(self.a(x)))
+
+@xb.model("functional", provides={"gradients", "module"})
+def functional(data, *, act: str = "relu"):
+    \"\"\"Equal weights, another activation.\"\"\"
+    return Net(act)
+
+@xb.model("leaky", provides={"gradients", "module"})
+def leaky(data, *, slope: float = 0.01):
+    \"\"\"Equal weights, another slope.\"\"\"
+    net = Net("relu")
+    return nn.Sequential(net.a, nn.LeakyReLU(slope), net.b)
+
+def plain(data):
+    return Net("ACT")
+
+def off_the_data(data):
+    known = {row.tobytes() for row in np.concatenate([data.test_inputs, data.train_inputs])}
+    def predict(x):
+        p = np.array([0.9 if row.tobytes() in known else ELSEWHERE for row in x])
+        return np.stack([p, 1 - p], axis=1)
+    return predict
+"""
+
+
+@pytest.mark.parametrize(
+    ("models", "edit"),
+    [
+        (["functional", {"name": "functional", "params": {"act": "tanh"}}], None),
+        (["leaky", {"name": "leaky", "params": {"slope": 0.9}}], None),
+        (["{file}:plain"], ("ACT", "relu", "tanh")),
+        (["{file}:off_the_data"], ("ELSEWHERE", "0.5", "0.1")),
+    ],
+)
+def test_models_of_equal_weights_or_outputs_are_not_mistaken_for_each_other(
+    run: Run, store: Store, tmp_path: Path, models: list[Any], edit: tuple[str, str, str] | None
+) -> None:
+    """Another activation, an edited forward pass, a black box that differs off the data only."""
+    fields: dict[str, Any] = {"explainers": ["kernel_shap"], "metrics": ["own_metric"]}
+    found = []
+    for i in range(1 if edit is None else 2):
+        file = tmp_path / f"v{i}" / "nets.py"
+        file.parent.mkdir()
+        file.write_text(NETS if edit is None else NETS.replace(edit[0], edit[1 + i]))
+        if edit is None:
+            registry.load_module(str(file))
+        named = [m.format(file=file) if isinstance(m, str) else m for m in models]
+        try:
+            run(problems=[{"dataset": "tiny", "models": named}], **fields)
+        finally:
+            for name in ("functional", "leaky"):
+                registry._registry["model"].pop(name, None)
+        found += frame(store)["scores"].tolist()
+    assert len(found) == 2
+    assert not np.allclose(found[0], found[1], rtol=1e-2)
+
+
+def test_draws_of_other_raw_rows_are_other_problems(run: Run, store: Store) -> None:
+    data = registry.get("dataset", "tiny").function(seed=0)
+    turned = replace(data, test_rows=data.test_inputs[::-1].copy())
+    checked = replace(data, accuracy_floor=0.99)
+    assert len({data.fingerprint, turned.fingerprint, checked.fingerprint}) == 3
+
+
+def test_two_files_cannot_share_a_name_in_one_suite(tiny_suite: Make, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text("def build(data):\n    return lambda x: x[:, :2]\n")
+    models = [f"{tmp_path}/{folder}/net.py:build" for folder in ("a", "b")]
+    with pytest.raises(UsageError, match=r"are both called 'net\.build'"):
+        suites.parse(tiny_suite(problems=[{"dataset": "tiny", "models": models}]))

@@ -202,7 +202,7 @@ def test_random_logit_explains_another_class_of_the_model() -> None:
 
 
 def test_random_logit_needs_another_class() -> None:
-    view = make_view(linear(TABLE, 1), make_inputs(TABLE, 3))
+    view = make_view(TorchPredictor(linear(TABLE, 1), "value"), make_inputs(TABLE, 3))
     with pytest.raises(UnsupportedError, match="one output"):
         run("random_logit", make_evaluation(view))
 
@@ -211,3 +211,35 @@ def test_two_classes_explain_each_other() -> None:
     view = make_view(linear(TABLE, 2), make_inputs(TABLE, 4), output="probability")
     np.testing.assert_allclose(run("random_logit", make_evaluation(view)), -1, rtol=1e-6)
     assert math.isclose(run("random_logit", make_evaluation(view), similarity="abs_spearman").mean(), 1, rel_tol=1e-6)
+
+
+class _WithIdleHead(nn.Module):
+    """An auxiliary head that the forward pass never uses."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.aux = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+@pytest.mark.parametrize("params", [{}, {"mode": "independent"}, {"order": "bottom_up"}])
+def test_a_layer_without_part_in_the_output_is_no_step(params: dict[str, str]) -> None:
+    x = make_inputs(TABLE, 4)
+    net = mlp(TABLE)
+    idle = _WithIdleHead(net).eval()
+    assert forward_order(idle, x[:1]) == [f"net.{name}" for name in forward_order(net, x[:1])]
+    models = list(randomised_models(TorchPredictor(idle), x[:1], random_weights(idle, 0), "cascade", "top_down"))
+    assert len(models) == 3
+    for name, tensor in models[-1].module.named_parameters():
+        assert not torch.equal(tensor, idle.get_parameter(name))
+    changed = [m.predict(x) for m in models]
+    assert all(not torch.allclose(a, idle(x)) for a in changed)
+
+
+def test_positive_buffers_stay_positive() -> None:
+    net = nn.Sequential(nn.Linear(6, 3))
+    net.register_buffer("std", torch.ones(6))
+    assert (random_weights(net, 0)["std"] > 0).all()

@@ -151,6 +151,7 @@ def curve(
     Returns
     -------
     array (N, steps + 1), float32
+        NaN for samples whose attributions are not finite.
     """
     from xaibench.metrics.curves import CURVES
     from xaibench.metrics.curves import curve as make_curve
@@ -160,4 +161,6 @@ def curve(
     spec = cast(MetricSpec, registry.get("metric", name))
     view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
     ev = calls.measured(spec, make_evaluation(view, attributions, None, None), output)
-    return make_curve(name, ev, **spec.bind(params)).cpu().numpy()
+    ev, finite = calls.hold_finite(ev)
+    found = make_curve(name, ev, **spec.bind(params)).masked_fill(~finite.unsqueeze(1), float("nan"))
+    return found.cpu().numpy()

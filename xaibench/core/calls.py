@@ -128,13 +128,11 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
     ev = measured(spec, ev, output)
-    finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
-    if not bool(finite.all()):
-        held = ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-        ev = ev.with_attributions(held, ev.kind)
+    ev, finite = hold_finite(ev)
     conversion = "none"
     one_channel = ev.layout.channels in (None, 1)
-    if ev.kind == "slope" and (spec.convert == "contribution" or (spec.convert == "order" and one_channel)):
+    wanted = spec.conversion(params)
+    if ev.kind == "slope" and (wanted == "contribution" or (wanted == "order" and one_channel)):
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
@@ -145,6 +143,14 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     values = values.detach().to(torch.float32).cpu()
     values = torch.where(torch.isfinite(values) & finite.cpu(), values, torch.nan)
     return Scores(values, conversion, ev.output)
+
+
+def hold_finite(ev: Evaluation) -> tuple[Evaluation, Tensor]:
+    """The evaluation with 0 for numbers that are not finite, and which samples had none of them (N,)."""
+    finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
+    if bool(finite.all()):
+        return ev, finite
+    return ev.with_attributions(ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), ev.kind), finite
 
 
 def _converted(ev: Evaluation, masker: str) -> Evaluation:

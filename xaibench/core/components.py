@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
+from xaibench.core.keys import digest
 
 Kind = Literal["explainer", "metric", "dataset", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -65,6 +67,11 @@ class Component:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
+    def registered(self) -> bool:
+        """Whether the function was decorated, and so has a version that says when its results change."""
+        return getattr(self.function, "__xaibench__", None) is not None
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """Keyword parameters that a suite may set, with their defaults."""
         found = inspect.signature(self.function).parameters.values()
@@ -99,6 +106,14 @@ class Component:
                 ) from error
             merged[name] = checked
         return merged
+
+
+def source_digest(spec: Component) -> str:
+    """Digest of the file that defines a component; of its name, where there is no file."""
+    path = inspect.getsourcefile(spec.function)
+    if path is None or not Path(path).is_file():
+        return digest(spec.function.__module__, spec.function.__qualname__)
+    return digest(Path(path).read_text(encoding="utf-8"))
 
 
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
@@ -139,12 +154,16 @@ class MetricSpec(Component):
     bounds: tuple[float | None, float | None] = (None, None)
     scope: Literal["sample", "dataset"] = "sample"
     accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
-    convert: Convert | None = None
+    convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None
     output: str | None = None
     aggregate: Literal["mean", "median_log10"] = "mean"
     skill_valid: bool = False
     source: str = ""
     kind: Kind = field(default="metric", init=False)
+
+    def conversion(self, params: Mapping[str, Any]) -> Convert | None:
+        """How slopes are converted with these parameters."""
+        return self.convert(params) if callable(self.convert) else self.convert
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,12 @@ class Data:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of every array that a model or an explanation can depend on."""
-        mask = None if self.test_mask is None else array_digest(self.test_mask)
+        """Digest of everything that a model, a draw, a truth or a gate can depend on."""
         arrays = (self.train_inputs, self.train_targets, self.test_inputs, self.test_targets)
-        return digest(self.features, [array_digest(a) for a in arrays], mask, self.truth_kind)
+        optional = [None if a is None else array_digest(a) for a in (self.test_rows, self.test_mask)]
+        checks = [
+            [c.name, c.max_drop, c.at_most, *(array_digest(a) for a in (c.inputs, c.targets, c.rows))]
+            for c in self.interventions
+        ]
+        facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
+        return digest(facts, [array_digest(a) for a in arrays], optional, checks)

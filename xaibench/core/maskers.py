@@ -49,13 +49,15 @@ Fill = Callable[[Tensor, FeatureLayout, "Tensor | None", Draws], Tensor]
 
 
 def _per_sample_axes(layout: FeatureLayout) -> tuple[int, ...]:
-    """Axes of (N, *input_shape) over which a sample's own statistics are taken."""
+    """Axes of (N, *input_shape) over which a sample's own statistics are taken: space, or the time of each sensor."""
+    if layout.kind == "series":
+        return (1,)
     first = 2 if layout.channels is not None else 1
     return tuple(range(first, 1 + len(layout.input_shape)))
 
 
 def _background_axes(layout: FeatureLayout) -> tuple[int, ...]:
-    """Axes over which background statistics are taken: a table keeps its columns, an image its channels."""
+    """Axes over which background statistics are taken: a table keeps its columns, others channels or sensors."""
     return (0,) if layout.kind == "table" else (0, *_per_sample_axes(layout))
 
 
@@ -65,7 +67,7 @@ def zero(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws
 
 
 def mean(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
-    """Mean of the background: per channel, or per column of a table; without one, the sample's own mean."""
+    """Mean of the background per channel, sensor, or column of a table; without one, the sample's own mean."""
     if background is None:
         return inputs.mean(dim=_per_sample_axes(layout), keepdim=True).expand_as(inputs).clone()
     return background.mean(dim=_background_axes(layout), keepdim=True).expand_as(inputs).clone()
@@ -81,7 +83,7 @@ def blur(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws
 
 
 def uniform(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
-    """One draw from U(lowest, highest), the range of the background's channel or column, else of the sample."""
+    """One draw from U(lowest, highest), the range of the background's channel, sensor or column, else the sample's."""
     if background is None:
         low, high = (f(inputs, dim=_per_sample_axes(layout), keepdim=True) for f in (torch.amin, torch.amax))
     else:

@@ -46,6 +46,7 @@ class Predictor:
         self.device = torch.device(device)
         self.n_evaluations = 0
         self._batch_size = batch_size
+        self._keeps_inputs: bool | None = None
 
     def _forward(self, inputs: Tensor) -> Tensor:
         raise NotImplementedError
@@ -67,8 +68,18 @@ class Predictor:
         size = self.batch_size(inputs)
         with torch.no_grad():
             if len(inputs) <= size:
-                return self._forward(inputs.to(self.device))
-            return torch.cat([self._forward(part.to(self.device)) for part in torch.split(inputs, size)])
+                return self._call(inputs.to(self.device))
+            return torch.cat([self._call(part.to(self.device)) for part in torch.split(inputs, size)])
+
+    def _call(self, inputs: Tensor) -> Tensor:
+        """Forward pass that leaves its inputs alone: the first one tells whether the model changes them in place."""
+        if self._keeps_inputs:
+            return self._forward(inputs)
+        given = inputs.clone()
+        raw = self._forward(given)
+        if self._keeps_inputs is None:
+            self._keeps_inputs = torch.equal(given.nan_to_num(), inputs.nan_to_num())
+        return raw
 
 
 class TorchPredictor(Predictor):

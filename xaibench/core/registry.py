@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -96,7 +96,7 @@ def metric(
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
     accepts: Iterable[str] = ATTRIBUTION_KINDS,
-    convert: Convert | None = None,
+    convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None,
     output: str | None = None,
     aggregate: Literal["mean", "median_log10"] = "mean",
     skill_valid: bool = False,
@@ -108,10 +108,11 @@ def metric(
     ----------
     accepts : iterable of str
         Kinds of attributions that can be scored.
-    convert : {"contribution", "order"}, optional
+    convert : {"contribution", "order"} or callable, optional
         Slopes are multiplied by (input - baseline of the metric's own masker) before scoring. With
         ``"order"``, for metrics that use the order of features only, slopes summed over several
-        channels, for which that cannot be done, are ordered as they are.
+        channels, for which that cannot be done, are ordered as they are. A callable says it for
+        the metric's parameters.
     output : str, optional
         The output that the definition demands, instead of the problem's own.
     aggregate : {"mean", "median_log10"}

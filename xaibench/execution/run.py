@@ -22,7 +22,7 @@ from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
 from xaibench.execution.unit import Workbench, failure, make_row, run_unit, unsupported_row
 from xaibench.history import History
-from xaibench.plan import Plan, PlannedUnit, decide, unsupported_key
+from xaibench.plan import Plan, PlannedUnit, decide
 from xaibench.problems import Problems
 from xaibench.store import Row, Store
 
@@ -165,8 +165,15 @@ class _Run:
         self.stop = stop
         self.history = History.of(store)
         self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
+        self.revived: set[tuple[str, str]] = set()
 
     def __call__(self) -> None:
+        try:
+            self._walk()
+        finally:
+            self.store.revive(self.revived, self.outcome.run)
+
+    def _walk(self) -> None:
         for spec, planned in self.plan.by_problem():
             if not any(u.todo for u in planned):
                 for unit in planned:
@@ -221,14 +228,15 @@ class _Run:
 
     def _settle(self, planned: PlannedUnit, problem: Problem | None = None) -> None:
         """Count what is there already, and record what cannot be had."""
-        self.outcome.cached += sum(c.state == "cached" for c in planned.cells)
         rows = []
         for cell in planned.cells:
-            if cell.state != "unsupported":
-                continue
-            if self.history.status(cell.cell.cell_id, unsupported_key(cell.reason)) == "done":
+            cell_id, key = cell.cell.cell_id, cell.score_key
+            known = key is not None and self.history.status(cell_id, key) == "done"
+            if cell.state == "cached" or (cell.state == "unsupported" and known):
                 self.outcome.cached += 1
-            else:
+                if key is not None and known and self.history.newest(cell_id) != key:
+                    self.revived.add((cell_id, key))
+            elif cell.state == "unsupported":
                 rows.append(unsupported_row(planned.unit, cell.cell, self.outcome.run, cell.reason, problem))
         if rows:
             self.store.write_part(rows)

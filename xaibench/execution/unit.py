@@ -207,5 +207,6 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem 
         run=run,
         created=datetime.now(UTC),
         status=status,
+        asked_output=cell.output,
         **{**content, **facts},
     )

@@ -12,7 +12,6 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from xaibench.core.calls import to_contribution
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
@@ -101,6 +100,7 @@ def faithfulness_correlation(
     bounds=(0, None),
     version=INFIDELITY_VERSION,
     aggregate="median_log10",
+    convert=lambda params: "contribution" if params["perturbation"] == "square" else None,
     source="Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations, definition 2.1 and section 5",
 )
 def infidelity(
@@ -146,7 +146,7 @@ def infidelity(
     square = perturbation == "square"
     if square and ev.layout.kind != "image":
         raise UnsupportedError(f"squares need an image, not a {ev.layout.kind}", 'use perturbation = "noisy_baseline"')
-    phi = (to_contribution(ev, "zero") if square and ev.kind == "slope" else ev.attributions).flatten(1)
+    phi = ev.attributions.flatten(1)
 
     def draw(block: Block) -> Tensor:
         return _inside_squares(ev, block) if square else _noise(ev, block, radius)

@@ -41,8 +41,10 @@ def forward_order(module: nn.Module, one: Tensor) -> list[str]:
     """Layers in the order in which the forward pass of ``one`` (1, *input_shape) enters them.
 
     A layer that is never called itself (the output projection of an attention block) comes with
-    the module that holds it; among those, the order is that of definition.
+    the module that holds it; among those, the order is that of definition. Layers that have no part
+    in the output (an auxiliary head) are left out: randomising them changes nothing.
     """
+    module = copy.deepcopy(module).requires_grad_(True)
     entered: dict[str, int] = {}
 
     def enter(name: str, _module: nn.Module, _inputs: Any) -> None:
@@ -50,18 +52,22 @@ def forward_order(module: nn.Module, one: Tensor) -> list[str]:
 
     handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in module.named_modules()]
     try:
-        with torch.no_grad():
-            module(one)
+        with torch.enable_grad():
+            output = module(one)
     finally:
         for handle in handles:
             handle.remove()
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    slopes = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
+    has_part = {name for name, slope in zip(parameters, slopes, strict=True) if slope is not None}
 
     def first(name: str) -> int:
         while name and name not in entered:
             name = name.rpartition(".")[0]
         return entered.get(name, 0)
 
-    return sorted(layer_tensors(module), key=first)
+    used = [layer for layer, names in layer_tensors(module).items() if layer in entered or has_part & set(names)]
+    return sorted(used, key=first)
 
 
 def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
@@ -69,8 +75,8 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
 
     Tensors of two or more axes are drawn like PyTorch's default for linear layers and
     convolutions, U(-b, b) with b = 1 / sqrt(fan in), and so are the biases beside them. A reset
-    would leave the rest constant, hence it is drawn around its reset value: scales and variances
-    from U(0.5, 1.5), shifts and means from U(-0.5, 0.5).
+    would leave the rest constant, hence it is drawn around its reset value: scales, variances and
+    other positive buffers from U(0.5, 1.5), shifts and means from U(-0.5, 0.5).
 
     Parameters
     ----------
@@ -83,7 +89,8 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
     dict of str to Tensor
         By the names of `layer_tensors`, on the CPU.
     """
-    tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    buffers = dict(module.named_buffers())
+    tensors = {**dict(module.named_parameters(remove_duplicate=False)), **buffers}
     fresh = {}
     for names in layer_tensors(module).values():
         fans = [tensors[n][0].numel() for n in names if tensors[n].ndim >= 2]
@@ -91,7 +98,8 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
             tensor = tensors[name]
             generator = torch.Generator().manual_seed(derive_seed("randomise", seed, name))
             unit = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
-            if tensor.ndim < 2 and not fans and name.endswith(("weight", "running_var")):
+            scale = tensor.ndim < 2 and not fans and name.endswith(("weight", "running_var"))
+            if scale or (name in buffers and bool((tensor > 0).all())):
                 drawn = 0.5 + unit
             else:
                 fan = tensor[0].numel() if tensor.ndim >= 2 else max(fans, default=4)
@@ -119,9 +127,13 @@ def randomised_models(
     """
     tensors_of = layer_tensors(predictor.module)
     layers = forward_order(predictor.module, one.to(predictor.device))
+    if order == "top_down":
+        layers.reverse()
+    idle = [name for layer, names in tensors_of.items() if layer not in layers for name in names]
     done: list[str] = []
-    for layer in reversed(layers) if order == "top_down" else layers:
-        names = tensors_of[layer]
+    for layer in layers:
+        # What has no part in the output goes with the last step, so that in the end nothing is left.
+        names = tensors_of[layer] + (idle if mode == "cascade" and layer == layers[-1] else [])
         done = [*done, *names] if mode == "cascade" else names
         module = copy.deepcopy(predictor.module)
         tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}

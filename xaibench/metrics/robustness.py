@@ -48,11 +48,13 @@ def relative_changes(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
     def compute(block: Block) -> Tensor:
         noise = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
         again = ev.explain(inputs=block.copies_of(ev.inputs) + noise.flatten(0, 1), rows=block.index)
-        change: Tensor = torch.linalg.vector_norm((again - block.copies_of(ev.attributions)).flatten(1), dim=1)
+        change: Tensor = torch.linalg.vector_norm(
+            again.flatten(1).double() - block.copies_of(ev.attributions).flatten(1).double(), dim=1
+        )
         return change
 
     def changes() -> Tensor:
-        size = torch.linalg.vector_norm(ev.attributions.flatten(1), dim=1, keepdim=True)
+        size = torch.linalg.vector_norm(ev.attributions.flatten(1).double(), dim=1, keepdim=True)
         moved = over_copies(ev, n_samples, f"robustness/{radius}", compute)
         return torch.where(size > 0, moved / size, torch.nan)
 

@@ -35,7 +35,7 @@ def as_predictor(
         returned as it is.
     returns : {"logit", "probability", "value"}, optional
         What the model's numbers are. By default a module gives logits (probabilities if its last
-        layer is `torch.nn.Softmax`); an estimator probabilities if it has ``predict_proba``,
+        layer is `torch.nn.Softmax` or `torch.nn.Sigmoid`); an estimator probabilities if it has ``predict_proba``,
         logits from ``decision_function``, values if it is a regressor; a callable probabilities.
     device : torch.device or str
         For modules. Black boxes compute where they want.
@@ -54,7 +54,7 @@ def as_predictor(
     if isinstance(model, type):
         raise UsageError(f"{model.__name__} is a class, not a model", "give a fitted instance of it")
     if isinstance(model, nn.Module):
-        known = cast(Returns, returns or ("probability" if _ends_in_softmax(model) else "logit"))
+        known = cast(Returns, returns or ("probability" if _gives_probabilities(model) else "logit"))
         return TorchPredictor(model, known, device=where, batch_size=batch_size)
     if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
         function, known = _estimator(model, returns)
@@ -85,20 +85,24 @@ def find_device(device: torch.device | str) -> torch.device:
 def fingerprint(model: Any, inputs: Array) -> str:
     """Content digest of a model.
 
-    Of a module: its weights and the types of its layers. Of a black box: what it returns for
-    ``inputs`` (N, *input_shape).
+    Of a module: its weights and how it prints, layers with their settings. Of a black box: what it
+    returns for ``inputs`` (N, *input_shape), and off the data, with the columns of ``inputs`` mixed.
+    What neither shows (the code of a forward pass) is told apart by name, parameters and version of
+    the recipe, or by its source; see `xaibench.problems`.
     """
     module = model.module if isinstance(model, Predictor) else model
     if isinstance(module, nn.Module):
-        types = [type(m).__qualname__ for m in module.modules()]
         state = {name: array_digest(t.detach().cpu().numpy()) for name, t in module.state_dict().items()}
-        return digest("module", types, state)
-    return digest("outputs", array_digest(as_predictor(model).predict(torch.from_numpy(inputs)).numpy()))
+        return digest("module", repr(module), state)
+    flat = inputs.reshape(len(inputs), -1)
+    mixed = np.stack([np.roll(column, i + 1) for i, column in enumerate(flat.T)], axis=1).reshape(inputs.shape)
+    predictor = as_predictor(model)
+    return digest("outputs", *(array_digest(predictor.predict(torch.from_numpy(x)).numpy()) for x in (inputs, mixed)))
 
 
-def _ends_in_softmax(module: nn.Module) -> bool:
+def _gives_probabilities(module: nn.Module) -> bool:
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
-    return isinstance(leaves[-1], nn.Softmax)
+    return isinstance(leaves[-1], (nn.Softmax, nn.Sigmoid))
 
 
 def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:

@@ -150,11 +150,6 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     return Record(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
 
 
-def _versioned(spec: ModelSpec) -> bool:
-    """Whether the function was registered, and so has a version that says when its result changes."""
-    return getattr(spec.function, "__xaibench__", None) is not None
-
-
 def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:
     libraries = [torch.__version__, sklearn.__version__]
     seeds = [seed] if spec.takes("seed") else []
@@ -166,7 +161,7 @@ def _load(
     spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path
 ) -> tuple[Record, dict[str, Tensor]] | None:
     """The record and, for a module, the weights; None if there is none or the file is damaged."""
-    if not _versioned(spec):
+    if not spec.registered:
         return None
     try:
         saved = load_tensors_and_metadata(_path(spec, params, data, seed, cache, ".safetensors"))
@@ -187,7 +182,7 @@ def _save(
     record: Record,
     model: Any,
 ) -> None:
-    if not _versioned(spec):
+    if not spec.registered:
         return
     module = model.module if isinstance(model, Predictor) else model
     if isinstance(module, nn.Module):

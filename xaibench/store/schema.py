@@ -33,6 +33,8 @@ class Row:
         Number of the draw, for the random control; 0 for all else.
     selection : str
         Which samples, and what is explained of them.
+    output, asked_output : str
+        What was measured, and what the suite asked to measure instead of the metric's rule.
     params, explainer_params : str
         Canonical JSON.
     scores : list of float
@@ -73,6 +75,7 @@ class Row:
     attribution_kind: str | None = None
     conversion: str | None = None
     output: str | None = None
+    asked_output: str | None = None
     truth_kind: str | None = None
     gate_passed: bool | None = None
     gates: str = "[]"

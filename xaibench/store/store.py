@@ -146,6 +146,24 @@ class Store:
                 return path
         raise StoreError(f"cannot name a new part {stem} in {self.parts}")
 
+    def revive(self, contents: set[tuple[str, str]], run: int) -> None:
+        """Let older results speak for their cells again, because ``run`` has met that content once more.
+
+        Parameters
+        ----------
+        contents : set of (cell_id, score_key)
+        run : int
+        """
+        if not contents:
+            return
+        table = self._read_all(None)
+        pairs = zip(table["cell_id"].to_pylist(), table["score_key"].to_pylist(), strict=True)
+        table = best_rows(table.filter(pa.array([pair in contents for pair in pairs])))
+        index = table.schema.get_field_index("run")
+        table = table.set_column(index, table.schema.field(index), pa.array([run] * len(table), pa.int64()))
+        path = self.parts / f"revived-{run:06d}.parquet"
+        write_atomic(path, lambda draft: _write_file(table, draft), exclusive=True)
+
     def read(self, columns: list[str] | None = None, *, every: bool = False) -> pa.Table:
         """Read results: the best row of every cell, or ``every`` row.
 
