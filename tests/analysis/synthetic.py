@@ -34,6 +34,8 @@ def make_results(
     truth_kind: str | None = None,
     fingerprint: str | None = "weights",
     messages: Mapping[str, str] | None = None,
+    output: str = "logit",
+    asked_output: str | None = None,
 ) -> pd.DataFrame:
     """Cells of one metric on one problem.
 
@@ -53,7 +55,7 @@ def make_results(
         for repeat, values in enumerate(matrix):
             ids = sample_ids if sample_ids is not None else [f"s{i}" for i in range(len(values))]
             defined = np.isfinite(values).any()
-            identity = digest(dataset, model, metric, params, problem_seed, seed, explainer, repeat)
+            identity = digest(dataset, model, metric, params, asked_output, problem_seed, seed, explainer, repeat)
             rows.append(
                 Row(
                     cell_id=identity, lineage=identity, unit_id=digest(dataset, model, explainer), dataset=dataset,
@@ -62,7 +64,8 @@ def make_results(
                     higher_is_better=higher_is_better, aggregate=aggregate, skill_valid=skill_valid,
                     control=explainer in CONTROLS, versions="{}",
                     status=given if nothing else "ok" if defined else "undefined", run=1,
-                    created=datetime(2026, 1, 1, tzinfo=UTC), output=None if nothing else "logit",
+                    created=datetime(2026, 1, 1, tzinfo=UTC), asked_output=asked_output,
+                    output=None if nothing else asked_output or output,
                     truth_kind=truth_kind, gate_passed=None if nothing and given == "unsupported" else passed,
                     gates="[]" if nothing and given == "unsupported" else json.dumps(list(gates)),
                     fingerprint=None if nothing else fingerprint, message=(messages or {}).get(explainer),

@@ -316,6 +316,121 @@ def test_an_explainer_defined_on_few_samples_is_neither_ranked_nor_tested() -> N
     assert board.at["good", "rank"] == 1
 
 
+@pytest.mark.parametrize("left", [0, 12])
+def test_an_explainer_undefined_on_one_trained_model_is_neither_ranked_nor_tested(left: int) -> None:
+    """Undefined on the hard one of three models, it would be the mean of the two others, and win."""
+    runs = [standard(k) for k in range(3)]
+    runs[2]["good"][left:] = np.nan
+    board = leaderboard(
+        concat(*(make_results(s, problem_seed=k) for k, s in zip((0, 4, 7), runs, strict=True))), suite="s"
+    ).set_index("explainer")
+    assert np.isnan(board.at["good", "rank"])
+    assert pd.isna(board.at["good", "beats_placebo"])
+    assert np.isnan(board.at["good", "p_placebo"])
+    assert board.at["good", "message"] == f"not ranked: defined on {left} samples of problem seed 7 only"
+    assert board.at["middling", "rank"] == 1
+    assert board.at["middling", "beats_placebo"]
+
+
+def test_a_placebo_undefined_on_one_trained_model_is_none() -> None:
+    runs = [standard(k) for k in range(2)]
+    runs[0]["constant"] = runs[0]["constant"] + 9
+    runs[1]["constant"] = np.full(N, np.nan)
+    board = leaderboard(concat(*(make_results(s, problem_seed=k) for k, s in enumerate(runs))), suite="s")
+    assert (board["n_placebos"] == 4).all()
+    assert (board["placebo"] != "constant").all()
+
+
+def test_a_trained_model_that_nobody_is_defined_on_is_no_reason_against_anyone() -> None:
+    nothing = {k: np.full_like(v, np.nan) for k, v in standard().items()}
+    frames = [make_results(standard(), problem_seed=0), make_results(nothing, problem_seed=1)]
+    board = leaderboard(concat(*frames), suite="s").set_index("explainer")
+    assert board.loc[["good", "middling", "useless"], "rank"].tolist() == [1, 2, 3]
+    assert board.at["good", "beats_placebo"]
+
+
+def test_no_verdict_without_a_sample_in_common_with_every_placebo() -> None:
+    scores = {k: v.copy() for k, v in standard().items()}
+    scores["good"][N // 2 :] = np.nan
+    scores["constant"][: N // 2] = np.nan
+    board = board_of(scores)
+    assert board.at["good", "rank"] == 1
+    assert pd.isna(board.at["good", "beats_placebo"])
+    assert board.at["middling", "beats_placebo"]
+
+
+@pytest.mark.parametrize("centre", [0.3, 0.0])
+def test_a_shift_in_the_last_bit_beats_no_placebo(centre: float) -> None:
+    """Around 0 as well, where a small shift has many digits of its own."""
+    placebo = np.float32(rng().normal(centre, 0.1, 400))
+    higher = placebo + np.float32(3e-8) if centre else (placebo.astype(float) + 3e-8).astype(np.float32)
+    assert (higher >= placebo).all()
+    assert (higher > placebo).sum() > 10
+    visible = placebo + np.float32(3e-4)
+    board = board_of({"same": higher, "visible": visible, "constant": placebo})
+    assert board.at["same", "p_placebo"] == 1
+    assert not board.at["same", "beats_placebo"]
+    assert board.at["visible", "beats_placebo"]
+
+
+@pytest.mark.parametrize("centre", [0, -9])
+def test_a_shift_in_the_last_bit_of_a_logarithm_beats_no_placebo(centre: float) -> None:
+    placebo = 10 ** rng().normal(centre, 0.01, N)
+    scores = {"same": placebo * (1 + 3e-7), "visible": placebo * 1.01, "constant": placebo}
+    board = board_of(scores, aggregate="median_log10")
+    assert not board.at["same", "beats_placebo"]
+    assert board.at["visible", "beats_placebo"]
+
+
+def test_small_scores_count_by_their_own_digits() -> None:
+    placebo = 1e-9 * noise(rng())
+    board = board_of({"better": placebo + 1e-10, "constant": placebo})
+    assert board.at["better", "beats_placebo"]
+
+
+def outputs() -> pd.DataFrame:
+    """A metric twice, with the problem's output and with the probability, on two trained models."""
+    frames = []
+    for k in range(2):
+        plain, asked = standard(k), standard(k) | {"good": noise(rng(k), 0.5)}
+        if k == 1:
+            plain |= {"middling": "failed", "useless": "unsupported"}
+        frames += [
+            make_results(plain, problem_seed=k),
+            make_results(asked, problem_seed=k, asked_output="probability"),
+        ]
+    return concat(*frames)
+
+
+def test_one_metric_of_two_outputs_is_two_fields() -> None:
+    results = outputs()
+    board = leaderboard(results, suite="s")
+    assert sorted(board["asked_output"].unique()) == ["", "probability"]
+    assert (board.groupby(["asked_output"]).size() == 9).all()
+    for asked, part in board.groupby("asked_output"):
+        alone = results[results["asked_output"].fillna("") == asked]
+        pd.testing.assert_frame_equal(leaderboard(alone, suite="s"), part.reset_index(drop=True))
+    by = board.set_index(["asked_output", "explainer"])
+    assert by.at[("", "good"), "output"] == "logit"
+    assert by.at[("probability", "good"), "output"] == "probability"
+    assert by.loc[("", ["good", "middling"]), "rank"].fillna(0).tolist() == [1, 0]
+    assert by.loc[("probability", ["good", "middling"]), "rank"].tolist() == [2, 1]
+
+
+def test_a_failed_cell_belongs_to_the_entry_of_the_measured_ones() -> None:
+    board = leaderboard(outputs(), suite="s").set_index(["asked_output", "explainer"])
+    assert board.at[("", "middling"), "n_cells"] == 2
+    assert board.at[("", "middling"), "n_failed"] == 1
+    assert board.at[("", "useless"), "n_unsupported"] == 1
+    assert board.at[("probability", "middling"), "n_failed"] == 0
+
+
+def test_results_from_before_outputs_could_be_asked_for() -> None:
+    results = make_results(standard())
+    board = leaderboard(results, suite="s")
+    pd.testing.assert_frame_equal(leaderboard(results.drop(columns="asked_output"), suite="s"), board)
+
+
 def test_samples_that_nobody_can_be_scored_on_are_no_reason_against_anyone() -> None:
     scores = {k: v.copy() for k, v in standard().items()}
     for values in scores.values():

@@ -74,6 +74,18 @@ def test_kinds_of_truth_are_kept_apart_only_where_truth_is_used() -> None:
     assert (mean_ranks(truth)["n_expected"] == 1).all()
 
 
+def test_outputs_of_one_metric_are_averaged_apart() -> None:
+    board = board_of(
+        results({"a": 2, "b": 1}, dataset="one"),
+        results({"a": 1, "b": 2}, dataset="one", asked_output="probability"),
+        results({"a": 2, "b": 1}, dataset="two"),
+    )
+    ranks = mean_ranks(board).set_index(["asked_output", "explainer"])["relative_rank"]
+    assert ranks.to_dict() == {("", "a"): 0, ("", "b"): 1, ("probability", "a"): 1, ("probability", "b"): 0}
+    assert overall(board)["relative_rank"].tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert (overall(board)["n_pairs"] == 3).all()
+
+
 def test_overall_refuses_an_incomplete_row_unless_asked() -> None:
     board = board_of(
         results({"a": 3, "b": 2, "c": 1}, dataset="one"),

@@ -69,6 +69,12 @@ def test_median_interval_covers_at_least_95_percent_with_heavy_tails() -> None:
     assert ((low <= 0) & (high >= 0)).mean() > 0.95
 
 
+def test_last_digit_and_significant() -> None:
+    values = np.array([0.3, -123456.7, 1.0, 0.99999951, 0.0, np.nan])
+    np.testing.assert_allclose(stats.last_digit(values), [1e-6, 1, 1e-5, 1e-6, 0, np.nan], rtol=1e-12)
+    np.testing.assert_array_equal(stats.significant(values), [0.3, -123457, 1, 1, 0, np.nan])
+
+
 def test_holm_on_a_worked_example() -> None:
     # Holm (1979): 4 x .005, 3 x .01, then the running maximum of 2 x .03 and 1 x .04.
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.005])

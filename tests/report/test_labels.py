@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
 import pytest
 
-from xaibench.report.labels import interval, number, p_value, share, variants
+from xaibench.report.labels import interval, metric_labels, number, p_value, share, variants
 
 
 def test_variants_are_told_apart_by_what_differs() -> None:
@@ -16,6 +17,19 @@ def test_variants_are_told_apart_by_what_differs() -> None:
         ("ig", b): "ig(steps=32)",
         ("lime", c): "lime",
     }
+
+
+def test_an_output_asked_for_is_one_more_parameter() -> None:
+    keys = [
+        ("flip", '{"steps":8}', ""),
+        ("flip", '{"steps":9}', "logit"),
+        ("flip", '{"steps":9}', ""),
+        ("rank", "", ""),
+    ]
+    board = pd.DataFrame(keys, columns=["metric", "params", "asked_output"])
+    assert list(metric_labels(board).items()) == list(
+        zip(keys, ["flip(steps=8)", "flip(output=logit, steps=9)", "flip(steps=9)", "rank"], strict=True)
+    )
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,23 @@ def test_overview_tells_variants_apart() -> None:
     assert "shapley_sampling(n_samples=9)" in text.replace("\n", "")
 
 
+def test_outputs_of_one_metric_are_told_apart() -> None:
+    values = scores(1) | {"oracle": scores(1)["constant"] - 1}
+    options: dict[str, Any] = {"metric": "relevance_rank", "family": "ground_truth"}
+    frames = [make_results(values, **options), make_results(values, asked_output="probability", **options)]
+    board = leaderboard(concat(*frames), suite="s")
+    text = text_of(board_table(board), 120)
+    assert text.count("relevance  ") == 2
+    assert text.count("(output=probability) ") == 1
+    assert "for relevance_rank on digits/cnn, relevance_rank(output=probability) on digits/cnn" in " ".join(
+        text.split()
+    )
+    assert line_of(text, "shapley_sampling").count("#") == 2
+    text = text_of(metric_table(board, "relevance_rank"), 120)
+    heads = [line for line in text.splitlines() if "on digits/cnn" in line]
+    assert [head.split()[0] for head in heads] == ["relevance_rank", "relevance_rank(output=probability)"]
+
+
 def test_metric_table_shows_the_numbers(board: pd.DataFrame) -> None:
     text = text_of(metric_table(board, "relevance_rank", dataset="planted_digits"), 120)
     row = board[(board["metric"] == "relevance_rank") & (board["dataset"] == "planted_digits")].set_index("explainer")

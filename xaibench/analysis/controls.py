@@ -17,8 +17,9 @@ TESTED_FAMILIES = frozenset({"faithfulness", "ground_truth", "axiomatic"})
 simple: elsewhere beating a placebo means nothing, and losing against one neither."""
 MIN_RANDOM_DRAWS = 10
 MIN_DEFINED = 0.5
-"""Share of the samples that any explainer has a defined score on, below which an explainer is
-neither ranked nor tested, nor a placebo: it would be judged on samples of its own choosing."""
+"""Share of the samples of a problem seed that any explainer has a defined score on, below which an
+explainer is neither ranked nor tested, nor a placebo: it would be judged on samples, or on trained
+models, of its own choosing."""
 N_RESAMPLES = 2000
 LEVEL = 0.05
 
@@ -50,9 +51,15 @@ class Comparison:
 
 
 def defined_enough(samples: Samples) -> Array:
-    """Whether each explainer is defined on enough of the samples that any explainer is defined on (E,)."""
+    """Whether each explainer is defined on enough of the samples that any is defined on, per problem seed (E, K).
+
+    A seed on which nothing is defined for anyone is no reason against anyone.
+    """
     known = np.isfinite(samples.scores)
-    enough: Array = known.sum(axis=1) >= np.maximum(MIN_DEFINED * known.any(axis=0).sum(), 1)
+    enough = np.ones(samples.draws.shape, dtype=bool)
+    for k, columns in enumerate(samples.seeds):
+        here = known[:, columns]
+        enough[:, k] = here.sum(axis=1) >= MIN_DEFINED * here.any(axis=0).sum()
     return enough
 
 
@@ -103,7 +110,8 @@ def compare(
         p[rows] = _intersection_union(samples, rows, placebos, sign)
     p[~control] = stats.holm(p[~control])
     known = np.isfinite(p)
-    ahead = sign * value > sign * value[best]
+    rounded = sign * stats.significant(value)
+    ahead = rounded > rounded[best]
     beats[known] = ((p < LEVEL) & ahead)[known]
     return Comparison(*skill, best, tuple(placebos.tolist()), p, beats)
 
@@ -111,15 +119,32 @@ def compare(
 def _intersection_union(samples: Samples, rows: Array, placebos: Array, sign: float) -> Array:
     """Largest p over all placebos and problem seeds: it is small only if every one of them is beaten.
 
-    The maximum needs no correction (Berger 1982). A placebo without a pair in common says nothing.
+    The maximum needs no correction (Berger 1982). Where an explainer and a placebo have no sample of
+    a seed in common there is no p-value, unless nobody has a defined score on that seed.
     """
-    p = np.full(len(rows), np.nan)
+    p = np.zeros(len(rows))
     for columns in samples.seeds:
+        if not np.isfinite(samples.scores[:, columns]).any():
+            continue
         first = samples.first[:, columns]
-        differences = sign * (first[rows][:, None] - first[placebos][None])
+        differences = sign * _differences(first[rows][:, None], first[placebos][None], log10=samples.median)
         each = stats.signed_rank(differences.reshape(-1, differences.shape[-1])).reshape(len(rows), len(placebos))
-        p = np.fmax(p, np.fmax.reduce(each, axis=1))
+        p = np.maximum(p, each.max(axis=1))
     return p
+
+
+def _differences(a: Array, b: Array, *, log10: bool) -> Array:
+    """Paired differences (..., n) of scores, 0 where they vanish in the digits that ranks are made of.
+
+    The digits are those of the larger of the two scores, and of the typical one where both are
+    smaller: a shift in the last bit stays one where scores pass through 0. Nor does the rounding
+    error of a logarithm shrink with it, so logarithms count as 1 at least.
+    """
+    size = np.maximum(np.abs(a), np.abs(b))
+    typical = np.maximum(stats.median(size), 1.0) if log10 else stats.median(size)
+    differences: Array = a - b
+    vanish = np.abs(differences) < stats.last_digit(np.maximum(size, typical[..., None])) / 2
+    return np.where(vanish, 0.0, differences)
 
 
 def _skill(samples: Samples, names: Array, control: Array, sign: float, weights: Array) -> tuple[Array, Array, Array]:

@@ -10,13 +10,13 @@ import pandas as pd
 
 from xaibench.analysis import stats
 from xaibench.analysis.controls import N_RESAMPLES, Comparison, compare, defined_enough
-from xaibench.analysis.samples import stack, unique_names
+from xaibench.analysis.samples import Samples, stack, unique_names
 from xaibench.core.keys import canonical_json, seed
 
 Array = np.ndarray[Any, Any]
 PROBLEM = ["dataset", "model", "selection"]
-FIELD = [*PROBLEM, "metric", "params"]
-"""What is compared with each other: explainers, on one problem, with one metric."""
+FIELD = [*PROBLEM, "metric", "params", "asked_output"]
+"""What is compared with each other: explainers, on one problem, with one metric of one output."""
 ENTRY = ["explainer", "explainer_params"]
 FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness", "complexity")
 """In the order in which they are shown: first those in which a placebo should lose."""
@@ -25,15 +25,15 @@ _SCORED = ("ok", "undefined")
 _FAILED = ("failed", "timeout", "oom")
 _COLUMNS: dict[str, str] = {
     "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
-    "explainer_params": "str", "metric": "str", "params": "str", "family": "str", "truth_kind": "str",
-    "output": "str", "conversion": "str", "higher_is_better": "bool", "aggregate": "str", "value": "float64",
-    "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64", "skill_low": "float64",
-    "skill_high": "float64", "placebo": "str", "placebo_value": "float64", "beats_placebo": "boolean",
-    "p_placebo": "float64", "n_placebos": "int64", "rank": "float64", "n_ranked": "int64", "control": "bool",
-    "gate_passed": "boolean", "gates": "str", "status": "str", "n": "int64", "n_undefined": "int64",
-    "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64", "n_cells": "int64", "n_unsupported": "int64",
-    "n_failed": "int64", "n_missing": "int64", "explain_seconds": "float64", "score_seconds": "float64",
-    "message": "str",
+    "explainer_params": "str", "metric": "str", "params": "str", "asked_output": "str", "family": "str",
+    "truth_kind": "str", "output": "str", "conversion": "str", "higher_is_better": "bool", "aggregate": "str",
+    "value": "float64", "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64",
+    "skill_low": "float64", "skill_high": "float64", "placebo": "str", "placebo_value": "float64",
+    "beats_placebo": "boolean", "p_placebo": "float64", "n_placebos": "int64", "rank": "float64",
+    "n_ranked": "int64", "control": "bool", "gate_passed": "boolean", "gates": "str", "status": "str",
+    "n": "int64", "n_undefined": "int64", "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64",
+    "n_cells": "int64", "n_unsupported": "int64", "n_failed": "int64", "n_missing": "int64",
+    "explain_seconds": "float64", "score_seconds": "float64", "message": "str",
 }  # fmt: skip
 CONDITIONAL = "conditional on this model"
 RETRAINED = "retrained models"
@@ -53,10 +53,12 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per (dataset, model, selection, explainer, explainer_params, metric, params), in an
-        order that does not depend on that of ``results``. Apart from ``explain_seconds`` and
+        One row per (dataset, model, selection, explainer, explainer_params, metric, params,
+        asked_output), in an order that does not depend on that of ``results``. Apart from ``explain_seconds`` and
         ``score_seconds`` (mean per cell) equal scores give an equal frame.
 
+        - ``asked_output``: the output that the suite asks the metric for, empty where it asks for
+          none; ``output``: the one that was measured.
         - ``value``: mean over samples, draws averaged first; ``median_log10``: median of
           log10(max(score, 1e-12)), draws averaged in log10. With several problem seeds the mean of
           their values.
@@ -64,12 +66,14 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
         - ``skill`` and its interval, on the samples where score, oracle and random are defined.
         - ``placebo``: the control other than the oracle with the best value. ``beats_placebo``:
           better than *every* placebo on every trained model by paired one-sided signed-rank tests
-          (largest p, then Holm over the explainers, 5 %), and better by value. Null where there is
-          no test: controls, no placebo, families in which a placebo may win. The oracle is tested,
-          on its own, where it is the best answer by definition (ground truth, ``skill_valid``).
+          (largest p, then Holm over the explainers, 5 %), and better by value; differences beyond 6
+          digits are none. Null where there is no test: controls, what may not be ranked, no placebo or
+          no sample in common with one, families in which a placebo may win. The oracle is tested, on
+          its own, where it is the best answer by definition (ground truth, ``skill_valid``).
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
-          on over half of the samples; ``message`` says which.
+          on over half of the samples of a problem seed, of those that anyone has a defined score
+          on; ``message`` says which.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
 
@@ -104,9 +108,11 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
 
 def _sorted(results: pd.DataFrame) -> pd.DataFrame:
     """Cells in the order of the board: fields together, explainers before controls."""
-    by = [*PROBLEM, "family", "metric", "params", "control", *ENTRY, *_CELL]
+    by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *_CELL]
     order = {family: f"{i}" for i, family in enumerate(FAMILIES)}
-    cells = results.sort_values(
+    # Not ``output``, what was measured: a cell without a result has none and belongs to the same entry.
+    asked = results.get("asked_output", pd.Series(None, results.index, dtype=object))
+    cells = results.assign(asked_output=asked.where(asked.notna(), "").astype(str)).sort_values(
         by, key=lambda s: s.map(order).fillna(s) if s.name == "family" else s, kind="stable", ignore_index=True
     )
     twice = cells.duplicated([*FIELD, *ENTRY, *_CELL])
@@ -147,7 +153,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
     out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
     out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
-    out["placebo"] = np.full(size, None, dtype=object)
+    out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "_few")}
     scored = np.isin(cells["status"].to_numpy(), _SCORED)
     kept = cells["scores"].to_numpy()
     names = _names(cells, scored)
@@ -176,7 +182,9 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         out["n_partly"][at] = samples.partly.sum(axis=1)
         expected = len(np.unique(problem_seed[start:stop]))
         out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
-        out["_defined"][at] = defined = defined_enough(samples)
+        enough = defined_enough(samples)
+        out["_defined"][at] = defined = enough.all(axis=1)
+        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]))
         key = (*(head[c] for c in PROBLEM), samples.scores.shape[1])
         if key not in resamples:
             resamples[key] = stats.bootstrap_weights(key[-1], N_RESAMPLES, seed("bootstrap", *key)) if key[-1] else (
@@ -189,6 +197,19 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         )  # fmt: skip
         _fill(out, at, found, value, explainer[at])
     return pd.DataFrame(out)
+
+
+def _few(samples: Samples, enough: Array, problem_seeds: Array) -> list[str | None]:
+    """Where each explainer is defined on too few samples: the first such problem seed."""
+    found: list[str | None] = []
+    for known, kept in zip(np.isfinite(samples.scores), enough, strict=True):
+        if kept.all():
+            found.append(None)
+            continue
+        k = int(np.argmin(kept))
+        where = f" of problem seed {problem_seeds[k]}" if len(kept) > 1 else ""
+        found.append(f"not ranked: defined on {known[samples.seeds[k]].sum()} samples{where} only")
+    return found
 
 
 def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, explainer: Array) -> None:
@@ -227,9 +248,9 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     complete, defined, mixed = (board[c].to_numpy() for c in ("_complete", "_defined", "_mixed"))
     ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
     sign = np.where(board["higher_is_better"], -1.0, 1.0)
-    board["rank"] = board.assign(_v=np.where(ranked, sign * significant(board["value"].to_numpy()), np.nan)).groupby(
-        FIELD, sort=False
-    )["_v"].rank(method="average")  # fmt: skip
+    merit = sign * stats.significant(board["value"].to_numpy())
+    fields = board.assign(_v=np.where(ranked, merit, np.nan)).groupby(FIELD, sort=False)
+    board["rank"] = fields["_v"].rank(method="average")
     board["n_ranked"] = board.groupby(FIELD, sort=False)["rank"].transform("count").astype(np.int64)
     reason = _first_reason(cells, entry_of, len(board))
     unmeasured = np.where(board["status"] == "undefined", "no sample has a defined score", reason)
@@ -238,9 +259,6 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
         f"not ranked: incomplete, {f} of {c} cells failed, {m} missing" + (f" ({r})" if r else "") if u else ""
         for u, f, c, m, r in zip(undone, board["n_failed"], board["n_cells"], board["n_missing"], reason, strict=True)
     ]
-    few = [
-        f"not ranked: defined on {n - u} samples only" for n, u in zip(board["n"], board["n_undefined"], strict=True)
-    ]
     choice = np.select(
         [~has_value, gate_failed & ~control, mixed, ~complete, ~defined & ~control],
         [
@@ -248,20 +266,12 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
             "not ranked: a gate of the problem failed",
             "not ranked: explainers were run on different trainings of this model",
             np.asarray(partial, dtype=object),
-            np.asarray(few, dtype=object),
+            board["_few"].to_numpy(dtype=object),
         ],
         "",
     )
     board["message"] = pd.Series(choice, board.index, dtype=object).replace("", None)
     board["beats_placebo"] = board["beats_placebo"].astype("boolean")
-
-
-def significant(values: Array, digits: int = 6) -> Array:
-    """Values rounded to significant digits, so that rounding errors of a machine make no rank."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))
-        rounded = np.round(values * scale) / scale
-    return np.where(values == 0, 0.0, rounded)
 
 
 def _first_reason(cells: pd.DataFrame, entry_of: Array, size: int) -> Array:

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from xaibench.analysis.leaderboard import ENTRY, FIELD, PROBLEM, significant
+from xaibench.analysis.leaderboard import ENTRY, FIELD, PROBLEM
+from xaibench.analysis.stats import significant
 from xaibench.core.errors import NothingToDoError, UsageError
 
 Array = np.ndarray[Any, Any]
-MEASURE = ["family", "truth_kind", "metric", "params"]
+MEASURE = ["family", "truth_kind", "metric", "params", "asked_output"]
 """What is averaged over problems. Scores against truths of different kinds never are."""
 
 
@@ -58,8 +59,8 @@ def mean_ranks(board: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per (explainer, explainer_params, family, truth_kind, metric, params), controls
-        included. ``mean_rank`` and ``relative_rank`` (0 best, 1 last; see `relative_ranks`) are
+        One row per (explainer, explainer_params, family, truth_kind, metric, params, asked_output),
+        controls included. ``mean_rank`` and ``relative_rank`` (0 best, 1 last; see `relative_ranks`) are
         means over the ``n_ranked`` problems on which there is a rank, of ``n_expected`` problems
         that the metric was measured on. Means over different problems are not comparable: compare
         rows with equal ``n_ranked == n_expected``, or use `overall`. The placebo is beaten on

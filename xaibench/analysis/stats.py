@@ -105,6 +105,21 @@ def _median_rank(n: int, level: float) -> int:
     return int((tail <= (1 - level) / 2).sum()) - 1
 
 
+def last_digit(values: Array, digits: int = 6) -> Array:
+    """Size of one unit in the last of some significant digits; 0 for 0."""
+    with np.errstate(divide="ignore"):
+        unit: Array = 10.0 ** (np.floor(np.log10(np.abs(values))) - (digits - 1))
+    return unit
+
+
+def significant(values: Array, digits: int = 6) -> Array:
+    """Values rounded to significant digits, so that rounding errors of a machine make no rank."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))
+        rounded = np.round(values * scale) / scale
+    return np.where(values == 0, 0.0, rounded)
+
+
 def holm(p: Array) -> Array:
     """Holm's step-down adjustment of p-values (Holm 1979); NaN stays NaN and is not counted."""
     adjusted = np.full(p.shape, np.nan)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import pandas as pd
+
 from xaibench.core.keys import canonical_json
 
 
@@ -29,6 +31,17 @@ def variants(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
             shown = ", ".join(f"{k}={_plain(values[k])}" for k in keys if k in values)
             labels[name, params] = f"{name}({shown})" if shown else name
     return labels
+
+
+def metric_labels(board: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Label of every (metric, params, asked_output) of a leaderboard: the output counts as one more parameter."""
+    keys = list(dict.fromkeys(zip(board["metric"], board["params"], board["asked_output"], strict=True)))
+    extended = [
+        (metric, canonical_json({**_parse(params), "output": output}) if output else params)
+        for metric, params, output in keys
+    ]
+    labels = variants(extended)
+    return {key: labels[pair] for key, pair in zip(keys, extended, strict=True)}
 
 
 def _parse(params: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 from xaibench.analysis.controls import ORACLE, TESTED_FAMILIES
 from xaibench.analysis.leaderboard import CONDITIONAL, ENTRY, FAMILIES, PROBLEM, RETRAINED
 from xaibench.analysis.ranks import MEASURE, counted, mean_ranks
-from xaibench.report.labels import number, share, variants
+from xaibench.report.labels import metric_labels, number, share, variants
 
 GAP = 2
 """Blank columns between two columns of a table."""
@@ -72,7 +72,7 @@ def overview(board: pd.DataFrame) -> Overview:
     n_problems = len(rows[PROBLEM].drop_duplicates())
     single = n_problems == 1
     ranks = mean_ranks(board)
-    metrics = variants(zip(board["metric"], board["params"], strict=True))
+    metrics = metric_labels(board)
     order = {family: i for i, family in enumerate(FAMILIES)}
     measures = ranks[MEASURE].drop_duplicates()
     measures = measures.sort_values(
@@ -84,7 +84,7 @@ def overview(board: pd.DataFrame) -> Overview:
         chosen = ranks[(ranks[MEASURE] == list(measure)).all(axis=1)]
         here = rows[(rows[MEASURE] == list(measure)).all(axis=1)]
         texts = _values(here) if single else {_key(r): _rank_text(r) for r in chosen.itertuples(index=False)}
-        label = metrics[str(measure.metric), str(measure.params)]
+        label = metrics[str(measure.metric), str(measure.params), str(measure.asked_output)]
         header = [*_words(label), *([f"({measure.truth_kind!s})"] if several_kinds and measure.truth_kind else [])]
         if single:
             header.append("higher" if here["higher_is_better"].iloc[0] else "lower")
@@ -92,6 +92,7 @@ def overview(board: pd.DataFrame) -> Overview:
     lines = _lines(board, rows, names)
     failed = board[(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
     lost = (rows["beats_placebo"] == False).fillna(False).astype(bool)  # noqa: E712
+    where = ("metric", "params", "asked_output", "dataset", "model")
     blind = rows[(rows["explainer"] == ORACLE) & rows["control"].astype(bool) & lost]
     return Overview(
         [line for line, control in lines if not control],
@@ -101,7 +102,7 @@ def overview(board: pd.DataFrame) -> Overview:
         len(failed[PROBLEM].drop_duplicates()),
         single,
         _placebos(rows),
-        sorted((blind["metric"] + " on " + blind["dataset"] + "/" + blind["model"]).unique().tolist()),
+        sorted({f"{metrics[m, p, o]} on {d}/{k}" for m, p, o, d, k in zip(*(blind[c] for c in where), strict=True)}),
         sorted(board["estimand"].dropna().unique().tolist()),
     )
 

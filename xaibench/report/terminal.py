@@ -12,9 +12,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xaibench.analysis.leaderboard import PROBLEM
+from xaibench.analysis.leaderboard import FIELD, PROBLEM
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.report.labels import interval, number, p_value, variants
+from xaibench.report.labels import interval, metric_labels, number, p_value, variants
 from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
 
 
@@ -107,9 +107,9 @@ def metric_table(
                 raise UsageError(f"the leaderboard has no {column} {wanted!r}", did_you_mean(wanted, rows[column]))
             rows = kept
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
-    labels = variants(zip(board["metric"], board["params"], strict=True))
+    labels = metric_labels(board)
     tables: list[RenderableType] = []
-    for _, group in rows.groupby([*PROBLEM, "params"], sort=False):
+    for _, group in rows.groupby(FIELD, sort=False):
         tables += [_metric_table(group, names, labels), Text("")]
     return Group(*tables)
 
@@ -146,14 +146,15 @@ HEADS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
 
 
 def _metric_table(
-    rows: pd.DataFrame, names: dict[tuple[str, str], str], labels: dict[tuple[str, str], str]
+    rows: pd.DataFrame, names: dict[tuple[str, str], str], labels: dict[tuple[str, str, str], str]
 ) -> _MetricTable:
     head = rows.iloc[0]
     aggregate = {"median_log10": "median of log10(score)"}.get(head["aggregate"], head["aggregate"])
     direction = "higher" if head["higher_is_better"] else "lower"
     estimands = ", ".join(rows["estimand"].dropna().unique())
+    label = labels[head["metric"], head["params"], head["asked_output"]]
     title = (
-        f"{labels[head['metric'], head['params']]} on {head['dataset']}/{head['model']}: {aggregate}, {direction} is"
+        f"{label} on {head['dataset']}/{head['model']}: {aggregate}, {direction} is"
         f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
     )
     sign = -1.0 if head["higher_is_better"] else 1.0
