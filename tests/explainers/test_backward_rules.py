@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.predictor import TorchPredictor
 
 CLOSE = {"rtol": 1e-3, "atol": 1e-6}
 RULED = ("guided_backprop", "deconvolution", "deep_lift", "lrp")
@@ -64,7 +65,8 @@ def test_deep_lift_max_pooling_by_hand():
     with torch.no_grad():
         model[3].weight.copy_(torch.tensor([[1.0, 10.0]]))
     background = torch.tensor([[0.0, 2.0, 0.0, 0.5]])
-    view = make_view(model, torch.tensor([[3.0, 1.0, -2.0, -1.0]]), background=background)
+    predictor = TorchPredictor(model, "value")
+    view = make_view(predictor, torch.tensor([[3.0, 1.0, -2.0, -1.0]]), background=background)
     torch.testing.assert_close(run("deep_lift", view, baseline="mean"), torch.tensor([[1.0, 0.0, 0.0, -15.0]]))
 
 

@@ -313,6 +313,27 @@ def test_rise_masks_are_smooth_and_even(kind, shape):
         assert step <= min(7, shape[axis]) / shape[axis] + 1e-6
 
 
+def test_rise_gives_features_that_no_mask_keeps_the_mean_over_all_masks():
+    """Three masks on six columns: checked against means taken one feature at a time."""
+    view = make_view(mlp(TABLE), make_inputs(TABLE, 40))
+    masks = _masks("table", TABLE, 3, 7, 0.5, view.draws("explain"))
+    assert (masks.sum(dim=1) == 0).any(dim=1).sum() > 5
+    values = torch.stack([view.scores(masks[:, k] * view.inputs) for k in range(3)], dim=1)
+    expected = torch.empty(40, 6)
+    for i in range(40):
+        for j in range(6):
+            kept = masks[i, :, j] == 1
+            expected[i, j] = values[i][kept].mean() if kept.any() else values[i].mean()
+    expected -= expected.amin(dim=1, keepdim=True)
+    torch.testing.assert_close(run("rise", view, n_samples=3), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, -0.1, float("nan")])
+def test_rise_needs_features_that_are_sometimes_kept(p):
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        run("rise", view_of("table"), p=p)
+
+
 @pytest.mark.parametrize("name", ["lime", "kernel_shap", "shapley_sampling", "rise"])
 def test_counts_must_be_positive(name):
     with pytest.raises(UsageError, match="n_samples"):

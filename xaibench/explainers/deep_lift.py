@@ -14,7 +14,8 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers import rules
 from xaibench.explainers.copies import model_batches
-from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back, run_ruled
+from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back
+from xaibench.explainers.tracking import run_tracked
 
 PATH_STEPS = 128
 """Points of the midpoint rule for softmax and for the explained output."""
@@ -49,7 +50,7 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero") -> Tensor:
         start = reference[done : done + len(inputs)]
         done += len(inputs)
         both = torch.cat([inputs.detach(), start]).requires_grad_(True)
-        raw = run_ruled(model, RuleMode("DeepLift", RULES), both)
+        raw = run_tracked(model, RuleMode("DeepLift", RULES), both)
         at_inputs, at_start = raw.detach().chunk(2)
 
         def picked(raw: Tensor, targets: Tensor = targets) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,11 +14,18 @@ from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import model_batches
+from xaibench.explainers.tracking import TrackingMode, graph_nodes, run_tracked, tensors, tracked
 
 _OTHER_ACTIVATIONS = (
-    "Celu", "Elu", "Gelu", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid", "Mish", "Prelu", "Rrelu", "Selu",
-    "Sigmoid", "Silu", "Softplus", "Tanh", "Threshold",
+    "Celu", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid",
+    "Mish", "Prelu", "Rrelu", "Selu", "Sigmoid", "Silu", "Softplus", "Softshrink", "Tanh", "Threshold",
 )  # fmt: skip
+"""Names of autograd nodes."""
+_BENT = frozenset({
+    "abs", "absolute", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "copysign", "fix", "floor", "fmax", "fmin",
+    "frac", "heaviside", "max", "maximum", "min", "minimum", "round", "sgn", "sign", "softsign", "trunc",
+})  # fmt: skip
+"""Operations that bend or step like an activation; some are a ReLU, ``max`` and ``min`` may be pooling."""
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -26,10 +33,14 @@ Gradients = tuple[Tensor | None, ...]
 def guided_backprop(problem: ProblemView) -> Tensor:
     """Gradient that passes a ReLU only where both it and the activation are positive (Springenberg et al. 2015).
 
+    ``clamp(min=0)`` and the maximum with 0 are ReLUs as well. Products, powers, exponentials and
+    softmax keep their gradient.
+
     Raises
     ------
     UnsupportedError
-        If the model has activations other than ReLU.
+        If the model has activations other than ReLU, or uses values computed from the input without
+        a gradient, such as the mask in ``h * (h > 0)``.
     """
     return problem.layout.reduce(guided_gradients(problem))
 
@@ -38,10 +49,12 @@ def guided_backprop(problem: ProblemView) -> Tensor:
 def deconvolution(problem: ProblemView) -> Tensor:
     """Gradient that passes a ReLU where it is positive, whatever the activation was (Zeiler & Fergus 2014).
 
+    Operations other than ReLU are treated as in `guided_backprop`.
+
     Raises
     ------
     UnsupportedError
-        If the model has activations other than ReLU.
+        As for `guided_backprop`.
     """
     return problem.layout.reduce(_rectified(problem, "deconvolution", lambda _before, after: after))
 
@@ -55,7 +68,8 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
     """Gradient (N, *input_shape) whose value behind every ReLU is ``choose``'s pick, negative parts cut.
 
     The rule is put on the nodes of the autograd graph, not on modules: it holds for functional,
-    in-place and reused ReLUs alike, and is gone with the graph.
+    in-place and reused ReLUs alike, and is gone with the graph. `_ReluMode` turns other ways to write
+    a ReLU into one first.
     """
     model = require_module(problem.model)
 
@@ -65,9 +79,9 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
     parts = []
     for leaf, targets in model_batches(problem, model):
         with torch.enable_grad():
-            raw = model.forward(leaf)
+            raw = run_tracked(model, _ReluMode(name), leaf)
             for node in graph_nodes(raw):
-                kind = node.name().removesuffix("0").removesuffix("Backward")
+                kind = node.name().split("Backward")[0]
                 if kind in _OTHER_ACTIVATIONS:
                     raise UnsupportedError(f"{name} is defined for ReLU networks, and this model has {kind}")
                 if kind == "Relu":
@@ -78,13 +92,47 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
     return torch.cat(parts)
 
 
-def graph_nodes(output: Tensor) -> Iterator[Any]:
-    """Every node of the autograd graph behind a tensor, once."""
-    waiting, seen = [output.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        yield node
-        waiting.extend(parent for parent, _ in node.next_functions)
+class _ReluMode(TrackingMode):
+    """Writes everything that is a ReLU as one, and refuses what bends otherwise."""
+
+    def run(self, name: str, in_place: bool, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """Run an operation."""
+        pooling = name in ("max", "min") and len(list(tensors((args, kwargs)))) == 1
+        if name not in _BENT or pooling:
+            return func(*args, **kwargs)
+        inputs = _rectified_by(name, args, kwargs)
+        if inputs is None:
+            raise UnsupportedError(f"{self.method} is defined for ReLU networks, and this model uses {name!r}")
+        return inputs.relu_() if in_place else inputs.relu()
+
+
+def _rectified_by(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The tensor x if this call computes max(x, 0)."""
+    given = dict(enumerate(args)) | kwargs
+    first = given.pop(0, given.pop("input", None))
+    if name in ("clamp", "clip", "clamp_min"):
+        second = given.pop(1, given.pop("min", None))
+        upper = given.pop(2, given.pop("max", None))
+        if upper is not None or not isinstance(first, Tensor):
+            return None
+    elif name in ("max", "maximum"):
+        second = given.pop(1, given.pop("other", None))
+    else:
+        return None
+    if given:
+        return None
+    if isinstance(first, Tensor) and first.requires_grad:
+        return first if _is_zero(second, first) else None
+    return second if isinstance(second, Tensor) and name in ("max", "maximum") and _is_zero(first, second) else None
+
+
+def _is_zero(bound: Any, inputs: Tensor) -> bool:
+    """Whether a bound is a constant 0 that leaves shape and type of the inputs as they are."""
+    if not isinstance(bound, Tensor):
+        return isinstance(bound, int | float) and bound == 0
+    return (
+        not any(True for _ in tracked(bound))
+        and torch.result_type(bound, inputs) == inputs.dtype
+        and (inputs.detach() + bound).shape == inputs.shape
+        and not bool(bound.any())
+    )

@@ -14,7 +14,8 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers import rules
 from xaibench.explainers.copies import model_batches
-from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back, run_ruled
+from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back
+from xaibench.explainers.tracking import run_tracked
 
 
 @explainer("lrp", kind="contribution", needs={"module"})
@@ -47,7 +48,7 @@ def lrp(
     model = require_module(problem.model)
     maps = []
     for inputs, targets in model_batches(problem, model):
-        raw = run_ruled(model, RuleMode("LRP", _rules(rule, epsilon)), inputs)
+        raw = run_tracked(model, RuleMode("LRP", _rules(rule, epsilon)), inputs)
 
         def picked(raw: Tensor, targets: Tensor = targets) -> Tensor:
             return select_output(raw, targets, problem.output, model.returns)

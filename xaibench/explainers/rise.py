@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers import copies
@@ -27,7 +28,9 @@ def rise(
     Masks are coarse random grids, enlarged linearly and shifted at random, along the two sides of an
     image or the time axis of a series; tables keep every column independently. The mean is divided
     by the drawn weight of every feature instead of its expectation, so that adding a constant to the
-    output changes nothing but the level; maps start at 0.
+    output changes nothing but the level; maps start at 0. A feature that no mask keeps (with few masks
+    or a small ``p``) has no such mean; it takes that over all masks, which says neither more nor less
+    of it than of an average feature.
 
     Parameters
     ----------
@@ -36,11 +39,13 @@ def rise(
     cells : int
         Cells of the grid along an axis.
     p : float
-        Probability that a cell is kept.
+        Probability that a cell is kept, between 0 and 1.
     masker : str
         What a mask of 0 shows; masks between 0 and 1 mix.
     """
     check_positive(n_samples=n_samples, cells=cells)
+    if not 0 < p < 1:
+        raise UsageError(f"p must be between 0 and 1, not {p}")
     layout = problem.layout
     maps = []
     for block, parts in copies.copy_blocks(problem, n_samples):
@@ -48,13 +53,16 @@ def rise(
         fill = view.baseline(masker).unsqueeze(1)
         weighted = torch.zeros(len(view), *layout.feature_shape, dtype=fill.dtype, device=fill.device)
         weight = torch.zeros_like(weighted)
+        total = torch.zeros_like(weighted.flatten(1)[:, 0])
         for part in parts:
             masks = _masks(layout.kind, layout.feature_shape, part.stop - part.start, cells, p, own).to(fill.dtype)
             shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
             values = copies.scores(view, shown).to(fill.dtype)
             weighted += torch.einsum("nk,nk...->n...", values, masks)
             weight += masks.sum(dim=1)
-        seen = (weighted / weight).flatten(1)
+            total += values.sum(dim=1)
+        level = (total / n_samples).view(-1, *(1,) * len(layout.feature_shape))
+        seen = torch.where(weight > 0, weighted / weight, level).flatten(1)
         maps.append((seen - seen.amin(dim=1, keepdim=True)).view_as(weight))
     return torch.cat(maps)
 

@@ -7,16 +7,15 @@ caller's network, and an operation without a rule cannot slip through unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor, as_matrix
+from xaibench.explainers.tracking import TrackingMode, tracked
 
 Backward = Callable[..., tuple[Tensor, ...]]
 """``backward(grad, output, *inputs) -> grads of inputs``."""
@@ -64,7 +63,7 @@ class Operation:
         self.function = function
         self.args = args
         self.kwargs = kwargs
-        self.inputs = list(_tracked((args, kwargs)))
+        self.inputs = list(tracked((args, kwargs)))
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """Compute the operation on other inputs."""
@@ -80,7 +79,7 @@ class Operation:
 Rule = Callable[[Operation], Any]
 
 
-class RuleMode(TorchFunctionMode):
+class RuleMode(TrackingMode):
     """Applies rules to the operations of a network while it runs.
 
     Parameters
@@ -93,26 +92,21 @@ class RuleMode(TorchFunctionMode):
     Raises
     ------
     UnsupportedError
-        For an operation without a rule, for products of two tensors that both depend on the input,
-        and for tensors that are read again after they were changed in place.
+        For an operation without a rule, for products of two tensors that both depend on the input
+        (with a gradient or without), and for tensors that are read again after they were changed in
+        place.
     """
 
     def __init__(self, method: str, rules: Mapping[str, Rule | None]) -> None:
-        super().__init__()
-        self.method = method
+        super().__init__(method)
         self.rules = {**dict.fromkeys(REARRANGING), **rules}
         self._overwritten: dict[int, Tensor] = {}
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        inputs = list(_tracked((args, kwargs)))
-        if not inputs:
-            return func(*args, **kwargs)
+    def run(self, name: str, in_place: bool, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """Apply the rule of an operation."""
+        inputs = list(tracked((args, kwargs)))
         if any(id(t) in self._overwritten for t in inputs):
             raise UnsupportedError(f"{self.method} cannot follow a tensor that is read again after an in-place change")
-        name, in_place = _canonical(getattr(func, "__name__", str(func)))
         if name in self.rules:
             if in_place:
                 func = getattr(torch, name, None) or getattr(functional, name)
@@ -122,7 +116,7 @@ class RuleMode(TorchFunctionMode):
                 self._overwritten[id(inputs[0])] = inputs[0]
             return self._apply(Operation(name, func, args, kwargs))
         result = func(*args, **kwargs)
-        if name == "setitem" or in_place or any(True for _ in _tracked(result)):
+        if name == "setitem" or in_place or any(True for _ in tracked(result)):
             raise UnsupportedError(f"{self.method} has no rule for {name!r}, which this model uses")
         return result
 
@@ -165,35 +159,6 @@ def pull_back(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], grad:
         return torch.autograd.grad(function(*leaves), leaves, grad)
 
 
-def run_ruled(model: TorchPredictor, mode: RuleMode, inputs: Tensor) -> Tensor:
-    """Differentiable raw outputs (N, C) of the network under a mode.
-
-    Parameters take part as constants, so that what requires a gradient is what depends on the input.
-    """
-    if any(isinstance(m, torch.jit.ScriptModule) for m in model.module.modules()):
-        raise UnsupportedError(f"{mode.method} cannot see into compiled modules")
-    constants = {name: p.detach() for name, p in model.module.named_parameters()}
-    model.n_evaluations += len(inputs)
-    with torch.enable_grad(), mode:
-        return as_matrix(torch.func.functional_call(model.module, constants, (inputs,)))
-
-
-def _tracked(tree: Any) -> Iterator[Tensor]:
-    """Tensors in nested arguments that depend on the input, each once."""
-    found: dict[int, Tensor] = {}
-    waiting = [tree]
-    while waiting:
-        item = waiting.pop(0)
-        if isinstance(item, Tensor):
-            if item.requires_grad:
-                found[id(item)] = item
-        elif isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, tuple | list):
-            waiting.extend(item)
-    return iter(found.values())
-
-
 def _swap(tree: Any, new: Mapping[int, Tensor]) -> Any:
     """Nested arguments with some tensors replaced."""
     if isinstance(tree, Tensor):
@@ -204,16 +169,3 @@ def _swap(tree: Any, new: Mapping[int, Tensor]) -> Any:
         items = [_swap(v, new) for v in tree]
         return tuple(items) if isinstance(tree, tuple) else items
     return tree
-
-
-def _canonical(name: str) -> tuple[str, bool]:
-    """One name for an operation in all its forms, and whether it works in place."""
-    in_place = name.endswith("_") and not name.endswith("__")
-    name = name.strip("_")
-    for base in ("add", "sub", "mul", "truediv"):
-        if name in (f"i{base}", f"r{base}"):
-            # c - x and c / x keep their own function; only the name is shared.
-            in_place, name = name.startswith("i"), base
-    return {"truediv": "div", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div"}.get(
-        name, name
-    ), in_place
