@@ -29,14 +29,16 @@ class History:
     def __init__(self, table: pa.Table | None = None) -> None:
         self._status: dict[tuple[str, str], bool] = {}
         self._newest: dict[str, tuple[int, str | None]] = {}
+        self._failed_last: dict[str, bool] = {}
         self._lineages: set[str] = set()
         explain: dict[tuple[str, ...], list[float]] = defaultdict(list)
         score: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for row in [] if table is None else table.select(COLUMNS).to_pylist():
-            newest = self._newest.get(row["cell_id"], (0, None))
-            self._newest[row["cell_id"]] = max(newest, (row["run"], row["score_key"]), key=lambda seen: seen[0])
             self._lineages.add(row["lineage"])
             done = row["status"] in DONE
+            if row["run"] >= self._newest.get(row["cell_id"], (0, None))[0]:
+                self._newest[row["cell_id"]] = (row["run"], row["score_key"])
+                self._failed_last[row["cell_id"]] = not done
             if row["score_key"] is not None:
                 key = (row["cell_id"], row["score_key"])
                 self._status[key] = self._status.get(key, False) or done
@@ -63,6 +65,10 @@ class History:
     def knows(self, cell_id: str) -> bool:
         """Whether the cell has ever been run, with whatever content."""
         return cell_id in self._newest
+
+    def failed_last(self, cell_id: str) -> bool:
+        """Whether the latest run of this cell, with whatever content, failed."""
+        return self._failed_last.get(cell_id, False)
 
     def newest(self, cell_id: str) -> str | None:
         """Score key of the content that the latest run of this cell has met."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from xaibench.core import registry
 from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
@@ -18,8 +18,9 @@ from xaibench.history import History
 from xaibench.problems import ProblemSpec
 from xaibench.suite import Choice, Suite
 
-State = Literal["run", "cached", "stale", "retry", "unsupported"]
-STATES: tuple[State, ...] = ("run", "cached", "stale", "retry", "unsupported")
+State = Literal["run", "cached", "stale", "retry", "unsupported", "left"]
+STATES: tuple[State, ...] = get_args(State)
+"""``stale``: there is a result of other content or version; ``left``: due, but not asked for by ``rerun``."""
 Rerun = Literal["failed", "stale", "all"]
 RANDOM = "random"
 
@@ -97,6 +98,9 @@ class Unit:
         return None
 
 
+_LEFT: dict[str, tuple[State, ...]] = {"failed": ("run", "stale"), "stale": ("run", "retry")}
+
+
 def unsupported_key(reason: str) -> str:
     """Content key of a cell that cannot be had, for one reason."""
     return f"unsupported: {reason}"
@@ -132,13 +136,13 @@ def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
     Neighbours share what they can: the problem, and the evaluations that depend on the seed only.
     """
     chosen = selection or Selection()
-    metrics = [(c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)]
-    explainers = [c for e in suite.explainers for c in e.choices("explainer", suite.folder)]
+    metrics = list(dict.fromkeys((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)))
+    explainers = list(dict.fromkeys(c for e in suite.explainers for c in e.choices("explainer", suite.folder)))
     if suite.controls:
         named = {c.spec.name for c in explainers}
         controls = (s for s in registry.components("explainer") if isinstance(s, ExplainerSpec) and s.control)
         explainers += [Choice.of("explainer", s.name, {}) for s in controls if s.name not in named]
-    for problem in problems(suite, chosen):
+    for problem in {p.key: p for p in problems(suite, chosen)}.values():
         names = (problem.dataset.spec.name, problem.model.spec.name)
         capabilities = problem.capabilities()
         with_oracle = capabilities is None or any(c.startswith("truth.") for c in capabilities)
@@ -201,11 +205,12 @@ class PlannedUnit:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do."""
+    """What a run would do; ``whole`` is False if only a part of the suite was selected."""
 
     suite: Suite
     units: tuple[PlannedUnit, ...]
     rerun: Rerun | None = None
+    whole: bool = True
 
     @cached_property
     def states(self) -> Counter[State]:
@@ -252,8 +257,8 @@ def decide(
         state, reason = _state(unit, cell, history, fingerprint, capabilities)
         if rerun == "all" and state == "cached":
             state, reason = "run", "asked for"
-        elif (rerun == "failed" and state in ("run", "stale")) or (rerun == "stale" and state in ("run", "retry")):
-            state, reason = "cached", "left as it is"
+        elif rerun in ("failed", "stale") and state in _LEFT[rerun] and not (state == "stale" and fingerprint is None):
+            state, reason = "left", f"not {rerun}"
         seconds = history.score_seconds(unit.problem.name, unit.spec.name, cell.spec.name)
         planned.append(PlannedCell(cell, state, reason, seconds, _content(unit, cell, state, reason, fingerprint)))
     return PlannedUnit(unit, tuple(planned), history.explain_seconds(unit.problem.name, unit.spec.name))
@@ -263,7 +268,7 @@ def _content(unit: Unit, cell: Cell, state: State, reason: str, fingerprint: str
     """Score key of the result that is there already, None if there is none or it is not looked at."""
     if state == "unsupported":
         return unsupported_key(reason)
-    if state == "cached" and fingerprint is not None and not reason:
+    if state == "cached" and fingerprint is not None:
         return unit.score_key(fingerprint, cell)
     return None
 
@@ -275,7 +280,9 @@ def _state(
     if reason is not None:
         return "unsupported", reason
     if fingerprint is None:
-        return ("stale", "the model is not in the cache") if history.knows(cell.cell_id) else ("run", "")
+        if history.failed_last(cell.cell_id):
+            return "retry", "failed before"
+        return ("stale", "known when the model is built") if history.knows(cell.cell_id) else ("run", "")
     status = history.status(cell.cell_id, unit.score_key(fingerprint, cell))
     if status == "done":
         return "cached", ""
@@ -321,4 +328,4 @@ def make_plan(
         )
     if not units:
         raise NothingToDoError("no cell is selected", "loosen --only and --skip; `xaibench plan` shows the cells")
-    return Plan(suite, tuple(units), rerun)
+    return Plan(suite, tuple(units), rerun, whole=selection in (None, Selection()))

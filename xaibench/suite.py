@@ -6,7 +6,7 @@ import itertools
 import json
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ def _as_entry(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Globs = Annotated[list[str], BeforeValidator(_as_list)]
 
 
@@ -115,8 +116,8 @@ class Suite(_Part):
     samples: int = Field(default=64, ge=1)
     target: Literal["predicted", "label"] = "predicted"
     background: int = Field(default=64, ge=1)
-    seeds: list[int] = Field(default=[0], min_length=1)
-    problem_seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    problem_seeds: list[Seed] = Field(default=[0], min_length=1)
     controls: bool = True
     random_draws: int = Field(default=10, ge=1)
     problems: list[ProblemEntry] = Field(min_length=1)
@@ -140,11 +141,14 @@ class Suite(_Part):
 
 @dataclass(frozen=True)
 class Choice:
-    """A component with checked parameters, as plain data that any process can resolve."""
+    """A component with checked parameters, as plain data that any process can resolve.
+
+    Two choices are equal if they mean the same, however the parameters were given.
+    """
 
     kind: Kind
     ref: str
-    given: str
+    given: str = field(compare=False)
     bound: str
     folder: Path | None = None
 
@@ -197,6 +201,8 @@ def find(ref: str) -> Path:
     path = Path(ref)
     if path.is_file():
         return path
+    if path.is_dir():
+        raise UsageError(f"{ref} is a folder, not a suite", "name a TOML file in it, or a shipped suite")
     shipped_suites = available()
     if ref in shipped_suites:
         return shipped_suites[ref]
@@ -253,6 +259,17 @@ def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:
         yield metric.choices("metric", suite.folder)
 
 
+_IN_OTHER_WORDS = {
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "model_type": "must be a name, or a table with a name",
+    "model_attributes_type": "must be a name, or a table with a name",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "string_type": "must be text",
+}
+
+
 def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, str | None]:
     """One sentence and a hint for the first thing that is wrong."""
     first = error.errors()[0]
@@ -260,11 +277,15 @@ def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, s
     if first["type"] == "extra_forbidden":
         fields = _fields_at(first["loc"])
         name = str(first["loc"][-1])
-        return f"{source}: unknown field {where!r}", did_you_mean(name, fields)
+        hint = did_you_mean(name, fields)
+        if "params" in fields and "did you mean" not in hint:
+            hint = f"parameters go into params, for example params = {{ {name} = ... }}"
+        return f"{source}: unknown field {where!r}", hint
     if first["type"] == "missing":
         return f"{source}: {where!r} is missing", None
     more = len(error.errors()) - 1
-    return f"{source}: {where}: {first['msg']}", f"and {more} more" if more else None
+    said = _IN_OTHER_WORDS.get(first["type"], first["msg"].removeprefix("Input ").removeprefix("Value error, "))
+    return f"{source}: {where}: {said}", f"and {more} more" if more else None
 
 
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:

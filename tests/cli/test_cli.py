@@ -245,3 +245,62 @@ def test_killed_runs_resume_and_end_with_the_same_leaderboard(
     timing = ["explain_seconds", "score_seconds"]
     boards = [pd.read_parquet(s / "leaderboard.parquet").drop(columns=timing) for s in (store, whole)]
     pd.testing.assert_frame_equal(*boards, check_exact=True)
+
+
+def test_rerun_failed_takes_failures_of_any_model_and_nothing_else(call: Call, suite: Path, tmp_path: Path) -> None:
+    plugin = suite.read_text().split('models = ["')[1].split(":")[0]
+    suite.write_text(suite.read_text().replace(":exact", ":breaks").replace("] #", "]"))
+    (tmp_path / "own.py").write_text("def build(data):\n    raise RuntimeError('not today')\n")
+    text = suite.read_text().replace(f'"{plugin}:breaks"', f'"own.py:build", "{plugin}:exact"')
+    suite.write_text(text)
+    store = tmp_path / "store"
+    code, out, _ = call("run", suite, "--store", store, "--rerun", "failed")
+    assert code == 4
+    assert call("run", suite, "--store", store)[0] == 3
+    plan = json.loads(call("plan", suite, "--store", store, "--rerun", "failed", "--json")[1])
+    assert plan["cells"]["retry"] == 4
+    assert plan["cells"]["cached"] == 4
+    code, out, _ = call("run", suite, "--store", store, "--rerun", "failed")
+    assert code == 3
+    assert "4 failed; 4 cells were there already" in out
+
+
+def test_a_part_of_a_suite_does_not_displace_the_board_of_the_whole(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    call("run", suite, "--store", store)
+    code, out, _ = call("run", suite, "--store", store, "--limit", "4", "--only", "sparseness")
+    assert code == 0
+    assert "own_metric" not in out
+    assert "This board is of the selected part" in out
+    board = pd.read_parquet(store / "leaderboard.parquet")
+    assert set(board["metric"]) == {"sparseness", "own_metric"}
+    assert set(board["n"]) == {8}
+
+
+def test_a_damaged_pointer_costs_nothing(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    call("run", suite, "--store", store)
+    pointer = store / "compact" / "CURRENT"
+    pointer.write_text("{")
+    code, out, _ = call("doctor", store)
+    assert code == 3
+    assert f"damaged: {pointer}" in out
+    code, out, _ = call("run", suite, "--store", store)
+    assert "nothing new; 4 cells were there already" in out
+    call("doctor", store, "--remove")
+    assert call("run", suite, "--store", store)[0] == 0
+    assert call("doctor", store)[0] == 0
+
+
+def test_modules_beside_the_suite_are_found_by_name(call: Call, suite: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text(
+        "import xaibench as xb\n@xb.explainer('beside', kind='saliency')\ndef beside(problem):\n"
+        "    '''Nothing much.'''\n    return problem.inputs.abs()\n"
+    )
+    suite.write_text(suite.read_text().replace('"gradient"', '"beside:beside"'))
+    assert call("run", suite, "--store", tmp_path / "store")[0] == 0
+
+
+def test_seeds_out_of_range_are_usage_errors(call: Call, tmp_path: Path) -> None:
+    assert call("run", "--seed", "99999999999999999999", "--store", tmp_path / "s")[0] == 2
+    assert call("run", "--seed", "-1", "--store", tmp_path / "s")[0] == 2

@@ -140,12 +140,11 @@ def test_accuracy_is_that_of_the_test_split():
     assert fitted.accuracy != logistic.score(flat(data.train_inputs), data.train_targets)
 
 
-def test_values_have_no_accuracy():
+def test_values_are_no_answer_to_classes():
     data = synthetic()
     regressor = LinearRegression().fit(flat(data.train_inputs), data.train_targets)
-    fitted = obtain(plain(regressor), {}, data)
-    assert fitted.returns == "value"
-    assert np.isnan(fitted.accuracy)
+    with pytest.raises(UsageError, match="returns 1 values for data of 3 classes"):
+        obtain(plain(regressor), {}, data)
 
 
 @pytest.mark.parametrize(

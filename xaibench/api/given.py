@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -25,8 +26,14 @@ ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
 
 
 def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
-    raw = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-    return raw.to(device=device, dtype=dtype)
+    return _as_tensor(values).to(device=device, dtype=dtype)
+
+
+def _as_tensor(values: ArrayLike) -> Tensor:
+    """A tensor of anything array-like; memory that must not be written to is copied."""
+    if isinstance(values, Tensor):
+        return values.detach()
+    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
 
 
 def make_view(
@@ -69,9 +76,7 @@ def make_view(
 
 
 def _with_truth(view: ProblemView, truth: ArrayLike) -> ProblemView:
-    from dataclasses import replace
-
-    raw = truth.detach() if isinstance(truth, Tensor) else torch.from_numpy(np.ascontiguousarray(truth))
+    raw = _as_tensor(truth)
     expected = (len(view), *view.layout.feature_shape)
     if tuple(raw.shape) != expected:
         raise UsageError(f"truth has shape {tuple(raw.shape)}, the features {expected}")

@@ -11,7 +11,9 @@ import pandas as pd
 
 from xaibench.core import registry
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
+from xaibench.core.files import write_atomic
 from xaibench.core.paths import cache_folder, default_store
+from xaibench.store import Store
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ def run(
     from xaibench.history import History
     from xaibench.plan import make_plan
     from xaibench.problems import Problems
-    from xaibench.store import Store
 
     for plugin in plugins:
         registry.load_module(str(plugin))
@@ -70,71 +71,81 @@ def run(
         cache, device, threads, batch_size, plugins=tuple(map(str, plugins)), argv=["xaibench.run", loaded.name]
     )
     outcome = execute(plan, where, options)
-    write_leaderboard(where.path, loaded.name)
+    write_leaderboard(where.path)
     return Run(where.path, loaded.name, outcome.run, outcome.as_dict())
 
 
-def leaderboard(store: str | Path, suite: str | None = None) -> pd.DataFrame:
+def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
     """Leaderboard of a store: one row per suite, problem, explainer and metric.
 
     Parameters
     ----------
     store : path
     suite : str, optional
-        Only this suite; by default every suite that was run, from its latest run.
+        Only this suite; by default every suite that was run.
+    run : int, optional
+        The cells that this run planned; see `results`.
 
     Raises
     ------
     StoreError
         If there is no store.
     NothingToDoError
-        If the store holds no results of the suite.
+        If the store holds no run.
+    UsageError
+        If it holds none of this suite or number.
     """
     from xaibench.analysis.leaderboard import leaderboard as board_of
 
-    boards = [board_of(results(store, name), suite=name) for name in _suites(store, suite)]
+    opened = Store(store)
+    boards = [board_of(_cells(opened, m["run"]), suite=m["suite"]) for m in _runs(opened, suite, run)]
     return pd.concat(boards, ignore_index=True)
 
 
-def results(store: str | Path, suite: str | None = None) -> pd.DataFrame:
-    """Rows of every cell that a suite's latest run planned, whoever computed them.
+def results(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
+    """Rows of every cell that a run planned, whoever computed them.
 
-    One row per cell with per-sample scores; status ``missing`` where there is no result yet. Without
-    ``suite``, the cells of every suite.
+    One row per cell with per-sample scores; status ``missing`` where there is no result yet.
+    Parameters and errors are those of `leaderboard`. Without ``run``, the latest run of the suite
+    that took all of it, or the latest one if none did; without ``suite``, those of every suite.
     """
-    from xaibench.store import Store
-
     opened = Store(store)
-    latest = {name: m["run"] for m in opened.manifests() for name in [m["suite"]] if suite in (None, name)}
-    if not latest:
-        raise NothingToDoError(f"{store} holds no run" + (f" of suite {suite!r}" if suite else "s"))
-    planned = pd.concat([opened.planned(number).to_pandas() for number in latest.values()])
-    planned = planned.drop_duplicates("cell_id")
-    found = opened.read().to_pandas()
+    cells = pd.concat([_cells(opened, m["run"]) for m in _runs(opened, suite, run)])
+    return cells.drop_duplicates("cell_id", ignore_index=True)
+
+
+def _runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:
+    """Manifests of the runs that are shown, one per suite."""
+    manifests = store.manifests()
+    if not manifests:
+        raise NothingToDoError(f"{store.path} holds no runs", "`xaibench run` makes one")
+    names = list(dict.fromkeys(m["suite"] for m in manifests))
+    if suite is not None and suite not in names:
+        raise UsageError(f"{store.path} holds no run of suite {suite!r}", did_you_mean(suite, names))
+    found = [m for m in manifests if suite in (None, m["suite"]) and run in (None, m["run"])]
+    if not found:
+        raise UsageError(f"{store.path} holds no run {run}", f"its runs go from 1 to {manifests[-1]['run']}")
+    return [
+        max((m for m in found if m["suite"] == name), key=lambda m: (m["whole"], m["run"]))
+        for name in names
+        if any(m["suite"] == name for m in found)
+    ]
+
+
+def _cells(store: Store, run: int) -> pd.DataFrame:
+    """Results of the cells that a run planned, and the planned rows of those that have none."""
+    planned = store.planned(run).to_pandas()
+    found = store.read().to_pandas()
     found = found[found["cell_id"].isin(planned["cell_id"])]
     missing = planned[~planned["cell_id"].isin(found["cell_id"])]
     parts = [part for part in (found, missing) if len(part)] or [planned]
-    merged: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return merged
+    cells: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return cells
 
 
-def _suites(store: str | Path, suite: str | None) -> list[str]:
-    from xaibench.store import Store
-
-    names = list(dict.fromkeys(m["suite"] for m in Store(store).manifests()))
-    if not names:
-        raise NothingToDoError(f"{store} holds no runs", "`xaibench run` makes one")
-    if suite is not None and suite not in names:
-        raise UsageError(f"{store} holds no run of suite {suite!r}", did_you_mean(suite, names))
-    return names if suite is None else [suite]
-
-
-def write_leaderboard(store: str | Path, suite: str | None = None) -> pd.DataFrame:
-    """Write ``leaderboard.parquet`` and ``.csv`` of all suites into the store; return the part of ``suite``."""
-    from xaibench.core.files import write_atomic
-
+def write_leaderboard(store: str | Path) -> None:
+    """Write ``leaderboard.parquet`` and ``leaderboard.csv`` of all suites into the store."""
     board = leaderboard(store)
     folder = Path(store)
     write_atomic(folder / "leaderboard.parquet", lambda draft: board.to_parquet(draft, index=False))
     write_atomic(folder / "leaderboard.csv", lambda draft: board.to_csv(draft, index=False))
-    return board if suite is None else board[board["suite"] == suite].reset_index(drop=True)

@@ -61,7 +61,7 @@ OnlyOption = Annotated[
 ]
 SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Offset of all seeds of the suite.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Offset of all seeds of the suite.")]
 RerunOption = Annotated[Rerun | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]

@@ -61,7 +61,9 @@ def _print(frame: pd.DataFrame, form: str) -> None:
 def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -> None:
     out = stdout()
     for name, part in board.groupby("suite", sort=False):
-        out.print(f"suite {name}", style="bold")
+        problems = part[["dataset", "model"]].drop_duplicates()
+        samples = ", ".join(sorted({s.partition(" ")[0] for s in part["selection"]}))
+        out.print(f"suite {name}: {len(problems)} problems, samples {samples}", style="bold")
         out.print(board_table(part) if metric is None else metric_table(part, metric))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from xaibench.cli.output import stdout
+from xaibench.core.files import write_bytes
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution.provenance import provenance
 from xaibench.report.terminal import frame_table
@@ -31,6 +32,8 @@ def examine(path: Path | None, *, remove: bool) -> int:
         "cache": str(cache_folder()),
     }
     out.print(frame_table(pd.DataFrame({"environment": rows.keys(), "": rows.values()})))
+    write_bytes(cache_folder() / ".doctor", b"")
+    (cache_folder() / ".doctor").unlink()
     if store is None:
         out.print(f"store {where}: not there yet")
         return GOOD

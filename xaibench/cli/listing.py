@@ -68,6 +68,9 @@ def show_component(name: str, *, plugins: Sequence[str] | None) -> None:
     _load_plugins(plugins)
     everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
     found = [spec for (_, known), spec in everything.items() if known == name]
+    if ":" in name:
+        registry.load_module(name.rpartition(":")[0])
+        found = [s for k in KINDS for s in registry.components(k) if s.function.__name__ == name.rpartition(":")[2]]
     out = stdout()
     for spec in found:
         out.print(_describe(spec), markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,9 @@ from rich.console import Console
 def stdout() -> Console:
     """For results. In a pipe lines are as long as they must be, and nothing is coloured."""
     console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=max(console.width, 120))
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, width=120)
 
 
 def stderr() -> Console:

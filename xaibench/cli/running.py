@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from xaibench.api import results, write_leaderboard
+from xaibench.api import leaderboard, results, write_leaderboard
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.core import registry
@@ -78,9 +78,9 @@ def run_suite(
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
             return INTERRUPTED
-        raise NothingToDoError(
-            "nothing ran: every selected cell is unsupported", "`xaibench plan --cells` shows the reasons"
-        )
+        left = plan.states["left"]
+        why = f"{left} cells are not {request.rerun}" if left else "every selected cell is unsupported"
+        raise NothingToDoError(f"nothing ran: {why}", "`xaibench plan --cells` shows the reasons")
     _report(plan, store, outcome, json=json)
     if outcome.end == "interrupted":
         return INTERRUPTED
@@ -89,8 +89,9 @@ def run_suite(
 
 def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     name = plan.suite.name
-    board = write_leaderboard(store.path, name)
-    rows = results(store.path, name)
+    write_leaderboard(store.path)
+    board = leaderboard(store.path, name, run=outcome.run)
+    rows = results(store.path, name, run=outcome.run)
     if json:
         print_json(_document(plan, store, outcome, rows))
         return
@@ -105,6 +106,8 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     out.print(f"{name}, run {outcome.run}: {done or 'nothing new'}; {outcome.cached} cells were there already.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
     out.print(f"{explained}, {duration(outcome.seconds)}. Leaderboard: {store.path / 'leaderboard.parquet'} and .csv")
+    if not plan.whole:
+        out.print("This board is of the selected part; the leaderboard of the store is that of the last whole run.")
     if outcome.end == "interrupted":
         err.print("interrupted: what is finished is kept, run the same command again to resume")
     elif outcome.end == "too many failures":

@@ -53,6 +53,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
-    if len(options) <= 12:
+    if len(options) <= 20:
         return f"known: {', '.join(options)}" if options else "nothing is registered"
     return "`xaibench list` shows every name"

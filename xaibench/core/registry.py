@@ -233,14 +233,15 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
 
 
 def load_module(source: str, *, folder: Path | None = None) -> ModuleType:
-    """Import a module by name, or a Python file by path (once per file)."""
-    if not source.endswith(".py"):
+    """Import a Python file by path (once per file), or a module: one beside the suite first, else an installed one."""
+    file = source if source.endswith(".py") else f"{source.replace('.', '/')}.py"
+    candidates = [base / file for base in (folder, Path.cwd()) if base is not None]
+    path = next((p.resolve() for p in candidates if p.is_file()), None)
+    if path is None and not source.endswith(".py"):
         try:
             return importlib.import_module(source)
         except ModuleNotFoundError as error:
             raise UsageError(f"there is no module {source!r}", "for a file, write path/to/file.py:name") from error
-    candidates = [base / source for base in (folder, Path.cwd()) if base is not None]
-    path = next((p.resolve() for p in candidates if p.is_file()), None)
     if path is None:
         raise UsageError(f"there is no file {source}", "paths start from the suite file's folder or the current one")
     name = f"xaibench_plugin_{path.stem}_{digest(str(path), size=6)}"

@@ -130,6 +130,7 @@ def execute(plan: Plan, store: Store, options: Options, observer: Observer | Non
         run = store.claim_run(
             {
                 "suite": plan.suite.name,
+                "whole": plan.whole,
                 "started": datetime.now(UTC).isoformat(),
                 "resolved_suite": plan.suite.model_dump(mode="json"),
                 "plugins": list(options.plugins),

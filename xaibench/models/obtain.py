@@ -133,15 +133,14 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     except UsageError as error:
         raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
     raw = predictor.predict(torch.from_numpy(data.test_inputs))
-    accuracy = float("nan")
-    if predictor.returns != "value":
-        if raw.shape[1] != data.n_classes:
-            raise UsageError(
-                f"model {spec.name!r} returns {raw.shape[1]} columns for data of {data.n_classes} classes",
-                "a classifier returns one column per class",
-            )
-        right = raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)
-        accuracy = int(right.sum()) / len(right)
+    given = "values" if predictor.returns == "value" else "columns"
+    if given == "values" or raw.shape[1] != data.n_classes:
+        raise UsageError(
+            f"model {spec.name!r} returns {raw.shape[1]} {given} for data of {data.n_classes} classes",
+            "a classifier returns one column per class",
+        )
+    right = raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)
+    accuracy = int(right.sum()) / len(right)
     provides = spec.provides
     if provides is None:
         provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})

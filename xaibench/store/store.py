@@ -63,7 +63,12 @@ class Store:
         try:
             found = json.loads(mark.read_text()) if mark.exists() else None
         except (OSError, ValueError) as error:
-            raise StoreError(f"the store {self.path} cannot be read: {error}") from error
+            raise StoreError(
+                f"the store {self.path} cannot be read: {mark} is damaged ({error})",
+                "remove that file and the results stay, or name another folder with --store",
+            ) from error
+        if found is None and self.runs.is_dir():
+            found = _MARK
         if found is None:
             if not create:
                 raise StoreError(f"there is no store in {self.path}", "make one with `xaibench run --store FOLDER`")
@@ -205,8 +210,9 @@ class Store:
             return str(json.loads((self.compact_folder / "CURRENT").read_text())["file"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError) as error:
-            raise StoreError(f"{self.compact_folder / 'CURRENT'} is damaged", "remove it; parts are safe") from error
+        except (ValueError, KeyError, TypeError):
+            # A damaged pointer: the newest generation holds everything that older ones held.
+            return max((p.name for p in self.compact_folder.glob("generation-*.parquet")), default=None)
 
     def _files(self, generation: str | None) -> Iterator[Path]:
         if generation is not None:
@@ -267,6 +273,12 @@ class Store:
     def check(self) -> list[Damage]:
         """Verify every file: parts and generation can be read in full, attributions match their digest."""
         damaged = []
+        pointer = self.compact_folder / "CURRENT"
+        try:
+            if pointer.exists():
+                json.loads(pointer.read_text())["file"]
+        except (OSError, ValueError, KeyError, TypeError):
+            damaged.append(Damage(pointer, "is no pointer to a generation"))
         for path in self._files(self._generation()):
             try:
                 _read_file(path, None)
