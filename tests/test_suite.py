@@ -50,6 +50,9 @@ def test_the_quick_suite_covers_what_it_promises() -> None:
         ({"metrics": [{"name": "pixel_flipping", "param": {}}]}, "unknown field 'metrics.0.param'", "'params'"),
         ({"metrics": [{"name": "pixel_flipping", "grid": {"steps": [1, "x"]}}]}, "steps = 'x' is not valid", None),
         ({"problems": [{"dataset": "tiny", "models": ["cnn"]}]}, "model 'cnn' takes image data", None),
+        ({"metrics": [{"name": "pixel_flipping", "params": {"masker": "zeros"}}]}, "unknown masker 'zeros'", "'zero'"),
+        ({"explainers": [{"name": "lime", "params": {"n_samples": -3}}]}, "n_samples = -3 is not valid", None),
+        ({"explainers": [{"name": "lime", "n_samples": 3}]}, "unknown field", "parameters go into params"),
         ({"exclude": [{"explainers": "x"}]}, "unknown field 'exclude.0.explainers'", "'explainer'"),
     ],
 )

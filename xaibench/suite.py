@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import json
 import tomllib
@@ -278,7 +279,7 @@ def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, s
         fields = _fields_at(first["loc"])
         name = str(first["loc"][-1])
         hint = did_you_mean(name, fields)
-        if "params" in fields and "did you mean" not in hint:
+        if "params" in fields and not difflib.get_close_matches(name, fields, n=1, cutoff=0.75):
             hint = f"parameters go into params, for example params = {{ {name} = ... }}"
         return f"{source}: unknown field {where!r}", hint
     if first["type"] == "missing":

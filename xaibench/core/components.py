@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
+from xaibench.core.maskers import FILLS
 
 Kind = Literal["explainer", "metric", "dataset", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -105,6 +106,10 @@ class Component:
                     f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
                 ) from error
             merged[name] = checked
+            if name in ("masker", "baseline") and known[name] in FILLS and checked not in FILLS:
+                raise UsageError(
+                    f"{self.kind} {self.name!r}: unknown {name} {checked!r}", did_you_mean(str(checked), FILLS)
+                )
         return merged
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.errors import UsageError
@@ -15,7 +16,7 @@ from xaibench.explainers.players import default_patch, make_players, masked_scor
 
 
 @explainer("feature_ablation", kind="contribution")
-def feature_ablation(problem: ProblemView, *, patch: int | None = None, masker: str = "zero") -> Tensor:
+def feature_ablation(problem: ProblemView, *, patch: PositiveInt | None = None, masker: str = "zero") -> Tensor:
     """Output lost when one feature, or one patch of them, is removed (Robnik-Sikonja & Kononenko 2008).
 
     The loss of a patch is shared equally by its features, so that maps add up in units of the output.
@@ -34,7 +35,7 @@ def feature_ablation(problem: ProblemView, *, patch: int | None = None, masker: 
 
 @explainer("occlusion", kind="contribution")
 def occlusion(
-    problem: ProblemView, *, patch: int | None = None, stride: int | None = None, masker: str = "zero"
+    problem: ProblemView, *, patch: PositiveInt | None = None, stride: int | None = None, masker: str = "zero"
 ) -> Tensor:
     """Output lost under a sliding patch, averaged over the patches that cover a feature (Zeiler & Fergus 2014).
 

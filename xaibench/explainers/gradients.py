@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
@@ -33,7 +34,7 @@ def input_x_gradient(problem: ProblemView) -> Tensor:
 
 
 @explainer("integrated_gradients", kind="contribution", needs={"gradients"})
-def integrated_gradients(problem: ProblemView, *, steps: int = 32, baseline: str = "zero") -> Tensor:
+def integrated_gradients(problem: ProblemView, *, steps: PositiveInt = 32, baseline: str = "zero") -> Tensor:
     """Mean gradient on the straight line from a baseline, times the way (Sundararajan et al. 2017, Eq. 3).
 
     Parameters
@@ -59,7 +60,7 @@ def integrated_gradients(problem: ProblemView, *, steps: int = 32, baseline: str
 
 
 @explainer("smoothgrad", kind="slope", needs={"gradients"})
-def smoothgrad(problem: ProblemView, *, n_samples: int = 32, radius: float = 0.15, draws: Draws) -> Tensor:
+def smoothgrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float = 0.15, draws: Draws) -> Tensor:
     """Mean gradient under Gaussian noise (Smilkov et al. 2017).
 
     Parameters
@@ -73,7 +74,7 @@ def smoothgrad(problem: ProblemView, *, n_samples: int = 32, radius: float = 0.1
 
 
 @explainer("vargrad", kind="saliency", needs={"gradients"})
-def vargrad(problem: ProblemView, *, n_samples: int = 32, radius: float = 0.15, draws: Draws) -> Tensor:
+def vargrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float = 0.15, draws: Draws) -> Tensor:
     """Variance of the gradient under Gaussian noise (Adebayo et al. 2018), summed over channels.
 
     Parameters
@@ -88,7 +89,7 @@ def vargrad(problem: ProblemView, *, n_samples: int = 32, radius: float = 0.15, 
 
 @explainer("gradient_shap", kind="contribution", needs={"gradients"})
 def gradient_shap(
-    problem: ProblemView, *, n_samples: int = 32, radius: float = 0.0, baseline: str = "zero", draws: Draws
+    problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float = 0.0, baseline: str = "zero", draws: Draws
 ) -> Tensor:
     """Expected gradients between background rows and the sample (Erion et al. 2021, Eq. 3).
 

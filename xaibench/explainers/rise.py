@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
@@ -17,7 +18,7 @@ from xaibench.explainers.copies import check_positive
 def rise(
     problem: ProblemView,
     *,
-    n_samples: int = 256,
+    n_samples: PositiveInt = 256,
     cells: int = 7,
     p: float = 0.5,
     masker: str = "zero",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
@@ -23,7 +24,12 @@ from xaibench.explainers.players import (
 
 @explainer("shapley_sampling", kind="contribution")
 def shapley_sampling(
-    problem: ProblemView, *, n_samples: int = 10, patch: int | None = None, masker: str = "zero", draws: Draws
+    problem: ProblemView,
+    *,
+    n_samples: PositiveInt = 10,
+    patch: PositiveInt | None = None,
+    masker: str = "zero",
+    draws: Draws,
 ) -> Tensor:
     """Mean marginal contribution over random orders of arrival (Castro et al. 2009).
 

@@ -6,6 +6,7 @@ import math
 from itertools import combinations
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
@@ -19,8 +20,8 @@ from xaibench.explainers.players import all_coalitions, coalition_values, make_p
 def lime(
     problem: ProblemView,
     *,
-    n_samples: int = 256,
-    patch: int | None = None,
+    n_samples: PositiveInt = 256,
+    patch: PositiveInt | None = None,
     masker: str = "zero",
     width: float = 0.25,
     ridge: float = 0.01,
@@ -61,7 +62,12 @@ def lime(
 
 @explainer("kernel_shap", kind="contribution")
 def kernel_shap(
-    problem: ProblemView, *, n_samples: int = 512, patch: int | None = None, masker: str = "zero", draws: Draws
+    problem: ProblemView,
+    *,
+    n_samples: PositiveInt = 512,
+    patch: PositiveInt | None = None,
+    masker: str = "zero",
+    draws: Draws,
 ) -> Tensor:
     """Shapley values by weighted least squares (Lundberg & Lee 2017), with paired sampling (Covert & Lee 2021).
 
