@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ CUDA_BUDGET = 2**30
 _BLACK_BOX_BATCH = 8192
 
 
-class Predictor:
+class Predictor(ABC):
     """Evaluate a model in batches.
 
     Attributes
@@ -48,11 +49,13 @@ class Predictor:
         self._batch_size = batch_size
         self._keeps_inputs: bool | None = None
 
+    @abstractmethod
     def _forward(self, inputs: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Raw outputs (N, C) of one batch."""
 
+    @abstractmethod
     def _batch_rule(self, inputs: Tensor) -> int:
-        raise NotImplementedError
+        """Samples per batch, from one sample (1, *input_shape)."""
 
     def batch_size(self, inputs: Tensor) -> int:
         """Samples per batch for inputs like these: given by the caller, or by the rule, measured once."""
