@@ -499,3 +499,25 @@ def test_parquet_keeps_the_board() -> None:
     pd.testing.assert_frame_equal(board, back)
     empty = leaderboard(make_results({}), suite="s")
     assert empty.dtypes.equals(board.dtypes)
+
+
+@pytest.mark.parametrize(("n", "explainers", "decidable"), [(8, 12, True), (8, 13, False), (4, 1, False), (5, 1, True)])
+def test_a_test_that_no_scores_could_pass_is_no_test(n: int, explainers: int, decidable: bool) -> None:
+    """The least p of n pairs is 2^-n, and Holm multiplies it by the number of explainers: 12/256 < .05 < 13/256."""
+    scores: dict[str, Any] = {f"e{i}": 9 + i + np.arange(n) for i in range(explainers)}
+    board = board_of(scores | {"random": noise(rng(), size=(10, n)), "constant": np.zeros(n)})
+    tested = board[~board["control"]]
+    np.testing.assert_allclose(tested["p_placebo"], explainers / 2**n)
+    assert tested["beats_placebo"].tolist() == [True if decidable else pd.NA] * explainers
+
+
+def test_the_fewest_pairs_of_any_training_and_placebo_decide() -> None:
+    few = noise(rng(1))
+    few[4:] = np.nan
+    many = {"a": noise(rng(), 9), "random": noise(rng(2))}
+    frames = [make_results(many, problem_seed=0), make_results({k: v[:4] for k, v in many.items()}, problem_seed=1)]
+    board = leaderboard(concat(*frames), suite="s").set_index("explainer")
+    assert board.at["a", "p_placebo"] == 1 / 16
+    assert pd.isna(board.at["a", "beats_placebo"])
+    board = board_of(many | {"constant": few})  # defined on too few samples to be a placebo
+    assert board.at["a", "beats_placebo"]

@@ -98,6 +98,7 @@ def test_overall_refuses_an_incomplete_row_unless_asked() -> None:
     assert dropped["relative_rank"].to_dict() == {"a": 0, "b": 0.5, "c": 1}
     assert (dropped["n_pairs"] == 1).all()
     assert (dropped["n_dropped"] == 1).all()
+    assert (dropped["problems"] == "one/cnn").all()
     worst = overall(board, missing="worst").set_index("explainer")
     assert worst["relative_rank"].to_dict() == {"a": 0.25, "b": 0.25, "c": 1}
 
@@ -115,6 +116,11 @@ def test_overall_compares_explainers_on_what_they_all_support() -> None:
     narrow = table[table["comparison"] == 1].set_index("explainer")
     assert narrow["relative_rank"].to_dict() == {"wide": 1, "other": 0.5, "narrow": 0}
     assert table["n_pairs"].tolist() == [3, 3, 1, 1, 1]
+    assert table["n_problems"].tolist() == [3, 3, 1, 1, 1]
+    assert (table["n_metrics"] == 1).all()
+    assert [sorted(p.split(", ")) for p in table["problems"]] == [["one/cnn", "three/cnn", "two/cnn"]] * 2 + [
+        ["one/cnn"]
+    ] * 3
     assert not table["explainer"].eq("random").any()
 
 

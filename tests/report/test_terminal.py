@@ -12,8 +12,9 @@ from analysis.synthetic import concat, make_results
 from rich.console import Console
 
 from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.ranks import mean_ranks
+from xaibench.analysis.ranks import mean_ranks, overall
 from xaibench.core.errors import UsageError
+from xaibench.report.overall import overall_table
 from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
 
 GOOD = ("integrated_gradients", "shapley_sampling")
@@ -155,10 +156,47 @@ def test_overview_of_one_explainer_still_knows_its_placebos(board: pd.DataFrame)
     text = text_of(board_table(board[board["explainer"] == "shapley_sampling"]), 120)
     assert line_of(text, "shapley_sampling").split()[1] == "16/16"
     assert "no placebo" not in text
+    assert "placebo: a control that cannot explain; beaten" in text  # which ones, these rows do not say
+
+
+def test_overview_says_why_nothing_is_tested(board: pd.DataFrame) -> None:
+    text = " ".join(text_of(board_table(board[board["family"] == "complexity"]), 120).split())
+    assert "no placebo" not in text
+    assert "nothing is tested against placebos: in families other than" in text
+    kept = (board["family"] == "complexity") | (board["dataset"] == "german_credit")
+    text = " ".join(text_of(board_table(board[kept]), 120).split())
+    assert "nothing is tested against placebos: where faithfulness, ground truth or axiomatic was measured, a" in text
+
+
+def test_overview_gives_no_mark_where_samples_are_too_few() -> None:
+    values = {k: v[..., :8] for k, v in scores(1, good=9).items() if k not in GOOD} | {"best": np.arange(8) + 50.0}
+    text = text_of(board_table(leaderboard(make_results(values), suite="s")), 200)
+    assert "!" not in text
+    assert line_of(text, "best").split()[1:3] == ["too", "few"]
+    assert "too few samples to tell: 17 of 17 tests could not have been won" in text
+    text = text_of(metric_table(leaderboard(make_results(values), suite="s"), "pixel_flipping"), 120)
+    assert "NO" not in text
+    assert "too few: too few samples to tell" in text
+
+
+def test_overview_of_one_problem_says_what_is_a_logarithm() -> None:
+    options: dict[str, Any] = {"metric": "completeness", "family": "axiomatic", "higher_is_better": False}
+    values = {"a": np.full(24, 1e-8), "random": np.full(24, 1.0)}
+    text = text_of(board_table(leaderboard(make_results(values, aggregate="median_log10", **options), suite="s")), 100)
+    assert "log10: the value is the median of log10(score)" in text
+    assert [line.split()[-1] for line in text.splitlines()[1:4]] == ["completeness", "log10", "lower"]
+    text = text_of(board_table(leaderboard(make_results(values, **options), suite="s")), 100)
+    assert "log10" not in text
+
+
+def test_controls_are_announced_on_one_line() -> None:
+    text = text_of(board_table(leaderboard(make_results({"a": np.ones(24), "random": np.zeros(24)}), suite="s")), 60)
+    assert "\n-- controls --\n" in text
 
 
 def test_overview_of_nothing(board: pd.DataFrame) -> None:
-    assert "nothing to compare" in text_of(board_table(board[board["dataset"] == "german_credit"]), 80)
+    text = text_of(board_table(board[board["dataset"] == "german_credit"]), 80)
+    assert text == "A gate of the problem failed, so there is nothing to compare.\n"
     assert "nothing to compare" in text_of(board_table(board.iloc[:0]), 80)
 
 
@@ -176,8 +214,8 @@ def test_outputs_of_one_metric_are_told_apart() -> None:
     frames = [make_results(values, **options), make_results(values, asked_output="probability", **options)]
     board = leaderboard(concat(*frames), suite="s")
     text = text_of(board_table(board), 120)
-    assert text.count("relevance  ") == 2
-    assert text.count("(output=probability) ") == 1
+    assert ["relevance", "relevance"] in [line.split()[-2:] for line in text.splitlines()]
+    assert text.count("(output=probability)") - text.count("relevance_rank(output=probability)") == 1
     assert "for relevance_rank on digits/cnn, relevance_rank(output=probability) on digits/cnn" in " ".join(
         text.split()
     )
@@ -217,9 +255,11 @@ def test_tables_fit_any_width_and_encoding(
     tables = [
         board_table(board), metric_table(board, "relevance_rank"), gates_table(board), failures_table(results),
         frame_table(mean_ranks(board)[["explainer", "metric", "relative_rank"]]),
+        overall_table(overall(board, missing="worst")),
     ]  # fmt: skip
     for table in tables:
         text = text_of(table, width, encoding)
+        assert text == "\n".join(line.rstrip() for line in text.splitlines()).rstrip() + "\n"
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text
         if width >= 80 and table is not tables[3]:
@@ -249,6 +289,9 @@ def test_failures_with_one_reason_are_one_line(results: pd.DataFrame) -> None:
     assert line.split()[0] == "13"
     assert "RuntimeError: Matrix is singular [at 3]" in line
     assert "digits/cnn" in line
+    broken = make_results(dict.fromkeys(GOOD, "failed"), messages=dict.fromkeys(GOOD, "no such file"))
+    line = text_of(failures_table(broken), 120).splitlines()[-1]
+    assert line.split()[:5] == ["2", "integrated_gradients", "and", "1", "more"]
     assert failures_table(results[results["status"] == "ok"]) is None
 
 

@@ -38,7 +38,7 @@ class Comparison:
     p : array of float
         Holm-adjusted p-value; NaN where the test does not apply.
     beats : array of float
-        1, 0, or NaN where the test does not apply.
+        1, 0, or NaN where the test does not apply, or where its pairs are so few that no scores could pass it.
     """
 
     skill: Array
@@ -99,7 +99,7 @@ def compare(
         skill = _skill(samples, names, control, sign, weights)
     placebos = np.flatnonzero(control & (names != ORACLE) & eligible & np.isfinite(value))
     best = int(placebos[np.argmax(sign * value[placebos])]) if len(placebos) else None
-    p, beats = missing.copy(), missing.copy()
+    p, least, beats = missing.copy(), missing.copy(), missing.copy()
     if best is None or family not in TESTED_FAMILIES:
         return Comparison(*skill, best, (), p, beats)
     # Where the oracle is the best answer by definition, its own test says whether the measure can tell.
@@ -107,22 +107,26 @@ def compare(
     candidates = eligible & (~control | own) & np.isfinite(value)
     rows = np.flatnonzero(candidates)
     if len(rows):
-        p[rows] = _intersection_union(samples, rows, placebos, sign)
-    p[~control] = stats.holm(p[~control])
-    known = np.isfinite(p)
+        p[rows], least[rows] = _intersection_union(samples, rows, placebos, sign)
+    # Holm never lowers a p when another rises, so of the least p values it makes the least that data could reach.
+    for values in (p, least):
+        values[~control] = stats.holm(values[~control])
+    known = least < LEVEL
     rounded = sign * stats.significant(value)
     ahead = rounded > rounded[best]
     beats[known] = ((p < LEVEL) & ahead)[known]
     return Comparison(*skill, best, tuple(placebos.tolist()), p, beats)
 
 
-def _intersection_union(samples: Samples, rows: Array, placebos: Array, sign: float) -> Array:
+def _intersection_union(samples: Samples, rows: Array, placebos: Array, sign: float) -> tuple[Array, Array]:
     """Largest p over all placebos and problem seeds: it is small only if every one of them is beaten.
+
+    Beside it the least that it could have been, 2^-n of the fewest pairs n, whatever the scores.
 
     The maximum needs no correction (Berger 1982). Where an explainer and a placebo have no sample of
     a seed in common there is no p-value, unless nobody has a defined score on that seed.
     """
-    p = np.zeros(len(rows))
+    p, least = np.zeros(len(rows)), np.zeros(len(rows))
     for columns in samples.seeds:
         if not np.isfinite(samples.scores[:, columns]).any():
             continue
@@ -130,7 +134,8 @@ def _intersection_union(samples: Samples, rows: Array, placebos: Array, sign: fl
         differences = sign * _differences(first[rows][:, None], first[placebos][None], log10=samples.median)
         each = stats.signed_rank(differences.reshape(-1, differences.shape[-1])).reshape(len(rows), len(placebos))
         p = np.maximum(p, each.max(axis=1))
-    return p
+        least = np.maximum(least, 0.5 ** np.isfinite(differences).sum(axis=-1).min(axis=1))
+    return p, np.where(np.isfinite(p), least, np.nan)
 
 
 def _differences(a: Array, b: Array, *, log10: bool) -> Array:

@@ -68,8 +68,9 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
           better than *every* placebo on every trained model by paired one-sided signed-rank tests
           (largest p, then Holm over the explainers, 5 %), and better by value; differences beyond 6
           digits are none. Null where there is no test: controls, what may not be ranked, no placebo or
-          no sample in common with one, families in which a placebo may win. The oracle is tested, on
-          its own, where it is the best answer by definition (ground truth, ``skill_valid``).
+          no sample in common with one, families in which a placebo may win, and so few samples that
+          no scores could have passed (``p_placebo`` is there then). The oracle is tested, on its own,
+          where it is the best answer by definition (ground truth, ``skill_valid``).
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
           on over half of the samples of a problem seed, of those that anyone has a defined score

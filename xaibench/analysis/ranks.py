@@ -16,6 +16,11 @@ Array = np.ndarray[Any, Any]
 MEASURE = ["family", "truth_kind", "metric", "params", "asked_output"]
 """What is averaged over problems. Scores against truths of different kinds never are."""
 
+_OVERALL = [
+    "family", "truth_kind", "comparison", *ENTRY, "relative_rank", "n_pairs", "n_dropped", "n_explainers",
+    "n_metrics", "n_problems", "problems",
+]  # fmt: skip
+
 
 def relative_ranks(board: pd.DataFrame) -> pd.Series[float]:
     """Place of every row of a leaderboard among the ranked explainers: 0 is best, 1 is last.
@@ -110,7 +115,8 @@ def overall(board: pd.DataFrame, *, missing: Literal["error", "drop", "worst"] =
     -------
     DataFrame
         ``family, truth_kind, comparison`` (0 is the widest), ``explainer, explainer_params``,
-        ``relative_rank`` (0 best, 1 last), ``n_pairs``, ``n_dropped``, ``n_explainers``.
+        ``relative_rank`` (0 best, 1 last), ``n_pairs``, ``n_dropped``, ``n_explainers``, and what the
+        pairs are of: ``n_metrics``, ``n_problems``, ``problems``.
 
     Raises
     ------
@@ -155,6 +161,7 @@ def _comparisons(group: pd.DataFrame, family: str, kind: str, missing: str) -> l
     supported[row, column] = True
     costs[row, column] = cost
     sets = sorted({tuple(np.flatnonzero(s).tolist()) for s in supported}, key=lambda s: (-len(s), s))
+    pairs = group[[*PROBLEM, *MEASURE]].groupby(column).first()
     frames: list[pd.DataFrame] = []
     for wanted in sets:
         members = np.flatnonzero(supported[:, wanted].all(axis=1))
@@ -163,6 +170,7 @@ def _comparisons(group: pd.DataFrame, family: str, kind: str, missing: str) -> l
         if len(members) < 2 or not kept.any():
             continue
         relative = (rankdata(field[:, kept], axis=0) - 1) / (len(members) - 1)
+        over = pairs.iloc[np.array(wanted)[kept]]
         frames.append(
             entries.iloc[members].assign(
                 family=family,
@@ -172,6 +180,9 @@ def _comparisons(group: pd.DataFrame, family: str, kind: str, missing: str) -> l
                 n_pairs=int(kept.sum()),
                 n_dropped=int((~kept).sum()),
                 n_explainers=len(members),
-            )[["family", "truth_kind", "comparison", *ENTRY, "relative_rank", "n_pairs", "n_dropped", "n_explainers"]]
+                n_metrics=len(over[MEASURE].drop_duplicates()),
+                n_problems=len(over[PROBLEM].drop_duplicates()),
+                problems=", ".join(dict.fromkeys(over["dataset"] + "/" + over["model"])),
+            )[_OVERALL]
         )
     return frames

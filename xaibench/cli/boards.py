@@ -12,8 +12,9 @@ from xaibench.api import leaderboard, results, write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.errors import StoreError, UsageError, did_you_mean
 from xaibench.core.paths import default_store
+from xaibench.report.overall import overall_table
 from xaibench.report.plain import to_text
-from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
+from xaibench.report.terminal import board_table, failures_table, gates_table, metric_table
 from xaibench.store import Store
 
 Missing = Literal["error", "drop", "worst"]
@@ -32,10 +33,11 @@ def show_leaderboard(
         # A store that can only be read still has a leaderboard.
         Store(path)
     board = _filtered(leaderboard(path, suite), filters)
-    if overall is not None:
-        _print(overall_of(board, missing=cast(Missing, overall)), form)
-    elif form != "table":
-        _print(board, form)
+    frame = board if overall is None else overall_of(board, missing=cast(Missing, overall))
+    if form != "table":
+        stdout().print(to_text(frame, form).rstrip("\n"), markup=False, soft_wrap=True)
+    elif overall is not None:
+        stdout().print(overall_table(frame))
     else:
         _print_tables(board, results(path, suite), filters["metric"])
 
@@ -50,17 +52,11 @@ def _filtered(board: pd.DataFrame, filters: dict[str, str | None]) -> pd.DataFra
     return board.reset_index(drop=True)
 
 
-def _print(frame: pd.DataFrame, form: str) -> None:
-    out = stdout()
-    if form == "table":
-        out.print(frame_table(frame))
-    else:
-        out.print(to_text(frame, form).rstrip("\n"), markup=False, soft_wrap=True)
-
-
 def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -> None:
     out = stdout()
-    for name, part in board.groupby("suite", sort=False):
+    for i, (name, part) in enumerate(board.groupby("suite", sort=False)):
+        if i:
+            out.print()
         problems = part[["dataset", "model"]].drop_duplicates()
         samples = ", ".join(sorted({s.partition(" ")[0] for s in part["selection"]}))
         out.print(f"suite {name}: {len(problems)} problems, samples {samples}", style="bold")

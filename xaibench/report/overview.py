@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xaibench.analysis.controls import ORACLE, TESTED_FAMILIES
-from xaibench.analysis.leaderboard import CONDITIONAL, ENTRY, FAMILIES, PROBLEM, RETRAINED
+from xaibench.analysis.leaderboard import CONDITIONAL, ENTRY, FAMILIES, FIELD, PROBLEM, RETRAINED
 from xaibench.analysis.ranks import MEASURE, counted, mean_ranks
 from xaibench.report.labels import metric_labels, number, share, variants
 
@@ -18,6 +18,8 @@ ESTIMANDS = {
     CONDITIONAL: "tests and intervals are conditional on the trained models, one training seed each",
     RETRAINED: "intervals are over retrained models; a test is won only if it is won on every one of them",
 }
+LOG = "log10"
+_TESTED = "faithfulness, ground truth or axiomatic"
 REASONS = {"unsupported": "n/a", "failed": "failed", "missing": "missing", "undefined": "undef."}
 
 
@@ -36,12 +38,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """An explainer: its label with the mark, tests won and made, problems it ran on."""
+    """An explainer: its label with the mark, tests won, made, and of too few samples, problems it ran on."""
 
     key: tuple[str, str]
     label: str
     won: int
     tested: int
+    undecidable: int
     problems: int
 
 
@@ -55,6 +58,7 @@ class Overview:
     n_problems: int
     n_failed_gates: int
     single: bool
+    untested: str
     placebos: list[str]
     blind: list[str]
     estimands: list[str]
@@ -87,6 +91,8 @@ def overview(board: pd.DataFrame) -> Overview:
         label = metrics[str(measure.metric), str(measure.params), str(measure.asked_output)]
         header = [*_words(label), *([f"({measure.truth_kind!s})"] if several_kinds and measure.truth_kind else [])]
         if single:
+            if here["aggregate"].iloc[0] == "median_log10":
+                header.append(LOG)
             header.append("higher" if here["higher_is_better"].iloc[0] else "lower")
         columns.append(Column(str(measure.family), tuple(header), texts))
     lines = _lines(board, rows, names)
@@ -101,6 +107,7 @@ def overview(board: pd.DataFrame) -> Overview:
         n_problems,
         len(failed[PROBLEM].drop_duplicates()),
         single,
+        _untested(board, rows),
         _placebos(rows),
         sorted({f"{metrics[m, p, o]} on {d}/{k}" for m, p, o, d, k in zip(*(blind[c] for c in where), strict=True)}),
         sorted(board["estimand"].dropna().unique().tolist()),
@@ -108,10 +115,31 @@ def overview(board: pd.DataFrame) -> Overview:
 
 
 def _placebos(rows: pd.DataFrame) -> list[str]:
-    """Names of the controls that were placebos in some test; a board without its controls knows the best ones."""
-    tested = rows[(rows["n_placebos"] > 0) & rows["family"].isin(TESTED_FAMILIES)]
-    fit = tested[tested["control"].astype(bool) & (tested["explainer"] != ORACLE) & (tested["status"] == "ok")]
-    return sorted({*fit["explainer"], *tested["placebo"].dropna()})
+    """Names of the controls that were placebos in the tests; none where the board does not hold them all."""
+    names: set[str] = set()
+    for _, field in _with_placebos(rows).groupby(FIELD, sort=False):
+        fit = field[field["control"].astype(bool) & (field["explainer"] != ORACLE) & (field["status"] == "ok")]
+        n = field["n_placebos"].iloc[0]
+        if len(fit) < n:
+            return []
+        if len(fit) == n:  # of more controls than placebos some were not fit to be one
+            names.update(fit["explainer"])
+    return sorted(names)
+
+
+def _with_placebos(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["n_placebos"] > 0) & rows["family"].isin(TESTED_FAMILIES)]
+
+
+def _untested(board: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Why no explainer was compared with a placebo; empty where some were."""
+    if len(_with_placebos(rows)):
+        return ""
+    if rows["family"].isin(TESTED_FAMILIES).any():
+        return "no placebo was scored, so nothing here tells an explanation from a meaningless map"
+    if board["family"].isin(TESTED_FAMILIES).any():
+        return f"nothing is tested against placebos: where {_TESTED} was measured, a gate failed"
+    return f"nothing is tested against placebos: in families other than {_TESTED} a meaningless map can score best"
 
 
 def _key(row: object) -> tuple[str, str]:
@@ -161,9 +189,10 @@ def _lines(board: pd.DataFrame, rows: pd.DataFrame, names: dict[tuple[str, str],
         marks = own["beats_placebo"].dropna()
         won, n = int(marks.sum()), len(marks)
         ran = rows[(rows["explainer"] == name[0]) & (rows["explainer_params"] == name[1]) & (rows["status"] == "ok")]
+        undecidable = int((own["p_placebo"].notna() & own["beats_placebo"].isna()).sum())
         control = bool(group["control"].iloc[0])
         mark = "" if control or not n or 2 * won >= n else " !" if won else " !!"
-        line = Line(name, names[name] + mark, won, n, len(ran[PROBLEM].drop_duplicates()))
+        line = Line(name, names[name] + mark, won, n, undecidable, len(ran[PROBLEM].drop_duplicates()))
         place = own["relative_rank"].mean()
         found.append((control, -won / n if n else 1.0, place if place == place else 2.0, name, line))
     return [(line, control) for control, _, _, _, line in sorted(found, key=lambda f: f[:4])]
@@ -212,18 +241,29 @@ def legend(view: Overview) -> list[str]:
         )
     else:
         lines.append("k/n .rr: beats every placebo on k of n problems; .rr is the mean relative rank, 0 best, 1 last")
-    if view.placebos:
+    if any(LOG in c.header for c in view.columns):
+        lines.append(f"{LOG}: the value is the median of log10(score)")
+    if view.untested:
+        lines.append(view.untested)
+    else:
+        here = f" (here {', '.join(view.placebos)})" if view.placebos else ""
         lines.append(
-            f"placebo: a control that cannot explain (here {', '.join(view.placebos)}); beaten means better in paired"
+            f"placebo: a control that cannot explain{here}; beaten means better in paired"
             " signed-rank tests against every one of them, 5 % after Holm"
         )
-        lines.append("!! beats the placebos in no test; ! in fewer than half of the tests: do not trust it here")
+        undecidable = sum(x.undecidable for x in view.explainers)
+        if undecidable:
+            n = undecidable + sum(x.tested for x in view.explainers)
+            lines.append(
+                f"too few samples to tell: {undecidable} of {n} tests could not have been won with any scores, so they"
+                " do not count"
+            )
+        if any(x.tested for x in view.explainers):
+            lines.append("!! beats the placebos in no test; ! in fewer than half of the tests: do not trust it here")
         lines.append(
             "explainers are in the order of tests won; robustness, sanity and complexity are not tested, because there"
             " a map that explains nothing can score best"
         )
-    else:
-        lines.append("no placebo was scored, so nothing here tells an explanation from a meaningless map")
     if view.blind:
         lines.append(
             f"the oracle itself does not beat the placebos for {', '.join(view.blind)}: no truth is told there"

@@ -15,7 +15,11 @@ from rich.text import Text
 from xaibench.analysis.leaderboard import FIELD, PROBLEM
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, variants
+from xaibench.report.layout import Trimmed, simple_table
 from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
+
+CONTROLS = "-- controls --"
+TOO_FEW = "too few"
 
 
 def board_table(board: pd.DataFrame) -> RenderableType:
@@ -23,7 +27,7 @@ def board_table(board: pd.DataFrame) -> RenderableType:
 
     It splits into as many tables as the width asks for, families kept together.
     """
-    return _BoardTable(overview(board))
+    return Trimmed(_BoardTable(overview(board)))
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,25 @@ class _BoardTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         view = self.view
         if not view.columns:
-            yield Text("No problem with passed gates has scores, so there is nothing to compare.")
+            failed = view.n_failed_gates
+            why = f"The gates of all {failed} problems failed" if failed > 1 else "A gate of the problem failed"
+            yield Text(f"{why if failed else 'No problem has scores'}, so there is nothing to compare.")
             return
         lines = [*view.explainers, *view.controls]
-        label = min(max(len("explainer"), *(len(x.label) for x in lines)), max(options.max_width // 3, 12))
-        summary = [Column("", ("tests", "won"), {x.key: f"{x.won}/{x.tested}" if x.tested else "" for x in lines})]
+        names = ["explainer", *([CONTROLS] if view.controls else []), *(x.label for x in lines)]
+        label = min(max(map(len, names)), max(options.max_width // 3, len(CONTROLS)))
+        summary = [Column("", ("tests", "won"), {x.key: _won(x) for x in lines})]
         if not view.single:
             ran = {x.key: f"{x.problems}/{view.n_problems}" for x in lines}
             summary.append(Column("", ("problems",), ran))
         for chunk in pack([*summary, *view.columns], options.max_width - label):
             yield _overview_table(view, chunk, label)
+            yield Text("")
         yield Text("\n".join(legend(view)))
+
+
+def _won(line: Line) -> str:
+    return f"{line.won}/{line.tested}" if line.tested else TOO_FEW if line.undecidable else ""
 
 
 def _overview_table(view: Overview, columns: Sequence[Column], label: int) -> Table:
@@ -65,10 +77,9 @@ def _overview_table(view: Overview, columns: Sequence[Column], label: int) -> Ta
     for line in view.explainers:
         _add(table, line, columns)
     if view.controls:
-        table.add_row(Text("-- controls --", style="dim"))
+        table.add_row(Text(CONTROLS, style="dim"))
         for line in view.controls:
             _add(table, line, columns, style="dim")
-    table.add_row("")
     return table
 
 
@@ -111,7 +122,7 @@ def metric_table(
     tables: list[RenderableType] = []
     for _, group in rows.groupby(FIELD, sort=False):
         tables += [_metric_table(group, names, labels), Text("")]
-    return Group(*tables)
+    return Trimmed(Group(*tables))
 
 
 @dataclass(frozen=True)
@@ -176,7 +187,7 @@ def _metric_table(
                 "interval": interval(row["ci_low"], row["ci_high"]),
                 "skill": number(row["skill"]),
                 "skill interval": interval(row["skill_low"], row["skill_high"]),
-                "beats placebos": "" if pd.isna(beats) else "yes" if beats else "NO",
+                "beats placebos": _beats(beats, row["p_placebo"]),
                 "p": p_value(row["p_placebo"]),
                 "n": str(row["n"]) if row["n"] else "",
                 "undef.": str(row["n_undefined"]) if row["n_undefined"] else "",
@@ -185,8 +196,16 @@ def _metric_table(
     below = []
     if isinstance(head["placebo"], str):
         below.append(f"best placebo: {head['placebo']}, {number(head['placebo_value'])}")
+    if any(cell["beats placebos"] == TOO_FEW for cell in cells):
+        below.append(f"{TOO_FEW}: too few samples to tell, no scores could have passed the test")
     below += [f"{', '.join(who)}: {message}" for message, who in notes.items()]
     return _MetricTable(title, cells, below)
+
+
+def _beats(beats: bool | None, p: float) -> str:
+    if pd.isna(beats):
+        return "" if pd.isna(p) else TOO_FEW
+    return "yes" if beats else "NO"
 
 
 def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType | None:
@@ -212,23 +231,23 @@ def failures_table(results: pd.DataFrame, *, limit: int = 20) -> RenderableType 
         reason=[_joined(pair) for pair in zip(bad["error_kind"], bad["message"], strict=True)],
     )
     rows = []
-    for (explainer, status, reason), group in bad.groupby(["explainer", "status", "reason"], sort=True):
-        metrics, problems = sorted(group["metric"].unique()), sorted(group["problem"].unique())
-        rows.append((len(group), str(explainer), str(status), _some(metrics), _some(problems), str(reason)))
+    for (status, reason), group in bad.groupby(["status", "reason"], sort=True):
+        explainers, metrics, problems = (_some(sorted(group[c].unique())) for c in ("explainer", "metric", "problem"))
+        rows.append((len(group), explainers, str(status), metrics, problems, str(reason)))
     rows.sort(key=lambda r: (-r[0], *r[1:]))
     shown = [(str(r[0]), *r[1:]) for r in rows[:limit]]
     more = f"and {len(rows) - limit} more kinds of failure" if len(rows) > limit else None
-    heads = ("cells", "explainer", "status", "metrics", "problems", "reason")
+    heads = ("cells", "explainers", "status", "metrics", "problems", "reason")
     return _titled("Failures", heads, shown, left=(1, 2, 3, 4, 5), below=more)
 
 
 def frame_table(frame: pd.DataFrame) -> RenderableType:
     """Any frame as a table."""
     numeric = [pd.api.types.is_numeric_dtype(d) and not pd.api.types.is_bool_dtype(d) for d in frame.dtypes]
-    table = _table([str(c) for c in frame.columns], left=[i for i, n in enumerate(numeric) if not n])
+    table = simple_table([str(c) for c in frame.columns], left=[i for i, n in enumerate(numeric) if not n])
     for row in frame.itertuples(index=False, name=None):
         table.add_row(*(Text(_cell(v)) for v in row))
-    return table
+    return Trimmed(table)
 
 
 def _cell(value: object) -> str:
@@ -246,14 +265,6 @@ def _some(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _table(heads: Iterable[str], left: Iterable[int]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    kept = set(left)
-    for i, head in enumerate(heads):
-        table.add_column(Text(head), justify="left" if i in kept else "right", overflow="fold")
-    return table
-
-
 def _titled(
     title: str,
     heads: Sequence[str],
@@ -264,7 +275,7 @@ def _titled(
 ) -> RenderableType | None:
     if not rows:
         return None
-    table = _table(heads, left)
+    table = simple_table(heads, left)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    return Group(Text(title, style="bold"), table, *([Text(below)] if below else []))
+    return Trimmed(Group(Text(title, style="bold"), table, *([Text(below)] if below else [])))
