@@ -143,9 +143,10 @@ def _cells(store: Store, run: int) -> pd.DataFrame:
     return cells
 
 
-def write_leaderboard(store: str | Path) -> None:
-    """Write ``leaderboard.parquet`` and ``leaderboard.csv`` of all suites into the store."""
+def write_leaderboard(store: str | Path) -> pd.DataFrame:
+    """Write ``leaderboard.parquet`` and ``leaderboard.csv`` of all suites into the store, and return them."""
     board = leaderboard(store)
     folder = Path(store)
     write_atomic(folder / "leaderboard.parquet", lambda draft: board.to_parquet(draft, index=False))
     write_atomic(folder / "leaderboard.csv", lambda draft: board.to_csv(draft, index=False))
+    return board

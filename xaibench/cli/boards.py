@@ -60,8 +60,23 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -
         problems = part[["dataset", "model"]].drop_duplicates()
         samples = ", ".join(sorted({s.partition(" ")[0] for s in part["selection"]}))
         out.print(f"suite {name}: {len(problems)} problems, samples {samples}", style="bold")
-        out.print(board_table(part) if metric is None else metric_table(part, metric))
+        if metric is None:
+            out.print(board_table(part))
+        else:
+            shown, lacking = _where_supported(part)
+            out.print(metric_table(shown, metric))
+            if lacking:
+                out.print(f"unsupported on {', '.join(lacking)}", markup=False)
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()
             out.print(table)
+
+
+def _where_supported(board: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The problems where anything was scored, and the names of the others; all of them if that is none."""
+    names = board["dataset"] + "/" + board["model"]
+    supported = set(names[board["status"] != "unsupported"])
+    if not supported:
+        return board, []
+    return board[names.isin(supported)], sorted(set(names) - supported)

@@ -89,8 +89,9 @@ def run_suite(
 
 def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     name = plan.suite.name
-    write_leaderboard(store.path)
-    board = leaderboard(store.path, name, run=outcome.run)
+    written = write_leaderboard(store.path)
+    whole = written[written["suite"] == name].reset_index(drop=True)
+    board = whole if plan.whole else leaderboard(store.path, name, run=outcome.run)
     rows = results(store.path, name, run=outcome.run)
     if json:
         print_json(_document(plan, store, outcome, rows))
