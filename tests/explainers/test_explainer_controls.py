@@ -17,8 +17,11 @@ from xaibench.core.problem import Problem, Samples, Truth
 class Untouchable(Predictor):
     """A model that must not be looked at."""
 
-    def predict(self, inputs):
+    def _forward(self, inputs):
         raise AssertionError("the control looked at the model")
+
+    def _batch_rule(self, inputs):
+        return 1
 
 
 @pytest.mark.parametrize("name", ["random", "random_smooth", "constant", "input_edges", "oracle"])

@@ -50,8 +50,8 @@ class TrackingMode(TorchFunctionMode):
         self._cut: dict[int, Tensor] = {}
 
     def run(self, name: str, in_place: bool, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-        """Run an operation with at least one argument that has a gradient."""
-        raise NotImplementedError
+        """Run an operation with at least one argument that has a gradient; subclasses say how."""
+        raise UnsupportedError(f"{self.method} has no rule for {name!r}")
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
