@@ -126,7 +126,7 @@ def _runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, An
     if not found:
         raise UsageError(f"{store.path} holds no run {run}", f"its runs go from 1 to {manifests[-1]['run']}")
     return [
-        max((m for m in found if m["suite"] == name), key=lambda m: (m["whole"], m["run"]))
+        max((m for m in found if m["suite"] == name), key=lambda m: (m.get("whole", True), m["run"]))
         for name in names
         if any(m["suite"] == name for m in found)
     ]
