@@ -103,7 +103,5 @@ def make_evaluation(
     """An evaluation of these attributions, by default those of ``function``, which also explains again."""
     if attributions is None:
         attributions = explain(function, view, "explain")
-    return Evaluation(
-        view.model, view.inputs, view.targets, view.layout, view.output, view.digests, view.background, view.seed,
-        attributions=attributions, kind=kind, truth=truth or view.truth, explainer=Explainer(function, view, "explain"),
-    )  # fmt: skip
+    again = Explainer(function, view, "explain")
+    return Evaluation.of(view, attributions=attributions, kind=kind, truth=truth or view.truth, explainer=again)

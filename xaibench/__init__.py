@@ -14,7 +14,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xaibench.api import Run, components, curve, explain, leaderboard, results, run, score
+    from xaibench.api.explaining import curve, explain, score
+    from xaibench.api.listing import components
+    from xaibench.api.runs import Run, leaderboard, results, run
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from xaibench.core.registry import dataset, explainer, metric, model
 
 _HOME = {
-    "api": ("Run", "components", "curve", "explain", "leaderboard", "results", "run", "score"),
+    "api.explaining": ("curve", "explain", "score"),
+    "api.listing": ("components",),
+    "api.runs": ("Run", "leaderboard", "results", "run"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
     "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),

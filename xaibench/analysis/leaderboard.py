@@ -12,6 +12,7 @@ from xaibench.analysis import stats
 from xaibench.analysis.controls import N_RESAMPLES, Comparison, compare, defined_enough
 from xaibench.analysis.samples import Samples, stack, unique_names
 from xaibench.core.keys import canonical_json, seed
+from xaibench.store import FAILURES
 
 Array = np.ndarray[Any, Any]
 PROBLEM = ["dataset", "model", "selection"]
@@ -22,7 +23,6 @@ FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness",
 """In the order in which they are shown: first those in which a placebo should lose."""
 _CELL = ["problem_seed", "seed", "repeat"]
 _SCORED = ("ok", "undefined")
-_FAILED = ("failed", "timeout", "oom")
 _COLUMNS: dict[str, str] = {
     "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
     "explainer_params": "str", "metric": "str", "params": "str", "asked_output": "str", "family": "str",
@@ -95,7 +95,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
     board = board.reset_index()
     status = cells["status"].to_numpy()
     board["n_cells"] = np.bincount(entry_of)
-    for name, counted in {"unsupported": ("unsupported",), "failed": _FAILED, "missing": ("missing",)}.items():
+    for name, counted in {"unsupported": ("unsupported",), "failed": FAILURES, "missing": ("missing",)}.items():
         board[f"n_{name}"] = np.bincount(entry_of, np.isin(status, counted)).astype(np.int64)
     for name in ("explain_seconds", "score_seconds"):
         board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
@@ -277,7 +277,7 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
 
 def _first_reason(cells: pd.DataFrame, entry_of: Array, size: int) -> Array:
     """Message of the worst cell of every row of the board: failures first, then missing, then unsupported."""
-    worst = {**dict.fromkeys(_FAILED, 0), "missing": 1, "unsupported": 2}
+    worst = {**dict.fromkeys(FAILURES, 0), "missing": 1, "unsupported": 2}
     severity = cells["status"].map(worst).fillna(9).to_numpy()
     order = np.lexsort((np.arange(len(cells)), severity, entry_of))
     first = order[np.flatnonzero(np.diff(entry_of[order], prepend=-1))]

@@ -1,7 +1,5 @@
-"""The public Python API; `import xaibench as xb` offers what is here."""
+"""The public Python API, by what it needs: arrays (`explaining`), the registry (`listing`), a store (`runs`).
 
-from xaibench.api.explaining import curve, explain, score
-from xaibench.api.listing import components
-from xaibench.api.runs import Run, leaderboard, results, run, write_leaderboard
-
-__all__ = ["Run", "components", "curve", "explain", "leaderboard", "results", "run", "score", "write_leaderboard"]
+`import xaibench as xb` offers all of it; nothing is imported here, so that scoring arrays does not
+load what running suites takes.
+"""

@@ -115,10 +115,7 @@ def make_evaluation(
     else:
         assert again is not None
         values = again()
-    return Evaluation(
-        view.model, view.inputs, view.targets, view.layout, view.output, view.digests, view.background, view.seed,
-        attributions=values, kind=kind or declared, truth=view.truth, explainer=again,
-    )  # fmt: skip
+    return Evaluation.of(view, attributions=values, kind=kind or declared, truth=view.truth, explainer=again)
 
 
 def _from_callable(function: Callable[[Any, Tensor, Tensor], Any]) -> calls.ExplainFunction:

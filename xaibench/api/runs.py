@@ -9,10 +9,17 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench import suite as suites
+from xaibench.analysis.leaderboard import leaderboard as board_of
 from xaibench.core import registry
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
 from xaibench.core.files import write_atomic
 from xaibench.core.paths import cache_folder, default_store
+from xaibench.execution import Options, execute
+from xaibench.history import History
+from xaibench.models.adapters import find_device
+from xaibench.plan import Plan, Rerun, Selection, make_plan
+from xaibench.problems import Problems
 from xaibench.store import Store
 
 
@@ -53,26 +60,47 @@ def run(
     -------
     Run
     """
-    from xaibench import suite as suites
-    from xaibench.execution import Options, execute
-    from xaibench.history import History
-    from xaibench.plan import make_plan
-    from xaibench.problems import Problems
-
-    for plugin in plugins:
-        registry.load_module(str(plugin))
-    loaded = suites.parse(suite) if isinstance(suite, dict) else suites.load(str(suite))
     where = Store(store or default_store(), create=True)
-    cache = cache_folder()
-    plan = make_plan(
-        loaded.shifted(seed), history=History.of(where), fingerprint=Problems(cache, device=device).fingerprint
-    )
+    plan = plan_suite(suite, where, seed=seed, device=device, plugins=plugins)
+    name = plan.suite.name
     options = Options(
-        cache, device, threads, batch_size, plugins=tuple(map(str, plugins)), argv=["xaibench.run", loaded.name]
+        cache_folder(), device, threads, batch_size, plugins=tuple(map(str, plugins)), argv=["xaibench.run", name]
     )
     outcome = execute(plan, where, options)
     write_leaderboard(where.path)
-    return Run(where.path, loaded.name, outcome.run, outcome.as_dict())
+    return Run(where.path, name, outcome.run, outcome.as_dict())
+
+
+def plan_suite(
+    suite: str | Path | dict[str, Any],
+    store: Store | None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+    selection: Selection | None = None,
+    rerun: Rerun | None = None,
+) -> Plan:
+    """Load plugins and a suite, and plan it against what the store holds.
+
+    Raises
+    ------
+    UsageError
+        If the device, a plugin or anything in the suite is wrong.
+    NothingToDoError
+        If the selection leaves no cell.
+    """
+    find_device(device)
+    for plugin in plugins:
+        registry.load_module(str(plugin))
+    loaded = suites.parse(suite) if isinstance(suite, dict) else suites.load(str(suite))
+    return make_plan(
+        loaded.shifted(seed),
+        history=None if store is None else History.of(store),
+        fingerprint=Problems(cache_folder(), device=device).fingerprint,
+        selection=selection,
+        rerun=rerun,
+    )
 
 
 def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
@@ -95,10 +123,9 @@ def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None 
     UsageError
         If it holds none of this suite or number.
     """
-    from xaibench.analysis.leaderboard import leaderboard as board_of
-
     opened = Store(store)
-    boards = [board_of(_cells(opened, m["run"]), suite=m["suite"]) for m in _runs(opened, suite, run)]
+    shown, found = _runs(opened, suite, run), opened.read().to_pandas()
+    boards = [board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"]) for m in shown]
     return pd.concat(boards, ignore_index=True)
 
 
@@ -110,8 +137,8 @@ def results(store: str | Path, suite: str | None = None, *, run: int | None = No
     that took all of it, or the latest one if none did; without ``suite``, those of every suite.
     """
     opened = Store(store)
-    cells = pd.concat([_cells(opened, m["run"]) for m in _runs(opened, suite, run)])
-    return cells.drop_duplicates("cell_id", ignore_index=True)
+    planned = pd.concat([opened.planned(m["run"]).to_pandas() for m in _runs(opened, suite, run)])
+    return _cells(planned.drop_duplicates("cell_id"), opened.read().to_pandas())
 
 
 def _runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:
@@ -132,10 +159,8 @@ def _runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, An
     ]
 
 
-def _cells(store: Store, run: int) -> pd.DataFrame:
-    """Results of the cells that a run planned, and the planned rows of those that have none."""
-    planned = store.planned(run).to_pandas()
-    found = store.read().to_pandas()
+def _cells(planned: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Results of the planned cells, and the planned rows of those that have none."""
     found = found[found["cell_id"].isin(planned["cell_id"])]
     missing = planned[~planned["cell_id"].isin(found["cell_id"])]
     parts = [part for part in (found, missing) if len(part)] or [planned]

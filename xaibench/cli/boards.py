@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 import pandas as pd
 
 from xaibench.analysis.ranks import overall as overall_of
-from xaibench.api import leaderboard, results, write_leaderboard
+from xaibench.api.runs import leaderboard, results, write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.errors import StoreError, UsageError, did_you_mean
 from xaibench.core.paths import default_store

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api import components
+from xaibench.api.listing import components
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, MetricSpec

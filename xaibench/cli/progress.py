@@ -22,9 +22,7 @@ from xaibench.core.problem import Problem
 from xaibench.execution import Observer
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems import ProblemSpec
-from xaibench.store import Row
-
-_FAILED = ("failed", "timeout", "oom")
+from xaibench.store import FAILURES, Row
 
 
 @contextmanager
@@ -88,7 +86,7 @@ def failures(planned: PlannedUnit, rows: list[Row]) -> list[str]:
     """One line per reason for which cells of a unit failed."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
-        if row.status in _FAILED:
+        if row.status in FAILURES:
             reasons.setdefault(f"{row.status}: {row.error_kind}: {row.message}", []).append(row.metric)
     where = f"{planned.unit.problem.name} {planned.unit.spec.name}"
     return [f"{where}, {len(names)} cells ({names[0]}...) {why}" for why, names in reasons.items()]

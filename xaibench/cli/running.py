@@ -8,20 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from xaibench.api import leaderboard, results, write_leaderboard
+from xaibench.api.runs import leaderboard, plan_suite, results, write_leaderboard
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
-from xaibench.core import registry
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
-from xaibench.history import History
-from xaibench.models.adapters import find_device
-from xaibench.plan import Plan, Rerun, Selection, make_plan
-from xaibench.problems import Problems
+from xaibench.plan import Plan, Rerun, Selection
 from xaibench.report.terminal import board_table, failures_table, gates_table
-from xaibench.store import Store
-from xaibench.suite import load
+from xaibench.store import FAILURES, Store
 
 GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
 
@@ -46,13 +41,12 @@ class Request:
 
     def plan(self, store: Store | None) -> Plan:
         """Load plugins and suite, and plan against what the store holds."""
-        find_device(self.device)
-        for plugin in self.plugins or ():
-            registry.load_module(plugin)
-        return make_plan(
-            load(self.suite).shifted(self.seed),
-            history=None if store is None else History.of(store),
-            fingerprint=Problems(cache_folder(), device=self.device).fingerprint,
+        return plan_suite(
+            self.suite,
+            store,
+            seed=self.seed,
+            device=self.device,
+            plugins=self.plugins or (),
             selection=Selection(tuple(self.only or ()), tuple(self.skip or ()), self.limit),
             rerun=cast(Rerun | None, self.rerun),
         )
@@ -116,7 +110,7 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
 
 
 def _document(plan: Plan, store: Store, outcome: Outcome, rows: Any) -> dict[str, Any]:
-    bad = rows[rows["status"].isin(["failed", "timeout", "oom"])]
+    bad = rows[rows["status"].isin(FAILURES)]
     columns = ["dataset", "model", "explainer", "metric", "params", "seed", "status", "error_kind", "message"]
     return {
         "suite": plan.suite.name,

@@ -130,9 +130,8 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     ev = measured(spec, ev, output)
     ev, finite = hold_finite(ev)
     conversion = "none"
-    one_channel = ev.layout.channels in (None, 1)
     wanted = spec.conversion(params)
-    if ev.kind == "slope" and (wanted == "contribution" or (wanted == "order" and one_channel)):
+    if ev.kind == "slope" and (wanted == "contribution" or (wanted == "order" and ev.layout.one_number_each)):
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
@@ -176,7 +175,7 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
     UnsupportedError
         For several channels per feature: their slopes are summed already and cannot be told apart.
     """
-    if ev.layout.channels not in (None, 1):
+    if not ev.layout.one_number_each:
         raise UnsupportedError(
             f"slopes summed over {ev.layout.channels} channels cannot be turned into contributions",
             "score an explainer of kind contribution",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -50,6 +50,11 @@ class Evaluation(Samples):
     explainer: Explain | None = field(default=None, kw_only=True)
     cache: MemoryCache = field(default_factory=MemoryCache, kw_only=True)
     shared: SharedCache = field(default_factory=SharedCache, kw_only=True)
+
+    @classmethod
+    def of(cls, samples: Samples, **given: Any) -> Evaluation:
+        """The evaluation of an explanation of these samples; ``given`` are the fields that samples lack."""
+        return cls(**{f.name: getattr(samples, f.name) for f in fields(Samples)}, **given)
 
     def explain(
         self,

@@ -33,6 +33,11 @@ class FeatureLayout:
         return self.input_shape[0] if self.kind == "image" and len(self.input_shape) == 3 else None
 
     @property
+    def one_number_each(self) -> bool:
+        """Whether every feature is a single input number, so that slopes of features are slopes of inputs."""
+        return self.channels in (None, 1)
+
+    @property
     def feature_shape(self) -> tuple[int, ...]:
         return self.input_shape[1:] if self.channels is not None else self.input_shape
 

@@ -24,10 +24,9 @@ from xaibench.execution.unit import Workbench, failure, make_row, run_unit, unsu
 from xaibench.history import History
 from xaibench.plan import Plan, PlannedUnit, decide
 from xaibench.problems import Problems
-from xaibench.store import Row, Store
+from xaibench.store import FAILURES, Row, Store
 
 End = Literal["finished", "interrupted", "too many failures"]
-_FAILURES = ("failed", "timeout", "oom")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Outcome:
 
     @property
     def n_failed(self) -> int:
-        return sum(self.statuses[s] for s in _FAILURES)
+        return sum(self.statuses[s] for s in FAILURES)
 
     def count(self, rows: list[Row]) -> None:
         """Add the rows of a unit."""

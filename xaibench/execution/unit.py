@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from xaibench.core.cache import SharedCache
-from xaibench.core.calls import Explainer, attribution_kind, explain, explain_function, score
+from xaibench.core.calls import Explainer, attribution_kind, explain_function, score
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import canonical_json, sample_ids
-from xaibench.core.problem import Problem, ProblemView
+from xaibench.core.problem import Problem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row, Store
 
@@ -75,40 +75,39 @@ def run_unit(
     """
     wanted = list(cells)
     problem = bench.problem
-    spec, params = unit.spec, unit.explainer.params
+    spec = unit.spec
     view = problem.view(unit.seed, needs=spec.needs)
     stream = f"explain/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
     try:
-        explanation = _explain(unit, problem, view, stream, store, fresh)
+        explainer = Explainer(explain_function(spec, unit.explainer.params), view, stream)
+        explanation = _explain(unit, problem, explainer, store, fresh)
     except Exception as error:
         rows = [make_row(unit, cell, run, problem=problem, **failure(error)) for cell in wanted]
     else:
-        ev = Evaluation(
-            **{name: getattr(view, name) for name in (
-                "model", "inputs", "targets", "layout", "output", "digests", "background", "seed"
-            )},
+        ev = Evaluation.of(
+            view,
             attributions=explanation.attributions,
             kind=explanation.kind,
             truth=problem.truth,
-            explainer=Explainer(explain_function(spec, params), view, stream),
+            explainer=explainer,
             shared=bench.shared(unit.seed),
-        )  # fmt: skip
+        )
         rows = [_score(unit, cell, ev, explanation, problem, run) for cell in wanted]
     store.write_part(rows)
     return rows
 
 
-def _explain(unit: Unit, problem: Problem, view: ProblemView, stream: str, store: Store, fresh: bool) -> Explanation:
+def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:
     """Take the attributions from the store, or make them and keep them there."""
     key = unit.explain_key(problem.fingerprint)
     found = None if fresh else store.load_attributions(key)
     if found is not None:
         attributions, kind, seconds = found
-        return Explanation(attributions.to(view.inputs.device), kind, seconds, cached=True)
+        return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, cached=True)
     started = time.perf_counter()
-    attributions = explain(explain_function(unit.spec, unit.explainer.params), view, stream)
+    attributions = explainer()
     seconds = time.perf_counter() - started
-    kind = attribution_kind(unit.spec, view)
+    kind = attribution_kind(unit.spec, explainer.view)
     store.save_attributions(key, attributions, kind=kind, seconds=seconds)
     return Explanation(attributions, kind, seconds, cached=False)
 

@@ -17,6 +17,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, variants
 from xaibench.report.layout import Trimmed, simple_table
 from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
+from xaibench.store import FAILURES
 
 CONTROLS = "-- controls --"
 TOO_FEW = "too few"
@@ -225,7 +226,7 @@ def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType |
 
 def failures_table(results: pd.DataFrame, *, limit: int = 20) -> RenderableType | None:
     """Cells that failed, timed out or ran out of memory, equal reasons together; None if there are none."""
-    bad = results[results["status"].isin(["failed", "timeout", "oom"])]
+    bad = results[results["status"].isin(FAILURES)]
     bad = bad.assign(
         problem=bad["dataset"] + "/" + bad["model"],
         reason=[_joined(pair) for pair in zip(bad["error_kind"], bad["message"], strict=True)],

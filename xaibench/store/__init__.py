@@ -1,6 +1,6 @@
 """Results on disk: schema, atomic parts, compaction, reading. See `Store`."""
 
-from xaibench.store.schema import STATUSES, Row
+from xaibench.store.schema import FAILURES, STATUSES, Row
 from xaibench.store.store import Store
 
-__all__ = ["STATUSES", "Row", "Store"]
+__all__ = ["FAILURES", "STATUSES", "Row", "Store"]

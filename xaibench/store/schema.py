@@ -12,7 +12,9 @@ SCHEMA_VERSION = 1
 STATUSES = ("ok", "undefined", "unsupported", "failed", "timeout", "oom")
 """Everything that can become of a cell. ``undefined``: scored, but no sample has a defined score."""
 DONE = frozenset({"ok", "undefined", "unsupported"})
-"""Statuses that a later run need not repeat; the others are failures and never cache hits."""
+"""Statuses that a later run need not repeat."""
+FAILURES = tuple(status for status in STATUSES if status not in DONE)
+"""The others: never cache hits, never shadowing a result."""
 
 
 @dataclass(frozen=True)
