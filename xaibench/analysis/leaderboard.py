@@ -26,7 +26,8 @@ _SCORED = ("ok", "undefined")
 _COLUMNS: dict[str, str] = {
     "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
     "explainer_params": "str", "metric": "str", "params": "str", "asked_output": "str", "family": "str",
-    "truth_kind": "str", "output": "str", "conversion": "str", "higher_is_better": "bool", "aggregate": "str",
+    "truth_kind": "str", "output": "str", "conversion": "str", "sign": "str", "channels": "str",
+    "higher_is_better": "bool", "aggregate": "str",
     "value": "float64", "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64",
     "skill_low": "float64", "skill_high": "float64", "placebo": "str", "placebo_value": "float64",
     "beats_placebo": "boolean", "p_placebo": "float64", "n_placebos": "int64", "rank": "float64",
@@ -35,6 +36,10 @@ _COLUMNS: dict[str, str] = {
     "n_cells": "int64", "n_unsupported": "int64", "n_failed": "int64", "n_missing": "int64",
     "explain_seconds": "float64", "score_seconds": "float64", "message": "str",
 }  # fmt: skip
+_FACTS = [
+    "family", "truth_kind", "output", "conversion", "sign", "channels", "higher_is_better", "aggregate", "skill_valid",
+    "control",
+]  # fmt: skip
 CONDITIONAL = "conditional on this model"
 RETRAINED = "retrained models"
 
@@ -89,10 +94,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
     field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
     entry = cells.groupby([*FIELD, *ENTRY], sort=False)
     entry_of = entry.ngroup().to_numpy()
-    board = entry[
-        ["family", "truth_kind", "output", "conversion", "higher_is_better", "aggregate", "skill_valid", "control"]
-    ].first()
-    board = board.reset_index()
+    board = entry[_FACTS].first().reset_index()
     status = cells["status"].to_numpy()
     board["n_cells"] = np.bincount(entry_of)
     for name, counted in {"unsupported": ("unsupported",), "failed": FAILURES, "missing": ("missing",)}.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from xaibench.core.cache import MemoryCache
 from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.features import FeatureLayout
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import ProblemView
+from xaibench.core.problem import ProblemView, Samples
 
 ExplainFunction = Callable[[ProblemView, str], Tensor]
 """Explains a view; the second argument names the draws."""
@@ -79,16 +80,25 @@ class Explainer:
         inputs: Tensor | None = None,
         rows: Tensor | None = None,
         targets: Tensor | None = None,
+        samples: Samples | None = None,
+        background: Tensor | None = None,
         redraw: int = 0,
     ) -> Tensor:
-        view = self.view
+        view = self.view if samples is None else self._view_of(samples)
         if rows is not None or inputs is not None or model is not None:
             view = view.take(slice(None) if rows is None else rows, inputs, model)
         if len(view.inputs) != len(view.targets):
             raise ValueError(f"{len(view.inputs)} inputs to explain need rows= that say whose copies they are")
         if targets is not None:
             view = replace(view, targets=targets)
+        if background is not None:
+            view = replace(view, background=background)
         return explain(self.function, view, f"{self.stream}#{redraw}" if redraw else self.stream)
+
+    def _view_of(self, samples: Samples) -> ProblemView:
+        """Other samples as this explainer may see them: their truth only if it was shown that of its own."""
+        truth = samples.truth if isinstance(samples, ProblemView) and self.view.truth is not None else None
+        return ProblemView(**{f.name: getattr(samples, f.name) for f in fields(Samples)}, truth=truth)
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,8 @@ class Scores:
     values: Tensor
     conversion: str
     output: str
+    sign: str
+    channels: str
 
 
 def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Scores:
@@ -141,7 +153,12 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {len(ev)} samples")
     values = values.detach().to(torch.float32).cpu()
     values = torch.where(torch.isfinite(values) & finite.cpu(), values, torch.nan)
-    return Scores(values, conversion, ev.output)
+    return Scores(values, conversion, ev.output, spec.handled_sign(params), channel_handling(ev.layout))
+
+
+def channel_handling(layout: FeatureLayout) -> str:
+    """How several channels become one number per feature: explainers sum them; otherwise there is nothing to do."""
+    return "none" if layout.one_number_each else "sum"
 
 
 def hold_finite(ev: Evaluation) -> tuple[Evaluation, Tensor]:

@@ -18,6 +18,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
+Sign = Literal["signed", "absolute", "positive"]
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
 DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
 """Kinds of data; a component that names several takes any of them."""
@@ -163,8 +164,13 @@ class MetricSpec(Component):
     output: str | None = None
     aggregate: Literal["mean", "median_log10"] = "mean"
     skill_valid: bool = False
+    sign: Sign = "signed"
     source: str = ""
     kind: Kind = field(default="metric", init=False)
+
+    def handled_sign(self, params: Mapping[str, Any]) -> str:
+        """What is done with the sign of attributions: a parameter of this name decides, else the metric's rule."""
+        return str(params.get("sign", self.sign))
 
     def conversion(self, params: Mapping[str, Any]) -> Convert | None:
         """How slopes are converted with these parameters."""

@@ -24,6 +24,8 @@ class Explain(Protocol):
         inputs: Tensor | None = None,
         rows: Tensor | None = None,
         targets: Tensor | None = None,
+        samples: Samples | None = None,
+        background: Tensor | None = None,
         redraw: int = 0,
     ) -> Tensor: ...
 
@@ -63,6 +65,8 @@ class Evaluation(Samples):
         inputs: Tensor | None = None,
         rows: Tensor | None = None,
         targets: Tensor | None = None,
+        samples: Samples | None = None,
+        background: Tensor | None = None,
         redraw: int = 0,
     ) -> Tensor:
         """Explain again with the explainer that made these attributions.
@@ -78,6 +82,11 @@ class Evaluation(Samples):
             with the draws of that sample, so Monte-Carlo noise does not look like instability.
         targets : Tensor (B,) of int64, optional
             Explain other outputs than the samples' own targets.
+        samples : Samples, optional
+            Explain these instead, each with the draws of its own digest: training data, for
+            example. A `ProblemView` brings its truth along for the oracle.
+        background : Tensor (M, *input_shape), optional
+            Other reference samples, where the whole world of the inputs moves.
         redraw : int
             Not 0: use fresh draws, a different set for every number.
 
@@ -92,7 +101,15 @@ class Evaluation(Samples):
         """
         if self.explainer is None:
             raise UnsupportedError("this metric explains again", "pass explain=, the explainer or a callable")
-        return self.explainer(model=model, inputs=inputs, rows=rows, targets=targets, redraw=redraw)
+        return self.explainer(
+            model=model,
+            inputs=inputs,
+            rows=rows,
+            targets=targets,
+            samples=samples,
+            background=background,
+            redraw=redraw,
+        )
 
     def reuse(self, key: str, compute: Callable[[], Any]) -> Any:
         """Compute once per explanation: metrics with the same key share the value."""

@@ -24,6 +24,7 @@ from xaibench.core.components import (
     Kind,
     MetricSpec,
     ModelSpec,
+    Sign,
 )
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
 from xaibench.core.features import FeatureKind
@@ -100,6 +101,7 @@ def metric(
     output: str | None = None,
     aggregate: Literal["mean", "median_log10"] = "mean",
     skill_valid: bool = False,
+    sign: Sign = "signed",
     source: str = "",
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``.
@@ -119,6 +121,8 @@ def metric(
         Heavy-tailed scores aggregate as the median of log10.
     skill_valid : bool
         Whether the oracle is provably the best possible, so that skill has a meaning.
+    sign : {"signed", "absolute", "positive"}
+        What the metric does with the sign of attributions; a parameter called ``sign`` overrides it.
     source : str
         Paper and equation, for `xaibench show`.
     """
@@ -137,6 +141,7 @@ def metric(
             output=output,
             aggregate=aggregate,
             skill_valid=skill_valid,
+            sign=sign,
             source=source,
         )
     )

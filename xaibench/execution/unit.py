@@ -138,6 +138,8 @@ def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, pro
         n_undefined=n_undefined,
         output=scores.output,
         conversion=scores.conversion,
+        sign=scores.sign,
+        channels=scores.channels,
         score_seconds=time.perf_counter() - started,
         n_evaluations=model.n_evaluations - before,
         **facts,

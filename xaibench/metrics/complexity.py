@@ -14,6 +14,7 @@ from xaibench.core.registry import metric
     family="complexity",
     higher_is_better=True,
     bounds=(0, 1),
+    sign="absolute",
     source="Chalasani et al. 2020, Concise explanations of neural networks using adversarial training; Gini index",
 )
 def sparseness(ev: Evaluation) -> Tensor:
@@ -35,6 +36,7 @@ def sparseness(ev: Evaluation) -> Tensor:
     family="complexity",
     higher_is_better=False,
     bounds=(0, None),
+    sign="absolute",
     source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, definition 5",
 )
 def complexity(ev: Evaluation) -> Tensor:

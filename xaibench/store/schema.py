@@ -37,6 +37,8 @@ class Row:
         Which samples, and what is explained of them.
     output, asked_output : str
         What was measured, and what the suite asked to measure instead of the metric's rule.
+    sign, channels : str
+        What the metric did with the sign of attributions, and how several channels became one number.
     params, explainer_params : str
         Canonical JSON.
     scores : list of float
@@ -78,6 +80,8 @@ class Row:
     conversion: str | None = None
     output: str | None = None
     asked_output: str | None = None
+    sign: str | None = None
+    channels: str | None = None
     truth_kind: str | None = None
     gate_passed: bool | None = None
     gates: str = "[]"
