@@ -9,7 +9,7 @@ from builders import SHAPES, linear, make_inputs, make_view
 from scipy.ndimage import gaussian_filter
 
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.maskers import FILLS
+from xaibench.core.maskers import FILLS, choose
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -30,6 +30,35 @@ def test_kept_features_stay_and_removed_ones_are_filled(shape: str, name: str) -
     assert torch.equal(masked[~whole], masker.fill[~whole])
     assert torch.equal(x, before)
     assert torch.equal(masker(x[[3, 3]], keep[:2], torch.tensor([3, 3]))[0][~whole[0]], masker.fill[3][~whole[0]])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["zero", "marginal"])
+def test_copies_are_the_masked_samples(shape: str, name: str) -> None:
+    x = make_inputs(SHAPES[shape])
+    view = make_view(linear(SHAPES[shape]), x, background=make_inputs(SHAPES[shape], 20, seed=1))
+    masker, rows = view.masker(name), slice(2, 5)
+    keep = torch.rand(3, 7, *view.layout.feature_shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    expected = torch.where(view.layout.expand(keep), x[rows].unsqueeze(1), masker.fill[rows].unsqueeze(1)).flatten(0, 1)
+    copies = masker.copies(rows, keep)
+    assert torch.equal(copies, expected)
+    assert copies.is_contiguous()
+    index = torch.arange(2, 5).repeat_interleave(7)
+    assert torch.equal(masker(x[index], keep.flatten(0, 1), index), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.uint8])
+def test_choose_is_where_to_the_last_bit(dtype: torch.dtype) -> None:
+    kept, removed = (10 * torch.randn(2, *s, generator=torch.Generator().manual_seed(0)) for s in ((1, 9), (5, 1)))
+    kept, removed = kept.abs().to(dtype), removed.abs().to(dtype)
+    if dtype.is_floating_point:
+        special = torch.tensor([-0.0, 0.0, float("inf"), float("nan"), 1e-42], dtype=dtype)
+        kept[0, 0, :5], removed[1, :, 0] = special, special
+    keep = torch.rand(2, 5, 9, generator=torch.Generator().manual_seed(1)) < 0.5
+    bits = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[kept.element_size()]
+    ours = choose(keep, kept, removed)
+    assert ours.dtype == dtype
+    assert torch.equal(ours.view(bits), torch.where(keep, kept, removed).view(bits))
 
 
 @pytest.mark.parametrize("name", FILLS)
@@ -60,6 +89,12 @@ def test_blur_is_the_gaussian_filter_of_scipy() -> None:
     x = make_inputs(SHAPES["image"], 1)
     ours = make_view(linear(SHAPES["image"]), x).baseline("blur")[0, 0]
     np.testing.assert_allclose(ours, gaussian_filter(x[0, 0].numpy(), 1.0, mode="nearest"), atol=1e-5)
+
+
+def test_sample_min_is_one_number_per_sample() -> None:
+    x = make_inputs(SHAPES["rgb"])
+    fill = make_view(linear(SHAPES["rgb"]), x).baseline("sample_min")
+    assert torch.equal(fill, x.flatten(1).min(dim=1).values.view(-1, 1, 1, 1).expand_as(x))
 
 
 def test_marginal_takes_whole_background_rows() -> None:

@@ -14,19 +14,14 @@ from xaibench.core.features import FeatureLayout
 
 
 class Masker(Protocol):
-    """Sets features to "missing": ``masker(inputs, keep, rows) -> inputs``.
+    """Sets features to "missing".
 
-    ``inputs`` (B, *input_shape) and ``keep`` (B, *feature_shape) are a batch of perturbed copies;
-    ``rows`` (B,) says which of the N samples each copy belongs to, by default copy i to sample i.
-    """
+    ``masker(inputs, keep, rows)`` masks a batch of perturbed copies: ``inputs`` (B, *input_shape)
+    and ``keep`` (B, *feature_shape) of bool; ``rows`` (B,) says which of the N samples each copy
+    belongs to, by default copy i to sample i.
 
-    name: str
-
-    def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor: ...
-
-
-class FillMasker:
-    """Replaces removed features by those of a fixed fill, one per sample.
+    ``masker.copies(rows, keep)`` masks the samples themselves, the n samples of the slice ``rows``
+    m times each: ``keep`` is (n, m, *feature_shape), the result (n * m, *input_shape).
 
     Attributes
     ----------
@@ -34,15 +29,48 @@ class FillMasker:
         The fully masked samples; also the reference point of contributions under this masker.
     """
 
-    def __init__(self, name: str, fill: Tensor, layout: FeatureLayout) -> None:
+    name: str
+    fill: Tensor
+
+    def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor: ...
+
+    def copies(self, rows: slice, keep: Tensor) -> Tensor: ...
+
+
+class FillMasker:
+    """Replaces removed features by those of a fixed fill, one per sample; see `Masker`."""
+
+    def __init__(self, name: str, inputs: Tensor, fill: Tensor, layout: FeatureLayout) -> None:
         self.name = name
+        self.inputs = inputs
         self.fill = fill
         self.layout = layout
 
     def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
         # index_select copies rows many times faster than indexing with a tensor does.
         fill = self.fill.index_select(0, rows) if isinstance(rows, Tensor) else self.fill[rows or slice(None)]
-        return torch.where(self.layout.expand(keep), inputs, fill)
+        return choose(self.layout.expand(keep), inputs, fill)
+
+    def copies(self, rows: slice, keep: Tensor) -> Tensor:
+        chosen = choose(self.layout.expand(keep), self.inputs[rows].unsqueeze(1), self.fill[rows].unsqueeze(1))
+        return chosen.flatten(0, 1)
+
+
+def choose(keep: Tensor, kept: Tensor, removed: Tensor) -> Tensor:
+    """Return ``torch.where(keep, kept, removed)`` bit for bit, with broadcasting, several times faster on a CPU.
+
+    ``torch.where`` branches on every number. The bits in which both differ, times 0 or 1, are found
+    in vector instructions.
+    """
+    integer = _INTEGERS[kept.element_size()]
+    base = removed.view(integer)
+    change = kept.view(integer) ^ base
+    whole: Tensor = torch.broadcast_tensors(keep, change)[0]  # type: ignore[no-untyped-call]
+    bits = whole.to(integer, memory_format=torch.contiguous_format)
+    return bits.mul_(change).bitwise_xor_(base).view(kept.dtype)
+
+
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 Fill = Callable[[Tensor, FeatureLayout, "Tensor | None", Draws], Tensor]
@@ -99,7 +127,20 @@ def marginal(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, d
     return background[draws.integers(len(background))]
 
 
-FILLS: dict[str, Fill] = {"zero": zero, "mean": mean, "blur": blur, "uniform": uniform, "marginal": marginal}
+def sample_min(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+    """The smallest number of the sample itself, over all channels and sensors ("black" of an image)."""
+    lowest = inputs.flatten(1).amin(dim=1)
+    return lowest.view(-1, *[1] * len(layout.input_shape)).expand_as(inputs).clone()
+
+
+FILLS: dict[str, Fill] = {
+    "zero": zero,
+    "mean": mean,
+    "blur": blur,
+    "uniform": uniform,
+    "marginal": marginal,
+    "sample_min": sample_min,
+}
 
 
 def make_masker(
@@ -116,7 +157,7 @@ def make_masker(
     """
     if name not in FILLS:
         raise UsageError(f"unknown masker {name!r}", did_you_mean(name, FILLS))
-    return FillMasker(name, FILLS[name](inputs, layout, background, draws), layout)
+    return FillMasker(name, inputs, FILLS[name](inputs, layout, background, draws), layout)
 
 
 def gaussian_blur(values: Tensor, layout: FeatureLayout, *, sigma: float) -> Tensor:
