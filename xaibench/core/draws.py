@@ -71,13 +71,18 @@ class Draws:
         prefix = f"{self.seed}\0{self.stream}\0{self.calls}\0".encode()
         self.calls += 1
         out = np.empty((len(self.digests), *shape), dtype=dtype)
+        # Setting the key of one generator is several times faster than making a generator for every sample.
+        philox = np.random.Philox(key=0)
+        generator, state = np.random.Generator(philox), philox.state
         done: dict[bytes, int] = {}
         for i, sample in enumerate(self.digests):
             if sample in done:
                 out[i] = out[done[sample]]
                 continue
-            key = int.from_bytes(hashlib.blake2b(prefix + sample, digest_size=16).digest(), "little")
-            out[i] = one(np.random.Generator(np.random.Philox(key=key)))
+            key = hashlib.blake2b(prefix + sample, digest_size=16).digest()
+            state["state"]["key"] = np.frombuffer(key, "<u8")
+            philox.state = state
+            out[i] = one(generator)
             done[sample] = i
         return torch.from_numpy(out).to(self.device)
 
