@@ -12,7 +12,7 @@ from torch import nn
 
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.calls import score
-from xaibench.core.components import MetricSpec
+from xaibench.core.components import DATA_NEEDS, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
@@ -24,10 +24,25 @@ FIRST_SET = {
     "pixel_flipping", "insertion", "deletion", "faithfulness_correlation", "infidelity", "max_sensitivity", "mprt",
     "random_logit", "relevance_rank", "relevance_mass", "sparseness", "complexity", "completeness",
 }  # fmt: skip
-SMALL = {"n_samples": 6, "n_subsets": 9, "steps": 5}
+SMALL = {"n_samples": 6, "n_subsets": 9, "steps": 5, "epsilon": 0.02}
 N = 7
 every_metric = pytest.mark.parametrize("spec", METRICS, ids=lambda s: s.name)
-every_shape = pytest.mark.parametrize("kind", SHAPES)
+
+
+def applies(spec: MetricSpec, shape: str) -> bool:
+    """Whether a metric is offered for this kind of data; one that names no kind is offered for all."""
+    kinds = spec.needs & DATA_NEEDS
+    return not kinds or {"rgb": "image"}.get(shape, shape) in kinds
+
+
+def home(spec: MetricSpec) -> str:
+    """A table, or an image for metrics that are not about tables."""
+    return "table" if applies(spec, "table") else "image"
+
+
+each_on_its_shapes = pytest.mark.parametrize(
+    ("spec", "kind"), [pytest.param(s, k, id=f"{s.name}-{k}") for s in METRICS for k in SHAPES if applies(s, k)]
+)
 
 
 def run(spec: MetricSpec, ev: Evaluation, **params: object) -> torch.Tensor:
@@ -44,7 +59,14 @@ def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.
     mask = torch.from_numpy(np.random.default_rng(2).random((n, *view.layout.feature_shape)) < 0.4)
     mask[:, 0] = False
     mask[:, -1] = True
-    return replace(view, truth=Truth("model", mask))
+    return replace(view, truth=Truth("model", mask, planted_weights(make_view(module, inputs))))
+
+
+def planted_weights(view: ProblemView) -> torch.Tensor:
+    """Slopes of the model, disturbed: truth that gradients get partly right."""
+    slopes = gradient(view)
+    noise = torch.from_numpy(np.random.default_rng(6).standard_normal(slopes.shape).astype(np.float32))
+    return slopes + slopes.flatten(1).std(dim=1).view(-1, *[1] * (slopes.ndim - 1)) * noise
 
 
 def evaluation(view: ProblemView, attributions: torch.Tensor | None = None) -> Evaluation:
@@ -63,8 +85,7 @@ def test_the_first_set_is_there() -> None:
         assert spec.source
 
 
-@every_shape
-@every_metric
+@each_on_its_shapes
 def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str) -> None:
     values = run(spec, evaluation(problem(kind)))
     assert values.shape == (N,)
@@ -75,8 +96,15 @@ def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str)
     assert len(values.unique()) > 1
 
 
-@every_shape
-@every_metric
+@pytest.mark.parametrize(
+    ("spec", "kind"), [pytest.param(s, k, id=f"{s.name}-{k}") for s in METRICS for k in SHAPES if not applies(s, k)]
+)
+def test_other_kinds_of_data_are_refused(spec: MetricSpec, kind: str) -> None:
+    with pytest.raises(UnsupportedError):
+        run(spec, evaluation(problem(kind)))
+
+
+@each_on_its_shapes
 def test_scores_do_not_depend_on_the_other_samples(spec: MetricSpec, kind: str) -> None:
     view = problem(kind)
     whole = run(spec, evaluation(view))
@@ -87,8 +115,7 @@ def test_scores_do_not_depend_on_the_other_samples(spec: MetricSpec, kind: str) 
         np.testing.assert_allclose(alone, whole[[row]], rtol=1e-4, atol=1e-5)
 
 
-@every_shape
-@every_metric
+@each_on_its_shapes
 def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> None:
     one, seven, many = (run(spec, evaluation(problem(kind, batch_size=size))) for size in (1, 7, 64))
     np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-5)
@@ -102,8 +129,7 @@ def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.
     np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1))), whole, rtol=1e-4, atol=1e-5)
 
 
-@every_shape
-@every_metric
+@each_on_its_shapes
 def test_repeats_are_bit_identical_and_change_nothing(spec: MetricSpec, kind: str) -> None:
     view = problem(kind)
     ev = evaluation(view)
@@ -121,7 +147,7 @@ def test_repeats_are_bit_identical_and_change_nothing(spec: MetricSpec, kind: st
 
 @every_metric
 def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
-    ev = evaluation(problem("table"))
+    ev = evaluation(problem(home(spec)))
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     run(spec, ev)
     assert torch.equal(torch.get_rng_state(), before)
@@ -129,9 +155,10 @@ def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
 
 
 UNDEFINED_FOR_ZERO = {
-    "faithfulness_correlation", "max_sensitivity", "mprt", "random_logit", "relevance_mass", "sparseness", "complexity",
+    "faithfulness_correlation", "max_sensitivity", "mprt", "random_logit", "sparseness", "complexity",
+    "relevance_mass", "positive_attribution_ratio", "attribution_localisation", "emd", "aup", "aur", "rank_correlation",
 }  # fmt: skip
-UNDEFINED_FOR_CONSTANT = {"mprt", "random_logit"}
+UNDEFINED_FOR_CONSTANT = {"mprt", "random_logit", "aup", "aur", "rank_correlation"}
 
 
 @every_metric
@@ -150,12 +177,12 @@ def test_zero_constant_and_nan_maps_have_a_defined_outcome(spec: MetricSpec) -> 
     np.testing.assert_array_equal(values[4:], clean[4:])
 
 
-SCALE_MATTERS = {"completeness"}
+SCALE_MATTERS = {"completeness", "effective_complexity"}
 
 
 @every_metric
-def test_positive_rescaling_matters_only_to_completeness(spec: MetricSpec) -> None:
-    view = problem("table")
+def test_positive_rescaling_matters_only_where_it_must(spec: MetricSpec) -> None:
+    view = problem(home(spec))
     ev = evaluation(view)
 
     def scaled(view: ProblemView, stream: str) -> torch.Tensor:
@@ -168,13 +195,14 @@ def test_positive_rescaling_matters_only_to_completeness(spec: MetricSpec) -> No
 
 @every_metric
 def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) -> None:
-    module = mlp(SHAPES["table"])
+    shape = SHAPES[home(spec)]
+    module = mlp(shape)
 
     def black_box(x: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             return torch.softmax(module(torch.from_numpy(x)), dim=1).numpy()
 
-    view = replace(make_view(black_box, make_inputs(SHAPES["table"], N)), truth=problem("table").truth)
+    view = replace(make_view(black_box, make_inputs(shape, N)), truth=problem(home(spec)).truth)
     ev = make_evaluation(view, kind="contribution", function=occlusion)
     if spec.needs & {"module", "gradients"}:
         with pytest.raises(UnsupportedError):
@@ -183,10 +211,13 @@ def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) ->
         assert bool(torch.isfinite(run(spec, ev)).all())
 
 
+PLACE_MATTERS = {"mprt": "random weights belong to places", "emd": "distances between pixels are what it measures"}
+
+
 @every_metric
 def test_permuting_the_pixels_of_everything_changes_nothing(spec: MetricSpec) -> None:
-    if spec.name == "mprt":
-        pytest.skip("random weights belong to places")
+    if spec.name in PLACE_MATTERS:
+        pytest.skip(PLACE_MATTERS[spec.name])
     shape, n = (1, 6, 6), 5
     module = linear(shape)
     weights, inputs = module[1].weight.detach(), make_inputs(shape, n)  # type: ignore[index]
@@ -194,12 +225,13 @@ def test_permuting_the_pixels_of_everything_changes_nothing(spec: MetricSpec) ->
     shuffled = linear(shape)
     shuffled[1].load_state_dict({"weight": weights[:, shuffle], "bias": module[1].bias.detach()})  # type: ignore[index]
     mask = torch.arange(36).view(1, 6, 6).expand(n, 6, 6) % 3 == 0
-    view = replace(make_view(module, inputs), truth=Truth("model", mask))
+    slopes = planted_weights(make_view(module, inputs))
+    view = replace(make_view(module, inputs), truth=Truth("model", mask, slopes))
     moved = replace(
         view,
         model=make_view(shuffled, inputs).model,
         inputs=inputs.flatten(1)[:, shuffle].view(n, *shape),
-        truth=Truth("model", mask.flatten(1)[:, shuffle].view(n, 6, 6)),
+        truth=Truth("model", *(t.flatten(1)[:, shuffle].view(n, 6, 6) for t in (mask, slopes))),
     )
     np.testing.assert_allclose(
         run(spec, make_evaluation(moved)), run(spec, make_evaluation(view)), rtol=1e-4, atol=1e-5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
@@ -50,3 +51,31 @@ def complexity(ev: Evaluation) -> Tensor:
     magnitude = ev.attributions.flatten(1).double().abs()
     share = magnitude / magnitude.sum(dim=1, keepdim=True)
     return -torch.xlogy(share, share).sum(dim=1)
+
+
+@metric(
+    "effective_complexity",
+    family="complexity",
+    higher_is_better=False,
+    bounds=(0, None),
+    sign="absolute",
+    source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability; as counted by Quantus",
+)
+def effective_complexity(ev: Evaluation, *, epsilon: NonNegativeFloat = 1e-5) -> Tensor:
+    """Number of features with an attribution above a threshold, in magnitude.
+
+    The paper asks for the fewest features that keep the model's performance; this count, by which
+    the name is known today, never calls the model. The threshold is absolute: the size of the
+    explained output matters, and explainers of different units cannot be compared.
+
+    Parameters
+    ----------
+    epsilon : float
+        Threshold, in the units of the attributions; a magnitude equal to it does not count.
+
+    Returns
+    -------
+    Tensor (N,)
+        0 for an all-zero map.
+    """
+    return (ev.attributions.flatten(1).double().abs() > epsilon).sum(dim=1)
