@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,5 +104,5 @@ def make_evaluation(
     """An evaluation of these attributions, by default those of ``function``, which also explains again."""
     if attributions is None:
         attributions = explain(function, view, "explain")
-    again = Explainer(function, view, "explain")
+    again = Explainer(function, replace(view, truth=None), "explain")
     return Evaluation.of(view, attributions=attributions, kind=kind, truth=truth or view.truth, explainer=again)

@@ -13,15 +13,17 @@ import torch
 
 from xaibench.core.components import DatasetSpec, ModelSpec, source_digest
 from xaibench.core.data import Data
-from xaibench.core.errors import DataError, UsageError
+from xaibench.core.errors import DataError
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import KEY_VERSION, digest, row_digests
 from xaibench.core.outputs import default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Gate, Problem, Samples, Truth, TruthKind
+from xaibench.core.retraining import Retraining
 from xaibench.models.adapters import as_predictor
 from xaibench.models.linear import truth_weights
 from xaibench.models.obtain import FittedModel, lookup, obtain
+from xaibench.models.retraining import RecipeRetraining, check_features
 from xaibench.suite import Choice
 
 Progress = Callable[[int, int, str], None]
@@ -86,10 +88,8 @@ class ProblemSpec:
 
     def check(self) -> None:
         """Raise UsageError if the model does not take this kind of data."""
-        dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
-        if model.features is not None and dataset.features not in model.features:
-            takes = " or ".join(sorted(model.features))
-            raise UsageError(f"model {model.name!r} takes {takes} data, and {dataset.name!r} is {dataset.features}")
+        dataset = cast(DatasetSpec, self.dataset.spec)
+        check_features(cast(ModelSpec, self.model.spec), dataset.features, dataset.name)
 
 
 def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
@@ -146,10 +146,21 @@ class Problems:
             model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
         )
         predictor = as_predictor(fitted.model, returns=fitted.returns, device=self.device, batch_size=self.batch_size)
-        return assemble(spec, data, fitted, predictor)
+        retraining = RecipeRetraining(
+            data,
+            model,
+            spec.model.params,
+            fingerprint=fitted.fingerprint,
+            cache=self.cache,
+            device=self.device,
+            batch_size=self.batch_size,
+        )
+        return assemble(spec, data, fitted, predictor, retraining)
 
 
-def assemble(spec: ProblemSpec, data: Data, fitted: FittedModel, predictor: Predictor) -> Problem:
+def assemble(
+    spec: ProblemSpec, data: Data, fitted: FittedModel, predictor: Predictor, retraining: Retraining
+) -> Problem:
     """Put a problem together from its data and its fitted model."""
     layout = infer_layout(data.input_shape, data.features)
     n = min(spec.samples, len(data.test_inputs))
@@ -178,7 +189,7 @@ def assemble(spec: ProblemSpec, data: Data, fitted: FittedModel, predictor: Pred
         capabilities=capabilities,
         truth=truth,
         gates=measure_gates(data, predictor, fitted.accuracy),
-        data=data,
+        retraining=retraining,
     )
 
 

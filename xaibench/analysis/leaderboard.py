@@ -27,7 +27,7 @@ _COLUMNS: dict[str, str] = {
     "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
     "explainer_params": "str", "metric": "str", "params": "str", "asked_output": "str", "family": "str",
     "truth_kind": "str", "output": "str", "conversion": "str", "sign": "str", "channels": "str",
-    "higher_is_better": "bool", "aggregate": "str",
+    "scope": "str", "higher_is_better": "bool", "aggregate": "str",
     "value": "float64", "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64",
     "skill_low": "float64", "skill_high": "float64", "placebo": "str", "placebo_value": "float64",
     "beats_placebo": "boolean", "p_placebo": "float64", "n_placebos": "int64", "rank": "float64",
@@ -37,10 +37,12 @@ _COLUMNS: dict[str, str] = {
     "explain_seconds": "float64", "score_seconds": "float64", "message": "str",
 }  # fmt: skip
 _FACTS = [
-    "family", "truth_kind", "output", "conversion", "sign", "channels", "higher_is_better", "aggregate", "skill_valid",
-    "control",
+    "family", "truth_kind", "output", "conversion", "sign", "channels", "scope", "higher_is_better", "aggregate",
+    "skill_valid", "control",
 ]  # fmt: skip
 CONDITIONAL = "conditional on this model"
+REPEATED = "repeats on these data"
+SINGLE = "one repeat, no interval"
 RETRAINED = "retrained models"
 
 
@@ -82,6 +84,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
           on; ``message`` says which.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
+        - ``scope``: where it is ``dataset``, the scores are those of repeats (retrainings, folds), and
+          everything above is about repeats where it says samples. One repeat has no interval.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
     mixed = board["_mixed"].to_numpy(dtype=bool)
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
-    heads = board[[*PROBLEM, "family", "higher_is_better", "aggregate", "skill_valid"]].to_dict("records")
+    heads = board[[*PROBLEM, "family", "higher_is_better", "aggregate", "skill_valid", "scope"]].to_dict("records")
     resamples: dict[tuple[Any, ...], Array] = {}
     cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
     for start, stop in zip(cuts, [*cuts[1:], len(cells)], strict=True):
@@ -187,7 +191,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
         enough = defined_enough(samples)
         out["_defined"][at] = defined = enough.all(axis=1)
-        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]))
+        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), _units(head["scope"]))
         key = (*(head[c] for c in PROBLEM), samples.scores.shape[1])
         if key not in resamples:
             resamples[key] = stats.bootstrap_weights(key[-1], N_RESAMPLES, seed("bootstrap", *key)) if key[-1] else (
@@ -202,7 +206,12 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     return pd.DataFrame(out)
 
 
-def _few(samples: Samples, enough: Array, problem_seeds: Array) -> list[str | None]:
+def _units(scope: Any) -> str:
+    """What the scores of a metric are of; results of older schemas do not say and are of samples."""
+    return "repeats" if scope == "dataset" else "samples"
+
+
+def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
     """Where each explainer is defined on too few samples: the first such problem seed."""
     found: list[str | None] = []
     for known, kept in zip(np.isfinite(samples.scores), enough, strict=True):
@@ -211,7 +220,7 @@ def _few(samples: Samples, enough: Array, problem_seeds: Array) -> list[str | No
             continue
         k = int(np.argmin(kept))
         where = f" of problem seed {problem_seeds[k]}" if len(kept) > 1 else ""
-        found.append(f"not ranked: defined on {known[samples.seeds[k]].sum()} samples{where} only")
+        found.append(f"not ranked: defined on {known[samples.seeds[k]].sum()} {units}{where} only")
     return found
 
 
@@ -245,7 +254,10 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     counts = {s: board[f"n_{s}"].to_numpy() > 0 for s in ("failed", "missing", "unsupported")}
     board["status"] = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
     several = board.groupby(FIELD, sort=False)["n_seeds"].transform("max").to_numpy() > 1
-    board["estimand"] = pd.Series(np.where(several, RETRAINED, CONDITIONAL), board.index).where(has_value, None)
+    over_data = board["scope"].map(_units).to_numpy() == "repeats"
+    repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
+    estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
+    board["estimand"] = pd.Series(estimand, board.index).where(has_value, None)
     gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     control = board["control"].to_numpy(dtype=bool)
     complete, defined, mixed = (board[c].to_numpy() for c in ("_complete", "_defined", "_mixed"))
@@ -256,7 +268,7 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     board["rank"] = fields["_v"].rank(method="average")
     board["n_ranked"] = board.groupby(FIELD, sort=False)["rank"].transform("count").astype(np.int64)
     reason = _first_reason(cells, entry_of, len(board))
-    unmeasured = np.where(board["status"] == "undefined", "no sample has a defined score", reason)
+    unmeasured = np.where(board["status"] == "undefined", _undefined(board["scope"]), reason)
     undone = board["n_cells"] - board["n_cells"].where(complete, 0)
     partial = [
         f"not ranked: incomplete, {f} of {c} cells failed, {m} missing" + (f" ({r})" if r else "") if u else ""
@@ -275,6 +287,10 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     )
     board["message"] = pd.Series(choice, board.index, dtype=object).replace("", None)
     board["beats_placebo"] = board["beats_placebo"].astype("boolean")
+
+
+def _undefined(scope: pd.Series[Any]) -> list[str]:
+    return [f"no {_units(s).removesuffix('s')} has a defined score" for s in scope]
 
 
 def _first_reason(cells: pd.DataFrame, entry_of: Array, size: int) -> Array:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from xaibench.api.given import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require
+from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.core import calls, registry
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
@@ -85,6 +87,8 @@ def score(
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
+    retrain: RetrainWith | None = None,
+    train: tuple[ArrayLike, ArrayLike] | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -106,13 +110,20 @@ def score(
         A mask or weights, for ground-truth metrics.
     output : str, optional
         The number that is explained and measured; removal curves use the probability by default.
+    retrain : callable (inputs, targets, seed) -> model, optional
+        Fits the model from scratch to arrays (M, *input_shape) and (M,), for metrics that retrain.
+        The global random generators are seeded around every call and then put back. ``targets``
+        must be the labels of ``inputs``, which serve as test data.
+    train : tuple of array (M, *input_shape) and array (M,) of int, optional
+        The data that the model was fitted to: inputs and labels.
     **params
         Parameters of the metric; the others are those of `explain`.
 
     Returns
     -------
     array (N,), float32
-        NaN where the score is not defined.
+        NaN where the score is not defined. A metric of scope ``dataset`` gives one number per
+        repeat instead, (R,).
 
     Raises
     ------
@@ -124,7 +135,9 @@ def score(
     view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
     spec = cast(MetricSpec, registry.get("metric", name))
     ev = make_evaluation(view, attributions, explain, kind)
-    require(spec, view, explains=explain is not None)
+    if retrain is not None or train is not None:
+        ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
+    require(spec, view, explains=explain is not None, retrains=retrain is not None)
     return calls.score(spec, spec.bind(params), ev, output=output).values.numpy()
 
 

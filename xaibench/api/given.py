@@ -26,10 +26,10 @@ ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
 
 
 def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return _as_tensor(values).to(device=device, dtype=dtype)
+    return as_tensor(values).to(device=device, dtype=dtype)
 
 
-def _as_tensor(values: ArrayLike) -> Tensor:
+def as_tensor(values: ArrayLike) -> Tensor:
     """A tensor of anything array-like; memory that must not be written to is copied."""
     if isinstance(values, Tensor):
         return values.detach()
@@ -76,7 +76,7 @@ def make_view(
 
 
 def _with_truth(view: ProblemView, truth: ArrayLike) -> ProblemView:
-    raw = _as_tensor(truth)
+    raw = as_tensor(truth)
     expected = (len(view), *view.layout.feature_shape)
     if tuple(raw.shape) != expected:
         raise UsageError(f"truth has shape {tuple(raw.shape)}, the features {expected}")
@@ -101,9 +101,10 @@ def make_evaluation(
         require(spec, view)
         declared = calls.attribution_kind(spec, view)
         function = calls.explain_function(spec, spec.bind({}))
-        again = calls.Explainer(function, view, f"explain/{spec.name}")
+        shown = view if any(n.partition(".")[0] == "truth" for n in spec.needs) else replace(view, truth=None)
+        again = calls.Explainer(function, shown, f"explain/{spec.name}")
     elif explain is not None:
-        again = calls.Explainer(_from_callable(explain), view, "explain/callable")
+        again = calls.Explainer(_from_callable(explain), replace(view, truth=None), "explain/callable")
     if attributions is not None:
         values = _tensor(attributions, torch.float32, view.inputs.device)
         expected = (len(view), *view.layout.feature_shape)
@@ -128,12 +129,15 @@ def _from_callable(function: Callable[[Any, Tensor, Tensor], Any]) -> calls.Expl
     return again
 
 
-def require(spec: ExplainerSpec | MetricSpec, view: ProblemView, *, explains: bool = True) -> None:
+def require(
+    spec: ExplainerSpec | MetricSpec, view: ProblemView, *, explains: bool = True, retrains: bool = False
+) -> None:
     """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
     offered = {kind} | ({"gradients", "module"} if view.model.module is not None else set())
     offered |= {"background"} if view.background is not None else set()
     offered |= {"reexplain"} if explains else set()
+    offered |= {"retrain"} if retrains else set()
     if view.truth is not None:
         offered |= {"truth.mask"} if view.truth.mask is not None else set()
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
@@ -142,6 +146,7 @@ def require(spec: ExplainerSpec | MetricSpec, view: ProblemView, *, explains: bo
         hints = {
             "background": "pass background=, reference samples",
             "reexplain": "pass explain=, an explainer or a callable",
+            "retrain": "pass retrain=, a function (inputs, targets, seed) -> model, and train=(inputs, labels)",
             "truth.mask": "pass truth=, booleans (N, *features)",
             "truth.weights": "pass truth=, floats (N, *features)",
             "truth": "pass truth=, (N, *features)",

@@ -98,6 +98,11 @@ class Explainer:
     def _view_of(self, samples: Samples) -> ProblemView:
         """Other samples as this explainer may see them: their truth only if it was shown that of its own."""
         truth = samples.truth if isinstance(samples, ProblemView) and self.view.truth is not None else None
+        if truth is None and self.view.truth is not None:
+            raise UnsupportedError(
+                "this explainer is given the truth, and for the samples that are to be explained none is known",
+                "metrics that explain training data need a data set with train_mask",
+            )
         return ProblemView(**{f.name: getattr(samples, f.name) for f in fields(Samples)}, truth=truth)
 
 
@@ -127,15 +132,17 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     Returns
     -------
     Scores
-        ``values`` (N,) float32; NaN where the score is not defined: by the metric, because the
-        attributions of the sample are not finite, or because the result is infinite.
+        ``values`` float32: (N,), one per sample, or for a metric of scope ``dataset`` (R,), one per
+        resampling unit. NaN where the score is not defined: by the metric, because the attributions
+        of the sample (of any sample, where the score is over the data set) are not finite, or
+        because the result is infinite.
 
     Raises
     ------
     UnsupportedError
         If the metric does not take this kind of attributions, or the output cannot be had.
     ValueError
-        If the metric returns anything but one number per sample.
+        If the metric returns anything but one number per sample, or per unit.
     """
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
@@ -148,12 +155,20 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
     values = spec.function(ev, **params)
-    if not isinstance(values, Tensor) or tuple(values.shape) != (len(ev),):
-        got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {len(ev)} samples")
+    _check_shape(spec, values, len(ev))
     values = values.detach().to(torch.float32).cpu()
-    values = torch.where(torch.isfinite(values) & finite.cpu(), values, torch.nan)
+    finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
+    values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
     return Scores(values, conversion, ev.output, spec.handled_sign(params), channel_handling(ev.layout))
+
+
+def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
+    """One number per sample; for a score over the data set one per resampling unit, however many there are."""
+    got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+    if spec.scope == "sample" and got != (n_samples,):
+        raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {n_samples} samples")
+    if spec.scope == "dataset" and (not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0):
+        raise ValueError(f"metric {spec.name!r} returned {got} instead of one number per resampling unit")
 
 
 def channel_handling(layout: FeatureLayout) -> str:
@@ -170,9 +185,24 @@ def hold_finite(ev: Evaluation) -> tuple[Evaluation, Tensor]:
 
 
 def _converted(ev: Evaluation, masker: str) -> Evaluation:
-    """The evaluation with slopes turned into contributions; metrics of one masker share its cache."""
+    """The evaluation with slopes turned into contributions, also when it explains again.
+
+    Metrics of one masker share its cache.
+    """
     maps, cache = ev.reuse(f"contribution/{masker}", lambda: (to_contribution(ev, masker), MemoryCache()))
-    return replace(ev, attributions=maps, kind="contribution", cache=cache)
+    again = ev.explainer
+    if isinstance(again, Explainer):
+        again = replace(again, function=_contributions(again.function, masker))
+    return replace(ev, attributions=maps, kind="contribution", cache=cache, explainer=again)
+
+
+def _contributions(function: ExplainFunction, masker: str) -> ExplainFunction:
+    """An explainer of slopes as one of contributions."""
+
+    def explain_contributions(view: ProblemView, stream: str) -> Tensor:
+        return _times_input(view, explain(function, view, stream), masker)
+
+    return explain_contributions
 
 
 def measured(spec: MetricSpec, ev: Evaluation, output: str | None = None) -> Evaluation:
@@ -197,4 +227,8 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
             f"slopes summed over {ev.layout.channels} channels cannot be turned into contributions",
             "score an explainer of kind contribution",
         )
-    return ev.attributions * ev.layout.reduce(ev.inputs - ev.baseline(masker))
+    return _times_input(ev, ev.attributions, masker)
+
+
+def _times_input(samples: Samples, slopes: Tensor, masker: str) -> Tensor:
+    return slopes * samples.layout.reduce(samples.inputs - samples.baseline(masker))

@@ -55,8 +55,10 @@ class Data:
     feature_names, class_names : tuple of str
     test_mask : array (N, *feature_shape) of bool, optional
         Ground truth: the features that matter, per test sample.
+    train_mask : array (N, *feature_shape) of bool, optional
+        The same per training sample, for metrics that explain the training data.
     truth_kind : {"model", "data", "circuit", "program"}
-        What ``test_mask`` is the truth about.
+        What the masks are the truth about.
     interventions : tuple of Intervention
         Causal checks that make the truth true; they become gates of the problem.
     accuracy_floor : float
@@ -75,6 +77,7 @@ class Data:
     truth_kind: str = "model"
     interventions: tuple[Intervention, ...] = field(default=())
     accuracy_floor: float = 0.0
+    train_mask: Array | None = None
 
     def __post_init__(self) -> None:
         for split in ("train", "test"):
@@ -88,6 +91,9 @@ class Data:
                 )
             if not np.isfinite(inputs).all():
                 raise DataError(f"{split} inputs hold NaN or infinity")
+            mask = getattr(self, f"{split}_mask")
+            if mask is not None and len(mask) != len(inputs):
+                raise DataError(f"{split} split has {len(inputs)} inputs and {len(mask)} masks")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -102,6 +108,8 @@ class Data:
         """Digest of everything that a model, a draw, a truth or a gate can depend on."""
         arrays = (self.train_inputs, self.train_targets, self.test_inputs, self.test_targets)
         optional = [None if a is None else array_digest(a) for a in (self.test_rows, self.test_mask)]
+        # Only where there is one: keys of data sets without it stay what they were.
+        optional += [] if self.train_mask is None else [array_digest(self.train_mask)]
         checks = [
             [c.name, c.max_drop, c.at_most, *(array_digest(a) for a in (c.inputs, c.targets, c.rows))]
             for c in self.interventions

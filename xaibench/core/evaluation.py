@@ -12,6 +12,7 @@ from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Samples, Truth
+from xaibench.core.retraining import Retraining
 
 
 class Explain(Protocol):
@@ -44,6 +45,8 @@ class Evaluation(Samples):
         Values that metrics of this explanation share, such as removal curves.
     shared : SharedCache
         Values that do not depend on the explanation, shared by all explainers of the problem.
+    retraining : Retraining or None
+        The whole data set and how the model is fitted, for metrics that retrain.
     """
 
     attributions: Tensor = field(kw_only=True)
@@ -52,6 +55,7 @@ class Evaluation(Samples):
     explainer: Explain | None = field(default=None, kw_only=True)
     cache: MemoryCache = field(default_factory=MemoryCache, kw_only=True)
     shared: SharedCache = field(default_factory=SharedCache, kw_only=True)
+    retraining: Retraining | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, samples: Samples, **given: Any) -> Evaluation:

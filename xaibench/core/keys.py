@@ -56,6 +56,11 @@ def sample_ids(digests: Iterable[bytes]) -> list[str]:
     return [d.hex()[:16] for d in digests]
 
 
+def unit_ids(n: int) -> list[str]:
+    """Names of the resampling units of a data set score: equal for all explainers, so that they pair up."""
+    return [f"repeat {i}" for i in range(n)]
+
+
 def seed(*names: Any) -> int:
     """Derive a 63-bit seed from names, e.g. ``seed("explain", problem, explainer, repeat)``.
 

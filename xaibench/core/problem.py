@@ -9,12 +9,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xaibench.core.data import Data
 from xaibench.core.draws import Draws
 from xaibench.core.features import FeatureLayout
 from xaibench.core.maskers import FillMasker, make_masker
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import Predictor, require_module
+from xaibench.core.retraining import Retraining
 
 TruthKind = Literal["model", "data", "circuit", "program"]
 
@@ -180,8 +180,8 @@ class Problem:
         Which needs of explainers and metrics this problem meets.
     truth : Truth or None
     gates : tuple of Gate
-    data : Data or None
-        The whole data set, for metrics that retrain.
+    retraining : Retraining or None
+        The whole data set and how the model is fitted, for metrics that retrain.
     """
 
     dataset: str
@@ -191,7 +191,7 @@ class Problem:
     capabilities: frozenset[str]
     truth: Truth | None = None
     gates: tuple[Gate, ...] = ()
-    data: Data | None = None
+    retraining: Retraining | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -61,7 +61,7 @@ def planted_digits(
     train, pool = split(images, labels, TEST_SHARE, generator("split", "planted_digits", seed))
     rng = generator("placement", "planted_digits", seed)
     train = rng.permutation(np.repeat(train, copies))
-    train_images, _, _ = place(images[train], shuffled(images[train], (len(train), N_BLOCKS - 1), rng), rng)
+    train_images, _, train_mask = place(images[train], shuffled(images[train], (len(train), N_BLOCKS - 1), rng), rng)
     test = np.concatenate([rng.permutation(pool) for _ in range(test_copies)])
     digits, n = images[test], len(test)
     nulls = shuffled(images[pool], (n, N_BLOCKS - 1), rng)
@@ -87,6 +87,7 @@ def planted_digits(
             change("digit erased", erased, nulls, at_most=1 / classes + 0.1),
         ),
         accuracy_floor=0.90,
+        train_mask=train_mask,
     )
 
 

@@ -19,7 +19,7 @@ from xaibench.core.cache import SharedCache
 from xaibench.core.calls import Explainer, attribution_kind, explain_function, score
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.keys import canonical_json, sample_ids
+from xaibench.core.keys import canonical_json, sample_ids, unit_ids
 from xaibench.core.problem import Problem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row, Store
@@ -91,6 +91,7 @@ def run_unit(
             truth=problem.truth,
             explainer=explainer,
             shared=bench.shared(unit.seed),
+            retraining=problem.retraining,
         )
         rows = [_score(unit, cell, ev, explanation, problem, run) for cell in wanted]
     store.write_part(rows)
@@ -127,13 +128,15 @@ def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, pro
         return make_row(unit, cell, run, score_seconds=time.perf_counter() - started, **facts, **failure(error))
     values = scores.values.tolist()
     n_undefined = sum(math.isnan(v) for v in values)
+    over_data = cell.spec.scope == "dataset"
     return make_row(
         unit,
         cell,
         run,
         status="undefined" if n_undefined == len(values) else "ok",
-        message="no sample has a defined score" if n_undefined == len(values) else None,
+        message=f"no {'repeat' if over_data else 'sample'} has a defined score" if n_undefined == len(values) else None,
         scores=values,
+        sample_ids=unit_ids(len(values)) if over_data else sample_ids(ev.digests),
         n=len(values),
         n_undefined=n_undefined,
         output=scores.output,
@@ -179,7 +182,6 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem 
             "truth_kind": None if problem.truth is None else problem.truth.kind,
             "gate_passed": problem.gate_passed,
             "gates": json.dumps([{**asdict(g), "passed": g.passed} for g in problem.gates]),
-            "sample_ids": sample_ids(samples.digests),
             "output": samples.output,
             "batch_size": samples.model.batch_size(samples.inputs),
             "device": str(samples.model.device),
@@ -202,6 +204,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem 
         family=metric.family,
         higher_is_better=metric.higher_is_better,
         aggregate=metric.aggregate,
+        scope=metric.scope,
         skill_valid=metric.skill_valid,
         control=unit.spec.control,
         versions=canonical_json({**unit.versions, "metric": metric.version}),

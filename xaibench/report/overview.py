@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xaibench.analysis.controls import ORACLE, TESTED_FAMILIES
-from xaibench.analysis.leaderboard import CONDITIONAL, ENTRY, FAMILIES, FIELD, PROBLEM, RETRAINED
+from xaibench.analysis.leaderboard import CONDITIONAL, ENTRY, FAMILIES, FIELD, PROBLEM, REPEATED, RETRAINED, SINGLE
 from xaibench.analysis.ranks import MEASURE, counted, mean_ranks
 from xaibench.report.labels import metric_labels, number, share, variants
 
@@ -16,6 +16,8 @@ GAP = 2
 """Blank columns between two columns of a table."""
 ESTIMANDS = {
     CONDITIONAL: "tests and intervals are conditional on the trained models, one training seed each",
+    REPEATED: "for metrics over a whole data set, tests and intervals are over repeats on these data",
+    SINGLE: "metrics over a whole data set that were run with one repeat have no interval",
     RETRAINED: "intervals are over retrained models; a test is won only if it is won on every one of them",
 }
 LOG = "log10"

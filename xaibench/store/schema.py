@@ -41,8 +41,12 @@ class Row:
         What the metric did with the sign of attributions, and how several channels became one number.
     params, explainer_params : str
         Canonical JSON.
+    scope : str
+        What a score is of: a ``sample``, or the whole ``dataset``, with one score per repeat.
     scores : list of float
-        One per sample, NaN where undefined; empty if nothing was scored.
+        One per sample or repeat, NaN where undefined; empty if nothing was scored.
+    sample_ids : list of str
+        Names of the samples or repeats that were scored; equal names pair up.
     gates : str
         JSON list of the problem's measured conditions.
     explain_seconds, score_seconds : float
@@ -99,6 +103,7 @@ class Row:
     batch_size: int | None = None
     device: str | None = None
     threads: int | None = None
+    scope: str | None = None
 
 
 _TYPES: dict[str, pa.DataType] = {

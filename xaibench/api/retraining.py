@@ -1,0 +1,73 @@
+"""Retraining with a caller's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from xaibench.api.given import Array, ArrayLike, as_tensor
+from xaibench.core.data import Data
+from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.keys import digest
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import ProblemView
+from xaibench.core.retraining import own_generators
+from xaibench.models.adapters import as_predictor
+
+RetrainWith = Callable[[Array, Array, int], Any]
+
+
+class CallableRetraining:
+    """Fits a model by a caller's function; see `Retraining`."""
+
+    def __init__(self, data: Data, function: RetrainWith, returns: str | None, like: Predictor) -> None:
+        self.data = data
+        self._function = function
+        self._returns = returns
+        self._like = like
+        self._kept: dict[str, Predictor] = {}
+
+    def fit(self, data: Data, seed: int, *, recipe: str | None = None, epochs: int | None = None) -> Predictor:
+        """Fit a model from scratch, or find it; how long it is trained is up to the function."""
+        if recipe is not None:
+            raise UnsupportedError(f"recipe {recipe!r} cannot be had beside retrain=", "leave one of them out")
+        key = digest(data.fingerprint, seed)
+        if key not in self._kept:
+            with own_generators(seed):
+                model = self._function(data.train_inputs.copy(), data.train_targets.copy(), seed)
+            self._kept[key] = as_predictor(model, returns=self._returns, device=self._like.device)
+        return self._kept[key]
+
+
+def make_retraining(
+    view: ProblemView,
+    inputs: ArrayLike,
+    targets: ArrayLike | None,
+    retrain: RetrainWith | None,
+    train: tuple[ArrayLike, ArrayLike] | None,
+    returns: str | None,
+) -> CallableRetraining:
+    """What fits models again, from a caller's function and training data; the inputs are the test data."""
+    if retrain is None or train is None:
+        raise UsageError("retraining needs both retrain= and train=", "train=(inputs, labels)")
+    if targets is None:
+        raise UsageError("retraining needs the labels of the inputs", "give them as targets=")
+    train_inputs, train_targets = (as_tensor(part).cpu() for part in train)
+    if train_inputs.shape[1:] != view.inputs.shape[1:] or train_targets.shape != train_inputs.shape[:1]:
+        raise UsageError(
+            f"train has inputs of shape {tuple(train_inputs.shape)} and targets of shape {tuple(train_targets.shape)}",
+            f"for these inputs it is (M, {', '.join(map(str, view.inputs.shape[1:]))}) and (M,)",
+        )
+    n_outputs = view.model.predict(view.inputs[:1]).shape[1]
+    data = Data(
+        view.layout.kind,
+        train_inputs.to(torch.float32).numpy(),
+        train_targets.to(torch.int64).numpy(),
+        view.inputs.cpu().numpy(),
+        view.targets.cpu().numpy(),
+        test_rows=as_tensor(inputs).cpu().numpy(),
+        class_names=tuple(str(i) for i in range(n_outputs)),
+    )
+    return CallableRetraining(data, retrain, returns, view.model)
