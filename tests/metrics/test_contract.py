@@ -85,6 +85,10 @@ def test_the_first_set_is_there() -> None:
         assert spec.source
 
 
+PERFECT_GRADIENT = {"input_invariance", "rerun_stability"}
+"""The gradient has no draws and does not know where zero is: these are 0 for it."""
+
+
 @each_on_its_shapes
 def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str) -> None:
     values = run(spec, evaluation(problem(kind)))
@@ -93,7 +97,10 @@ def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str)
     low, high = spec.bounds
     assert low is None or float(values.min()) >= low - 1e-6
     assert high is None or float(values.max()) <= high + 1e-6
-    assert len(values.unique()) > 1
+    if spec.name in PERFECT_GRADIENT:
+        assert float(values.abs().max()) < 1e-5
+    else:
+        assert len(values.unique()) > 1
 
 
 @pytest.mark.parametrize(
@@ -157,8 +164,10 @@ def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
 UNDEFINED_FOR_ZERO = {
     "faithfulness_correlation", "max_sensitivity", "mprt", "random_logit", "sparseness", "complexity",
     "relevance_mass", "positive_attribution_ratio", "attribution_localisation", "emd", "aup", "aur", "rank_correlation",
+    "avg_sensitivity", "rerun_stability", "relative_input_stability", "relative_output_stability",
+    "relative_representation_stability", "efficient_mprt", "input_invariance",
 }  # fmt: skip
-UNDEFINED_FOR_CONSTANT = {"mprt", "random_logit", "aup", "aur", "rank_correlation"}
+UNDEFINED_FOR_CONSTANT = {"mprt", "efficient_mprt", "random_logit", "aup", "aur", "rank_correlation"}
 
 
 @every_metric
@@ -177,7 +186,7 @@ def test_zero_constant_and_nan_maps_have_a_defined_outcome(spec: MetricSpec) -> 
     np.testing.assert_array_equal(values[4:], clean[4:])
 
 
-SCALE_MATTERS = {"completeness", "effective_complexity"}
+SCALE_MATTERS = {"completeness", "effective_complexity", "local_lipschitz", "continuity"}
 
 
 @every_metric
@@ -211,7 +220,12 @@ def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) ->
         assert bool(torch.isfinite(run(spec, ev)).all())
 
 
-PLACE_MATTERS = {"mprt": "random weights belong to places", "emd": "distances between pixels are what it measures"}
+PLACE_MATTERS = {
+    "mprt": "random weights belong to places",
+    "smooth_mprt": "random weights belong to places",
+    "emd": "distances between pixels are what it measures",
+    "continuity": "it moves the input along neighbouring places",
+}
 
 
 @every_metric

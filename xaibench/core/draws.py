@@ -60,7 +60,7 @@ class Draws:
             kept = self.digests[rows]
         else:
             index = rows.tolist() if isinstance(rows, Tensor) else rows
-            kept = tuple(self.digests[i] for i in index)
+            kept = tuple(map(self.digests.__getitem__, index))
         return Draws(self.seed, self.stream, kept, device=self.device, calls=self.calls)
 
     def child(self, name: str) -> Draws:
@@ -74,16 +74,17 @@ class Draws:
         # Setting the key of one generator is several times faster than making a generator for every sample.
         philox = np.random.Philox(key=0)
         generator, state = np.random.Generator(philox), philox.state
+        keyed = (hashlib.blake2b(prefix + sample, digest_size=16).digest() for sample in self.digests)
+        keys = np.frombuffer(b"".join(keyed), "<u8").reshape(-1, 2)
         done: dict[bytes, int] = {}
         for i, sample in enumerate(self.digests):
-            if sample in done:
-                out[i] = out[done[sample]]
-                continue
-            key = hashlib.blake2b(prefix + sample, digest_size=16).digest()
-            state["state"]["key"] = np.frombuffer(key, "<u8")
-            philox.state = state
-            out[i] = one(generator)
-            done[sample] = i
+            first = done.setdefault(sample, i)
+            if first == i:
+                state["state"]["key"] = keys[i]
+                philox.state = state
+                out[i] = one(generator)
+            else:
+                out[i] = out[first]
         return torch.from_numpy(out).to(self.device)
 
     def normal(self, shape: Shape = ()) -> Tensor:
@@ -96,7 +97,7 @@ class Draws:
 
     def integers(self, high: int, shape: Shape = ()) -> Tensor:
         """Integers from 0 to ``high - 1``, int64, shape (N, *shape)."""
-        return self._fill(shape, np.int64, lambda g: g.integers(high, size=shape))
+        return self._fill(shape, np.int64, lambda g: g.integers(high, size=shape or None))
 
     def permutation(self, shape: Shape) -> Tensor:
         """Permutations of ``range(shape[-1])`` along the last axis, int64, shape (N, *shape)."""

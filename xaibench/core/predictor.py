@@ -57,6 +57,16 @@ class Predictor(ABC):
     def _batch_rule(self, inputs: Tensor) -> int:
         """Samples per batch, from one sample (1, *input_shape)."""
 
+    def shifted(self, by: float) -> Predictor:
+        """The same model in a world where every input number is larger by ``by``: ``g(x) = f(x - by)``.
+
+        Raises
+        ------
+        UnsupportedError
+            If this kind of predictor cannot be shifted.
+        """
+        raise UnsupportedError("this model cannot be shifted")
+
     def batch_size(self, inputs: Tensor) -> int:
         """Samples per batch for inputs like these: given by the caller, or by the rule, measured once."""
         if self._batch_size is None:
@@ -120,6 +130,12 @@ class TorchPredictor(Predictor):
         """The same predictor around another module of the same architecture."""
         return TorchPredictor(module, self.returns, device=self.device, batch_size=self._batch_size)
 
+    def shifted(self, by: float) -> TorchPredictor:
+        """See `Predictor.shifted`; a copy of the module with the same layers, names and gradients."""
+        module = copy.deepcopy(self.module)
+        module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]))
+        return self.with_module(module)
+
     def _batch_rule(self, inputs: Tensor) -> int:
         per_sample = activation_bytes(self.module, inputs.to(self.device))
         budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
@@ -154,6 +170,10 @@ class CallablePredictor(Predictor):
                 "a callable model maps (N, ...) to (N, C)",
             )
         return as_matrix(values.to(torch.float32))
+
+    def shifted(self, by: float) -> CallablePredictor:
+        """See `Predictor.shifted`."""
+        return CallablePredictor(lambda inputs: self.function(inputs - by), self.returns, batch_size=self._batch_size)
 
     def _batch_rule(self, inputs: Tensor) -> int:
         return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))

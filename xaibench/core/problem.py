@@ -161,7 +161,7 @@ class ProblemView(Samples):
             model=self.model if model is None else model,
             inputs=self.inputs[rows] if inputs is None else inputs,
             targets=self.targets[rows],
-            digests=tuple(self.digests[i] for i in kept),
+            digests=tuple(map(self.digests.__getitem__, kept)),
             truth=None if self.truth is None else self.truth[rows],
         )
 

@@ -5,11 +5,14 @@ from xaibench.metrics import (
     agreement,
     axiomatic,
     complexity,
+    continuity,
     curves,
     ground_truth,
+    mprt,
     ranking,
     robustness,
     sanity,
+    stability,
     transport,
 )
 
@@ -18,10 +21,13 @@ __all__ = [
     "agreement",
     "axiomatic",
     "complexity",
+    "continuity",
     "curves",
     "ground_truth",
+    "mprt",
     "ranking",
     "robustness",
     "sanity",
+    "stability",
     "transport",
 ]

@@ -44,7 +44,7 @@ def forward_order(module: nn.Module, one: Tensor) -> list[str]:
     the module that holds it; among those, the order is that of definition. Layers that have no part
     in the output (an auxiliary head) are left out: randomising them changes nothing.
     """
-    module = copy.deepcopy(module).requires_grad_(True)
+    module = _rebuilt(module, {p: nn.Parameter(p.detach()) for p in module.parameters()})
     entered: dict[str, int] = {}
 
     def enter(name: str, _module: nn.Module, _inputs: Any) -> None:
@@ -135,9 +135,22 @@ def randomised_models(
         # What has no part in the output goes with the last step, so that in the end nothing is left.
         names = tensors_of[layer] + (idle if mode == "cascade" and layer == layers[-1] else [])
         done = [*done, *names] if mode == "cascade" else names
-        module = copy.deepcopy(predictor.module)
-        tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
-        with torch.no_grad():
-            for name in done:
-                tensors[name].copy_(weights[name])
-        yield predictor.with_module(module)
+        yield with_weights(predictor, {name: weights[name] for name in done})
+
+
+def with_weights(predictor: TorchPredictor, weights: dict[str, Tensor]) -> TorchPredictor:
+    """A copy of the model in which the named parameters and buffers have other values."""
+    module = predictor.module
+    tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    new = {}
+    for name, value in weights.items():
+        old = tensors[name]
+        value = value.to(old.device, copy=True)
+        new[old] = nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value
+    return predictor.with_module(_rebuilt(module, new))
+
+
+def _rebuilt(module: nn.Module, new: dict[Tensor, Tensor]) -> nn.Module:
+    """A copy of the module with some tensors replaced; it shares the others with the original."""
+    memo = {id(t): new.get(t, t) for t in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, memo)

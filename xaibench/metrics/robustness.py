@@ -1,4 +1,4 @@
-"""Robustness: how far explanations move when inputs move a little."""
+"""Robustness: how far explanations move when inputs move a little, or when nothing does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.perturbation import Block, over_copies
+from xaibench.metrics.neighbourhood import explanation_change, input_change
 
 
 @metric(
@@ -39,24 +39,108 @@ def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
     Tensor (N,)
         NaN for an all-zero map.
     """
-    return relative_changes(ev, radius, n_samples).amax(dim=1)
+    return explanation_change(ev, radius, n_samples).relative.amax(dim=1)
 
 
-def relative_changes(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
-    """Relative change of the explanation of every noisy copy (N, n_samples), computed once per explanation."""
+@metric(
+    "avg_sensitivity",
+    family="robustness",
+    higher_is_better=False,
+    bounds=(0, None),
+    needs={"reexplain"},
+    source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, average sensitivity",
+)
+def avg_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10) -> Tensor:
+    """Mean relative change of the explanation over noisy copies of the input.
 
-    def compute(block: Block) -> Tensor:
-        noise = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
-        again = ev.explain(inputs=block.copies_of(ev.inputs) + noise.flatten(0, 1), rows=block.index)
-        change: Tensor = torch.linalg.vector_norm(
-            again.flatten(1).double() - block.copies_of(ev.attributions).flatten(1).double(), dim=1
-        )
-        return change
+    The mean of what `max_sensitivity` takes the maximum of, over the same copies.
 
-    def changes() -> Tensor:
-        size = torch.linalg.vector_norm(ev.attributions.flatten(1).double(), dim=1, keepdim=True)
-        moved = over_copies(ev, n_samples, f"robustness/{radius}", compute)
-        return torch.where(size > 0, moved / size, torch.nan)
+    Parameters
+    ----------
+    radius : float
+        Largest change of an input number, in input units.
+    n_samples : int
+        Noisy copies per sample.
 
-    shared: Tensor = ev.reuse(f"robustness/{radius}/{n_samples}", changes)
-    return shared
+    Returns
+    -------
+    Tensor (N,)
+        NaN for an all-zero map.
+    """
+    return explanation_change(ev, radius, n_samples).relative.mean(dim=1)
+
+
+@metric(
+    "local_lipschitz",
+    family="robustness",
+    higher_is_better=False,
+    bounds=(0, None),
+    needs={"reexplain"},
+    aggregate="median_log10",
+    source="Alvarez-Melis & Jaakkola 2018, On the robustness of interpretability methods, equation 2",
+)
+def local_lipschitz(
+    ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, normalise: bool = False
+) -> Tensor:
+    """Largest ratio of the explanation's change to the input's among noisy copies.
+
+    ``max_d ||phi(x + d) - phi(x)||_2 / ||d||_2``, where ``d`` is what the noise of
+    `max_sensitivity` really added (in float32). A change below 1e-6 of the map is rounding and
+    counts as none. The ratio has the units of the explanation: explainers of different kinds
+    compare with ``normalise`` only.
+
+    Parameters
+    ----------
+    radius : float
+        Largest change of an input number, in input units.
+    n_samples : int
+        Noisy copies per sample.
+    normalise : bool
+        Divide by ``||phi(x)||_2``; all-zero maps are undefined then.
+
+    Returns
+    -------
+    Tensor (N,)
+        NaN where the noise is lost to rounding in all copies.
+    """
+    explanation, inputs = explanation_change(ev, radius, n_samples), input_change(ev, radius, n_samples)
+    moved = (explanation.relative if normalise else explanation.absolute.double()).masked_fill(explanation.steady, 0)
+    return largest(moved / inputs.absolute, inputs.absolute > 0)
+
+
+@metric(
+    "rerun_stability",
+    family="robustness",
+    higher_is_better=False,
+    bounds=(0, None),
+    needs={"reexplain"},
+    source="Visani et al. 2022, Statistical stability indices for LIME (repeated runs); distance as in max_sensitivity",
+)
+def rerun_stability(ev: Evaluation, *, n_samples: PositiveInt = 10) -> Tensor:
+    """Mean relative change of the explanation when nothing but the explainer's random draws changes.
+
+    ``mean_k ||phi_k(x) - phi(x)||_2 / ||phi(x)||_2`` over runs with fresh draws. 0 for an explainer
+    without draws; about the square root of 2 for independent noise.
+
+    Parameters
+    ----------
+    n_samples : int
+        Runs besides the one that is scored.
+
+    Returns
+    -------
+    Tensor (N,)
+        NaN for an all-zero map.
+    """
+    own = ev.attributions.flatten(1).double()
+    size = torch.linalg.vector_norm(own, dim=1)
+    moved = torch.zeros_like(size)
+    for run in range(1, n_samples + 1):
+        moved += torch.linalg.vector_norm(ev.explain(redraw=run).flatten(1).double() - own, dim=1)
+    return torch.where(size > 0, moved / n_samples / size, torch.nan)
+
+
+def largest(values: Tensor, allowed: Tensor) -> Tensor:
+    """Largest of the allowed ``values`` (N, n_samples) of each sample (N,); NaN where none is."""
+    found = torch.where(allowed, values, -torch.inf).amax(dim=1)
+    return torch.where(allowed.any(dim=1), found, torch.nan)

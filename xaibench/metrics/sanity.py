@@ -1,69 +1,14 @@
-"""Sanity: an explanation must change when the model, or the class it explains, changes."""
+"""Sanity: an explanation must change with the class that it explains, and not with the zero point of the inputs."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.predictor import require_module
 from xaibench.core.registry import metric
-from xaibench.metrics.randomize import Direction, Mode, random_weights, randomised_models
-from xaibench.metrics.similarity import SIMILARITIES
-
-Similarity = Literal["spearman", "abs_spearman", "pearson"]
-MPRT_VERSION = 1
-
-
-@metric(
-    "mprt",
-    family="sanity",
-    higher_is_better=False,
-    bounds=(-1, 1),
-    version=MPRT_VERSION,
-    needs={"module", "reexplain"},
-    source="Adebayo et al. 2018, Sanity checks for saliency maps, section 3 (model parameter randomisation test)",
-)
-def mprt(
-    ev: Evaluation,
-    *,
-    mode: Mode = "cascade",
-    order: Direction = "top_down",
-    similarity: Similarity = "spearman",
-) -> Tensor:
-    """Mean similarity of the explanation to those of the model with randomised layers.
-
-    Every layer with parameters or buffers is one step; its new weights are drawn by its name from
-    the seed of the evaluation, the same for all explainers. The explanation of the trained model
-    is not compared with itself. A low score is necessary, not sufficient: random maps score 0.
-
-    Parameters
-    ----------
-    mode : {"cascade", "independent"}
-        Layers stay randomised as the next one follows, or one at a time is.
-    order : {"top_down", "bottom_up"}
-        From the output to the input, or the other way round.
-    similarity : {"spearman", "abs_spearman", "pearson"}
-
-    Returns
-    -------
-    Tensor (N,)
-        NaN where a map, original or of a randomised model, is constant.
-    """
-    predictor = require_module(ev.model)
-    weights = ev.shared.get(("mprt", MPRT_VERSION, ev.seed), lambda: random_weights(predictor.module, ev.seed))
-    compare = SIMILARITIES[similarity]
-    original = ev.attributions.flatten(1)
-    scores = [
-        compare(original, ev.explain(model=randomised).flatten(1))
-        for randomised in randomised_models(predictor, ev.inputs[:1], weights, mode, order)
-    ]
-    if not scores:
-        raise UnsupportedError("the model has no weights to randomise")
-    return torch.stack(scores).mean(dim=0)
+from xaibench.metrics.similarity import Similarity, similarity_to
 
 
 @metric(
@@ -96,4 +41,45 @@ def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tens
         raise UnsupportedError("the model has one output, so there is no other class to explain")
     step = 1 + ev.draws("random_logit").integers(n_classes - 1).to(ev.targets.device)
     other = ev.explain(targets=(ev.targets + step) % n_classes)
-    return SIMILARITIES[similarity](ev.attributions.flatten(1), other.flatten(1))
+    return similarity_to(ev.attributions.flatten(1), similarity)(other.flatten(1))
+
+
+@metric(
+    "input_invariance",
+    family="sanity",
+    higher_is_better=False,
+    bounds=(0, None),
+    needs={"reexplain"},
+    source="Kindermans et al. 2019, The (un)reliability of saliency methods, section 2",
+)
+def input_invariance(ev: Evaluation, *, shift: float = 1.0) -> Tensor:
+    """Relative change of the explanation when all inputs, and the model with them, are shifted by a constant.
+
+    ``||phi_2(x + c) - phi_1(x)||_2 / ||phi_1(x)||_2`` where the second model subtracts the constant
+    first, so that it does exactly the same on shifted inputs. The background moves along: a baseline
+    that is taken from the data moves with it, black does not. Copies are explained with the draws
+    of their original.
+
+    ``(x + c) - c`` differs from ``x`` by rounding, about 1e-7 times the larger of the two, which
+    moves an invariant explanation by as little, unless it sits at an edge of the model. A power of
+    two no larger than the inputs is best.
+
+    Parameters
+    ----------
+    shift : float
+        The constant, in input units.
+
+    Returns
+    -------
+    Tensor (N,)
+        0 for an invariant explanation. NaN for an all-zero map, and where rounding makes the outputs
+        of the two models differ by more than 1e-4 relative and 1e-5 absolute.
+    """
+    model, inputs = ev.model.shifted(shift), ev.inputs + shift
+    background = None if ev.background is None else ev.background + shift
+    again = ev.explain(model=model, inputs=inputs, background=background)
+    own = ev.attributions.flatten(1).double()
+    size = torch.linalg.vector_norm(own, dim=1)
+    moved = torch.linalg.vector_norm(again.flatten(1).double() - own, dim=1)
+    same = torch.isclose(model.predict(inputs), ev.model.predict(ev.inputs), rtol=1e-4, atol=1e-5).all(dim=1)
+    return torch.where((size > 0) & same.to(size.device), moved / size, torch.nan)

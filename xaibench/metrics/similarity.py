@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Similarity = Literal["spearman", "abs_spearman", "pearson"]
 
 CONSTANT = 1e-6
 """A row whose range is below this share of its largest magnitude is constant as far as float32 can tell."""
@@ -38,11 +44,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     Tensor (B,), float64
         NaN where one of the rows is constant (see `CONSTANT`).
     """
-    a, b = a.double(), b.double()
-    defined = ~(is_constant(a) | is_constant(b))
-    a, b = a - a.mean(dim=1, keepdim=True), b - b.mean(dim=1, keepdim=True)
-    r = (a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))
-    return torch.where(defined, r.clamp(-1, 1), torch.nan)
+    return _correlation(_of_values(a), _of_values(b))
 
 
 def spearman(a: Tensor, b: Tensor) -> Tensor:
@@ -53,19 +55,63 @@ def spearman(a: Tensor, b: Tensor) -> Tensor:
     Tensor (B,), float64
         NaN where one of the rows is constant.
     """
-    r = pearson(ranks(a), ranks(b))
-    return torch.where(is_constant(a) | is_constant(b), torch.nan, r)
+    return _correlation(_of_ranks(a), _of_ranks(b))
 
 
 def is_constant(values: Tensor) -> Tensor:
     """Whether each row of ``values`` (B, F) is constant in float32 (B,)."""
-    low, high = values.aminmax(dim=1)
+    low, high = values.amin(dim=1), values.amax(dim=1)
     return (high - low) <= CONSTANT * torch.maximum(low.abs(), high.abs())
 
 
-SIMILARITIES = {
-    "spearman": spearman,
-    "abs_spearman": lambda a, b: spearman(a.abs(), b.abs()),
-    "pearson": pearson,
+def similarity_to(original: Tensor, similarity: Similarity) -> Callable[[Tensor], Tensor]:
+    """The similarity of other maps (B, F) to ``original`` (B, F), which is ranked only once.
+
+    Parameters
+    ----------
+    original : Tensor (B, F)
+    similarity : {"spearman", "abs_spearman", "pearson"}
+
+    Returns
+    -------
+    callable
+        Maps (B, F) to similarities (B,), float64; NaN where one of the two maps is constant.
+    """
+    prepare = _PREPARE[similarity]
+    first = prepare(original)
+    return lambda other: _correlation(first, prepare(other))
+
+
+@dataclass(frozen=True)
+class _Centred:
+    """Rows less their mean, with their norms, and which rows were constant."""
+
+    rows: Tensor
+    norms: Tensor
+    constant: Tensor
+
+
+def _centred(values: Tensor, constant: Tensor) -> _Centred:
+    rows = values - values.mean(dim=1, keepdim=True)
+    return _Centred(rows, rows.norm(dim=1), constant)
+
+
+def _of_values(values: Tensor) -> _Centred:
+    values = values.double()
+    return _centred(values, is_constant(values))
+
+
+def _of_ranks(values: Tensor) -> _Centred:
+    return _centred(ranks(values), is_constant(values))
+
+
+def _correlation(a: _Centred, b: _Centred) -> Tensor:
+    r = (a.rows * b.rows).sum(dim=1) / (a.norms * b.norms)
+    return torch.where(a.constant | b.constant, torch.nan, r.clamp(-1, 1))
+
+
+_PREPARE: dict[str, Callable[[Tensor], _Centred]] = {
+    "spearman": _of_ranks,
+    "abs_spearman": lambda values: _of_ranks(values.abs()),
+    "pearson": _of_values,
 }
-"""Similarity of attributions by name: functions of two (B, F) tensors."""
