@@ -141,7 +141,7 @@ def test_rescaling_finds_the_best_factor() -> None:
 
 
 def test_every_square_is_as_likely_as_any_other() -> None:
-    from xaibench.metrics.additive import _inside_squares
+    from xaibench.metrics.infidelity import _inside_squares
     from xaibench.metrics.perturbation import blocks
 
     view, w = linear_view((1, 3, 4), n=1)

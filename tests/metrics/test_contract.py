@@ -162,7 +162,7 @@ def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
 
 
 UNDEFINED_FOR_ZERO = {
-    "faithfulness_correlation", "max_sensitivity", "mprt", "random_logit", "sparseness", "complexity",
+    "faithfulness_correlation", "mu_fidelity", "sensitivity_n", "max_sensitivity", "mprt", "random_logit", "sparseness", "complexity",
     "relevance_mass", "positive_attribution_ratio", "attribution_localisation", "emd", "aup", "aur", "rank_correlation",
     "avg_sensitivity", "rerun_stability", "relative_input_stability", "relative_output_stability",
     "relative_representation_stability", "efficient_mprt", "input_invariance",
@@ -179,7 +179,7 @@ def test_zero_constant_and_nan_maps_have_a_defined_outcome(spec: MetricSpec) -> 
     maps[2, 0, 0], maps[3, 1, 1] = torch.nan, torch.inf
     values = run(spec, make_evaluation(view, maps, kind="contribution"))
     assert bool(torch.isnan(values[0])) == (spec.name in UNDEFINED_FOR_ZERO)
-    undefined = UNDEFINED_FOR_CONSTANT | {"faithfulness_correlation"}
+    undefined = UNDEFINED_FOR_CONSTANT | {"faithfulness_correlation", "mu_fidelity", "sensitivity_n"}
     assert bool(torch.isnan(values[1])) == (spec.name in undefined)
     assert bool(torch.isnan(values[2:4]).all())
     clean = run(spec, make_evaluation(view, explained, kind="contribution"))
@@ -252,7 +252,7 @@ def test_permuting_the_pixels_of_everything_changes_nothing(spec: MetricSpec) ->
     )
 
 
-@pytest.mark.parametrize("name", ["faithfulness_correlation", "infidelity"])
+@pytest.mark.parametrize("name", ["faithfulness_correlation", "infidelity", "mu_fidelity", "sensitivity_n"])
 def test_sixteen_explainers_evaluate_the_model_as_often_as_one(name: str) -> None:
     spec = next(s for s in METRICS if s.name == name)
     view, shared = problem("image"), SharedCache()

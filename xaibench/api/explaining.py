@@ -167,7 +167,6 @@ def curve(
         NaN for samples whose attributions are not finite.
     """
     from xaibench.metrics.curves import CURVES
-    from xaibench.metrics.curves import curve as make_curve
 
     if name not in CURVES:
         raise UsageError(f"{name!r} has no curve", did_you_mean(name, CURVES))
@@ -175,5 +174,5 @@ def curve(
     view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
     ev = calls.measured(spec, make_evaluation(view, attributions, None, None), output)
     ev, finite = calls.hold_finite(ev)
-    found = make_curve(name, ev, **spec.bind(params)).masked_fill(~finite.unsqueeze(1), float("nan"))
+    found = CURVES[name](ev, **spec.bind(params)).masked_fill(~finite.unsqueeze(1), float("nan"))
     return found.cpu().numpy()

@@ -50,7 +50,7 @@ class SharedCache:
 
     def get(self, key: tuple[Any, ...], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return the tensors named by ``key`` (names, parameters, version), computing them when new."""
-        name = digest(list(self.scope), list(key))
+        name = self._name(key)
         if name in self._values:
             self._values.move_to_end(name)
             return self._values[name]
@@ -60,10 +60,24 @@ class SharedCache:
             value = compute()
             if path is not None:
                 save_tensors(path, {k: v.detach().cpu() for k, v in value.items()})
+        self._remember(name, value)
+        return value
+
+    def peek(self, key: tuple[Any, ...]) -> dict[str, Tensor] | None:
+        """The tensors of ``key`` if they are in memory."""
+        return self._values.get(self._name(key))
+
+    def keep(self, key: tuple[Any, ...], value: dict[str, Tensor]) -> None:
+        """Keep tensors in memory only: what is quickly made again is not worth a file."""
+        self._remember(self._name(key), value)
+
+    def _name(self, key: tuple[Any, ...]) -> str:
+        return digest(list(self.scope), list(key))
+
+    def _remember(self, name: str, value: dict[str, Tensor]) -> None:
         self._values[name] = value
         while len(self._values) > 1 and self._bytes() > self.max_bytes:
             self._values.popitem(last=False)
-        return value
 
     def _bytes(self) -> int:
         return sum(t.numel() * t.element_size() for v in self._values.values() for t in v.values())

@@ -69,7 +69,8 @@ def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Te
         )
     index = targets.unsqueeze(1)
     if output == "probability" and returns == "logit":
-        raw = torch.softmax(raw, dim=1)
+        # Softmax down columns is several times faster than along the short rows of a classifier.
+        return torch.softmax(raw.t().contiguous(), dim=0).gather(0, index.t()).squeeze(0)
     picked = raw.gather(1, index).squeeze(1)
     if output == "margin":
         others = raw.scatter(1, index, -torch.inf)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.perturbation import clean_scores
+from xaibench.metrics.perturbation import clean_scores, masked_scores
 
 RESOLVED = 1e-2
 """Output differences below this share of the outputs are not known to the 1e-4 that scores promise, in float32."""
@@ -39,13 +39,7 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
         0 when the sum is exact, 1 for an all-zero map; NaN where f(x) and f(b) differ
         by less than a hundredth of the larger one: nothing to add up, only rounding.
     """
-
-    clean = clean_scores(ev)
-
-    def outputs() -> dict[str, Tensor]:
-        return {"scores": ev.scores(ev.baseline(baseline))}
-
-    masked = ev.shared.get(("baseline", baseline, ev.output), outputs)["scores"].to(clean)
+    clean, masked = clean_scores(ev), masked_scores(ev, baseline)
     difference = clean.double() - masked.double()
     defined = difference.abs() > RESOLVED * torch.maximum(clean.abs(), masked.abs())
     error = (ev.attributions.flatten(1).double().sum(dim=1) - difference).abs() / difference.abs()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.perturbation import area, removal_curve
+from xaibench.metrics.removal import Order, area, removal_curve
 
 
 # Skill is not valid here: no ground truth is provably the best order for a non-linear model.
@@ -100,18 +102,45 @@ def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") 
     return area(removal_curve(ev, "lerf", masker, steps), ev.layout.n_features)
 
 
-def curve(name: str, ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
-    """The curve behind a metric of this module, in the direction in which the metric goes (N, steps + 1).
+@metric(
+    "abpc",
+    family="faithfulness",
+    higher_is_better=True,
+    bounds=(-1, 1),
+    output="curve",
+    convert="order",
+    source="Samek et al. 2017, area between curves; Schulz et al. 2020, Restricting the flow, section 4.3",
+)
+def abpc(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
+    """Area between two perturbation curves: least relevant features removed first, minus most relevant first.
 
-    Raises
-    ------
-    KeyError
-        If the metric is not one of `CURVES`.
+    What both orders have in common, the harm that any removal does, falls out. With equal
+    parameters it is the difference of `insertion` and `pixel_flipping`, at no further cost.
+
+    Parameters
+    ----------
+    steps : int
+    masker : str
+
+    Returns
+    -------
+    Tensor (N,)
     """
-    if CURVES[name] == "insert":
-        return removal_curve(ev, "lerf", masker, steps).flip(1)
-    return removal_curve(ev, "morf", masker, steps)
+    return area(_between(ev, steps, masker), ev.layout.n_features)
 
 
-CURVES = {"pixel_flipping": "remove", "deletion": "remove", "insertion": "insert"}
-"""Metrics that have a curve, and whether features go or come."""
+def _between(ev: Evaluation, steps: int, masker: str) -> Tensor:
+    return removal_curve(ev, "lerf", masker, steps) - removal_curve(ev, "morf", masker, steps)
+
+
+def _removed(order: Order) -> Callable[..., Tensor]:
+    return lambda ev, *, steps, masker: removal_curve(ev, order, masker, steps)
+
+
+CURVES: dict[str, Callable[..., Tensor]] = {
+    "pixel_flipping": _removed("morf"),
+    "deletion": _removed("morf"),
+    "insertion": lambda ev, *, steps, masker: removal_curve(ev, "lerf", masker, steps).flip(1),
+    "abpc": lambda ev, *, steps, masker: _between(ev, steps, masker),
+}
+"""The curve (N, steps + 1) behind a metric, in the direction in which the metric goes."""

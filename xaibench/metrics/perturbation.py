@@ -1,22 +1,25 @@
-"""The engine of all perturbation metrics: orders, schedules, and copies evaluated in blocks that cross samples."""
+"""The engine of all perturbation metrics: copies of samples, evaluated in blocks that cross samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xaibench.core.draws import Draws
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.outputs import select_output
 
-Order = Literal["morf", "lerf"]
 BLOCK_BYTES = 4 * 2**20
 """Bytes of perturbed copies built at a time; bounds memory, never changes a result."""
 DRAW_NUMBERS = 2**18
 """Numbers drawn at a time for one sample. Draws depend on it: changing it means new metric versions."""
+KEEP_BYTES = 192 * 2**20
+"""Drawn perturbations up to this size are kept for the next explainer, larger ones are drawn again."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,19 @@ class Block:
         Samples, and copies of each of them.
     draws : Draws
         Draws of these samples, in the state that belongs to these copies.
-    index : Tensor (n * m,) of int64
-        Sample that every copy of the flattened block belongs to.
+    device : torch.device
     """
 
     rows: slice
     copies: slice
     draws: Draws
-    index: Tensor
+    device: torch.device
+
+    @cached_property
+    def index(self) -> Tensor:
+        """Sample that every copy of the flattened block belongs to (n * m,) of int64."""
+        rows = torch.arange(self.rows.start, self.rows.stop, device=self.device)
+        return rows.repeat_interleave(self.n_copies)
 
     def copies_of(self, values: Tensor) -> Tensor:
         """Rows of ``values`` (N, ...), one per copy of the flattened block (n * m, ...)."""
@@ -51,23 +59,22 @@ class Block:
         return self.copies.stop - self.copies.start  # type: ignore[no-any-return]
 
 
-def blocks(ev: Evaluation, n_copies: int, draws: Draws) -> Iterator[Block]:
+def blocks(ev: Evaluation, n_copies: int, draws: Draws, *, drawing: bool = True) -> Iterator[Block]:
     """Cut N samples x ``n_copies`` copies into blocks of bounded memory.
 
     Which copies share a call of ``draws`` depends on the size of a sample only, so the numbers
-    drawn do not depend on the other samples, the batch size or the memory bound.
+    drawn do not depend on the other samples, the batch size or the memory bound. Blocks for which
+    nothing is drawn (``drawing=False``) are as large as memory allows.
     """
     numel = max(ev.inputs[0].numel(), 1)
-    group = min(n_copies, max(1, DRAW_NUMBERS // numel))
     fit = max(BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.model.batch_size(ev.inputs))
+    group = min(n_copies, max(1, DRAW_NUMBERS // numel) if drawing else fit)
     step = max(1, fit // group)
     for start in range(0, len(ev), step):
         rows = slice(start, min(start + step, len(ev)))
         own = draws[rows]
-        index = torch.arange(rows.start, rows.stop, device=ev.inputs.device)
         for first in range(0, n_copies, group):
-            copies = slice(first, min(first + group, n_copies))
-            yield Block(rows, copies, own, index.repeat_interleave(copies.stop - copies.start))
+            yield Block(rows, slice(first, min(first + group, n_copies)), own, ev.inputs.device)
 
 
 def over_copies(ev: Evaluation, n_copies: int, stream: str, compute: Callable[[Block], Tensor]) -> Tensor:
@@ -78,141 +85,120 @@ def over_copies(ev: Evaluation, n_copies: int, stream: str, compute: Callable[[B
     return out
 
 
-def outputs_and_claims(
-    ev: Evaluation,
-    n_copies: int,
-    stream: str,
-    key: tuple[Any, ...],
-    *,
-    draw: Callable[[Block], Tensor],
-    measure: Callable[[Block, Tensor], Tensor],
-    claim: Callable[[Block, Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """What the model does, and what the attributions say, under perturbations that do not depend on them.
+def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) -> Tensor:
+    """Raw model outputs (N, n_copies, C) of the copies that ``make`` builds for a block (n * m, *input_shape)."""
+    out: Tensor | None = None
+    for block in blocks(ev, n_copies, ev.draws("none"), drawing=False):
+        raw = ev.model.predict(make(block))
+        if block.n_samples == len(ev) and block.n_copies == n_copies:
+            return raw.view(len(ev), n_copies, -1)
+        if out is None:
+            out = raw.new_empty(len(ev), n_copies, raw.shape[1])
+        out[block.rows, block.copies] = raw.view(block.n_samples, block.n_copies, -1)
+    assert out is not None
+    return out
 
-    The first explainer evaluates the model, all others find its outputs in ``ev.shared``. The
-    perturbations themselves are too large to keep and are drawn again, once per explainer.
 
-    Parameters
+def select(ev: Evaluation, raw: Tensor) -> Tensor:
+    """The measured output (N, m) of raw model outputs (N, m, C) of m copies of each sample."""
+    targets = ev.targets.unsqueeze(1).expand(raw.shape[:2]).reshape(-1)
+    return select_output(raw.flatten(0, 1), targets, ev.output, ev.model.returns).view(raw.shape[:2])
+
+
+def clean_raw(ev: Evaluation) -> Tensor:
+    """Raw outputs of the samples themselves (N, C), evaluated once for all explainers."""
+    return ev.shared.get(("clean",), lambda: {"raw": ev.model.predict(ev.inputs)})["raw"].to(ev.inputs.device)
+
+
+def masked_raw(ev: Evaluation, masker: str) -> Tensor:
+    """Raw outputs of the fully masked samples (N, C), evaluated once for all explainers."""
+    found = ev.shared.get(("masked", masker), lambda: {"raw": ev.model.predict(ev.baseline(masker))})
+    return found["raw"].to(ev.inputs.device)
+
+
+def clean_scores(ev: Evaluation) -> Tensor:
+    """Measured output of the samples themselves (N,)."""
+    return select(ev, clean_raw(ev).unsqueeze(1)).squeeze(1)
+
+
+def masked_scores(ev: Evaluation, masker: str) -> Tensor:
+    """Measured output of the fully masked samples (N,)."""
+    return select(ev, masked_raw(ev, masker).unsqueeze(1)).squeeze(1)
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Perturbations that do not depend on the attributions: the model is evaluated once for all explainers.
+
+    Attributes
     ----------
-    ev : Evaluation
     n_copies : int
         Perturbations per sample.
     stream : str
         Name of the draws.
-    key : tuple
-        Names the outputs: metric, version and everything that ``draw`` and ``measure`` depend on.
     draw : callable
         Block to perturbations (n, m, ...).
-    measure : callable
-        Block and perturbations to outputs of the model, n * m of them.
-    claim : callable
-        Block and perturbations to what the attributions say (n, m).
-
-    Returns
-    -------
-    outputs, claims : Tensor (N, n_copies)
+    build : callable
+        Block and perturbations to perturbed inputs (n * m, *input_shape).
+    drawn, built : tuple
+        Everything that ``draw`` depends on beside the stream, and ``build`` beside the perturbations.
     """
-    claims = torch.empty(len(ev), n_copies, device=ev.inputs.device)
 
-    def run(outputs: Tensor | None) -> None:
-        for block in blocks(ev, n_copies, ev.draws(stream)):
-            drawn = draw(block)
-            claims[block.rows, block.copies] = claim(block, drawn).to(claims)
-            if outputs is not None:
-                measured = measure(block, drawn).view(block.n_samples, block.n_copies)
-                outputs[block.rows, block.copies] = measured.to(outputs)
+    n_copies: int
+    stream: str
+    draw: Callable[[Block], Tensor]
+    build: Callable[[Block, Tensor], Tensor]
+    drawn: tuple[Any, ...] = ()
+    built: tuple[Any, ...] = ()
 
-    evaluated = False
+    def outputs(self, ev: Evaluation) -> Tensor:
+        """Measured output of every perturbed copy (N, n_copies)."""
+        return select(ev, self.raw(ev))
 
-    def evaluate() -> dict[str, Tensor]:
-        nonlocal evaluated
-        evaluated = True
-        outputs = torch.empty_like(claims)
-        run(outputs)
-        return {"outputs": outputs}
+    def raw(self, ev: Evaluation) -> Tensor:
+        """Raw outputs of every perturbed copy (N, n_copies, C), computed once per problem."""
 
-    outputs = ev.shared.get(key, evaluate)["outputs"].to(claims)
-    if not evaluated:
-        run(None)
-    return outputs, claims
+        def evaluate() -> dict[str, Tensor]:
+            parts: list[Tensor] = []
+            self._over(ev, lambda block, drawn: parts.append(ev.model.predict(self.build(block, drawn))))
+            out = parts[0].new_empty(len(ev), self.n_copies, parts[0].shape[1])
+            for block, part in zip(self._blocks(ev), parts, strict=True):
+                out[block.rows, block.copies] = part.view(block.n_samples, block.n_copies, -1)
+            return {"raw": out}
 
+        key = ("probes", self.stream, self.n_copies, *self.drawn, *self.built)
+        return ev.shared.get(key, evaluate)["raw"].to(ev.inputs.device)
 
-def clean_scores(ev: Evaluation) -> Tensor:
-    """Explained output of the samples themselves (N,), evaluated once for all explainers."""
-    key = ("clean", ev.output)
-    return ev.shared.get(key, lambda: {"scores": ev.scores(ev.inputs)})["scores"].to(ev.inputs.device)
+    def claims(self, ev: Evaluation, claim: Callable[[Block, Tensor], Tensor]) -> Tensor:
+        """What the attributions say of every perturbation (N, n_copies), ``claim`` giving (n, m) for a block."""
+        out = torch.empty(len(ev), self.n_copies, device=ev.inputs.device)
 
+        def store(block: Block, drawn: Tensor) -> None:
+            out[block.rows, block.copies] = claim(block, drawn).to(out)
 
-def removal_order(ev: Evaluation, order: Order = "morf") -> Tensor:
-    """Features in the order of their removal (N, F), int64.
+        self._over(ev, store)
+        return out
 
-    ``morf`` removes the largest attributions first, ``lerf`` is its exact reverse. Exact ties are
-    broken by a draw per sample that is the same for all explainers.
-    """
-    morf: Tensor = ev.reuse("order/morf", lambda: descending(ev, ev.attributions))
-    return morf.flip(1) if order == "lerf" else morf
+    def _blocks(self, ev: Evaluation) -> Iterator[Block]:
+        return blocks(ev, self.n_copies, ev.draws(self.stream))
 
-
-def descending(ev: Evaluation, values: Tensor) -> Tensor:
-    """Features by falling ``values`` (N, *feature_shape), as (N, F) int64, ties broken by a keyed draw."""
-    flat = values.flatten(1)
-    ordered, order = flat.sort(dim=1, descending=True, stable=True)
-    tied = (ordered[:, 1:] == ordered[:, :-1]).any(dim=1).nonzero().squeeze(1)
-    if len(tied):
-        shuffle = ev.draws("ties")[tied].permutation((flat.shape[1],))
-        again = flat[tied].gather(1, shuffle).argsort(dim=1, descending=True, stable=True)
-        order[tied] = shuffle.gather(1, again)
-    return order
-
-
-def schedule(n_features: int, steps: int) -> Tensor:
-    """How many features are gone at every point of a curve, 0 and all included: (steps + 1,) int64."""
-    return torch.tensor([(2 * s * n_features + steps) // (2 * steps) for s in range(steps + 1)])
-
-
-def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tensor:
-    """Output while features are removed in ``order``.
-
-    Computed once per (order, masker, steps, output) and shared by all metrics of this explanation.
-
-    Parameters
-    ----------
-    ev : Evaluation
-    order : {"morf", "lerf"}
-    masker : str
-    steps : int
-        Point s has about ``s / steps`` of the features removed. Where there are fewer features
-        than steps, points repeat.
-
-    Returns
-    -------
-    Tensor (N, steps + 1)
-        The first column is the output of the samples themselves, the last one that of the fully
-        masked samples.
-    """
-    key = f"curve/{order}/{masker}/{steps}/{ev.output}"
-    curve: Tensor = ev.reuse(key, lambda: _removal_curve(ev, order, masker, steps))
-    return curve
-
-
-def _removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tensor:
-    n_features = ev.layout.n_features
-    ordered = removal_order(ev, order)
-    position = torch.arange(n_features, dtype=torch.int32, device=ordered.device).expand(ordered.shape)
-    removed_at = torch.empty_like(ordered, dtype=torch.int32).scatter_(1, ordered, position)
-    counts, back = torch.unique(schedule(n_features, steps).to(ordered.device), return_inverse=True)
-    mask = ev.masker(masker)
-
-    def compute(block: Block) -> Tensor:
-        keep = removed_at[block.rows].unsqueeze(1) >= counts[block.copies].unsqueeze(1)
-        keep = keep.view(-1, *ev.layout.feature_shape)
-        return ev.scores(mask(block.copies_of(ev.inputs), keep, block.index), block.index)
-
-    return over_copies(ev, len(counts), "curve", compute)[:, back]
-
-
-def area(curve: Tensor, n_features: int) -> Tensor:
-    """Mean height of curves (N, steps + 1) over the share of removed features, by trapezoids."""
-    share = schedule(n_features, curve.shape[1] - 1).to(curve.device) / n_features
-    return torch.trapezoid(curve, share, dim=1)
+    def _over(self, ev: Evaluation, use: Callable[[Block, Tensor], None]) -> None:
+        """Hand every block and its perturbations to ``use``; those that fit in memory are kept for the next time."""
+        name = ("drawn", self.stream, self.n_copies, *self.drawn)
+        kept = ev.shared.peek(name)
+        if kept is not None:
+            for block in self._blocks(ev):
+                use(block, kept["drawn"][block.rows, block.copies])
+            return
+        whole: Tensor | None = None
+        for block in self._blocks(ev):
+            drawn = self.draw(block)
+            use(block, drawn)
+            if block.rows.start == block.copies.start == 0:
+                one = drawn[0, 0]
+                if len(ev) * self.n_copies * one.numel() * one.element_size() <= KEEP_BYTES:
+                    whole = drawn.new_empty(len(ev), self.n_copies, *one.shape)
+            if whole is not None:
+                whole[block.rows, block.copies] = drawn
+        if whole is not None:
+            ev.shared.keep(name, {"drawn": whole})
