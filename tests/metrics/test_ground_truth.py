@@ -271,6 +271,15 @@ def test_no_map_beats_the_oracle_where_skill_is_valid(spec: MetricSpec, seed: in
     assert bool((other.nan_to_num(-math.inf) <= top + 1e-6).all())
 
 
+def test_metrics_of_one_explanation_share_their_work_without_harm() -> None:
+    ev = evaluation(make_inputs((6, 6), 5), planted(5, 6))
+    variants: list[tuple[MetricSpec, dict[str, object]]] = [(s, {}) for s in SPECS]
+    variants += [(s, {"sign": "absolute"}) for s in SPECS if s.takes("sign")]
+    for spec, params in [*variants, *reversed(variants)]:
+        alone = ev.with_attributions(ev.attributions, ev.kind)
+        assert torch.equal(score(spec, spec.bind(params), ev).values, score(spec, spec.bind(params), alone).values)
+
+
 @every_metric
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 1000), exponent=st.integers(-20, 20))

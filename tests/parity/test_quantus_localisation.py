@@ -27,7 +27,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, cnn, make_evaluation, make_inputs, make_view
+from builders import IMAGE, RGB, TABLE, cnn, make_evaluation, make_inputs, make_view, mlp
 
 from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
@@ -45,12 +45,16 @@ QUIET = {"disable_warnings": True, "display_progressbar": False, "normalise": Fa
 SIGNED, ABSOLUTE = {**QUIET, "abs": False}, {**QUIET, "abs": True}
 
 
+def evaluation(shape: tuple[int, ...]) -> Evaluation:
+    view = make_view(mlp(shape) if shape == TABLE else cnn(shape), make_inputs(shape, N))
+    mask = make_inputs(view.layout.feature_shape, N, seed=3) > 0.7
+    maps = make_inputs(view.layout.feature_shape, N, seed=4) + mask
+    return make_evaluation(view, maps, kind="contribution", truth=Truth("model", mask))
+
+
 @pytest.fixture(params=[IMAGE, RGB], ids=["one channel", "rgb"])
 def ev(request: pytest.FixtureRequest) -> Evaluation:
-    view = make_view(cnn(request.param), make_inputs(request.param, N))
-    mask = make_inputs((8, 8), N, seed=3) > 0.7
-    maps = make_inputs((8, 8), N, seed=4) + mask
-    return make_evaluation(view, maps, kind="contribution", truth=Truth("model", mask))
+    return evaluation(request.param)
 
 
 def ours(name: str, ev: Evaluation, **params: object) -> np.ndarray:
@@ -60,13 +64,15 @@ def ours(name: str, ev: Evaluation, **params: object) -> np.ndarray:
 
 
 def theirs(metric, ev: Evaluation, maps: torch.Tensor | None = None) -> np.ndarray:
+    """Tables go in as (N, 1, F), the shape that Quantus takes."""
     maps = ev.attributions if maps is None else maps
+    inputs = ev.inputs if ev.layout.kind == "image" else ev.inputs.unsqueeze(1)
     assert ev.truth is not None
     assert ev.truth.mask is not None
     return np.array(
         metric(
             model=ev.model.module,
-            x_batch=ev.inputs.numpy().copy(),
+            x_batch=inputs.numpy().copy(),
             y_batch=ev.targets.numpy().copy(),
             a_batch=maps.unsqueeze(1).numpy().copy(),
             s_batch=ev.truth.mask.unsqueeze(1).numpy().copy(),
@@ -106,7 +112,9 @@ def test_masses(ev: Evaluation, sign: str) -> None:
     np.testing.assert_allclose(ours("relevance_rank", ev, sign=sign), rank, rtol=1e-5)
 
 
-def test_complexities(ev: Evaluation) -> None:
+@pytest.mark.parametrize("shape", [IMAGE, RGB, TABLE])
+def test_complexities(shape: tuple[int, ...]) -> None:
+    ev = evaluation(shape)
     large = ev.with_attributions(1000 * ev.attributions, ev.kind)
     np.testing.assert_allclose(ours("sparseness", large), theirs(quantus.Sparseness(**ABSOLUTE), large), rtol=1e-5)
     np.testing.assert_allclose(ours("complexity", ev), theirs(quantus.Complexity(**ABSOLUTE), ev), rtol=1e-5)

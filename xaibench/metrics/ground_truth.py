@@ -14,7 +14,7 @@ from torch.nn import functional
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.perturbation import descending
+from xaibench.metrics.orders import descending
 
 Sign = Literal["absolute", "positive"]
 OrderSign = Literal["signed", "absolute"]
@@ -136,6 +136,7 @@ def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderS
     bounds=(0, 1),
     needs={"truth.mask"},
     skill_valid=True,
+    sign="positive",
     source="Arras et al. 2022, CLEVR-XAI, relevance mass accuracy (positive pooling)",
 )
 def relevance_mass(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
@@ -186,6 +187,7 @@ def positive_attribution_ratio(ev: Evaluation) -> Tensor:
     bounds=(0, None),
     needs={"truth.mask"},
     skill_valid=True,
+    sign="positive",
     source="Kohlbrenner et al. 2020, Towards best practice in explaining neural network decisions with LRP, "
     "weighted inside-total ratio",
 )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
@@ -28,6 +29,7 @@ MAX_PIVOTS = 10**8
     bounds=(0, 1),
     needs={"truth.mask", "image"},
     skill_valid=True,
+    sign="absolute",
     source="Clark et al. 2024, XAI-TRIS: non-linear image benchmarks to quantify false positive post-hoc attribution, "
     "earth mover's distance",
 )
@@ -89,7 +91,7 @@ def transport(sources: NDArray[Any], sinks: NDArray[Any], grid: tuple[int, int])
     costs = np.empty(len(sources))
     for i, (source, sink) in enumerate(zip(sources, sinks, strict=True)):
         start, end = np.flatnonzero(source), np.flatnonzero(sink)
-        distance = ot.dist(pixels[start], pixels[end], metric="euclidean")
+        distance = cdist(pixels[start], pixels[end])
         supply, demand = source[start] / source.sum(), sink[end] / sink.sum()
         costs[i] = ot.emd2(supply, demand, distance, numItermax=MAX_PIVOTS)
     return costs
