@@ -1,0 +1,92 @@
+"""The data set of a problem, explained: what metrics that retrain mask, and what they compare."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.keys import row_digests
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import ProblemView, Truth, TruthKind
+from xaibench.core.retraining import Retraining, require_retraining
+
+Split = Literal["train", "test"]
+Targets = Literal["predicted", "label"]
+_BLOCK = 256
+"""Rows that are explained at a time."""
+
+
+def retraining_of(ev: Evaluation) -> Retraining:
+    """What fits the models of an evaluation again.
+
+    Raises
+    ------
+    UnsupportedError
+        If nothing does, or the model is no classifier: what is measured is accuracy.
+    """
+    if ev.model.returns == "value":
+        raise UnsupportedError("metrics that retrain measure accuracy, and the model returns values")
+    return require_retraining(ev.retraining)
+
+
+def chosen_rows(n: int, limit: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """At most ``limit`` of n rows, evenly spaced, so that data sorted by class keep all classes."""
+    return np.unique(np.linspace(0, n - 1, limit).astype(np.int64))
+
+
+def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
+    """Rows of the data set as samples of their own: digests of the raw rows, labels as targets, masks as truth."""
+    data = retraining_of(ev).data
+    inputs, targets = (
+        (data.train_inputs, data.train_targets) if split == "train" else (data.test_inputs, data.test_targets)
+    )
+    mask = data.train_mask if split == "train" else data.test_mask
+    raw = data.test_rows if split == "test" and data.test_rows is not None else inputs
+    rows = chosen_rows(len(inputs), limit)
+    where = ev.inputs.device
+    kind: TruthKind = data.truth_kind  # type: ignore[assignment]
+    return ProblemView(
+        ev.model,
+        torch.from_numpy(inputs[rows]).to(where),
+        torch.from_numpy(targets[rows]).to(where),
+        ev.layout,
+        ev.output,
+        row_digests(raw[rows]),
+        ev.background,
+        ev.seed,
+        truth=None if mask is None else Truth(kind, torch.from_numpy(mask[rows]).to(where)),
+    )
+
+
+def explain_rows(ev: Evaluation, view: ProblemView, model: Predictor | None = None) -> Tensor:
+    """Attributions of samples (n, *feature_shape), by the explainer of ``ev``, block by block."""
+    blocks = (view.take(slice(start, start + _BLOCK)) for start in range(0, len(view), _BLOCK))
+    return torch.cat([ev.explain(model=model, samples=block) for block in blocks])
+
+
+def explained(ev: Evaluation, split: Split, limit: int, targets: Targets) -> Evaluation:
+    """Rows of the data set with their attributions, which are made once per explanation.
+
+    Where the model predicts the label, both targets have the same explanation.
+    """
+
+    def make() -> Evaluation:
+        view = rows_of(ev, split, limit)
+        if targets == "predicted":
+            view = replace(view, targets=ev.model.predict(view.inputs).argmax(dim=1))
+            return Evaluation.of(view, attributions=explain_rows(ev, view), kind=ev.kind, truth=view.truth)
+        predicted = explained(ev, split, limit, "predicted")
+        wrong = (predicted.targets != view.targets).nonzero().squeeze(1)
+        maps = predicted.attributions
+        if len(wrong):
+            maps = maps.index_copy(0, wrong, explain_rows(ev, view.take(wrong)))
+        return Evaluation.of(view, attributions=maps, kind=ev.kind, truth=view.truth)
+
+    found: Evaluation = ev.reuse(f"explained/{split}/{limit}/{targets}/{ev.output}", make)
+    return found
