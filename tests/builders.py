@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from refit import Refit
 from torch import Tensor, nn
 
 from xaibench.core.calls import Explainer, ExplainFunction, explain
@@ -15,6 +16,7 @@ from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.retraining import Retraining
 
 IMAGE, RGB, TABLE, SERIES = (1, 8, 8), (3, 8, 8), (6,), (10, 2)
 SHAPES = {"image": IMAGE, "rgb": RGB, "table": TABLE, "series": SERIES}
@@ -100,9 +102,16 @@ def make_evaluation(
     kind: str = "slope",
     function: ExplainFunction = gradient,
     truth: Truth | None = None,
+    retraining: Retraining | None = None,
 ) -> Evaluation:
-    """An evaluation of these attributions, by default those of ``function``, which also explains again."""
+    """An evaluation of these attributions, by default those of ``function``, which also explains again.
+
+    Metrics that retrain get `Refit` on noise by default.
+    """
     if attributions is None:
         attributions = explain(function, view, "explain")
     again = Explainer(function, replace(view, truth=None), "explain")
-    return Evaluation.of(view, attributions=attributions, kind=kind, truth=truth or view.truth, explainer=again)
+    return Evaluation.of(
+        view, attributions=attributions, kind=kind, truth=truth or view.truth, explainer=again,
+        retraining=retraining or Refit(view),
+    )  # fmt: skip
