@@ -64,6 +64,12 @@ def test_choice_draws_distinct_members_and_permutation_all(n: int, data: st.Data
     assert torch.equal(draws.permutation((3, n)).sort(dim=-1).values, torch.arange(n).expand(4, 3, n))
 
 
+def test_equal_keys_at_the_border_still_give_subsets_of_the_right_size() -> None:
+    # Float32 keys repeat: of 2**22 numbers per sample many are equal.
+    chosen = Draws(0, "ties", [b"a"]).subsets(2**22, 2**21)
+    assert int(chosen.sum()) == 2**21
+
+
 def test_choice_is_uniform_over_members() -> None:
     draws = Draws(0, "choice", [bytes([i]) for i in range(200)])
     counts = np.bincount(draws.choice(7, (20, 3)).flatten(), minlength=7)

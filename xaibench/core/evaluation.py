@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.maskers import Masker
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Samples, Truth
 from xaibench.core.retraining import Retraining
@@ -118,6 +119,11 @@ class Evaluation(Samples):
     def reuse(self, key: str, compute: Callable[[], Any]) -> Any:
         """Compute once per explanation: metrics with the same key share the value."""
         return self.cache.get(key, compute)
+
+    def masker(self, name: str) -> Masker:
+        """The named masker, bound to these samples and made once per explanation."""
+        made: Masker = self.reuse(f"masker/{name}", lambda: super(Evaluation, self).masker(name))
+        return made
 
     def with_attributions(self, attributions: Tensor, kind: str) -> Evaluation:
         """The same evaluation with converted attributions, and a cache of its own."""

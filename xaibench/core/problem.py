@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xaibench.core.draws import Draws
 from xaibench.core.features import FeatureLayout
-from xaibench.core.maskers import FillMasker, make_masker
+from xaibench.core.maskers import Masker, make_masker
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
@@ -134,7 +134,7 @@ class Samples:
             parts.append(gradient.detach())
         return torch.cat(parts)
 
-    def masker(self, name: str) -> FillMasker:
+    def masker(self, name: str) -> Masker:
         """The named masker, bound to these samples."""
         return make_masker(name, self.inputs, self.layout, self.background, self.draws(f"masker/{name}"))
 

@@ -161,16 +161,13 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
     mask = ev.masker(masker)
 
     def draw(block: Block) -> Tensor:
-        subsets = block.draws.choice(n_features, (block.n_copies, size))
-        keep = torch.ones(block.n_samples, block.n_copies, n_features, dtype=torch.bool, device=ev.inputs.device)
-        return keep.scatter_(2, subsets, False)
+        return block.draws.subsets(n_features, size, (block.n_copies,))
 
-    def build(block: Block, keep: Tensor) -> Tensor:
-        return mask.copies(block.rows, keep.view(*keep.shape[:2], *ev.layout.feature_shape))
+    def build(block: Block, gone: Tensor) -> Tensor:
+        return mask.copies(block.rows, ~gone.view(*gone.shape[:2], *ev.layout.feature_shape))
 
-    def claim(block: Block, keep: Tensor) -> Tensor:
-        # Summing what is kept and subtracting from the total would lose digits; the subset itself is summed.
-        return (keep.logical_not().to(flat.dtype) @ flat[block.rows].unsqueeze(2)).squeeze(2)
+    def claim(block: Block, gone: Tensor) -> Tensor:
+        return (gone.to(flat.dtype) @ flat[block.rows].unsqueeze(2)).squeeze(2)
 
     # The stream keeps the name of the metric that drew these subsets first.
     stream = f"faithfulness_correlation/{size}"
