@@ -115,8 +115,8 @@ def separation(agree: Tensor, differ: Tensor) -> Tensor:
     if len(agree) == 0 or len(differ) < LEAST_PAIRS:
         return torch.tensor(torch.nan, dtype=torch.float64)
     thresholds = torch.cat([agree, differ])
-    below = [torch.searchsorted(d.sort().values, thresholds, right=True) / len(d) for d in (agree, differ)]
-    return (below[0].double() - below[1].double()).max().clamp(min=0)
+    below = [torch.searchsorted(d.sort().values, thresholds, right=True).double() / len(d) for d in (agree, differ)]
+    return (below[0] - below[1]).max().clamp(min=0)
 
 
 def fold_of(targets: Tensor, n_folds: int, draws: Draws) -> Tensor:
