@@ -6,7 +6,7 @@ kept, so memory does not grow with the size of a map.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import require_module
 from xaibench.metrics.hidden import Layer, Representation
-from xaibench.metrics.perturbation import Block, blocks
+from xaibench.metrics.perturbation import Block, Probes, clean_raw
 
 VERSION = 1
 """Of what is kept in the shared cache."""
@@ -68,15 +68,14 @@ class Change:
             What the copies have.
         """
         at = block.rows, block.copies
-        own = own.flatten(1).double().unsqueeze(1)
-        difference = found.flatten(1).double().view(block.n_samples, block.n_copies, -1) - own
+        own = own.flatten(1).unsqueeze(1)
+        difference = found.flatten(1).view(block.n_samples, block.n_copies, -1) - own
         magnitude = own.abs()
         peak = magnitude.amax(dim=2, keepdim=True)
         scale = torch.where(peak > 0, torch.maximum(magnitude, NEAR_ZERO * peak), torch.nan)
         self.size[block.rows] = torch.linalg.vector_norm(own, dim=2).squeeze(1).to(self.size)
         self.absolute[at] = torch.linalg.vector_norm(difference, dim=2).to(self.absolute)
-        steady = difference.abs() <= ROUNDING * peak
-        share = difference.div_(scale).masked_fill_(steady & (peak > 0), 0)
+        share = torch.where(difference.abs() <= ROUNDING * peak, 0, difference) / scale
         self.element[at] = torch.linalg.vector_norm(share, dim=2).to(self.element)
 
     @property
@@ -92,82 +91,100 @@ class Change:
         return (self.absolute <= ROUNDING * size) & (size > 0)
 
 
-def copies(ev: Evaluation, radius: float, n_samples: int) -> Iterator[tuple[Block, Tensor]]:
-    """Blocks of copies with their inputs (n * m, *input_shape): noise from U(-radius, radius) in every number."""
-    for block in blocks(ev, n_samples, ev.draws(f"robustness/{radius}")):
-        noise = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
-        yield block, block.copies_of(ev.inputs) + noise.flatten(0, 1)
+def noise(ev: Evaluation, radius: float, n_samples: int) -> Probes:
+    """Copies with noise from U(-radius, radius) in every input number."""
+
+    def draw(block: Block) -> Tensor:
+        return radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
+
+    def build(block: Block, drawn: Tensor) -> Tensor:
+        return block.copies_of(ev.inputs) + drawn.flatten(0, 1)
+
+    return Probes(n_samples, f"robustness/{radius}", draw, build)
 
 
 def explanation_change(ev: Evaluation, radius: float, n_samples: int) -> Change:
     """How far the explanation moves; copies are explained once per explanation, with the draws of their samples."""
 
-    def compute() -> Change:
-        change = Change.empty(ev, n_samples)
-        for block, inputs in copies(ev, radius, n_samples):
-            change.measure(block, ev.attributions[block.rows], ev.explain(inputs=inputs, rows=block.index))
-        return change
+    def own(rows: slice) -> Tensor:
+        return ev.attributions[rows].double()
 
-    found: Change = ev.reuse(f"robustness/{radius}/{n_samples}", compute)
-    return found
+    def found(block: Block, inputs: Tensor) -> Tensor:
+        return ev.explain(inputs=inputs, rows=block.index).double()
+
+    key = f"robustness/{radius}/{n_samples}"
+    change: Change = ev.reuse(key, lambda: _change(ev, noise(ev, radius, n_samples), own, found))
+    return change
 
 
 def input_change(ev: Evaluation, radius: float, n_samples: int) -> Change:
     """How far the input moves, once for all explainers."""
 
     def compute() -> dict[str, Tensor]:
-        change = Change.empty(ev, n_samples)
-        for block, inputs in copies(ev, radius, n_samples):
-            change.measure(block, ev.inputs[block.rows], inputs)
-        return vars(change)
+        return vars(
+            _change(
+                ev,
+                noise(ev, radius, n_samples),
+                lambda rows: ev.inputs[rows].double(),
+                lambda _block, inputs: inputs.double(),
+            )
+        )
 
     return Change(**ev.shared.get(("robustness", VERSION, "inputs", radius, n_samples), compute))
 
 
-def model_change(ev: Evaluation, radius: float, n_samples: int, layer: Layer | None = None) -> tuple[Change, Tensor]:
-    """How far the model moves, evaluated once for all explainers.
+def output_change(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
+    """L2 norm (N, n_samples) of the change of the model's raw outputs, evaluated once for all explainers."""
+    raw = noise(ev, radius, n_samples).raw(ev).double()
+    return torch.linalg.vector_norm(raw - clean_raw(ev).unsqueeze(1), dim=2)
 
-    Parameters
-    ----------
-    ev : Evaluation
-    radius : float
-    n_samples : int
-    layer : {"first", "penultimate"}, optional
-        A hidden representation (see `Representation`) instead of the raw outputs.
 
-    Returns
-    -------
-    change : Change
-    same_class : Tensor (N, n_samples) of bool
-        Whether the model predicts the class that it predicts for the sample. A model of values has
-        no classes; all its copies stay.
-    """
-    look: Callable[[Tensor], tuple[Tensor, Tensor]] = (
-        _outputs(ev) if layer is None else Representation(require_module(ev.model), layer, ev.inputs[:1])
-    )
+def same_class(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
+    """Which copies (N, n_samples) keep the class that the model predicts for the sample; all where there are none."""
+    return _same_class(ev, clean_raw(ev), noise(ev, radius, n_samples).raw(ev))
+
+
+def representation_change(ev: Evaluation, radius: float, n_samples: int, layer: Layer) -> tuple[Change, Tensor]:
+    """How far a hidden representation moves, with `same_class` of the same evaluations, once for all explainers."""
 
     def compute() -> dict[str, Tensor]:
-        change = Change.empty(ev, n_samples)
-        same_class = torch.ones_like(change.absolute, dtype=torch.bool)
-        rows, raw, own = slice(0, 0), ev.inputs, ev.inputs
-        for block, inputs in copies(ev, radius, n_samples):
-            if block.rows != rows:
-                rows, (raw, own) = block.rows, look(ev.inputs[block.rows])
-            raw_there, found = look(inputs)
-            change.measure(block, own, found)
-            if ev.model.returns != "value":
-                there = raw_there.argmax(dim=1).view(block.n_samples, block.n_copies)
-                same_class[block.rows, block.copies] = (there == raw.argmax(dim=1).unsqueeze(1)).to(same_class.device)
-        return {**vars(change), "same_class": same_class}
+        look = Representation(require_module(ev.model), layer, ev.inputs[:1])
+        kept = torch.empty(len(ev), n_samples, dtype=torch.bool, device=ev.inputs.device)
+        raw: list[Tensor] = [ev.inputs]
 
-    found = dict(ev.shared.get(("robustness", VERSION, layer or "outputs", radius, n_samples), compute))
-    same_class = found.pop("same_class")
-    return Change(**found), same_class
+        def own(rows: slice) -> Tensor:
+            raw[0], hidden = look(ev.inputs[rows])
+            return hidden
+
+        def found(block: Block, inputs: Tensor) -> Tensor:
+            there, hidden = look(inputs)
+            there = there.view(block.n_samples, block.n_copies, -1)
+            kept[block.rows, block.copies] = _same_class(ev, raw[0], there).to(kept.device)
+            return hidden
+
+        return {**vars(_change(ev, noise(ev, radius, n_samples), own, found)), "kept": kept}
+
+    values = dict(ev.shared.get(("robustness", VERSION, layer, radius, n_samples), compute))
+    kept = values.pop("kept")
+    return Change(**values), kept
 
 
-def _outputs(ev: Evaluation) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    def look(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        raw = ev.model.predict(inputs)
-        return raw, raw
+def _same_class(ev: Evaluation, own: Tensor, there: Tensor) -> Tensor:
+    """Whether raw outputs (n, m, C) name the class of ``own`` (n, C)."""
+    if ev.model.returns == "value":
+        return torch.ones(there.shape[:2], dtype=torch.bool, device=there.device)
+    return there.argmax(dim=2) == own.argmax(dim=1, keepdim=True)
 
-    return look
+
+def _change(
+    ev: Evaluation, probes: Probes, own: Callable[[slice], Tensor], found: Callable[[Block, Tensor], Tensor]
+) -> Change:
+    """Change between what the samples of a block have, and what its copies have (n * m, ...)."""
+    change = Change.empty(ev, probes.n_copies)
+
+    def measure(block: Block, drawn: Tensor) -> Tensor:
+        change.measure(block, own(block.rows), found(block, probes.build(block, drawn)))
+        return change.absolute[block.rows, block.copies]
+
+    probes.claims(ev, measure)
+    return change

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,14 +27,31 @@ def ranks(values: Tensor) -> Tensor:
     -------
     Tensor (B, F), float64
     """
-    ordered, order = values.sort(dim=1)
-    group = torch.zeros_like(order)
-    group[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).cumsum(dim=1)
+    order = _argsort(values)
+    ordered = values.gather(1, order)
     position = torch.arange(values.shape[1], dtype=torch.float64, device=values.device).expand(values.shape)
+    found = torch.empty_like(position).scatter_(1, order, position)
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(dim=1).nonzero().squeeze(1)
+    if len(tied):
+        found[tied] = torch.empty_like(found[tied]).scatter_(1, order[tied], _shared_positions(ordered[tied]))
+    return found
+
+
+def _argsort(values: Tensor) -> Tensor:
+    """Order of every row, ties in any order; numpy's sort is twice as fast as PyTorch's on a CPU."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.argsort(values.numpy(), axis=1))
+    return values.argsort(dim=1)
+
+
+def _shared_positions(ordered: Tensor) -> Tensor:
+    """Positions in sorted rows (B, F), float64, ties at their average."""
+    group = torch.zeros_like(ordered, dtype=torch.int64)
+    group[:, 1:] = (ordered[:, 1:] != ordered[:, :-1]).cumsum(dim=1)
+    position = torch.arange(ordered.shape[1], dtype=torch.float64, device=ordered.device).expand(ordered.shape)
     total = torch.zeros_like(position).scatter_add(1, group, position)
     size = torch.zeros_like(position).scatter_add(1, group, torch.ones_like(position))
-    average = (total / size).gather(1, group)
-    return torch.empty_like(average).scatter_(1, order, average)
+    return (total / size).gather(1, group)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,14 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.hidden import Layer
-from xaibench.metrics.neighbourhood import Change, explanation_change, input_change, model_change
+from xaibench.metrics.neighbourhood import (
+    Change,
+    explanation_change,
+    input_change,
+    output_change,
+    representation_change,
+    same_class,
+)
 from xaibench.metrics.robustness import largest
 
 Relative = Literal["element", "norm"]
@@ -56,8 +63,8 @@ def relative_input_stability(
     Tensor (N,)
         NaN where every copy changes its class, and for an all-zero map or input.
     """
-    _, same_class = model_change(ev, radius, n_samples)
-    return _stability(ev, radius, n_samples, relative, _pick(input_change(ev, radius, n_samples), relative), same_class)
+    kept = same_class(ev, radius, n_samples)
+    return _stability(ev, radius, n_samples, relative, _pick(input_change(ev, radius, n_samples), relative), kept)
 
 
 @metric(
@@ -91,8 +98,8 @@ def relative_output_stability(
     Tensor (N,)
         NaN where every copy changes its class, and for an all-zero map.
     """
-    outputs, same_class = model_change(ev, radius, n_samples)
-    return _stability(ev, radius, n_samples, relative, outputs.absolute, same_class)
+    kept = same_class(ev, radius, n_samples)
+    return _stability(ev, radius, n_samples, relative, output_change(ev, radius, n_samples), kept)
 
 
 @metric(
@@ -138,8 +145,8 @@ def relative_representation_stability(
     UnsupportedError
         If the model has no such layer.
     """
-    hidden, same_class = model_change(ev, radius, n_samples, layer)
-    return _stability(ev, radius, n_samples, relative, _pick(hidden, relative), same_class)
+    hidden, kept = representation_change(ev, radius, n_samples, layer)
+    return _stability(ev, radius, n_samples, relative, _pick(hidden, relative), kept)
 
 
 def _pick(change: Change, relative: Relative) -> Tensor:
@@ -147,8 +154,8 @@ def _pick(change: Change, relative: Relative) -> Tensor:
 
 
 def _stability(
-    ev: Evaluation, radius: float, n_samples: int, relative: Relative, other: Tensor, same_class: Tensor
+    ev: Evaluation, radius: float, n_samples: int, relative: Relative, other: Tensor, kept: Tensor
 ) -> Tensor:
-    """Largest ratio of the explanation's change to another (N, n_samples), among the copies of the same class."""
+    """Largest ratio of the explanation's change to another (N, n_samples), among the copies that are kept."""
     moved = _pick(explanation_change(ev, radius, n_samples), relative)
-    return largest(moved / other.double().clamp(min=LEAST), same_class)
+    return largest(moved / other.double().clamp(min=LEAST), kept)
