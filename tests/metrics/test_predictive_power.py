@@ -125,6 +125,12 @@ def test_a_mask_that_tells_the_label_is_found_out() -> None:
         assert run("mask_leakage", evaluation(function, data), targets="label").tolist() == [CHANCE] * 3
 
 
+def test_without_a_background_the_training_data_are_the_background() -> None:
+    """The mean of a sample of 10 numbers, filled in, would tell the one that was removed."""
+    ev = evaluation(right)
+    assert torch.equal(run("roar", replace(ev, background=None)), run("roar", ev))
+
+
 def test_a_mask_says_nothing_of_values() -> None:
     """`kar` sees the column that tells the label, a mask of it is the same for every sample."""
     assert run("mask_leakage", evaluation(right)).tolist() == [CHANCE] * 3

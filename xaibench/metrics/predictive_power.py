@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
@@ -73,7 +74,8 @@ def predictive_power(
     kept : sequence of (function, float)
         Which features are left, and the share that they are counted by.
     masker : str or None
-        What the others are set to. None: the model gets the mask, 1 and 0, instead of values.
+        What the others are set to; its background is that of ``ev``, or the training data. None: the
+        model gets the mask, 1 and 0, instead of values.
     sign : {"signed", "absolute"}
         Order features by their attributions or the magnitudes of these.
     targets : {"predicted", "label"}
@@ -93,6 +95,9 @@ def predictive_power(
     power = torch.full((n_retrainings, len(kept)), torch.nan)
     if not all(bool(torch.isfinite(part.attributions).all()) for part in (train, test)):
         return power
+    if ev.background is None:
+        # A sample's own mean, which maskers then fill in, would still hold what was removed.
+        train, test = (replace(part, background=train.inputs) for part in (train, test))
     n_features, whole = ev.layout.n_features, retraining.data
     for column, (stays, share) in enumerate(kept):
         count = min(max(1, round(share * n_features)), n_features - 1)
