@@ -34,6 +34,7 @@ class Representation:
     """
 
     def __init__(self, predictor: TorchPredictor, layer: Layer, one: Tensor) -> None:
+        predictor.batch_size(one)  # Measured by a forward pass of its own, the first time: not under our hooks.
         called = layer_calls(predictor.module, one.to(predictor.device))
         if not called:
             raise UnsupportedError("the model has no layer with parameters, so no hidden representation")
