@@ -9,7 +9,8 @@ from builders import SHAPES, linear, make_inputs, make_view
 from scipy.ndimage import gaussian_filter
 
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.maskers import FILLS, choose
+from xaibench.core.imputation import linear_imputation
+from xaibench.core.maskers import FILLS, MASKERS, NOISE, choose
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -61,7 +62,7 @@ def test_choose_is_where_to_the_last_bit(dtype: torch.dtype) -> None:
     assert torch.equal(ours.view(bits), torch.where(keep, kept, removed).view(bits))
 
 
-@pytest.mark.parametrize("name", FILLS)
+@pytest.mark.parametrize("name", MASKERS)
 def test_a_fill_does_not_depend_on_the_other_samples(name: str) -> None:
     x, reference = make_inputs(SHAPES["rgb"]), make_inputs(SHAPES["rgb"], 20, seed=1)
     together = make_view(linear(SHAPES["rgb"]), x, background=reference).baseline(name)
@@ -95,6 +96,38 @@ def test_sample_min_is_one_number_per_sample() -> None:
     x = make_inputs(SHAPES["rgb"])
     fill = make_view(linear(SHAPES["rgb"]), x).baseline("sample_min")
     assert torch.equal(fill, x.flatten(1).min(dim=1).values.view(-1, 1, 1, 1).expand_as(x))
+
+
+@pytest.mark.parametrize("shape", ["image", "rgb", "series"])
+def test_noisy_linear_shares_one_noise_between_all_copies_of_a_sample(shape: str) -> None:
+    view = make_view(linear(SHAPES[shape]), make_inputs(SHAPES[shape], 6))
+    masker, rows = view.masker("noisy_linear"), slice(1, 4)
+    keep = torch.rand(3, 5, *view.layout.feature_shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    index = torch.arange(1, 4).repeat_interleave(5)
+    copies = masker.copies(rows, keep)
+    noise = copies - linear_imputation(view.inputs[index], keep.flatten(0, 1), view.layout)
+    removed = ~view.layout.expand(keep.flatten(0, 1)).expand_as(copies)
+    assert torch.equal(copies[~removed], view.inputs[index][~removed])
+    field = masker.fill - linear_imputation(
+        view.inputs, torch.zeros_like(keep[:1, 0]).expand(6, *keep.shape[2:]), view.layout
+    )
+    torch.testing.assert_close(noise[removed], field[index][removed], atol=1e-4, rtol=0)
+    assert field.std().item() == pytest.approx(NOISE, rel=0.2)
+    torch.testing.assert_close(masker(view.inputs[index], keep.flatten(0, 1), index), copies, atol=1e-5, rtol=0)
+
+
+def test_noisy_linear_masks_the_copies_it_is_given() -> None:
+    view = make_view(linear(SHAPES["rgb"]), make_inputs(SHAPES["rgb"]))
+    masker = view.masker("noisy_linear")
+    keep = torch.rand(8, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5
+    plain, moved = masker(view.inputs, keep), masker(view.inputs + 1, keep)
+    torch.testing.assert_close(moved, plain + 1, atol=1e-4, rtol=0)
+
+
+def test_noisy_linear_needs_neighbours() -> None:
+    view = make_view(linear(SHAPES["table"]), make_inputs(SHAPES["table"]))
+    with pytest.raises(UnsupportedError, match="image or a series, not a table"):
+        view.masker("noisy_linear")
 
 
 def test_marginal_takes_whole_background_rows() -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from torch import Tensor
+
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
-from xaibench.core.maskers import FILLS
+from xaibench.core.maskers import MASKERS
 
 Kind = Literal["explainer", "metric", "dataset", "model"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -107,9 +109,9 @@ class Component:
                     f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
                 ) from error
             merged[name] = checked
-            if name in ("masker", "baseline") and known[name] in FILLS and checked not in FILLS:
+            if name in ("masker", "baseline") and known[name] in MASKERS and checked not in MASKERS:
                 raise UsageError(
-                    f"{self.kind} {self.name!r}: unknown {name} {checked!r}", did_you_mean(str(checked), FILLS)
+                    f"{self.kind} {self.name!r}: unknown {name} {checked!r}", did_you_mean(str(checked), MASKERS)
                 )
         return merged
 
@@ -165,6 +167,7 @@ class MetricSpec(Component):
     aggregate: Literal["mean", "median_log10"] = "mean"
     skill_valid: bool = False
     sign: Sign = "signed"
+    curve: Callable[..., Tensor] | None = None
     source: str = ""
     kind: Kind = field(default="metric", init=False)
 

@@ -11,6 +11,10 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
+from xaibench.core.imputation import linear_imputation
+
+NOISE = 0.01
+"""Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
 
 
 class Masker(Protocol):
@@ -54,6 +58,44 @@ class FillMasker:
     def copies(self, rows: slice, keep: Tensor) -> Tensor:
         chosen = choose(self.layout.expand(keep), self.inputs[rows].unsqueeze(1), self.fill[rows].unsqueeze(1))
         return chosen.flatten(0, 1)
+
+
+class NoisyLinearMasker:
+    """Replaces removed features by a weighted mean of their neighbours plus noise (Rong et al. 2022, ROAD).
+
+    Removed features are as smooth as what surrounds them, so that neither the shape of the mask nor
+    a foreign colour tells the model anything; see `linear_imputation`. The noise has a standard
+    deviation of 0.01 in units of the inputs, as in the authors' code, and is drawn once per sample:
+    all copies of a sample share it. A sample without any known feature becomes its own mean, per
+    channel or sensor, plus that noise.
+
+    Raises
+    ------
+    UnsupportedError
+        If the features have no neighbours: tables and tokens.
+    """
+
+    def __init__(self, name: str, inputs: Tensor, layout: FeatureLayout, draws: Draws) -> None:
+        if layout.kind not in ("image", "series"):
+            raise UnsupportedError(f"the {name} masker needs an image or a series, not a {layout.kind}")
+        self.name = name
+        self.inputs = inputs
+        self.layout = layout
+        self.noise = (NOISE * draws.normal(layout.input_shape)).to(inputs.dtype)
+        mean = inputs.mean(dim=_per_sample_axes(layout), keepdim=True)
+        self.fill = mean + self.noise
+
+    def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
+        noise = self.noise.index_select(0, rows) if isinstance(rows, Tensor) else self.noise[rows or slice(None)]
+        return choose(self.layout.expand(keep), inputs, linear_imputation(inputs, keep, self.layout).add_(noise))
+
+    def copies(self, rows: slice, keep: Tensor) -> Tensor:
+        inputs, noise = self.inputs[rows], self.noise[rows]
+        n, m = keep.shape[:2]
+        index = torch.arange(n, device=keep.device).repeat_interleave(m)
+        imputed = linear_imputation(inputs, keep.flatten(0, 1), self.layout, index).view(n, m, *inputs.shape[1:])
+        imputed.add_(noise.unsqueeze(1))
+        return choose(self.layout.expand(keep), inputs.unsqueeze(1), imputed).flatten(0, 1)
 
 
 def choose(keep: Tensor, kept: Tensor, removed: Tensor) -> Tensor:
@@ -141,11 +183,10 @@ FILLS: dict[str, Fill] = {
     "marginal": marginal,
     "sample_min": sample_min,
 }
+MASKERS = (*FILLS, "noisy_linear")
 
 
-def make_masker(
-    name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws
-) -> FillMasker:
+def make_masker(name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Masker:
     """Build the named masker for these samples; ``draws`` should name the masker in its stream.
 
     Raises
@@ -155,8 +196,10 @@ def make_masker(
     UnsupportedError
         If the masker cannot serve this kind of data.
     """
-    if name not in FILLS:
-        raise UsageError(f"unknown masker {name!r}", did_you_mean(name, FILLS))
+    if name not in MASKERS:
+        raise UsageError(f"unknown masker {name!r}", did_you_mean(name, MASKERS))
+    if name == "noisy_linear":
+        return NoisyLinearMasker(name, inputs, layout, draws)
     return FillMasker(name, inputs, FILLS[name](inputs, layout, background, draws), layout)
 
 
