@@ -8,13 +8,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from test_robustness import registered
 from torch import Tensor, nn
 
 from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor
+from xaibench.core.predictor import CallablePredictor, TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.metrics.randomize import forward_order, layer_tensors, random_weights, randomised_models
@@ -243,3 +244,64 @@ def test_positive_buffers_stay_positive() -> None:
     net = nn.Sequential(nn.Linear(6, 3))
     net.register_buffer("std", torch.ones(6))
     assert (random_weights(net, 0)["std"] > 0).all()
+
+
+def test_a_shifted_model_does_the_same_on_shifted_inputs() -> None:
+    """Exactly, where the numbers can be added and subtracted without rounding; with the same gradients and names."""
+    x = (256 * torch.rand(5, *IMAGE, generator=torch.Generator().manual_seed(0))).round() / 256
+    view = make_view(cnn(), x)
+    shifted = view.model.shifted(0.5)
+    assert torch.equal(shifted.predict(x + 0.5), view.model.predict(x))
+    assert not torch.allclose(shifted.predict(x), view.model.predict(x))
+    moved = view.take(slice(None), x + 0.5, shifted)
+    assert torch.equal(moved.gradients(moved.inputs), view.gradients(x))
+    assert shifted.returns == view.model.returns
+    names = [[n for n, _ in m.module.named_modules()] for m in (shifted, view.model)]  # type: ignore[union-attr]
+    assert names[0] == names[1]
+    assert not view.model.module._forward_pre_hooks  # type: ignore[union-attr]
+    black_box = CallablePredictor(lambda a: np.stack([a.sum(axis=1), a[:, 0]], axis=1), "value")
+    table = (64 * make_inputs(TABLE, 4)).round() / 64
+    assert torch.equal(black_box.shifted(-2.0).predict(table - 2), black_box.predict(table))
+
+
+@pytest.mark.parametrize("shift", [0.25, 1.0, -2.0])
+def test_the_gradient_does_not_see_the_zero_point(shift: float) -> None:
+    for module, shape in ((cnn(), IMAGE), (mlp(TABLE), TABLE)):
+        ev = make_evaluation(make_view(module, make_inputs(shape, 10)))
+        assert float(run("input_invariance", ev, shift=shift).max()) < 1e-5
+
+
+@pytest.mark.parametrize("explainer", ["input_x_gradient", "integrated_gradients"])
+def test_a_baseline_of_zero_sees_the_zero_point_in_closed_form(explainer: str) -> None:
+    """``w (x + c)`` instead of ``w x``: off by ``|c| ||w|| / ||w x||``."""
+    module = linear(TABLE)
+    view = make_view(module, make_inputs(TABLE, 6), background=make_inputs(TABLE, 9, seed=3))
+    w = module[1].weight.detach()[view.targets]  # type: ignore[index]
+    expected = 1.5 * w.norm(dim=1) / (w * view.inputs).norm(dim=1)
+    ev = make_evaluation(view, kind="contribution", function=registered(explainer))
+    np.testing.assert_allclose(run("input_invariance", ev, shift=1.5), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("background", [None, make_inputs(TABLE, 9, seed=3)])
+@pytest.mark.parametrize("module", [linear(TABLE), mlp(TABLE)])
+def test_a_baseline_from_the_data_moves_with_it(module: nn.Module, background: Tensor | None) -> None:
+    view = make_view(module, make_inputs(TABLE, 6), background=background)
+    for baseline, invariant in (("mean", True), ("zero", False)):
+        ev = make_evaluation(view, function=registered("integrated_gradients", baseline=baseline))
+        values = run("input_invariance", ev)
+        assert float(values.max()) < 1e-4 if invariant else float(values.min()) > 0.1
+
+
+def test_black_boxes_are_shifted_too() -> None:
+    """Occlusion with zeros: the drop is ``w x`` in one world, ``w (x + c)`` in the other."""
+    w = torch.tensor([[1.0, 2, -1, 0.5, 3, -2]])
+    view = make_view(CallablePredictor(lambda x: x @ w.numpy().T, "value"), make_inputs(TABLE, 5))
+    ev = make_evaluation(view, kind="contribution", function=occlusion)
+    expected = 0.5 * w.norm() / (w * view.inputs).norm(dim=1)
+    np.testing.assert_allclose(run("input_invariance", ev, shift=0.5), expected, rtol=1e-4)
+
+
+def test_a_shift_that_rounds_the_input_away_is_undefined() -> None:
+    view = make_view(linear(TABLE), make_inputs(TABLE, 4))
+    assert bool(torch.isnan(run("input_invariance", make_evaluation(view), shift=1e9)).all())
+    np.testing.assert_array_equal(run("input_invariance", make_evaluation(view), shift=1.0), 0)
