@@ -16,12 +16,11 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import metric
+from xaibench.metrics.explained import explain_rows
 from xaibench.metrics.ground_truth import TopK, top_size
 from xaibench.metrics.perturbation import clean_raw
 
 _PAPER = "Dasgupta, Frost & Moshkovitz 2022, Framework for evaluating faithfulness of local explanations"
-_BLOCK = 256
-"""Reference samples that are explained at a time."""
 
 
 @metric(
@@ -131,9 +130,7 @@ def explained_background(ev: Evaluation) -> Evaluation:
             background,
             ev.seed,
         )
-        parts = (view.take(slice(start, start + _BLOCK)) for start in range(0, len(view), _BLOCK))
-        maps = torch.cat([ev.explain(samples=part) for part in parts])
-        return Evaluation.of(view, attributions=maps, kind=ev.kind)
+        return Evaluation.of(view, attributions=explain_rows(ev, view), kind=ev.kind)
 
     found: Evaluation = ev.reuse(f"background/{ev.output}", explain)
     return found
