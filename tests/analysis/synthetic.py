@@ -36,6 +36,7 @@ def make_results(
     messages: Mapping[str, str] | None = None,
     output: str = "logit",
     asked_output: str | None = None,
+    scope: str | None = "sample",
 ) -> pd.DataFrame:
     """Cells of one metric on one problem.
 
@@ -72,7 +73,7 @@ def make_results(
                     error_kind="RuntimeError" if nothing and given == "failed" else None,
                     scores=values.tolist(), sample_ids=[] if nothing else list(ids), n=len(values),
                     n_undefined=int(np.isnan(values).sum()), explain_seconds=None if nothing else 0.5,
-                    score_seconds=None if nothing else 0.25,
+                    score_seconds=None if nothing else 0.25, scope=scope,
                 )
             )  # fmt: skip
     return to_table(rows).to_pandas()
