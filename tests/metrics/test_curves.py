@@ -13,7 +13,6 @@ from torch import Tensor
 from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.registry import get
-from xaibench.metrics import curves
 from xaibench.metrics.orders import descending
 from xaibench.metrics.removal import area, removal_curve, removal_order, schedule
 
@@ -22,6 +21,13 @@ def run(name: str, ev, **params) -> Tensor:
     spec = get("metric", name)
     assert isinstance(spec, MetricSpec)
     return score(spec, spec.bind(params), ev).values
+
+
+def curve_of(name: str):
+    spec = get("metric", name)
+    assert isinstance(spec, MetricSpec)
+    assert spec.curve is not None
+    return spec.curve
 
 
 def slopes(module: torch.nn.Module, targets: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -69,8 +75,8 @@ def test_repeated_points_cost_no_evaluation_and_no_area() -> None:
 def test_curves_start_at_the_sample_and_end_at_the_masked_one() -> None:
     view = make_view(mlp(IMAGE), make_inputs(IMAGE, 4))
     ev = make_evaluation(view)
-    removed = curves.CURVES["pixel_flipping"](ev, steps=8, masker="zero")
-    inserted = curves.CURVES["insertion"](ev, steps=8, masker="zero")
+    removed = curve_of("pixel_flipping")(ev, steps=8, masker="zero")
+    inserted = curve_of("insertion")(ev, steps=8, masker="zero")
     first, last = view.scores(view.inputs), view.scores(torch.zeros_like(view.inputs))
     for curve, start, end in ((removed, first, last), (inserted, last, first)):
         np.testing.assert_allclose(curve[:, 0], start, rtol=1e-5, atol=1e-6)
@@ -102,7 +108,7 @@ def test_insertion_puts_the_most_relevant_features_in_first() -> None:
         keep = torch.zeros(4, 6).scatter(1, top, 1)
         expected.append(view.scores(view.inputs * keep))
     np.testing.assert_allclose(
-        curves.CURVES["insertion"](ev, steps=6, masker="zero"), torch.stack(expected, 1), rtol=1e-5, atol=1e-6
+        curve_of("insertion")(ev, steps=6, masker="zero"), torch.stack(expected, 1), rtol=1e-5, atol=1e-6
     )
     by_hand = np.trapezoid(_insertion_probability(ev), dx=1 / 6, axis=1)
     np.testing.assert_allclose(run("insertion", ev, steps=6, masker="zero"), by_hand, rtol=1e-5)

@@ -34,7 +34,7 @@ from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
-from xaibench.metrics.curves import CURVES
+from xaibench.metrics.removal import removal_curve
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -79,7 +79,7 @@ def test_pixel_flipping_curves(ev: Evaluation, step: int, masker: str) -> None:
     baseline = 0.0 if masker == "zero" else "mean"
     metric = quantus.PixelFlipping(features_in_step=step, perturb_baseline=baseline, **QUIET)
     expected = theirs(metric, ev, softmax=True)
-    got = CURVES["pixel_flipping"](replace(ev, output="probability"), steps=64 // step, masker=masker)
+    got = removal_curve(replace(ev, output="probability"), "morf", masker, 64 // step)
     if masker == "mean":
         # Quantus takes the mean of the already perturbed sample at every step; only the first step is the same.
         np.testing.assert_allclose(got[:, 1], expected[:, 0], rtol=1e-4, atol=1e-5)

@@ -159,20 +159,29 @@ def curve(
 ) -> Array:
     """The curve behind a metric such as ``pixel_flipping``, start point included.
 
-    Parameters are those of `score`.
+    Parameters are those of `score`; attributions are ordered as they are. The curve of a random
+    order is that of the explainer ``random``.
 
     Returns
     -------
-    array (N, steps + 1), float32
-        NaN for samples whose attributions are not finite.
-    """
-    from xaibench.metrics.curves import CURVES
+    array (N, points), float32
+        One point per step and one for the start; the ROAD metrics have one per share. NaN for
+        samples whose attributions are not finite.
 
-    if name not in CURVES:
-        raise UsageError(f"{name!r} has no curve", did_you_mean(name, CURVES))
+    Raises
+    ------
+    UsageError
+        If the metric has no curve, or a name, a parameter or a shape is wrong.
+    UnsupportedError
+        If the metric cannot work on this model or these data.
+    """
     spec = cast(MetricSpec, registry.get("metric", name))
+    if spec.curve is None:
+        known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
+        raise UsageError(f"{name!r} has no curve", did_you_mean(name, known))
     view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
+    require(spec, view)
     ev = calls.measured(spec, make_evaluation(view, attributions, None, None), output)
     ev, finite = calls.hold_finite(ev)
-    found = CURVES[name](ev, **spec.bind(params)).masked_fill(~finite.unsqueeze(1), float("nan"))
+    found = spec.curve(ev, **spec.bind(params)).masked_fill(~finite.unsqueeze(1), float("nan"))
     return found.cpu().numpy()

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
+from torch import Tensor
+
 from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
@@ -102,12 +104,16 @@ def metric(
     aggregate: Literal["mean", "median_log10"] = "mean",
     skill_valid: bool = False,
     sign: Sign = "signed",
+    curve: Callable[..., Tensor] | None = None,
     source: str = "",
 ) -> Callable[[F], F]:
-    """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``.
+    """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
     Parameters
     ----------
+    scope : {"sample", "dataset"}
+        One score per sample, or per repeat of something over the whole data set (a retraining, a
+        split into folds). Repeats of the same number are compared between explainers.
     accepts : iterable of str
         Kinds of attributions that can be scored.
     convert : {"contribution", "order"} or callable, optional
@@ -123,6 +129,8 @@ def metric(
         Whether the oracle is provably the best possible, so that skill has a meaning.
     sign : {"signed", "absolute", "positive"}
         What the metric does with the sign of attributions; a parameter called ``sign`` overrides it.
+    curve : callable, optional
+        The curve (N, points) behind the score; takes the evaluation and the metric's parameters.
     source : str
         Paper and equation, for `xaibench show`.
     """
@@ -142,6 +150,7 @@ def metric(
             aggregate=aggregate,
             skill_valid=skill_valid,
             sign=sign,
+            curve=curve,
             source=source,
         )
     )

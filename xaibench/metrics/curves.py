@@ -12,6 +12,18 @@ from xaibench.core.registry import metric
 from xaibench.metrics.removal import Order, area, removal_curve
 
 
+def _removed(order: Order) -> Callable[..., Tensor]:
+    return lambda ev, *, steps, masker: removal_curve(ev, order, masker, steps)
+
+
+def _inserted(ev: Evaluation, *, steps: int, masker: str) -> Tensor:
+    return removal_curve(ev, "lerf", masker, steps).flip(1)
+
+
+def _between(ev: Evaluation, *, steps: int, masker: str) -> Tensor:
+    return removal_curve(ev, "lerf", masker, steps) - removal_curve(ev, "morf", masker, steps)
+
+
 # Skill is not valid here: no ground truth is provably the best order for a non-linear model.
 @metric(
     "pixel_flipping",
@@ -20,6 +32,7 @@ from xaibench.metrics.removal import Order, area, removal_curve
     bounds=(0, 1),
     output="curve",
     convert="order",
+    curve=_removed("morf"),
     source="Bach et al. 2015, On pixel-wise explanations, section 'Pixel-flipping'; area as in Samek et al. 2017",
 )
 def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
@@ -52,6 +65,7 @@ def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "me
     bounds=(0, 1),
     output="curve",
     convert="order",
+    curve=_removed("morf"),
     source="Petsiuk et al. 2018, RISE, section 4.1",
 )
 def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
@@ -80,6 +94,7 @@ def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -
     bounds=(0, 1),
     output="curve",
     convert="order",
+    curve=_inserted,
     source="Petsiuk et al. 2018, RISE, section 4.1",
 )
 def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
@@ -109,6 +124,7 @@ def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") 
     bounds=(-1, 1),
     output="curve",
     convert="order",
+    curve=_between,
     source="Samek et al. 2017, area between curves; Schulz et al. 2020, Restricting the flow, section 4.3",
 )
 def abpc(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
@@ -126,21 +142,4 @@ def abpc(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Te
     -------
     Tensor (N,)
     """
-    return area(_between(ev, steps, masker), ev.layout.n_features)
-
-
-def _between(ev: Evaluation, steps: int, masker: str) -> Tensor:
-    return removal_curve(ev, "lerf", masker, steps) - removal_curve(ev, "morf", masker, steps)
-
-
-def _removed(order: Order) -> Callable[..., Tensor]:
-    return lambda ev, *, steps, masker: removal_curve(ev, order, masker, steps)
-
-
-CURVES: dict[str, Callable[..., Tensor]] = {
-    "pixel_flipping": _removed("morf"),
-    "deletion": _removed("morf"),
-    "insertion": lambda ev, *, steps, masker: removal_curve(ev, "lerf", masker, steps).flip(1),
-    "abpc": lambda ev, *, steps, masker: _between(ev, steps, masker),
-}
-"""The curve (N, steps + 1) behind a metric, in the direction in which the metric goes."""
+    return area(_between(ev, steps=steps, masker=masker), ev.layout.n_features)

@@ -11,18 +11,16 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.metrics.orders import descending, ranks_of
 from xaibench.metrics.perturbation import Block, clean_raw, masked_raw, raw_outputs, select
 
-Order = Literal["morf", "lerf", "random"]
+Order = Literal["morf", "lerf"]
 
 
 def removal_order(ev: Evaluation, order: Order = "morf") -> Tensor:
     """Features in the order of their removal (N, F), int64.
 
-    ``morf`` removes the largest attributions first, ``lerf`` is its exact reverse, ``random`` is a
-    permutation drawn per sample. Exact ties are broken by a draw per sample. Draws are the same for
-    all explainers.
+    ``morf`` removes the largest attributions first, ``lerf`` is its exact reverse. Exact ties are
+    broken by a draw per sample that is the same for all explainers. The random order is the
+    explainer ``random``.
     """
-    if order == "random":
-        return ev.draws("order").permutation((ev.layout.n_features,)).to(ev.inputs.device)
     morf: Tensor = ev.reuse("order/morf", lambda: descending(ev, ev.attributions))
     return morf.flip(1) if order == "lerf" else morf
 
@@ -38,7 +36,12 @@ def counts_of_shares(n_features: int, shares: tuple[float, ...]) -> list[int]:
 
 
 def removal_points(ev: Evaluation, order: Order, masker: str, counts: list[int]) -> Tensor:
-    """Measured output when the first ``counts`` features of the order are removed (N, len(counts)).
+    """Measured output when the first ``counts`` features of the order are removed (N, len(counts))."""
+    return select(ev, removal_raw(ev, order, masker, counts))
+
+
+def removal_raw(ev: Evaluation, order: Order, masker: str, counts: list[int]) -> Tensor:
+    """Raw outputs when the first ``counts`` features of the order are removed (N, len(counts), C).
 
     Every point is evaluated once per (order, masker): metrics share the points that they have in
     common, whatever output they measure. The unmasked and the fully masked samples are evaluated
@@ -54,7 +57,7 @@ def removal_points(ev: Evaluation, order: Order, masker: str, counts: list[int])
         ranks = ranks_of(removal_order(ev, order)).view(-1, *ev.layout.feature_shape)
         raw = outputs_without(ev, ranks, torch.tensor([new], dtype=torch.int32, device=ranks.device), masker)
         known.update(zip(new, raw.unbind(1), strict=True))
-    return select(ev, torch.stack([known[c] for c in counts], dim=1))
+    return torch.stack([known[c] for c in counts], dim=1)
 
 
 def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tensor:
@@ -63,7 +66,7 @@ def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tens
     Parameters
     ----------
     ev : Evaluation
-    order : {"morf", "lerf", "random"}
+    order : {"morf", "lerf"}
     masker : str
     steps : int
         Point s has about ``s / steps`` of the features removed. Where there are fewer features
