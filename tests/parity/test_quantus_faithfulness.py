@@ -4,10 +4,8 @@ Deliberate differences, one line each:
 
 - FaithfulnessEstimate: attributions are used as given there; slopes are multiplied by (input - baseline) here first.
 - FaithfulnessEstimate on several channels: a feature is a pixel here, a single channel of it there; one is compared.
-- MonotonicityCorrelation: signed attributions there unless ``abs=True``, magnitudes here, as published.
 - MonotonicityCorrelation: changes are weighed by 1 / f(x)^2 there, which no rank correlation sees.
-- NonSensitivity: both thresholds are one absolute number there, shares of the map and of the output here; and a
-  negative attribution counts as zero there unless ``abs=True``.
+- NonSensitivity: both thresholds are one absolute number there, shares of the map and of the output here.
 - NonSensitivity: a count there, a share here; features are redrawn here, set to a baseline there.
 - Consistency and Sufficiency: the population is the batch there, so a score depends on it; the background here.
 - Consistency and Sufficiency: 0 there where no other sample shares the explanation, undefined here.
@@ -112,16 +110,6 @@ def test_non_sensitivity_with_the_same_values() -> None:
     expected = theirs(metric, ev)
     assert 10 < expected.min() < expected.max() < 54
     np.testing.assert_allclose(64 * ours("non_sensitivity", ev, n_samples=1), expected, rtol=1e-6)
-
-
-def test_non_sensitivity_counts_negative_attributions_as_zero_there() -> None:
-    """All features of this model matter and all have an attribution: nothing is wrong with the map."""
-    ev = make_evaluation(
-        make_view(linear(IMAGE), make_inputs(IMAGE, N)), -make_inputs((8, 8), N).abs(), kind="contribution"
-    )
-    metric = quantus.NonSensitivity(eps=1e-5, features_in_step=1, **QUIET)
-    assert theirs(metric, ev).tolist() == [64] * N
-    assert ours("non_sensitivity", ev).tolist() == [0] * N
 
 
 def among_themselves(view: ProblemView) -> Evaluation:
