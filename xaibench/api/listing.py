@@ -20,7 +20,17 @@ def components(kind: str) -> pd.DataFrame:
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(kind, KINDS))
     extra = {
-        "metric": ("family", "higher_is_better", "bounds", "output", "sign", "aggregate", "skill_valid", "source"),
+        "metric": (
+            "family",
+            "higher_is_better",
+            "bounds",
+            "output",
+            "sign",
+            "scope",
+            "aggregate",
+            "skill_valid",
+            "source",
+        ),
         "explainer": ("control",),
         "dataset": ("features", "provides"),
         "model": ("features", "provides"),
