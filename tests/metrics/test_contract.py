@@ -219,7 +219,7 @@ def test_positive_rescaling_matters_only_where_it_must(spec: MetricSpec) -> None
     def scaled(view: ProblemView, stream: str) -> torch.Tensor:
         return 8 * gradient(view)
 
-    values = run(spec, make_evaluation(view, kind="slope", function=scaled))
+    values = run(spec, make_evaluation(view, kind=ev.kind, function=scaled))
     same = np.allclose(values, run(spec, ev), rtol=1e-4, atol=1e-6, equal_nan=True)
     assert same == (spec.name not in SCALE_MATTERS)
 
@@ -250,8 +250,13 @@ PLACE_MATTERS = {
     "emd": "distances between pixels are what it measures",
     "continuity": "it moves the input along neighbouring places",
     "monotonicity_correlation": "the random values that replace features belong to places",
+    "irof": "superpixels are made of neighbours",
     "pgi": "noise belongs to places",
     "pgu": "noise belongs to places",
+    "region_perturbation": "patches are made of neighbours",
+    "road_lerf": "pixels are imputed from their neighbours",
+    "road_morf": "pixels are imputed from their neighbours",
+    "selectivity": "patches are made of neighbours",
 }
 
 
