@@ -87,15 +87,17 @@ class NoisyLinearMasker:
 
     def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
         noise = self.noise.index_select(0, rows) if isinstance(rows, Tensor) else self.noise[rows or slice(None)]
-        return choose(self.layout.expand(keep), inputs, linear_imputation(inputs, keep, self.layout).add_(noise))
+        return linear_imputation(inputs, keep, self.layout).addcmul_(noise, self._removed(keep))
 
     def copies(self, rows: slice, keep: Tensor) -> Tensor:
         inputs, noise = self.inputs[rows], self.noise[rows]
         n, m = keep.shape[:2]
         index = torch.arange(n, device=keep.device).repeat_interleave(m)
         imputed = linear_imputation(inputs, keep.flatten(0, 1), self.layout, index).view(n, m, *inputs.shape[1:])
-        imputed.add_(noise.unsqueeze(1))
-        return choose(self.layout.expand(keep), inputs.unsqueeze(1), imputed).flatten(0, 1)
+        return imputed.addcmul_(noise.unsqueeze(1), self._removed(keep)).flatten(0, 1)
+
+    def _removed(self, keep: Tensor) -> Tensor:
+        return self.layout.expand(keep.logical_not()).to(self.inputs.dtype)
 
 
 def choose(keep: Tensor, kept: Tensor, removed: Tensor) -> Tensor:
