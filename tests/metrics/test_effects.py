@@ -103,7 +103,7 @@ def test_effects_are_those_of_features_redrawn_one_by_one(masker: str) -> None:
             changed = view.inputs.clone()
             changed[:, feature] = fill[:, feature]
             total[:, feature] += (view.scores(changed) - view.scores(view.inputs)).square().numpy()
-    found = mean_square_effects(ev, masker, 3)
+    found, _ = mean_square_effects(ev, masker, 3)
     np.testing.assert_allclose(found, total / 3, rtol=1e-3, atol=1e-6)
     maps = make_inputs(TABLE, 4, seed=2)
     expected = [stats.spearmanr(maps[i].abs(), total[i])[0] for i in range(4)]
@@ -118,9 +118,9 @@ def test_mean_square_effects_of_a_linear_model_have_a_closed_form() -> None:
     assert view.background is not None
     low, high = view.background.aminmax(dim=0)
     uniform = w.square() * ((view.inputs - (low + high) / 2).square() + (high - low).square() / 12)
-    np.testing.assert_allclose(mean_square_effects(ev, "uniform", 400), uniform, rtol=0.25)
+    np.testing.assert_allclose(mean_square_effects(ev, "uniform", 400)[0], uniform, rtol=0.25)
     rows = w.square() * (view.inputs.unsqueeze(1) - view.background).square().mean(dim=1)
-    np.testing.assert_allclose(mean_square_effects(ev, "marginal", 400), rows, rtol=0.25)
+    np.testing.assert_allclose(mean_square_effects(ev, "marginal", 400)[0], rows, rtol=0.25)
     best = make_evaluation(view, uniform.sqrt() * torch.tensor([1.0, -1, 1, -1, 1, -1]), kind="contribution")
     assert run("monotonicity_correlation", best, n_samples=400).mean() > 0.97
 

@@ -24,7 +24,7 @@ from xaibench.metrics.similarity import pearson, spearman
 EFFECTS_VERSION = 1
 """Of what is kept in the shared cache."""
 ROUNDING = 1e-6
-"""Changes up to this share of the output are rounding in float32, and count as none."""
+"""Changes up to this share of the largest output of a sample are rounding in float32, and count as none."""
 RandomMasker = Literal["uniform", "marginal"]
 
 
@@ -102,7 +102,7 @@ def monotonicity_correlation(ev: Evaluation, *, n_samples: PositiveInt = 5, mask
     Tensor (N,)
         NaN where the magnitudes or the changes do not vary.
     """
-    return spearman(ev.attributions.flatten(1).abs(), mean_square_effects(ev, masker, n_samples))
+    return spearman(ev.attributions.flatten(1).abs(), mean_square_effects(ev, masker, n_samples)[0])
 
 
 @metric(
@@ -137,8 +137,8 @@ def non_sensitivity(
     tolerance : float
         Attributions up to this share of the largest magnitude of their map count as zero.
     effect_tolerance : float
-        Root mean square changes of the output up to this share of its size count as zero; below
-        1e-6, they would be rounding.
+        Root mean square changes of the output up to this share of its largest magnitude, over the
+        sample and its copies, count as zero; below 1e-6, they would be rounding.
 
     Returns
     -------
@@ -147,8 +147,8 @@ def non_sensitivity(
     """
     magnitude = ev.attributions.flatten(1).abs()
     silent = magnitude <= tolerance * magnitude.amax(dim=1, keepdim=True)
-    size = clean_scores(ev).abs().double().unsqueeze(1)
-    without_effect = mean_square_effects(ev, masker, n_samples).sqrt() <= effect_tolerance * size
+    effects, size = mean_square_effects(ev, masker, n_samples)
+    without_effect = effects.sqrt() <= effect_tolerance * size
     return (silent ^ without_effect).double().mean(dim=1)
 
 
@@ -178,14 +178,19 @@ def drawn_masker(ev: Evaluation, masker: str, draw: int) -> Masker:
     return make_masker(masker, ev.inputs, ev.layout, ev.background, ev.draws(f"masker/{masker}#{draw}"))
 
 
-def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> Tensor:
-    """Mean squared change of the output as each feature is redrawn (N, F), float64; rounding counts as no change."""
+def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Tensor, Tensor]:
+    """Mean squared change of the output as each feature is redrawn (N, F), and its largest magnitude (N, 1), float64.
+
+    Rounding counts as no change.
+    """
     clean = clean_scores(ev).double().unsqueeze(1)
+    outputs = [without_each(ev, masker, draw) for draw in range(n_samples)]
+    size = torch.cat([clean, *(o.abs().amax(dim=1, keepdim=True) for o in outputs)], dim=1).abs().amax(dim=1)
     total = torch.zeros(len(ev), ev.layout.n_features, dtype=torch.float64, device=ev.inputs.device)
-    for draw in range(n_samples):
-        change = without_each(ev, masker, draw).double() - clean
-        total += change.masked_fill_(change.abs() <= ROUNDING * clean.abs(), 0).square_()
-    return total / n_samples
+    for changed in outputs:
+        change = changed.double() - clean
+        total += change.masked_fill_(change.abs() <= ROUNDING * size.unsqueeze(1), 0).square_()
+    return total / n_samples, size.unsqueeze(1)
 
 
 def outputs_without_groups(ev: Evaluation, groups: Tensor, n_groups: int, mask: Masker) -> Tensor:
