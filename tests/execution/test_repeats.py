@@ -131,10 +131,10 @@ def test_a_map_that_is_not_finite_leaves_every_repeat_undefined(tiny_suite: Make
 
 def test_the_oracle_of_planted_digits_keeps_what_is_needed(tmp_path: Path) -> None:
     """The quadrant with the digit is a quarter of the image: alone it is enough, without it nothing is left."""
-    params = {"shares": [0.25], "n_retrainings": 1, "max_train": 1200, "max_test": 300}
+    params = {"shares": [0.25], "n_retrainings": 1, "max_train": 800, "max_test": 250}
     suite = {
         "name": "planted", "samples": 4, "background": 16, "random_draws": 1, "controls": False,
-        "problems": [{"dataset": "planted_digits", "models": ["mlp"]}],
+        "problems": [{"dataset": {"name": "planted_digits", "params": {"copies": 2}}, "models": ["mlp"]}],
         "explainers": ["oracle", "random"],
         "metrics": [{"name": name, "params": params} for name in ("roar", "kar", "diffroar", "mask_leakage")],
     }  # fmt: skip
