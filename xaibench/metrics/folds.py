@@ -49,7 +49,7 @@ class Distances(NamedTuple):
     bounds=(0.5, 1),
     needs={"reexplain", "retrain"},
     scope="dataset",
-    source=f"{_PAPER}, section 3.2 (MeGe)",
+    source=f"{_PAPER}; MeGe",
 )
 def mege(ev: Evaluation, *, n_folds: Folds = 4, n_repeats: PositiveInt = 3, max_train: PositiveInt = 2000) -> Tensor:
     """Generalisability of explanations: ``1 / (1 + mean distance)`` between models that are both right.
@@ -85,7 +85,7 @@ def mege(ev: Evaluation, *, n_folds: Folds = 4, n_repeats: PositiveInt = 3, max_
     bounds=(0, 1),
     needs={"reexplain", "retrain"},
     scope="dataset",
-    source=f"{_PAPER}, section 3.2 (ReCo)",
+    source=f"{_PAPER}; ReCo",
 )
 def reco(ev: Evaluation, *, n_folds: Folds = 4, n_repeats: PositiveInt = 3, max_train: PositiveInt = 2000) -> Tensor:
     """Consistency: do explanations of two models differ more where the models disagree than where both are right?

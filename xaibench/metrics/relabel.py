@@ -26,7 +26,7 @@ Share = Annotated[float, Ge(0), Le(1)]
     higher_is_better=False,
     bounds=(-1, 1),
     needs={"reexplain", "retrain"},
-    source="Adebayo et al. 2018, Sanity checks for saliency maps, section 5 (data randomisation test)",
+    source="Adebayo et al. 2018, Sanity checks for saliency maps; data randomisation test",
 )
 def label_randomisation(
     ev: Evaluation,

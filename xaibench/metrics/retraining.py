@@ -103,7 +103,7 @@ def roar(
     scope="dataset",
     convert=_convert,
     sign="absolute",
-    source="Hooker et al. 2019, A benchmark for interpretability methods in deep neural networks, section 3 (KAR)",
+    source="Hooker et al. 2019, A benchmark for interpretability methods in deep neural networks; keep and retrain",
 )
 def kar(
     ev: Evaluation,
@@ -147,8 +147,8 @@ def kar(
     scope="dataset",
     convert=_convert,
     sign="absolute",
-    source="Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods, section 4 "
-    "(class information in the mask)",
+    source="Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods; class information "
+    "in the mask",
 )
 def mask_leakage(
     ev: Evaluation,
@@ -195,7 +195,7 @@ def mask_leakage(
     scope="dataset",
     convert=_convert,
     sign="absolute",
-    source="Shah et al. 2021, Do input gradients highlight discriminative features?, equation 2",
+    source="Shah et al. 2021, Do input gradients highlight discriminative features?; DiffROAR",
 )
 def diffroar(
     ev: Evaluation,
