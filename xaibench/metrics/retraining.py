@@ -147,8 +147,8 @@ def kar(
     scope="dataset",
     convert=_convert,
     sign="absolute",
-    source="Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods; class information "
-    "in the mask",
+    source="Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods; class "
+    "information in the mask",
 )
 def mask_leakage(
     ev: Evaluation,
