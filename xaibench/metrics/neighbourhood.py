@@ -136,7 +136,8 @@ def input_change(ev: Evaluation, radius: float, n_samples: int) -> Change:
 def output_change(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
     """L2 norm (N, n_samples) of the change of the model's raw outputs, evaluated once for all explainers."""
     raw = noise(ev, radius, n_samples).raw(ev).double()
-    return torch.linalg.vector_norm(raw - clean_raw(ev).unsqueeze(1), dim=2)
+    change: Tensor = torch.linalg.vector_norm(raw - clean_raw(ev).unsqueeze(1), dim=2)
+    return change
 
 
 def same_class(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
