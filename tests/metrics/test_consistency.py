@@ -142,6 +142,17 @@ def test_undefined_where_nobody_shares_the_explanation() -> None:
         assert bool(torch.isnan(run(name, ev)).all())
 
 
+def test_a_map_of_zeros_is_like_no_other() -> None:
+    view = problem()
+    maps = view.inputs.clone()
+    maps[0] = 0
+    ev = make_evaluation(view, maps, kind="contribution", function=own_input)
+    found = run("sufficiency_distance", ev, threshold=3)
+    assert torch.isnan(found).tolist() == [True] + [False] * 7
+    nowhere = make_evaluation(view, maps, kind="contribution", function=lambda v, _s: torch.zeros_like(v.inputs))
+    assert bool(torch.isnan(run("sufficiency_distance", nowhere, threshold=3)).all())
+
+
 def test_what_they_need() -> None:
     view = problem()
     for name in BOTH:
