@@ -36,7 +36,7 @@ RandomMasker = Literal["uniform", "marginal"]
     version=EFFECTS_VERSION,
     convert="contribution",
     source="Alvarez-Melis & Jaakkola 2018, Towards robust interpretability with self-explaining neural networks, "
-    "section 5.2, faithfulness",
+    "faithfulness",
 )
 def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, masker: str = "mean") -> Tensor:
     """Correlation of the attributions with the drop of the output when each feature is removed alone.
@@ -81,7 +81,7 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
     bounds=(-1, 1),
     version=EFFECTS_VERSION,
     sign="absolute",
-    source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, section 4.1, monotonicity",
+    source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, monotonicity",
 )
 def monotonicity_correlation(ev: Evaluation, *, n_samples: PositiveInt = 5, masker: RandomMasker = "uniform") -> Tensor:
     """Rank correlation of the magnitudes with the mean squared change of the output as each feature is redrawn.
@@ -112,7 +112,7 @@ def monotonicity_correlation(ev: Evaluation, *, n_samples: PositiveInt = 5, mask
     bounds=(0, 1),
     version=EFFECTS_VERSION,
     sign="absolute",
-    source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, section 4.1, non-sensitivity",
+    source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, non-sensitivity",
 )
 def non_sensitivity(
     ev: Evaluation,

@@ -17,7 +17,7 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features that count as the top, as published."""
 LEAST = 1e-6
 """Probabilities below this count as this much in a logarithm: trees and forests give exact zeros."""
-_ERASER = "DeYoung et al. 2020, ERASER, section 4.2"
+_ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP models"
 
 
 @metric(
@@ -90,7 +90,7 @@ def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean"
     output="probability",
     convert="order",
     source="Shrikumar et al. 2017, Learning important features through propagating activation differences, "
-    "section 4.1; as ratio of probabilities in Chen et al. 2019, L-Shapley and C-Shapley, section 5",
+    "log-odds; as ratio of probabilities in Chen et al. 2019, L-Shapley and C-Shapley",
 )
 def log_odds(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
     """Mean change of the log probability when the top features are removed: the further down, the better.

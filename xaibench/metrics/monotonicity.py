@@ -21,7 +21,7 @@ from xaibench.metrics.similarity import is_constant
     higher_is_better=True,
     bounds=(0, 1),
     convert="order",
-    source="Arya et al. 2019, One explanation does not fit all, section 5, monotonicity; comparing gains is ours",
+    source="Arya et al. 2019, One explanation does not fit all, monotonicity; comparing gains is ours",
 )
 def monotonicity(
     ev: Evaluation,

@@ -11,7 +11,7 @@ from xaibench.core.registry import metric
 from xaibench.metrics.ground_truth import TopK, ranked, top_size
 from xaibench.metrics.perturbation import Block, clean_scores, over_copies
 
-_PAPER = "Agarwal et al. 2022, OpenXAI, section 3"
+_PAPER = "Agarwal et al. 2022, OpenXAI: towards a transparent evaluation of model explanations"
 
 
 @metric(
