@@ -1,6 +1,6 @@
 """Cost of every metric as a multiple of its floor, the bare model evaluations at the best batch size.
 
-Run: python tests/bench/bench_metrics.py [N]
+Run: python tests/bench/bench_metrics.py [METRIC ...]; without names, all metrics that evaluate perturbed samples.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ from builders import make_evaluation, make_view
 
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.calls import score
-from xaibench.core.components import MetricSpec
+from xaibench.core.components import MetricSpec, missing_needs
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor
-from xaibench.core.registry import get
+from xaibench.core.registry import components, get
 
-CASES = {"cnn 28x28": (cnn(), (1, 28, 28)), "mlp, 30 columns": (mlp(30, 64, 2), (30,))}
-METRICS = ("pixel_flipping", "insertion", "faithfulness_correlation", "infidelity", "completeness")
-REPEATS = 7
+CASES = {
+    "cnn 28x28": (cnn(), (1, 28, 28), 64, 3),
+    "mlp, 30 columns": (mlp(30, 64, 2), (30,), 64, 15),
+    "mlp, 30 columns, larger": (mlp(30, 64, 2), (30,), 1000, 7),
+}
+"""Model, shape of a sample, samples, repetitions."""
+METRICS = [
+    s.name for s in components("metric") if isinstance(s, MetricSpec) and s.family in ("faithfulness", "axiomatic")
+]
 
 
 def fresh(spec: MetricSpec, ev: Evaluation) -> torch.Tensor:
@@ -35,14 +41,15 @@ def fresh(spec: MetricSpec, ev: Evaluation) -> torch.Tensor:
 
 def main() -> None:
     torch.set_num_threads(1)
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 64
-    for case, (module, shape) in CASES.items():
-        view = make_view(module, torch.randn(n, *shape))
+    for case, (module, shape, n, repeats) in CASES.items():
+        view = make_view(module, torch.randn(n, *shape), background=torch.randn(64, *shape))
         ev = make_evaluation(view)
         print(f"{case}, N={n}, batch {view.model.batch_size(view.inputs)}")
-        for name in METRICS:
+        for name in sys.argv[1:] or METRICS:
             spec = get("metric", name)
             assert isinstance(spec, MetricSpec)
+            if missing_needs(spec.needs, {view.layout.kind, "reexplain", "background", "module", "gradients"}):
+                continue
             before = view.model.n_evaluations
             fresh(spec, ev)
             evaluations = view.model.n_evaluations - before
@@ -53,7 +60,7 @@ def main() -> None:
             score(spec, spec.bind({}), warm)
             tasks["metric"] = partial(fresh, spec, ev)
             tasks["again"] = lambda spec=spec, warm=warm: score(spec, spec.bind({}), replace(warm, cache=MemoryCache()))
-            found = medians(tasks, REPEATS)
+            found = medians(tasks, repeats)
             floor, size = min((found[str(b)], b) for b in sizes)
             print(
                 f"  {name:26s} {evaluations:7d} evaluations  floor {floor * 1e3:8.2f} ms (batch {size})"

@@ -41,7 +41,7 @@ def components(kind: str) -> pd.DataFrame:
         if isinstance(spec, ExplainerSpec):
             row["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "per problem"
         for name in extra:
-            value = getattr(spec, name)
+            value = spec.handled_sign(spec.parameters) if name == "sign" else getattr(spec, name)  # type: ignore[attr-defined]
             row[name] = sorted(value) if isinstance(value, frozenset) else value
         rows.append({**row, "summary": spec.summary})
     return pd.DataFrame(rows)

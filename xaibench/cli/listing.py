@@ -101,7 +101,7 @@ def _describe(spec: Component) -> str:
             ),
             "takes": ", ".join(sorted(spec.accepts)),
             "conversion": "slopes x (input - masked input)" if spec.convert else "none",
-            "sign": spec.sign,
+            "sign": spec.handled_sign(spec.parameters),
             "scores": {"sample": "one per sample", "dataset": "one per repeat, over the whole data set"}[spec.scope],
             "aggregate": spec.aggregate,
             "skill": "valid" if spec.skill_valid else "not valid",
