@@ -84,7 +84,7 @@ def infidelity(
         return (drawn.flatten(2).to(phi.dtype) @ phi[block.rows].unsqueeze(2)).squeeze(2)
 
     stream = f"infidelity/{perturbation}"
-    probes = Probes(n_samples, stream, draw, build, drawn=(INFIDELITY_VERSION, radius))
+    probes = Probes(n_samples, stream, draw, (INFIDELITY_VERSION, radius), build=build)
     drop = (clean_scores(ev).unsqueeze(1) - probes.outputs(ev)).double()
     said = probes.claims(ev, claim).double()
     if normalize:

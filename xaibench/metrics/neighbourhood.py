@@ -100,7 +100,7 @@ def noise(ev: Evaluation, radius: float, n_samples: int) -> Probes:
     def build(block: Block, drawn: Tensor) -> Tensor:
         return block.copies_of(ev.inputs) + drawn.flatten(0, 1)
 
-    return Probes(n_samples, f"robustness/{radius}", draw, build)
+    return Probes(n_samples, f"robustness/{radius}", draw, build=build)
 
 
 def explanation_change(ev: Evaluation, radius: float, n_samples: int) -> Change:

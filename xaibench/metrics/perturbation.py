@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -127,8 +127,8 @@ def masked_scores(ev: Evaluation, masker: str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Probes:
-    """Perturbations that do not depend on the attributions: the model is evaluated once for all explainers.
+class Perturbations:
+    """Random perturbations that do not depend on the attributions.
 
     Attributes
     ----------
@@ -138,18 +138,57 @@ class Probes:
         Name of the draws.
     draw : callable
         Block to perturbations (n, m, ...).
-    build : callable
-        Block and perturbations to perturbed inputs (n * m, *input_shape).
-    drawn, built : tuple
-        Everything that ``draw`` depends on beside the stream, and ``build`` beside the perturbations.
+    drawn : tuple
+        Everything that ``draw`` depends on beside the stream.
     """
 
     n_copies: int
     stream: str
     draw: Callable[[Block], Tensor]
-    build: Callable[[Block, Tensor], Tensor]
     drawn: tuple[Any, ...] = ()
-    built: tuple[Any, ...] = ()
+
+    def blocks(self, ev: Evaluation) -> Iterator[Block]:
+        return blocks(ev, self.n_copies, ev.draws(self.stream))
+
+    def over(self, ev: Evaluation, use: Callable[[Block, Tensor], None]) -> None:
+        """Hand every block and its perturbations to ``use``; those that fit in memory are kept for the next explainer.
+
+        ``use`` must not change them.
+        """
+        name = ("drawn", self.stream, self.n_copies, *self.drawn)
+        kept = ev.shared.peek(name)
+        if kept is not None:
+            for block in self.blocks(ev):
+                use(block, kept["drawn"][block.rows, block.copies])
+            return
+        whole: Tensor | None = None
+        for block in self.blocks(ev):
+            drawn = self.draw(block)
+            use(block, drawn)
+            if block.rows.start == block.copies.start == 0:
+                one = drawn[0, 0]
+                if len(ev) * self.n_copies * one.numel() * one.element_size() <= KEEP_BYTES:
+                    whole = drawn.new_empty(len(ev), self.n_copies, *one.shape)
+            if whole is not None:
+                whole[block.rows, block.copies] = drawn
+        if whole is not None:
+            ev.shared.keep(name, {"drawn": whole})
+
+
+@dataclass(frozen=True)
+class Probes(Perturbations):
+    """Perturbed copies that do not depend on the attributions: the model is evaluated once for all explainers.
+
+    Attributes
+    ----------
+    build : callable
+        Block and perturbations to perturbed inputs (n * m, *input_shape).
+    built : tuple
+        Everything that ``build`` depends on beside the perturbations.
+    """
+
+    build: Callable[[Block, Tensor], Tensor] = field(kw_only=True)
+    built: tuple[Any, ...] = field(default=(), kw_only=True)
 
     def outputs(self, ev: Evaluation) -> Tensor:
         """Measured output of every perturbed copy (N, n_copies)."""
@@ -160,9 +199,9 @@ class Probes:
 
         def evaluate() -> dict[str, Tensor]:
             parts: list[Tensor] = []
-            self._over(ev, lambda block, drawn: parts.append(ev.model.predict(self.build(block, drawn))))
+            self.over(ev, lambda block, drawn: parts.append(ev.model.predict(self.build(block, drawn))))
             out = parts[0].new_empty(len(ev), self.n_copies, parts[0].shape[1])
-            for block, part in zip(self._blocks(ev), parts, strict=True):
+            for block, part in zip(self.blocks(ev), parts, strict=True):
                 out[block.rows, block.copies] = part.view(block.n_samples, block.n_copies, -1)
             return {"raw": out}
 
@@ -176,29 +215,5 @@ class Probes:
         def store(block: Block, drawn: Tensor) -> None:
             out[block.rows, block.copies] = claim(block, drawn).to(out)
 
-        self._over(ev, store)
+        self.over(ev, store)
         return out
-
-    def _blocks(self, ev: Evaluation) -> Iterator[Block]:
-        return blocks(ev, self.n_copies, ev.draws(self.stream))
-
-    def _over(self, ev: Evaluation, use: Callable[[Block, Tensor], None]) -> None:
-        """Hand every block and its perturbations to ``use``; those that fit in memory are kept for the next time."""
-        name = ("drawn", self.stream, self.n_copies, *self.drawn)
-        kept = ev.shared.peek(name)
-        if kept is not None:
-            for block in self._blocks(ev):
-                use(block, kept["drawn"][block.rows, block.copies])
-            return
-        whole: Tensor | None = None
-        for block in self._blocks(ev):
-            drawn = self.draw(block)
-            use(block, drawn)
-            if block.rows.start == block.copies.start == 0:
-                one = drawn[0, 0]
-                if len(ev) * self.n_copies * one.numel() * one.element_size() <= KEEP_BYTES:
-                    whole = drawn.new_empty(len(ev), self.n_copies, *one.shape)
-            if whole is not None:
-                whole[block.rows, block.copies] = drawn
-        if whole is not None:
-            ev.shared.keep(name, {"drawn": whole})

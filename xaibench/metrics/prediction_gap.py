@@ -9,7 +9,7 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.ground_truth import TopK, ranked, top_size
-from xaibench.metrics.perturbation import Block, clean_scores, over_copies
+from xaibench.metrics.perturbation import Block, Perturbations, clean_scores
 
 _PAPER = "Agarwal et al. 2022, OpenXAI: towards a transparent evaluation of model explanations"
 
@@ -99,9 +99,14 @@ def _gap(ev: Evaluation, noisy: Tensor, n_samples: int, radius: float) -> Tensor
     """Mean absolute change of the output (N,) when the features in ``noisy`` (N, F) get noise."""
     size = radius * ev.layout.expand(noisy.view(-1, 1, *ev.layout.feature_shape).to(ev.inputs.dtype))
 
-    def outputs(block: Block) -> Tensor:
-        noise = block.draws.normal((block.n_copies, *ev.layout.input_shape)).mul_(size[block.rows])
-        return ev.scores(noise.add_(ev.inputs[block.rows].unsqueeze(1)).flatten(0, 1), block.index)
+    def draw(block: Block) -> Tensor:
+        return block.draws.normal((block.n_copies, *ev.layout.input_shape))
 
-    found = over_copies(ev, n_samples, "prediction_gap", outputs)
+    found = torch.empty(len(ev), n_samples, device=ev.inputs.device)
+
+    def evaluate(block: Block, drawn: Tensor) -> None:
+        noisy = (drawn * size[block.rows]).add_(ev.inputs[block.rows].unsqueeze(1)).flatten(0, 1)
+        found[block.rows, block.copies] = ev.scores(noisy, block.index).view(block.n_samples, block.n_copies)
+
+    Perturbations(n_samples, "prediction_gap", draw).over(ev, evaluate)
     return (found - clean_scores(ev).unsqueeze(1)).abs().mean(dim=1)
