@@ -27,6 +27,8 @@ def test_the_python_example_gives_a_score_for_every_sample() -> None:
     assert isinstance(scores, np.ndarray)
     assert scores.shape == (64,)
     assert np.isfinite(scores).all()
+    assert names["again"].shape == (64,)  # type: ignore[attr-defined]
+    assert names["curves"].shape == (64, 7)  # type: ignore[attr-defined]
 
 
 def test_own_model_explainer_and_metric_run_in_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
