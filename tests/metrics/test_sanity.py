@@ -240,6 +240,31 @@ def test_a_layer_without_part_in_the_output_is_no_step(params: dict[str, str]) -
     assert all(not torch.allclose(a, idle(x)) for a in changed)
 
 
+def test_a_buffer_of_two_layers_is_randomised_once_and_stays_shared() -> None:
+    net = mlp(TABLE)
+    table = torch.rand(3)
+    net[1].register_buffer("table", table)  # type: ignore[operator]
+    net[3].register_buffer("table", table)  # type: ignore[operator]
+    random = fully_randomised(net)
+    assert random[1].table is random[3].table  # type: ignore[index]
+    assert bool((random[1].table != table).all())  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["mprt", "smooth_mprt", "efficient_mprt", "random_logit"])
+def test_samples_that_cannot_be_explained_again_have_no_score(name: str) -> None:
+    """Not the similarity of the order in which a sort leaves what is not a number."""
+    view = make_view(mlp(TABLE), make_inputs(TABLE, 4))
+    digest = view.digests[1]
+
+    def sometimes(v: ProblemView, _stream: str) -> Tensor:
+        maps = gradient(v)
+        again = v.model is not view.model or not torch.equal(v.targets, view.targets)
+        maps[[again and d == digest for d in v.digests]] = torch.nan
+        return maps
+
+    assert torch.isnan(run(name, make_evaluation(view, function=sometimes))).tolist() == [False, True, False, False]
+
+
 def test_positive_buffers_stay_positive() -> None:
     net = nn.Sequential(nn.Linear(6, 3))
     net.register_buffer("std", torch.ones(6))

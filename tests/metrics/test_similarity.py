@@ -46,3 +46,11 @@ def test_abs_spearman_ignores_the_sign() -> None:
     a = torch.tensor([[1.0, -2.0, 3.0, -4.0]])
     assert similarity_to(a, "abs_spearman")(a.abs()).item() == pytest.approx(1)
     assert spearman(a, a.abs()).item() < 0.5
+
+
+@pytest.mark.parametrize("similarity", ["spearman", "abs_spearman", "pearson"])
+def test_a_map_that_is_not_finite_is_similar_to_nothing(similarity: str) -> None:
+    whole = torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(3, 4)
+    broken = torch.tensor([[1.0, torch.nan, 3.0, 4.0], [1.0, 2.0, torch.inf, 4.0], [torch.nan] * 4])
+    for a, b in ((whole, broken), (broken, whole), (broken, broken)):
+        assert torch.isnan(similarity_to(a, similarity)(b)).all()  # type: ignore[arg-type]

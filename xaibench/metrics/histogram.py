@@ -51,12 +51,12 @@ def entropy(values: Tensor, bins: Tensor) -> Tensor:
     Returns
     -------
     Tensor (N,), float64
-        0 for a constant row.
+        0 for a constant row, NaN for one that is not finite.
     """
     values, bins = values.double(), bins.unsqueeze(1)
     low, high = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
     place = (values - low) / (high - low) * bins
     place = place.nan_to_num().long().clamp(min=0).minimum(bins - 1)
     counts = values.new_zeros(len(values), int(bins.max())).scatter_add_(1, place, torch.ones_like(values))
-    nats: Tensor = torch.special.entr(counts / values.shape[1]).sum(dim=1)
-    return nats
+    nats = torch.special.entr(counts / values.shape[1]).sum(dim=1)
+    return torch.where(torch.isfinite(low + high).squeeze(1), nats, torch.nan)

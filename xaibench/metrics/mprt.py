@@ -40,7 +40,9 @@ def mprt(
 
     Every layer with parameters or buffers is one step; its new weights are drawn by its name from
     the seed of the evaluation, the same for all explainers. The explanation of the trained model
-    is not compared with itself. A low score is necessary, not sufficient: random maps score 0.
+    is not compared with itself. A low score is necessary, not sufficient: noise drawn anew for
+    every model scores 0. The control `random` keeps its draws, and scores 1 as any map that never
+    looks at the model does.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def mprt(
     Returns
     -------
     Tensor (N,)
-        NaN where a map, original or of a randomised model, is constant.
+        NaN where a map, original or of a randomised model, is constant or not finite.
     """
     compare = similarity_to(ev.attributions.flatten(1), similarity)
     return _mean(compare(ev.explain(model=model).flatten(1)) for model in _randomised(ev, mode, order))
@@ -96,7 +98,7 @@ def smooth_mprt(
     Returns
     -------
     Tensor (N,)
-        NaN where a mean map, original or of a randomised model, is constant.
+        NaN where a mean map, original or of a randomised model, is constant or not finite.
     """
     original: Tensor = ev.reuse(f"smooth/{radius}/{n_samples}", lambda: _smoothed(ev, None, radius, n_samples))
     compare = similarity_to(original, similarity)
@@ -128,7 +130,8 @@ def efficient_mprt(ev: Evaluation, *, bins: PositiveInt | BinRule = 100) -> Tens
     Returns
     -------
     Tensor (N,)
-        NaN where the original histogram has a single filled bin, as that of a constant map.
+        NaN where the original histogram has a single filled bin, as that of a constant map, and
+        where the random model's map is not finite.
     """
     predictor = require_module(ev.model)
     weights = _weights(ev, predictor)

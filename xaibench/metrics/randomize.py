@@ -89,7 +89,7 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
     dict of str to Tensor
         By the names of `layer_tensors`, on the CPU.
     """
-    buffers = dict(module.named_buffers())
+    buffers = dict(module.named_buffers(remove_duplicate=False))
     tensors = {**dict(module.named_parameters(remove_duplicate=False)), **buffers}
     fresh = {}
     for names in layer_tensors(module).values():
@@ -141,7 +141,10 @@ def randomised_models(
 def with_weights(predictor: TorchPredictor, weights: dict[str, Tensor]) -> TorchPredictor:
     """A copy of the model in which the named parameters and buffers have other values."""
     module = predictor.module
-    tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    tensors = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
     new = {}
     for name, value in weights.items():
         old = tensors[name]

@@ -29,7 +29,7 @@ def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tens
     Returns
     -------
     Tensor (N,)
-        NaN where one of the maps is constant.
+        NaN where one of the maps is constant or not finite.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def pearson(a: Tensor, b: Tensor) -> Tensor:
     Returns
     -------
     Tensor (B,), float64
-        NaN where one of the rows is constant (see `CONSTANT`).
+        NaN where one of the rows is constant (see `CONSTANT`) or not finite.
     """
     return _correlation(_of_values(a), _of_values(b))
 
@@ -71,15 +71,15 @@ def spearman(a: Tensor, b: Tensor) -> Tensor:
     Returns
     -------
     Tensor (B,), float64
-        NaN where one of the rows is constant.
+        NaN where one of the rows is constant or not finite.
     """
     return _correlation(_of_ranks(a), _of_ranks(b))
 
 
 def is_constant(values: Tensor) -> Tensor:
-    """Whether each row of ``values`` (B, F) is constant in float32 (B,)."""
+    """Whether each row of ``values`` (B, F) is constant in float32, or not finite: neither has an order (B,)."""
     low, high = values.amin(dim=1), values.amax(dim=1)
-    return (high - low) <= CONSTANT * torch.maximum(low.abs(), high.abs())
+    return ~((high - low) > CONSTANT * torch.maximum(low.abs(), high.abs()))
 
 
 def similarity_to(original: Tensor, similarity: Similarity) -> Callable[[Tensor], Tensor]:
@@ -93,7 +93,7 @@ def similarity_to(original: Tensor, similarity: Similarity) -> Callable[[Tensor]
     Returns
     -------
     callable
-        Maps (B, F) to similarities (B,), float64; NaN where one of the two maps is constant.
+        Maps (B, F) to similarities (B,), float64; NaN where one of the two maps is constant or not finite.
     """
     prepare = _PREPARE[similarity]
     first = prepare(original)
