@@ -145,9 +145,9 @@ def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> 
 
 @every_metric
 def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = run(spec, evaluation(problem("image", batch_size=1)))
+    whole = run(spec, evaluation(problem("image", batch_size=1, n=3)))
     monkeypatch.setattr("xaibench.metrics.perturbation.BLOCK_BYTES", 1)
-    np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1))), whole, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1, n=3))), whole, rtol=1e-4, atol=1e-5)
 
 
 @each_on_its_shapes

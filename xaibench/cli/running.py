@@ -14,6 +14,7 @@ from xaibench.cli.progress import observer_for
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
+from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection
 from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
@@ -62,6 +63,7 @@ def run_suite(
     quiet: bool,
 ) -> int:
     """Run and report; returns the exit code."""
+    keep_heap()
     store = Store(request.store_path, create=True)
     plan = request.plan(store)
     options = Options(

@@ -7,6 +7,7 @@ from typing import Annotated
 from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.perturbation import clean_scores
@@ -30,7 +31,7 @@ _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP
     source=f"{_ERASER}, comprehensiveness, averaged over shares as for soft scores",
 )
 def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
-    """Mean drop of the output when the top features are removed: were all features removed that it needs?
+    """Mean drop of the output when the top features are removed: large if everything that it needs was among them.
 
     ``mean_k f(x) - f(x without its top k)`` over several shares of the features. Attributions are
     ordered by their signed values.
@@ -61,7 +62,7 @@ def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = 
     source=f"{_ERASER}, sufficiency, averaged over shares as for soft scores",
 )
 def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
-    """Mean drop of the output when only the top features are kept: are they enough?
+    """Mean drop of the output when only the top features are kept: small if they are enough.
 
     ``mean_k f(x) - f(the top k alone)`` over several shares of the features. Keeping the top k is
     removing the others, least relevant first.
@@ -113,8 +114,10 @@ def log_odds(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -
     Raises
     ------
     UnsupportedError
-        If the model gives no probabilities.
+        If the model gives no probabilities, or another output is asked for.
     """
+    if ev.output != "probability":
+        raise UnsupportedError(f"log odds are those of a probability, not of a {ev.output}", "leave the output out")
     counts = counts_of_shares(ev.layout.n_features, shares)
     without = removal_points(ev, "morf", masker, counts).clamp(min=LEAST).log().mean(dim=1)
     return without - clean_scores(ev).clamp(min=LEAST).log()
