@@ -56,6 +56,19 @@ def test_contributions_of_a_linear_model_are_the_drops(kind: str, masker: str) -
     np.testing.assert_allclose(run("faithfulness_estimate", negative, masker=masker), -1, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["image", "rgb", "series"])
+def test_imputed_features_are_those_of_a_loop(kind: str) -> None:
+    view, _ = linear_view(SHAPES[kind])
+    n_features, masker = view.layout.n_features, view.masker("noisy_linear")
+    expected = []
+    for feature in range(n_features):
+        keep = torch.ones(len(view), n_features, dtype=torch.bool)
+        keep[:, feature] = False
+        expected.append(view.scores(masker(view.inputs, keep.view(-1, *view.layout.feature_shape))))
+    found = without_each(make_evaluation(view, kind="contribution"), "noisy_linear")
+    np.testing.assert_allclose(found, torch.stack(expected, dim=1), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["image", "rgb"])
 def test_occlusion_is_faithful_to_itself_on_any_model(kind: str) -> None:
     view = make_view(cnn(SHAPES[kind]), make_inputs(SHAPES[kind], 3))

@@ -195,12 +195,11 @@ def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Te
 
 def outputs_without_groups(ev: Evaluation, groups: Tensor, n_groups: int, mask: Masker) -> Tensor:
     """Measured output (N, n_groups) without the features of each group; ``groups`` (N or 1, F) says whose they are."""
-    groups = groups.view(-1, 1, *ev.layout.feature_shape)
+    groups = groups.expand(len(ev), -1).view(-1, 1, *ev.layout.feature_shape)
     ones = [1] * len(ev.layout.feature_shape)
 
     def without(block: Block) -> Tensor:
-        own = groups[block.rows] if len(groups) > 1 else groups
         number = torch.arange(block.copies.start, block.copies.stop, device=groups.device)
-        return ev.scores(mask.copies(block.rows, own != number.view(1, -1, *ones)), block.index)
+        return ev.scores(mask.copies(block.rows, groups[block.rows] != number.view(1, -1, *ones)), block.index)
 
     return over_copies(ev, n_groups, "none", without)
