@@ -98,6 +98,9 @@ def test_log_odds_need_probabilities() -> None:
     assert bool(torch.isfinite(run("comprehensiveness", ev)).all())
     logits = make_evaluation(make_view(mlp(TABLE), make_inputs(TABLE, 3)))
     assert torch.equal(run("log_odds", logits), run("log_odds", replace(logits, output="probability")))
+    for output in ("logit", "margin"):
+        with pytest.raises(UnsupportedError, match=f"not of a {output}"):
+            run("log_odds", logits, output=output)
 
 
 @pytest.mark.parametrize("shares", [[], [0.0], [0.5, 1.5], [-0.1]])

@@ -15,6 +15,7 @@ from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.imputation import linear_imputation
+from xaibench.core.predictor import CallablePredictor
 from xaibench.core.registry import get
 from xaibench.metrics.groups import patches, superpixels
 from xaibench.metrics.regions import Groups, group_curve
@@ -154,6 +155,15 @@ def test_road_accuracy_counts_predictions_that_stay() -> None:
     np.testing.assert_allclose(
         run("road_morf", ev, shares=(0.1, 0.5, 0.9), masker="zero", measure="accuracy"), hits.mean(dim=1)
     )
+
+
+def test_road_accuracy_needs_classes() -> None:
+    values = CallablePredictor(lambda x: x.sum(axis=(1, 2, 3)), "value")
+    view = make_view(values, make_inputs(IMAGE, 3), targets=torch.zeros(3, dtype=torch.int64))
+    ev = make_evaluation(view, view.inputs[:, 0], kind="contribution")
+    with pytest.raises(UnsupportedError, match="returns values"):
+        run("road_morf", ev, measure="accuracy")
+    assert bool(torch.isfinite(run("road_morf", ev)).all())
 
 
 @pytest.mark.parametrize("name", ["region_perturbation", "selectivity", "irof", "road_morf", "road_lerf"])

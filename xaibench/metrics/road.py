@@ -6,6 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.erasure import Shares
@@ -22,6 +23,8 @@ def _curve(order: Order, ev: Evaluation, shares: Shares, masker: str, measure: M
     counts = counts_of_shares(ev.layout.n_features, shares)
     if measure == "output":
         return removal_points(ev, order, masker, counts)
+    if ev.model.returns == "value":
+        raise UnsupportedError("accuracy is about predicted classes, and the model returns values")
     return (removal_raw(ev, order, masker, counts).argmax(dim=2) == ev.targets.unsqueeze(1)).float()
 
 
