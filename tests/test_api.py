@@ -135,7 +135,10 @@ def test_the_callers_things_stay_as_they_are() -> None:
         ({"attributions": np.ones((8, 5))}, r"attributions have shape \(8, 5\), the features \(8, 6\)"),
         ({"targets": [0, 1]}, r"targets have shape \(2,\) for 8 inputs"),
         ({"targets": [7] * 8}, "targets go from 7 to 7, the model has 3 outputs"),
+        ({"targets": [0.5] * 8}, "targets are not whole numbers"),
+        ({"attributions": "saliency"}, "expected an array of numbers"),
         ({"background": np.ones((4, 5))}, "background samples have shape"),
+        ({"background": np.ones((0, 6))}, "background has no samples"),
         ({"features": "picture"}, "unknown features 'picture'"),
         ({"attributions": None}, "there is nothing to score"),
         ({"kind": "gradient"}, "unknown kind 'gradient'"),
@@ -149,6 +152,14 @@ def test_mistakes(change: dict[str, Any], message: str) -> None:
     good: dict[str, Any] = {"model": linear(TABLE), "inputs": make_inputs(TABLE), "attributions": np.ones((8, 6))}
     with pytest.raises(xb.XaibenchError, match=message):
         xb.score("pixel_flipping", **{**good, **change})
+
+
+def test_arrays_of_every_memory_layout_are_the_same_numbers() -> None:
+    x, net = make_inputs(TABLE).numpy(), linear(TABLE)
+    maps = xb.explain("input_x_gradient", model=net, inputs=x)
+    for change in (lambda a: a.astype(">f4"), np.asfortranarray, lambda a: a[::-1].copy()[::-1], lambda a: a.tolist()):
+        found = xb.score("pixel_flipping", model=net, inputs=change(x), attributions=change(maps))
+        np.testing.assert_allclose(found, xb.score("pixel_flipping", model=net, inputs=x, attributions=maps), rtol=1e-6)
 
 
 def test_run_and_leaderboard(tiny_suite: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

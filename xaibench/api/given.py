@@ -16,7 +16,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
-from xaibench.core.outputs import check_output, default_output
+from xaibench.core.outputs import check_columns, check_output, default_output
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.models.adapters import as_predictor
 
@@ -33,7 +33,10 @@ def as_tensor(values: ArrayLike) -> Tensor:
     """A tensor of anything array-like; memory that must not be written to is copied."""
     if isinstance(values, Tensor):
         return values.detach()
-    return torch.from_numpy(np.require(values, requirements=["C", "W"]))
+    array = np.require(values, requirements=["C", "W"])
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"expected an array of numbers, not of {array.dtype}")
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def make_view(
@@ -56,20 +59,26 @@ def make_view(
     if x.ndim < 2 or len(x) == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
     layout = infer_layout(tuple(x.shape[1:]), features)
+    raw = predictor.predict(x if targets is None else x[:1])
+    check_columns(raw, predictor.returns)
     if targets is None:
-        y = predictor.predict(x).argmax(dim=1)
+        y = raw.argmax(dim=1)
     else:
-        y = _tensor(targets, torch.int64, where)
+        given = as_tensor(targets)
+        y = given.to(device=where, dtype=torch.int64)
+        if given.is_floating_point() and not torch.equal(y.to(given), given):
+            raise UsageError("targets are not whole numbers", "give one class per sample")
         if tuple(y.shape) != (len(x),):
             raise UsageError(f"targets have shape {tuple(y.shape)} for {len(x)} inputs", "give one class per sample")
-        n_outputs = predictor.predict(x[:1]).shape[1]
-        if int(y.min()) < 0 or int(y.max()) >= n_outputs:
-            raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {n_outputs} outputs")
+        if int(y.min()) < 0 or int(y.max()) >= raw.shape[1]:
+            raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {raw.shape[1]} outputs")
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
     reference = None if background is None else _tensor(background, torch.float32, where)
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
+    if reference is not None and len(reference) == 0:
+        raise UsageError("background has no samples", "leave it out, or give at least one")
     rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
     view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
     return view if truth is None else _with_truth(view, truth)

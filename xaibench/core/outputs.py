@@ -38,6 +38,15 @@ def check_output(output: str, returns: str) -> None:
         )
 
 
+def check_columns(raw: Tensor, returns: str) -> None:
+    """Raise UsageError when a classifier has a single column (N, 1): whatever it says, one class is predicted."""
+    if raw.shape[1] == 1 and returns != "value":
+        raise UsageError(
+            f"the model returns a single {returns} per sample",
+            'return a column for every class, or say returns="value" to explain the number itself',
+        )
+
+
 def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Tensor:
     """Pick one number per sample from raw model outputs.
 
@@ -62,11 +71,7 @@ def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Te
         If a classifier has a single column: its softmax would be 1 whatever it says.
     """
     check_output(output, returns)
-    if raw.shape[1] == 1 and returns != "value":
-        raise UsageError(
-            f"the model returns a single {returns} per sample",
-            'return a column for every class, or say returns="value" to explain the number itself',
-        )
+    check_columns(raw, returns)
     index = targets.unsqueeze(1)
     if output == "probability" and returns == "logit":
         # Softmax down columns is several times faster than along the short rows of a classifier.
