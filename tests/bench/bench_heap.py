@@ -38,6 +38,6 @@ if __name__ == "__main__":
     if "--alone" in sys.argv:
         main()
     else:
-        for turn in range(2):
+        for _turn in range(2):
             for extra in ([], ["--keep"]):
                 subprocess.run([sys.executable, __file__, "--alone", *extra], check=True)

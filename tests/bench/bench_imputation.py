@@ -22,8 +22,8 @@ from torch import Tensor
 
 sys.path.insert(0, "tests")
 sys.path.insert(0, "tests/core")
-from builders import linear, make_view  # noqa: E402
-from test_imputation import exact  # noqa: E402
+from builders import linear, make_view
+from test_imputation import exact
 
 from xaibench.core.imputation import linear_imputation
 
