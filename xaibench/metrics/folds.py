@@ -88,7 +88,7 @@ def mege(ev: Evaluation, *, n_folds: Folds = 4, n_repeats: PositiveInt = 3, max_
     source=f"{_PAPER}; ReCo",
 )
 def reco(ev: Evaluation, *, n_folds: Folds = 4, n_repeats: PositiveInt = 3, max_train: PositiveInt = 2000) -> Tensor:
-    """Consistency: do explanations of two models differ more where the models disagree than where both are right?
+    """How much more explanations of two models differ where the models disagree than where both are right.
 
     The best ``TPR + TNR - 1`` of a threshold that tells the two by the distances of `mege`: TPR is
     the share of distances of models that are both right at most at the threshold, TNR the share of
