@@ -95,6 +95,10 @@ class Unit:
         kind = self.spec.attribution_kind
         if isinstance(kind, str) and kind not in cell.spec.accepts:
             return f"metric {cell.spec.name} takes {' or '.join(sorted(cell.spec.accepts))}, not {kind}"
+        # What is given the truth shows the mask where there is one: no answer to a question about weights.
+        shows_mask = "truth.mask" in capabilities and bool(self.spec.needs & {"truth", "truth.mask"})
+        if shows_mask and "truth.weights" in cell.spec.needs:
+            return f"explainer {self.spec.name} shows the mask, and metric {cell.spec.name} is about weights"
         return None
 
 

@@ -74,6 +74,20 @@ def test_every_cell_becomes_a_row_with_its_scores(run: Run, store: Store) -> Non
     assert lacking["message"].str.contains("needs truth.mask").any()
 
 
+def test_the_mask_of_a_linear_model_says_nothing_about_its_weights(run: Run, store: Store) -> None:
+    """The oracle shows the mask: as weights that would be a wrong answer, and the scale of a wrong skill."""
+    metrics = ["relevance_mass", "feature_agreement"]
+    run(problems=[{"dataset": "tiny_masked", "models": ["exact"]}], controls=True, metrics=metrics)
+    rows = frame(store).set_index(["explainer", "metric"]).sort_index()
+    oracle = rows.loc["oracle"]
+    assert oracle.loc["relevance_mass", "status"] == "ok"
+    assert oracle.loc["feature_agreement", "status"] == "unsupported"
+    assert "shows the mask" in oracle.loc["feature_agreement", "message"]
+    np.testing.assert_allclose(rows.loc[("gradient", "feature_agreement"), "scores"], 1)
+    assert rows.loc[("gradient", "relevance_mass"), "truth_kind"] == "data"
+    assert rows.loc[("gradient", "feature_agreement"), "truth_kind"] == "model"
+
+
 def test_a_second_run_does_nothing(run: Run, store: Store) -> None:
     first = run(metrics=["sparseness", "relevance_mass"])
     before = frame(store)

@@ -1,5 +1,7 @@
 """A problem that needs no training, and components that go wrong in known ways."""
 
+import dataclasses
+
 import numpy as np
 import torch
 from torch import nn
@@ -14,6 +16,14 @@ def tiny(*, seed: int = 0, n: int = 24) -> xb.Data:
     x = rng.standard_normal((3 * n, 6)).astype(np.float32)
     y = (x @ np.arange(1, 7) > 0).astype(np.int64)
     return xb.Data("table", x[n:], y[n:], x[:n], y[:n], accuracy_floor=0.9)
+
+
+@xb.dataset("tiny_masked", features="table", provides={"truth.mask"})
+def tiny_masked(*, seed: int = 0) -> xb.Data:
+    """`tiny`, with the last two columns as truth."""
+    data = tiny(seed=seed)
+    mask = np.tile(np.arange(6) > 3, (len(data.test_inputs), 1))
+    return dataclasses.replace(data, test_mask=mask, truth_kind="data")
 
 
 @xb.model("exact", provides={"gradients", "module", "truth.weights"})

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xaibench.core.cache import SharedCache
 from xaibench.core.calls import Explainer, attribution_kind, explain_function, score
+from xaibench.core.components import Component
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import canonical_json, sample_ids, unit_ids
@@ -169,6 +170,13 @@ def failure(error: BaseException) -> dict[str, Any]:
     }
 
 
+def _truth_kind(problem: Problem, metric: Component) -> str | None:
+    """What the truth is about: masks are about what the data set says, weights are those of the model."""
+    if problem.truth is None:
+        return None
+    return "model" if "truth.weights" in metric.needs else problem.truth.kind
+
+
 def make_row(unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem | None = None, **facts: Any) -> Row:
     """A row with everything that is known about a cell; ``facts`` are the columns of what happened."""
     spec, metric = unit.problem, cell.spec
@@ -179,7 +187,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem 
             "fingerprint": problem.fingerprint,
             "explain_key": unit.explain_key(problem.fingerprint),
             "score_key": unit.score_key(problem.fingerprint, cell),
-            "truth_kind": None if problem.truth is None else problem.truth.kind,
+            "truth_kind": _truth_kind(problem, metric),
             "gate_passed": problem.gate_passed,
             "gates": json.dumps([{**asdict(g), "passed": g.passed} for g in problem.gates]),
             "output": samples.output,
