@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Callable
@@ -152,6 +153,13 @@ def test_mistakes(change: dict[str, Any], message: str) -> None:
     good: dict[str, Any] = {"model": linear(TABLE), "inputs": make_inputs(TABLE), "attributions": np.ones((8, 6))}
     with pytest.raises(xb.XaibenchError, match=message):
         xb.score("pixel_flipping", **{**good, **change})
+
+
+def test_every_parameter_of_a_component_can_be_given() -> None:
+    for kind, function in (("explainer", xb.explain), ("metric", xb.score)):
+        taken = set(inspect.signature(function).parameters)
+        for row in xb.components(kind).itertuples():
+            assert not taken & set(row.parameters), row.name
 
 
 def test_arrays_of_every_memory_layout_are_the_same_numbers() -> None:

@@ -117,18 +117,18 @@ def test_a_mask_that_tells_the_label_is_found_out() -> None:
     data = told(told_at=None)
     data = replace(data, train_inputs=data.train_inputs + 5, test_inputs=data.test_inputs + 5)
     ev = evaluation(points_at_its_target, data)
-    assert run("mask_leakage", ev, targets="label", shares=(0.1,)).tolist() == [1] * 3
-    assert run("kar", ev, targets="label", shares=(0.1,), masker="zero").min() > 0.95
+    assert run("mask_leakage", ev, target="label", shares=(0.1,)).tolist() == [1] * 3
+    assert run("kar", ev, target="label", shares=(0.1,), masker="zero").min() > 0.95
     # The model that is explained knows nothing of the labels, so its predictions cannot tell them.
-    assert run("mask_leakage", ev, targets="predicted", shares=(0.1,)).tolist() == [CHANCE] * 3
+    assert run("mask_leakage", ev, target="predicted", shares=(0.1,)).tolist() == [CHANCE] * 3
     for function in (noise, right):
-        assert run("mask_leakage", evaluation(function, data), targets="label").tolist() == [CHANCE] * 3
+        assert run("mask_leakage", evaluation(function, data), target="label").tolist() == [CHANCE] * 3
 
 
 def test_without_a_background_the_training_data_are_the_background() -> None:
     """The mean of a sample of 10 numbers, filled in, would tell the one that was removed."""
-    ev = evaluation(right)
-    assert torch.equal(run("roar", replace(ev, background=None)), run("roar", ev))
+    without = replace(evaluation(right), background=None)
+    assert torch.equal(run("roar", without), run("roar", evaluation(right)))
 
 
 def test_a_mask_says_nothing_of_values() -> None:
@@ -232,13 +232,22 @@ def test_equal_masked_data_are_learned_once() -> None:
     ev = evaluation(noise)
     fits = ev.retraining
     assert isinstance(fits, LeastSquares)
-    run("kar", ev, shares=(0.5, 0.9), masker="zero", targets="label")
+    run("kar", ev, shares=(0.5, 0.9), masker="zero", target="label")
     assert fits.n_fits == 2 * 3
     run("diffroar", ev, shares=(0.5,))
     assert fits.n_fits == 2 * 3 + 3
     other = replace(evaluation(lambda v, s: 2 * noise(v, "explain")), retraining=fits)
-    run("kar", other, shares=(0.5, 0.9), masker="zero", targets="label")
+    run("kar", other, shares=(0.5, 0.9), masker="zero", target="label")
     assert fits.n_fits == 2 * 3 + 3
+
+
+def test_without_a_background_the_mean_is_that_of_the_rows_that_are_used() -> None:
+    data = told()
+    drifting = replace(data, train_inputs=data.train_inputs + np.arange(N_TRAIN, dtype=np.float32)[:, None] / 20)
+    make = lambda: replace(evaluation(noise, drifting), background=None)  # noqa: E731
+    shared = make()
+    run("kar", shared, max_train=10)
+    assert torch.equal(run("kar", shared, max_train=60), run("kar", make(), max_train=60))
 
 
 def test_what_cannot_be_retrained_says_so() -> None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from xaibench.core import registry
+from xaibench.core.cache import MemoryCache
 from xaibench.core.data import Array, Data
 from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
@@ -60,7 +61,7 @@ def predictive_power(
     kept: Sequence[tuple[Kept, float]],
     masker: str | None,
     sign: OrderSign,
-    targets: Targets,
+    target: Targets,
     n_retrainings: int,
     recipe: str | None,
     max_train: int,
@@ -78,7 +79,7 @@ def predictive_power(
         model gets the mask, 1 and 0, instead of values.
     sign : {"signed", "absolute"}
         Order features by their attributions or the magnitudes of these.
-    targets : {"predicted", "label"}
+    target : {"predicted", "label"}
         What is explained.
     n_retrainings : int
         Seeds, the same for every data set.
@@ -91,13 +92,14 @@ def predictive_power(
         NaN if any attribution is not finite.
     """
     retraining = retraining_of(ev)
-    train, test = explained(ev, "train", max_train, targets), explained(ev, "test", max_test, targets)
+    train, test = explained(ev, "train", max_train, target), explained(ev, "test", max_test, target)
     power = torch.full((n_retrainings, len(kept)), torch.nan)
     if not all(bool(torch.isfinite(part.attributions).all()) for part in (train, test)):
         return power
     if ev.background is None:
         # A sample's own mean, which maskers then fill in, would still hold what was removed.
-        train, test = (replace(part, background=train.inputs) for part in (train, test))
+        # Their caches may hold maskers of other rows.
+        train, test = (replace(part, background=train.inputs, cache=MemoryCache()) for part in (train, test))
     n_features, whole = ev.layout.n_features, retraining.data
     for column, (stays, share) in enumerate(kept):
         count = min(max(1, round(share * n_features)), n_features - 1)

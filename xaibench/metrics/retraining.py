@@ -50,7 +50,7 @@ def roar(
     shares: Shares = (0.1, 0.3, 0.5, 0.7, 0.9),
     masker: str = "mean",
     sign: OrderSign = "absolute",
-    targets: Targets = "predicted",
+    target: Targets = "predicted",
     n_retrainings: PositiveInt = 3,
     recipe: Recipe = None,
     max_train: PositiveInt = 2000,
@@ -75,7 +75,7 @@ def roar(
         class is information too, or by signed values, which give the class away almost entirely
         (on digits masks of integrated gradients alone tell .95 of the classes, against .76); slopes
         are then turned into contributions first, with the same masker.
-    targets : {"predicted", "label"}
+    target : {"predicted", "label"}
         The class that is explained. Predictions as published: masks made with the label can tell a
         new model more than the inputs do.
     n_retrainings : int
@@ -91,7 +91,7 @@ def roar(
         NaN if the attributions of any of these rows are not finite.
     """
     kept = [(all_but_top, share) for share in shares]
-    return predictive_power(ev, kept, masker, sign, targets, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    return predictive_power(ev, kept, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
 @metric(
@@ -111,7 +111,7 @@ def kar(
     shares: Shares = (0.1, 0.3, 0.5, 0.7, 0.9),
     masker: str = "mean",
     sign: OrderSign = "absolute",
-    targets: Targets = "predicted",
+    target: Targets = "predicted",
     n_retrainings: PositiveInt = 3,
     recipe: Recipe = None,
     max_train: PositiveInt = 2000,
@@ -126,7 +126,7 @@ def kar(
     ----------
     shares : tuple of float
         Shares of the features that are kept.
-    masker, sign, targets, n_retrainings, recipe, max_train, max_test
+    masker, sign, target, n_retrainings, recipe, max_train, max_test
         As for `roar`.
 
     Returns
@@ -135,7 +135,7 @@ def kar(
         NaN if the attributions of any of these rows are not finite.
     """
     kept = [(top, share) for share in shares]
-    return predictive_power(ev, kept, masker, sign, targets, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    return predictive_power(ev, kept, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
 @metric(
@@ -156,7 +156,7 @@ def mask_leakage(
     shares: Shares = (0.1, 0.3, 0.5, 0.7, 0.9),
     masker: str = "mean",
     sign: OrderSign = "absolute",
-    targets: Targets = "predicted",
+    target: Targets = "predicted",
     n_retrainings: PositiveInt = 3,
     recipe: Recipe = None,
     max_train: PositiveInt = 2000,
@@ -174,7 +174,7 @@ def mask_leakage(
         Shares of the features that are marked.
     masker : str
         Only where slopes become contributions (``sign="signed"``).
-    sign, targets, n_retrainings, recipe, max_train, max_test
+    sign, target, n_retrainings, recipe, max_train, max_test
         As for `roar`; give it what the metric has that is to be checked.
 
     Returns
@@ -183,7 +183,7 @@ def mask_leakage(
         NaN if the attributions of any of these rows are not finite.
     """
     kept = [(top, share) for share in shares]
-    return predictive_power(ev, kept, None, sign, targets, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    return predictive_power(ev, kept, None, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
 @metric(
@@ -203,7 +203,7 @@ def diffroar(
     shares: HalfShares = (0.05, 0.1, 0.25),
     masker: str = "zero",
     sign: OrderSign = "absolute",
-    targets: Targets = "label",
+    target: Targets = "label",
     n_retrainings: PositiveInt = 3,
     recipe: Recipe = None,
     max_train: PositiveInt = 2000,
@@ -225,7 +225,7 @@ def diffroar(
     masker : str
         Zero as published; mean filling is unstable on digits.
     sign : {"signed", "absolute"}
-    targets : {"predicted", "label"}
+    target : {"predicted", "label"}
         The class that is explained, the label as published.
     n_retrainings : int
     recipe : str, optional
@@ -238,6 +238,6 @@ def diffroar(
         NaN if the attributions of any of these rows are not finite.
     """
     kept = [(part, share) for part in (top, bottom) for share in shares]
-    power = predictive_power(ev, kept, masker, sign, targets, n_retrainings, recipe, max_train, max_test)
+    power = predictive_power(ev, kept, masker, sign, target, n_retrainings, recipe, max_train, max_test)
     of_top, of_bottom = power.chunk(2, dim=1)
     return of_top.mean(dim=1) - of_bottom.mean(dim=1)
