@@ -57,9 +57,7 @@ def faithfulness_correlation(
     UsageError
         If there are fewer features than ``subset_size``.
     """
-    n_features = ev.layout.n_features
-    size = max(1, n_features // 4) if subset_size is None else subset_size
-    masked, sums = _masked_and_sums(ev, n_subsets, size, masker)
+    masked, sums = _masked_and_sums(ev, n_subsets, subset_size or _quarter(ev), masker)
     # The drop is f(x) - f(masked); a correlation does not see the constant f(x).
     return -pearson(sums, masked)
 
@@ -74,19 +72,19 @@ def faithfulness_correlation(
     source="Fel et al. 2021, Look at the variance! (supplement, mu-fidelity), after Bhatt et al. 2020, definition 4",
 )
 def mu_fidelity(
-    ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "zero"
+    ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
 ) -> Tensor:
     """Rank correlation, over random subsets, of the sum of attributions with the drop of the output.
 
-    Faithfulness correlation with Spearman's coefficient and, by default, a zero baseline: outliers
-    among the subsets count less, and so does a saturating output. With equal parameters both share
-    all model evaluations.
+    Faithfulness correlation with Spearman's coefficient: outliers among the subsets count less, and
+    so does a saturating output. With equal parameters both share all model evaluations. Fel et al.
+    take a fifth of the features and a zero baseline.
 
     Parameters
     ----------
     n_subsets : int
     subset_size : int, optional
-        Features per subset; default a fifth of them, at least one.
+        Features per subset; default a quarter of them, at least one.
     masker : str
 
     Returns
@@ -99,8 +97,7 @@ def mu_fidelity(
     UsageError
         If there are fewer features than ``subset_size``.
     """
-    size = max(1, ev.layout.n_features // 5) if subset_size is None else subset_size
-    masked, sums = _masked_and_sums(ev, n_subsets, size, masker)
+    masked, sums = _masked_and_sums(ev, n_subsets, subset_size or _quarter(ev), masker)
     return -spearman(sums, masked)
 
 
@@ -117,8 +114,8 @@ def sensitivity_n(
     ev: Evaluation,
     *,
     n_subsets: PositiveInt = 100,
-    shares: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8),
-    masker: str = "zero",
+    shares: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75),
+    masker: str = "mean",
 ) -> Tensor:
     """Correlation of the sum of attributions with the drop of the output, averaged over sizes of random subsets.
 
@@ -147,9 +144,13 @@ def sensitivity_n(
     if not shares or not all(0 < s < 1 for s in shares):
         raise UsageError(f"shares must lie between 0 and 1, not {shares}")
     # The full set leaves nothing to correlate with: there is only one.
-    sizes = sorted({min(max(1, round(s * n_features)), max(1, n_features - 1)) for s in shares})
+    sizes = sorted({min(max(1, int(s * n_features)), max(1, n_features - 1)) for s in shares})
     found = [_masked_and_sums(ev, n_subsets, size, masker) for size in sizes]
     return torch.stack([-pearson(sums, masked) for masked, sums in found]).mean(dim=0)
+
+
+def _quarter(ev: Evaluation) -> int:
+    return max(1, ev.layout.n_features // 4)
 
 
 def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> tuple[Tensor, Tensor]:
