@@ -55,6 +55,11 @@ def pairs(n_features: int, steps: int, mask: np.ndarray) -> dict[str, tuple[Any,
             {"softmax": False},
             {"n_subsets": 100, "subset_size": size, "masker": "zero"},
         ),
+        "faithfulness_estimate": (
+            quantus.FaithfulnessEstimate(features_in_step=n_features // steps, **baseline),
+            {"softmax": False},
+            {"subset_size": n_features // steps, "masker": "zero"},
+        ),
         "max_sensitivity": (
             quantus.MaxSensitivity(nr_samples=10, lower_bound=0.2, **QUIET),
             {"explain_func": explain_func},
@@ -63,7 +68,22 @@ def pairs(n_features: int, steps: int, mask: np.ndarray) -> dict[str, tuple[Any,
         "sparseness": (quantus.Sparseness(**absolute), {}, {}),
         "complexity": (quantus.Complexity(**absolute), {}, {}),
         "relevance_rank": (quantus.RelevanceRankAccuracy(**QUIET), {"s_batch": mask}, {}),
-    }
+    } | (
+        {}
+        if n_features < 100
+        else {
+            "road_morf": (
+                quantus.ROAD(percentages=[10, 20, 30, 40, 50, 70, 90], **QUIET),
+                {"softmax": True},
+                {"measure": "accuracy"},
+            ),
+            "selectivity": (
+                quantus.Selectivity(patch_size=4, **baseline),
+                {"softmax": True},
+                {"patch": 4, "masker": "zero"},
+            ),
+        }
+    )
 
 
 def ours(name: str, params: dict[str, Any], ev: Evaluation) -> torch.Tensor:
