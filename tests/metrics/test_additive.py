@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view
+from scipy import stats
 from torch import Tensor
 
 from xaibench.core.calls import score
@@ -165,3 +166,25 @@ def test_the_truth_beats_noise(shape: tuple[int, ...]) -> None:
     )
     low, high = (run("infidelity", make_evaluation(view, a)).log10().median() for a in (view.layout.reduce(w), noise))
     assert low < high - 2
+
+
+@pytest.mark.parametrize("shape", [(100,), (3, 10, 10)])
+def test_sensitivity_n_is_the_mean_correlation_over_sizes_rounded_down(shape: tuple[int, ...]) -> None:
+    """.29 of 100 features are 29, whatever the product is in floating point; a share of all but nothing leaves one."""
+    view, _ = linear_view(shape)
+    ev = make_evaluation(view, view.draws("map").normal(view.layout.feature_shape), kind="contribution")
+    parts = [run("faithfulness_correlation", ev, subset_size=size, n_subsets=30) for size in (1, 29, 99)]
+    found = run("sensitivity_n", ev, shares=(0.001, 0.29, 0.299, 0.999), n_subsets=30)
+    np.testing.assert_allclose(found, torch.stack(parts).mean(dim=0), rtol=1e-5, atol=1e-6)
+
+
+def test_mu_fidelity_is_the_rank_correlation_of_what_sums_claim_and_outputs_lose() -> None:
+    view, _ = linear_view(IMAGE, n=3)
+    ev = make_evaluation(view, view.draws("map").normal((8, 8)), kind="contribution")
+    fill, expected = view.baseline("mean"), []
+    for i, gone in enumerate(view.draws("faithfulness_correlation/7").subsets(64, 7, (40,))):
+        copies = torch.where(gone.view(40, 1, 8, 8), fill[i], view.inputs[i])
+        drop = view.scores(view.inputs)[i] - view.scores(copies, torch.full((40,), i))
+        sums = [float(ev.attributions[i].flatten()[g].sum()) for g in gone]
+        expected.append(stats.spearmanr(sums, drop).statistic)
+    np.testing.assert_allclose(run("mu_fidelity", ev, subset_size=7, n_subsets=40), expected, rtol=1e-3, atol=1e-3)
