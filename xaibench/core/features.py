@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from xaibench.core.errors import UsageError
@@ -47,6 +49,23 @@ class FeatureLayout:
         for side in self.feature_shape:
             n *= side
         return n
+
+    def patch_sides(self, side: int) -> tuple[int, ...]:
+        """Extent of a patch along every feature axis; sensors of a series stay apart, tables have no patches."""
+        if self.kind == "image":
+            return (side, side)
+        return (side if self.kind == "series" else 1, *(1 for _ in self.feature_shape[1:]))
+
+    def patches(self, side: int) -> Tensor:
+        """Patch of every feature, counted from 0 along the rows: (*feature_shape) of int64.
+
+        Squares of an image, stretches of one sensor of a series, single columns of a table. Where
+        ``side`` does not divide the shape, the last patches are smaller.
+        """
+        labels = torch.zeros((), dtype=torch.int64)
+        for n, s in zip(self.feature_shape, self.patch_sides(side), strict=True):
+            labels = labels.unsqueeze(-1) * math.ceil(n / s) + torch.arange(n) // s
+        return labels
 
     def expand(self, per_feature: Tensor) -> Tensor:
         """Make a tensor (..., *feature_shape) broadcastable with inputs (..., *input_shape)."""

@@ -12,7 +12,7 @@ from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import default_patch, make_players, masked_scores, patch_sides, touched
+from xaibench.explainers.players import default_patch, make_players, masked_scores, touched
 
 
 @explainer("feature_ablation", kind="contribution")
@@ -64,7 +64,7 @@ def occlusion(
 def _windows(problem: ProblemView, side: int, step: int) -> Tensor:
     """Sliding windows (K, *feature_shape) of bool; the last of an axis is cut off by the edge."""
     layout, device = problem.layout, problem.inputs.device
-    sides = patch_sides(layout, side)
+    sides = layout.patch_sides(side)
     axes = []
     for n, s in zip(layout.feature_shape, sides, strict=True):
         jump = step if s == side else 1

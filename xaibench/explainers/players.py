@@ -52,16 +52,8 @@ def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) ->
     layout, device = problem.layout, problem.inputs.device
     side = patch if patch is not None else default_patch(layout, limit)
     check_positive(patch=side)
-    shape = layout.feature_shape
-    if layout.kind not in ("image", "series"):
-        return Players(torch.arange(layout.n_features, device=device).reshape(shape), layout.n_features)
-    sides = patch_sides(layout, side)
-    grid = [math.ceil(n / s) for n, s in zip(shape, sides, strict=True)]
-    index = torch.zeros(shape, dtype=torch.int64, device=device)
-    for axis, (n, s) in enumerate(zip(shape, sides, strict=True)):
-        place = (torch.arange(n, device=device) // s).reshape([-1 if a == axis else 1 for a in range(len(shape))])
-        index = index * grid[axis] + place
-    return Players(index, math.prod(grid))
+    index = layout.patches(side).to(device)
+    return Players(index, int(index.max()) + 1)
 
 
 def default_patch(layout: FeatureLayout, limit: int) -> int:
@@ -70,14 +62,9 @@ def default_patch(layout: FeatureLayout, limit: int) -> int:
         return 1
     shape = layout.feature_shape
     for side in range(1, max(shape)):
-        if math.prod(math.ceil(n / s) for n, s in zip(shape, patch_sides(layout, side), strict=True)) <= limit:
+        if math.prod(math.ceil(n / s) for n, s in zip(shape, layout.patch_sides(side), strict=True)) <= limit:
             return side
     return max(shape)
-
-
-def patch_sides(layout: FeatureLayout, side: int) -> tuple[int, ...]:
-    """Extent of a patch along every feature axis: sensors of a series stay apart."""
-    return (side, side) if layout.kind == "image" else (side, *(1 for _ in layout.feature_shape[1:]))
 
 
 def all_coalitions(d: int) -> Tensor:

@@ -38,11 +38,7 @@ def patches(layout: FeatureLayout, patch: int) -> Tensor:
     """
     if layout.kind not in ("image", "series"):
         raise UnsupportedError(f"patches need an image or a series, not a {layout.kind}")
-    sides = (patch, patch) if layout.kind == "image" else (patch, 1)
-    labels = torch.zeros((), dtype=torch.int64)
-    for n, side in zip(layout.feature_shape, sides, strict=False):
-        labels = labels.unsqueeze(-1) * math.ceil(n / side) + torch.arange(n) // side
-    return labels
+    return layout.patches(patch)
 
 
 def superpixels(ev: Evaluation, *, n_segments: int = 50, compactness: float = 0.1) -> Tensor:
