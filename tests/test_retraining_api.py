@@ -94,6 +94,8 @@ def test_the_functions_arrays_are_its_own_and_its_targets_are_labels() -> None:
         ({"targets": None}, xb.UsageError, "labels of the inputs"),
         ({"train": (X[:, :5], Y)}, xb.UsageError, r"inputs of shape \(160, 5\)"),
         ({"train": (X, Y[:9])}, xb.UsageError, r"targets of shape \(9,\)"),
+        ({"train": (TRAIN[0], TRAIN[1] - 1)}, xb.UsageError, "train labels go from -1 to"),
+        ({"train": (TRAIN[0], TRAIN[1] + 0.5)}, xb.UsageError, "train labels are not whole numbers"),
         ({"recipe": "mlp"}, xb.UnsupportedError, "recipe 'mlp' cannot be had beside retrain="),
         ({"explain": None, "attributions": np.ones((60, 6))}, xb.UnsupportedError, "needs reexplain"),
     ],
@@ -102,6 +104,20 @@ def test_what_is_missing_is_named(changes: dict[str, Any], error: type[Exception
     with pytest.raises(error, match=message) as caught:
         xb.score("roar", **given(**changes), **SMALL)
     assert "Evaluation" not in str(caught.value)
+
+
+def test_a_class_that_lost_its_column_is_noticed() -> None:
+    """Columns of scikit-learn estimators are the classes they saw: the third would be taken for the second."""
+
+    def forest(inputs: np.ndarray, targets: np.ndarray, seed: int) -> Any:
+        return LogisticRegression(max_iter=200).fit(inputs.reshape(len(inputs), -1), targets)
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((90, 6)).astype(np.float32), np.arange(90) % 3
+    arguments = given(model=forest(x, y, 0), inputs=x[:9], targets=y[:9], retrain=forest, explain="feature_ablation")
+    assert np.isfinite(xb.score("roar", **{**arguments, "train": (x, y)}, **SMALL)).all()
+    with pytest.raises(xb.UsageError, match="has 2 outputs, the one that is explained 3"):
+        xb.score("roar", **{**arguments, "train": (x[y != 1], y[y != 1])}, **SMALL)
 
 
 def test_truth_is_kept_from_explainers_that_do_not_declare_it() -> None:

@@ -250,6 +250,14 @@ def test_without_a_background_the_mean_is_that_of_the_rows_that_are_used() -> No
     assert torch.equal(run("kar", shared, max_train=60), run("kar", make(), max_train=60))
 
 
+def test_a_single_feature_cannot_be_removed_in_part() -> None:
+    data = told()
+    first = replace(data, train_inputs=data.train_inputs[:, :1], test_inputs=data.test_inputs[:, :1])
+    view = make_view(linear((1,), 2), torch.from_numpy(first.test_inputs[:4]))
+    with pytest.raises(UnsupportedError, match="only one"):
+        run("roar", make_evaluation(view, kind="contribution", retraining=LeastSquares(view, first)))
+
+
 def test_what_cannot_be_retrained_says_so() -> None:
     ev = evaluation(right)
     with pytest.raises(UnsupportedError, match="retrains the model"):

@@ -39,6 +39,15 @@ def as_tensor(values: ArrayLike) -> Tensor:
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
+def as_classes(values: ArrayLike, name: str) -> Tensor:
+    """Whole numbers, int64."""
+    given = as_tensor(values)
+    classes = given.to(torch.int64)
+    if given.is_floating_point() and not torch.equal(classes.to(given), given):
+        raise UsageError(f"{name} are not whole numbers", "give one class per sample")
+    return classes
+
+
 def make_view(
     model: Any,
     inputs: ArrayLike,
@@ -64,10 +73,7 @@ def make_view(
     if targets is None:
         y = raw.argmax(dim=1)
     else:
-        given = as_tensor(targets)
-        y = given.to(device=where, dtype=torch.int64)
-        if given.is_floating_point() and not torch.equal(y.to(given), given):
-            raise UsageError("targets are not whole numbers", "give one class per sample")
+        y = as_classes(targets, "targets").to(where)
         if tuple(y.shape) != (len(x),):
             raise UsageError(f"targets have shape {tuple(y.shape)} for {len(x)} inputs", "give one class per sample")
         if int(y.min()) < 0 or int(y.max()) >= raw.shape[1]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from xaibench.api.given import Array, ArrayLike, as_tensor
+from xaibench.api.given import Array, ArrayLike, as_classes, as_tensor
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.keys import digest
@@ -37,7 +37,14 @@ class CallableRetraining:
         if key not in self._kept:
             with own_generators(seed):
                 model = self._function(data.train_inputs.copy(), data.train_targets.copy(), seed)
-            self._kept[key] = as_predictor(model, returns=self._returns, device=self._like.device)
+            fitted = as_predictor(model, returns=self._returns, device=self._like.device)
+            columns = fitted.predict(torch.from_numpy(data.test_inputs[:1])).shape[1]
+            if columns != self.data.n_classes:
+                raise UsageError(
+                    f"the retrained model has {columns} outputs, the one that is explained {self.data.n_classes}",
+                    "keep a column for every class, also for those without a row in the training data",
+                )
+            self._kept[key] = fitted
         return self._kept[key]
 
 
@@ -54,17 +61,21 @@ def make_retraining(
         raise UsageError("retraining needs both retrain= and train=", "train=(inputs, labels)")
     if targets is None:
         raise UsageError("retraining needs the labels of the inputs", "give them as targets=")
-    train_inputs, train_targets = (as_tensor(part).cpu() for part in train)
+    train_inputs, train_targets = as_tensor(train[0]).cpu(), as_classes(train[1], "train labels").cpu()
     if train_inputs.shape[1:] != view.inputs.shape[1:] or train_targets.shape != train_inputs.shape[:1]:
         raise UsageError(
             f"train has inputs of shape {tuple(train_inputs.shape)} and targets of shape {tuple(train_targets.shape)}",
             f"for these inputs it is (M, {', '.join(map(str, view.inputs.shape[1:]))}) and (M,)",
         )
     n_outputs = view.model.predict(view.inputs[:1]).shape[1]
+    if view.model.returns != "value" and len(train_targets):
+        low, high = int(train_targets.min()), int(train_targets.max())
+        if low < 0 or high >= n_outputs:
+            raise UsageError(f"train labels go from {low} to {high}, the model has {n_outputs} outputs")
     data = Data(
         view.layout.kind,
         train_inputs.to(torch.float32).numpy(),
-        train_targets.to(torch.int64).numpy(),
+        train_targets.numpy(),
         view.inputs.cpu().numpy(),
         view.targets.cpu().numpy(),
         test_rows=as_tensor(inputs).cpu().numpy(),

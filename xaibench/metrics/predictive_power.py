@@ -14,7 +14,7 @@ from torch import Tensor
 from xaibench.core import registry
 from xaibench.core.cache import MemoryCache
 from xaibench.core.data import Array, Data
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import retraining_seed, variant
@@ -90,8 +90,15 @@ def predictive_power(
     -------
     Tensor (n_retrainings, len(kept))
         NaN if any attribution is not finite.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is a single feature: no share of it can be removed.
     """
     retraining = retraining_of(ev)
+    if ev.layout.n_features < 2:
+        raise UnsupportedError("a share of the features cannot be removed where there is only one")
     train, test = explained(ev, "train", max_train, target), explained(ev, "test", max_test, target)
     power = torch.full((n_retrainings, len(kept)), torch.nan)
     if not all(bool(torch.isfinite(part.attributions).all()) for part in (train, test)):
