@@ -90,6 +90,13 @@ def test_a_callable_explains_again() -> None:
         xb.score("max_sensitivity", model=net, inputs=x, attributions=np.ones((8, 6)))
 
 
+def test_weights_that_are_not_finite_are_no_truth() -> None:
+    weights = np.ones((8, 8, 8), np.float32)
+    weights[2, 3, 4] = np.nan
+    with pytest.raises(xb.UsageError, match="not all finite"):
+        xb.score("feature_agreement", model=cnn(), inputs=make_inputs(IMAGE), attributions=weights, truth=weights)
+
+
 def test_truth_and_kinds() -> None:
     net, x = linear(TABLE), make_inputs(TABLE)
     mask = np.zeros((8, 6), dtype=bool)

@@ -97,6 +97,8 @@ def _with_truth(view: ProblemView, truth: ArrayLike) -> ProblemView:
         raise UsageError(f"truth has shape {tuple(raw.shape)}, the features {expected}")
     raw = raw.to(view.inputs.device)
     if raw.is_floating_point():
+        if not torch.isfinite(raw).all():
+            raise UsageError("the weights of truth= are not all finite", "for a mask, pass booleans")
         return replace(view, truth=Truth("model", weights=raw.to(torch.float32)))
     return replace(view, truth=Truth("model", mask=raw != 0))
 
