@@ -119,6 +119,14 @@ def test_the_least_relevant_regions_go_first_in_the_reverse_order() -> None:
     np.testing.assert_allclose(backward.values, forward.values, rtol=1e-5, atol=1e-6)
 
 
+def test_irof_divides_by_no_probability_of_a_class_that_is_not_predicted() -> None:
+    view = make_view(cnn(IMAGE), 3 * make_inputs(IMAGE, 4))
+    targets = view.targets.clone()
+    targets[1] = (targets[1] + 1) % 3
+    asked = make_view(view.model, view.inputs, targets=targets)
+    assert torch.isnan(run("irof", make_evaluation(asked, kind="contribution"))).tolist() == [False, True, False, False]
+
+
 def test_irof_of_the_truth_on_a_linear_model_beats_noise() -> None:
     view = make_view(linear(IMAGE), make_inputs(IMAGE, 30))
     weights = view.model.module[1].weight.detach()[view.targets].view(-1, 8, 8)  # type: ignore[union-attr,index]

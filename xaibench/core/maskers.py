@@ -13,6 +13,8 @@ from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
 from xaibench.core.imputation import linear_imputation
 
+MASKERS_VERSION = 1
+"""Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
 NOISE = 0.01
 """Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
 

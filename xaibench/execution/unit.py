@@ -57,6 +57,7 @@ class Workbench:
                 f"batch {model.batch_size(self.problem.samples.inputs)}",
                 f"threads {torch.get_num_threads()}",
                 torch.__version__,
+                f"maskers {MASKERS_VERSION}",
             )
             self._shared = {seed: SharedCache(folder, scope)}
         return self._shared[seed]

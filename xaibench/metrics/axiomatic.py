@@ -37,7 +37,7 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
     -------
     Tensor (N,)
         0 when the sum is exact, 1 for an all-zero map; NaN where f(x) and f(b) differ
-        by less than a hundredth of the larger one: nothing to add up, only rounding.
+        by less than a hundredth of the larger one, a difference that float32 does not know well enough.
     """
     clean, masked = clean_scores(ev), masked_scores(ev, baseline)
     difference = clean.double() - masked.double()

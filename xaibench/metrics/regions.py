@@ -12,7 +12,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.groups import group_values, patches, superpixels
 from xaibench.metrics.orders import descending, ranks_of
-from xaibench.metrics.perturbation import clean_scores, select
+from xaibench.metrics.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.removal import Order, outputs_without
 
 
@@ -219,7 +219,11 @@ def irof(
     Returns
     -------
     Tensor (N,)
-        NaN where the model gives the target a probability (or value) of 0.
+        NaN where a classifier predicts another class than the target, since its tiny probability
+        would be divided by, and where a value is 0.
     """
     curve = _superpixel_curve(ev, n_segments=n_segments, compactness=compactness, steps=steps, masker=masker)
-    return 1 - curve.area() / clean_scores(ev)
+    score = 1 - curve.area() / clean_scores(ev)
+    if ev.model.returns == "value":
+        return score
+    return torch.where(clean_raw(ev).argmax(dim=1) == ev.targets, score, torch.nan)
