@@ -87,3 +87,11 @@ def test_nothing_else_is_needed_to_be_listed() -> None:
         for spec in registry.components(kind):
             assert spec.summary.endswith("."), f"{kind} {spec.name} has no one-line summary"
             assert spec.bind({}) == spec.parameters
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_are_finite(value: float) -> None:
+    with pytest.raises(UsageError, match="not"):
+        registry.get("metric", "max_sensitivity").bind({"radius": value})
+    with pytest.raises(UsageError, match="finite number"):
+        registry.get("metric", "input_invariance").bind({"shift": value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,8 @@ class Component:
                 raise UsageError(
                     f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
                 ) from error
+            if isinstance(checked, float) and not math.isfinite(checked):
+                raise UsageError(f"{self.kind} {self.name!r}: {name} = {checked} is not a finite number")
             merged[name] = checked
             if name in ("masker", "baseline") and known[name] in MASKERS and checked not in MASKERS:
                 raise UsageError(

@@ -21,6 +21,7 @@ from xaibench.core.components import Component
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import canonical_json, sample_ids, unit_ids
+from xaibench.core.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row, Store
