@@ -35,7 +35,7 @@ def main() -> None:
         print(f"{name}: {per_sample} bytes/sample, best {best / n * 1e6:.2f} us/sample")
         print("  batch    " + "  ".join(f"{b}:{s / best:.2f}" for b, s in found.items()))
         cells = []
-        for mib in (4, 8, 16, 24, 32, 48, 64):
+        for mib in (4, 8, 16, 21, 32, 48, 64):
             size = int(2 ** np.clip(np.floor(np.log2(max(mib * 2**20 / per_sample, 1))), 0, 13))
             cells.append(f"{mib}:{found[str(size)] / best:.2f}" if str(size) in found else f"{mib}:-")
         print("  MiB      " + "  ".join(cells))
