@@ -21,7 +21,8 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import components, get
-from xaibench.metrics.ground_truth import dilate, top_size
+from xaibench.metrics.ground_truth import dilate
+from xaibench.metrics.orders import top_size
 
 SPECS = [s for s in components("metric") if isinstance(s, MetricSpec) and s.family == "ground_truth"]
 every_metric = pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core import calls, registry
-from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs
+from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs, sees_truth
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
@@ -118,7 +118,7 @@ def make_evaluation(
         require(spec, view)
         declared = calls.attribution_kind(spec, view)
         function = calls.explain_function(spec, spec.bind({}))
-        shown = view if any(n.partition(".")[0] == "truth" for n in spec.needs) else replace(view, truth=None)
+        shown = view if sees_truth(spec.needs) else replace(view, truth=None)
         again = calls.Explainer(function, shown, f"explain/{spec.name}")
     elif explain is not None:
         again = calls.Explainer(_from_callable(explain), replace(view, truth=None), "explain/callable")

@@ -127,6 +127,11 @@ def source_digest(spec: Component) -> str:
     return digest(Path(path).read_text(encoding="utf-8"))
 
 
+def sees_truth(needs: Iterable[str]) -> bool:
+    """Whether a truth of any form is among the needs."""
+    return any(n.partition(".")[0] == "truth" for n in needs)
+
+
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
     """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there.
 
@@ -153,7 +158,7 @@ class ExplainerSpec(Component):
     @property
     def placebo(self) -> bool:
         """Whether this is a control that does not know the truth: what an explanation must beat."""
-        return self.control and not any(n.partition(".")[0] == "truth" for n in self.needs)
+        return self.control and not sees_truth(self.needs)
 
 
 @dataclass(frozen=True)

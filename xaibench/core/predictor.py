@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.outputs import Returns
@@ -203,13 +205,18 @@ def activation_bytes(module: nn.Module, one: Tensor) -> int:
 
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
     handles = [leaf.register_forward_hook(count) for leaf in leaves]
-    try:
-        with torch.no_grad():
-            module(one)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        module(one)
     return total
+
+
+@contextmanager
+def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
+    """Remove hooks on the way out, whatever happens."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.enter_context(handle)
+        yield
 
 
 def require_module(predictor: Predictor) -> TorchPredictor:

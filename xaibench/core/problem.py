@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from xaibench.core.components import sees_truth
 from xaibench.core.draws import Draws
 from xaibench.core.features import FeatureLayout
 from xaibench.core.maskers import Masker, make_masker
@@ -205,5 +206,5 @@ class Problem:
     def view(self, seed: int, *, needs: Iterable[str] = ()) -> ProblemView:
         """The view for one explainer with one seed."""
         s = self.samples
-        shown = self.truth if any(n.partition(".")[0] == "truth" for n in needs) else None
+        shown = self.truth if sees_truth(needs) else None
         return ProblemView(s.model, s.inputs, s.targets, s.layout, s.output, s.digests, s.background, seed, truth=shown)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.outputs import select_output
-from xaibench.core.predictor import TorchPredictor, require_module
+from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import model_batches
@@ -44,11 +44,8 @@ def grad_cam(problem: ProblemView, *, layer: str | None = None) -> Tensor:
             return output.clone()
 
         with torch.enable_grad():
-            handle = chosen.register_forward_hook(capture)
-            try:
+            with hooked([chosen.register_forward_hook(capture)]):
                 raw = model.forward(leaf)
-            finally:
-                handle.remove()
             if len(found) != 1 or found[0].ndim != 4:
                 raise UnsupportedError("Grad-CAM needs a layer that is run once and gives maps (N, K, H, W)")
             picked = select_output(raw, targets, problem.output, model.returns)
@@ -87,12 +84,8 @@ def _last_convolution(model: TorchPredictor, one: Tensor) -> nn.Module:
         run.append(module)
 
     handles = [m.register_forward_hook(note) for m in model.module.modules() if isinstance(m, nn.Conv2d)]
-    try:
-        with torch.no_grad():
-            model.module(one.to(model.device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        model.module(one.to(model.device))
     if not run:
         raise UnsupportedError("Grad-CAM needs a convolution, and the model runs none")
     wide = [m for m in run if max(m.kernel_size) > 1]

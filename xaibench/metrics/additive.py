@@ -176,4 +176,4 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
     # The stream keeps the name of the metric that drew these subsets first.
     stream = f"faithfulness_correlation/{size}"
     probes = Probes(n_subsets, stream, draw, (SUBSETS_VERSION,), build=build, built=(masker,))
-    return probes.outputs(ev), probes.claims(ev, claim)
+    return probes.outputs(ev), probes.numbers(ev, claim)

@@ -12,8 +12,7 @@ from torch.nn import functional
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth import TopK, ranked, top_size
-from xaibench.metrics.orders import descending, ranks_of
+from xaibench.metrics.orders import TopK, descending, ranked, ranks_of, top_size
 from xaibench.metrics.similarity import ranks, spearman
 
 AGREEMENT = "Krishna et al. 2022, The disagreement problem in explainable machine learning; "

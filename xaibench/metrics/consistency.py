@@ -17,7 +17,7 @@ from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import metric
 from xaibench.metrics.explained import explain_rows
-from xaibench.metrics.ground_truth import TopK, top_size
+from xaibench.metrics.orders import TopK, top_size
 from xaibench.metrics.perturbation import clean_raw
 
 _PAPER = "Dasgupta, Frost & Moshkovitz 2022, Framework for evaluating faithfulness of local explanations"

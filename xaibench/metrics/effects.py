@@ -202,4 +202,4 @@ def outputs_without_groups(ev: Evaluation, groups: Tensor, n_groups: int, mask: 
         number = torch.arange(block.copies.start, block.copies.stop, device=groups.device)
         return ev.scores(mask.copies(block.rows, groups[block.rows] != number.view(1, -1, *ones)), block.index)
 
-    return over_copies(ev, n_groups, "none", without)
+    return over_copies(ev, n_groups, without)

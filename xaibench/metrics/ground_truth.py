@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from annotated_types import Gt, Lt
-from pydantic import NonNegativeInt, Strict
+from pydantic import NonNegativeInt
 from torch import Tensor
 from torch.nn import functional
 
-from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.orders import descending
+from xaibench.metrics.orders import OrderSign, TopK, ranked, top_size
 
 Sign = Literal["absolute", "positive"]
-OrderSign = Literal["signed", "absolute"]
-TopK = Annotated[int, Strict(), Gt(0)] | Annotated[float, Gt(0), Lt(1)]
-"""A number of features, or a share of them between 0 and 1."""
 
 
 @metric(
@@ -235,28 +231,6 @@ def evidence(ev: Evaluation, sign: Sign) -> Tensor:
     """Amounts of relevance (N, F), float64, none negative: positive parts, or magnitudes."""
     values = ev.attributions.flatten(1).double()
     return values.abs() if sign == "absolute" else values.clamp(min=0)
-
-
-def ranked(ev: Evaluation, sign: OrderSign) -> Tensor:
-    """Features by falling value or magnitude (N, F), int64, ties broken by a keyed draw; once per explanation."""
-    values = ev.attributions.abs() if sign == "absolute" else ev.attributions
-    order: Tensor = ev.reuse(f"ranked/{sign}", lambda: descending(ev, values))
-    return order
-
-
-def top_size(k: TopK, n_features: int) -> int:
-    """How many features ``k`` stands for; shares are rounded up.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer.
-    """
-    # Without the margin, .07 of 100 features would be 8: the product is 7.000000000000001.
-    size = k if isinstance(k, int) else math.ceil(k * n_features - 1e-9)
-    if size > n_features:
-        raise UsageError(f"k = {k} is more than the {n_features} features")
-    return size
 
 
 def dilate(mask: Tensor, radius: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor
+from xaibench.core.predictor import TorchPredictor, hooked
 
 Layer = Literal["first", "penultimate"]
 
@@ -77,11 +77,8 @@ class Representation:
             else part.register_forward_pre_hook(seen, with_kwargs=True),
             self.predictor.module.register_forward_hook(end),
         ]  # fmt: skip
-        try:
+        with hooked(handles):
             raw = self.predictor.predict(inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
         if sum(len(batch) for batch in batches) != len(inputs):
             raise UnsupportedError(f"layer {self.name!r} does not keep one row per sample")
         return raw, torch.cat(batches)
@@ -100,10 +97,6 @@ def layer_calls(module: nn.Module, one: Tensor) -> list[str]:
 
     own = [(name, part) for name, part in module.named_modules() if any(True for _ in part.parameters(recurse=False))]
     handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in own]
-    try:
-        with torch.no_grad():
-            module(one)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        module(one)
     return [a for a in calls if not any(b != a and (a == "" or b.startswith(f"{a}.")) for b in calls)]

@@ -86,7 +86,7 @@ def infidelity(
     stream = f"infidelity/{perturbation}"
     probes = Probes(n_samples, stream, draw, (INFIDELITY_VERSION, radius), build=build)
     drop = (clean_scores(ev).unsqueeze(1) - probes.outputs(ev)).double()
-    said = probes.claims(ev, claim).double()
+    said = probes.numbers(ev, claim).double()
     if normalize:
         power = said.square().mean(dim=1, keepdim=True)
         said = said * torch.where(power > 0, (drop * said).mean(dim=1, keepdim=True) / power, 1)

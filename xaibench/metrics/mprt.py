@@ -13,7 +13,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.registry import metric
 from xaibench.metrics.histogram import BinRule, entropy, n_bins
-from xaibench.metrics.perturbation import blocks
+from xaibench.metrics.perturbation import Block, Perturbations
 from xaibench.metrics.randomize import Direction, Mode, random_weights, randomised_models, with_weights
 from xaibench.metrics.similarity import Similarity, similarity_to
 
@@ -162,8 +162,14 @@ def _mean(scores: Iterator[Tensor]) -> Tensor:
 def _smoothed(ev: Evaluation, model: TorchPredictor | None, radius: float, n_samples: int) -> Tensor:
     """Mean explanation (N, F) of noisy inputs, float64."""
     total = ev.attributions.new_zeros(ev.attributions.flatten(1).shape, dtype=torch.float64)
-    for block in blocks(ev, n_samples, ev.draws("smooth_mprt")):
-        noise = radius * block.draws.normal((block.n_copies, *ev.layout.input_shape))
-        maps = ev.explain(model=model, inputs=block.copies_of(ev.inputs) + noise.flatten(0, 1), rows=block.index)
+
+    def draw(block: Block) -> Tensor:
+        return block.draws.normal((block.n_copies, *ev.layout.input_shape))
+
+    def add(block: Block, drawn: Tensor) -> None:
+        inputs = block.copies_of(ev.inputs) + radius * drawn.flatten(0, 1)
+        maps = ev.explain(model=model, inputs=inputs, rows=block.index)
         total[block.rows] += maps.view(block.n_samples, block.n_copies, -1).sum(dim=1, dtype=torch.float64)
+
+    Perturbations(n_samples, "smooth_mprt", draw).over(ev, add)
     return total / n_samples

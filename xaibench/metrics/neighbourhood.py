@@ -183,9 +183,8 @@ def _change(
     """Change between what the samples of a block have, and what its copies have (n * m, ...)."""
     change = Change.empty(ev, probes.n_copies)
 
-    def measure(block: Block, drawn: Tensor) -> Tensor:
+    def measure(block: Block, drawn: Tensor) -> None:
         change.measure(block, own(block.rows), found(block, probes.build(block, drawn)))
-        return change.absolute[block.rows, block.copies]
 
-    probes.claims(ev, measure)
+    probes.over(ev, measure)
     return change

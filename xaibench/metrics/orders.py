@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from typing import Annotated, Literal
+
 import torch
+from annotated_types import Gt, Lt
+from pydantic import Strict
 from torch import Tensor
 
+from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
+
+OrderSign = Literal["signed", "absolute"]
+TopK = Annotated[int, Strict(), Gt(0)] | Annotated[float, Gt(0), Lt(1)]
+"""A number of features, or a share of them between 0 and 1."""
 
 
 def descending(ev: Evaluation, values: Tensor) -> Tensor:
@@ -24,3 +34,25 @@ def ranks_of(order: Tensor) -> Tensor:
     """Place of every feature in its order: the inverse permutations (N, F), int32."""
     place = torch.arange(order.shape[1], dtype=torch.int32, device=order.device).expand(order.shape)
     return torch.empty_like(order, dtype=torch.int32).scatter_(1, order, place)
+
+
+def ranked(ev: Evaluation, sign: OrderSign) -> Tensor:
+    """Features by falling value or magnitude (N, F), int64, ties broken by a keyed draw; once per explanation."""
+    values = ev.attributions.abs() if sign == "absolute" else ev.attributions
+    order: Tensor = ev.reuse(f"ranked/{sign}", lambda: descending(ev, values))
+    return order
+
+
+def top_size(k: TopK, n_features: int) -> int:
+    """How many features ``k`` stands for; shares are rounded up.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer.
+    """
+    # Without the margin, .07 of 100 features would be 8: the product is 7.000000000000001.
+    size = k if isinstance(k, int) else math.ceil(k * n_features - 1e-9)
+    if size > n_features:
+        raise UsageError(f"k = {k} is more than the {n_features} features")
+    return size

@@ -59,16 +59,17 @@ class Block:
         return self.copies.stop - self.copies.start  # type: ignore[no-any-return]
 
 
-def blocks(ev: Evaluation, n_copies: int, draws: Draws, *, drawing: bool = True) -> Iterator[Block]:
+def blocks(ev: Evaluation, n_copies: int, stream: str | None = None) -> Iterator[Block]:
     """Cut N samples x ``n_copies`` copies into blocks of bounded memory.
 
-    Which copies share a call of ``draws`` depends on the size of a sample only, so the numbers
-    drawn do not depend on the other samples, the batch size or the memory bound. Blocks for which
-    nothing is drawn (``drawing=False``) are as large as memory allows.
+    Which copies share a call of the draws of ``stream`` depends on the size of a sample only, so the
+    numbers drawn do not depend on the other samples, the batch size or the memory bound. Without a
+    stream, where nothing is drawn, blocks are as large as memory allows.
     """
+    draws = ev.draws(stream or "none")
     numel = max(ev.inputs[0].numel(), 1)
     fit = max(BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.model.batch_size(ev.inputs))
-    group = min(n_copies, max(1, DRAW_NUMBERS // numel) if drawing else fit)
+    group = min(n_copies, fit if stream is None else max(1, DRAW_NUMBERS // numel))
     step = max(1, fit // group)
     for start in range(0, len(ev), step):
         rows = slice(start, min(start + step, len(ev)))
@@ -77,10 +78,10 @@ def blocks(ev: Evaluation, n_copies: int, draws: Draws, *, drawing: bool = True)
             yield Block(rows, slice(first, min(first + group, n_copies)), own, ev.inputs.device)
 
 
-def over_copies(ev: Evaluation, n_copies: int, stream: str, compute: Callable[[Block], Tensor]) -> Tensor:
+def over_copies(ev: Evaluation, n_copies: int, compute: Callable[[Block], Tensor]) -> Tensor:
     """Fill (N, n_copies) block by block with ``compute(block)``, one number per copy of the block."""
     out = torch.empty(len(ev), n_copies, device=ev.inputs.device)
-    for block in blocks(ev, n_copies, ev.draws(stream)):
+    for block in blocks(ev, n_copies):
         out[block.rows, block.copies] = compute(block).view(block.n_samples, block.n_copies).to(out)
     return out
 
@@ -88,7 +89,7 @@ def over_copies(ev: Evaluation, n_copies: int, stream: str, compute: Callable[[B
 def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) -> Tensor:
     """Raw model outputs (N, n_copies, C) of the copies that ``make`` builds for a block (n * m, *input_shape)."""
     out: Tensor | None = None
-    for block in blocks(ev, n_copies, ev.draws("none"), drawing=False):
+    for block in blocks(ev, n_copies):
         raw = ev.model.predict(make(block))
         if block.n_samples == len(ev) and block.n_copies == n_copies:
             return raw.view(len(ev), n_copies, -1)
@@ -148,7 +149,7 @@ class Perturbations:
     drawn: tuple[Any, ...] = ()
 
     def blocks(self, ev: Evaluation) -> Iterator[Block]:
-        return blocks(ev, self.n_copies, ev.draws(self.stream))
+        return blocks(ev, self.n_copies, self.stream)
 
     def over(self, ev: Evaluation, use: Callable[[Block, Tensor], None]) -> None:
         """Hand every block and its perturbations to ``use``; those that fit in memory are kept for the next explainer.
@@ -173,6 +174,16 @@ class Perturbations:
                 whole[block.rows, block.copies] = drawn
         if whole is not None:
             ev.shared.keep(name, {"drawn": whole})
+
+    def numbers(self, ev: Evaluation, compute: Callable[[Block, Tensor], Tensor]) -> Tensor:
+        """One number per perturbation (N, n_copies), ``compute`` giving n * m of them for a block."""
+        out = torch.empty(len(ev), self.n_copies, device=ev.inputs.device)
+
+        def store(block: Block, drawn: Tensor) -> None:
+            out[block.rows, block.copies] = compute(block, drawn).view(block.n_samples, block.n_copies).to(out)
+
+        self.over(ev, store)
+        return out
 
 
 @dataclass(frozen=True)
@@ -207,13 +218,3 @@ class Probes(Perturbations):
 
         key = ("probes", self.stream, self.n_copies, *self.drawn, *self.built)
         return ev.shared.get(key, evaluate)["raw"].to(ev.inputs.device)
-
-    def claims(self, ev: Evaluation, claim: Callable[[Block, Tensor], Tensor]) -> Tensor:
-        """What the attributions say of every perturbation (N, n_copies), ``claim`` giving (n, m) for a block."""
-        out = torch.empty(len(ev), self.n_copies, device=ev.inputs.device)
-
-        def store(block: Block, drawn: Tensor) -> None:
-            out[block.rows, block.copies] = claim(block, drawn).to(out)
-
-        self.over(ev, store)
-        return out

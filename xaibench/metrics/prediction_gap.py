@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth import TopK, ranked, top_size
+from xaibench.metrics.orders import TopK, ranked, top_size
 from xaibench.metrics.perturbation import Block, Perturbations, clean_scores
 
 _PAPER = "Agarwal et al. 2022, OpenXAI: towards a transparent evaluation of model explanations"
@@ -102,11 +102,9 @@ def _gap(ev: Evaluation, noisy: Tensor, n_samples: int, radius: float) -> Tensor
     def draw(block: Block) -> Tensor:
         return block.draws.normal((block.n_copies, *ev.layout.input_shape))
 
-    found = torch.empty(len(ev), n_samples, device=ev.inputs.device)
-
-    def evaluate(block: Block, drawn: Tensor) -> None:
+    def evaluate(block: Block, drawn: Tensor) -> Tensor:
         noisy = (drawn * size[block.rows]).add_(ev.inputs[block.rows].unsqueeze(1)).flatten(0, 1)
-        found[block.rows, block.copies] = ev.scores(noisy, block.index).view(block.n_samples, block.n_copies)
+        return ev.scores(noisy, block.index)
 
-    Perturbations(n_samples, "prediction_gap", draw).over(ev, evaluate)
+    found = Perturbations(n_samples, "prediction_gap", draw).numbers(ev, evaluate)
     return (found - clean_scores(ev).unsqueeze(1)).abs().mean(dim=1)

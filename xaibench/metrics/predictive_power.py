@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from annotated_types import Gt, Le, Lt, MinLen
@@ -19,9 +19,8 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import retraining_seed, variant
 from xaibench.metrics.explained import Targets, chosen_rows, explained, retraining_of
-from xaibench.metrics.orders import descending, ranks_of
+from xaibench.metrics.orders import OrderSign, ranked, ranks_of
 
-OrderSign = Literal["signed", "absolute"]
 Shares = Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)]
 HalfShares = Annotated[tuple[Annotated[float, Gt(0), Le(0.5)], ...], MinLen(1)]
 
@@ -126,11 +125,7 @@ def predictive_power(
 def _places(part: Evaluation, sign: OrderSign) -> Tensor:
     """Place of every feature (n, F), 0 the most important, ties broken by keyed draws."""
 
-    def make() -> Tensor:
-        return ranks_of(descending(part, part.attributions.abs() if sign == "absolute" else part.attributions))
-
-    found: Tensor = part.reuse(f"places/{sign}", make)
-    return found
+    return ranks_of(ranked(part, sign))
 
 
 def _masked(part: Evaluation, keep: Tensor, masker: str | None) -> Array:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.keys import seed as derive_seed
-from xaibench.core.predictor import TorchPredictor
+from xaibench.core.predictor import TorchPredictor, hooked
 
 Mode = Literal["cascade", "independent"]
 Direction = Literal["top_down", "bottom_up"]
@@ -51,12 +51,8 @@ def forward_order(module: nn.Module, one: Tensor) -> list[str]:
         entered.setdefault(name, len(entered))
 
     handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in module.named_modules()]
-    try:
-        with torch.enable_grad():
-            output = module(one)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.enable_grad():
+        output = module(one)
     parameters = dict(module.named_parameters(remove_duplicate=False))
     slopes = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
     has_part = {name for name, slope in zip(parameters, slopes, strict=True) if slope is not None}

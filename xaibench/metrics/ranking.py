@@ -7,7 +7,8 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth import OrderSign, informative, ranked, true_mask
+from xaibench.metrics.ground_truth import informative, true_mask
+from xaibench.metrics.orders import OrderSign, ranked
 from xaibench.metrics.similarity import is_constant, ranks
 
 

@@ -13,7 +13,7 @@ from xaibench.core.registry import metric
 from xaibench.metrics.groups import group_values, patches, superpixels
 from xaibench.metrics.orders import descending, ranks_of
 from xaibench.metrics.perturbation import clean_raw, clean_scores, select
-from xaibench.metrics.removal import Order, outputs_without
+from xaibench.metrics.removal import Order, outputs_without, schedule
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def group_curve(
         Order groups by the mean of their attributions instead of the sum.
     """
     sizes = groups.sizes().unsqueeze(1)
-    counts = (2 * torch.arange(steps + 1, device=sizes.device) * sizes + steps) // (2 * steps)
+    counts = schedule(sizes, steps)
 
     def evaluate() -> Tensor:
         ranks = _group_ranks(ev, order, groups, mean)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
-from xaibench.metrics.orders import descending, ranks_of
+from xaibench.metrics.orders import ranked, ranks_of
 from xaibench.metrics.perturbation import Block, clean_raw, masked_raw, raw_outputs, select
 
 Order = Literal["morf", "lerf"]
@@ -21,13 +21,17 @@ def removal_order(ev: Evaluation, order: Order = "morf") -> Tensor:
     broken by a draw per sample that is the same for all explainers. The random order is the
     explainer ``random``.
     """
-    morf: Tensor = ev.reuse("order/morf", lambda: descending(ev, ev.attributions))
+    morf = ranked(ev, "signed")
     return morf.flip(1) if order == "lerf" else morf
 
 
-def schedule(n_features: int, steps: int) -> Tensor:
-    """How many features are gone at every point of a curve, 0 and all included: (steps + 1,) int64."""
-    return torch.tensor([(2 * s * n_features + steps) // (2 * steps) for s in range(steps + 1)])
+def schedule(n_features: int | Tensor, steps: int) -> Tensor:
+    """How many features are gone at every point of a curve, 0 and all included: (steps + 1,) int64.
+
+    For numbers of features (N, 1) one schedule each, (N, steps + 1).
+    """
+    point = torch.arange(steps + 1, device=n_features.device if isinstance(n_features, Tensor) else None)
+    return (2 * point * n_features + steps) // (2 * steps)
 
 
 def counts_of_shares(n_features: int, shares: tuple[float, ...]) -> list[int]:

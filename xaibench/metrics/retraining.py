@@ -16,9 +16,9 @@ from xaibench.core.components import Convert
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.explained import Targets
+from xaibench.metrics.orders import OrderSign
 from xaibench.metrics.predictive_power import (
     HalfShares,
-    OrderSign,
     Recipe,
     Shares,
     all_but_top,
