@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from xaibench.core.calls import Explainer, ExplainFunction, explain
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
+from xaibench.core.pairs import Pair
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.retraining import Retraining
@@ -76,7 +78,9 @@ def make_view(
         features = "series"
     return ProblemView(
         predictor, inputs, targets, infer_layout(tuple(inputs.shape[1:]), features),
-        output or predictor.returns, row_digests(inputs.numpy()), background, seed, truth=truth,
+        output or predictor.returns, row_digests(inputs.numpy()), background, seed,
+        labels=predictor.predict(inputs).argmax(dim=1),
+        background_labels=None if background is None else predictor.predict(background).argmax(dim=1), truth=truth,
     )  # fmt: skip
 
 
@@ -103,15 +107,45 @@ def make_evaluation(
     function: ExplainFunction = gradient,
     truth: Truth | None = None,
     retraining: Retraining | None = None,
+    pairs: dict[str, tuple[Pair, ...]] | None = None,
 ) -> Evaluation:
     """An evaluation of these attributions, by default those of ``function``, which also explains again.
 
-    Metrics that retrain get `Refit` on noise by default.
+    Metrics that retrain get `Refit` on noise by default, metrics of pairs `made_up_pairs`.
     """
     if attributions is None:
         attributions = explain(function, view, "explain")
     again = Explainer(function, replace(view, truth=None), "explain")
     return Evaluation.of(
         view, attributions=attributions, kind=kind, truth=truth or view.truth, explainer=again,
-        retraining=retraining or Refit(view),
+        retraining=retraining or Refit(view), pairs=made_up_pairs(view) if pairs is None else pairs,
     )  # fmt: skip
+
+
+def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
+    """The samples seen by nearby models and with nearby inputs, which are classified as the samples are."""
+
+    def model(scale: float) -> Predictor:
+        if not isinstance(view.model, TorchPredictor):
+            return view.model
+        module = copy.deepcopy(view.model.module)
+        generator = torch.Generator().manual_seed(9)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter += scale * parameter.abs().mean() * noise
+        return view.model.with_module(module)
+
+    def pair(scale: float) -> Pair:
+        other = model(scale)
+        return Pair(lambda: other, labels=other.predict(view.inputs).argmax(dim=1), level=scale)
+
+    def inputs(changed: Tensor) -> Pair:
+        return Pair(inputs=changed, labels=view.model.predict(changed).argmax(dim=1))
+
+    return {
+        "model_pair.contrast": (pair(0.2),),
+        "model_pair.series": (pair(0.1), pair(0.3), pair(0.5)),
+        "input_pair.without": (inputs(0.8 * view.inputs),),
+        "input_pair.patched": (inputs(view.inputs + 0.01),),
+    }

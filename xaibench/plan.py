@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
@@ -138,8 +138,23 @@ def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
     """Units of a suite: problem by problem, seed by seed, explainers in the order of the file, then controls.
 
     Neighbours share what they can: the problem, and the evaluations that depend on the seed only.
+    Parts come one after the other; a cell that several of them name is there once.
     """
     chosen = selection or Selection()
+    if not suite.parts:
+        yield from _expand(suite, chosen)
+        return
+    seen: set[str] = set()
+    for part in suite.matrices():
+        for unit in _expand(part, chosen):
+            fresh = tuple(m for m, c in zip(unit.metrics, unit.cells, strict=True) if c.cell_id not in seen)
+            seen.update(c.cell_id for c in unit.cells)
+            if fresh:
+                yield replace(unit, metrics=fresh)
+
+
+def _expand(suite: Suite, chosen: Selection) -> Iterator[Unit]:
+    """Units of one matrix."""
     metrics = list(dict.fromkeys((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)))
     explainers = list(dict.fromkeys(c for e in suite.explainers for c in e.choices("explainer", suite.folder)))
     if suite.controls:

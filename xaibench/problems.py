@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from xaibench.core.components import DatasetSpec, ModelSpec, source_digest
-from xaibench.core.data import Data
+from xaibench.core.data import Array, Data
 from xaibench.core.errors import DataError
 from xaibench.core.features import infer_layout
+from xaibench.core.gates import Findings, measure_gates
 from xaibench.core.keys import KEY_VERSION, digest, row_digests
 from xaibench.core.outputs import default_output
+from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import Gate, Problem, Samples, Truth, TruthKind
+from xaibench.core.problem import Problem, Samples, Truth, TruthKind
 from xaibench.core.retraining import Retraining
 from xaibench.models.adapters import as_predictor
 from xaibench.models.linear import truth_weights
@@ -27,7 +29,7 @@ from xaibench.models.retraining import RecipeRetraining, check_features
 from xaibench.suite import Choice
 
 Progress = Callable[[int, int, str], None]
-_ALWAYS = frozenset({"background", "reexplain", "retrain"})
+_ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})
 
 
 @dataclass(frozen=True)
@@ -169,46 +171,73 @@ def assemble(
         targets = predictor.predict(inputs).argmax(dim=1)
     else:
         targets = torch.from_numpy(data.test_targets[:n]).to(predictor.device)
-    chosen = np.unique(np.linspace(0, len(data.train_inputs) - 1, spec.background).astype(int))
-    background = torch.from_numpy(data.train_inputs[chosen]).to(predictor.device)
+    reference, reference_labels = _background(data, spec.background)
     output = spec.output or default_output(predictor.returns)
     raw_rows = data.test_inputs if data.test_rows is None else data.test_rows
     capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), fitted.provides, spec.output)
-    mask = None if data.test_mask is None else torch.from_numpy(data.test_mask[:n]).to(predictor.device)
+    mask, distractors = (
+        None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
+        for a in (data.test_mask, data.test_distractors)
+    )
     weights = None
     if "truth.weights" in capabilities and predictor.module is not None:
-        weights = truth_weights(predictor.module, targets, layout)
+        weights = truth_weights(predictor.module, inputs, targets, layout)
     truth = None
     if mask is not None or weights is not None:
-        truth = Truth(cast(TruthKind, data.truth_kind) if mask is not None else "model", mask, weights)
+        truth = Truth(cast(TruthKind, data.truth_kind) if mask is not None else "model", mask, weights, distractors)
+    found = measure_gates(data, predictor, fitted.accuracy)
     return Problem(
         dataset=spec.dataset.label,
         model=spec.model.label,
-        samples=Samples(predictor, inputs, targets, layout, output, row_digests(raw_rows[:n]), background),
+        samples=Samples(
+            predictor,
+            inputs,
+            targets,
+            layout,
+            output,
+            row_digests(raw_rows[:n]),
+            torch.from_numpy(reference).to(predictor.device),
+            labels=torch.from_numpy(data.test_targets[:n]).to(predictor.device),
+            background_labels=None if reference_labels is None else torch.from_numpy(reference_labels),
+        ),
         fingerprint=_fingerprint(spec, data, fitted.fingerprint),
         capabilities=capabilities,
         truth=truth,
-        gates=measure_gates(data, predictor, fitted.accuracy),
+        gates=found.gates,
         retraining=retraining,
+        pairs=_pairs(data, found, retraining, spec.seed, n, predictor.device),
     )
 
 
-def measure_gates(data: Data, predictor: Predictor, accuracy: float) -> tuple[Gate, ...]:
-    """Held-out accuracy against the floor, and every causal check that the data set brings."""
-    gates = [Gate("accuracy", accuracy, data.accuracy_floor)]
-    for check in data.interventions:
-        changed = _accuracy(predictor, check.inputs, check.targets)
-        if check.max_drop is not None:
-            clean = _accuracy(predictor, data.test_inputs[check.rows], check.targets)
-            gates.append(Gate(f"accuracy drop, {check.name}", clean - changed, check.max_drop, at_least=False))
-        if check.at_most is not None:
-            gates.append(Gate(f"accuracy, {check.name}", changed, check.at_most, at_least=False))
-    return tuple(gates)
+def _background(data: Data, size: int) -> tuple[Array, Array | None]:
+    """At most ``size`` reference rows, evenly spaced, and their labels where they are known."""
+    rows, labels = data.background, data.background_targets
+    if rows is None:
+        rows, labels = data.train_inputs, data.train_targets
+    chosen = np.unique(np.linspace(0, len(rows) - 1, size).astype(int))
+    return rows[chosen], None if labels is None else labels[chosen]
 
 
-def _accuracy(predictor: Predictor, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> float:
-    predicted = predictor.predict(torch.from_numpy(inputs)).argmax(dim=1).cpu().numpy()
-    return float((predicted == targets).mean())
+def _pairs(
+    data: Data, found: Findings, retraining: Retraining, seed: int, n: int, device: torch.device
+) -> dict[str, tuple[Pair, ...]]:
+    """The selected samples seen otherwise, by the need that this meets."""
+    pairs: dict[str, tuple[Pair, ...]] = {}
+
+    def selected(rows: Array | None) -> torch.Tensor | None:
+        return None if rows is None else torch.from_numpy(rows[:n]).to(device)
+
+    for source in data.pairs:
+        other = None if source.data is None else partial(_fitted_to, source.data, retraining, seed)
+        pair = Pair(other, selected(source.inputs), selected(source.labels), source.level)
+        pairs[source.need] = (*pairs.get(source.need, ()), pair)
+    for need, rows in found.inputs.items():
+        pairs[need] = (Pair(inputs=selected(rows)),)
+    return pairs
+
+
+def _fitted_to(load: Callable[[], Data], retraining: Retraining, seed: int) -> Predictor:
+    return retraining.fit(load(), seed)
 
 
 def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:

@@ -6,7 +6,9 @@ import difflib
 import itertools
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -91,8 +93,86 @@ class Rule(_Part):
         return all(any(fnmatchcase(name, glob) for glob in globs) for name, globs in pairs)
 
 
+class Scores(_Part):
+    """Which scores a side of a claim is about.
+
+    Attributes
+    ----------
+    dataset, model, explainer, metric : globs
+        Matched with names as the leaderboard shows them (``suppressor(c=0.4)``), and with bare names.
+    params, explainer_params : dict
+        Parameters of the metric and of the explainer that must have these values.
+    output : str, optional
+        The output that the suite asks the metric to measure.
+    gate : str, optional
+        The measured values of this gate, one per trained model, instead of scores.
+    every : bool
+        The claim must hold for each matched explainer (gates: for each problem) on its own, not for their mean.
+    """
+
+    dataset: Globs = ["*"]
+    model: Globs = ["*"]
+    explainer: Globs = ["*"]
+    metric: Globs = ["*"]
+    params: dict[str, Any] = Field(default_factory=dict)
+    explainer_params: dict[str, Any] = Field(default_factory=dict)
+    output: Output | None = None
+    gate: str | None = None
+    every: bool = False
+
+
+class Claim(_Part):
+    """A published statement as an executable test.
+
+    The effect is ``left - right``, or ``left - number``; the claim is that it is greater than
+    ``margin``, less than ``-margin``, or within ``margin`` of 0.
+
+    Attributes
+    ----------
+    id, source, statement : str
+    left : Scores
+    right : Scores, optional
+    number : float, optional
+    direction : {"greater", "less", "equal"}
+    margin : float
+    unit : {"sample", "training"}
+        What is independent: the samples (given these models), or the trained models (problem seeds).
+    statistic : {"mean", "agreement"}
+        Mean score; or Kendall's tau between the explainers' values on this metric and on ``reference``.
+    reference : Scores, optional
+        What ``agreement`` compares with; only its metric, params and output count.
+    despite : globs
+        Gates that may fail without making the claim inconclusive.
+    """
+
+    id: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    source: str = Field(min_length=1)
+    statement: str = Field(min_length=1)
+    left: Scores
+    right: Scores | None = None
+    number: float | None = Field(default=None, allow_inf_nan=False)
+    direction: Literal["greater", "less", "equal"] = "greater"
+    margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    unit: Literal["sample", "training"] = "sample"
+    statistic: Literal["mean", "agreement"] = "mean"
+    reference: Scores | None = None
+    despite: Globs = []
+
+    @pydantic.model_validator(mode="after")
+    def _is_complete(self) -> Claim:
+        if (self.right is None) == (self.number is None):
+            raise ValueError("a claim compares left with right or with a number, and not with both")
+        if (self.statistic == "agreement") != (self.reference is not None):
+            raise ValueError("agreement needs a reference, and nothing else has one")
+        if self.statistic == "agreement" and self.unit != "training":
+            raise ValueError('agreement is one number per trained model: unit = "training"')
+        if self.direction == "equal" and self.margin == 0:
+            raise ValueError("nothing measured is exactly equal: give a margin")
+        return self
+
+
 class Suite(_Part):
-    """A matrix of problems, explainers, metrics and seeds.
+    """A matrix of problems, explainers, metrics and seeds, and the claims that it tests.
 
     Attributes
     ----------
@@ -110,6 +190,9 @@ class Suite(_Part):
         Draws of the random control where skill needs them.
     include, exclude : list of Rule
         Keep only what matches an include rule (if any), and nothing that matches an exclude rule.
+    claims : list of Claim
+    parts : list of Suite
+        Suites (in the file: names or paths) whose matrices and claims belong to this one.
     """
 
     name: str = Field(min_length=1)
@@ -121,17 +204,41 @@ class Suite(_Part):
     problem_seeds: list[Seed] = Field(default=[0], min_length=1)
     controls: bool = True
     random_draws: int = Field(default=10, ge=1)
-    problems: list[ProblemEntry] = Field(min_length=1)
+    problems: list[ProblemEntry] = Field(default_factory=list)
     explainers: Entries = Field(default_factory=list)
-    metrics: MetricEntries = Field(min_length=1)
+    metrics: MetricEntries = Field(default_factory=list)
     include: list[Rule] = Field(default_factory=list)
     exclude: list[Rule] = Field(default_factory=list)
+    claims: list[Claim] = Field(default_factory=list)
+    parts: list[Suite] = Field(default_factory=list)
     folder: Path | None = Field(default=None, exclude=True)
 
     def shifted(self, base: int) -> Suite:
         """The same suite with both lists of seeds offset by ``base``."""
-        moved = {k: [s + base for s in getattr(self, k)] for k in ("seeds", "problem_seeds")}
-        return self.model_copy(update=moved)
+        moved: dict[str, Any] = {k: [s + base for s in getattr(self, k)] for k in ("seeds", "problem_seeds")}
+        return self.model_copy(update={**moved, "parts": [part.shifted(base) for part in self.parts]})
+
+    def matrices(self) -> Iterator[Suite]:
+        """This suite, if it has a matrix of its own, then those of its parts."""
+        if self.problems:
+            yield self
+        for part in self.parts:
+            yield from part.matrices()
+
+    def all_claims(self) -> list[Claim]:
+        """Claims of this suite and of its parts."""
+        return [*self.claims, *(claim for part in self.parts for claim in part.all_claims())]
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_matrix(self) -> Suite:
+        for name in ("problems", "metrics"):
+            if not getattr(self, name) and (self.problems or self.metrics or not self.parts):
+                raise ValueError(f"{name} must not be empty")
+        ids = Counter(claim.id for claim in self.all_claims())
+        twice = [name for name, count in ids.items() if count > 1]
+        if twice:
+            raise ValueError(f"two claims have the id {twice[0]!r}")
+        return self
 
     def selects(self, dataset: str, model: str, explainer: str, metric: str) -> bool:
         """Whether the include and exclude rules keep this cell."""
@@ -230,8 +337,42 @@ def load(ref: str) -> Suite:
     return parse({"name": path.stem, **document}, source=str(path), folder=path.resolve().parent)
 
 
+def _load_parts(document: dict[str, Any], source: str, folder: Path | None) -> dict[str, Any]:
+    """The document with the suites that its parts name, read.
+
+    Raises
+    ------
+    UsageError
+        If one is missing or wrong, or a part of itself.
+    """
+    named = document.get("parts", [])
+    if not isinstance(named, list) or not all(isinstance(n, (str, Suite)) for n in named):
+        raise UsageError(f"{source}: parts must be a list of suites' names or paths")
+    above = (*_loading.get(), document.get("name"))
+    parts: list[Suite] = []
+    token = _loading.set(above)
+    try:
+        for name in named:
+            if isinstance(name, Suite):
+                parts.append(name)
+                continue
+            beside = None if folder is None else folder / name
+            path = beside if beside is not None and beside.is_file() else find(name)
+            if path.stem in above:
+                raise UsageError(f"{source}: suite {path.stem!r} is a part of itself")
+            parts.append(load(str(path)))
+    finally:
+        _loading.reset(token)
+    return {**document, "parts": parts}
+
+
+_loading: ContextVar[tuple[Any, ...]] = ContextVar("loading", default=())
+
+
 def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | None = None) -> Suite:
     """Validate a suite given as a dictionary; see `load`."""
+    if "parts" in document:
+        document = _load_parts(document, source, folder)
     try:
         suite = Suite.model_validate({**document, "folder": folder})
     except pydantic.ValidationError as error:
@@ -250,6 +391,8 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
 
 def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:
     """Choices of every entry in the suite, group by group; resolving them checks them."""
+    for part in suite.parts:
+        yield from components_of(part)
     for problem in suite.problems:
         yield problem.dataset.choices("dataset", suite.folder)
         for model in problem.models:
@@ -299,6 +442,10 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "exclude": Rule,
         "models": Entry,
         "dataset": Entry,
+        "claims": Claim,
+        "left": Scores,
+        "right": Scores,
+        "reference": Scores,
     }
     owner: type[BaseModel] = Suite
     for part in loc[:-1]:

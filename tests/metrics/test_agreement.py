@@ -86,7 +86,7 @@ def test_gradients_of_a_linear_model_agree_and_their_products_with_inputs_do_not
     """Weights are slopes of the explained logit, so no sign needs turning, whatever the target."""
     module, inputs = linear(shape), make_inputs(shape, 40)
     view = make_view(module, inputs, targets=torch.arange(40) % 3)
-    truth = Truth("model", weights=truth_weights(module, view.targets, view.layout))
+    truth = Truth("model", weights=truth_weights(module, view.inputs, view.targets, view.layout))
     exact = make_evaluation(view, truth=truth)
     product = exact.with_attributions(view.layout.reduce(view.gradients(inputs) * inputs), "contribution")
     turned = exact.with_attributions(-exact.attributions, "slope")

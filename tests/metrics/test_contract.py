@@ -65,7 +65,9 @@ def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.
     mask = torch.from_numpy(np.random.default_rng(2).random((n, *view.layout.feature_shape)) < 0.4)
     mask[:, 0] = False
     mask[:, -1] = True
-    return replace(view, truth=Truth("model", mask, planted_weights(make_view(module, inputs))))
+    distractors = ~mask & torch.from_numpy(np.random.default_rng(3).random(mask.shape) < 0.6)
+    distractors[:, 0] = True
+    return replace(view, truth=Truth("model", mask, planted_weights(make_view(module, inputs)), distractors))
 
 
 def planted_weights(view: ProblemView) -> torch.Tensor:

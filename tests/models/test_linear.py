@@ -16,7 +16,7 @@ def test_slopes_are_the_gradient_of_the_target_logit(shape: tuple[int, ...]):
     targets = torch.arange(len(inputs)) % 3
     view = make_view(module, inputs, targets=targets)
     layout = infer_layout(shape)
-    found = truth_weights(module, targets, layout)
+    found = truth_weights(module, inputs, targets, layout)
     assert found.shape == (len(inputs), *layout.feature_shape)
     torch.testing.assert_close(found, layout.reduce(view.gradients(inputs)))
     if layout.channels in (None, 1):
@@ -25,7 +25,7 @@ def test_slopes_are_the_gradient_of_the_target_logit(shape: tuple[int, ...]):
 
 def test_the_truth_is_a_copy_without_gradients():
     module = linear((6,))
-    found = truth_weights(module, torch.tensor([0]), infer_layout((6,)))
+    found = truth_weights(module, torch.zeros(1, 6), torch.tensor([0]), infer_layout((6,)))
     assert not found.requires_grad
     before = module[1].weight.clone()
     found += 1
@@ -38,4 +38,4 @@ def test_the_truth_is_a_copy_without_gradients():
 )
 def test_other_models_have_no_such_truth(module: nn.Module):
     with pytest.raises(UnsupportedError, match="only if it is linear"):
-        truth_weights(module, torch.tensor([0]), infer_layout((6,)))
+        truth_weights(module, torch.zeros(1, 6), torch.tensor([0]), infer_layout((6,)))

@@ -31,12 +31,14 @@ NEEDS = DATA_NEEDS | {
     "truth",
     "truth.mask",
     "truth.weights",
+    "truth.distractors",
     "reexplain",
     "retrain",
-    "model_pair",
-    "input_pair",
+    "labels",
     "background",
 }
+PAIRS = ("model_pair", "input_pair")
+"""Needs of these kinds have a name of their own: ``model_pair.contrast``."""
 _SPECIAL = frozenset({"draws", "seed", "progress"})
 
 
@@ -61,7 +63,7 @@ class Component:
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
-        unknown = self.needs - NEEDS
+        unknown = {n for n in self.needs - NEEDS if n.partition(".")[0] not in PAIRS}
         if unknown:
             name = sorted(unknown)[0]
             raise UsageError(f"{self.name} needs unknown {name!r}", did_you_mean(name, NEEDS))

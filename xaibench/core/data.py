@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xaibench.core.errors import DataError
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import array_digest, digest
+
+if TYPE_CHECKING:
+    from xaibench.core.gates import Check
+    from xaibench.core.pairs import PairSource
 
 Array = np.ndarray[Any, Any]
 
@@ -61,8 +66,21 @@ class Data:
         What the masks are the truth about.
     interventions : tuple of Intervention
         Causal checks that make the truth true; they become gates of the problem.
-    accuracy_floor : float
-        Held-out accuracy below which a model is not worth explaining.
+    accuracy_floor : float or None
+        Held-out accuracy (of regression: R2) below which a model is not worth explaining. None:
+        there is nothing to be accurate about.
+    test_distractors : array (N, *feature_shape) of bool, optional
+        Ground truth: features that look as if they mattered and do not, per test sample.
+    train_values, test_values : array (N,), float32, optional
+        What a regression model learns to say; the targets are then all 0, its only output.
+    background, background_targets : array (M, *input_shape), float32; array (M,), int64, optional
+        Reference samples, where training rows are not what features should be compared with.
+    facts : mapping of str to number, str, list or array
+        What analytic models must know of the generator, such as its weights.
+    checks : tuple of Check
+        Other measurements of the fitted model that the truth rests on.
+    pairs : tuple of PairSource
+        The test samples seen otherwise.
     """
 
     features: FeatureKind
@@ -76,8 +94,16 @@ class Data:
     test_mask: Array | None = None
     truth_kind: str = "model"
     interventions: tuple[Intervention, ...] = field(default=())
-    accuracy_floor: float = 0.0
+    accuracy_floor: float | None = 0.0
     train_mask: Array | None = None
+    test_distractors: Array | None = None
+    train_values: Array | None = None
+    test_values: Array | None = None
+    background: Array | None = None
+    background_targets: Array | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    pairs: tuple[PairSource, ...] = ()
 
     def __post_init__(self) -> None:
         for split in ("train", "test"):
@@ -91,9 +117,10 @@ class Data:
                 )
             if not np.isfinite(inputs).all():
                 raise DataError(f"{split} inputs hold NaN or infinity")
-            mask = getattr(self, f"{split}_mask")
-            if mask is not None and len(mask) != len(inputs):
-                raise DataError(f"{split} split has {len(inputs)} inputs and {len(mask)} masks")
+            for name in ("mask", "values", "distractors"):
+                beside = getattr(self, f"{split}_{name}", None)
+                if beside is not None and len(beside) != len(inputs):
+                    raise DataError(f"{split} split has {len(inputs)} inputs and {len(beside)} {name.rstrip('s')}s")
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -108,11 +135,26 @@ class Data:
         """Digest of everything that a model, a draw, a truth or a gate can depend on."""
         arrays = (self.train_inputs, self.train_targets, self.test_inputs, self.test_targets)
         optional = [None if a is None else array_digest(a) for a in (self.test_rows, self.test_mask)]
-        # Only where there is one: keys of data sets without it stay what they were.
+        # Only where there are any: keys of data sets without them stay what they were.
         optional += [] if self.train_mask is None else [array_digest(self.train_mask)]
+        later = ("test_distractors", "train_values", "test_values", "background", "background_targets")
+        named = {name: getattr(self, name) for name in later}
+        more: dict[str, Any] = {name: array_digest(a) for name, a in named.items() if a is not None}
+        more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
+        more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
+        more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}
         checks = [
             [c.name, c.max_drop, c.at_most, *(array_digest(a) for a in (c.inputs, c.targets, c.rows))]
             for c in self.interventions
         ]
         facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
-        return digest(facts, [array_digest(a) for a in arrays], optional, checks)
+        return digest(facts, [array_digest(a) for a in arrays], optional, checks, *([more] if more else []))
+
+
+def _plain(value: Any) -> Any:
+    return array_digest(value) if isinstance(value, np.ndarray) else value
+
+
+def _pair(source: PairSource) -> list[Any]:
+    arrays = (None if a is None else array_digest(a) for a in (source.inputs, source.labels))
+    return [source.need, source.identity, source.level, *arrays]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.maskers import Masker
+from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Samples, Truth
 from xaibench.core.retraining import Retraining
@@ -48,6 +49,8 @@ class Evaluation(Samples):
         Values that do not depend on the explanation, shared by all explainers of the problem.
     retraining : Retraining or None
         The whole data set and how the model is fitted, for metrics that retrain.
+    pairs : mapping of str to tuple of Pair
+        The samples seen otherwise, by the need that this meets, such as ``model_pair.contrast``.
     """
 
     attributions: Tensor = field(kw_only=True)
@@ -57,6 +60,7 @@ class Evaluation(Samples):
     cache: MemoryCache = field(default_factory=MemoryCache, kw_only=True)
     shared: SharedCache = field(default_factory=SharedCache, kw_only=True)
     retraining: Retraining | None = field(default=None, kw_only=True)
+    pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict, kw_only=True)
 
     @classmethod
     def of(cls, samples: Samples, **given: Any) -> Evaluation:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -12,30 +12,14 @@ from torch import Tensor
 from xaibench.core.components import sees_truth
 from xaibench.core.draws import Draws
 from xaibench.core.features import FeatureLayout
+from xaibench.core.gates import Gate
 from xaibench.core.maskers import Masker, make_masker
 from xaibench.core.outputs import select_output
+from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
 
 TruthKind = Literal["model", "data", "circuit", "program"]
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A measured condition that makes a problem's truth true."""
-
-    name: str
-    value: float
-    threshold: float
-    at_least: bool = True
-
-    @property
-    def passed(self) -> bool:
-        return self.value >= self.threshold if self.at_least else self.value <= self.threshold
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<="
-        return f"{self.name} {self.value:.3f} {sign} {self.threshold:.3f}: {'ok' if self.passed else 'FAILED'}"
 
 
 @dataclass(frozen=True)
@@ -49,15 +33,18 @@ class Truth:
         Features that matter.
     weights : Tensor (N, *feature_shape), or None
         Slope of the explained output in every feature, where the model is linear in them.
+    distractors : Tensor (N, *feature_shape) of bool, or None
+        Features that look as if they mattered and do not. No explainer is shown them.
     """
 
     kind: TruthKind
     mask: Tensor | None = None
     weights: Tensor | None = None
+    distractors: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Truth:
-        mask, weights = (None if t is None else t[rows] for t in (self.mask, self.weights))
-        return Truth(self.kind, mask, weights)
+        kept = (None if t is None else t[rows] for t in (self.mask, self.weights, self.distractors))
+        return Truth(self.kind, *kept)
 
 
 @dataclass(frozen=True)
@@ -78,6 +65,9 @@ class Samples:
     background : Tensor (M, *input_shape) or None
         Reference samples.
     seed : int
+    labels : Tensor (N,) of int64 or None
+        True class of every sample.
+    background_labels : Tensor (M,) of int64 or None
     """
 
     model: Predictor
@@ -88,6 +78,8 @@ class Samples:
     digests: tuple[bytes, ...]
     background: Tensor | None = None
     seed: int = 0
+    labels: Tensor | None = None
+    background_labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -163,6 +155,7 @@ class ProblemView(Samples):
             inputs=self.inputs[rows] if inputs is None else inputs,
             targets=self.targets[rows],
             digests=tuple(map(self.digests.__getitem__, kept)),
+            labels=None if self.labels is None else self.labels[rows],
             truth=None if self.truth is None else self.truth[rows],
         )
 
@@ -183,6 +176,8 @@ class Problem:
     gates : tuple of Gate
     retraining : Retraining or None
         The whole data set and how the model is fitted, for metrics that retrain.
+    pairs : mapping of str to tuple of Pair
+        The samples seen otherwise, by the need that this meets.
     """
 
     dataset: str
@@ -193,6 +188,7 @@ class Problem:
     truth: Truth | None = None
     gates: tuple[Gate, ...] = ()
     retraining: Retraining | None = None
+    pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -205,6 +201,8 @@ class Problem:
 
     def view(self, seed: int, *, needs: Iterable[str] = ()) -> ProblemView:
         """The view for one explainer with one seed."""
-        s = self.samples
         shown = self.truth if sees_truth(needs) else None
-        return ProblemView(s.model, s.inputs, s.targets, s.layout, s.output, s.digests, s.background, seed, truth=shown)
+        if shown is not None:
+            shown = replace(shown, distractors=None)
+        given = {f.name: getattr(self.samples, f.name) for f in fields(Samples)}
+        return ProblemView(**{**given, "seed": seed}, truth=shown)

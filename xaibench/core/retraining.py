@@ -69,7 +69,7 @@ def variant(
     test_inputs: Array | None = None,
     test_targets: Array | None = None,
 ) -> Data:
-    """The data set with other rows, and nothing that a model does not learn from (truth, checks, raw rows).
+    """The data set with other rows, and nothing that a model is not made from (truth, checks, raw rows).
 
     The classes stay, also where some have no row left.
     """
@@ -81,6 +81,7 @@ def variant(
         data.test_targets if test_targets is None else test_targets,
         feature_names=data.feature_names,
         class_names=data.class_names or tuple(str(i) for i in range(data.n_classes)),
+        facts=data.facts,
     )
 
 

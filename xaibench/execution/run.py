@@ -17,7 +17,8 @@ from typing import Any, Literal
 import torch
 
 from xaibench.core.errors import StoreError
-from xaibench.core.problem import Gate, Problem
+from xaibench.core.gates import Gate
+from xaibench.core.problem import Problem
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
 from xaibench.execution.unit import Workbench, failure, make_row, run_unit, unsupported_row

@@ -95,6 +95,7 @@ def run_unit(
             explainer=explainer,
             shared=bench.shared(unit.seed),
             retraining=problem.retraining,
+            pairs=problem.pairs,
         )
         rows = [_score(unit, cell, ev, explanation, problem, run) for cell in wanted]
     store.write_part(rows)

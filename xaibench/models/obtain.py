@@ -33,7 +33,7 @@ class Record:
     fingerprint : str
         Digest of the weights, or of a black box's outputs on the test inputs.
     accuracy : float
-        On the test split; NaN for a model that returns values.
+        On the test split; of a regression model, R2.
     returns : {"logit", "probability", "value"}
     provides : frozenset of str
         Needs that the model meets, such as ``gradients``.
@@ -128,25 +128,41 @@ def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, pr
 
 
 def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str, seconds: float) -> Record:
+    regression = data.test_values is not None
     try:
-        predictor = as_predictor(model, device=device)
+        # A module does not say what its numbers are; the data do.
+        values = regression and isinstance(model, nn.Module)
+        predictor = as_predictor(model, device=device, returns="value" if values else None)
     except UsageError as error:
         raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
     raw = predictor.predict(torch.from_numpy(data.test_inputs))
-    given = "values" if predictor.returns == "value" else "columns"
-    if given == "values" or raw.shape[1] != data.n_classes:
+    if regression != (predictor.returns == "value") or raw.shape[1] != (1 if regression else data.n_classes):
+        given = "values" if predictor.returns == "value" else "columns"
+        wanted = "one value to learn" if regression else f"{data.n_classes} classes"
         raise UsageError(
-            f"model {spec.name!r} returns {raw.shape[1]} {given} for data of {data.n_classes} classes",
-            "a classifier returns one column per class",
+            f"model {spec.name!r} returns {raw.shape[1]} {given} for data of {wanted}",
+            "a regression model returns one value, a classifier one column per class",
         )
-    right = raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)
-    accuracy = int(right.sum()) / len(right)
+    accuracy = _r2(raw, data) if regression else _accuracy(raw, data)
     provides = spec.provides
     if provides is None:
         provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})
     elif provides and predictor.module is None:
         raise UsageError(f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is no torch module")
     return Record(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
+
+
+def _accuracy(raw: Tensor, data: Data) -> float:
+    """Share of the test split that a classifier's outputs (N, C) get right."""
+    right = raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)
+    return int(right.sum()) / len(right)
+
+
+def _r2(raw: Tensor, data: Data) -> float:
+    """Share of the variance of the test values that the outputs (N, 1) explain."""
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(data.test_values, raw[:, 0].cpu().numpy()))
 
 
 def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:
