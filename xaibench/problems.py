@@ -183,8 +183,10 @@ def assemble(
     if "truth.weights" in capabilities and predictor.module is not None:
         weights = truth_weights(predictor.module, inputs, targets, layout)
     truth = None
-    if mask is not None or weights is not None:
-        truth = Truth(cast(TruthKind, data.truth_kind) if mask is not None else "model", mask, weights, distractors)
+    kind = cast(TruthKind, data.truth_kind)
+    if mask is not None or weights is not None or distractors is not None:
+        about_weights_only = mask is None and distractors is None
+        truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
     found = measure_gates(data, predictor, fitted.accuracy)
     return Problem(
         dataset=spec.dataset.label,
@@ -229,7 +231,12 @@ def _pairs(
 
     for source in data.pairs:
         other = None if source.data is None else partial(_fitted_to, source.data, retraining, seed)
-        pair = Pair(other, selected(source.inputs), selected(source.labels), source.level)
+        truth = selected(source.truth)
+        about = None
+        if truth is not None:
+            kind = cast(TruthKind, data.truth_kind)
+            about = Truth(kind, mask=truth) if truth.dtype == torch.bool else Truth(kind, weights=truth)
+        pair = Pair(other, selected(source.inputs), selected(source.labels), source.level, about)
         pairs[source.need] = (*pairs.get(source.need, ()), pair)
     for need, rows in found.inputs.items():
         pairs[need] = (Pair(inputs=selected(rows)),)

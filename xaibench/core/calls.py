@@ -16,6 +16,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 from xaibench.core.outputs import check_output, curve_output
+from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, Samples
 
@@ -82,9 +83,12 @@ class Explainer:
         targets: Tensor | None = None,
         samples: Samples | None = None,
         background: Tensor | None = None,
+        pair: Pair | None = None,
         redraw: int = 0,
     ) -> Tensor:
         view = self.view if samples is None else self._view_of(samples)
+        if pair is not None:
+            view = _view_of_pair(view, pair)
         if rows is not None or inputs is not None or model is not None:
             view = view.take(slice(None) if rows is None else rows, inputs, model)
         if len(view.inputs) != len(view.targets):
@@ -104,6 +108,19 @@ class Explainer:
                 "metrics that explain training data need a data set with train_mask",
             )
         return ProblemView(**{f.name: getattr(samples, f.name) for f in fields(Samples)}, truth=truth)
+
+
+def _view_of_pair(view: ProblemView, pair: Pair) -> ProblemView:
+    """The samples as a pair sees them; what is true of them by themselves need not be true there."""
+    if view.truth is not None and pair.truth is None:
+        raise UnsupportedError(
+            "this explainer is given the truth, and none is known for the other model or the other inputs",
+            "data sets say it in PairSource.truth, callers in pairs={...: {'truth': ...}}",
+        )
+    rows = slice(0, len(view) if pair.inputs is None else len(pair.inputs))
+    seen = view.take(rows, pair.inputs, None if pair.model is None else pair.model())
+    truth = None if view.truth is None or pair.truth is None else replace(pair.truth[rows], distractors=None)
+    return replace(seen, truth=truth, labels=seen.labels if pair.labels is None else pair.labels)
 
 
 @dataclass(frozen=True)

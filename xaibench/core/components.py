@@ -137,10 +137,10 @@ def sees_truth(needs: Iterable[str]) -> bool:
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
     """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there.
 
-    The need ``truth`` is met by a truth of any form (``truth.mask``, ``truth.weights``).
+    The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask`` or ``truth.weights``.
     """
     wanted, offered = set(needs), set(capabilities)
-    if any(c.startswith("truth.") for c in offered):
+    if offered & {"truth.mask", "truth.weights"}:
         offered.add("truth")
     missing = sorted(wanted - offered - DATA_NEEDS)
     kinds = wanted & DATA_NEEDS

@@ -156,5 +156,6 @@ def _plain(value: Any) -> Any:
 
 
 def _pair(source: PairSource) -> list[Any]:
-    arrays = (None if a is None else array_digest(a) for a in (source.inputs, source.labels))
+    arrays = [None if a is None else array_digest(a) for a in (source.inputs, source.labels)]
+    arrays += [] if source.truth is None else [array_digest(source.truth)]
     return [source.need, source.identity, source.level, *arrays]

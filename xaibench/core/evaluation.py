@@ -29,6 +29,7 @@ class Explain(Protocol):
         targets: Tensor | None = None,
         samples: Samples | None = None,
         background: Tensor | None = None,
+        pair: Pair | None = None,
         redraw: int = 0,
     ) -> Tensor: ...
 
@@ -76,6 +77,7 @@ class Evaluation(Samples):
         targets: Tensor | None = None,
         samples: Samples | None = None,
         background: Tensor | None = None,
+        pair: Pair | None = None,
         redraw: int = 0,
     ) -> Tensor:
         """Explain again with the explainer that made these attributions.
@@ -96,6 +98,10 @@ class Evaluation(Samples):
             example. A `ProblemView` brings its truth along for the oracle.
         background : Tensor (M, *input_shape), optional
             Other reference samples, where the whole world of the inputs moves.
+        pair : Pair, optional
+            The samples seen otherwise: its model and its inputs in place of the samples' own. Fewer
+            inputs than samples are for the first ones. An explainer that is given the truth is
+            given that of the pair.
         redraw : int
             Not 0: use fresh draws, a different set for every number.
 
@@ -117,6 +123,7 @@ class Evaluation(Samples):
             targets=targets,
             samples=samples,
             background=background,
+            pair=pair,
             redraw=redraw,
         )
 

@@ -12,6 +12,7 @@ from xaibench.core.predictor import Predictor
 
 if TYPE_CHECKING:
     from xaibench.core.data import Array, Data
+    from xaibench.core.problem import Truth
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ class PairSource:
     labels : array (N,), int64, optional
         What the other model should say about the test samples, or the model about the other inputs.
     level : float, optional
-        A number that orders the sources of one need.
+        A number that orders the sources of one need. A source of a model pair that brings nothing
+        else stands for the problem's own model in that order.
+    truth : array (N, *feature_shape), optional
+        What is true of the pair, for explainers that are given the truth: which features matter
+        (bool), or how much (float32).
     """
 
     need: str
@@ -41,6 +46,7 @@ class PairSource:
     inputs: Array | None = None
     labels: Array | None = None
     level: float | None = None
+    truth: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -54,13 +60,16 @@ class Pair:
     inputs : Tensor (N, *input_shape) or None
     labels : Tensor (N,) of int64 or None
     level : float or None
+    truth : Truth or None
+        What is true of these samples as they are seen here.
     """
 
     model: Callable[[], Predictor] | None = None
     inputs: Tensor | None = None
     labels: Tensor | None = None
     level: float | None = None
+    truth: Truth | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Pair:
         inputs, labels = (None if t is None else t[rows] for t in (self.inputs, self.labels))
-        return Pair(self.model, inputs, labels, self.level)
+        return Pair(self.model, inputs, labels, self.level, None if self.truth is None else self.truth[rows])
