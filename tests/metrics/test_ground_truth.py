@@ -45,17 +45,20 @@ def evaluation(maps: Tensor, truth: Truth, kind: str = "contribution") -> Evalua
 
 
 def masked(maps: list[list[float]] | np.ndarray | Tensor, mask: list[list[int]] | np.ndarray | Tensor) -> Evaluation:
-    return evaluation(torch.as_tensor(maps, dtype=torch.float32), Truth("model", torch.as_tensor(mask).bool()))
+    """Everything outside of the mask is a distractor."""
+    true = torch.as_tensor(mask).bool()
+    return evaluation(torch.as_tensor(maps, dtype=torch.float32), Truth("model", true, distractors=~true))
 
 
 def planted(n: int = 60, side: int = 8, *, seed: int = 0) -> Truth:
-    """A rectangle and weights of its own per image."""
+    """A rectangle and weights of its own per image; half of the rest are distractors."""
     rng = np.random.default_rng(seed)
     mask = torch.zeros(n, side, side, dtype=torch.bool)
     for row in mask:
         (top, left), (height, width) = rng.integers(0, side - 3, 2), rng.integers(2, 5, 2)
         row[top : top + height, left : left + width] = True
-    return Truth("model", mask, make_inputs((side, side), n, seed=seed + 1))
+    weights = make_inputs((side, side), n, seed=seed + 1)
+    return Truth("model", mask, weights, ~mask & (weights > 0))
 
 
 def oracle(spec: MetricSpec, truth: Truth) -> Evaluation:
@@ -299,9 +302,10 @@ def test_the_place_of_a_feature_does_not_matter(spec: MetricSpec, seed: int) -> 
     shuffle = torch.from_numpy(np.random.default_rng(seed).permutation(36))
     assert truth.mask is not None
     assert truth.weights is not None
-    moved = [t.flatten(1)[:, shuffle].view(4, 6, 6) for t in (maps, truth.mask, truth.weights)]
+    assert truth.distractors is not None
+    moved = [t.flatten(1)[:, shuffle].view(4, 6, 6) for t in (maps, truth.mask, truth.weights, truth.distractors)]
     values = score(spec, spec.bind({}), evaluation(maps, truth)).values
-    again = score(spec, spec.bind({}), evaluation(moved[0], Truth("model", moved[1], moved[2]))).values
+    again = score(spec, spec.bind({}), evaluation(moved[0], Truth("model", *moved[1:]))).values
     np.testing.assert_allclose(again, values, rtol=1e-5, atol=1e-6)
 
 

@@ -42,7 +42,7 @@ def relevance_rank(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
     """
     mask = true_mask(ev)
     k = mask.sum(dim=1)
-    hits = _hits(mask, ranked(ev, "absolute" if sign == "absolute" else "signed"), k)
+    hits = count_hits(mask, ranked(ev, "absolute" if sign == "absolute" else "signed"), k)
     return torch.where(informative(mask), hits / k, torch.nan)
 
 
@@ -81,7 +81,7 @@ def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "sig
     """
     mask = true_mask(ev)
     size = top_size(k, mask.shape[1])
-    hits = _hits(mask, ranked(ev, sign), torch.full_like(mask[:, 0], size, dtype=torch.int64))
+    hits = count_hits(mask, ranked(ev, sign), torch.full_like(mask[:, 0], size, dtype=torch.int64))
     return torch.where(informative(mask), hits / size, torch.nan)
 
 
@@ -207,6 +207,12 @@ def attribution_localisation(ev: Evaluation, *, weighted: bool = True, sign: Sig
     return inside / true_mask(ev).double().mean(dim=1) if weighted else inside
 
 
+def count_hits(mask: Tensor, order: Tensor, k: Tensor) -> Tensor:
+    """How many of the first ``k`` (N,) features of each ``order`` (N, F) lie in the mask (N,)."""
+    top = torch.arange(order.shape[1], device=order.device) < k.unsqueeze(1)
+    return (mask.gather(1, order) & top).sum(dim=1)
+
+
 def mass_inside(ev: Evaluation, sign: Sign) -> Tensor:
     """Share of the relevance that lies in the mask (N,), float64; NaN where it is not defined."""
     mask, values = true_mask(ev), evidence(ev, sign)
@@ -242,9 +248,3 @@ def dilate(mask: Tensor, radius: int) -> Tensor:
         half = math.isqrt(radius**2 - (dy - radius) ** 2)
         grown |= functional.max_pool1d(padded[:, dy : dy + height], 2 * half + 1, stride=1, padding=half) > 0
     return grown
-
-
-def _hits(mask: Tensor, order: Tensor, k: Tensor) -> Tensor:
-    """How many of the first ``k`` (N,) features of each ``order`` (N, F) lie in the mask (N,)."""
-    top = torch.arange(order.shape[1], device=order.device) < k.unsqueeze(1)
-    return (mask.gather(1, order) & top).sum(dim=1)
