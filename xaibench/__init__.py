@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xaibench.api.explaining import curve, explain, score
     from xaibench.api.listing import components
-    from xaibench.api.runs import Run, leaderboard, results, run
+    from xaibench.api.runs import Run, claims, leaderboard, results, run
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HOME = {
     "api.explaining": ("curve", "explain", "score"),
     "api.listing": ("components",),
-    "api.runs": ("Run", "leaderboard", "results", "run"),
+    "api.runs": ("Run", "claims", "leaderboard", "results", "run"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
     "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
@@ -48,6 +48,7 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "XaibenchError",
+    "claims",
     "components",
     "curve",
     "dataset",

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
+from xaibench.analysis.claims import claims_table
 from xaibench.analysis.leaderboard import leaderboard as board_of
 from xaibench.core import registry
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
@@ -139,6 +140,37 @@ def results(store: str | Path, suite: str | None = None, *, run: int | None = No
     opened = Store(store)
     planned = pd.concat([opened.planned(m["run"]).to_pandas() for m in _runs(opened, suite, run)])
     return _cells(planned.drop_duplicates("cell_id"), opened.read().to_pandas())
+
+
+def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
+    """Verdicts on the claims of the suites that were run: one row per claim, see `claims_table`.
+
+    Parameters and errors are those of `leaderboard`; a suite without claims has no rows.
+    """
+    opened = Store(store)
+    shown, found = _runs(opened, suite, None), opened.read().to_pandas()
+    tables = [
+        claims_table(_cells(opened.planned(m["run"]).to_pandas(), found), _claims_of(m), suite=m["suite"])
+        for m in shown
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _claims_of(manifest: dict[str, Any]) -> list[suites.Claim]:
+    """The claims of the suite that a run was of, and of its parts."""
+
+    def walk(document: dict[str, Any]) -> list[suites.Claim]:
+        own = [suites.Claim.model_validate(claim) for claim in document.get("claims", [])]
+        return own + [claim for part in document.get("parts", []) for claim in walk(part)]
+
+    return walk(manifest.get("resolved_suite", {}))
+
+
+def write_claims(store: str | Path) -> pd.DataFrame:
+    """Write ``claims.parquet`` of all suites into the store, and return it."""
+    found = claims(store)
+    write_atomic(Path(store) / "claims.parquet", lambda draft: found.to_parquet(draft, index=False))
+    return found
 
 
 def _runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:

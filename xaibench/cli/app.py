@@ -185,6 +185,19 @@ def leaderboard(
 
 
 @app.command()
+def claims(
+    store: StoreArgument = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a claim is refuted.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Say which published claims the results reproduce, with effect and interval, and write claims.parquet."""
+    from xaibench.cli.claiming import show_claims
+
+    raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict))
+
+
+@app.command()
 def doctor(
     store: StoreArgument = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,

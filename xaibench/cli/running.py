@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from xaibench.api.runs import leaderboard, plan_suite, results, write_leaderboard
+from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, write_leaderboard
+from xaibench.cli.claiming import print_validity
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.core.errors import NothingToDoError
@@ -16,6 +17,7 @@ from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
 from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection
+from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
@@ -89,6 +91,7 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     whole = written[written["suite"] == name].reset_index(drop=True)
     board = whole if plan.whole else leaderboard(store.path, name, run=outcome.run)
     rows = results(store.path, name, run=outcome.run)
+    verdicts = write_claims(store.path) if plan.suite.all_claims() else None
     if json:
         print_json(_document(plan, store, outcome, rows))
         return
@@ -98,6 +101,10 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
         if table is not None:
             out.print()
             out.print(table)
+    if verdicts is not None and plan.whole:
+        out.print()
+        out.print(claims_report(verdicts[verdicts["suite"] == name]))
+    print_validity(board)
     out.print()
     done = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
     out.print(f"{name}, run {outcome.run}: {done or 'nothing new'}; {outcome.cached} cells were there already.")

@@ -1,0 +1,325 @@
+"""Claims: published statements as tests of scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from xaibench.analysis import stats
+from xaibench.analysis.paired import Evidence, of_differences, of_groups, of_share
+from xaibench.analysis.samples import FLOOR, unique_names
+from xaibench.core.gates import Gate
+from xaibench.core.keys import seed
+from xaibench.suite import Claim, Scores
+
+Array = np.ndarray[Any, Any]
+VERDICTS = ("reproduced", "refuted", "inconclusive")
+COLUMNS: dict[str, str] = {
+    "suite": "str", "id": "str", "verdict": "str", "effect": "float64", "ci_low": "float64", "ci_high": "float64",
+    "n": "int64", "unit": "str", "p": "float64", "direction": "str", "margin": "float64", "left": "float64",
+    "right": "float64", "binding": "str", "statement": "str", "source": "str", "message": "str",
+}  # fmt: skip
+_GROUP = ["dataset", "model", "explainer", "explainer_params", "metric", "params", "asked_output"]
+
+
+def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) -> pd.DataFrame:
+    """Judge claims by results.
+
+    Parameters
+    ----------
+    results : DataFrame
+        One row per cell, columns as in `xaibench.store.Row`; planned cells without a result have
+        status ``missing``.
+    claims : sequence of Claim
+    suite : str
+        Name that goes into the first column.
+
+    Returns
+    -------
+    DataFrame
+        One row per claim, in their order.
+
+        - ``verdict``: *reproduced* if a one-sided test at 2.5 % and the 95 % interval both put the
+          effect beyond the margin, on the claimed side; *refuted* if both put it short of the margin;
+          else *inconclusive*, and ``message`` says why. *equal*: within the margin on both sides,
+          or beyond one of them. Nothing is decided where a cell failed or is missing, where a gate
+          failed that the claim does not tolerate, or by too few units for any test.
+        - ``effect``, ``ci_low``, ``ci_high``: left less right, or less the number, with its 95 %
+          interval over ``n`` units. Scores that aggregate by the median of log10 are compared in log10.
+        - ``p``: of the test that the verdict rests on.
+        - ``binding``: where a side is about *every* explainer, the one that decides.
+    """
+    prepared = _Prepared(results)
+    rows = [{"suite": suite, **_judge(prepared, claim)} for claim in claims]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+class _Prepared:
+    """Results with what selections look at, worked out once."""
+
+    def __init__(self, results: pd.DataFrame) -> None:
+        self.cells = results.reset_index(drop=True)
+        asked = self.cells.get("asked_output", pd.Series(None, self.cells.index, dtype=object))
+        self.cells["asked_output"] = asked.where(asked.notna(), "").astype(str)
+        self._bound: dict[str, dict[str, Any]] = {}
+
+    def _has(self, text: Any, wanted: dict[str, Any]) -> bool:
+        if text not in self._bound:
+            self._bound[text] = json.loads(text) if isinstance(text, str) else {}
+        bound = self._bound[text]
+        return all(name in bound and _same(bound[name], value) for name, value in wanted.items())
+
+    def take(self, wanted: Scores) -> pd.DataFrame:
+        """Cells that a side of a claim is about, apart from those that cannot be had."""
+        kept = self.cells["status"] != "unsupported"
+        for column in ("dataset", "model", "explainer"):
+            names = {n: _matches(n, getattr(wanted, column)) for n in self.cells[column].unique()}
+            kept &= self.cells[column].map(names).astype(bool)
+        # A control is named by itself: "every explainer" means those that look at the model.
+        literal = self.cells["explainer"].isin(wanted.explainer)
+        kept &= literal | ~self.cells["control"].astype(bool)
+        if wanted.gate is None:
+            kept &= self.cells["metric"].map(lambda name: _matches(name, wanted.metric)).astype(bool)
+            kept &= self.cells["asked_output"] == (wanted.output or "")
+        for column, given in (("params", wanted.params), ("explainer_params", wanted.explainer_params)):
+            if given:
+                kept &= self.cells[column].map(lambda text, given=given: self._has(text, given)).astype(bool)
+        return self.cells[kept]
+
+
+def _matches(name: str, globs: Sequence[str]) -> bool:
+    """Whether a name, as it is shown or without its parameters, fits any glob."""
+    return any(fnmatchcase(n, glob) for n in (name, name.partition("(")[0]) for glob in globs)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(list(a) == list(b)) if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) else bool(a == b)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of a claim: a value for every independent unit."""
+
+    values: pd.Series[float]
+    name: str = ""
+    explainers: frozenset[str] = frozenset()
+
+
+class UndecidedError(Exception):
+    """Why a claim cannot be judged."""
+
+
+def _judge(prepared: _Prepared, claim: Claim) -> dict[str, Any]:
+    facts = {k: getattr(claim, k) for k in ("id", "unit", "direction", "margin", "statement", "source")}
+    facts |= {"verdict": "inconclusive", "n": 0, "binding": None, "message": None}
+    try:
+        judged = [_compare(claim, left, right) for left, right in _sides(prepared, claim)]
+        if not judged:
+            raise UndecidedError("left and right are the same explainers")
+    except UndecidedError as reason:
+        return {**facts, "message": str(reason)}
+    return {**facts, **min(judged, key=partial(_favour, claim))}
+
+
+def _favour(claim: Claim, found: dict[str, Any]) -> tuple[int, float]:
+    """How good a comparison is for the claim: refuted, inconclusive, reproduced, then by its effect."""
+    order = {"refuted": 0, "inconclusive": 1, "reproduced": 2}[found["verdict"]]
+    toward = {"greater": found["effect"], "less": -found["effect"], "equal": -abs(found["effect"])}
+    return order, toward[claim.direction]
+
+
+def _sides(prepared: _Prepared, claim: Claim) -> Iterator[tuple[_Side, _Side | None]]:
+    """Every comparison that must hold."""
+    lefts = list(_values(prepared, claim, claim.left, "left"))
+    if claim.right is None:
+        yield from ((left, None) for left in lefts)
+        return
+    rights = list(_values(prepared, claim, claim.right, "right"))
+    # Where problems and metric are the same, "every other method" does not mean the method itself.
+    alike = ("dataset", "model", "metric", "params", "output", "explainer_params", "gate")
+    itself = all(getattr(claim.left, name) == getattr(claim.right, name) for name in alike)
+    for left in lefts:
+        for right in rights:
+            if not (itself and claim.right.every and left.explainers == right.explainers):
+                yield left, right
+
+
+def _values(prepared: _Prepared, claim: Claim, wanted: Scores, side: str) -> Iterator[_Side]:
+    """The values of a side, apart for every explainer (or problem, of gates) where it says so."""
+    cells = prepared.take(wanted)
+    if cells.empty:
+        raise UndecidedError(f"no results match {side}")
+    undone = cells[~cells["status"].isin(("ok", "undefined"))]
+    if len(undone) and wanted.gate is None:
+        states = ", ".join(f"{n} {s}" for s, n in sorted(undone["status"].value_counts().items()))
+        raise UndecidedError(f"{len(undone)} of {len(cells)} cells of {side} have no scores ({states})")
+    if wanted.gate is None:
+        _check_gates(cells, claim)
+    by = ["dataset", "model"] if wanted.gate is not None else ["explainer", "explainer_params"]
+    groups = cells.groupby(by, sort=True) if wanted.every else [(None, cells)]
+    for _, group in groups:
+        explainers = frozenset(group["explainer"])
+        name = f"{group['dataset'].iloc[0]}/{group['model'].iloc[0]}" if wanted.gate else ", ".join(sorted(explainers))
+        if wanted.gate is not None:
+            values = _gate_values(group, wanted.gate, side)
+        elif claim.statistic == "agreement":
+            values = _agreement(prepared, group, claim)
+        else:
+            values = _per_sample(group) if claim.unit == "sample" else _per_training(group)
+        yield _Side(values, name if wanted.every else "", explainers)
+
+
+def _check_gates(cells: pd.DataFrame, claim: Claim) -> None:
+    """Refuse results of problems with a failed gate that the claim does not tolerate."""
+    for dataset, model, text in cells[["dataset", "model", "gates"]].drop_duplicates().itertuples(index=False):
+        for gate in _gates(text):
+            if not gate.passed and not any(fnmatchcase(gate.name, glob) for glob in claim.despite):
+                raise UndecidedError(f"a gate of {dataset}/{model} failed: {gate}")
+
+
+def _gates(text: Any) -> list[Gate]:
+    known = json.loads(text) if isinstance(text, str) else []
+    return [Gate(g["name"], g["value"], g["threshold"], g.get("at_least", True)) for g in known]
+
+
+def _gate_values(cells: pd.DataFrame, name: str, side: str) -> pd.Series[float]:
+    """Measured values of a gate, one per trained model, those of several problems averaged."""
+    found: dict[tuple[str, str, int], float] = {}
+    columns = ["dataset", "model", "problem_seed", "gates"]
+    for dataset, model, number, text in cells[columns].drop_duplicates().itertuples(index=False):
+        for gate in _gates(text):
+            if fnmatchcase(gate.name, name):
+                found[dataset, model, int(number)] = gate.value
+    if not found:
+        raise UndecidedError(f"no problem of {side} has a gate called {name}")
+    values = pd.Series(found)
+    return values.groupby(level=2).mean()
+
+
+def _long(cells: pd.DataFrame) -> pd.DataFrame:
+    """Scores one per row, with what they are of: ``group``, problem seed, sample."""
+    groups = cells.groupby(_GROUP, sort=False, dropna=False).ngroup()
+    parts = []
+    for group, number, scores, ids, aggregate in zip(
+        groups, cells["problem_seed"], cells["scores"], cells["sample_ids"], cells["aggregate"], strict=True
+    ):
+        values = np.asarray(scores, dtype=np.float64)
+        if aggregate == "median_log10":
+            values = np.log10(np.maximum(values, FLOOR))
+        names = [str(name) for name in unique_names(ids, len(values))]
+        parts.append(pd.DataFrame({"group": group, "seed": int(number), "sample": names, "score": values}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _per_sample(cells: pd.DataFrame) -> pd.Series[float]:
+    """Mean score of every sample; one that is not defined for every explainer, metric and problem is left out.
+
+    Draws are averaged first, and problem seeds that have the same sample: it is one unit still.
+    """
+    if (cells["scope"] == "dataset").any():
+        raise UndecidedError('a score of a whole data set has no samples: unit = "training"')
+    long = _long(cells)
+    draws = long.groupby(["sample", "seed", "group"])["score"].mean()
+    wide = draws.groupby(["sample", "group"]).mean().unstack("group")
+    there = long.groupby(["sample", "group"]).size().unstack("group").notna()
+    # A group that never had this sample (another problem) is no reason to leave it out.
+    known = (wide.notna() | ~there).all(axis=1)
+    means: pd.Series[float] = wide[known].mean(axis=1)
+    return means
+
+
+def _per_training(cells: pd.DataFrame) -> pd.Series[float]:
+    """Value of every problem seed: mean over samples (median where the metric says so), then over groups."""
+    long = _long(cells)
+    units = long.groupby(["seed", "group", "sample"])["score"].mean()
+    median = cells["aggregate"].iloc[0] == "median_log10"
+    grouped = units.groupby(["seed", "group"])
+    values = (grouped.median() if median else grouped.mean()).unstack("group")
+    return values.dropna().mean(axis=1)
+
+
+def _agreement(prepared: _Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
+    """Kendall's tau, per problem seed, of explainers' values on this metric and on the reference, better as more."""
+    assert claim.reference is not None
+    reference = prepared.take(claim.reference)
+    same = ["dataset", "model", "explainer"]
+    reference = reference[pd.MultiIndex.from_frame(reference[same]).isin(pd.MultiIndex.from_frame(cells[same]))]
+    if reference.empty:
+        raise UndecidedError("no results match reference")
+    merits = [_merit(part) for part in (cells, reference)]
+    both = pd.concat(merits, axis=1, keys=["score", "reference"]).dropna()
+    taus = {
+        key: kendalltau(part["score"], part["reference"]).statistic
+        for key, part in both.groupby(level=["problem_seed", "dataset", "model"])
+        if len(part) > 2
+    }
+    if not taus:
+        raise UndecidedError("fewer than three explainers have both scores")
+    means: pd.Series[float] = pd.Series(taus).dropna().groupby(level=0).mean()
+    return means
+
+
+def _merit(cells: pd.DataFrame) -> pd.Series[float]:
+    """Value of each explainer on each trained model, larger meaning better."""
+    sign = np.where(cells["higher_is_better"].astype(bool), 1.0, -1.0)
+    centre = stats.median if cells["aggregate"].iloc[0] == "median_log10" else stats.mean
+    value = np.array([float(centre(np.asarray(s, dtype=np.float64))) for s in cells["scores"]])
+    by = ["problem_seed", "dataset", "model", "explainer", "explainer_params"]
+    return pd.Series(sign * value, cells.index).groupby([cells[c] for c in by]).mean()
+
+
+def _compare(claim: Claim, left: _Side, right: _Side | None) -> dict[str, Any]:
+    """One comparison: effect, interval, verdict."""
+    evidence = partial(_evidence, claim, left, right)
+    plain = evidence(0.0)
+    if plain.n == 0:
+        raise UndecidedError("no unit has both scores" if right is not None else "no unit has a defined score")
+    if claim.direction == "equal":
+        upper, lower = evidence(claim.margin), evidence(-claim.margin)
+        holds, fails = upper.below and lower.above, upper.above or lower.below
+        p = max(upper.p_below, lower.p_above)
+    else:
+        border = evidence(claim.margin if claim.direction == "greater" else -claim.margin)
+        holds, fails = (border.above, border.below) if claim.direction == "greater" else (border.below, border.above)
+        p = border.p_above if claim.direction == "greater" else border.p_below
+    if not plain.decidable:
+        holds = fails = False
+    verdict = "reproduced" if holds else "refuted" if fails else "inconclusive"
+    why = None
+    if not plain.decidable:
+        why = f"{plain.n} {'samples' if claim.unit == 'sample' else 'trained models'} are too few for any test"
+    return {
+        "verdict": verdict,
+        "effect": plain.mean,
+        "ci_low": plain.low,
+        "ci_high": plain.high,
+        "n": plain.n,
+        "p": p,
+        "left": float(left.values.mean()),
+        "right": claim.number if right is None else float(right.values.mean()),
+        "binding": " and ".join(s.name for s in (left, right) if s is not None and s.name) or None,
+        "message": why,
+    }
+
+
+def _evidence(claim: Claim, left: _Side, right: _Side | None, border: float) -> Evidence:
+    """Evidence about the effect less ``border``."""
+    if right is None:
+        assert claim.number is not None
+        values = left.values.to_numpy()
+        if claim.unit == "sample" and len(values) and np.isin(values, (0.0, 1.0)).all():
+            return of_share(values, claim.number + border)
+        return of_differences(values - claim.number - border, seed("claim", claim.id))
+    both = pd.concat([left.values, right.values], axis=1, keys=["left", "right"])
+    paired = both.dropna()
+    if paired.empty and claim.unit == "sample":
+        return of_groups(left.values.to_numpy(), right.values.to_numpy(), border)
+    return of_differences((paired["left"] - paired["right"]).to_numpy() - border, seed("claim", claim.id))

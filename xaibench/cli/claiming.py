@@ -1,0 +1,51 @@
+"""``xaibench claims``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from xaibench.analysis.validity import validity
+from xaibench.api.runs import claims, leaderboard, write_claims
+from xaibench.cli.output import print_json, stderr, stdout
+from xaibench.core.errors import NothingToDoError, StoreError
+from xaibench.core.paths import default_store
+from xaibench.report.claims import claims_report, validity_report
+from xaibench.store import Store
+
+SHOWN = ["id", "verdict", "effect", "ci_low", "ci_high", "n", "source", "suite", "unit", "statement", "message"]
+
+
+def show_claims(store: Path | None, *, suite: str | None, json: bool, strict: bool) -> int:
+    """Print verdicts, and write them into the store; returns the exit code."""
+    path = store or default_store()
+    found = claims(path, suite)
+    if found.empty:
+        raise NothingToDoError(f"no suite that was run in {path} makes claims", "`xaibench run known_answers` does")
+    try:
+        write_claims(Store(path).path)
+    except StoreError:
+        # A store that can only be read still has verdicts.
+        Store(path)
+    invalid = print_validity(leaderboard(path, suite), quiet=json)
+    if json:
+        records = found[SHOWN].astype(object).where(found[SHOWN].notna(), None).to_dict("records")
+        print_json({"claims": records, "invalid": invalid})
+    else:
+        for name, part in found.groupby("suite", sort=False):
+            stdout().print(f"suite {name}", style="bold")
+            stdout().print(claims_report(part))
+    return 1 if strict and (found["verdict"] == "refuted").any() else 0
+
+
+def print_validity(board: pd.DataFrame, *, quiet: bool = False) -> list[str]:
+    """Say loudly on which problems nothing can be told, and return their names."""
+    invalid: list[str] = []
+    for name, part in board.groupby("suite", sort=False):
+        found = validity(part)
+        invalid += found.invalid
+        said = validity_report(str(name), found)
+        if said is not None and not quiet:
+            stderr().print(said)
+    return invalid

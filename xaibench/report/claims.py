@@ -1,0 +1,58 @@
+"""Claims and the validity of suites, for the terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from xaibench.analysis.validity import Validity
+from xaibench.report.labels import interval, number
+from xaibench.report.layout import Trimmed, simple_table
+
+_STYLES = {"reproduced": "green", "refuted": "red", "inconclusive": "yellow"}
+
+
+def claims_report(claims: pd.DataFrame) -> RenderableType:
+    """A table of verdicts, and below it what each claim says and why nothing was decided."""
+    table = simple_table(("claim", "verdict", "effect", "95 % interval", "n", "unit", "claimed"), left=(0, 1, 5, 6))
+    lines = []
+    for claim in claims.to_dict("records"):
+        table.add_row(
+            Text(claim["id"]),
+            Text(claim["verdict"], style=_STYLES[claim["verdict"]]),
+            number(claim["effect"]),
+            interval(claim["ci_low"], claim["ci_high"]),
+            str(claim["n"]),
+            "samples" if claim["unit"] == "sample" else "trainings",
+            _claimed(claim["direction"], claim["margin"]),
+        )
+        detail = "; ".join(part for part in (_text(claim["binding"], "decided by "), _text(claim["message"])) if part)
+        lines.append(
+            Text(f"{claim['id']}: {claim['statement']} [{claim['source']}]" + (f" -- {detail}" if detail else ""))
+        )
+    counts = claims["verdict"].value_counts()
+    total = ", ".join(f"{counts.get(v, 0)} {v}" for v in _STYLES)
+    return Trimmed(Group(table, Text(""), *lines, Text(""), Text(f"{len(claims)} claims: {total}.")))
+
+
+def _text(value: object, before: str = "") -> str:
+    return f"{before}{value}" if isinstance(value, str) and value else ""
+
+
+def _claimed(direction: str, margin: float) -> str:
+    if direction == "equal":
+        return f"within {number(margin)}"
+    return f"> {number(margin)}" if direction == "greater" else f"< {number(-margin if margin else 0.0)}"
+
+
+def validity_report(suite: str, found: Validity) -> RenderableType | None:
+    """A loud line where the oracle does not beat random; None where all is well."""
+    if not found.invalid:
+        return None
+    where = ", ".join(found.invalid)
+    return Text(
+        f"INVALID: on {where} of suite {suite} the oracle does not beat random maps on any ground-truth metric. "
+        "Scores there say nothing about explanations.",
+        style="bold red",
+    )
