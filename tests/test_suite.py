@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,3 +124,77 @@ def test_identities_follow_names_parameters_and_seeds_only(tiny_suite: Make) -> 
     assert not ids() & ids(problem_seeds=[1])
     assert not ids() & ids(samples=7)
     assert ids(metrics=["sparseness"]) < ids()
+
+
+CLAIM = {"id": "c", "source": "s", "statement": "t", "left": {"metric": "sparseness"}, "number": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"right": {}}, "not with both"),
+        ({"number": None}, "with a number, and not with both"),
+        ({"statistic": "agreement"}, "agreement needs a reference"),
+        ({"statistic": "agreement", "reference": {}}, "one number per trained model"),
+        ({"direction": "equal"}, "give a margin"),
+        ({"margin": -1.0}, "claims.0.margin"),
+        ({"number": float("nan")}, "claims.0.number"),
+        ({"id": "with space"}, "claims.0.id"),
+        ({"left": {"metrics": "sparseness"}}, "unknown field 'claims.0.left.metrics'"),
+        ({"left": {"metric": "sparsenes"}}, "claim 'c' is about metric 'sparsenes'"),
+        ({"left": {"explainer": ["gradient", "lime"]}}, "claim 'c' is about explainer 'lime'"),
+        ({"left": {"dataset": "tiny(n=3)"}}, "claim 'c' is about dataset"),
+    ],
+)
+def test_claims_that_cannot_be_tested(tiny_suite: Make, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        suites.parse(tiny_suite(claims=[{k: v for k, v in {**CLAIM, **change}.items() if v is not None}]))
+
+
+def test_claims_are_read_and_ids_are_unique(tiny_suite: Make) -> None:
+    suite = suites.parse(tiny_suite(claims=[CLAIM]))
+    assert suite.claims[0].left.metric == ["sparseness"]
+    with pytest.raises(UsageError, match="two claims have the id 'c'"):
+        suites.parse(tiny_suite(claims=[CLAIM, CLAIM]))
+
+
+def write(path: Path, document: dict[str, Any], *more: str) -> None:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in document.items() if key not in ("problems", "claims")]
+    for problem in document.get("problems", []):
+        lines += ["[[problems]]", *(f"{k} = {json.dumps(v)}" for k, v in problem.items())]
+    path.write_text("\n".join([*lines, *more]))
+
+
+def test_parts_bring_their_matrices_and_claims_and_no_cell_twice(tiny_suite: Make, tmp_path: Path) -> None:
+    given = {key: value for key, value in tiny_suite().items() if key != "name"}
+    claim = '[[claims]]\nid = "one.c"\nsource = "s"\nstatement = "t"\nnumber = 0.5\n[claims.left]'
+    write(tmp_path / "one.toml", given, claim)
+    write(tmp_path / "two.toml", {**given, "samples": 5})
+    write(tmp_path / "same.toml", given)
+    (tmp_path / "all.toml").write_text('parts = ["one.toml", "two.toml", "same.toml"]')
+    suite = suites.load(str(tmp_path / "all.toml"))
+    assert [part.name for part in suite.matrices()] == ["one", "two", "same"]
+    assert [c.id for c in suite.all_claims()] == ["one.c"]
+    cells = [c.cell_id for unit in expand(suite) for c in unit.cells]
+    alone = [
+        c.cell_id
+        for name in ("one", "two")
+        for u in expand(suites.load(str(tmp_path / f"{name}.toml")))
+        for c in u.cells
+    ]
+    assert cells == alone
+    assert len(set(cells)) == len(cells)
+    assert suite.shifted(7).parts[0].problem_seeds == [s + 7 for s in suite.parts[0].problem_seeds]
+
+
+def test_parts_that_are_missing_or_contain_themselves(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('parts = ["b.toml"]')
+    (tmp_path / "b.toml").write_text('parts = ["a.toml"]')
+    with pytest.raises(UsageError, match="part of itself"):
+        suites.load(str(tmp_path / "a.toml"))
+    (tmp_path / "c.toml").write_text('parts = ["nowhere"]')
+    with pytest.raises(UsageError, match="unknown suite 'nowhere'"):
+        suites.load(str(tmp_path / "c.toml"))
+    (tmp_path / "d.toml").write_text("parts = 3")
+    with pytest.raises(UsageError, match="parts must be a list"):
+        suites.load(str(tmp_path / "d.toml"))

@@ -19,7 +19,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from xaibench.core import registry
-from xaibench.core.components import Component, Kind
+from xaibench.core.components import Component, ExplainerSpec, Kind
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import Output
@@ -386,7 +386,37 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
                     f"{source}: {first.ref} and {choice.ref} are both called {choice.spec.name!r}",
                     f"decorate one of them with @xaibench.{choice.kind}(...), under a name of its own",
                 )
+    _check_claims(suite, source)
     return suite
+
+
+def _check_claims(suite: Suite, source: str) -> None:
+    """Refuse claims about names that the suite does not have.
+
+    Raises
+    ------
+    UsageError
+        With the first name that fits nothing.
+    """
+    if not suite.claims:
+        return
+    names: dict[str, set[str]] = {kind: set() for kind in ("dataset", "model", "explainer", "metric")}
+    for group in components_of(suite):
+        for choice in group:
+            names[choice.kind] |= {choice.spec.name, choice.label}
+    if any(matrix.controls for matrix in suite.matrices()):
+        specs = registry.components("explainer")
+        names["explainer"] |= {s.name for s in specs if isinstance(s, ExplainerSpec) and s.control}
+    for claim in suite.claims:
+        for side in ("left", "right", "reference"):
+            wanted: Scores | None = getattr(claim, side)
+            for kind, known in names.items() if wanted is not None else ():
+                for glob in getattr(wanted, kind):
+                    if not any(fnmatchcase(name, glob) for name in known):
+                        raise UsageError(
+                            f"{source}: claim {claim.id!r} is about {kind} {glob!r}, which the suite does not have",
+                            did_you_mean(glob, known),
+                        )
 
 
 def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:

@@ -84,6 +84,49 @@ def test_json_is_one_document(call: Call, suite: Path, tmp_path: Path) -> None:
         assert json.loads(call("list", kind, "--json")[1])[kind]
 
 
+CLAIMS = """
+[[claims]]
+id = "mine.higher"
+source = "nobody"
+statement = "One map is sparser than the other."
+left = { explainer = "gradient", metric = "sparseness" }
+right = { explainer = "weights_times_input", metric = "sparseness" }
+direction = "less"
+
+[[claims]]
+id = "mine.wrong"
+source = "nobody"
+statement = "The weights are not sparse at all."
+left = { explainer = "gradient", metric = "sparseness" }
+number = 0.0
+direction = "less"
+"""
+
+
+def test_claims_are_judged_printed_and_written(call: Call, suite: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert call("run", suite, "--store", store)[0] == 0
+    code, _, err = call("claims", store)
+    assert code == 4
+    assert "makes claims" in err
+    suite.write_text(suite.read_text() + CLAIMS)
+    code, out, _ = call("run", suite, "--store", store)
+    assert code == 0
+    assert "mine.wrong" in out
+    code, out, _ = call("claims", store)
+    assert code == 0
+    assert "The weights are not sparse at all. [nobody]" in out
+    assert "2 claims: " in out
+    code, out, _ = call("claims", store, "--json")
+    found = {c["id"]: c for c in json.loads(out)["claims"]}
+    assert {"id", "verdict", "effect", "ci_low", "ci_high", "n", "source"} <= set(found["mine.wrong"])
+    assert found["mine.wrong"]["verdict"] == "refuted"
+    assert pd.read_parquet(store / "claims.parquet")["id"].tolist() == ["mine.higher", "mine.wrong"]
+    assert call("claims", store, "--strict")[0] == 1
+    assert call("claims", tmp_path / "nowhere")[0] == 2
+    assert call("claims", store, "--suite", "other")[0] == 2
+
+
 def test_plan_touches_nothing(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     code, out, _ = call("plan", suite, "--store", store)
