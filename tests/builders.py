@@ -123,18 +123,20 @@ def make_evaluation(
 
 
 def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
-    """The samples seen by nearby models and with nearby inputs, which are classified as the samples are."""
+    """The samples seen by nearby models and with nearby inputs, whose labels are what is predicted for them."""
 
     def model(scale: float) -> Predictor:
-        if not isinstance(view.model, TorchPredictor):
-            return view.model
-        module = copy.deepcopy(view.model.module)
-        generator = torch.Generator().manual_seed(9)
+        own = view.model
+        if isinstance(own, CallablePredictor):
+            return CallablePredictor(lambda x: own.function(x) ** (1 + scale), own.returns)
+        assert isinstance(own, TorchPredictor)
+        module = copy.deepcopy(own.module)
         with torch.no_grad():
             for parameter in module.parameters():
-                noise = torch.randn(parameter.shape, generator=generator)
-                parameter += scale * parameter.abs().mean() * noise
-        return view.model.with_module(module)
+                # A function of the number alone: it does not know the place of a weight.
+                size = parameter.abs().mean()
+                parameter.add_(scale * size * torch.sin(30 * parameter / size))
+        return own.with_module(module)
 
     def pair(scale: float) -> Pair:
         other = model(scale)
@@ -145,7 +147,7 @@ def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
 
     return {
         "model_pair.contrast": (pair(0.2),),
-        "model_pair.series": (pair(0.1), pair(0.3), pair(0.5)),
+        "model_pair.series": (Pair(level=0.0), pair(0.1), pair(0.3), pair(0.5)),
         "input_pair.without": (inputs(0.8 * view.inputs),),
         "input_pair.patched": (inputs(view.inputs + 0.01),),
     }

@@ -97,6 +97,10 @@ PERFECT_GRADIENT = {"input_invariance", "rerun_stability", "non_sensitivity"}
 """The gradient has no draws, does not know where zero is, and is nowhere 0 without cause: these are 0 for it."""
 NEEDS_COMPANY = {"consistency", "sufficiency_distance"}
 """Undefined, by their definition, where no reference sample shares the explanation: with many pixels, few do."""
+NEEDS_LIGHT = {"input_independence"}
+"""Undefined, by its definition, where the region is dark in the sample itself; nearby inputs may all pass."""
+ONE_NUMBER = {"commonality_correlation"}
+"""Over a data set, without repeats."""
 COARSE = {"distractor_share"}
 """0 or 1 where its default k is one feature, as of a table: seven samples may well agree."""
 
@@ -104,12 +108,13 @@ COARSE = {"distractor_share"}
 @each_on_its_shapes
 def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str) -> None:
     values = run(spec, evaluation(problem(kind)))
-    assert values.shape == (SMALL["n_repeats"] if spec.name in OVER_DATA else N,)
+    repeats = 1 if spec.name in ONE_NUMBER else SMALL["n_repeats"]
+    assert values.shape == (repeats if spec.name in OVER_DATA else N,)
     defined = values[torch.isfinite(values)]
     low, high = spec.bounds
     assert low is None or bool((defined >= low - 1e-6).all())
     assert high is None or bool((defined <= high + 1e-6).all())
-    if spec.name in NEEDS_COMPANY:
+    if spec.name in NEEDS_COMPANY | NEEDS_LIGHT:
         assert len(defined) > 0 or kind != "table"
         return
     assert len(defined) == len(values)
@@ -186,7 +191,7 @@ UNDEFINED_FOR_ZERO = {
     "relevance_mass", "positive_attribution_ratio", "attribution_localisation", "emd", "aup", "aur", "rank_correlation",
     "avg_sensitivity", "rerun_stability", "relative_input_stability", "relative_output_stability",
     "relative_representation_stability", "efficient_mprt", "input_invariance", "label_randomisation",
-    "distractor_mass", "distractor_ratio",
+    "distractor_mass", "distractor_ratio", "input_independence",
 }  # fmt: skip
 UNDEFINED_FOR_CONSTANT = {
     "mprt", "efficient_mprt", "random_logit", "aup", "aur", "rank_correlation", "label_randomisation",
@@ -246,7 +251,7 @@ def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) ->
             run(spec, ev)
     else:
         defined = torch.isfinite(run(spec, ev))
-        assert bool(defined.any() if spec.name in NEEDS_COMPANY else defined.all())
+        assert bool(defined.any() if spec.name in NEEDS_COMPANY | NEEDS_LIGHT else defined.all())
 
 
 PLACE_MATTERS = {
