@@ -1,4 +1,4 @@
-"""Sessions: ``nox -s tests lint types`` are the fast ones; parity, bench, suites and wheel take minutes."""
+"""Sessions: ``nox -s tests lint types`` are the fast ones; acceptance, parity, bench, suites and wheel take minutes."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ def parity(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.install("quantus==0.6.0", "torch==2.13.0", "-c", "constraints.txt")
     session.run("pytest", "tests/parity", "-W", "default", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def acceptance(session: nox.Session) -> None:
+    """Published numbers and theorems, with as many draws as they ask for."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", "tests/acceptance", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pictures of the suite pages, from stores that `xaibench run` made (``-- STORE``)."""
+    session.install(*CONSTRAINTS, "-e", ".[docs]")
+    session.run("python", "docs/draw.py", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

@@ -39,10 +39,11 @@ def show_plan(request: Request, *, cells: bool, json: bool) -> int:
 def _problems(plan: Plan) -> pd.DataFrame:
     """A row per problem with counts by state."""
     rows = []
+    several = len({spec.seed for spec, _ in plan.by_problem()}) > 1
     for spec, units in plan.by_problem():
         counts = Counter(c.state for u in units for c in u.cells)
         row: dict[str, Any] = {"problem": spec.name}
-        if len(plan.suite.problem_seeds) > 1:
+        if several:
             row["seed"] = spec.seed
         row["units"] = len(units)
         row.update((str(s), counts[s]) for s in STATES)
