@@ -1,5 +1,12 @@
 """Data sets: loaders and generators. Importing this package registers them."""
 
-from xaibench.datasets import images, planted, tables
+from xaibench.datasets import (
+    discoveries,
+    images,
+    planted,
+    suppressors,
+    tables,
+    xai_tris,
+)
 
-__all__ = ["images", "planted", "tables"]
+__all__ = ["discoveries", "images", "planted", "suppressors", "tables", "xai_tris"]

@@ -1,5 +1,10 @@
 """Models: architectures and training recipes. Importing this package registers them."""
 
-from xaibench.models import forests, networks
+from xaibench.models import (
+    discoveries,
+    forests,
+    logistic,
+    networks,
+)
 
-__all__ = ["forests", "networks"]
+__all__ = ["discoveries", "forests", "logistic", "networks"]
