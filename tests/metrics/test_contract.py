@@ -99,7 +99,9 @@ NEEDS_COMPANY = {"consistency", "sufficiency_distance"}
 """Undefined, by their definition, where no reference sample shares the explanation: with many pixels, few do."""
 NEEDS_LIGHT = {"input_independence"}
 """Undefined, by its definition, where the region is dark in the sample itself; nearby inputs may all pass."""
-ONE_NUMBER = {"commonality_correlation"}
+ONE_NUMBER = {
+    "commonality_correlation", "discovery_power", "false_discovery_proportion", "power_at_fdr",
+}  # fmt: skip
 """Over a data set, without repeats."""
 COARSE = {"distractor_share"}
 """0 or 1 where its default k is one feature, as of a table: seven samples may well agree."""

@@ -3,10 +3,19 @@
 from xaibench.datasets import (
     discoveries,
     images,
+    piecewise,
     planted,
     suppressors,
     tables,
     xai_tris,
 )
 
-__all__ = ["discoveries", "images", "planted", "suppressors", "tables", "xai_tris"]
+__all__ = [
+    "discoveries",
+    "images",
+    "piecewise",
+    "planted",
+    "suppressors",
+    "tables",
+    "xai_tris",
+]

@@ -7,10 +7,25 @@ from xaibench.explainers import (
     deep_lift,
     gradients,
     guided,
+    hypothesis_tests,
     lrp,
+    queries,
     rise,
     shapley,
     surrogates,
 )
 
-__all__ = ["ablation", "cam", "controls", "deep_lift", "gradients", "guided", "lrp", "rise", "shapley", "surrogates"]
+__all__ = [
+    "ablation",
+    "cam",
+    "controls",
+    "deep_lift",
+    "gradients",
+    "guided",
+    "hypothesis_tests",
+    "lrp",
+    "queries",
+    "rise",
+    "shapley",
+    "surrogates",
+]

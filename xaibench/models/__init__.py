@@ -1,10 +1,17 @@
 """Models: architectures and training recipes. Importing this package registers them."""
 
 from xaibench.models import (
+    analytic,
     discoveries,
     forests,
     logistic,
     networks,
 )
 
-__all__ = ["discoveries", "forests", "logistic", "networks"]
+__all__ = [
+    "analytic",
+    "discoveries",
+    "forests",
+    "logistic",
+    "networks",
+]

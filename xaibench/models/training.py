@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from xaibench.core.keys import seed as derive_seed
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, text)."""
+
+Adversary = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
+"""Called with (module, inputs, targets, share of the steps done) before a step; gives what the step is on instead."""
 
 
 @dataclass
@@ -47,9 +51,12 @@ def train(
     epochs: int,
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
+    optimizer: Literal["adamw", "sgd"] = "adamw",
+    batch_size: int | None = None,
+    adversary: Adversary | None = None,
     progress: Progress | None = None,
 ) -> nn.Module:
-    """Build a network that returns logits and train it with cross-entropy.
+    """Build a network that returns logits and train it with cross-entropy; where data have values, with squared error.
 
     AdamW with a one-cycle schedule; batches of 16 to 64 samples, about 40 to an epoch. The result
     depends on the seed, the data and the type of the machine: not on the caller's random state,
@@ -65,6 +72,11 @@ def train(
     learning_rate : float
         Peak of the schedule.
     weight_decay : float
+    optimizer : {"adamw", "sgd"}
+        Plain stochastic gradient descent keeps the learning rate constant.
+    batch_size : int, optional
+    adversary : callable, optional
+        Changes every batch before the step on it, as adversarial training does.
     progress : callable, optional
         Called after every epoch.
 
@@ -84,7 +96,8 @@ def train(
         torch.manual_seed(derive_seed("train", seed))
         module = build()
         if not _take_known(module):
-            _fit(module, data, epochs, learning_rate, weight_decay, progress)
+            batch_size = batch_size or min(max(len(data.train_inputs) // 40, 16), 64)
+            _fit(module, data, epochs, learning_rate, weight_decay, optimizer, batch_size, adversary, progress)
     return module.eval()
 
 
@@ -94,26 +107,48 @@ def _fit(
     epochs: int,
     learning_rate: float,
     weight_decay: float,
+    optimizer: Literal["adamw", "sgd"],
+    batch_size: int,
+    adversary: Adversary | None,
     progress: Progress | None,
 ) -> None:
-    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_targets)
-    batch_size = min(max(len(inputs) // 40, 16), 64)
+    learned = data.train_targets if data.train_values is None else data.train_values
+    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(learned)
     batches = -(-len(inputs) // batch_size)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=epochs * batches)
+    step, schedule = _optimizer(module, optimizer, learning_rate, weight_decay, epochs * batches)
     module.train()
     with torch.enable_grad():
         for epoch in range(epochs):
             total = torch.zeros(())
-            for rows in torch.split(torch.randperm(len(inputs)), batch_size):
-                optimizer.zero_grad()
-                loss = nn.functional.cross_entropy(module(inputs[rows]), targets[rows])
+            for number, rows in enumerate(torch.split(torch.randperm(len(inputs)), batch_size)):
+                batch, wanted = inputs[rows], targets[rows]
+                if adversary is not None:
+                    batch = adversary(module, batch, wanted, (epoch + number / batches) / epochs)
+                step.zero_grad()
+                loss = _loss(module(batch), wanted)
                 loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
+                step.step()
                 schedule.step()
                 total += loss.detach()
             if progress is not None:
                 progress(epoch + 1, epochs, f"loss {float(total) / batches:.3f}")
+
+
+def _loss(outputs: Tensor, wanted: Tensor) -> Tensor:
+    """Squared error of numbers, cross-entropy of classes (N,)."""
+    if wanted.dtype.is_floating_point:
+        return nn.functional.mse_loss(outputs.squeeze(1), wanted)
+    return nn.functional.cross_entropy(outputs, wanted)
+
+
+def _optimizer(
+    module: nn.Module, name: Literal["adamw", "sgd"], learning_rate: float, weight_decay: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    if name == "sgd":
+        sgd = torch.optim.SGD(module.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        return sgd, torch.optim.lr_scheduler.ConstantLR(sgd, factor=1.0)
+    adamw = torch.optim.AdamW(module.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    return adamw, torch.optim.lr_scheduler.OneCycleLR(adamw, learning_rate, total_steps=steps)
 
 
 def _take_known(module: nn.Module) -> bool:
