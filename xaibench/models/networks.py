@@ -29,18 +29,7 @@ def softmax_regression(data: Data, *, seed: int, epochs: int = 15, progress: Pro
 @model("mlp", provides=_DIFFERENTIABLE)
 def mlp(data: Data, *, seed: int, width: int = 128, epochs: int = 10, progress: Progress | None = None) -> nn.Module:
     """Multilayer perceptron with two hidden layers of ReLU units, ``width`` and half of it."""
-
-    def build() -> nn.Module:
-        return nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(prod(data.input_shape), width),
-            nn.ReLU(),
-            nn.Linear(width, width // 2),
-            nn.ReLU(),
-            nn.Linear(width // 2, data.n_classes),
-        )
-
-    return train(build, data, seed=seed, epochs=epochs, progress=progress)
+    return train(lambda: build_mlp(data, width), data, seed=seed, epochs=epochs, progress=progress)
 
 
 @model("cnn", provides=_DIFFERENTIABLE, features={"image"})
@@ -49,23 +38,7 @@ def cnn(data: Data, *, seed: int, channels: int = 16, epochs: int = 6, progress:
 
     Takes images of at least 4x4 pixels with any number of channels.
     """
-
-    def build() -> nn.Module:
-        colours, height, width = data.input_shape
-        return nn.Sequential(
-            nn.Conv2d(colours, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(channels, 2 * channels, 3, padding=1),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(2 * channels * (height // 4) * (width // 4), 64),
-            nn.ReLU(),
-            nn.Linear(64, data.n_classes),
-        )
-
-    return train(build, data, seed=seed, epochs=epochs, progress=progress)
+    return train(lambda: build_cnn(data, channels), data, seed=seed, epochs=epochs, progress=progress)
 
 
 @model("resnet", provides=_DIFFERENTIABLE, features={"image"})
@@ -87,6 +60,35 @@ def resnet(
         )
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=1e-2, progress=progress)
+
+
+def build_mlp(data: Data, width: int) -> nn.Module:
+    """The untrained network of `mlp`."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(prod(data.input_shape), width),
+        nn.ReLU(),
+        nn.Linear(width, width // 2),
+        nn.ReLU(),
+        nn.Linear(width // 2, data.n_classes),
+    )
+
+
+def build_cnn(data: Data, channels: int) -> nn.Module:
+    """The untrained network of `cnn`."""
+    colours, height, width = data.input_shape
+    return nn.Sequential(
+        nn.Conv2d(colours, channels, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(channels, 2 * channels, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(2 * channels * (height // 4) * (width // 4), 64),
+        nn.ReLU(),
+        nn.Linear(64, data.n_classes),
+    )
 
 
 class Add(nn.Module):
