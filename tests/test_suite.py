@@ -99,6 +99,18 @@ def test_include_exclude_and_selection(tiny_suite: Make) -> None:
     assert cells(Selection(skip=("tiny",))) == set()
 
 
+def test_rules_see_parameters_that_the_suite_gives(tiny_suite: Make) -> None:
+    explainers = [{"name": "smoothgrad", "params": {"n_samples": 2}}, {"name": "smoothgrad", "params": {"n_samples": 3}}]
+
+    def labels(rule: str) -> list[str]:
+        made = tiny_suite(explainers=explainers, metrics=["sparseness"], exclude=[{"explainer": rule}])
+        return [u.explainer.label for u in expand(suites.parse(made))]
+
+    assert labels("smoothgrad(n_samples=2)") == ["smoothgrad(n_samples=3)"]
+    assert labels("smoothgrad") == []
+    assert len(labels("smooth")) == 2
+
+
 def test_seeds_are_offset_and_controls_join(tiny_suite: Make) -> None:
     suite = suites.parse(tiny_suite(seeds=[0, 1], problem_seeds=[0], controls=True, metrics=["sparseness"])).shifted(10)
     units = list(expand(suite))

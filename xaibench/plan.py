@@ -163,6 +163,7 @@ def _expand(suite: Suite, chosen: Selection) -> Iterator[Unit]:
         explainers += [Choice.of("explainer", s.name, {}) for s in controls if s.name not in named]
     for problem in {p.key: p for p in problems(suite, chosen)}.values():
         names = (problem.dataset.spec.name, problem.model.spec.name)
+        labels = (problem.dataset.label, problem.model.label)
         capabilities = problem.capabilities()
         with_oracle = capabilities is None or any(c.startswith("truth.") for c in capabilities)
         for seed, explainer in itertools.product(suite.seeds, explainers):
@@ -170,7 +171,7 @@ def _expand(suite: Suite, chosen: Selection) -> Iterator[Unit]:
             kept = tuple(
                 (metric, output)
                 for metric, output in metrics
-                if suite.selects(*path, metric.spec.name) and chosen.keeps((*path, metric.spec.name))
+                if suite.selects(*labels, explainer.label, metric.label) and chosen.keeps((*path, metric.spec.name))
             )
             # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
             several = explainer.spec.name == RANDOM and with_oracle

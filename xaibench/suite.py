@@ -81,7 +81,11 @@ class ProblemEntry(_Part):
 
 
 class Rule(_Part):
-    """Matches cells whose names match every given list of globs."""
+    """Matches cells whose names match every given list of globs.
+
+    Names are compared as the leaderboard shows them, with the parameters that the suite gives
+    (``lime(width=0.5)``), and without them.
+    """
 
     dataset: Globs = ["*"]
     model: Globs = ["*"]
@@ -90,7 +94,8 @@ class Rule(_Part):
 
     def matches(self, dataset: str, model: str, explainer: str, metric: str) -> bool:
         pairs = ((dataset, self.dataset), (model, self.model), (explainer, self.explainer), (metric, self.metric))
-        return all(any(fnmatchcase(name, glob) for glob in globs) for name, globs in pairs)
+        both = (((name, name.partition("(")[0]), globs) for name, globs in pairs)
+        return all(any(fnmatchcase(name, glob) for name in names for glob in globs) for names, globs in both)
 
 
 class Scores(_Part):
