@@ -3,6 +3,7 @@
 from xaibench.datasets import (
     discoveries,
     images,
+    leakage,
     piecewise,
     planted,
     suppressors,
@@ -13,6 +14,7 @@ from xaibench.datasets import (
 __all__ = [
     "discoveries",
     "images",
+    "leakage",
     "piecewise",
     "planted",
     "suppressors",

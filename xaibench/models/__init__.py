@@ -6,6 +6,7 @@ from xaibench.models import (
     forests,
     logistic,
     networks,
+    robust,
 )
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "forests",
     "logistic",
     "networks",
+    "robust",
 ]

@@ -64,7 +64,7 @@ def pgd(module: nn.Module, inputs: Tensor, targets: Tensor, *, norm: Norm, epsil
 
 def _length(vectors: Tensor) -> Tensor:
     """Euclidean lengths (N, 1, ...), none of them 0."""
-    lengths = vectors.flatten(1).norm(dim=1).clamp(min=torch.finfo(vectors.dtype).tiny)
+    lengths = torch.linalg.vector_norm(vectors.flatten(1), dim=1).clamp(min=torch.finfo(vectors.dtype).tiny)
     return lengths.view(-1, *[1] * (vectors.ndim - 1))
 
 
@@ -89,7 +89,7 @@ def one_hidden(
     data: Data,
     *,
     seed: int,
-    width: PositiveInt = 1000,
+    width: PositiveInt = 300,
     epochs: PositiveInt = 60,
     learning_rate: PositiveFloat = 0.3,
     progress: Progress | None = None,
@@ -107,12 +107,12 @@ def robust_one_hidden(
     data: Data,
     *,
     seed: int,
-    width: PositiveInt = 400,
-    epochs: PositiveInt = 300,
+    width: PositiveInt = 200,
+    epochs: PositiveInt = 100,
     learning_rate: PositiveFloat = 0.3,
     norm: Norm = "linf",
     epsilon: PositiveFloat = 0.35,
-    steps: PositiveInt = 8,
+    steps: PositiveInt = 4,
     progress: Progress | None = None,
 ) -> nn.Module:
     """The network of `one_hidden`, trained on adversarial examples; ``norm``, ``epsilon``, ``steps`` as in `pgd`."""
