@@ -1,0 +1,135 @@
+"""Patches that a model does not notice: seen by everybody, without effect on what the model says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xaibench.core.data import Array, Data
+from xaibench.core.gates import Findings, Gate, margins
+from xaibench.core.keys import array_digest
+from xaibench.core.predictor import Predictor, TorchPredictor, require_module
+
+VERSION = 1
+"""Raised when patches change."""
+SCHEDULE = ((0.01, 120), (0.003, 80))
+"""Step sizes of Adam and for how many steps, in units of pixels from 0 to 1."""
+VISIBLE = 0.05
+"""Weight of the norm of the patch against that of the change of the logits."""
+NEED = "input_pair.patched"
+BLOCK = 16
+"""Images patched at a time: fixed, since the last bits of a batch grow to grey levels over the steps."""
+_TINY = 1e-12
+"""Keeps the slope of a norm finite where the norm is 0."""
+
+
+@dataclass(frozen=True)
+class InsignificantPatch:
+    """Finds for every image a patch that leaves the logits as they are, and verifies that it does.
+
+    The clean images x are the first test inputs. From an object pasted on them, Adam walks down
+    ``||f(x + d) - f(x)|| - 0.05 ||d||`` over the pixels d of the object, held within the range of
+    pixels; the result is rounded to 8 bits, as images are stored (Yang & Kim 2019, input
+    independence; step sizes and weight from suites.md, section 19). The found images are the
+    problem's ``input_pair.patched``.
+
+    Parameters
+    ----------
+    inputs : array (M, C, H, W), float32
+        The first M test inputs with the object pasted, from 0 to 1.
+    masks : array (M, H, W) of bool
+        Pixels that the patch may change.
+    max_change : float
+        What the 95th percentile over images of the largest change of a logit may be.
+    max_share : float
+        What the same may be as a share of the median margin of the clean images.
+    least_rms : float
+        What the root mean square of the patch must be, over all of its pixels and channels.
+    """
+
+    inputs: Array
+    masks: Array
+    max_change: float = 0.1
+    max_share: float = 0.05
+    least_rms: float = 0.2
+
+    @property
+    def identity(self) -> list[Any]:
+        settings = [VISIBLE, *(number for phase in SCHEDULE for number in phase)]
+        limits = [self.max_change, self.max_share, self.least_rms]
+        return ["insignificant patch", VERSION, settings, limits, array_digest(self.inputs), array_digest(self.masks)]
+
+    def measure(self, model: Predictor, data: Data) -> Findings:
+        """Patch the images and measure what the model notices.
+
+        Raises
+        ------
+        UnsupportedError
+            If the model has no gradients.
+        """
+        module = require_module(model)
+        clean = data.test_inputs[: len(self.inputs)]
+        parts = []
+        for start in range(0, len(clean), BLOCK):
+            rows = slice(start, start + BLOCK)
+            given = (clean[rows], self.inputs[rows], self.masks[rows, None])
+            parts.append(patched(module, *(torch.from_numpy(a).to(module.device) for a in given)).cpu().numpy())
+        found = np.concatenate(parts)
+        return Findings(self._gates(model, clean, found), {NEED: found})
+
+    def _gates(self, model: Predictor, clean: Array, found: Array) -> tuple[Gate, ...]:
+        before, after = (model.predict(torch.from_numpy(a)).cpu() for a in (clean, found))
+        said = before.argmax(dim=1)
+        same = float((after.argmax(dim=1) == said).double().mean())
+        change = float(np.quantile((after - before).abs().amax(dim=1).numpy(), 0.95))
+        margin = float(np.median(margins(model, clean, said.numpy())))
+        where = np.broadcast_to(self.masks[:, None], clean.shape)
+        rms = float(np.sqrt(np.square((found - clean)[where], dtype=np.float64).mean()))
+        return (
+            Gate("patch, same prediction", same, 1.0),
+            Gate("patch, 95th percentile of the largest change of a logit", change, self.max_change, at_least=False),
+            Gate("patch, that change as a share of the median margin", change / margin, self.max_share, at_least=False),
+            Gate("patch, root mean square", rms, self.least_rms),
+        )
+
+
+def patched(model: TorchPredictor, clean: Tensor, start: Tensor, mask: Tensor) -> Tensor:
+    """Images with a patch that keeps the logits of the clean ones; each found apart from the others.
+
+    Parameters
+    ----------
+    model : TorchPredictor
+    clean, start : Tensor (M, C, H, W)
+        Pixels from 0 to 1.
+    mask : Tensor (M, 1, H, W) of bool
+        Outside of it the images stay clean.
+
+    Returns
+    -------
+    Tensor (M, C, H, W)
+        Inside of the mask multiples of 1/255.
+    """
+    with torch.no_grad():
+        wanted = model.forward(clean)
+    image = torch.where(mask, start, clean).requires_grad_()
+    optimizer = torch.optim.Adam([image])
+    with torch.enable_grad():
+        for rate, steps in SCHEDULE:
+            optimizer.param_groups[0]["lr"] = rate
+            for _ in range(steps):
+                change, size = model.forward(image) - wanted, (image - clean).flatten(1)
+                loss = _norm(change) - VISIBLE * _norm(size)
+                (slope,) = torch.autograd.grad(loss.sum(), image)
+                image.grad = slope * mask
+                optimizer.step()
+                with torch.no_grad():
+                    image.clamp_(0, 1)
+    return torch.where(mask, (255 * image.detach()).round() / 255, clean)
+
+
+def _norm(rows: Tensor) -> Tensor:
+    return (rows.square().sum(dim=1) + _TINY).sqrt()
