@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
-from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.registry import get
 
 MASKERS = ["zero", "mean", "uniform", "marginal"]
@@ -64,7 +64,7 @@ def test_subset_size_is_checked() -> None:
     view, w = linear_view(TABLE)
     ev = make_evaluation(view, w)
     run("faithfulness_correlation", ev, subset_size=5)
-    with pytest.raises(UsageError, match="subset_size"):
+    with pytest.raises(UnsupportedError, match="subset_size"):
         run("faithfulness_correlation", ev, subset_size=7)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
@@ -111,5 +111,5 @@ def test_tiny_and_huge_maps_keep_their_ratio(unit: float) -> None:
 
 
 def test_more_features_than_there_are_cannot_be_asked_for() -> None:
-    with pytest.raises(UsageError, match="4 features"):
+    with pytest.raises(UnsupportedError, match="4 features"):
         run("distractor_share", evaluation(torch.ones(1, 4), [1, 0, 0, 0], [0, 1, 0, 0]), k=5)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
 from xaibench.metrics.effects import drawn_masker, mean_square_effects, without_each
@@ -101,7 +101,7 @@ def test_estimate_is_the_literal_loop(size: int) -> None:
 
 def test_subset_size_is_checked() -> None:
     view, w = linear_view(TABLE)
-    with pytest.raises(UsageError, match="subset_size"):
+    with pytest.raises(UnsupportedError, match="subset_size"):
         run("faithfulness_estimate", make_evaluation(view, w), subset_size=7)
 
 

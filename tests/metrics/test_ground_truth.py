@@ -148,7 +148,7 @@ def test_a_k_that_is_neither_number_nor_share_is_refused(name: str, k: object) -
 def test_more_features_than_there_are_cannot_be_asked_for() -> None:
     ev = evaluation(make_inputs((6,), 3), Truth("model", make_inputs((6,), 3) > 0, make_inputs((6,), 3)))
     for name in ("top_k_intersection", "feature_agreement"):
-        with pytest.raises(UsageError, match="6 features"):
+        with pytest.raises(UnsupportedError, match="6 features"):
             run(name, ev, k=7)
 
 

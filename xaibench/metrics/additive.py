@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.perturbation import Block, Probes
@@ -54,7 +54,7 @@ def faithfulness_correlation(
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer features than ``subset_size``.
     """
     masked, sums = _masked_and_sums(ev, n_subsets, subset_size or _quarter(ev), masker)
@@ -94,7 +94,7 @@ def mu_fidelity(
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer features than ``subset_size``.
     """
     masked, sums = _masked_and_sums(ev, n_subsets, subset_size or _quarter(ev), masker)
@@ -160,7 +160,7 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
     """Outputs without random subsets of ``size`` features, and the sums of attributions in them (N, n_subsets)."""
     n_features = ev.layout.n_features
     if not 1 <= size <= n_features:
-        raise UsageError(f"subset_size must be between 1 and the {n_features} features, not {size}")
+        raise UnsupportedError(f"subset_size must be between 1 and the {n_features} features, not {size}")
     flat = ev.attributions.flatten(1)
     mask = ev.masker(masker)
 

@@ -50,7 +50,7 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer features than ``k``.
     """
     return _agreement(ev, k, auc)

@@ -41,7 +41,7 @@ def distractor_share(ev: Evaluation, *, k: TopK = 0.05) -> Tensor:
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer features than ``k``.
     """
     mask, distractors = true_mask(ev), _distractors(ev)

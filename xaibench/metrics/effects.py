@@ -12,7 +12,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.maskers import Masker, make_masker
 from xaibench.core.registry import metric
@@ -59,12 +59,12 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer features than ``subset_size``.
     """
     n_features = ev.layout.n_features
     if subset_size > n_features:
-        raise UsageError(f"subset_size must be at most the {n_features} features, not {subset_size}")
+        raise UnsupportedError(f"subset_size must be at most the {n_features} features, not {subset_size}")
     flat = ev.attributions.flatten(1)
     if subset_size == 1:
         return -pearson(flat, without_each(ev, masker))

@@ -76,7 +76,7 @@ def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "sig
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer features than ``k``.
     """
     mask = true_mask(ev)

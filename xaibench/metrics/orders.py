@@ -10,7 +10,7 @@ from annotated_types import Gt, Lt
 from pydantic import Strict
 from torch import Tensor
 
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 
 OrderSign = Literal["signed", "absolute"]
@@ -48,11 +48,11 @@ def top_size(k: TopK, n_features: int) -> int:
 
     Raises
     ------
-    UsageError
+    UnsupportedError
         If there are fewer.
     """
     # Without the margin, .07 of 100 features would be 8: the product is 7.000000000000001.
     size = k if isinstance(k, int) else math.ceil(k * n_features - 1e-9)
     if size > n_features:
-        raise UsageError(f"k = {k} is more than the {n_features} features")
+        raise UnsupportedError(f"k = {k} is more than the {n_features} features")
     return size
