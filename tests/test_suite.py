@@ -100,7 +100,10 @@ def test_include_exclude_and_selection(tiny_suite: Make) -> None:
 
 
 def test_rules_see_parameters_that_the_suite_gives(tiny_suite: Make) -> None:
-    explainers = [{"name": "smoothgrad", "params": {"n_samples": 2}}, {"name": "smoothgrad", "params": {"n_samples": 3}}]
+    explainers = [
+        {"name": "smoothgrad", "params": {"n_samples": 2}},
+        {"name": "smoothgrad", "params": {"n_samples": 3}},
+    ]
 
     def labels(rule: str) -> list[str]:
         made = tiny_suite(explainers=explainers, metrics=["sparseness"], exclude=[{"explainer": rule}])
