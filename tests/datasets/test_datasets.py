@@ -18,7 +18,10 @@ SPECS = {spec.name: spec for spec in components("dataset") if spec.function.__mo
 NAMES = sorted(set(SPECS) - set(fetchable()))
 SIGNED = {"xai_tris"}
 """Images with negative numbers, scaled by the largest magnitude in train and test together."""
-GENERATED = {"interesting_features", "leakage_blocks", "leakage_onehot", "planted_digits", "suppressor", "xai_tris"}
+GENERATED = {
+    "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits", "suppressor",
+    "synthgauss", "xai_tris",
+}  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"leakage_onehot"}
 """Test rows are all the inputs that there are, in any training set and under any seed."""

@@ -1,23 +1,29 @@
 """Data sets: loaders and generators. Importing this package registers them."""
 
 from xaibench.datasets import (
+    bam,
+    bam_folder,
     discoveries,
     images,
     leakage,
     piecewise,
     planted,
     suppressors,
+    synthgauss,
     tables,
     xai_tris,
 )
 
 __all__ = [
+    "bam",
+    "bam_folder",
     "discoveries",
     "images",
     "leakage",
     "piecewise",
     "planted",
     "suppressors",
+    "synthgauss",
     "tables",
     "xai_tris",
 ]
