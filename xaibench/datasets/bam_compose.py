@@ -114,4 +114,4 @@ def varied(rng: np.random.Generator, n: int) -> Array:
 
 def as_inputs(images: Array) -> Array:
     """Images of uint8 as inputs from 0 to 1."""
-    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+    return np.true_divide(images, np.float32(255), dtype=np.float32)

@@ -5,12 +5,14 @@ Below ``path`` are the sets ``obj``, ``scene``, ``scene_only``, ``dog_bedroom``,
 ``val_loc.txt`` with a line per validation image: its name and the object's top left and bottom right
 corner. A folder in an image's path names its class; one called ``train`` or ``val``, else the number
 that its name ends in (900 to 999 of every thousand: validation), names its side. Images of different
-sets, masks and lines belong together if their names below their set are the same.
+sets, masks and lines belong together if their names below their set are the same, or else their
+files' names, where these are the only ones.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -61,8 +63,8 @@ def bam_original_object(*, seed: int, path: str, side: PositiveInt = 64, per_cla
     """
     root = Path(path)
     train, test = (_chosen(root, "obj", which, per_class, seed) for which in ("train", "val"))
-    scenes = {p.stem: _class_of(p, ROOMS) for p in _files(root, "scene").values()}
-    learned, wanted = ([_by_name(scenes, p.stem, "scene") for p in rows] for rows in (train, test))
+    scenes = _index({name: _class_of(p, ROOMS) for name, p in _files(root, "scene").items()})
+    learned, wanted = ([_by_name(scenes, _below(root, p), "scene") for p in rows] for rows in (train, test))
     mask = _masks(root, test, side)
     return _data(
         root,
@@ -94,8 +96,8 @@ def bam_original_scene(*, seed: int, path: str, side: PositiveInt = 64, per_clas
     """
     root = Path(path)
     train, test = (_chosen(root, "scene", which, per_class, seed) for which in ("train", "val"))
-    empty = {p.stem: p for p in _files(root, "scene_only").values()}
-    without = as_inputs(_images([_by_name(empty, p.stem, "scene_only") for p in test], side))
+    empty = _index(_files(root, "scene_only"))
+    without = as_inputs(_images([_by_name(empty, _below(root, p), "scene_only") for p in test], side))
     mask = _masks(root, test, side)
     labels = np.array([_class_of(name, ROOMS) for name in test], dtype=np.int64)
     pair = PairSource("input_pair.without", "scene_only", inputs=without, labels=labels, truth=np.ones_like(mask))
@@ -118,8 +120,9 @@ def bam_original_scene_only(*, seed: int, path: str, side: PositiveInt = 64, per
     """
     root = Path(path)
     train, test = (_chosen(root, "scene_only", which, per_class, seed) for which in ("train", "val"))
-    forest, patched = (list(_files(root, name).values()) for name in ("bamboo_forest", "bamboo_forest_patch"))
-    if [p.stem for p in forest] != [p.stem for p in patched]:
+    forests, patches = (_files(root, name) for name in ("bamboo_forest", "bamboo_forest_patch"))
+    forest, patched = list(forests.values()), list(patches.values())
+    if list(forests) != list(patches):
         raise DataError(f"bamboo_forest and bamboo_forest_patch in {root} hold different images", HINT)
     changed = _images(patched, side)
     data = _data(root, "scene_only", (train, [*forest, *test]), side, accuracy_floor=0.85)
@@ -163,6 +166,11 @@ def _name(path: Path, folder: Path) -> str:
     return "/".join(p for p in path.relative_to(folder).with_suffix("").parts if p not in _SPLITS)
 
 
+def _below(root: Path, image: Path) -> str:
+    """Name of an image below its set."""
+    return _name(image, root).partition("/")[2]
+
+
 def _split_of(path: Path) -> str:
     """``train`` or ``val``, by the innermost folder of that name, else by the number of the image."""
     named = [p for p in path.parts if p in _SPLITS]
@@ -197,9 +205,9 @@ def _chosen(root: Path, name: str, which: str, per_class: int, seed: int) -> lis
 def _masks(root: Path, images: Iterable[Path], side: int) -> Array:
     """Masks of the objects (N, side, side) of bool, each checked against the corners of its object in val_loc.txt."""
     folder = next((f for f in ("masks", "val_mask") if (root / f).is_dir()), "masks")
-    masks, corners, out = _files(root, folder), _corners(root), []
+    masks, corners, out = _index(_files(root, folder)), _index(_corners(root)), []
     for image in images:
-        name = _name(image, root).partition("/")[2]
+        name = _below(root, image)
         mask = _read(_by_name(masks, name, folder))[:, :, 0] > 127
         if not mask.any():
             raise DataError(f"the mask of {name} is empty", HINT)
@@ -225,12 +233,19 @@ def _corners(root: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _by_name(table: Mapping[str, T], name: str, where: str) -> T:
-    """The entry of an image, called as the image is, or as its file without the folder of its class."""
-    found = table.get(name, table.get(name.rpartition("/")[2]))
-    if found is None:
-        raise DataError(f"{where} has nothing for the image {name}", HINT)
-    return found
+def _index(entries: Mapping[str, T]) -> dict[str, T]:
+    """Entries by their names, and by the last part of them where it is the only one like it."""
+    counts = Counter(name.rpartition("/")[2] for name in entries)
+    alone = {last: entry for name, entry in entries.items() if counts[last := name.rpartition("/")[2]] == 1}
+    return alone | dict(entries)
+
+
+def _by_name(index: Mapping[str, T], name: str, where: str) -> T:
+    """The entry of an image, by its name or the last part of it."""
+    key = name if name in index else name.rpartition("/")[2]
+    if key not in index:
+        raise DataError(f"{where} has nothing, or nothing of its own, for the image {name}", HINT)
+    return index[key]
 
 
 def _read(path: Path) -> Array:
