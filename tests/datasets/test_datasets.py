@@ -26,7 +26,7 @@ SIGNED = {"xai_tris"}
 """Images with negative numbers, scaled by the largest magnitude in train and test together."""
 GENERATED = {
     "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits", "suppressor",
-    "synthgauss", "xai_tris",
+    "switched_regimes", "synthgauss", "xai_tris",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"leakage_onehot"}
