@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
@@ -23,7 +23,7 @@ def tabular_lime(
     n_samples: PositiveInt = 500,
     radius: PositiveFloat = 1.0,
     kernel_width: PositiveFloat | None = None,
-    neighbours: PositiveInt | None = None,
+    neighbours: NonNegativeInt = 0,
     ridge: NonNegativeFloat = 1.0,
     draws: Draws,
 ) -> Tensor:
@@ -44,8 +44,8 @@ def tabular_lime(
         Standard deviation of the noise, in input units: 1 is published for standardised columns.
     kernel_width : float, optional
         Default: 0.75 times the root of the number of columns, as published.
-    neighbours : int, optional
-        Draw the numbers from this many nearest background rows (at most all), instead of adding noise.
+    neighbours : int
+        Draw the numbers from this many nearest background rows (at most all). 0: add noise instead.
     ridge : float
         Penalty on the squared coefficients; the intercept is free.
 
@@ -66,7 +66,7 @@ def tabular_lime(
     for block in blocks(problem, 8 * n_samples * d + 8 * len(background)):
         view, own = problem.take(block), draws[block]
         bits = (own.uniform((n_samples, d)) < frequency).to(view.inputs.dtype)
-        if neighbours is None:
+        if neighbours == 0:
             numbers = view.inputs.unsqueeze(1) + radius * own.normal((n_samples, d)).to(view.inputs.dtype)
         else:
             numbers = background[_nearest(view.inputs, background, ~binary, neighbours, n_samples, own)]
