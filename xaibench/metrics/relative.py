@@ -38,12 +38,13 @@ PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative feature
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
-    skill_valid=True,
     sign="positive",
     source=f"{PAPER}; g, the concept attribution",
 )
 def object_share(ev: Evaluation) -> Tensor:
     """Mean brightness of the true mask in the map drawn as a picture.
+
+    A part of `model_contrast`, and no measure by itself: a constant map has 1, as the oracle has.
 
     Returns
     -------
