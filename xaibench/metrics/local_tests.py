@@ -1,8 +1,8 @@
 """Tests of hypotheses about the model near a sample: do attributions answer them better than a coin?
 
 The answers are found by asking the model itself, feature by feature, once for all explainers. A
-test is scored by its sensitivity plus its specificity: 2 is perfect, and 1 is what an answer has
-that does not depend on the model. For attributions that add up to the output difference and are
+test is scored by its sensitivity plus its specificity: 2 is perfect, and 1 is what a coin has, or the
+same answer for every feature. For attributions that add up to the output difference and are
 linear in the model (integrated gradients, Shapley values), rich enough models keep every test at
 1 or below in the worst case (Bilodeau et al. 2024, PNAS).
 """
