@@ -25,7 +25,7 @@ ONE_CLASS = {"bam_commonality"}
 SIGNED = {"xai_tris"}
 """Images with negative numbers, scaled by the largest magnitude in train and test together."""
 GENERATED = {
-    "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits",
+    "blockmnist", "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits",
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""

@@ -3,6 +3,7 @@
 from xaibench.datasets import (
     bam,
     bam_folder,
+    blocks,
     discoveries,
     images,
     leakage,
@@ -19,6 +20,7 @@ from xaibench.datasets import (
 __all__ = [
     "bam",
     "bam_folder",
+    "blocks",
     "discoveries",
     "images",
     "leakage",
