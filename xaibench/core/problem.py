@@ -144,6 +144,10 @@ class Samples:
         """What an explainer with this baseline compares the samples with: inputs (N, *input_shape)."""
         return self._masker(name, EXPLAINER_STREAM).fill
 
+    def removed(self, name: str) -> Tensor:
+        """Inputs (N, *input_shape) with every feature missing as metrics have it, whoever asks."""
+        return self._masker(name, METRIC_STREAM).fill
+
     def _masker(self, name: str, stream: str) -> Masker:
         return make_masker(name, self.inputs, self.layout, self.background, self.draws(f"{stream}/{name}"))
 
