@@ -113,6 +113,7 @@ class Scores(_Part):
         The measured values of this gate, one per trained model, instead of scores.
     every : bool
         The claim must hold for each matched explainer (gates: for each problem) on its own, not for their mean.
+        If both sides say so for the same explainers, each is compared with itself.
     """
 
     dataset: Globs = ["*"]

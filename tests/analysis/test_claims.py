@@ -126,6 +126,14 @@ def test_every_other_method_must_lose_and_the_nearest_one_decides() -> None:
     assert verdict(make_results(values), left=each, number=-0.5)["binding"] == "d"
 
 
+def test_every_explainer_is_compared_with_itself_on_another_problem() -> None:
+    high = make_results({"a": scores(1), "b": scores(3, seed=1)}, dataset="one")
+    low = make_results({"a": scores(1) - 0.5, "b": scores(3, seed=1) - 0.5}, dataset="two")
+    every = {"explainer": ["a", "b"], "every": True}
+    row = verdict(concat(high, low), left={"dataset": "one", **every}, right={"dataset": "two", **every}, margin=0.4)
+    assert (row["verdict"], row["effect"]) == ("reproduced", pytest.approx(0.5))
+
+
 def test_controls_count_only_where_they_are_named() -> None:
     results = make_results({"a": scores(1), "random": scores(5, seed=1)})
     assert verdict(results, left={"explainer": "*"}, number=0.0)["left"] == pytest.approx(scores(1).mean())

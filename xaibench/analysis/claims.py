@@ -166,9 +166,13 @@ def _sides(prepared: Prepared, claim: Claim) -> Iterator[tuple[Side, Side | None
     # Where problems and metric are the same, "every other method" does not mean the method itself.
     alike = ("dataset", "model", "metric", "params", "output", "explainer_params", "gate")
     itself = all(getattr(claim.left, name) == getattr(claim.right, name) for name in alike)
+    # "Each falls": the same explainers on two problems, or with two metrics, are compared one by one.
+    each = claim.left.every and claim.right.every and claim.left.gate is None and not itself
+    matched = each and claim.left.explainer == claim.right.explainer
     for left in lefts:
         for right in rights:
-            if not (itself and claim.right.every and left.explainers == right.explainers):
+            same = left.explainers == right.explainers
+            if (matched and same) or not (matched or (itself and claim.right.every and same)):
                 yield left, right
 
 
