@@ -20,7 +20,7 @@ SCHEDULE = ((0.01, 150), (0.003, 100), (0.001, 100), (0.0003, 50))
 """Step sizes of Adam and for how many steps, in units of pixels from 0 to 1.
 
 With half as many steps the 95th percentile of the largest change of a logit on BAM is .26 (problem
-seed 11), with these .20: 9 of 100 images stay above the .1 of the gate, and more steps move little.
+seed 11), with these .20: 9 of 100 images stay above the .1 of the gate.
 """
 VISIBLE = 0.05
 """Weight of the norm of the patch against that of the change of the logits."""
