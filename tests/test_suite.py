@@ -207,6 +207,13 @@ def test_parts_that_are_missing_or_contain_themselves(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text('parts = ["a.toml"]')
     with pytest.raises(UsageError, match="part of itself"):
         suites.load(str(tmp_path / "a.toml"))
+    (tmp_path / "named.toml").write_text('name = "own"\nparts = ["named.toml"]')
+    with pytest.raises(UsageError, match="part of itself"):
+        suites.load(str(tmp_path / "named.toml"))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "leakage.toml").write_text(suites.available()["leakage"].read_text())
+    (tmp_path / "leakage.toml").write_text('parts = ["sub/leakage.toml"]')
+    assert len(suites.load(str(tmp_path / "leakage.toml")).all_claims()) > 0
     (tmp_path / "c.toml").write_text('parts = ["nowhere"]')
     with pytest.raises(UsageError, match="unknown suite 'nowhere'"):
         suites.load(str(tmp_path / "c.toml"))
