@@ -352,15 +352,15 @@ def _load_parts(document: dict[str, Any], source: str, folder: Path | None) -> d
         If one is missing or wrong, or a part of itself.
     """
     named = document.get("parts", [])
-    if not isinstance(named, list) or not all(isinstance(n, (str, Suite)) for n in named):
+    if not isinstance(named, list) or not all(isinstance(n, (str, dict, Suite)) for n in named):
         raise UsageError(f"{source}: parts must be a list of suites' names or paths")
     above = (*_loading.get(), Path(source).resolve())
     parts: list[Suite] = []
     token = _loading.set(above)
     try:
         for name in named:
-            if isinstance(name, Suite):
-                parts.append(name)
+            if not isinstance(name, str):
+                parts.append(name if isinstance(name, Suite) else parse(name, source=source, folder=folder))
                 continue
             beside = None if folder is None else folder / name
             path = beside if beside is not None and beside.is_file() else find(name)
