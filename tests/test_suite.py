@@ -101,6 +101,24 @@ def test_include_exclude_and_selection(tiny_suite: Make) -> None:
     assert cells(Selection(skip=("tiny",))) == set()
 
 
+def test_selection_sees_parameters_that_the_suite_gives(tiny_suite: Make) -> None:
+    explainers = ["gradient", {"name": "smoothgrad", "grid": {"n_samples": [2, 3]}}]
+    metrics = [{"name": "pixel_flipping", "grid": {"masker": ["zero", "mean"]}}]
+    suite = suites.parse(tiny_suite(explainers=explainers, metrics=metrics))
+
+    def cells(**patterns: tuple[str, ...]) -> set[tuple[str, str]]:
+        return {(u.explainer.label, c.metric.label) for u in expand(suite, Selection(**patterns)) for c in u.cells}
+
+    zero, mean = (f"pixel_flipping(masker={m})" for m in ("zero", "mean"))
+    two, three = (f"smoothgrad(n_samples={n})" for n in (2, 3))
+    assert cells(only=(two,)) == {(two, zero), (two, mean)}
+    assert cells(only=("smoothgrad",)) == {(s, m) for s in (two, three) for m in (zero, mean)}
+    assert cells(skip=("smoothgrad", zero)) == {("gradient", mean)}
+    assert cells(only=(f"tiny/*/{three}/{mean}",)) == cells(only=(f"*/{three}/{mean}",)) == {(three, mean)}
+    assert cells(only=("tiny/*/smoothgrad/*=mean)",)) == {(two, mean), (three, mean)}
+    assert cells(only=("smoothgrad(n_samples=4)",)) == set()
+
+
 def test_rules_see_parameters_that_the_suite_gives(tiny_suite: Make) -> None:
     explainers = [
         {"name": "smoothgrad", "params": {"n_samples": 2}},

@@ -93,8 +93,8 @@ class Unit:
             missing = missing_needs(spec.needs, capabilities)
             if missing:
                 return f"{spec.kind} {spec.name} needs {', '.join(missing)}"
-        kind = self.spec.attribution_kind
-        if isinstance(kind, str) and kind not in cell.spec.accepts:
+        kind = self.spec.stated_kind(self.explainer.params)
+        if kind is not None and kind not in cell.spec.accepts:
             return f"metric {cell.spec.name} takes {' or '.join(sorted(cell.spec.accepts))}, not {kind}"
         # What is given the truth shows the mask where there is one: no answer to a question about weights.
         shows_mask = "truth.mask" in capabilities and bool(self.spec.needs & {"truth", "truth.mask"})
@@ -121,23 +121,26 @@ class Selection:
     """Which part of a suite to run.
 
     A pattern with a slash is matched with ``dataset/model/explainer/metric`` from the left, one
-    without with each of the four names.
+    without with each of the four names. Names count as the plan shows them, with the parameters that
+    the suite gives (``suppressor(c=0.4)``), and without them.
     """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     limit: int | None = None
 
-    def keeps(self, names: tuple[str, str, str, str]) -> bool:
-        kept = not self.only or any(_matches(p, names) for p in self.only)
-        return kept and not any(_matches(p, names) for p in self.skip)
+    def keeps(self, labels: tuple[str, str, str, str]) -> bool:
+        """Whether the cell of these four labels is selected."""
+        kept = not self.only or any(_matches(p, labels) for p in self.only)
+        return kept and not any(_matches(p, labels) for p in self.skip)
 
 
-def _matches(pattern: str, names: tuple[str, ...]) -> bool:
+def _matches(pattern: str, labels: tuple[str, ...]) -> bool:
+    both = [dict.fromkeys((label, label.partition("(")[0])) for label in labels]
     if "/" not in pattern:
-        return any(fnmatchcase(name, pattern) for name in names)
-    path = "/".join(names)
-    return fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern.rstrip('/')}/*")
+        return any(pattern == name or fnmatchcase(name, pattern) for names in both for name in names)
+    paths = ("/".join(names) for names in itertools.product(*both))
+    return any(fnmatchcase(path, glob) for path in paths for glob in (pattern, f"{pattern.rstrip('/')}/*"))
 
 
 def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
@@ -168,16 +171,15 @@ def _expand(suite: Suite, chosen: Selection) -> Iterator[Unit]:
         controls = (s for s in registry.components("explainer") if isinstance(s, ExplainerSpec) and s.control)
         explainers += [Choice.of("explainer", s.name, {}) for s in controls if s.name not in named]
     for problem in {p.key: p for p in problems(suite, chosen)}.values():
-        names = (problem.dataset.spec.name, problem.model.spec.name)
         labels = (problem.dataset.label, problem.model.label)
         capabilities = problem.capabilities()
         with_oracle = capabilities is None or any(c.startswith("truth.") for c in capabilities)
         for seed, explainer in itertools.product(suite.seeds, explainers):
-            path = (*names, explainer.spec.name)
+            path = (*labels, explainer.label)
             kept = tuple(
                 (metric, output)
                 for metric, output in metrics
-                if suite.selects(*labels, explainer.label, metric.label) and chosen.keeps((*path, metric.spec.name))
+                if suite.selects(*path, metric.label) and chosen.keeps((*path, metric.label))
             )
             # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
             several = explainer.spec.name == RANDOM and with_oracle

@@ -57,7 +57,11 @@ PluginOption = Annotated[
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="GLOB", help="Only these: a name, or dataset/model/explainer/metric."),
+    typer.Option(
+        "--only",
+        metavar="GLOB",
+        help="Only these: a name, or dataset/model/explainer/metric, with parameters ('suppressor(c=0.4)') or without.",
+    ),
 ]
 SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
