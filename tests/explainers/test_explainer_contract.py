@@ -60,7 +60,7 @@ def test_shape_determinism_and_no_mutation(name, data):
     assert all(torch.equal(v, state[k]) for k, v in view.model.module.state_dict().items())
     assert _hooks(view.model.module) == hooks == 0
     assert all(p.grad is None and p.requires_grad for p in view.model.module.parameters())
-    if attribution_kind(spec_of(name), view) == "saliency":
+    if attribution_kind(spec_of(name), view, {}) == "saliency":
         assert (first >= 0).all()
 
 

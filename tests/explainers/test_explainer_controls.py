@@ -116,7 +116,7 @@ def test_oracle_shows_the_truth_and_says_its_kind():
     ):
         view = make_view(mlp(TABLE), inputs, truth=truth)
         assert torch.equal(run("oracle", view), expected)
-        assert attribution_kind(spec_of("oracle"), view) == kind
+        assert attribution_kind(spec_of("oracle"), view, {}) == kind
 
 
 def test_any_truth_meets_the_need_and_is_shown():

@@ -129,7 +129,7 @@ def make_evaluation(
     if isinstance(explain, str):
         spec = cast(ExplainerSpec, registry.get("explainer", explain))
         require(spec, view)
-        declared = calls.attribution_kind(spec, view)
+        declared = calls.attribution_kind(spec, view, {})
         function = calls.explain_function(spec, spec.bind({}))
         shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
         again = calls.Explainer(function, replace(view, truth=shown), f"explain/{spec.name}")

@@ -24,9 +24,11 @@ ExplainFunction = Callable[[ProblemView, str], Tensor]
 """Explains a view; the second argument names the draws."""
 
 
-def attribution_kind(spec: ExplainerSpec, view: ProblemView) -> str:
-    """What this explainer's numbers mean on this problem."""
-    kind = spec.attribution_kind(view) if callable(spec.attribution_kind) else spec.attribution_kind
+def attribution_kind(spec: ExplainerSpec, view: ProblemView, params: Mapping[str, Any]) -> str:
+    """What this explainer's numbers mean on this problem, with these parameters."""
+    kind = spec.stated_kind(params)
+    if kind is None and callable(spec.attribution_kind):
+        kind = spec.attribution_kind(view)
     if kind not in ATTRIBUTION_KINDS:
         raise ValueError(f"explainer {spec.name!r} is of unknown kind {kind!r}")
     return kind
@@ -131,7 +133,6 @@ class Scores:
     conversion: str
     output: str
     sign: str
-    channels: str
 
 
 def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Scores:
@@ -176,7 +177,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     values = values.detach().to(torch.float32).cpu()
     finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
-    return Scores(values, conversion, ev.output, spec.handled_sign(params), channel_handling(ev.layout))
+    return Scores(values, conversion, ev.output, spec.handled_sign(params))
 
 
 def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
@@ -188,9 +189,9 @@ def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number per resampling unit")
 
 
-def channel_handling(layout: FeatureLayout) -> str:
-    """How several channels become one number per feature: explainers sum them; otherwise there is nothing to do."""
-    return "none" if layout.one_number_each else "sum"
+def channel_handling(layout: FeatureLayout, params: Mapping[str, Any]) -> str:
+    """How an explainer turns several channels into one number per feature: it sums them, unless told otherwise."""
+    return "none" if layout.one_number_each else str(params.get("channels", "sum"))
 
 
 def hold_finite(ev: Evaluation) -> tuple[Evaluation, Tensor]:

@@ -157,6 +157,15 @@ class ExplainerSpec(Component):
     control: bool = False
     kind: Kind = field(default="explainer", init=False)
 
+    def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:
+        """What the numbers mean with these parameters, or None where the problem decides.
+
+        The sum of the positive parts of ``channels`` has no sign any more.
+        """
+        if params.get("channels", "sum") != "sum":
+            return "saliency"
+        return None if callable(self.attribution_kind) else self.attribution_kind
+
     @property
     def placebo(self) -> bool:
         """Whether this is a control that does not know the truth: what an explanation must beat."""

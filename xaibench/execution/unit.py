@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.cache import SharedCache
-from xaibench.core.calls import Explainer, attribution_kind, explain_function, score
+from xaibench.core.calls import Explainer, attribution_kind, channel_handling, explain_function, score
 from xaibench.core.components import Component
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
@@ -112,7 +112,7 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     started = time.perf_counter()
     attributions = explainer()
     seconds = time.perf_counter() - started
-    kind = attribution_kind(unit.spec, explainer.view)
+    kind = attribution_kind(unit.spec, explainer.view, unit.explainer.params)
     store.save_attributions(key, attributions, kind=kind, seconds=seconds)
     return Explanation(attributions, kind, seconds, cached=False)
 
@@ -146,7 +146,7 @@ def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, pro
         output=scores.output,
         conversion=scores.conversion,
         sign=scores.sign,
-        channels=scores.channels,
+        channels=channel_handling(problem.samples.layout, unit.explainer.params),
         score_seconds=time.perf_counter() - started,
         n_evaluations=model.n_evaluations - before,
         **facts,

@@ -13,6 +13,7 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
+from xaibench.explainers.channels import Channels, per_feature
 from xaibench.explainers.copies import model_batches
 from xaibench.explainers.guided import guided_gradients
 
@@ -57,15 +58,17 @@ def grad_cam(problem: ProblemView, *, layer: str | None = None) -> Tensor:
 
 
 @explainer("guided_grad_cam", kind="slope", needs={"module", "image"})
-def guided_grad_cam(problem: ProblemView, *, layer: str | None = None) -> Tensor:
+def guided_grad_cam(problem: ProblemView, *, layer: str | None = None, channels: Channels = "sum") -> Tensor:
     """Guided backpropagation times Grad-CAM (Selvaraju et al. 2017, Sec. 3.2).
 
     Parameters
     ----------
     layer : str, optional
         As for `grad_cam`.
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
     """
-    return problem.layout.reduce(guided_gradients(problem)) * grad_cam(problem, layer=layer)
+    return per_feature(problem, guided_gradients(problem), channels) * grad_cam(problem, layer=layer)
 
 
 def _named(module: nn.Module, layer: str) -> nn.Module:

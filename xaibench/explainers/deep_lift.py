@@ -13,6 +13,7 @@ from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers import rules
+from xaibench.explainers.channels import Channels, per_feature
 from xaibench.explainers.copies import model_batches
 from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back
 from xaibench.explainers.tracking import run_tracked
@@ -24,7 +25,7 @@ SMALLEST_DIFFERENCE = 1e-6
 
 
 @explainer("deep_lift", kind="contribution", needs={"module"})
-def deep_lift(problem: ProblemView, *, baseline: str = "zero") -> Tensor:
+def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channels = "sum") -> Tensor:
     """DeepLift with the rescale rule (Shrikumar et al. 2017, Sec. 3.5.1).
 
     An activation passes on the ratio of its output's difference from the reference to its input's
@@ -36,6 +37,8 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero") -> Tensor:
     ----------
     baseline : str
         Masker whose fill is the reference.
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
 
     Raises
     ------
@@ -59,7 +62,7 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero") -> Tensor:
         seed = _path_gradient(picked, at_start, at_inputs, torch.ones_like(at_start[:, 0]))
         (multipliers,) = torch.autograd.grad(raw, both, torch.cat([seed, torch.zeros_like(seed)]))
         maps.append(multipliers[: len(inputs)] * (inputs.detach() - start))
-    return problem.layout.reduce(torch.cat(maps))
+    return per_feature(problem, torch.cat(maps), channels)
 
 
 def _rescale(op: Operation) -> Tensor:

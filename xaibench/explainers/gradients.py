@@ -12,13 +12,20 @@ from xaibench.core.draws import Draws
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers import copies
+from xaibench.explainers.channels import Channels, per_feature
 from xaibench.explainers.copies import check_positive
 
 
 @explainer("gradient", kind="slope", needs={"gradients"})
-def gradient(problem: ProblemView) -> Tensor:
-    """Signed gradient of the explained output, summed over channels (Baehrens et al. 2010)."""
-    return problem.layout.reduce(problem.gradients(problem.inputs))
+def gradient(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
+    """Signed gradient of the explained output (Baehrens et al. 2010).
+
+    Parameters
+    ----------
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
+    """
+    return per_feature(problem, problem.gradients(problem.inputs), channels)
 
 
 @explainer("saliency", kind="saliency", needs={"gradients"})
@@ -28,13 +35,21 @@ def saliency(problem: ProblemView) -> Tensor:
 
 
 @explainer("input_x_gradient", kind="contribution", needs={"gradients"})
-def input_x_gradient(problem: ProblemView) -> Tensor:
-    """Input times gradient (Shrikumar et al. 2016)."""
-    return problem.layout.reduce(problem.inputs * problem.gradients(problem.inputs))
+def input_x_gradient(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
+    """Input times gradient (Shrikumar et al. 2016).
+
+    Parameters
+    ----------
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
+    """
+    return per_feature(problem, problem.inputs * problem.gradients(problem.inputs), channels)
 
 
 @explainer("integrated_gradients", kind="contribution", needs={"gradients"})
-def integrated_gradients(problem: ProblemView, *, steps: PositiveInt = 32, baseline: str = "zero") -> Tensor:
+def integrated_gradients(
+    problem: ProblemView, *, steps: PositiveInt = 32, baseline: str = "zero", channels: Channels = "sum"
+) -> Tensor:
     """Mean gradient on the straight line from a baseline, times the way (Sundararajan et al. 2017, Eq. 3).
 
     Parameters
@@ -43,6 +58,8 @@ def integrated_gradients(problem: ProblemView, *, steps: PositiveInt = 32, basel
         Points of the midpoint rule.
     baseline : str
         Masker whose fill is the start of the line.
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
     """
     check_positive(steps=steps)
     positions = (torch.arange(steps, dtype=problem.inputs.dtype, device=problem.inputs.device) + 0.5) / steps
@@ -55,12 +72,19 @@ def integrated_gradients(problem: ProblemView, *, steps: PositiveInt = 32, basel
         for part in parts:
             t = _align(positions[part], way)
             total += copies.gradients(view, start.unsqueeze(1) + t * way.unsqueeze(1)).sum(dim=1)
-        maps.append(problem.layout.reduce(way * total / steps))
+        maps.append(per_feature(problem, way * total / steps, channels))
     return torch.cat(maps)
 
 
 @explainer("smoothgrad", kind="slope", needs={"gradients"})
-def smoothgrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float = 0.15, draws: Draws) -> Tensor:
+def smoothgrad(
+    problem: ProblemView,
+    *,
+    n_samples: PositiveInt = 32,
+    radius: float = 0.15,
+    channels: Channels = "sum",
+    draws: Draws,
+) -> Tensor:
     """Mean gradient under Gaussian noise (Smilkov et al. 2017).
 
     Parameters
@@ -69,8 +93,10 @@ def smoothgrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: flo
         Noisy copies.
     radius : float
         Standard deviation of the noise, in input units.
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
     """
-    return problem.layout.reduce(_noisy_gradients(problem, n_samples, radius, draws)[0])
+    return per_feature(problem, _noisy_gradients(problem, n_samples, radius, draws)[0], channels)
 
 
 @explainer("vargrad", kind="saliency", needs={"gradients"})
@@ -89,7 +115,13 @@ def vargrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float 
 
 @explainer("gradient_shap", kind="contribution", needs={"gradients"})
 def gradient_shap(
-    problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float = 0.0, baseline: str = "zero", draws: Draws
+    problem: ProblemView,
+    *,
+    n_samples: PositiveInt = 32,
+    radius: float = 0.0,
+    baseline: str = "zero",
+    channels: Channels = "sum",
+    draws: Draws,
 ) -> Tensor:
     """Expected gradients between background rows and the sample (Erion et al. 2021, Eq. 3).
 
@@ -104,6 +136,8 @@ def gradient_shap(
         Standard deviation of Gaussian noise on the point, in input units (0: none).
     baseline : str
         Masker whose fill serves as background where the problem has none.
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
     """
     check_positive(n_samples=n_samples)
     rows = None if problem.background is None else draws.integers(len(problem.background), (n_samples,))
@@ -124,7 +158,7 @@ def gradient_shap(
             if radius > 0:
                 points = points + radius * own.normal(tuple(points.shape[1:]))
             total += (way * copies.gradients(view, points)).sum(dim=1)
-        maps.append(problem.layout.reduce(total / n_samples))
+        maps.append(per_feature(problem, total / n_samples, channels))
     return torch.cat(maps)
 
 

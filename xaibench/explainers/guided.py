@@ -13,6 +13,7 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
+from xaibench.explainers.channels import Channels, per_feature
 from xaibench.explainers.copies import model_batches
 from xaibench.explainers.tracking import TrackingMode, graph_nodes, run_tracked, tensors, tracked
 
@@ -30,11 +31,16 @@ Gradients = tuple[Tensor | None, ...]
 
 
 @explainer("guided_backprop", kind="slope", needs={"module"})
-def guided_backprop(problem: ProblemView) -> Tensor:
+def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
     """Gradient that passes a ReLU only where both it and the activation are positive (Springenberg et al. 2015).
 
     ``clamp(min=0)`` and the maximum with 0 are ReLUs as well. Products, powers, exponentials and
     softmax keep their gradient.
+
+    Parameters
+    ----------
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
 
     Raises
     ------
@@ -42,21 +48,26 @@ def guided_backprop(problem: ProblemView) -> Tensor:
         If the model has activations other than ReLU, or uses values computed from the input without
         a gradient, such as the mask in ``h * (h > 0)``.
     """
-    return problem.layout.reduce(guided_gradients(problem))
+    return per_feature(problem, guided_gradients(problem), channels)
 
 
 @explainer("deconvolution", kind="slope", needs={"module"})
-def deconvolution(problem: ProblemView) -> Tensor:
+def deconvolution(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
     """Gradient that passes a ReLU where it is positive, whatever the activation was (Zeiler & Fergus 2014).
 
     Operations other than ReLU are treated as in `guided_backprop`.
+
+    Parameters
+    ----------
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
 
     Raises
     ------
     UnsupportedError
         As for `guided_backprop`.
     """
-    return problem.layout.reduce(_rectified(problem, "deconvolution", lambda _before, after: after))
+    return per_feature(problem, _rectified(problem, "deconvolution", lambda _before, after: after), channels)
 
 
 def guided_gradients(problem: ProblemView) -> Tensor:

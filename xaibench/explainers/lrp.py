@@ -13,6 +13,7 @@ from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers import rules
+from xaibench.explainers.channels import Channels, per_feature
 from xaibench.explainers.copies import model_batches
 from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back
 from xaibench.explainers.tracking import run_tracked
@@ -20,7 +21,11 @@ from xaibench.explainers.tracking import run_tracked
 
 @explainer("lrp", kind="contribution", needs={"module"})
 def lrp(
-    problem: ProblemView, *, rule: Literal["epsilon_plus", "epsilon"] = "epsilon_plus", epsilon: float = 1e-6
+    problem: ProblemView,
+    *,
+    rule: Literal["epsilon_plus", "epsilon"] = "epsilon_plus",
+    epsilon: float = 1e-6,
+    channels: Channels = "sum",
 ) -> Tensor:
     """Layer-wise relevance propagation (Bach et al. 2015).
 
@@ -37,6 +42,8 @@ def lrp(
         input times gradient (Ancona et al. 2018, Prop. 1).
     epsilon : float
         Stabiliser of divisions, in units of the activations.
+    channels : {"sum", "positive"}
+        Signed sum over channels, or the sum of their positive parts (a saliency).
 
     Raises
     ------
@@ -56,7 +63,7 @@ def lrp(
         (slopes,) = pull_back(picked, (raw,), torch.ones_like(raw[:, 0]).detach())
         (relevance,) = torch.autograd.grad(raw, inputs, raw.detach() * slopes)
         maps.append(relevance)
-    return problem.layout.reduce(torch.cat(maps))
+    return per_feature(problem, torch.cat(maps), channels)
 
 
 def _rules(rule: str, epsilon: float) -> dict[str, Rule | None]:
