@@ -101,7 +101,7 @@ def test_fixed_null_blocks_are_all_the_same_and_top_is_top() -> None:
 def test_interventions_change_what_they_say(null: blocks.Null) -> None:
     data = blocks.blockmnist(seed=1, null=null)
     inside = data.test_mask[:, None]
-    swapped, erased, without = data.interventions
+    swapped, erased, without, replaced = data.interventions
     for change in (swapped, erased):
         assert (change.inputs[inside] == data.test_inputs[inside]).all()
     changed = (swapped.inputs != data.test_inputs).any(axis=(1, 2, 3))
@@ -110,6 +110,13 @@ def test_interventions_change_what_they_say(null: blocks.Null) -> None:
     assert (erased.inputs[~inside] == 0).all()
     assert (without.inputs[~inside] == data.test_inputs[~inside]).all()
     assert (without.inputs[inside] == 0).all()
+    assert (replaced.inputs[~inside] == data.test_inputs[~inside]).all()
+    digits = {
+        block.tobytes(): label
+        for block, label in zip(data.test_inputs[inside].reshape(-1, 784), data.test_targets, strict=True)
+    }
+    assert [digits[block.tobytes()] for block in replaced.inputs[inside].reshape(-1, 784)] == replaced.targets.tolist()
+    assert (replaced.targets == 1 - data.test_targets).all()
 
 
 class Ink(nn.Module):
@@ -157,15 +164,16 @@ def test_gates_tell_a_model_of_the_digit_from_a_model_of_the_null_block(data: Da
         return {g.name: g.passed for g in measure_gates(data, predictor, score).gates}
 
     assert list(found(False)) == [
-        "accuracy", "accuracy drop, null swapped", "accuracy drop, null erased", "accuracy, signal erased",
-        "margin share of the null block",
+        "accuracy", "accuracy drop, null swapped", "accuracy drop, null erased",
+        "accuracy, signal erased (data)", "accuracy, signal replaced", "margin share of the null block",
     ]  # fmt: skip
     honest = found(False)
     assert honest["accuracy drop, null swapped"]
     assert honest["accuracy drop, null erased"]
-    assert honest["accuracy, signal erased"]
+    assert honest["accuracy, signal erased (data)"]
     assert honest["margin share of the null block"]
     assert not found(True)["accuracy"]
+    assert not found(True)["accuracy, signal replaced"]
     assert not found(True)["margin share of the null block"]
 
 

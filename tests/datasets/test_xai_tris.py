@@ -1,4 +1,4 @@
-"""XAI-TRIS: the construction of suites.md 6.2, step by step."""
+"""XAI-TRIS: the published construction, step by step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def whole(data: Data) -> tuple[Array, Array, Array]:
 
 def noise_of(data: Data) -> Array:
     """The noise in the test images, as the gate gets it (N, 8, 8)."""
-    return data.interventions[0].inputs[:, 0].astype(float)
+    return data.interventions[1].inputs[:, 0].astype(float)
 
 
 @every

@@ -24,16 +24,24 @@ Array = np.ndarray[Any, Any]
 class Intervention:
     """A causal check of a problem's truth: the test set with something changed, and what must follow.
 
+    Only ``at_least`` is a rule that a model without skill must break: whoever decides nothing loses
+    nothing (``max_drop``) and is at chance (``at_most``). An ``at_most`` on inputs without their
+    signal is a check of the data, which any model passes that has not seen them; its name then ends
+    in *(data)*.
+
     Parameters
     ----------
     name : str
         For example ``"null blocks swapped"``.
     inputs : array (M, *input_shape), float32
     targets : array (M,), int64
+        The classes of the changed inputs.
     max_drop : float, optional
         Accuracy may fall by at most this much below the clean accuracy on the same rows.
     at_most : float, optional
         Accuracy may be at most this.
+    at_least : float, optional
+        Accuracy must be at least this: the decision follows what was changed.
     rows : array (M,), int64
         Row of the test set that each changed input came from.
     """
@@ -44,6 +52,7 @@ class Intervention:
     rows: Array
     max_drop: float | None = None
     at_most: float | None = None
+    at_least: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,16 +152,18 @@ class Data:
         more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
         more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
         more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}
-        checks = [
-            [c.name, c.max_drop, c.at_most, *(array_digest(a) for a in (c.inputs, c.targets, c.rows))]
-            for c in self.interventions
-        ]
+        checks = [_check(c) for c in self.interventions]
         facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
         return digest(facts, [array_digest(a) for a in arrays], optional, checks, *([more] if more else []))
 
 
 def _plain(value: Any) -> Any:
     return array_digest(value) if isinstance(value, np.ndarray) else value
+
+
+def _check(change: Intervention) -> list[Any]:
+    rules = [change.max_drop, change.at_most, *([] if change.at_least is None else [change.at_least])]
+    return [change.name, *rules, *(array_digest(a) for a in (change.inputs, change.targets, change.rows))]
 
 
 def _pair(source: PairSource) -> list[Any]:

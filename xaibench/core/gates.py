@@ -96,6 +96,8 @@ def measure_gates(data: Data, model: Predictor, score: float) -> Findings:
             gates.append(Gate(f"accuracy drop, {check.name}", clean - changed, check.max_drop, at_least=False))
         if check.at_most is not None:
             gates.append(Gate(f"accuracy, {check.name}", changed, check.at_most, at_least=False))
+        if check.at_least is not None:
+            gates.append(Gate(f"accuracy, {check.name}", changed, check.at_least))
     inputs: dict[str, Array] = {}
     for probe in data.checks:
         found = probe.measure(model, data)

@@ -26,36 +26,34 @@ def leakage_onehot(*, seed: int, n_coordinates: PositiveInt = 10, copies: Positi
     Parameters
     ----------
     seed : int
-        Orders the rows.
+        Orders the rows, and keys random draws: the inputs of all seeds are the same, their draws are not.
     n_coordinates, copies : int
 
     Notes
     -----
     The one-hot experiment of Shah et al. 2021 (arXiv:2102.12781). The truth is about the data: where
     this sample's evidence is. A standard network would react to the distractors as well, if they
-    were there, and its gradient rightly says so.
+    were there, and its gradient rightly says so. As the test rows are the whole population, their
+    accuracy is the causal check: a model that is right on all of them follows the sign wherever it
+    is. That is said once more by the gate on inputs with their sign flipped.
     """
     rng = generator("rows", "leakage_onehot", seed)
-    inputs = np.concatenate([sign * np.eye(n_coordinates, dtype=np.float32) for sign in SIGNS])
+    inputs = np.concatenate([np.diag(np.full(n_coordinates, sign)) for sign in SIGNS])
     targets = np.repeat(np.arange(2), n_coordinates)
     train, test = rng.permutation(np.repeat(np.arange(len(inputs)), copies)), rng.permutation(len(inputs))
-    mask = inputs[test] != 0
-    rows = np.arange(len(test))
+    mask, rows = inputs[test] != 0, np.arange(len(test))
     return Data(
         "table",
         inputs[train],
         targets[train],
         inputs[test],
         targets[test],
-        test_rows=inputs[test],
+        test_rows=np.column_stack([inputs[test], np.full(len(test), float(seed))]),
         feature_names=tuple(f"x{i}" for i in range(n_coordinates)),
         class_names=CLASS_NAMES,
         test_mask=mask,
         truth_kind="data",
-        interventions=(
-            Intervention("signal erased", np.zeros_like(inputs), targets[test], rows, at_most=0.6),
-            Intervention("signal moved", np.roll(inputs[test], 1, axis=1), targets[test], rows, max_drop=0.01),
-        ),
+        interventions=(Intervention("signal flipped", 0 - inputs[test], 1 - targets[test], rows, at_least=0.99),),
         accuracy_floor=0.99,
         train_mask=inputs[train] != 0,
         test_distractors=~mask,
@@ -95,7 +93,10 @@ def leakage_blocks(
     Notes
     -----
     Simplified data of Shah et al. 2021 (arXiv:2102.12781, theorems 1 and 2). The truth is about the
-    data, as in `leakage_onehot`.
+    data, as in `leakage_onehot`. Three checks: with the direction flipped, the decision must flip (on
+    the model); redrawing all other blocks, which hold noise only, may cost next to nothing (on the
+    model, and weak: what would be in the distractors of other samples is not put there); without the
+    direction, accuracy is at chance (on the data).
     """
     rng = generator("draws", "leakage_blocks", seed)
     u = rng.standard_normal(size)
@@ -132,7 +133,8 @@ def leakage_blocks(
         truth_kind="data",
         interventions=(
             Intervention("other blocks redrawn", compose(targets, place, redrawn), targets, rows, max_drop=0.01),
-            Intervention("signal erased", noises.astype(np.float32), targets, rows, at_most=0.6),
+            Intervention("signal flipped", compose(1 - targets, place, noises), 1 - targets, rows, at_least=0.99),
+            Intervention("signal erased (data)", noises.astype(np.float32), targets, rows, at_most=0.6),
         ),
         accuracy_floor=0.99,
         train_mask=true_blocks(train[1]),
