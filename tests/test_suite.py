@@ -101,6 +101,34 @@ def test_include_exclude_and_selection(tiny_suite: Make) -> None:
     assert cells(Selection(skip=("tiny",))) == set()
 
 
+def test_claims_about_values_that_no_component_has_are_found_before_the_run(tiny_suite: Make) -> None:
+    explainers = ["gradient", {"name": "smoothgrad", "grid": {"n_samples": [2, 3]}}]
+    metrics = [
+        {"name": "pixel_flipping", "params": {"steps": 2, "masker": "zero"}},
+        {"name": "pixel_flipping", "params": {"steps": 3, "masker": "mean"}},
+    ]
+
+    def parse(**left: Any) -> suites.Suite:
+        given = {"explainer": "smoothgrad", "metric": "pixel_flipping", **left}
+        claim = {"id": "tiny.c", "source": "s", "statement": "t", "left": given, "number": 0.0}
+        return suites.parse(tiny_suite(explainers=explainers, metrics=metrics, claims=[claim]))
+
+    parse(params={"masker": "mean", "steps": 3}, explainer_params={"n_samples": 3})
+    parse(explainer="*", explainer_params={"n_samples": 2})
+    for wrong, said, hint in (
+        ({"params": {"masker": "men"}}, "masker = \"men\", which no metric", 'the suite has masker = "zero", "mean"'),
+        ({"params": {"steps": 4}}, "steps = 4", "the suite has steps = 2, 3"),
+        ({"params": {"step": 2}}, "step = 2", "did you mean 'steps'?"),
+        ({"params": {"masker": "mean", "steps": 2}}, "steps = 2", "not all of them together"),
+        ({"explainer_params": {"n_samples": 4}}, "which no explainer 'smoothgrad'", "the suite has n_samples = 2, 3"),
+        ({"explainer": "gradient", "explainer_params": {"n_samples": 2}}, "which no explainer 'gradient'", None),
+    ):
+        with pytest.raises(UsageError, match=r"the left side of claim 'tiny\.c'") as error:
+            parse(**wrong)
+        assert said in error.value.message
+        assert hint is None or hint in (error.value.hint or "")
+
+
 def test_selection_sees_parameters_that_the_suite_gives(tiny_suite: Make) -> None:
     explainers = ["gradient", {"name": "smoothgrad", "grid": {"n_samples": [2, 3]}}]
     metrics = [{"name": "pixel_flipping", "grid": {"masker": ["zero", "mean"]}}]

@@ -106,14 +106,15 @@ class Scores(_Part):
     dataset, model, explainer, metric : globs
         Matched with names as the leaderboard shows them (``suppressor(c=0.4)``), and with bare names.
     params, explainer_params : dict
-        Parameters of the metric and of the explainer that must have these values.
+        Parameters of the metric and of the explainer that must have these values, defaults included.
     output : str, optional
         The output that the suite asks the metric to measure.
     gate : str, optional
         The measured values of this gate, one per trained model, instead of scores.
     every : bool
         The claim must hold for each matched explainer (gates: for each problem) on its own, not for their mean.
-        If both sides say so for the same explainers, each is compared with itself.
+        If both sides say so for the same explainers, each is compared with itself. It is reproduced if
+        every comparison is, and refuted if one of them contradicts it, after Holm's correction for how many there are.
     """
 
     dataset: Globs = ["*"]
@@ -397,22 +398,22 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
 
 
 def _check_claims(suite: Suite, source: str) -> None:
-    """Refuse claims about names that the suite does not have.
+    """Refuse claims about names, or about values of parameters, that the suite does not have.
 
     Raises
     ------
     UsageError
-        With the first name that fits nothing.
+        With the first that fits nothing.
     """
     if not suite.claims:
         return
-    names: dict[str, set[str]] = {kind: set() for kind in ("dataset", "model", "explainer", "metric")}
-    for group in components_of(suite):
-        for choice in group:
-            names[choice.kind] |= {choice.spec.name, choice.label}
+    choices = [choice for group in components_of(suite) for choice in group]
     if any(matrix.controls for matrix in suite.matrices()):
         specs = registry.components("explainer")
-        names["explainer"] |= {s.name for s in specs if isinstance(s, ExplainerSpec) and s.control}
+        choices += [Choice.of("explainer", s.name, {}) for s in specs if isinstance(s, ExplainerSpec) and s.control]
+    names: dict[str, set[str]] = {kind: set() for kind in ("dataset", "model", "explainer", "metric")}
+    for choice in choices:
+        names[choice.kind] |= {choice.spec.name, choice.label}
     for claim in suite.claims:
         for side in ("left", "right", "reference"):
             wanted: Scores | None = getattr(claim, side)
@@ -423,6 +424,40 @@ def _check_claims(suite: Suite, source: str) -> None:
                             f"{source}: claim {claim.id!r} is about {kind} {glob!r}, which the suite does not have",
                             did_you_mean(glob, known),
                         )
+            if wanted is not None:
+                about = f"{source}: the {side} side of claim {claim.id!r}"
+                _check_params(about, "explainer", wanted.explainer, wanted.explainer_params, choices)
+                if wanted.gate is None:
+                    _check_params(about, "metric", wanted.metric, wanted.params, choices)
+
+
+def _check_params(about: str, kind: Kind, globs: list[str], wanted: dict[str, Any], choices: list[Choice]) -> None:
+    """Refuse parameters of a claim that no component has which it names."""
+    named = [
+        c for c in choices if c.kind == kind and any(fnmatchcase(n, g) for n in (c.spec.name, c.label) for g in globs)
+    ]
+    bound = [json.loads(choice.bound) for choice in named]
+    if any(has_params(one, wanted) for one in bound):
+        return
+    known = {name for one in bound for name in one}
+    hint = "each is there, but not all of them together"
+    for name, value in wanted.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+        elif not any(has_params(one, {name: value}) for one in bound):
+            there = dict.fromkeys(canonical_json(one[name]) for one in bound if name in one)
+            hint = f"the suite has {name} = {', '.join(there)}"
+    given = ", ".join(f"{name} = {canonical_json(value)}" for name, value in wanted.items())
+    raise UsageError(f"{about} wants {given}, which no {kind} {' or '.join(map(repr, globs))} of the suite has", hint)
+
+
+def has_params(bound: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether parameters (as JSON has them) include all that are wanted; lists and tuples are the same."""
+    return all(name in bound and _same(bound[name], value) for name, value in wanted.items())
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(list(a) == list(b)) if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) else bool(a == b)
 
 
 def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:

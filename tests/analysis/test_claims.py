@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
 from synthetic import concat, make_results
 
-from xaibench.analysis.claims import COLUMNS, claims_table
+from xaibench.analysis.claims import COLUMNS, Side, _corrected, claims_table, compare
 from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.paired import of_differences, of_groups, of_share
+from xaibench.analysis.paired import LEVEL, of_differences, of_groups, of_share
 from xaibench.analysis.validity import validity
 from xaibench.suite import Claim
 
@@ -124,6 +124,54 @@ def test_every_other_method_must_lose_and_the_nearest_one_decides() -> None:
     assert (row["verdict"], row["binding"]) == ("refuted", "b")
     each = {"explainer": "*", "metric": "pixel_flipping", "every": True}
     assert verdict(make_results(values), left=each, number=-0.5)["binding"] == "d"
+
+
+def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
+    """One of k comparisons contradicts at 1 %: enough alone, and not among twenty that are open."""
+    values = {f"e{i:02}": scores(0.02, seed=i) * 0.1 for i in range(20)}
+    values["bad"] = np.random.default_rng(99).normal(0, 1, 60)
+    values["bad"] += -0.33 - values["bad"].mean()
+    alone = verdict(make_results({"bad": values["bad"]}), left={"explainer": "bad"}, number=0.0)
+    assert alone["verdict"] == "refuted"
+    assert LEVEL / 21 < alone["p"] < LEVEL
+    each = {"explainer": "*", "metric": "pixel_flipping", "every": True}
+    row = verdict(make_results(values), left=each, number=0.0)
+    assert (row["verdict"], row["binding"]) == ("inconclusive", "bad")
+    assert "21 comparisons" in row["message"]
+    values["bad"] -= 1
+    row = verdict(make_results(values), left=each, number=0.0)
+    assert (row["verdict"], row["binding"]) == ("refuted", "bad")
+    assert row["p"] <= LEVEL
+
+
+def test_true_claims_about_many_are_refuted_at_the_level_and_not_by_their_number() -> None:
+    """Ten explainers at the very border: without a correction 22 % of such claims would be refuted."""
+    rng, replicates = np.random.default_rng(4), 200
+    every = claim(left={"explainer": "*", "metric": "pixel_flipping", "every": True}, number=0.0)
+    refuted = np.zeros(2)
+    for _ in range(replicates):
+        judged = [compare(every, Side(pd.Series(rng.normal(0, 1, 12))), None) for _ in range(10)]
+        refuted += [any(found["verdict"] == "refuted" for found in kind) for kind in (judged, _corrected(judged))]
+    assert refuted[0] > 0.15 * replicates
+    assert refuted[1] <= binom.ppf(0.999, replicates, LEVEL)
+
+
+def test_claims_about_all_need_no_correction_to_be_reproduced() -> None:
+    """Each comparison at its own level: the same p that decides one decides nine."""
+    values = {f"e{i}": np.array([1.0, 2, 3, 4, 5, 6, 7]) + i for i in range(9)}
+    row = verdict(make_results(values), left={"explainer": "*", "metric": "pixel_flipping", "every": True}, number=0.0)
+    assert (row["verdict"], row["p"]) == ("reproduced", pytest.approx(2**-7))
+
+
+def test_units_that_do_not_differ_are_counted_apart() -> None:
+    a, b = scores(), scores()
+    a[:7] += 3
+    row = verdict(make_results({"a": a, "b": b}))
+    assert (row["n"], row["n_informative"]) == (60, 7)
+    hits = (np.arange(40) < 3).astype(float)
+    assert verdict(make_results({"a": hits}), number=0.0)["n_informative"] == 40
+    assert verdict(make_results({"a": np.full(9, 0.25)}), number=0.25)["n_informative"] == 0
+    assert verdict(make_results({"a": "failed", "b": b}))["n_informative"] == 0
 
 
 def test_every_explainer_is_compared_with_itself_on_another_problem() -> None:

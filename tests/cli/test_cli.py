@@ -119,7 +119,7 @@ def test_claims_are_judged_printed_and_written(call: Call, suite: Path, tmp_path
     assert "2 claims: " in out
     code, out, _ = call("claims", store, "--json")
     found = {c["id"]: c for c in json.loads(out)["claims"]}
-    assert {"id", "verdict", "effect", "ci_low", "ci_high", "n", "source"} <= set(found["mine.wrong"])
+    assert {"id", "verdict", "effect", "ci_low", "ci_high", "n", "n_informative", "source"} <= set(found["mine.wrong"])
     assert found["mine.wrong"]["verdict"] == "refuted"
     assert pd.read_parquet(store / "claims.parquet")["id"].tolist() == ["mine.higher", "mine.wrong"]
     assert call("claims", store, "--strict")[0] == 1

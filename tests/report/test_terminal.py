@@ -11,11 +11,14 @@ import pytest
 from analysis.synthetic import concat, make_results
 from rich.console import Console
 
+from xaibench.analysis.claims import claims_table
 from xaibench.analysis.leaderboard import leaderboard
 from xaibench.analysis.ranks import mean_ranks, overall
 from xaibench.core.errors import UsageError
+from xaibench.report.claims import FEW, claims_report
 from xaibench.report.overall import overall_table
 from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
+from xaibench.suite import Claim
 
 GOOD = ("integrated_gradients", "shapley_sampling")
 BAD = ("guided_backprop", "deconvolution", *(f"explainer_number_{i}" for i in range(14)))
@@ -299,3 +302,17 @@ def test_failures_beyond_the_limit_are_counted() -> None:
     values = {f"e{i}": "failed" for i in range(5)}
     frame = make_results(values, messages={k: f"reason {k}" for k in values})
     assert "and 3 more kinds of failure" in text_of(failures_table(frame, limit=2), 100)
+
+
+def test_claims_say_how_many_units_differ_where_few_do() -> None:
+    a = np.random.default_rng(0).normal(size=60)
+    cells = make_results({"a": a, "b": np.where(np.arange(60) < 4, a - 1, a), "c": a - 1})
+    facts = {"source": "s", "statement": "t", "left": {"explainer": "a", "metric": "*"}}
+    few, many = (
+        claims_table(cells, [Claim(id=f"c.{e}", right={"explainer": e, "metric": "*"}, **facts)], suite="x")
+        for e in "bc"
+    )
+    assert " 4 of 60 " in text_of(claims_report(few), 140)
+    assert FEW[:20] in text_of(claims_report(few), 140)
+    assert " 60 " in text_of(claims_report(many), 140)
+    assert FEW[:20] not in text_of(claims_report(many), 140)

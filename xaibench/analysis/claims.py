@@ -14,11 +14,11 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from xaibench.analysis import stats
-from xaibench.analysis.paired import Evidence, of_differences, of_groups, of_share
+from xaibench.analysis.paired import LEVEL, Evidence, of_differences, of_groups, of_share
 from xaibench.analysis.samples import FLOOR, unique_names
 from xaibench.core.gates import Gate
 from xaibench.core.keys import seed
-from xaibench.suite import Claim, Scores
+from xaibench.suite import Claim, Scores, has_params
 
 Array = np.ndarray[Any, Any]
 ROUNDING = 1e-6
@@ -26,8 +26,8 @@ ROUNDING = 1e-6
 VERDICTS = ("reproduced", "refuted", "inconclusive")
 COLUMNS: dict[str, str] = {
     "suite": "str", "id": "str", "verdict": "str", "effect": "float64", "ci_low": "float64", "ci_high": "float64",
-    "n": "int64", "unit": "str", "p": "float64", "direction": "str", "margin": "float64", "left": "float64",
-    "right": "float64", "binding": "str", "statement": "str", "source": "str", "message": "str",
+    "n": "int64", "n_informative": "int64", "unit": "str", "p": "float64", "direction": "str", "margin": "float64",
+    "left": "float64", "right": "float64", "binding": "str", "statement": "str", "source": "str", "message": "str",
 }  # fmt: skip
 _GROUP = ["dataset", "model", "explainer", "explainer_params", "metric", "params", "asked_output"]
 
@@ -56,8 +56,18 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
           failed that the claim does not tolerate, or by too few units for any test.
         - ``effect``, ``ci_low``, ``ci_high``: left less right, or less the number, with its 95 %
           interval over ``n`` units. Scores that aggregate by the median of log10 are compared in log10.
-        - ``p``: of the test that the verdict rests on.
+        - ``n_informative``: units whose score differs from the other side's, or from the number. Where
+          they are few, or some are far larger than the others, test and interval promise too much.
+        - ``p``: of the test that the verdict rests on; if nothing is decided, that of the claim.
         - ``binding``: where a side is about *every* explainer, the one that decides.
+
+    Notes
+    -----
+    A claim about *every* explainer, or every problem, makes several comparisons. It is reproduced only
+    if each of them is, an intersection-union test, which needs no correction (Berger 1982). It would
+    be refuted by any of them, so that the tests of refutation are corrected for their number (Holm
+    1979); intervals are those of single comparisons. Of six trained models no comparison among
+    several can refute: the least p is 1/64.
     """
     prepared = Prepared(results)
     rows = [{"suite": suite, **_judge(prepared, claim)} for claim in claims]
@@ -76,8 +86,7 @@ class Prepared:
     def _has(self, text: Any, wanted: dict[str, Any]) -> bool:
         if text not in self._bound:
             self._bound[text] = json.loads(text) if isinstance(text, str) else {}
-        bound = self._bound[text]
-        return all(name in bound and _same(bound[name], value) for name, value in wanted.items())
+        return has_params(self._bound[text], wanted)
 
     def take(self, wanted: Scores) -> pd.DataFrame:
         """Cells that a side of a claim is about, apart from those that cannot be had."""
@@ -100,10 +109,6 @@ class Prepared:
 def _matches(name: str, globs: Sequence[str]) -> bool:
     """Whether a name, as it is shown or without its parameters, fits any glob."""
     return any(fnmatchcase(n, glob) for n in (name, name.partition("(")[0]) for glob in globs)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return bool(list(a) == list(b)) if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) else bool(a == b)
 
 
 @dataclass(frozen=True)
@@ -141,14 +146,32 @@ def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Side, Side | 
 
 def _judge(prepared: Prepared, claim: Claim) -> dict[str, Any]:
     facts = {k: getattr(claim, k) for k in ("id", "unit", "direction", "margin", "statement", "source")}
-    facts |= {"verdict": "inconclusive", "n": 0, "binding": None, "message": None}
+    facts |= {"verdict": "inconclusive", "n": 0, "n_informative": 0, "binding": None, "message": None}
     try:
         judged = [compare(claim, left, right) for left, right in _sides(prepared, claim)]
         if not judged:
             raise UndecidedError("left and right are the same explainers")
     except UndecidedError as reason:
         return {**facts, "message": str(reason)}
-    return {**facts, **min(judged, key=partial(_favour, claim))}
+    return {**facts, **min(_corrected(judged), key=partial(_favour, claim))}
+
+
+def _corrected(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The comparisons of a claim, those that refute it corrected for how many could have (Holm 1979)."""
+    adjusted = stats.holm(np.array([found["p_refuted"] for found in judged]))
+    return [_after_holm(found, float(p), len(judged)) for found, p in zip(judged, adjusted, strict=True)]
+
+
+def _after_holm(found: dict[str, Any], p: float, n: int) -> dict[str, Any]:
+    if found["verdict"] != "refuted":
+        return found
+    if p <= LEVEL:
+        return {**found, "p": p}
+    return {
+        **found,
+        "verdict": "inconclusive",
+        "message": f"contradicted, but not after correction for {n} comparisons",
+    }
 
 
 def _favour(claim: Claim, found: dict[str, Any]) -> tuple[int, float]:
@@ -318,7 +341,9 @@ def _merit(cells: pd.DataFrame) -> pd.Series[float]:
 
 
 def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
-    """One comparison: effect, interval, verdict and the rest of `claims_table`'s columns.
+    """One comparison by itself: effect, interval, verdict and the rest of `claims_table`'s columns.
+
+    ``p_refuted`` is the one-sided p of the test that would refute the claim.
 
     Raises
     ------
@@ -332,11 +357,13 @@ def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
     if claim.direction == "equal":
         upper, lower = evidence(claim.margin), evidence(-claim.margin)
         holds, fails = upper.below and lower.above, upper.above or lower.below
-        p = max(upper.p_below, lower.p_above)
+        p, p_refuted = max(upper.p_below, lower.p_above), min(upper.p_above, lower.p_below)
     else:
         border = evidence(claim.margin if claim.direction == "greater" else -claim.margin)
         holds, fails = (border.above, border.below) if claim.direction == "greater" else (border.below, border.above)
-        p = border.p_above if claim.direction == "greater" else border.p_below
+        p, p_refuted = border.p_above, border.p_below
+        if claim.direction == "less":
+            p, p_refuted = p_refuted, p
     if not plain.decidable:
         holds = fails = False
     verdict = "reproduced" if holds else "refuted" if fails else "inconclusive"
@@ -349,7 +376,9 @@ def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
         "ci_low": plain.low,
         "ci_high": plain.high,
         "n": plain.n,
+        "n_informative": plain.n_informative,
         "p": p,
+        "p_refuted": p_refuted,
         "left": float(left.values.mean()),
         "right": claim.number if right is None else float(right.values.mean()),
         "binding": " and ".join(s.name for s in (left, right) if s is not None and s.name) or None,

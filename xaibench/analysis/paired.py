@@ -32,6 +32,8 @@ class Evidence:
         One-sided p of "the mean is 0 or less", and of "0 or more".
     decidable : bool
         Whether any values of so many units could pass a test.
+    n_informative : int
+        Units that differ: those whose difference is not 0; all, of shares and of groups.
     """
 
     mean: float
@@ -41,6 +43,7 @@ class Evidence:
     p_above: float
     p_below: float
     decidable: bool
+    n_informative: int
 
     @property
     def above(self) -> bool:
@@ -66,7 +69,8 @@ def of_differences(differences: Array, seed: int) -> Evidence:
     low, high = (float(b[0]) for b in stats.t_interval(differences[None]))
     if n and differences.min() == differences.max():
         low = high = centre
-    return Evidence(centre, low, high, n, *_sign_flip(differences, seed), decidable=0.5**n <= LEVEL)
+    informative = int(np.count_nonzero(differences))
+    return Evidence(centre, low, high, n, *_sign_flip(differences, seed), 0.5**n <= LEVEL, informative)
 
 
 def _sign_flip(differences: Array, seed: int) -> tuple[float, float]:
@@ -109,7 +113,7 @@ def of_share(values: Array, number: float) -> Evidence:
     if not 0 <= number <= 1:
         p_above, p_below = float(number > 1), float(number < 0)
     decidable = min((1 - inside) ** n, inside**n) <= LEVEL if 0 < number < 1 else 0.5**n <= LEVEL
-    return Evidence(hits / n - number, low - number, high - number, n, p_above, p_below, decidable)
+    return Evidence(hits / n - number, low - number, high - number, n, p_above, p_below, decidable, n)
 
 
 def of_groups(a: Array, b: Array, shift: float = 0.0) -> Evidence:
@@ -117,12 +121,12 @@ def of_groups(a: Array, b: Array, shift: float = 0.0) -> Evidence:
     n = min(len(a), len(b))
     centre = float(a.mean() - b.mean()) - shift if n else np.nan
     if n < 2:
-        return Evidence(centre, np.nan, np.nan, n, np.nan, np.nan, decidable=False)
+        return Evidence(centre, np.nan, np.nan, n, np.nan, np.nan, False, n)
     parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
     error = float(np.sqrt(parts.sum()))
     if error == 0:
-        return Evidence(centre, centre, centre, n, float(centre <= 0), float(centre >= 0), decidable=False)
+        return Evidence(centre, centre, centre, n, float(centre <= 0), float(centre >= 0), False, n)
     freedom = parts.sum() ** 2 / (parts**2 / [len(a) - 1, len(b) - 1]).sum()
     half = float(stdtrit(freedom, 1 - LEVEL)) * error
     p_above = float(stdtr(freedom, -centre / error))
-    return Evidence(centre, centre - half, centre + half, n, p_above, 1 - p_above, decidable=True)
+    return Evidence(centre, centre - half, centre + half, n, p_above, 1 - p_above, True, n)

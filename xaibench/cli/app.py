@@ -195,7 +195,10 @@ def claims(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a claim is refuted.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Say which published claims the results reproduce, with effect and interval, and write claims.parquet."""
+    """Say which published claims the results reproduce, with effect and interval, and write claims.parquet.
+
+    Where few of the units differ at all, "k of n" says so: test and interval then promise too much.
+    """
     from xaibench.cli.claiming import show_claims
 
     raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict))

@@ -16,8 +16,8 @@ from xaibench.report.claims import claims_report, validity_report
 from xaibench.store import Store
 
 SHOWN = [
-    "id", "verdict", "effect", "ci_low", "ci_high", "n", "source", "suite", "unit", "direction", "margin", "left",
-    "right", "p", "binding", "statement", "message",
+    "id", "verdict", "effect", "ci_low", "ci_high", "n", "n_informative", "source", "suite", "unit", "direction",
+    "margin", "left", "right", "p", "binding", "statement", "message",
 ]  # fmt: skip
 
 

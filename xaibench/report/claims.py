@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -10,6 +12,10 @@ from xaibench.analysis.validity import Validity
 from xaibench.report.labels import interval, number
 from xaibench.report.layout import Trimmed, simple_table
 
+FEW = (
+    "k of n: units that differ at all. Where most are equal, or a few are far larger than the others, "
+    "test and interval promise too much."
+)
 _STYLES = {"reproduced": "green", "refuted": "red", "inconclusive": "yellow"}
 
 
@@ -25,7 +31,7 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
             Text(claim["verdict"], style=_STYLES[claim["verdict"]]),
             number(claim["effect"]),
             interval(claim["ci_low"], claim["ci_high"]),
-            str(claim["n"]),
+            _units(claim["n"], claim["n_informative"]),
             "samples" if claim["unit"] == "sample" else "trainings",
             _claimed(claim["direction"], claim["margin"]),
         )
@@ -33,9 +39,21 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
         lines.append(
             Text(f"{claim['id']}: {claim['statement']} [{claim['source']}]" + (f" -- {detail}" if detail else ""))
         )
+    if _few(claims["n"], claims["n_informative"]).any():
+        lines.append(Text(FEW))
     counts = claims["verdict"].value_counts()
     total = ", ".join(f"{counts.get(v, 0)} {v}" for v in _STYLES)
     return Trimmed(Group(table, Text(""), *lines, Text(""), Text(f"{len(claims)} claims: {total}.")))
+
+
+def _units(n: int, informative: int) -> str:
+    """Number of units, with how many of them differ where those are few."""
+    return f"{informative} of {n}" if _few(n, informative) else str(n)
+
+
+def _few(n: Any, informative: Any) -> Any:
+    """Whether less than half of the units differ: of numbers, or of columns."""
+    return 2 * informative < n
 
 
 def _text(value: object, before: str = "") -> str:
