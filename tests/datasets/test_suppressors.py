@@ -100,7 +100,7 @@ def test_conditional_shapley_values_are_those_of_the_game():
     np.testing.assert_allclose(theory.conditional_shapley(x)[:, 1], alpha / 2 * suppressed)
 
 
-def test_the_numbers_of_the_specification():
+def test_numbers_that_were_worked_out_apart():
     """Numbers written down before the code was: s1 = .8, s2 = .5, c = .8."""
     theory = Theory(0.8)
     np.testing.assert_allclose(theory.weights, [0.6156, -0.7880], atol=5e-5)
@@ -109,7 +109,7 @@ def test_the_numbers_of_the_specification():
     np.testing.assert_allclose(theory.permutation_importance, [0.481, 0.145], atol=1.5e-3)
     inputs, _ = drawn(theory)
     np.testing.assert_allclose(abs(theory.contributions(inputs)).mean(axis=0), [0.665, 0.314], atol=2e-3)
-    # The specification's .547 and .137 are those of the best linear predictor; the exact form gives others.
+    # The numbers .547 and .137 are those of the best linear predictor; the exact form gives others.
     alone = theory.weights[0] * inputs[:, 0] * (1 - 0.8**2 * 0.8**2 / (1 + 0.8**2))
     output = inputs @ theory.weights
     np.testing.assert_allclose([abs(output + s * alone).mean() / 2 for s in (1, -1)], [0.547, 0.137], atol=2e-3)

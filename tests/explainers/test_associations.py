@@ -110,7 +110,7 @@ def test_conditional_shapley_values_have_the_form_with_the_tanh(c: float):
 
 
 def test_the_form_with_the_best_linear_predictor_is_told_apart():
-    """So the check above is sharp enough to see what it is there for (suites.md section 20)."""
+    """So the check above is sharp enough to see what it is there for."""
     theory, points = Theory(0.8), torch.tensor([[-2.0, -1.0], [0.4, 0.3]])
     fixed = np.stack(
         [run("conditional_shapley", bayes_view(0.8, s, n=2).take(torch.arange(2), points)).numpy() for s in SEEDS]

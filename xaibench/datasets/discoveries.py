@@ -36,7 +36,7 @@ def interesting_features(
     Every feature is N(0, 1), and with probability .3, on its own, it is interesting: N(4, 1). The
     background holds rows without anything interesting, and since features are independent, a column
     of it is a sample from the conditional distribution under the null. The truth is what is
-    interesting and matters (suites.md section 11):
+    interesting and matters:
 
     ``nn``
         25 columns, ``y = sum_j |x_j|``. All features matter.

@@ -38,8 +38,9 @@ def piecewise(
     of sample and feature are independent draws.
 
     The contributions of f are ``g_cj(x_j)``, by integrated gradients as by Shapley values, and with
-    probability ``1/2 + asin(1 / sqrt(cells)) / pi`` their sign is that of the local slope (suites.md
-    section 12).
+    probability ``1/2 + asin(1 / sqrt(cells)) / pi`` their sign is that of the local slope: a sum
+    of ``cells`` independent normal slopes and one of them correlate by ``1 / sqrt(cells)``. xaibench's
+    own definition, see docs/suites/impossibility.md.
 
     Parameters
     ----------

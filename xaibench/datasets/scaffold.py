@@ -26,7 +26,7 @@ def scaffold_table(*, seed: int, n_rows: PositiveInt = 2700, n_test: PositiveInt
 
     The label is what a biased rule decides: the sensitive bit. The truth is that bit, the decoy is
     a distractor. They are checked by intervention on every model. Rows that an explainer makes up
-    leave the plane, and that is how a scaffold knows them (suites.md section 13).
+    leave the plane, and that is how a scaffold knows them (Slack et al. 2020, arXiv:1911.02508).
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class Fidelity:
     """How often the model decides about test rows as the biased rule does, which the labels hold.
 
     A model that hides a rule says itself how faithful to it it must be, by an attribute
-    ``fidelity_floor`` of its function: detectors differ (suites.md section 13).
+    ``fidelity_floor`` of its function: detectors differ.
 
     Attributes
     ----------

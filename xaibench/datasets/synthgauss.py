@@ -30,7 +30,7 @@ def synthgauss(
     there are more clusters than features. The weights w are drawn once from U(-1, 1), and of each
     cluster a mask from Bernoulli(1/2), so that the log odds of a sample are ``x @ (mask_k * w)``. A
     sample is of class 1 where they are above their median, which makes the classes equal. A
-    quarter of the rows is for testing (suites.md section 15).
+    quarter of the rows is for testing.
 
     The model `clusterwise` is that rule, and its slopes in a sample are half of the masked weights.
 

@@ -70,10 +70,11 @@ def xai_tris(
     apart, so the other pixels say nothing about the class by themselves. Two checks: with
     tetrominoes of the other class in the same noise, the decision must follow them (on the model);
     and without any, accuracy is at chance (on the data: it holds for every model that has not seen
-    the test labels). As published, the amounts
-    of signal and noise are set by their norms over the whole data set, which is then divided by
-    its largest magnitude. The published test and validation tenths are one test fifth here, as
-    nothing is tuned.
+    the test labels).
+
+    As published, the amounts of signal and noise are set by their norms over the whole data set,
+    which is then divided by its largest magnitude. The published test and validation tenths are one
+    test fifth here, as nothing is tuned.
     """
     rng = generator("xai_tris", seed, scenario, background, samples)
     labels = rng.permutation(np.arange(samples) % 2)

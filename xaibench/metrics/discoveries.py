@@ -97,7 +97,7 @@ def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetr
     needs={"truth.mask"},
     scope="dataset",
     skill_valid=True,
-    source="suites.md section 11: power at a matched false discovery rate",
+    source="xaibench's own definition: power at a matched false discovery rate",
 )
 def power_at_fdr(ev: Evaluation, *, q: Level = 0.1, sign: OrderSign = "absolute") -> Tensor:
     """Share of the true features in the longest top list that is at most q false.

@@ -21,7 +21,7 @@ def deep_cnn(data: Data, *, seed: int, epochs: int = 6, progress: Progress | Non
     """Convolutional network of five 3x3 convolutions with batch normalisation, and global average pooling.
 
     16, 32, 64, 96 and 96 channels, max pooling after the first three, 163,000 parameters for three
-    colours and ten classes (suites.md section 19). Takes images of at least 8x8 pixels.
+    colours and ten classes. Takes images of at least 8x8 pixels.
     """
 
     def build() -> nn.Module:

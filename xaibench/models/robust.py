@@ -96,8 +96,8 @@ def one_hidden(
 ) -> nn.Module:
     """Wide network with one hidden layer of ReLU units, trained by plain gradient descent without weight decay.
 
-    The model of the theory of Shah et al. 2021 (suites.md sections 2 and 18): gradient descent finds
-    a solution of large margin.
+    The model of the theory of Shah et al. 2021 (arXiv:2102.12781): gradient descent finds a solution
+    of large margin.
     """
     return _fit_one_hidden(data, seed, width, epochs, learning_rate, None, progress)
 
