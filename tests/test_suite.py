@@ -116,7 +116,7 @@ def test_claims_about_values_that_no_component_has_are_found_before_the_run(tiny
     parse(params={"masker": "mean", "steps": 3}, explainer_params={"n_samples": 3})
     parse(explainer="*", explainer_params={"n_samples": 2})
     for wrong, said, hint in (
-        ({"params": {"masker": "men"}}, "masker = \"men\", which no metric", 'the suite has masker = "zero", "mean"'),
+        ({"params": {"masker": "men"}}, 'masker = "men", which no metric', 'the suite has masker = "zero", "mean"'),
         ({"params": {"steps": 4}}, "steps = 4", "the suite has steps = 2, 3"),
         ({"params": {"step": 2}}, "step = 2", "did you mean 'steps'?"),
         ({"params": {"masker": "mean", "steps": 2}}, "steps = 2", "not all of them together"),
