@@ -94,7 +94,9 @@ class Interpretation:
     queries : int
         Inputs that were asked for; counted by the harness.
     facts : mapping
-        Plain values worth keeping: parameters found, transcript, tokens, why a program is missing.
+        Plain values worth keeping: parameters found, transcript, tokens.
+    failure : str
+        Why there is no program, or why it gave no outputs; empty where all is well.
     """
 
     program: Callable[[Values], Values]
@@ -103,6 +105,55 @@ class Interpretation:
     intervals: tuple[Interval, ...] = ()
     queries: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
+    failure: str = ""
+
+    @classmethod
+    def failed(cls, failure: str, *, queries: int = 0, facts: Mapping[str, Any] | None = None) -> Interpretation:
+        """The answer of an interpreter that has none: its program has no output for anything."""
+        return cls(_no_program, queries=queries, facts=facts or {}, failure=failure)
+
+
+def _no_program(_inputs: Values) -> Values:
+    raise XaibenchError("there is no program")
+
+
+def numeric_outputs(kind: FunctionKind) -> bool:
+    """Whether functions of this kind give numbers; the others give strings."""
+    return kind in ("numeric", "neuron")
+
+
+def outputs_of(
+    program: Callable[[Values], Values], inputs: Values, kind: FunctionKind
+) -> tuple[Array | list[str | None], str]:
+    """Run a program that may do anything, and keep what can be used.
+
+    Returns
+    -------
+    outputs : array (m,) of float64, or list of str
+        NaN, or None, where there is no usable output.
+    failure : str
+        Why there is none for any input, or empty.
+    """
+    given: Values = np.array(inputs, dtype=np.float64) if kind == "numeric" else [str(x) for x in inputs]
+    n = len(given)
+    failure = ""
+    try:
+        with np.errstate(all="ignore"):
+            found: Any = program(given)
+        if np.ndim(found) != 1 or len(found) != n:
+            raise TypeError(f"{n} inputs gave {_described(found)}")
+        if numeric_outputs(kind):
+            values = np.asarray(found, dtype=np.float64)
+            return np.where(np.isfinite(values), values, np.nan), ""
+        return [x if isinstance(x, str) else None for x in found], ""
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+    return (np.full(n, np.nan) if numeric_outputs(kind) else [None] * n), failure
+
+
+def _described(value: Any) -> str:
+    shape = np.shape(value) if isinstance(value, (np.ndarray, list, tuple)) else None
+    return type(value).__name__ if shape is None else f"{type(value).__name__} of shape {shape}"
 
 
 class BudgetError(XaibenchError):
@@ -120,15 +171,28 @@ class Probe:
     domain : Domain
     budget : int
         Inputs that may be asked for in all.
+    truth : BlackBox, optional
+        The function with its description, for interpreters that declare the need ``truth``.
+    others : tuple of BlackBox
+        Other functions of the set, for interpreters that declare the need ``others``.
     """
 
     def __init__(
-        self, call: Callable[[Values], Values], kind: FunctionKind, domain: Domain, budget: int
+        self,
+        call: Callable[[Values], Values],
+        kind: FunctionKind,
+        domain: Domain,
+        budget: int,
+        *,
+        truth: BlackBox | None = None,
+        others: tuple[BlackBox, ...] = (),
     ) -> None:
         self._call = call
         self.kind = kind
         self.domain = domain
         self.budget = budget
+        self.truth = truth
+        self.others = others
         self.queries = 0
         self.asked: list[Any] = []
         self.answers: list[Any] = []
