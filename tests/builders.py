@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -107,7 +108,7 @@ def make_evaluation(
     function: ExplainFunction = gradient,
     truth: Truth | None = None,
     retraining: Retraining | None = None,
-    pairs: dict[str, tuple[Pair, ...]] | None = None,
+    pairs: Mapping[str, tuple[Pair, ...]] | None = None,
 ) -> Evaluation:
     """An evaluation of these attributions, by default those of ``function``, which also explains again.
 

@@ -44,6 +44,8 @@ def view_of(data: str, n: int = 7, *, seed: int = 0, **options: Any) -> ProblemV
 
 def capabilities(view: ProblemView) -> set[str]:
     found = {view.layout.kind}
+    if view.labels is not None:
+        found.add("labels")
     if view.background is not None:
         found.add("background")
     if view.model.module is not None:

@@ -57,12 +57,12 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
         - ``p``: of the test that the verdict rests on.
         - ``binding``: where a side is about *every* explainer, the one that decides.
     """
-    prepared = _Prepared(results)
+    prepared = Prepared(results)
     rows = [{"suite": suite, **_judge(prepared, claim)} for claim in claims]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-class _Prepared:
+class Prepared:
     """Results with what selections look at, worked out once."""
 
     def __init__(self, results: pd.DataFrame) -> None:
@@ -105,8 +105,17 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Side:
-    """One side of a claim: a value for every independent unit."""
+class Side:
+    """One side of a claim.
+
+    Attributes
+    ----------
+    values : Series
+        A value for every independent unit.
+    name : str
+        Of the explainer or problem, where the side is about every one.
+    explainers : frozenset of str
+    """
 
     values: pd.Series[float]
     name: str = ""
@@ -117,11 +126,22 @@ class UndecidedError(Exception):
     """Why a claim cannot be judged."""
 
 
-def _judge(prepared: _Prepared, claim: Claim) -> dict[str, Any]:
+def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Side, Side | None]]:
+    """Every comparison that a claim asks for, as values of independent units.
+
+    Raises
+    ------
+    UndecidedError
+        If the results do not allow it.
+    """
+    return list(_sides(Prepared(results), claim))
+
+
+def _judge(prepared: Prepared, claim: Claim) -> dict[str, Any]:
     facts = {k: getattr(claim, k) for k in ("id", "unit", "direction", "margin", "statement", "source")}
     facts |= {"verdict": "inconclusive", "n": 0, "binding": None, "message": None}
     try:
-        judged = [_compare(claim, left, right) for left, right in _sides(prepared, claim)]
+        judged = [compare(claim, left, right) for left, right in _sides(prepared, claim)]
         if not judged:
             raise UndecidedError("left and right are the same explainers")
     except UndecidedError as reason:
@@ -136,7 +156,7 @@ def _favour(claim: Claim, found: dict[str, Any]) -> tuple[int, float]:
     return order, toward[claim.direction]
 
 
-def _sides(prepared: _Prepared, claim: Claim) -> Iterator[tuple[_Side, _Side | None]]:
+def _sides(prepared: Prepared, claim: Claim) -> Iterator[tuple[Side, Side | None]]:
     """Every comparison that must hold."""
     lefts = list(_values(prepared, claim, claim.left, "left"))
     if claim.right is None:
@@ -152,7 +172,7 @@ def _sides(prepared: _Prepared, claim: Claim) -> Iterator[tuple[_Side, _Side | N
                 yield left, right
 
 
-def _values(prepared: _Prepared, claim: Claim, wanted: Scores, side: str) -> Iterator[_Side]:
+def _values(prepared: Prepared, claim: Claim, wanted: Scores, side: str) -> Iterator[Side]:
     """The values of a side, apart for every explainer (or problem, of gates) where it says so."""
     cells = prepared.take(wanted)
     if cells.empty:
@@ -174,7 +194,7 @@ def _values(prepared: _Prepared, claim: Claim, wanted: Scores, side: str) -> Ite
             values = _agreement(prepared, group, claim)
         else:
             values = _per_sample(group) if claim.unit == "sample" else _per_training(group)
-        yield _Side(values, name if wanted.every else "", explainers)
+        yield Side(values, name if wanted.every else "", explainers)
 
 
 def _check_gates(cells: pd.DataFrame, claim: Claim) -> None:
@@ -246,7 +266,7 @@ def _per_training(cells: pd.DataFrame) -> pd.Series[float]:
     return values.dropna().mean(axis=1)
 
 
-def _agreement(prepared: _Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
+def _agreement(prepared: Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
     """Kendall's tau, per problem seed, of explainers' values on this metric and on the reference, better as more."""
     assert claim.reference is not None
     reference = prepared.take(claim.reference)
@@ -276,8 +296,14 @@ def _merit(cells: pd.DataFrame) -> pd.Series[float]:
     return pd.Series(sign * value, cells.index).groupby([cells[c] for c in by]).mean()
 
 
-def _compare(claim: Claim, left: _Side, right: _Side | None) -> dict[str, Any]:
-    """One comparison: effect, interval, verdict."""
+def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
+    """One comparison: effect, interval, verdict and the rest of `claims_table`'s columns.
+
+    Raises
+    ------
+    UndecidedError
+        If no unit has what it takes.
+    """
     evidence = partial(_evidence, claim, left, right)
     plain = evidence(0.0)
     if plain.n == 0:
@@ -310,7 +336,7 @@ def _compare(claim: Claim, left: _Side, right: _Side | None) -> dict[str, Any]:
     }
 
 
-def _evidence(claim: Claim, left: _Side, right: _Side | None, border: float) -> Evidence:
+def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Evidence:
     """Evidence about the effect less ``border``."""
     if right is None:
         assert claim.number is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from xaibench.api.given import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require
+from xaibench.api.given import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require, with_distractors
+from xaibench.api.pairs import Pairs, make_labels, make_pairs
 from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.core import calls, registry
 from xaibench.core.components import ExplainerSpec, MetricSpec
@@ -89,6 +90,9 @@ def score(
     background: ArrayLike | None = None,
     retrain: RetrainWith | None = None,
     train: tuple[ArrayLike, ArrayLike] | None = None,
+    labels: ArrayLike | None = None,
+    distractors: ArrayLike | None = None,
+    pairs: Pairs | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -116,6 +120,17 @@ def score(
         must be the labels of ``inputs``, which serve as test data.
     train : tuple of array (M, *input_shape) and array (M,) of int, optional
         The data that the model was fitted to: inputs and labels.
+    labels : array or Tensor (N,) of int, optional
+        True class of every input, where a metric asks what the model gets right; ``targets`` say what is explained.
+    distractors : array or Tensor (N, *features) of bool, optional
+        Features that look as if they mattered and do not. No explainer is shown them.
+    pairs : dict, optional
+        The inputs seen otherwise, by the need of the metric. ``"model_pair.NAME"`` is a dictionary
+        with the other ``model`` (and ``returns``, where that is not plain) and its ``labels``,
+        ``"input_pair.NAME"`` one with the other ``inputs``, in the same order, and their
+        ``labels``, by default those of the inputs themselves. Several pairs of one need are a list,
+        each with its ``level``; one with a level only stands for ``model`` itself. The oracle asks
+        for the ``truth`` of each pair, as ``truth`` above.
     **params
         Parameters of the metric; the others are those of `explain`.
 
@@ -133,11 +148,17 @@ def score(
         If the metric cannot work on this model, these data or this kind of explanation.
     """
     view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    if labels is not None:
+        view = replace(view, labels=make_labels(view, labels, view.model))
+    if distractors is not None:
+        view = with_distractors(view, distractors)
     spec = cast(MetricSpec, registry.get("metric", name))
     ev = make_evaluation(view, attributions, explain, kind)
+    known = {} if pairs is None else make_pairs(view, pairs, returns)
+    ev = replace(ev, pairs=known)
     if retrain is not None or train is not None:
         ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
-    require(spec, view, explains=explain is not None, retrains=retrain is not None)
+    require(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
     return calls.score(spec, spec.bind(params), ev, output=output).values.numpy()
 
 

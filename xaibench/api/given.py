@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -87,20 +87,33 @@ def make_view(
         raise UsageError("background has no samples", "leave it out, or give at least one")
     rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
     view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
-    return view if truth is None else _with_truth(view, truth)
+    return view if truth is None else replace(view, truth=make_truth(view, truth))
 
 
-def _with_truth(view: ProblemView, truth: ArrayLike) -> ProblemView:
-    raw = as_tensor(truth)
-    expected = (len(view), *view.layout.feature_shape)
-    if tuple(raw.shape) != expected:
-        raise UsageError(f"truth has shape {tuple(raw.shape)}, the features {expected}")
-    raw = raw.to(view.inputs.device)
+def make_truth(view: ProblemView, truth: ArrayLike, name: str = "truth") -> Truth:
+    """A mask of booleans or integers, or weights."""
+    raw = _of_features(view, truth, name)
     if raw.is_floating_point():
         if not torch.isfinite(raw).all():
-            raise UsageError("the weights of truth= are not all finite", "for a mask, pass booleans")
-        return replace(view, truth=Truth("model", weights=raw.to(torch.float32)))
-    return replace(view, truth=Truth("model", mask=raw != 0))
+            raise UsageError(f"the weights of {name} are not all finite", "for a mask, pass booleans")
+        return Truth("model", weights=raw.to(torch.float32))
+    return Truth("model", mask=raw != 0)
+
+
+def with_distractors(view: ProblemView, distractors: ArrayLike) -> ProblemView:
+    """The view with a mask of features that do not matter added to what is true of it."""
+    raw = _of_features(view, distractors, "distractors")
+    if raw.is_floating_point():
+        raise UsageError("distractors are numbers", "pass a mask: booleans or integers")
+    return replace(view, truth=replace(view.truth or Truth("model"), distractors=raw != 0))
+
+
+def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
+    raw = as_tensor(values)
+    expected = (len(view), *view.layout.feature_shape)
+    if tuple(raw.shape) != expected:
+        raise UsageError(f"{name} has shape {tuple(raw.shape)}, the features {expected}")
+    return raw.to(view.inputs.device)
 
 
 def make_evaluation(
@@ -118,8 +131,8 @@ def make_evaluation(
         require(spec, view)
         declared = calls.attribution_kind(spec, view)
         function = calls.explain_function(spec, spec.bind({}))
-        shown = view if sees_truth(spec.needs) else replace(view, truth=None)
-        again = calls.Explainer(function, shown, f"explain/{spec.name}")
+        shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
+        again = calls.Explainer(function, replace(view, truth=shown), f"explain/{spec.name}")
     elif explain is not None:
         again = calls.Explainer(_from_callable(explain), replace(view, truth=None), "explain/callable")
     if attributions is not None:
@@ -147,7 +160,12 @@ def _from_callable(function: Callable[[Any, Tensor, Tensor], Any]) -> calls.Expl
 
 
 def require(
-    spec: ExplainerSpec | MetricSpec, view: ProblemView, *, explains: bool = True, retrains: bool = False
+    spec: ExplainerSpec | MetricSpec,
+    view: ProblemView,
+    *,
+    explains: bool = True,
+    retrains: bool = False,
+    pairs: Iterable[str] = (),
 ) -> None:
     """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
@@ -155,18 +173,28 @@ def require(
     offered |= {"background"} if view.background is not None else set()
     offered |= {"reexplain"} if explains else set()
     offered |= {"retrain"} if retrains else set()
+    offered |= {"labels"} if view.labels is not None else set()
+    offered |= set(pairs)
     if view.truth is not None:
         offered |= {"truth.mask"} if view.truth.mask is not None else set()
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
+        offered |= {"truth.distractors"} if view.truth.distractors is not None else set()
     missing = missing_needs(spec.needs, offered)
     if missing:
         hints = {
             "background": "pass background=, reference samples",
             "reexplain": "pass explain=, an explainer or a callable",
             "retrain": "pass retrain=, a function (inputs, targets, seed) -> model, and train=(inputs, labels)",
+            "labels": "pass labels=, the true class of every input",
+            "truth.distractors": "pass distractors=, booleans (N, *features)",
             "truth.mask": "pass truth=, booleans (N, *features)",
             "truth.weights": "pass truth=, floats (N, *features)",
             "truth": "pass truth=, (N, *features)",
             "gradients": "black boxes take the perturbation explainers",
         }
-        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {', '.join(missing)}", hints.get(missing[0]))
+        hint = hints.get(missing[0])
+        if missing[0].startswith("model_pair."):
+            hint = f"pass pairs={{'{missing[0]}': {{'model': the other model, 'labels': what it should say}}}}"
+        elif missing[0].startswith("input_pair."):
+            hint = f"pass pairs={{'{missing[0]}': {{'inputs': the other inputs}}}}"
+        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {', '.join(missing)}", hint)

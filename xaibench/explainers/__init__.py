@@ -2,9 +2,11 @@
 
 from xaibench.explainers import (
     ablation,
+    associations,
     cam,
     controls,
     deep_lift,
+    effects,
     gradients,
     guided,
     hypothesis_tests,
@@ -17,9 +19,11 @@ from xaibench.explainers import (
 
 __all__ = [
     "ablation",
+    "associations",
     "cam",
     "controls",
     "deep_lift",
+    "effects",
     "gradients",
     "guided",
     "hypothesis_tests",

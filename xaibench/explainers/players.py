@@ -72,6 +72,17 @@ def all_coalitions(d: int) -> Tensor:
     return (torch.arange(2**d).unsqueeze(1) >> torch.arange(d)) & 1 == 1
 
 
+def shapley_weights(coalitions: Tensor) -> Tensor:
+    """Weight (2^d, d) of every coalition's value in every player's Shapley value (Shapley 1953), float64.
+
+    For a player in the coalition ``(s-1)! (d-s)! / d!``, s being its size; otherwise ``-s! (d-s-1)! / d!``.
+    """
+    d = coalitions.shape[1]
+    sizes = coalitions.sum(dim=1, keepdim=True)
+    table = torch.tensor([1 / (d * math.comb(d - 1, s)) for s in range(d)], dtype=torch.float64)
+    return torch.where(coalitions, table[(sizes - 1).clamp(min=0)], -table[sizes.clamp(max=d - 1)])
+
+
 def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor, masker: str) -> Tensor:
     """Explained output (N, K) of coalitions of players: (K, count) for all samples, or (N, K, count) for each."""
     shared, n_coalitions = coalitions.ndim == 2, coalitions.shape[-2]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -18,6 +16,7 @@ from xaibench.explainers.players import (
     coalition_values,
     make_players,
     masked_scores,
+    shapley_weights,
     touched,
 )
 
@@ -59,15 +58,9 @@ def shapley_sampling(
 
 def _exact(problem: ProblemView, players: Players, masker: str) -> Tensor:
     """Shapley values (N, d) from every coalition."""
-    d = players.count
-    coalitions = all_coalitions(d)
-    sizes = coalitions.sum(dim=1, keepdim=True)
-    # Weight of a coalition with the player in it, and without (Shapley 1953): (s-1)! (d-s)! / d!
-    table = torch.tensor([1 / (d * math.comb(d - 1, s)) for s in range(d)], dtype=torch.float64)
-    inside = table[(sizes - 1).clamp(min=0)]
-    outside = table[sizes.clamp(max=d - 1)]
-    weights = torch.where(coalitions, inside, -outside).to(problem.inputs.device)
-    return coalition_values(problem, players, coalitions.to(weights.device), masker).double() @ weights
+    coalitions = all_coalitions(players.count).to(problem.inputs.device)
+    weights = shapley_weights(coalitions.cpu()).to(problem.inputs.device)
+    return coalition_values(problem, players, coalitions, masker).double() @ weights
 
 
 def _sampled(problem: ProblemView, players: Players, masker: str, n: int, draws: Draws) -> Tensor:

@@ -109,7 +109,7 @@ def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
     UnsupportedError
         If it is not known what the other model should say.
     """
-    (pair,) = ev.pairs["model_pair.contrast"]
+    pair = _only(ev, "model_pair.contrast")
     if pair.labels is None:
         raise UnsupportedError(
             "to compare models where both are right, it must be known what the other one should say",
@@ -170,7 +170,7 @@ def input_dependence_sign(ev: Evaluation) -> Tensor:
     Tensor (N,)
         NaN where `input_dependence` is, and where the object leaves the output exactly as it was.
     """
-    (pair,) = ev.pairs["input_pair.without"]
+    pair = _only(ev, "input_pair.without")
     without = select(ev, _pair_raw(ev, pair, "input_pair.without/0").unsqueeze(1)).squeeze(1)
     lowered = (without - clean_scores(ev)).sign()
     agreement = _sign_share(_without(ev) * lowered)
@@ -206,7 +206,7 @@ def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor:
         NaN below the floor (``n_undefined`` counts them), for samples without a patch, and where
         the patch changes which class the model says.
     """
-    (pair,) = ev.pairs["input_pair.patched"]
+    pair = _only(ev, "input_pair.patched")
     assert pair.inputs is not None
     n = len(ev) if pair.inputs is None else min(len(ev), len(pair.inputs))
     # A patch that changes nothing leaves what was true of the sample.
@@ -334,6 +334,14 @@ def idle_region(ev: Evaluation) -> Tensor:
     return ev.truth.distractors.to(ev.attributions.device).flatten(1).bool()
 
 
+def _only(ev: Evaluation, need: str) -> Pair:
+    """The one pair of this need."""
+    found = ev.pairs[need]
+    if len(found) != 1:
+        raise UnsupportedError(f"there are {len(found)} pairs {need}, and this metric takes one", "leave one")
+    return found[0]
+
+
 def _maps(ev: Evaluation, pair: Pair, name: str) -> Tensor:
     """Explanations of what is said about a pair, once for all metrics: the other model's, or of the other inputs.
 
@@ -380,13 +388,13 @@ def _pair_is_right(ev: Evaluation, pair: Pair, name: str) -> Tensor:
 
 def _without(ev: Evaluation) -> Tensor:
     """How much brighter the region is without the object (N,)."""
-    (pair,) = ev.pairs["input_pair.without"]
+    pair = _only(ev, "input_pair.without")
     region = idle_region(ev)
     return brightness(_maps(ev, pair, "input_pair.without/0"), region) - brightness(ev.attributions, region)
 
 
 def _right_with_and_without(ev: Evaluation) -> Tensor:
-    (pair,) = ev.pairs["input_pair.without"]
+    pair = _only(ev, "input_pair.without")
     return _own_is_right(ev) & _pair_is_right(ev, pair, "input_pair.without/0")
 
 

@@ -64,8 +64,8 @@ def pgd(module: nn.Module, inputs: Tensor, targets: Tensor, *, norm: Norm, epsil
 
 def _length(vectors: Tensor) -> Tensor:
     """Euclidean lengths (N, 1, ...), none of them 0."""
-    lengths = torch.linalg.vector_norm(vectors.flatten(1), dim=1).clamp(min=torch.finfo(vectors.dtype).tiny)
-    return lengths.view(-1, *[1] * (vectors.ndim - 1))
+    lengths: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1)
+    return lengths.clamp(min=torch.finfo(vectors.dtype).tiny).view(-1, *[1] * (vectors.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def robust_one_hidden(
     *,
     seed: int,
     width: PositiveInt = 200,
-    epochs: PositiveInt = 100,
-    learning_rate: PositiveFloat = 0.3,
+    epochs: PositiveInt = 150,
+    learning_rate: PositiveFloat = 1.0,
     norm: Norm = "linf",
     epsilon: PositiveFloat = 0.35,
     steps: PositiveInt = 4,
@@ -134,7 +134,7 @@ def _fit_one_hidden(
 
     return train(
         build, data, seed=seed, epochs=epochs, learning_rate=learning_rate, weight_decay=0.0, optimizer="sgd",
-        adversary=adversary, progress=progress,
+        batch_size=100, adversary=adversary, progress=progress,
     )  # fmt: skip
 
 

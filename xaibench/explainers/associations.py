@@ -1,0 +1,165 @@
+"""Explainers that ask how the output goes together with features over the background, without changing any input.
+
+They are about association: a suppressor, which the model uses and which says nothing about the
+output by itself, gets nothing (Haufe et al. 2014; Wilming et al. 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.features import FeatureLayout
+from xaibench.core.outputs import select_output
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import explainer
+from xaibench.explainers.local_regression import conditional_mean
+from xaibench.explainers.players import all_coalitions, shapley_weights
+
+MAX_COLUMNS = 8
+"""Columns whose coalitions are enumerated; conditional means of more could not be estimated either."""
+FIRM_POINTS = 256
+"""Background rows at which the conditional mean is taken, where there are more: evenly spaced ones."""
+
+
+@explainer("pattern", kind="slope", needs={"background"})
+def pattern(problem: ProblemView) -> Tensor:
+    """Covariance of each feature with the explained output over the background (Haufe et al. 2014, theorem 1).
+
+    The activation pattern of a linear model, up to the variance of its output. Equal for all
+    samples with the same target. Covariances of channels are summed.
+    """
+    reference = Reference.of(problem)
+    inputs, values = reference.inputs.flatten(1).double(), reference.values
+    found = (inputs - inputs.mean(dim=0)).T @ (values - values.mean(dim=0)) / len(inputs)
+    maps = found.T[reference.which].view(len(problem), *problem.layout.input_shape)
+    return problem.layout.reduce(maps)
+
+
+@explainer("m_plot", kind="contribution", needs={"background"})
+def m_plot(problem: ProblemView) -> Tensor:
+    """Mean output given the sample's value of one feature, less the mean output (M-plots, Apley & Zhu 2020).
+
+    The conditional mean is a local linear regression over the background (see `conditional_mean`);
+    for a pixel with several channels it is given all of them.
+    """
+    reference, columns = Reference.of(problem), by_feature(problem.inputs, problem.layout)
+    return _conditional(reference, columns, reference.which).view(-1, *problem.layout.feature_shape)
+
+
+@explainer("firm", kind="saliency", needs={"background"})
+def firm(problem: ProblemView) -> Tensor:
+    """Standard deviation over the background of the mean output given one feature (FIRM, Zien et al. 2009).
+
+    Equal for all samples with the same target. Estimated as in `m_plot`, so noise makes it a
+    little larger than it is: by about the standard error of the conditional mean where it is 0.
+    """
+    reference = Reference.of(problem)
+    chosen = torch.linspace(0, len(reference.inputs) - 1, min(FIRM_POINTS, len(reference.inputs))).long()
+    points = by_feature(reference.inputs[chosen.to(reference.inputs.device)], problem.layout)
+    maps = torch.empty(len(problem), problem.layout.n_features, dtype=torch.float64, device=problem.inputs.device)
+    for k in range(len(reference.classes)):
+        spread = _conditional(reference, points, torch.full_like(chosen, k)).std(dim=0, correction=0)
+        maps[reference.which == k] = spread
+    return maps.view(-1, *problem.layout.feature_shape)
+
+
+@explainer("conditional_shapley", kind="contribution", needs={"table", "background"})
+def conditional_shapley(problem: ProblemView) -> Tensor:
+    """Shapley values of the mean output given the columns in a coalition (Aas et al. 2021), exact over them.
+
+    The mean is a local linear regression over the background (see `conditional_mean`). The values
+    add up to the output less the mean output.
+
+    Raises
+    ------
+    UnsupportedError
+        For more than 8 columns.
+    """
+    d = problem.layout.n_features
+    if d > MAX_COLUMNS:
+        raise UnsupportedError(
+            f"conditional Shapley values of {d} columns need {2**d} conditional means",
+            f"at most {MAX_COLUMNS} columns; shapley_sampling takes any number, with marginal means",
+        )
+    reference = Reference.of(problem)
+    coalitions = all_coalitions(d)
+    worth = torch.empty(len(problem), 2**d, dtype=torch.float64, device=problem.inputs.device)
+    worth[:, 0] = reference.values.mean(dim=0)[reference.which]
+    worth[:, -1] = problem.scores(problem.inputs).double()
+    rows, queries = (t.flatten(1) for t in (reference.inputs, problem.inputs))
+    for i, members in enumerate(coalitions[1:-1], start=1):
+        given = conditional_mean(rows[:, members], reference.values, queries[:, members])
+        worth[:, i] = given.gather(1, reference.which.unsqueeze(1)).squeeze(1)
+    return worth @ shapley_weights(coalitions).to(worth.device)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The background, and the explained output there for every target that is explained.
+
+    Attributes
+    ----------
+    inputs : Tensor (M, *input_shape)
+    values : Tensor (M, K), float64
+        Output of each of K targets.
+    classes : Tensor (K,) of int64
+    which : Tensor (N,) of int64
+        Column of ``values`` that belongs to each sample.
+    """
+
+    inputs: Tensor
+    values: Tensor
+    classes: Tensor
+    which: Tensor
+
+    @classmethod
+    def of(cls, problem: ProblemView) -> Reference:
+        """The reference of a problem.
+
+        Raises
+        ------
+        UnsupportedError
+            If it has no background.
+        """
+        inputs = background_of(problem)
+        classes, which = explained_targets(problem)
+        return cls(inputs, outputs_of(problem, problem.model.predict(inputs), classes), classes, which)
+
+
+def background_of(problem: ProblemView) -> Tensor:
+    """Reference rows (M, *input_shape), or UnsupportedError if there are none."""
+    if problem.background is None:
+        raise UnsupportedError("associations are measured over a background", "pass background=, reference samples")
+    return problem.background
+
+
+def explained_targets(problem: ProblemView) -> tuple[Tensor, Tensor]:
+    """The different targets (K,) that are explained, and which of them is that of each sample (N,)."""
+    classes, which = torch.unique(problem.targets, return_inverse=True)
+    return classes, which
+
+
+def outputs_of(problem: ProblemView, raw: Tensor, classes: Tensor) -> Tensor:
+    """The explained output (B, K) of each of K targets, float64, from raw outputs (B, C)."""
+    columns = [select_output(raw, c.expand(len(raw)), problem.output, problem.model.returns) for c in classes]
+    return torch.stack(columns, dim=1).double()
+
+
+def by_feature(inputs: Tensor, layout: FeatureLayout) -> Tensor:
+    """Inputs (N, *input_shape) as (N, F, channels)."""
+    return inputs.flatten(1).view(len(inputs), layout.channels or 1, -1).transpose(1, 2)
+
+
+def _conditional(reference: Reference, columns: Tensor, which: Tensor) -> Tensor:
+    """Mean output given each feature's ``columns`` (N, F, channels), less the mean output: (N, F), float64.
+
+    ``which`` (N,) is the column of the reference's values that belongs to each row.
+    """
+    rows = reference.inputs.flatten(1).view(len(reference.inputs), columns.shape[2], -1).transpose(1, 2)
+    centred = reference.values - reference.values.mean(dim=0)
+    given = [conditional_mean(rows[:, j], centred, columns[:, j]) for j in range(columns.shape[1])]
+    return torch.stack([g.gather(1, which.unsqueeze(1)).squeeze(1) for g in given], dim=1)
