@@ -1,5 +1,5 @@
 """Function interpretation: sets of functions, interpreters and program metrics; importing this registers them all."""
 
-from xaibench.functions import controls
+from xaibench.functions import controls, gaussian_process, interpreters, numeric
 
-__all__ = ["controls"]
+__all__ = ["controls", "gaussian_process", "interpreters", "numeric"]
