@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import pydantic
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from xaibench.core import registry
-from xaibench.core.components import Component, ExplainerSpec, Kind
+from xaibench.core.components import FUNCTION_KINDS, Component, FunctionsSpec, Kind, is_control, missing_needs
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import Output
@@ -78,6 +78,30 @@ class ProblemEntry(_Part):
     models: Entries = Field(min_length=1)
     samples: int | None = Field(default=None, ge=1)
     output: Output | None = None
+
+
+class FunctionsEntry(_Part):
+    """A set of functions that are interpreted.
+
+    ``samples`` takes the first functions of the set only; ``budget`` is the number of questions to
+    each, instead of the suite's.
+    """
+
+    functions: Annotated[Entry, BeforeValidator(_as_entry)]
+    samples: int | None = Field(default=None, ge=1)
+    budget: int | None = Field(default=None, ge=1)
+
+
+def _kind_of_problem(value: Any) -> str:
+    """Which of the two a problem is; what names neither is taken for a data set with something missing."""
+    named = value.keys() if isinstance(value, dict) else ("functions",) if isinstance(value, FunctionsEntry) else ()
+    return "functions" if "functions" in named and "dataset" not in named else "dataset"
+
+
+AnyProblem = Annotated[
+    Annotated[ProblemEntry, Tag("dataset")] | Annotated[FunctionsEntry, Tag("functions")],
+    Discriminator(_kind_of_problem),
+]
 
 
 class Rule(_Part):
@@ -179,6 +203,9 @@ class Claim(_Part):
 class Suite(_Part):
     """A matrix of problems, explainers, metrics and seeds, and the claims that it tests.
 
+    Problems of functions go with interpreters and with metrics that need ``program``, problems of
+    data sets with explainers and all other metrics, so that one suite may hold both.
+
     Attributes
     ----------
     samples : int
@@ -187,6 +214,8 @@ class Suite(_Part):
         Which class is explained.
     background : int
         Training samples that serve as reference.
+    budget : int
+        Questions that interpreters may ask of each function.
     seeds, problem_seeds : list of int
         Seeds of explaining and scoring, and of data and training.
     controls : bool
@@ -205,12 +234,14 @@ class Suite(_Part):
     samples: int = Field(default=64, ge=1)
     target: Literal["predicted", "label"] = "predicted"
     background: int = Field(default=64, ge=1)
+    budget: int = Field(default=128, ge=1)
     seeds: list[Seed] = Field(default=[0], min_length=1)
     problem_seeds: list[Seed] = Field(default=[0], min_length=1)
     controls: bool = True
     random_draws: int = Field(default=10, ge=1)
-    problems: list[ProblemEntry] = Field(default_factory=list)
+    problems: list[AnyProblem] = Field(default_factory=list)
     explainers: Entries = Field(default_factory=list)
+    interpreters: Entries = Field(default_factory=list)
     metrics: MetricEntries = Field(default_factory=list)
     include: list[Rule] = Field(default_factory=list)
     exclude: list[Rule] = Field(default_factory=list)
@@ -391,8 +422,75 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
                     f"{source}: {first.ref} and {choice.ref} are both called {choice.spec.name!r}",
                     f"decorate one of them with @xaibench.{choice.kind}(...), under a name of its own",
                 )
+    for matrix in suite.matrices():
+        _check_company(matrix, source)
     _check_claims(suite, source)
     return suite
+
+
+def _check_company(suite: Suite, source: str) -> None:
+    """Refuse what fits no problem of the suite, and problems of functions that nothing scores.
+
+    Raises
+    ------
+    UsageError
+        With the first component or problem that is alone.
+    """
+    sets = [
+        c
+        for p in suite.problems
+        if isinstance(p, FunctionsEntry)
+        for c in p.functions.choices("functions", suite.folder)
+    ]
+    kinds = {cast(FunctionsSpec, c.spec).functions for c in sets}
+    offered = [cast(FunctionsSpec, c.spec).provides for c in sets]
+    with_data = len(suite.problems) > sum(isinstance(p, FunctionsEntry) for p in suite.problems)
+    groups: dict[Kind, Entries] = {
+        "explainer": suite.explainers, "interpreter": suite.interpreters, "metric": list(suite.metrics)
+    }  # fmt: skip
+    for kind, entries in groups.items():
+        for choice in (c for entry in entries for c in entry.choices(kind, suite.folder)):
+            spec = choice.spec
+            if not spec.about_programs:
+                if not with_data:
+                    raise UsageError(
+                        f"{source}: {kind} {spec.name!r} explains or scores models, and the suite has functions only",
+                        "add a problem with a dataset and models, or remove it",
+                    )
+            elif not sets:
+                raise UsageError(
+                    f"{source}: {kind} {spec.name!r} is about programs, and no problem of the suite has functions",
+                    'add a problem such as { functions = "find_numeric" }, or remove it',
+                )
+            elif all(missing_needs(spec.needs, provided) for provided in offered):
+                takes = " or ".join(sorted(spec.needs & set(FUNCTION_KINDS)))
+                raise UsageError(
+                    f"{source}: {kind} {spec.name!r} is about {takes} functions, and the suite has"
+                    f" {' and '.join(sorted(kinds))} ones only"
+                )
+    metrics = [c.spec for entry in suite.metrics for c in entry.choices("metric", suite.folder)]
+    asking = [c.spec for entry in suite.interpreters for c in entry.choices("interpreter", suite.folder)]
+    asking += [s for s in registry.components("interpreter") if sets and suite.controls and is_control(s)]
+    for choice, provided in zip(sets, offered, strict=True):
+        for what, specs in (("metric", metrics), ("interpreter", asking)):
+            if not any(s.about_programs and not missing_needs(s.needs, provided) for s in specs):
+                kind_of = cast(FunctionsSpec, choice.spec).functions
+                known = [
+                    s.name
+                    for s in registry.components(cast(Kind, what))
+                    if s.about_programs and not missing_needs(s.needs, provided)
+                ]
+                raise UsageError(
+                    f"{source}: no {what} of the suite takes {kind_of} functions, such as those of {choice.label}",
+                    f"known: {', '.join(known)}" if known else None,
+                )
+    if with_data and not any(not s.about_programs for s in metrics):
+        raise UsageError(f"{source}: the problems with a dataset have no metric", "all metrics are about programs")
+
+
+EXPLAINING: tuple[Kind, ...] = ("explainer", "interpreter")
+"""Kinds of components that stand in the column of explainers."""
+_COLUMN = {"functions": "dataset", "interpreter": "explainer"}
 
 
 def _check_claims(suite: Suite, source: str) -> None:
@@ -408,10 +506,12 @@ def _check_claims(suite: Suite, source: str) -> None:
     names: dict[str, set[str]] = {kind: set() for kind in ("dataset", "model", "explainer", "metric")}
     for group in components_of(suite):
         for choice in group:
-            names[choice.kind] |= {choice.spec.name, choice.label}
+            names[_COLUMN.get(choice.kind, choice.kind)] |= {choice.spec.name, choice.label}
+            if choice.kind == "functions":
+                names["model"].add("functions")
     if any(matrix.controls for matrix in suite.matrices()):
-        specs = registry.components("explainer")
-        names["explainer"] |= {s.name for s in specs if isinstance(s, ExplainerSpec) and s.control}
+        specs = (s for kind in EXPLAINING for s in registry.components(kind))
+        names["explainer"] |= {s.name for s in specs if is_control(s)}
     for claim in suite.claims:
         for side in ("left", "right", "reference"):
             wanted: Scores | None = getattr(claim, side)
@@ -429,11 +529,16 @@ def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:
     for part in suite.parts:
         yield from components_of(part)
     for problem in suite.problems:
+        if isinstance(problem, FunctionsEntry):
+            yield problem.functions.choices("functions", suite.folder)
+            continue
         yield problem.dataset.choices("dataset", suite.folder)
         for model in problem.models:
             yield model.choices("model", suite.folder)
     for explainer in suite.explainers:
         yield explainer.choices("explainer", suite.folder)
+    for interpreter in suite.interpreters:
+        yield interpreter.choices("interpreter", suite.folder)
     for metric in suite.metrics:
         yield metric.choices("metric", suite.folder)
 
@@ -452,7 +557,7 @@ _IN_OTHER_WORDS = {
 def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, str | None]:
     """One sentence and a hint for the first thing that is wrong."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in _place(first["loc"]))
     if first["type"] == "extra_forbidden":
         fields = _fields_at(first["loc"])
         name = str(first["loc"][-1])
@@ -467,11 +572,18 @@ def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, s
     return f"{source}: {where}: {said}", f"and {more} more" if more else None
 
 
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where something is in the file: the tag of a problem's kind, which follows its number, is no part of it."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("problems",) else loc
+
+
 def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     """Field names of the model that a wrong field stands in."""
     parts: dict[str, type[BaseModel]] = {
         "problems": ProblemEntry,
         "explainers": Entry,
+        "interpreters": Entry,
+        "functions": Entry,
         "metrics": MetricEntry,
         "include": Rule,
         "exclude": Rule,
@@ -483,6 +595,8 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "reference": Scores,
     }
     owner: type[BaseModel] = Suite
-    for part in loc[:-1]:
+    if loc[:1] == ("problems",) and len(loc) > 2:
+        parts["problems"] = FunctionsEntry if loc[2] == "functions" else ProblemEntry
+    for part in _place(loc)[:-1]:
         owner = parts.get(str(part), owner)
     return [name for name in owner.model_fields if name != "folder"]

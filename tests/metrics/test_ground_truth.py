@@ -24,7 +24,9 @@ from xaibench.core.registry import components, get
 from xaibench.metrics.ground_truth import dilate
 from xaibench.metrics.orders import top_size
 
-SPECS = [s for s in components("metric") if isinstance(s, MetricSpec) and s.family == "ground_truth"]
+SPECS = [
+    s for s in components("metric") if isinstance(s, MetricSpec) and s.family == "ground_truth" and not s.about_programs
+]
 every_metric = pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
 every_mask_metric = pytest.mark.parametrize("spec", [s for s in SPECS if "truth.mask" in s.needs], ids=lambda s: s.name)
 nan = math.nan

@@ -79,6 +79,11 @@ class Component:
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
 
     @property
+    def about_programs(self) -> bool:
+        """Whether this goes with sets of functions, and not with models and data."""
+        return "program" in self.needs
+
+    @property
     def registered(self) -> bool:
         """Whether the function was decorated, and so has a version that says when its results change."""
         return getattr(self.function, "__xaibench__", None) is not None
@@ -181,6 +186,11 @@ class InterpreterSpec(Component):
     def placebo(self) -> bool:
         """Whether this is a control that does not know the truth: what an interpretation must beat."""
         return self.control and not sees_truth(self.needs)
+
+
+def is_control(spec: Component) -> bool:
+    """Whether a component explains as a control."""
+    return isinstance(spec, (ExplainerSpec, InterpreterSpec)) and spec.control
 
 
 @dataclass(frozen=True)

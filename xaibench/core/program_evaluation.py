@@ -1,4 +1,4 @@
-"""What a program metric sees: the answers of one interpreter for a set of functions."""
+"""Sets of functions as problems, and what a program metric sees: the answers of one interpreter for them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.cache import MemoryCache
+from xaibench.core.gates import Gate
 from xaibench.core.programs import Array, BlackBox, Interpretation, Values, outputs_of
 
 Ask = Callable[[int, int], Interpretation]
@@ -20,6 +21,42 @@ def keyed_generator(seed: int, stream: str, name: str) -> np.random.Generator:
     """Random numbers keyed by (seed, stream, name of a function): Philox, as in `Draws`."""
     key = hashlib.blake2b(f"{seed}\0{stream}\0{name}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(key, "<u8")))
+
+
+@dataclass(frozen=True)
+class FunctionProblem:
+    """A materialised set of functions of one kind, named ``set/functions``.
+
+    Attributes
+    ----------
+    name : str
+    functions : tuple of BlackBox
+    budget : int
+        Questions that may be asked of each function.
+    seed : int
+        Seed of the set.
+    fingerprint : str
+        Content digest: what the functions are, and how many questions are allowed.
+    capabilities : frozenset of str
+        Which needs of interpreters and metrics these functions meet.
+    """
+
+    name: str
+    functions: tuple[BlackBox, ...]
+    budget: int
+    seed: int
+    fingerprint: str
+    capabilities: frozenset[str]
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def gate_passed(self) -> bool:
+        return all(g.passed for g in self.gates)
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """Names of the functions; equal names of sets of different seeds are different functions."""
+        return [f.name + (f" seed {self.seed}" if self.seed else "") for f in self.functions]
 
 
 @dataclass(frozen=True)

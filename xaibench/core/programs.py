@@ -16,6 +16,8 @@ Interval = tuple[float, float]
 Values = Array | list[str]
 """What goes into a function and comes out of it, many at a time: numbers (n,) of float64, or n strings."""
 
+Program = Callable[[Values], Values]
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -67,8 +69,8 @@ class BlackBox:
 
     name: str
     kind: FunctionKind
-    call: Callable[[Values], Values]
-    program: Callable[[Values], Values]
+    call: Program
+    program: Program
     domain: Domain
     family: str
     parameters: Mapping[str, Any]
@@ -99,7 +101,7 @@ class Interpretation:
         Why there is no program, or why it gave no outputs; empty where all is well.
     """
 
-    program: Callable[[Values], Values]
+    program: Program
     description: str = ""
     family: str | None = None
     intervals: tuple[Interval, ...] = ()
@@ -122,9 +124,7 @@ def numeric_outputs(kind: FunctionKind) -> bool:
     return kind in ("numeric", "neuron")
 
 
-def outputs_of(
-    program: Callable[[Values], Values], inputs: Values, kind: FunctionKind
-) -> tuple[Array | list[str | None], str]:
+def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Array | list[str | None], str]:
     """Run a program that may do anything, and keep what can be used.
 
     Returns
@@ -160,6 +160,13 @@ class BudgetError(XaibenchError):
     """More was asked of a function than the budget allows."""
 
 
+class AskAgainError(XaibenchError):
+    """No answer can be had now, and none of it says anything about the interpreter: a later run asks again.
+
+    The unit fails instead of scoring zeros; answers that are there already are kept.
+    """
+
+
 class Probe:
     """A black box that counts: what an interpreter is given instead of the function.
 
@@ -179,7 +186,7 @@ class Probe:
 
     def __init__(
         self,
-        call: Callable[[Values], Values],
+        call: Program,
         kind: FunctionKind,
         domain: Domain,
         budget: int,

@@ -18,9 +18,9 @@ def oracle(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) ->
     return Interpretation(truth.program, truth.description, truth.family, truth.intervals)
 
 
-@interpreter("other_function", takes=get_args(FunctionKind), needs={"others"}, control=True)
-def other_function(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
-    """The program and the description of another function of the set: looks like an answer, is about nothing."""
+@interpreter("random", takes=get_args(FunctionKind), needs={"others"}, control=True)
+def random(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+    """Program and description of another function of the set, drawn at random: looks like an answer, knows nothing."""
     if not f.others:
         return Interpretation.failed("there is no other function in the set")
     other = f.others[draws.integers(len(f.others))]

@@ -1,0 +1,250 @@
+"""One unit of functions in, one result out: interpret chunk by chunk, score each, keep every answer."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from threadpoolctl import threadpool_limits
+
+from xaibench.core.asking import score_programs
+from xaibench.core.components import InterpreterSpec
+from xaibench.core.errors import StoreError, XaibenchError
+from xaibench.core.kept import Desk, Record
+from xaibench.core.program_evaluation import FunctionProblem, ProgramEvaluation
+from xaibench.execution.crew import Crew
+from xaibench.execution.unit import failure, make_row
+from xaibench.plan import Cell, Unit
+from xaibench.problems import FunctionProblemSpec, Problems
+from xaibench.store import Row, Store
+
+CHUNK = 16
+"""Functions that are interpreted and scored at once. Scores do not depend on it."""
+PATIENCE = 1.5
+"""Seconds that a unit takes in this process before other processes are started to help."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some functions of a unit, as plain data that any process can work on.
+
+    Attributes
+    ----------
+    unit : Unit
+    cells : tuple of Cell
+    rows : tuple of int
+        Numbers of the functions.
+    records : tuple of Record
+        Answers for these functions that are there already.
+    """
+
+    unit: Unit
+    cells: tuple[Cell, ...]
+    rows: tuple[int, ...]
+    records: tuple[Record, ...]
+
+
+@dataclass
+class Done:
+    """What became of a task.
+
+    Attributes
+    ----------
+    rows : tuple of int
+    new : list of Record
+        Answers to keep.
+    answers : list of Record
+        The answers that were scored, one per function.
+    n_asked : int
+        Questions to the interpreter for an answer: 0 if all answers were there.
+    scores : dict
+        By cell id: one score per function, or the failure as columns of a row.
+    seconds : dict
+        By cell id, of scoring.
+    error : Exception or None
+        Why there are no scores at all.
+    """
+
+    rows: tuple[int, ...]
+    new: list[Record] = field(default_factory=list)
+    answers: list[Record] = field(default_factory=list)
+    n_asked: int = 0
+    scores: dict[str, list[float] | dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: Exception | None = None
+
+
+class StoppedError(XaibenchError):
+    """The run is to end; what was answered is kept."""
+
+
+def work(task: Task, problem: FunctionProblem, stop: Callable[[], bool] = lambda: False) -> Done:
+    """Interpret and score some functions, with one thread; whatever goes wrong is part of the result."""
+    unit, done = task.unit, Done(task.rows)
+    spec = cast(InterpreterSpec, unit.spec)
+    stream = f"interpret/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
+    desk = Desk(
+        spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records
+    )  # fmt: skip
+
+    def answer(k: int, budget: int) -> Any:
+        if stop():
+            raise StoppedError("the run was interrupted")
+        return desk.answer(task.rows[k], budget)
+
+    with threadpool_limits(limits=1):
+        try:
+            ev = ProgramEvaluation(
+                tuple(problem.functions[i] for i in task.rows),
+                tuple(answer(k, problem.budget) for k in range(len(task.rows))),
+                seed=unit.seed,
+                budget=problem.budget,
+                ask=answer,
+            )
+            for cell in task.cells:
+                started = time.perf_counter()
+                done.scores[cell.cell_id] = _scored(cell, ev)
+                done.seconds[cell.cell_id] = time.perf_counter() - started
+        except Exception as error:
+            done.error = error
+    done.new, done.n_asked = desk.new(), desk.n_asked
+    done.answers = desk.all(problem.budget)
+    return done
+
+
+def _scored(cell: Cell, ev: ProgramEvaluation) -> list[float] | dict[str, Any]:
+    try:
+        values: list[float] = score_programs(cell.spec, cell.metric.params, ev).tolist()
+    except StoppedError:
+        raise
+    except Exception as error:
+        return failure(error)
+    return values
+
+
+_known = Problems(None)
+
+
+def work_elsewhere(task: Task) -> Done:
+    """`work` in another process, which makes the functions itself and keeps them for the next task."""
+    return work(task, _known.functions(cast(FunctionProblemSpec, task.unit.problem)))
+
+
+def interpret_unit(
+    unit: Unit,
+    cells: Iterable[Cell],
+    problem: FunctionProblem,
+    store: Store,
+    run: int,
+    *,
+    crew: Crew,
+    stop: Callable[[], bool] = lambda: False,
+    fresh: bool = False,
+) -> list[Row]:
+    """Interpret and score; whatever goes wrong with a function is its score, whatever with a cell its row.
+
+    Answers are kept as they come. With ``fresh``, those in the store are not used.
+
+    Returns
+    -------
+    list of Row
+        One per cell, also written to the store as one part; none if the run is to end first.
+    """
+    wanted = tuple(cells)
+    key = unit.explain_key(problem.fingerprint)
+    by_name: dict[str, list[Record]] = {}
+    for record in () if fresh else store.load_interpretations(key):
+        by_name.setdefault(record["name"], []).append(record)
+    tasks = [
+        Task(unit, wanted, rows, tuple(r for i in rows for r in by_name.get(problem.functions[i].name, ())))
+        for rows in _chunks(len(problem.functions))
+    ]
+    finished = []
+    try:
+        for done in _work_off(tasks, problem, crew, stop):
+            if done.new:
+                store.save_interpretations(key, done.new)
+            if done.error is not None:
+                raise done.error
+            finished.append(done)
+        if len(finished) < len(tasks):
+            raise StoppedError("the run was interrupted")
+    except StoppedError:
+        return []
+    except StoreError:
+        raise
+    except Exception as error:
+        rows = [make_row(unit, cell, run, problem=problem, **failure(error)) for cell in wanted]
+    else:
+        store.merge_interpretations(key)
+        finished.sort(key=lambda d: d.rows)
+        rows = [_row(unit, cell, problem, run, finished) for cell in wanted]
+    store.write_part(rows)
+    return rows
+
+
+def _chunks(n: int) -> list[tuple[int, ...]]:
+    return [tuple(range(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK)]
+
+
+def _work_off(
+    tasks: Sequence[Task], problem: FunctionProblem, crew: Crew, stop: Callable[[], bool]
+) -> Iterator[Done]:  # fmt: skip
+    """Results of tasks as they come: in this process at first, then, if it takes long, in several."""
+    started = time.perf_counter()
+    for k, task in enumerate(tasks):
+        if stop():
+            return
+        if crew.size > 1 and len(tasks) - k > 1 and time.perf_counter() - started > PATIENCE:
+            yield from crew.map(work_elsewhere, tasks[k:], stop)
+            return
+        yield work(task, problem, stop)
+
+
+def _row(unit: Unit, cell: Cell, problem: FunctionProblem, run: int, finished: Sequence[Done]) -> Row:
+    """The row of a cell, put together from its chunks."""
+    answers = [record for done in finished for record in done.answers]
+    facts: dict[str, Any] = {
+        "problem": problem,
+        "attribution_kind": "program",
+        "explain_seconds": sum(a["seconds"] for a in answers),
+        "explain_cached": not any(done.n_asked for done in finished),
+        "score_seconds": sum(done.seconds[cell.cell_id] for done in finished),
+        "n_evaluations": sum(a["queries"] for a in answers),
+    }
+    values: list[float] = []
+    for done in finished:
+        found = done.scores[cell.cell_id]
+        if isinstance(found, Mapping):
+            return make_row(unit, cell, run, **facts, **found)
+        values += found
+    if all(a["traceback"] for a in answers):
+        kind, _, message = answers[0]["failure"].partition(": ")
+        gone = {"status": "failed", "error_kind": kind, "message": message, "traceback": answers[0]["traceback"]}
+        return make_row(unit, cell, run, **facts, **gone)
+    n_undefined = sum(math.isnan(v) for v in values)
+    undefined = n_undefined == len(values)
+    return make_row(
+        unit,
+        cell,
+        run,
+        status="undefined" if undefined else "ok",
+        message="no function has a defined score" if undefined else _failures(answers),
+        scores=values,
+        sample_ids=problem.sample_ids,
+        n=len(values),
+        n_undefined=n_undefined,
+        **facts,
+    )
+
+
+def _failures(answers: Sequence[Record]) -> str | None:
+    """How many functions have no program, or one that failed, and the first reasons."""
+    reasons = {a["name"]: a["failure"] or a["broken"] for a in answers if a["failure"] or a["broken"]}
+    if not reasons:
+        return None
+    shown = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:3])
+    return f"no program, or one that failed, for {len(reasons)} of {len(answers)} functions: {shown}"
