@@ -70,7 +70,7 @@ def constant_answer(value: float) -> Interpretation:
     )
 
 
-@interpreter("mean", takes={"numeric"})
+@interpreter("mean", takes={"numeric"}, control=True)
 def mean(
     f: Probe, domain: Domain, budget: int, draws: np.random.Generator, *, probes: Probes = "random"
 ) -> Interpretation:
