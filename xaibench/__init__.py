@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaibench.api.explaining import curve, explain, score
+    from xaibench.api.interpreting import interpret
     from xaibench.api.listing import components
     from xaibench.api.runs import Run, claims, leaderboard, results, run
     from xaibench.core.data import Data, Intervention
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "api.explaining": ("curve", "explain", "score"),
+    "api.interpreting": ("interpret",),
     "api.listing": ("components",),
     "api.runs": ("Run", "claims", "leaderboard", "results", "run"),
     "core.data": ("Data", "Intervention"),
@@ -64,6 +66,7 @@ __all__ = [
     "explain",
     "explainer",
     "function_set",
+    "interpret",
     "interpreter",
     "leaderboard",
     "metric",

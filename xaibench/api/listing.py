@@ -10,7 +10,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 
 
 def components(kind: str) -> pd.DataFrame:
-    """Registered components of a kind: ``explainer``, ``metric``, ``dataset`` or ``model``.
+    """Registered components of a kind, such as ``explainer``, ``metric`` or ``functions``.
 
     Returns
     -------
@@ -34,6 +34,8 @@ def components(kind: str) -> pd.DataFrame:
         "explainer": ("control",),
         "dataset": ("features", "provides"),
         "model": ("features", "provides"),
+        "interpreter": ("control",),
+        "functions": ("functions", "provides"),
     }[kind]
     rows = []
     for spec in registry.components(kind):

@@ -63,6 +63,8 @@ class Lines(Observer):
 
     def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
         gates = "; ".join(str(g) for g in built.gates)
+        if isinstance(built, FunctionProblem):
+            gates = f"{len(built.functions)} functions"
         seed = f" seed {problem.seed}" if problem.seed else ""
         took = duration(time.perf_counter() - self._since)
         self._print(f"[{self._number}/{self._total}] {problem.name}{seed}: ready in {took}; {gates}")

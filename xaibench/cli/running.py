@@ -15,6 +15,7 @@ from xaibench.cli.progress import observer_for
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
+from xaibench.execution.crew import available_cores
 from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection
 from xaibench.report.claims import claims_report
@@ -59,6 +60,7 @@ def run_suite(
     request: Request,
     *,
     threads: int,
+    workers: int | None,
     batch_size: int | None,
     max_failures: int | None,
     json: bool,
@@ -69,7 +71,14 @@ def run_suite(
     store = Store(request.store_path, create=True)
     plan = request.plan(store)
     options = Options(
-        cache_folder(), request.device, threads, batch_size, max_failures, tuple(request.plugins or ()), sys.argv
+        cache_folder(),
+        request.device,
+        threads,
+        batch_size,
+        max_failures,
+        tuple(request.plugins or ()),
+        sys.argv,
+        workers or available_cores(),
     )
     with observer_for(stderr(), quiet=quiet or json) as observer:
         outcome = execute(plan, store, options, observer)

@@ -45,11 +45,12 @@ def ask(
     budget: int,
     seed: int,
     stream: str,
+    passes: bool = False,
 ) -> Answer:
     """Let a registered interpreter interpret function number i.
 
     Whatever it raises, and every answer that is none, becomes an interpretation without a program
-    that says why.
+    that says why; with ``passes`` the exception is passed on instead.
 
     Raises
     ------
@@ -72,6 +73,8 @@ def ask(
     except (UnsupportedError, AskAgainError):
         raise
     except Exception as error:
+        if passes:
+            raise
         answer = Interpretation.failed(f"{type(error).__name__}: {error}")
         trace = traceback.format_exc()
     return Answer(replace(answer, queries=probe.queries), time.perf_counter() - started, trace)
