@@ -222,9 +222,15 @@ class Problems:
         )
 
     def fingerprint(self, spec: AnyProblemSpec) -> str | None:
-        """Content fingerprint if the model is in the cache, else None: nothing is trained."""
+        """Content fingerprint if the model is in the cache, else None: nothing is trained.
+
+        None for functions that cannot be made, too: the run says why.
+        """
         if isinstance(spec, FunctionProblemSpec):
-            return self.functions(spec).fingerprint
+            try:
+                return self.functions(spec).fingerprint
+            except Exception:
+                return None
         model = cast(ModelSpec, spec.model.spec)
         if self.cache is None or model.provides is None:
             return None

@@ -1,9 +1,18 @@
 """Small sets of functions, and interpreters and program metrics that go right and wrong in known ways."""
 
+import functools
+import os
+import signal
+
 import numpy as np
 
 import xaibench as xb
+from xaibench.core.programs import AskAgainError
 
+ASKED: list[tuple[str, str]] = []
+"""(interpreter, description of the function) of every answer that was asked for in this process."""
+SWITCHES: set[str] = set()
+"""What goes wrong at the moment."""
 POINTS = np.linspace(-10, 10, 21)
 
 
@@ -43,7 +52,19 @@ def tiny_strings(*, seed: int = 0) -> tuple[xb.BlackBox, ...]:
     )
 
 
+def counted(function):
+    """Leave a trace of every call."""
+
+    @functools.wraps(function)
+    def wrapped(f, *args, **kwargs):
+        ASKED.append((function.__name__, str(float(f._call(np.array([0.0]))[0])) if f.kind == "numeric" else ""))
+        return function(f, *args, **kwargs)
+
+    return wrapped
+
+
 @xb.interpreter("two_points", takes={"numeric"})
+@counted
 def two_points(f, domain, budget, draws, *, shift: float = 0.0) -> xb.Interpretation:
     """The line through two probes, moved up."""
     x = np.sort(draws.uniform(domain.low, domain.high, 2))
@@ -79,11 +100,51 @@ def clumsy(f, domain, budget, draws) -> xb.Interpretation:
     if slope == 4:
         return xb.Interpretation(lambda z: 1 / 0, "divides by zero", "linear")
     if slope == 5:
-        return xb.Interpretation(lambda z: z[:1], "too short", "linear")
+        return xb.Interpretation(lambda z: z[:0], "too short", "linear")
     if slope == 6:
         return xb.Interpretation(lambda z: z, intervals=((2.0, 1.0),))
     bias = float(f(np.array([0.0]))[0])
     return xb.Interpretation(lambda z: slope * z + bias, "a line", "linear")
+
+
+def _from_facts(facts, domain):
+    return lambda z: facts["slope"] * z + facts["bias"]
+
+
+@xb.interpreter("stops", takes={"numeric"})
+@counted
+def stops(f, domain, budget, draws) -> xb.Interpretation:
+    """Knows every line; somebody presses Ctrl-C at the tenth."""
+    bias, slope = f(np.array([0.0, 1.0])) @ np.array([[1, -1], [0, 1]])
+    if round(slope) == 10 and "ctrl-c" in SWITCHES:
+        os.kill(os.getpid(), signal.SIGINT)
+    return xb.Interpretation(lambda z: slope * z + bias, "a line", "linear")
+
+
+@xb.interpreter("offline", takes={"numeric"}, restore=_from_facts)
+@counted
+def offline(f, domain, budget, draws) -> xb.Interpretation:
+    """Knows every line; the connection drops at the tenth."""
+    bias, slope = f(np.array([0.0, 1.0])) @ np.array([[1, -1], [0, 1]])
+    if round(slope) == 10 and "offline" in SWITCHES:
+        raise AskAgainError("the connection was dropped")
+    facts = {"slope": slope, "bias": bias}
+    return xb.Interpretation(_from_facts(facts, domain), "a line", "linear", facts=facts)
+
+
+@xb.interpreter("without_library", takes={"numeric"})
+def without_library(f, domain, budget, draws) -> xb.Interpretation:
+    """Needs something that is not installed."""
+    raise xb.UnsupportedError("this needs a library")
+
+
+@xb.interpreter("remembers", takes={"numeric"}, restore=_from_facts)
+@counted
+def remembers(f, domain, budget, draws) -> xb.Interpretation:
+    """Knows every line, and its facts say it all."""
+    y = f(np.array([0.0, 1.0]))
+    facts = {"slope": y[1] - y[0], "bias": y[0]}
+    return xb.Interpretation(_from_facts(facts, domain), "a line", "linear", facts=facts)
 
 
 @xb.interpreter("always_raises", takes={"numeric"})
@@ -109,6 +170,12 @@ def tiny_fit(ev: xb.ProgramEvaluation, *, close: float = 1.0) -> np.ndarray:
 def tiny_numbers(ev: xb.ProgramEvaluation) -> np.ndarray:
     """Output at 3, undefined without a program."""
     return np.array([ev.predict(i, np.array([3.0]))[0] for i in range(len(ev))])
+
+
+@xb.metric("tiny_new_points", family="complexity", higher_is_better=False, needs={"program", "numeric"})
+def tiny_new_points(ev: xb.ProgramEvaluation, *, at: float = 7.0) -> np.ndarray:
+    """Output at another point."""
+    return np.array([ev.predict(i, np.array([at]))[0] for i in range(len(ev))])
 
 
 @xb.metric("tiny_other_budget", family="ground_truth", higher_is_better=True, needs={"program", "numeric"})
