@@ -63,7 +63,7 @@ def series(coefficients: list[float]) -> str:
 
 def polynomial(x: Array, coefficients: list[float]) -> Array:
     """Value of a polynomial, the coefficient of the highest power first."""
-    return np.polyval(np.asarray(coefficients, dtype=np.float64), x)
+    return np.asarray(np.polyval(np.asarray(coefficients, dtype=np.float64), x))
 
 
 def _u(rng: np.random.Generator, low: float, high: float) -> float:
@@ -106,6 +106,20 @@ def _rational(rng: np.random.Generator) -> Parameters:
     while not any(denominator := _us(rng, -5, 5, order + 1)):
         pass
     return {"numerator": numerator, "denominator": denominator}
+
+
+def _ratio(x: Array, p: Parameters) -> Array:
+    """A rational function; a denominator that is 0 but for rounding is 0."""
+    top, bottom = polynomial(x, p["numerator"]), polynomial(x, p["denominator"])
+    rounding = 1e-12 * polynomial(np.abs(x), [abs(c) for c in p["denominator"]])
+    return np.asarray(top / np.where(np.abs(bottom) <= rounding, 0.0, bottom))
+
+
+def _square(x: Array, p: Parameters) -> Array:
+    """A square wave that is 1 in the first half of each period; its jumps are exact to nine digits of a period."""
+    turns = (x - p["shift"]) / p["period"]
+    part = np.round(turns - np.floor(turns), 9) % 1
+    return (part < 0.5).astype(np.float64)
 
 
 def poles(denominator: list[float]) -> list[float]:
@@ -219,7 +233,7 @@ ATOMIC = (
     NumericFamily(
         "rational",
         _rational,
-        lambda x, p: polynomial(x, p["numerator"]) / polynomial(x, p["denominator"]),
+        _ratio,
         lambda p: f"({series(p['numerator'])}) / ({series(p['denominator'])})",
         lambda p: poles(p["denominator"]),
     ),
@@ -233,7 +247,7 @@ ATOMIC = (
     NumericFamily(
         "square_wave",
         lambda rng: {"period": _u(rng, 1, 10), "shift": _u(rng, -5, 5)},
-        lambda x, p: (np.mod(x - p["shift"], p["period"]) < p["period"] / 2).astype(np.float64),
+        _square,
         lambda p: f"1 if (x{plus(-p['shift'])}) mod {number(p['period'])} < {number(p['period'] / 2)} else 0",
         lambda p: switches(p["period"], p["shift"]),
     ),

@@ -48,7 +48,7 @@ def level(inputs: Values, *, value: float) -> Array:
 
 def interpolated(inputs: Values, *, x: Array, y: Array) -> Array:
     """Straight lines between points, level beyond them."""
-    return np.interp(np.asarray(inputs), x, y)
+    return np.asarray(np.interp(np.asarray(inputs), x, y))
 
 
 def nearest(inputs: Values, *, x: Array, y: Array) -> Array:

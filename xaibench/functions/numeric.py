@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -18,6 +19,7 @@ from xaibench.core.registry import functions
 from xaibench.functions.approximation import fit_network
 from xaibench.functions.families import ATOMIC, FAMILIES, PARTS, NumericFamily, Parameters
 
+Curve = Callable[[Values], Array]
 Share = Annotated[float, Ge(0), Le(1)]
 DOMAIN = Domain()
 TEST_INPUTS: Array = np.arange(-128, 128) + 0.5
@@ -27,10 +29,6 @@ _POISSON = np.cumsum([math.exp(-1) / math.factorial(k) for k in range(20)])
 _TURNS = {
     name: math.sqrt(n) % 1 for name, n in {"compound": 2, "noise": 3, "corruption": 5, "approximation": 7}.items()
 }
-
-
-class _Curve(Protocol):
-    def __call__(self, inputs: Values) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Expected:
         Mean of the noise, added outside of the intervals.
     """
 
-    curve: _Curve
+    curve: Curve
     intervals: tuple[Interval, ...] = ()
     level: float = 0.0
     offset: float = 0.0
@@ -193,7 +191,7 @@ def _function(seed: int, name: str, family: NumericFamily | None, marks: set[str
     def draws(stream: str) -> np.random.Generator:
         return keyed_generator(seed, f"find_numeric/{stream}", name)
 
-    curve: _Curve
+    curve: Curve
     parameters: dict[str, Any]
     if family is None:
         both = _compound(draws("formula"))
