@@ -119,7 +119,7 @@ def _square(x: Array, p: Parameters) -> Array:
     """A square wave that is 1 in the first half of each period; its jumps are exact to nine digits of a period."""
     turns = (x - p["shift"]) / p["period"]
     part = np.round(turns - np.floor(turns), 9) % 1
-    return (part < 0.5).astype(np.float64)
+    return np.asarray(part < 0.5, dtype=np.float64)
 
 
 def poles(denominator: list[float]) -> list[float]:
@@ -297,11 +297,11 @@ def _simpler(name: str, p: Parameters) -> tuple[str, ...]:
         found = ("sine", "cosine")
     if p.get("scale", p.get("amplitude", 1)) == 0 or p.get("slope", 1) == 0:
         found = ("constant",)
-    elif name == "polynomial":
-        found = _polynomials(p["coefficients"])
-    elif name == "rational":
+    elif name == "polynomial" and "coefficients" in p:
+        found = _polynomials(list(p["coefficients"]))
+    elif name == "rational" and "denominator" in p:
         found = _rationals(list(p["numerator"]), list(p["denominator"]))
-    elif (name == "root" and p["order"] == 1) or (name == "leaky_relu" and p["leak"] == 1):
+    elif (name == "root" and p.get("order") == 1) or (name == "leaky_relu" and p.get("leak") == 1):
         found = ("linear",)
     return found
 

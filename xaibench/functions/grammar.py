@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from xaibench.functions.square_wave import fit_square_wave
 
 EXACT = 1e-9
 """Residuals below this share of the typical answer are rounding."""
+LEVELLESS = ("reciprocal", "gaussian", "rectangle", "square_wave")
+"""Families without a level of their own."""
 UNIT = 128.0
 FREQUENCIES: Array = np.arange(0.05, 6.4, 0.008)
 _STEEPNESS: Array = np.geomspace(0.08, 7.0, 12)
@@ -36,6 +38,9 @@ class Fit:
     deviance : float
         ``n log(2 pi rss / n) + n``, minus twice the log-likelihood under normal noise of any size; the
         size is at least `EXACT` times the typical answer.
+    offset : float
+        What is added to the formula: 1 where a family without a level of its own has the mean of
+        Poisson noise on it.
     """
 
     family: str
@@ -43,6 +48,7 @@ class Fit:
     size: int
     residuals: Array
     deviance: float
+    offset: float = 0.0
 
     @property
     def bic(self) -> float:
@@ -74,11 +80,12 @@ def is_exact(fit: Fit, y: Array) -> bool:
 def rounded(fit: Fit, x: Array, y: Array) -> Fit:
     """The same with the fewest decimals that fit the points as well: to rounding, or to one in deviance a number."""
     for digits in range(1, 5):
-        shorter = make_fit(fit.family, {k: _rounded(v, digits) for k, v in fit.parameters.items()}, fit.size, x, y)
+        parameters = {k: _rounded(v, digits) for k, v in fit.parameters.items()}
+        shorter = make_fit(fit.family, parameters, fit.size, x, y - fit.offset)
         if shorter is not None and (
             is_exact(shorter, y) if is_exact(fit, y) else shorter.deviance <= fit.deviance + fit.size
         ):
-            return shorter
+            return replace(shorter, offset=fit.offset)
     return fit
 
 
@@ -105,6 +112,9 @@ def fit_families(x: Array, y: Array, *, half: bool) -> list[Fit]:
         fits += [fit for fit in stage(x, y) if fit is not None]
         if fits and is_exact(min(fits, key=lambda fit: fit.bic), y):
             break
+    else:
+        raised = [fit for stage in (() if half else _stages[:3]) for fit in stage(x, y - 1) if fit is not None]
+        fits += [replace(fit, offset=1.0) for fit in raised if fit.family in LEVELLESS]
     return sorted(fits, key=lambda fit: fit.bic)
 
 
@@ -184,7 +194,7 @@ def _waves(x: Array, y: Array) -> Iterator[Fit | None]:
         parameters = {"amplitude": math.hypot(a, b), "frequency": frequency, "phase": math.atan2(b, a), "bias": bias}
         # One number more than it has: the frequency is the best of hundreds.
         yield make_fit("sine", parameters, 5, x, y)
-    if np.median(np.abs(y)) <= 3 and explained[peaks[0]] > 0.4:
+    if np.median(np.abs(y)) <= 3 and explained[peaks[0]] > 0.1:
         period, shift = fit_square_wave(x, y, FREQUENCIES[peaks[:2]], step=0.012)
         yield make_fit("square_wave", {"period": period, "shift": shift}, 2, x, y)
 

@@ -146,7 +146,7 @@ def _hypothesis(x: Array, y: Array, start: int, stop: int, half: bool) -> Hypoth
     if not fits:
         return None
     level = float(inner.mean()) if len(inner) else 0.0
-    numbers = fits[0].size + (3 if len(inner) else 0)
+    numbers = fits[0].size + (5 if len(inner) else 0)  # each border is the best of many places
     quiet = float(((inner - level) ** 2).sum()) / LEVEL_SD**2 + len(inner) * math.log(2 * math.pi * LEVEL_SD**2)
     return Hypothesis(fits[0], start, stop, level, fits[0].deviance + quiet + numbers * math.log(len(x)))
 
@@ -187,7 +187,7 @@ def _outliers(x: Array, residuals: Array) -> Iterator[tuple[int, int]]:
 def _run(x: Array, y: Array, one: Hypothesis) -> tuple[int, int]:
     """The run for which level instead of family gains most likelihood, among those that corruption can have."""
     curve = Formula(one.fit.family, one.fit.parameters)
-    residuals = np.nan_to_num(y - curve(x), nan=1e300, posinf=1e300, neginf=-1e300)
+    residuals = np.nan_to_num(y - curve(x) - one.fit.offset, nan=1e300, posinf=1e300, neginf=-1e300)
     outside = one.fit.residuals
     spread = max(float(np.mean(outside**2)), (1e-7 * typical(y)) ** 2, 1e-200)
     with np.errstate(over="ignore"):
@@ -231,7 +231,7 @@ def _interpretation(best: Hypothesis, x: Array, y: Array, domain: Domain) -> Int
     if noise != "none":
         text += f"; plus {noise} noise"
     facts: dict[str, Any] = {"size": size, "noise": noise, "parameters": dict(fit.parameters), "left": left}
-    return Interpretation(Expected(curve, intervals, level), text, family, intervals, facts=facts)
+    return Interpretation(Expected(curve, intervals, level, fit.offset), text, family, intervals, facts=facts)
 
 
 def _level(fit: Fit, best: Hypothesis, values: Array, domain: Domain) -> float:
