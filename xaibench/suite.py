@@ -7,7 +7,7 @@ import itertools
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -429,63 +429,64 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
 
 
 def _check_company(suite: Suite, source: str) -> None:
-    """Refuse what fits no problem of the suite, and problems of functions that nothing scores.
+    """Refuse what fits no problem of the suite, and problems that nothing interprets or scores.
 
     Raises
     ------
     UsageError
         With the first component or problem that is alone.
     """
-    sets = [
-        c
-        for p in suite.problems
-        if isinstance(p, FunctionsEntry)
-        for c in p.functions.choices("functions", suite.folder)
-    ]
-    kinds = {cast(FunctionsSpec, c.spec).functions for c in sets}
-    offered = [cast(FunctionsSpec, c.spec).provides for c in sets]
-    with_data = len(suite.problems) > sum(isinstance(p, FunctionsEntry) for p in suite.problems)
-    groups: dict[Kind, Entries] = {
-        "explainer": suite.explainers, "interpreter": suite.interpreters, "metric": list(suite.metrics)
-    }  # fmt: skip
-    for kind, entries in groups.items():
-        for choice in (c for entry in entries for c in entry.choices(kind, suite.folder)):
-            spec = choice.spec
-            if not spec.about_programs:
-                if not with_data:
-                    raise UsageError(
-                        f"{source}: {kind} {spec.name!r} explains or scores models, and the suite has functions only",
-                        "add a problem with a dataset and models, or remove it",
-                    )
-            elif not sets:
+    entries = [p.functions for p in suite.problems if isinstance(p, FunctionsEntry)]
+    sets = {c.label: cast(FunctionsSpec, c.spec) for e in entries for c in e.choices("functions", suite.folder)}
+    with_data = len(suite.problems) > len(entries)
+    named = {
+        "explainer": _specs("explainer", suite.explainers, suite.folder),
+        "interpreter": _specs("interpreter", suite.interpreters, suite.folder),
+        "metric": _specs("metric", suite.metrics, suite.folder),
+    }
+    for spec in itertools.chain(*named.values()):
+        _check_place(spec, list(sets.values()), with_data, source)
+    if with_data and all(spec.about_programs for spec in named["metric"]):
+        raise UsageError(f"{source}: the problems with a dataset have no metric", "all metrics are about programs")
+    if suite.controls:
+        named["interpreter"] += [s for s in registry.components("interpreter") if is_control(s)]
+    for label, functions in sets.items():
+        for kind in ("interpreter", "metric"):
+            if not any(_fits(spec, functions) for spec in named[kind]):
+                known = [s.name for s in registry.components(kind) if _fits(s, functions)]
                 raise UsageError(
-                    f"{source}: {kind} {spec.name!r} is about programs, and no problem of the suite has functions",
-                    'add a problem such as { functions = "find_numeric" }, or remove it',
-                )
-            elif all(missing_needs(spec.needs, provided) for provided in offered):
-                takes = " or ".join(sorted(spec.needs & set(FUNCTION_KINDS)))
-                raise UsageError(
-                    f"{source}: {kind} {spec.name!r} is about {takes} functions, and the suite has"
-                    f" {' and '.join(sorted(kinds))} ones only"
-                )
-    metrics = [c.spec for entry in suite.metrics for c in entry.choices("metric", suite.folder)]
-    asking = [c.spec for entry in suite.interpreters for c in entry.choices("interpreter", suite.folder)]
-    asking += [s for s in registry.components("interpreter") if sets and suite.controls and is_control(s)]
-    for choice, provided in zip(sets, offered, strict=True):
-        for what, specs in (("metric", metrics), ("interpreter", asking)):
-            if not any(s.about_programs and not missing_needs(s.needs, provided) for s in specs):
-                kind_of = cast(FunctionsSpec, choice.spec).functions
-                known = [
-                    s.name
-                    for s in registry.components(cast(Kind, what))
-                    if s.about_programs and not missing_needs(s.needs, provided)
-                ]
-                raise UsageError(
-                    f"{source}: no {what} of the suite takes {kind_of} functions, such as those of {choice.label}",
+                    f"{source}: no {kind} of the suite takes {functions.functions} functions, such as those of {label}",
                     f"known: {', '.join(known)}" if known else None,
                 )
-    if with_data and not any(not s.about_programs for s in metrics):
-        raise UsageError(f"{source}: the problems with a dataset have no metric", "all metrics are about programs")
+
+
+def _specs(kind: Kind, entries: Sequence[Entry], folder: Path | None) -> list[Component]:
+    return [choice.spec for entry in entries for choice in entry.choices(kind, folder)]
+
+
+def _fits(spec: Component, functions: FunctionsSpec) -> bool:
+    """Whether a component is about functions of this kind."""
+    return spec.about_programs and not missing_needs(spec.needs, functions.provides)
+
+
+def _check_place(spec: Component, sets: Sequence[FunctionsSpec], with_data: bool, source: str) -> None:
+    """Raise UsageError if there is no problem that a component goes with."""
+    what = f"{source}: {spec.kind} {spec.name!r}"
+    if not spec.about_programs:
+        if not with_data:
+            raise UsageError(
+                f"{what} explains or scores models, and the suite has functions only",
+                "add a problem with a dataset and models, or remove it",
+            )
+    elif not sets:
+        raise UsageError(
+            f"{what} is about programs, and no problem of the suite has functions",
+            'add a problem such as { functions = "find_numeric" }, or remove it',
+        )
+    elif not any(_fits(spec, functions) for functions in sets):
+        takes = " or ".join(sorted(spec.needs & set(FUNCTION_KINDS)))
+        there = " and ".join(sorted({functions.functions for functions in sets}))
+        raise UsageError(f"{what} is about {takes} functions, and the suite has {there} ones only")
 
 
 EXPLAINING: tuple[Kind, ...] = ("explainer", "interpreter")

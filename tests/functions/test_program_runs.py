@@ -138,6 +138,21 @@ def test_a_dropped_connection_fails_the_unit_and_keeps_the_answers(
     assert scores_of(store, "offline").tolist() == [1] * 20
 
 
+def test_an_answer_that_cannot_be_had_again_now_is_no_zero(run: Run, store: Store, programs: ModuleType) -> None:
+    run(interpreters=["fickle"])
+    programs.SWITCHES.add("offline")
+    assert run(interpreters=["fickle"], metrics=["tiny_fit", "tiny_new_points"]).statuses == {"failed": 1}
+    programs.SWITCHES.clear()
+    assert run(interpreters=["fickle"], metrics=["tiny_fit", "tiny_new_points"]).statuses == {"ok": 1}
+
+
+def test_runs_and_the_api_give_one_answer(run: Run, store: Store, programs: ModuleType) -> None:
+    run(metrics=["tiny_numbers"], seeds=[4])
+    for i, line in enumerate(programs.tiny_lines()[:3]):
+        answer = xb.interpret("two_points", line, budget=8, seed=4)
+        assert np.float32(answer.program(3.0)) == np.float32(scores_of(store, "two_points", "tiny_numbers")[i])
+
+
 def test_what_goes_wrong_with_a_function_is_its_score(run: Run, store: Store) -> None:
     outcome = run(interpreters=["clumsy", "two_points"], metrics=["tiny_fit", "tiny_numbers"])
     assert outcome.end == "finished"
@@ -199,12 +214,12 @@ def test_workers_change_nothing(
         "metrics": [f"{PROGRAMS}:{name}" for name in ("tiny_fit", "tiny_other_budget", "tiny_breaks")],
     }
     run(**suite)
-    before = len(programs.ASKED)
+    programs.ASKED.clear()
     other = Store(tmp_path / "other", create=True)
     monkeypatch.setattr(interpreting, "CHUNK", 4)
-    monkeypatch.setattr(interpreting, "PATIENCE", -1)
+    monkeypatch.setattr(interpreting, "WORTH_STARTING", -1)
     run(other, options=Options(workers=2, plugins=(str(PROGRAMS),)), **suite)
-    assert len(programs.ASKED) == before, "all was done elsewhere"
+    assert not programs.ASKED, "all was done elsewhere"
     pd.testing.assert_frame_equal(
         frame(store).drop(columns=[*TIMES, "traceback"]), frame(other).drop(columns=[*TIMES, "traceback"])
     )

@@ -132,6 +132,14 @@ def offline(f, domain, budget, draws) -> xb.Interpretation:
     return xb.Interpretation(_from_facts(facts, domain), "a line", "linear", facts=facts)
 
 
+@xb.interpreter("fickle", takes={"numeric"})
+def fickle(f, domain, budget, draws) -> xb.Interpretation:
+    """Says 0, and cannot be asked while the connection is down."""
+    if "offline" in SWITCHES:
+        raise AskAgainError("the connection was dropped")
+    return xb.Interpretation(lambda z: np.zeros(len(z)), "zero", "constant")
+
+
 @xb.interpreter("without_library", takes={"numeric"})
 def without_library(f, domain, budget, draws) -> xb.Interpretation:
     """Needs something that is not installed."""

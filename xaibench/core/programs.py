@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xaibench.core.errors import XaibenchError
+from xaibench.core.errors import UnsupportedError, XaibenchError
 
 Array = np.ndarray[Any, Any]
 FunctionKind = Literal["numeric", "string", "neuron", "relation"]
@@ -133,6 +133,11 @@ def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Ar
         NaN, or None, where there is no usable output.
     failure : str
         Why there is none for any input, or empty.
+
+    Raises
+    ------
+    UnsupportedError, AskAgainError
+        If the program cannot run here, or not now; that says nothing about the program.
     """
     given: Values = np.array(inputs, dtype=np.float64) if kind == "numeric" else [str(x) for x in inputs]
     n = len(given)
@@ -146,6 +151,8 @@ def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Ar
             values = np.asarray(found, dtype=np.float64)
             return np.where(np.isfinite(values), values, np.nan), ""
         return [x if isinstance(x, str) else None for x in found], ""
+    except (AskAgainError, UnsupportedError):
+        raise
     except Exception as error:
         failure = f"{type(error).__name__}: {error}"
     return (np.full(n, np.nan) if numeric_outputs(kind) else [None] * n), failure

@@ -45,6 +45,11 @@ class Crew:
     def __exit__(self, *_: object) -> None:
         self.dismiss()
 
+    @property
+    def started(self) -> bool:
+        """Whether the workers are there."""
+        return self._pool is not None
+
     def map(self, function: Callable[[T], R], tasks: Sequence[T], stop: Callable[[], bool]) -> Iterator[R]:
         """Results in the order in which they come; after ``stop`` no task is begun.
 

@@ -23,8 +23,9 @@ from xaibench.store import Row, Store
 
 CHUNK = 16
 """Functions that are interpreted and scored at once. Scores do not depend on it."""
-PATIENCE = 1.5
-"""Seconds that a unit takes in this process before other processes are started to help."""
+WORTH_STARTING, WORTH_ASKING = 8.0, 1.0
+"""Seconds that the rest of a unit would take in this process, from which on other processes help:
+while there are none yet, and once there are."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ def work(task: Task, problem: FunctionProblem, stop: Callable[[], bool] = lambda
     unit, done = task.unit, Done(task.rows)
     spec = cast(InterpreterSpec, unit.spec)
     stream = f"interpret/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
-    desk = Desk(
-        spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records
-    )  # fmt: skip
+    desk = Desk(spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records)
 
     def answer(k: int, budget: int) -> Any:
         if stop():
@@ -190,15 +189,14 @@ def _chunks(n: int) -> list[tuple[int, ...]]:
     return [tuple(range(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK)]
 
 
-def _work_off(
-    tasks: Sequence[Task], problem: FunctionProblem, crew: Crew, stop: Callable[[], bool]
-) -> Iterator[Done]:  # fmt: skip
-    """Results of tasks as they come: in this process at first, then, if it takes long, in several."""
+def _work_off(tasks: Sequence[Task], problem: FunctionProblem, crew: Crew, stop: Callable[[], bool]) -> Iterator[Done]:
+    """Results of tasks as they come: in this process, or, where that would take long, in several."""
     started = time.perf_counter()
     for k, task in enumerate(tasks):
         if stop():
             return
-        if crew.size > 1 and len(tasks) - k > 1 and time.perf_counter() - started > PATIENCE:
+        rest = (time.perf_counter() - started) / k * (len(tasks) - k) if k else 0.0
+        if crew.size > 1 and rest > (WORTH_ASKING if crew.started else WORTH_STARTING):
             yield from crew.map(work_elsewhere, tasks[k:], stop)
             return
         yield work(task, problem, stop)
