@@ -89,6 +89,16 @@ def test_input_edges_of_an_image_are_scipys_sobel(shape):
     torch.testing.assert_close(run("input_edges", view), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [IMAGE, RGB])
+def test_input_edges_with_other_operators(shape):
+    view = make_view(linear(shape), make_inputs(shape))
+    planes = view.inputs.flatten(0, 1).numpy()
+    expected = np.abs(np.stack([ndimage.laplace(p, mode="nearest") for p in planes]))
+    found = run("input_edges", view, operator="laplace")
+    torch.testing.assert_close(found, torch.from_numpy(expected).view_as(view.inputs).sum(dim=1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(run("input_edges", view, operator="none"), view.inputs.abs().sum(dim=1))
+
+
 @pytest.mark.parametrize("shape", [TABLE, SERIES])
 def test_input_edges_elsewhere_are_distances_from_the_background_mean(shape):
     background = make_inputs(shape, 40, seed=9)

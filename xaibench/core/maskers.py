@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from xaibench.core.conditional import Gaussian
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
@@ -102,6 +103,45 @@ class NoisyLinearMasker:
         return self.layout.expand(keep.logical_not()).to(self.inputs.dtype)
 
 
+class ConditionalMasker:
+    """Replaces removed columns of a table by a draw given the kept ones, from a Gaussian fitted to the background.
+
+    Off the data nothing is known of a model; such copies stay as near to the data as a Gaussian
+    can tell. One draw per sample is behind all of its copies, so that removing a feature moves the
+    others no further than it must; fresh ones come from other seeds, whose mean is multiple
+    imputation (Rubin 1987). See `Gaussian.redraw`. Columns that are no quantities, such as codes of
+    categories, get values that lie between them.
+
+    Raises
+    ------
+    UnsupportedError
+        If the data are no table, there is no background, or not at least two rows more than columns.
+    """
+
+    def __init__(self, name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws):
+        if layout.kind != "table" or not layout.one_number_each:
+            raise UnsupportedError(f"the {name} masker needs a table, and this is {layout.kind} data")
+        if background is None or len(background) < layout.n_features + 2:
+            given = "none" if background is None else f"{len(background)} rows for {layout.n_features} columns"
+            raise UnsupportedError(
+                f"the {name} masker needs a background of two rows more than there are columns, and there is {given}",
+                "give more reference samples (in a suite, background = N)",
+            )
+        self.name = name
+        self.inputs = inputs
+        self._gaussian = Gaussian.fitted(background)
+        self._drawn = self._gaussian.sample(draws.normal((layout.n_features,)))
+        self.fill = self._drawn.to(inputs.dtype)
+
+    def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
+        drawn = self._drawn.index_select(0, rows) if isinstance(rows, Tensor) else self._drawn[rows or slice(None)]
+        return self._gaussian.redraw(inputs, keep.expand(inputs.shape), drawn)
+
+    def copies(self, rows: slice, keep: Tensor) -> Tensor:
+        inputs, drawn = (t[rows].repeat_interleave(keep.shape[1], dim=0) for t in (self.inputs, self._drawn))
+        return self._gaussian.redraw(inputs, keep.flatten(0, 1), drawn)
+
+
 def choose(keep: Tensor, kept: Tensor, removed: Tensor) -> Tensor:
     """Return ``torch.where(keep, kept, removed)`` bit for bit, with broadcasting, several times faster on a CPU.
 
@@ -187,7 +227,7 @@ FILLS: dict[str, Fill] = {
     "marginal": marginal,
     "sample_min": sample_min,
 }
-MASKERS = (*FILLS, "noisy_linear")
+MASKERS = (*FILLS, "noisy_linear", "conditional")
 
 
 def make_masker(name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Masker:
@@ -204,6 +244,8 @@ def make_masker(name: str, inputs: Tensor, layout: FeatureLayout, background: Te
         raise UsageError(f"unknown masker {name!r}", did_you_mean(name, MASKERS))
     if name == "noisy_linear":
         return NoisyLinearMasker(name, inputs, layout, draws)
+    if name == "conditional":
+        return ConditionalMasker(name, inputs, layout, background, draws)
     return FillMasker(name, inputs, FILLS[name](inputs, layout, background, draws), layout)
 
 

@@ -43,6 +43,8 @@ class Card:
         Arrays that another package ships, to the sha256 of their bytes.
     origin : Origin, optional
         Package that the files come from.
+    origins : tuple of Origin
+        Packages that the shipped files were built from, where there are several.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Card:
     files: Mapping[str, str] = field(default_factory=dict)
     arrays: Mapping[str, str] = field(default_factory=dict)
     origin: Origin | None = None
+    origins: tuple[Origin, ...] = ()
 
     @property
     def fetchable(self) -> bool:
@@ -81,7 +84,8 @@ def card(name: str) -> Card:
     try:
         fields: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         origin = fields.pop("origin", None)
-        return Card(**fields, origin=None if origin is None else Origin(**origin))
+        origins = tuple(Origin(**given) for given in fields.pop("origins", ()))
+        return Card(**fields, origin=None if origin is None else Origin(**origin), origins=origins)
     except FileNotFoundError as error:
         raise DataError(
             f"there is no card for {name!r} in {path.parent.parent}", did_you_mean(name, card_names())

@@ -9,6 +9,7 @@ the sign of ``f(x) = w @ x`` with ``w`` proportional to the inverse covariance o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -136,6 +137,27 @@ class Theory:
         """
         permuted = norm.cdf(1 / (self.s1 * math.sqrt(1 + self.c**2)))
         return np.array([self.accuracy - 0.5, self.accuracy - permuted])
+
+    @property
+    def slope_share(self) -> float:
+        """Share of the suppressor in the magnitudes of the weights."""
+        return self.ratio / (1 + self.ratio)
+
+    def mean_share(self, maps: Callable[[Array], Array], points: int = 1_000) -> float:
+        """Mean over the data of the suppressor's share in the magnitudes of maps.
+
+        Parameters
+        ----------
+        maps : callable
+            From inputs (N, 2) to maps (N, 2), which may change sign with the inputs but not size.
+        points : int
+            Quadrature points for each of the two sources of noise, at evenly spaced quantiles.
+        """
+        levels = norm.ppf((np.arange(points) + 0.5) / points)
+        first, second = (a.reshape(-1) for a in np.meshgrid(levels, levels))
+        x2 = self.s2 * (self.c * first + math.sqrt(1 - self.c**2) * second)
+        sizes = abs(maps(np.stack([1 + self.s1 * first, x2], axis=1)))
+        return float((sizes[:, 1] / sizes.sum(axis=1)).mean())
 
     def expected_suppressor(self, x1: Array) -> Array:
         """Mean of the suppressor given the signal (N,); a posterior mean of the label, hence the tanh."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import numpy as np
@@ -87,7 +88,7 @@ def xai_tris(
     largest = abs(images).max()
     train, test = _stratified(labels, rng)
     inputs, without = ((a / largest).astype(np.float32)[:, None] for a in (images, erased))
-    chance = 0.5 + 4 * np.sqrt(0.25 / len(test))
+    chance = 0.5 + 4 * math.sqrt(0.25 / len(test))
     return Data(
         "image",
         inputs[train],

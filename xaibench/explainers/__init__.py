@@ -15,6 +15,7 @@ from xaibench.explainers import (
     rise,
     shapley,
     surrogates,
+    tabular_lime,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "rise",
     "shapley",
     "surrogates",
+    "tabular_lime",
 ]

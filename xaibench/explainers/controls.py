@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -65,19 +66,28 @@ def constant(problem: ProblemView) -> Tensor:
 
 
 @explainer("input_edges", kind="saliency", control=True)
-def input_edges(problem: ProblemView) -> Tensor:
+def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "none"] = "sobel") -> Tensor:
     """What stands out in the input, without a look at the model.
 
     Sobel gradient magnitude of an image, summed over channels; distance from the background's mean
     (without one, from the sample's own) elsewhere.
+
+    Parameters
+    ----------
+    operator : {"sobel", "laplace", "none"}
+        For images: the gradient's magnitude, that of the Laplacian (four neighbours), or that of
+        the pixel itself.
     """
     layout, inputs = problem.layout, problem.inputs
     if layout.kind != "image":
         centre = problem.baseline("mean") if problem.background is None else problem.background.mean(dim=0)
         return layout.reduce((inputs - centre).abs())
+    if operator == "none":
+        return layout.reduce(inputs.abs())
     planes = inputs.reshape(-1, 1, *layout.feature_shape)
     across = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]], dtype=inputs.dtype, device=inputs.device)
-    kernels = torch.stack([across, across.T]).unsqueeze(1)
+    around = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=inputs.dtype, device=inputs.device)
+    kernels = torch.stack([across, across.T] if operator == "sobel" else [around]).unsqueeze(1)
     edges = functional.conv2d(functional.pad(planes, (1, 1, 1, 1), mode="replicate"), kernels)
     return layout.reduce(edges.square().sum(dim=1).sqrt().view_as(inputs))
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.features import FeatureLayout
+from xaibench.core.maskers import Masker
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.copies import BLOCK_BYTES, check_positive, chunks
 
@@ -83,7 +84,7 @@ def shapley_weights(coalitions: Tensor) -> Tensor:
     return torch.where(coalitions, table[(sizes - 1).clamp(min=0)], -table[sizes.clamp(max=d - 1)])
 
 
-def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor, masker: str) -> Tensor:
+def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor, masker: str | Masker) -> Tensor:
     """Explained output (N, K) of coalitions of players: (K, count) for all samples, or (N, K, count) for each."""
     shared, n_coalitions = coalitions.ndim == 2, coalitions.shape[-2]
     flat = coalitions.reshape(-1, players.count)
@@ -99,19 +100,20 @@ def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
     return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
 
 
-def masked_scores(problem: ProblemView, masker: str, rows: Tensor, keep: Callable[[slice], Tensor]) -> Tensor:
+def masked_scores(problem: ProblemView, masker: str | Masker, rows: Tensor, keep: Callable[[slice], Tensor]) -> Tensor:
     """Explained output (B,) of masked copies.
 
     Parameters
     ----------
     problem : ProblemView
-    masker : str
+    masker : str or Masker
+        The name of one, or one that is bound to the samples.
     rows : Tensor (B,) of int64
         Sample of each copy.
     keep : callable
         Gives the kept features (K, *feature_shape) of a slice of the copies.
     """
-    fill = problem.masker(masker)
+    fill = problem.masker(masker) if isinstance(masker, str) else masker
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
     for part in chunks(len(rows), max(1, BLOCK_BYTES // (4 * problem.inputs[0].numel()))):
         own = rows[part]

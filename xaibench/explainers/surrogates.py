@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
+from typing import Literal
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.maskers import FillMasker, Masker
 from xaibench.core.problem import ProblemView
+from xaibench.core.references import evenly_spaced, kmeans_centres
 from xaibench.core.registry import explainer
 from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import all_coalitions, coalition_values, make_players
+from xaibench.explainers.players import Players, all_coalitions, coalition_values, make_players
+
+References = Literal["rows", "kmeans", "kmeans_rounded"]
 
 
 @explainer("lime", kind="contribution")
@@ -55,7 +61,7 @@ def lime(
         z = coalitions.double()
         distance = 1 - z.mean(dim=-1).sqrt()
         weights = torch.exp(-((distance / width) ** 2)).expand(values.shape)
-        coefficients = _ridge(z.expand(len(view), -1, -1), values, weights, ridge)
+        coefficients = weighted_ridge(z.expand(len(view), -1, -1), values, weights, ridge)
         maps.append(players.share(coefficients))
     return torch.cat(maps).to(problem.inputs.dtype)
 
@@ -67,6 +73,8 @@ def kernel_shap(
     n_samples: PositiveInt = 512,
     patch: PositiveInt | None = None,
     masker: str = "zero",
+    references: References | None = None,
+    n_references: PositiveInt = 10,
     draws: Draws,
 ) -> Tensor:
     """Shapley values by weighted least squares (Lundberg & Lee 2017), with paired sampling (Covert & Lee 2021).
@@ -83,9 +91,22 @@ def kernel_shap(
     patch : int, optional
         Side of the patches of an image, length in steps for a series. Default: at most 64 players.
     masker : str
+    references : {"rows", "kmeans", "kmeans_rounded"}, optional
+        Instead of the masker, removed features come from several reference samples, and the value
+        of a coalition is the mean output over them: background rows, evenly spaced, or the centres of
+        their clusters, each weighing as much as its cluster, with every number as it is or moved to
+        the nearest one that its column holds (Lundberg & Lee's software does the last).
+    n_references : int
+        At most.
+
+    Raises
+    ------
+    UnsupportedError
+        If references are wanted and the problem has no background.
     """
-    check_positive(n_samples=n_samples)
+    check_positive(n_samples=n_samples, n_references=n_references)
     players = make_players(problem, patch)
+    fills = None if references is None else _references(problem, references, n_references)
     d = players.count
     budget = max(n_samples, 4 * d)
     fixed, fixed_weights, classes = _enumerate_sizes(d, budget)
@@ -101,13 +122,38 @@ def kernel_shap(
         if n_pairs:
             drawn = _paired_coalitions(d, n_pairs, classes, draws[block])
             coalitions = torch.cat([coalitions, drawn, ~drawn], dim=1)
-        empty, full = coalition_values(view, players, ends, masker).double().unbind(dim=1)
+        empty, full = _mean_values(view, players, ends, masker, fills).unbind(dim=1)
         if d == 1:
             maps.append(players.share((full - empty).unsqueeze(1)))
             continue
-        values = coalition_values(view, players, coalitions, masker).double() - empty.unsqueeze(1)
+        values = _mean_values(view, players, coalitions, masker, fills) - empty.unsqueeze(1)
         maps.append(players.share(_constrained_fit(coalitions.double(), values, weights, full - empty)))
     return torch.cat(maps).to(problem.inputs.dtype)
+
+
+def _references(problem: ProblemView, kind: References, n: int) -> list[tuple[Tensor, float]]:
+    """Reference samples (*input_shape), and the share of each."""
+    if problem.background is None:
+        raise UnsupportedError("references need a background", "pass background=, reference samples")
+    given = problem.background.cpu().numpy()
+    if kind == "rows":
+        rows, shares = evenly_spaced(given, n)
+    else:
+        rows, shares = kmeans_centres(given, n, rounded=kind == "kmeans_rounded")
+    return list(zip(torch.from_numpy(rows).to(problem.inputs.device), shares.tolist(), strict=True))
+
+
+def _mean_values(
+    problem: ProblemView, players: Players, coalitions: Tensor, masker: str, fills: list[tuple[Tensor, float]] | None
+) -> Tensor:
+    """Output (N, K) of coalitions, float64: under the masker, or the weighted mean over reference samples."""
+    if fills is None:
+        return coalition_values(problem, players, coalitions, masker).double()
+    total = torch.zeros((), dtype=torch.float64, device=problem.inputs.device)
+    for row, share in fills:
+        fill: Masker = FillMasker("reference", problem.inputs, row.expand_as(problem.inputs), problem.layout)
+        total = total + share * coalition_values(problem, players, coalitions, fill).double()
+    return total
 
 
 def _even_coalitions(problem: ProblemView, d: int, n: int, draws: Draws) -> Tensor:
@@ -165,7 +211,7 @@ def _constrained_fit(z: Tensor, values: Tensor, weights: Tensor, total: Tensor) 
     return fitted
 
 
-def _ridge(z: Tensor, values: Tensor, weights: Tensor, ridge: float) -> Tensor:
+def weighted_ridge(z: Tensor, values: Tensor, weights: Tensor, ridge: float) -> Tensor:
     """Weighted ridge regression (N, d) with a free intercept."""
     share = (weights / weights.sum(dim=1, keepdim=True)).unsqueeze(1)
     centred = z - share @ z

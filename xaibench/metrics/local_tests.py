@@ -1,8 +1,8 @@
 """Tests of hypotheses about the model near a sample: do attributions answer them better than a coin?
 
 The answers are found by asking the model itself, feature by feature, once for all explainers. A
-test is scored by its sensitivity plus its specificity: 2 is perfect, and 1 is what an answer has
-that does not depend on the model. For attributions that add up to the output difference and are
+test is scored by its sensitivity plus its specificity: 2 is perfect, and 1 is what a coin has, or the
+same answer for every feature. For attributions that add up to the output difference and are
 linear in the model (integrated gradients, Shapley values), rich enough models keep every test at
 1 or below in the worst case (Bilodeau et al. 2024, PNAS).
 """
@@ -38,7 +38,8 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
 
     The test says that it rises where the attribution stands for a positive slope. A contribution is
     a slope times the way from the baseline, so its sign is that of the slope above the baseline and
-    the opposite below; at the baseline itself, as where the attribution is 0, the test says no.
+    the opposite below. At the baseline itself it says nothing, and a coin decides, of which the mean
+    is counted: otherwise the input alone would answer part of the questions.
 
     Parameters
     ----------
@@ -53,8 +54,9 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
         1 for a constant or random answer. NaN where the output rises for all features, or for none.
     """
     rises = movement(ev, radius) > 0
-    says = slope_signs(ev, masker) > 0
-    return sensitivity_and_specificity(rises, ~rises, says.double())
+    signs = slope_signs(ev, masker)
+    says = torch.where(signs.isnan(), 0.5, (signs > 0).double())
+    return sensitivity_and_specificity(rises, ~rises, says)
 
 
 @metric(
@@ -69,8 +71,8 @@ def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = 
     """Sensitivity plus specificity of the test which way to move a feature so that the output is larger.
 
     The better of the two ends of a step by ``radius`` up or down is sought; features for which both
-    are equal are left out. Signs of attributions are read as by `slope_test`, and an attribution of
-    0 leaves the choice to a coin, of which the mean is counted.
+    are equal are left out. Signs of attributions are read as by `slope_test`; an attribution of 0
+    leaves the choice to a coin, too.
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = 
         1 for a constant or random answer. NaN where one direction is better for all features.
     """
     gain = movement(ev, radius) - movement(ev, -radius)
-    says_up = (slope_signs(ev, masker) + 1) / 2
+    says_up = (slope_signs(ev, masker).nan_to_num(nan=0.0) + 1) / 2
     return sensitivity_and_specificity(gain > 0, gain < 0, says_up)
 
 
@@ -146,12 +148,16 @@ def movement(ev: Evaluation, by: float) -> Tensor:
 
 
 def slope_signs(ev: Evaluation, masker: str) -> Tensor:
-    """Sign of the slope that each attribution stands for (N, F), float64: that of contributions turns with the way."""
+    """Sign of the slope that each attribution stands for (N, F), float64: that of contributions turns with the way.
+
+    NaN for contributions of features that are at the baseline.
+    """
     signs = ev.attributions.flatten(1).sign().double()
     if ev.kind != "contribution":
         return signs
     way: Tensor = ev.layout.reduce(ev.inputs - ev.baseline(masker))
-    return signs * way.flatten(1).sign()
+    turn = way.flatten(1).sign()
+    return torch.where(turn == 0, torch.nan, signs * turn)
 
 
 def sensitivity_and_specificity(positive: Tensor, negative: Tensor, says: Tensor) -> Tensor:

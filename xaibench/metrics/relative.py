@@ -1,37 +1,35 @@
-"""Relative importance, after BAM (Yang & Kim 2019): what one model needs and the other does not, or one input has.
+"""Relative importance, after BAM (Yang & Kim 2019): what one model needs, another does not.
 
 All metrics rest on one number, the mean brightness of a region in a map that is drawn as a picture:
 the positive part of the attributions, clipped at its 99th percentile, scaled to [0, 1]. Since every
 map is scaled by itself, regions are compared as shares of what the map shows, not as amounts. A map
 that is the same everywhere is as bright as can be everywhere, or black where it is nothing.
 
-What a data set brings: `model_contrast` and the commonality metrics take the object as
-``truth.mask``, the others as ``truth.distractors``. For the oracle each pair says in ``truth`` what
-is true of it: of a scene model, or of a sample without the object, that the whole scene matters.
+What a data set brings: metrics that compare models take the object as ``truth.mask``, those that
+compare inputs (`relative_inputs`) as ``truth.distractors``. For the oracle each pair says in
+``truth`` what is true of it: of a scene model, or of a sample without the object, that the scene
+matters. What the oracle of a mask cannot say is how much, which is why not all metrics have skill.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.pairs import Pair
 from xaibench.core.registry import metric
 from xaibench.metrics.ground_truth import true_mask
-from xaibench.metrics.perturbation import clean_raw, clean_scores, select
+from xaibench.metrics.pairs import only_pair, own_is_right, pair_is_right, pair_maps, true_labels
 from xaibench.metrics.similarity import CONSTANT, spearman
 
 BRIGHTEST = 0.99
 """Attributions above this quantile of their map count as much as the quantile."""
 LEAST_MODELS = 3
 """Models below which a rank correlation over them says nothing: that of two is always 1 or -1."""
-_PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative feature importance (BAM)"
+PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative feature importance (BAM)"
 
 
 @metric(
@@ -40,12 +38,13 @@ _PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative featur
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
-    skill_valid=True,
     sign="positive",
-    source=f"{_PAPER}; g, the concept attribution",
+    source=f"{PAPER}; g, the concept attribution",
 )
 def object_share(ev: Evaluation) -> Tensor:
     """Mean brightness of the true mask in the map drawn as a picture.
+
+    A part of `model_contrast`, and no measure by itself: a constant map has 1, as the oracle has.
 
     Returns
     -------
@@ -63,7 +62,7 @@ def object_share(ev: Evaluation) -> Tensor:
     needs={"truth.distractors"},
     skill_valid=True,
     sign="positive",
-    source=f"{_PAPER}; g, the concept attribution, of a model that does not need the object",
+    source=f"{PAPER}; g, the concept attribution, of a model that does not need the object",
 )
 def idle_object_share(ev: Evaluation) -> Tensor:
     """Mean brightness of the distractors in the map drawn as a picture: what the model does not need should be dark.
@@ -84,7 +83,7 @@ def idle_object_share(ev: Evaluation) -> Tensor:
     needs={"model_pair.contrast", "reexplain", "truth.mask", "labels"},
     skill_valid=True,
     sign="positive",
-    source=f"{_PAPER}; model contrast score (MCS)",
+    source=f"{PAPER}; model contrast score (MCS)",
 )
 def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
     """How much brighter the object is for the model that needs it than for the one that does not.
@@ -109,116 +108,16 @@ def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
     UnsupportedError
         If it is not known what the other model should say.
     """
-    pair = _only(ev, "model_pair.contrast")
+    pair = only_pair(ev, "model_pair.contrast")
     if pair.labels is None:
         raise UnsupportedError(
             "to compare models where both are right, it must be known what the other one should say",
             "give the labels of model_pair.contrast",
         )
     mask = true_mask(ev)
-    own, other = brightness(ev.attributions, mask), brightness(_maps(ev, pair, "model_pair.contrast/0"), mask)
+    own, other = brightness(ev.attributions, mask), brightness(pair_maps(ev, pair, "model_pair.contrast/0"), mask)
     contrast = (own - other) / (own + other) if relative else own - other
-    return torch.where(_own_is_right(ev) & _pair_is_right(ev, pair, "model_pair.contrast/0"), contrast, torch.nan)
-
-
-@metric(
-    "input_dependence",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"input_pair.without", "reexplain", "truth.distractors", "labels"},
-    sign="positive",
-    source=f"{_PAPER}; input dependence rate (IDR)",
-)
-def input_dependence(ev: Evaluation) -> Tensor:
-    """Whether the region is darker with the object in it than without: 1 or 0, one half if it is as bright.
-
-    The model does not need the object; what the object covers, the scene, it does need. One less
-    the mean is the paper's rate of false positives.
-
-    Returns
-    -------
-    Tensor (N,)
-        NaN where the model is wrong about the sample with or without the object, and where another
-        class than the label is explained.
-
-    Notes
-    -----
-    The best possible mean is not 1 for a faithful explanation: an object can happen to help, about
-    one in eight in our own trial. `input_dependence_sign` asks what the object really does.
-    """
-    change = _without(ev)
-    return torch.where(_right_with_and_without(ev), _sign_share(change), torch.nan)
-
-
-@metric(
-    "input_dependence_sign",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"input_pair.without", "reexplain", "truth.distractors", "labels"},
-    sign="positive",
-    source="xaibench; the causal reading of the input dependence rate of BAM (Yang & Kim 2019)",
-)
-def input_dependence_sign(ev: Evaluation) -> Tensor:
-    """Whether the region darkens with the object just where the object lowers the output: 1, 0, or one half for ties.
-
-    The output is that of the true class, with and without the object.
-
-    Returns
-    -------
-    Tensor (N,)
-        NaN where `input_dependence` is, and where the object leaves the output exactly as it was.
-    """
-    pair = _only(ev, "input_pair.without")
-    without = select(ev, _pair_raw(ev, pair, "input_pair.without/0").unsqueeze(1)).squeeze(1)
-    lowered = (without - clean_scores(ev)).sign()
-    agreement = _sign_share(_without(ev) * lowered)
-    return torch.where(_right_with_and_without(ev) & (lowered != 0), agreement, torch.nan)
-
-
-@metric(
-    "input_independence",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"input_pair.patched", "reexplain", "truth.distractors"},
-    sign="positive",
-    source=f"{_PAPER}; input independence rate (IIR)",
-)
-def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor: NonNegativeFloat = 1e-3) -> Tensor:
-    """Whether a patch that changes nothing about the model's outputs leaves the brightness of its region: 1 or 0.
-
-    ``|g(x) - g(x + d)| < tolerance * g(x)``. Maps that never look at the model pass, and so does
-    noise whose draws stay the same: a condition beside other metrics, never a ranking alone. The
-    share that passes depends on the tolerance much more than on anything else, so ask for several;
-    they share all explanations.
-
-    Parameters
-    ----------
-    tolerance : float
-    floor : float
-        Regions at most this bright in the sample itself are not judged: no change is small enough.
-
-    Returns
-    -------
-    Tensor (N,)
-        NaN below the floor (``n_undefined`` counts them), for samples without a patch, and where
-        the patch changes which class the model says.
-    """
-    pair = _only(ev, "input_pair.patched")
-    assert pair.inputs is not None
-    n = len(ev) if pair.inputs is None else min(len(ev), len(pair.inputs))
-    # A patch that changes nothing leaves what was true of the sample.
-    pair = replace(pair, truth=pair.truth or ev.truth)[:n]
-    region = idle_region(ev)
-    clean = brightness(ev.attributions, region)[:n]
-    patched = brightness(_maps(ev, pair, "input_pair.patched/0"), region[:n])
-    same = _pair_raw(ev, pair, "input_pair.patched/0").argmax(dim=1) == clean_raw(ev)[:n].argmax(dim=1)
-    passed = ((clean - patched).abs() < tolerance * clean).double()
-    out = torch.full((len(ev),), torch.nan, dtype=torch.float64, device=ev.inputs.device)
-    out[:n] = torch.where(same & (clean > floor), passed, torch.nan)
-    return out
+    return torch.where(own_is_right(ev) & pair_is_right(ev, pair, "model_pair.contrast/0"), contrast, torch.nan)
 
 
 @metric(
@@ -229,7 +128,7 @@ def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor:
     needs={"model_pair.series", "reexplain", "truth.mask", "labels"},
     skill_valid=True,
     sign="positive",
-    source=f"{_PAPER}; relative model contrast score, first against last model",
+    source=f"{PAPER}; relative model contrast score, first against last model",
 )
 def commonality_contrast(ev: Evaluation) -> Tensor:
     """How much brighter the object is for the model to which it says most than for the one to which it says least.
@@ -252,7 +151,7 @@ def commonality_contrast(ev: Evaluation) -> Tensor:
     first, last = series[0], series[-1]
     if first[0] == last[0]:
         raise UnsupportedError("the models of the series all have the same level", "give different levels")
-    right = first[2] & last[2] & (ev.targets == _labels(ev))
+    right = first[2] & last[2] & (ev.targets == true_labels(ev))
     return torch.where(right, first[1] - last[1], torch.nan)
 
 
@@ -264,7 +163,7 @@ def commonality_contrast(ev: Evaluation) -> Tensor:
     needs={"model_pair.series", "reexplain", "truth.mask", "labels"},
     scope="dataset",
     sign="positive",
-    source=f"{_PAPER}; relative model contrast over all degrees of commonality",
+    source=f"{PAPER}; relative model contrast over all degrees of commonality",
 )
 def commonality_correlation(ev: Evaluation) -> Tensor:
     """Rank correlation between how little common the object is and how bright the models' explanations make it.
@@ -285,8 +184,8 @@ def commonality_correlation(ev: Evaluation) -> Tensor:
         If the models have no levels.
     """
     series = _series(ev)
-    right = torch.stack([ok for _, _, ok in series]).all(dim=0) & (ev.targets == _labels(ev))
-    if len(series) < LEAST_MODELS or not right.any() or not torch.isfinite(ev.attributions).all():
+    right = torch.stack([ok for _, _, ok in series]).all(dim=0) & (ev.targets == true_labels(ev))
+    if len(series) < LEAST_MODELS or not right.any():
         return torch.full((1,), torch.nan)
     levels = torch.tensor([[level for level, _, _ in series]], dtype=torch.float64)
     means = torch.stack([shares[right].mean() for _, shares, _ in series]).cpu()
@@ -334,75 +233,6 @@ def idle_region(ev: Evaluation) -> Tensor:
     return ev.truth.distractors.to(ev.attributions.device).flatten(1).bool()
 
 
-def _only(ev: Evaluation, need: str) -> Pair:
-    """The one pair of this need."""
-    found = ev.pairs[need]
-    if len(found) != 1:
-        raise UnsupportedError(f"there are {len(found)} pairs {need}, and this metric takes one", "leave one")
-    return found[0]
-
-
-def _maps(ev: Evaluation, pair: Pair, name: str) -> Tensor:
-    """Explanations of what is said about a pair, once for all metrics: the other model's, or of the other inputs.
-
-    All samples are explained at once, as the first time: maps that look neither at the model nor at
-    what has changed come out the same to the last bit.
-    """
-
-    def explain() -> Tensor:
-        targets = ev.targets if pair.inputs is None else ev.targets[: len(pair.inputs)]
-        if pair.model is not None:
-            targets = _pair_raw(ev, pair, name).argmax(dim=1)
-        return ev.explain(pair=pair, targets=targets)
-
-    maps: Tensor = ev.reuse(f"pair/{name}", explain)
-    return maps
-
-
-def _pair_raw(ev: Evaluation, pair: Pair, name: str) -> Tensor:
-    """Raw outputs (M, C) of the other model, or for the other inputs; once for all explainers."""
-
-    def predict() -> dict[str, Tensor]:
-        model = ev.model if pair.model is None else pair.model()
-        return {"raw": model.predict(ev.inputs if pair.inputs is None else pair.inputs)}
-
-    return ev.shared.get(("pair", name), predict)["raw"].to(ev.inputs.device)
-
-
-def _labels(ev: Evaluation) -> Tensor:
-    assert ev.labels is not None
-    return ev.labels.to(ev.targets.device)
-
-
-def _own_is_right(ev: Evaluation) -> Tensor:
-    """Where the model says the label, and that is what is explained (N,)."""
-    labels = _labels(ev)
-    return (clean_raw(ev).argmax(dim=1) == labels) & (ev.targets == labels)
-
-
-def _pair_is_right(ev: Evaluation, pair: Pair, name: str) -> Tensor:
-    """Where what is said about a pair is what should be; without labels of its own, the samples' labels (N,)."""
-    labels = _labels(ev) if pair.labels is None else pair.labels.to(ev.targets.device)
-    return _pair_raw(ev, pair, name).argmax(dim=1) == labels
-
-
-def _without(ev: Evaluation) -> Tensor:
-    """How much brighter the region is without the object (N,)."""
-    pair = _only(ev, "input_pair.without")
-    region = idle_region(ev)
-    return brightness(_maps(ev, pair, "input_pair.without/0"), region) - brightness(ev.attributions, region)
-
-
-def _right_with_and_without(ev: Evaluation) -> Tensor:
-    pair = _only(ev, "input_pair.without")
-    return _own_is_right(ev) & _pair_is_right(ev, pair, "input_pair.without/0")
-
-
-def _sign_share(change: Tensor) -> Tensor:
-    """1 where positive, 0 where negative, one half for ties, NaN where undefined."""
-    return (change.sign() + 1) / 2
-
-
 def _series(ev: Evaluation) -> list[tuple[float, Tensor, Tensor]]:
     """Level, brightness of the mask (N,) and whether it is right (N,) for every model, by rising level."""
     mask = true_mask(ev)
@@ -413,8 +243,8 @@ def _series(ev: Evaluation) -> list[tuple[float, Tensor, Tensor]]:
                 raise UnsupportedError("a model of the series has no level", "give every one its level")
             name = f"model_pair.series/{number}"
             own = pair.model is None
-            right = _own_is_right(ev) if own else _pair_is_right(ev, pair, name)
-            maps = ev.attributions if own else _maps(ev, pair, name)
+            right = own_is_right(ev) if own else pair_is_right(ev, pair, name)
+            maps = ev.attributions if own else pair_maps(ev, pair, name)
             yield pair.level, brightness(maps, mask), right
 
     found: list[tuple[float, Tensor, Tensor]] = ev.reuse(

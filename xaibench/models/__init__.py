@@ -2,18 +2,13 @@
 
 from xaibench.models import (
     analytic,
+    deep,
     discoveries,
     forests,
     logistic,
     networks,
     robust,
+    scaffold,
 )
 
-__all__ = [
-    "analytic",
-    "discoveries",
-    "forests",
-    "logistic",
-    "networks",
-    "robust",
-]
+__all__ = ["analytic", "deep", "discoveries", "forests", "logistic", "networks", "robust", "scaffold"]

@@ -143,11 +143,11 @@ def robust_mlp(
     data: Data,
     *,
     seed: int,
-    width: PositiveInt = 256,
+    width: PositiveInt = 128,
     epochs: PositiveInt = 15,
     norm: Norm = "l2",
     epsilon: PositiveFloat = 3.0,
-    steps: PositiveInt = 7,
+    steps: PositiveInt = 5,
     progress: Progress | None = None,
 ) -> nn.Module:
     """The network of `mlp`, trained on adversarial examples; ``norm``, ``epsilon``, ``steps`` as in `pgd`."""
@@ -163,10 +163,10 @@ def robust_cnn(
     *,
     seed: int,
     channels: PositiveInt = 16,
-    epochs: PositiveInt = 10,
+    epochs: PositiveInt = 6,
     norm: Norm = "l2",
     epsilon: PositiveFloat = 3.0,
-    steps: PositiveInt = 5,
+    steps: PositiveInt = 3,
     progress: Progress | None = None,
 ) -> nn.Module:
     """The network of `cnn`, trained on adversarial examples; ``norm``, ``epsilon``, ``steps`` as in `pgd`."""

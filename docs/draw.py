@@ -1,0 +1,445 @@
+"""Draw the pictures of the suite pages: ``python docs/draw.py STORE [SUITE ...]``.
+
+``docs/suites/SUITE-data.png`` shows what the data look like, made by the generators themselves;
+``docs/suites/SUITE-result.png`` shows scores with their 95 % intervals, from the leaderboard of a
+store that ``xaibench run SUITE --store STORE`` filled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import xaibench as xb
+from xaibench.core import registry
+from xaibench.core.data import Data
+
+mpl.use("Agg")
+FOLDER = Path(__file__).parent / "suites"
+INK, MUTED, ACCENT, TRUTH = "#1b1f24", "#8a929c", "#0b62a8", "#c4420d"
+COLOURS = ("#0b62a8", "#c4420d", "#2f855a", "#805ad5", "#b7791f", "#4a5568")
+plt.rcParams.update(
+    {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": MUTED,
+        "axes.titlesize": 9,
+        "axes.titlelocation": "left",
+        "savefig.dpi": 130,
+        "figure.constrained_layout.use": True,
+        "legend.frameon": False,
+    }
+)
+
+
+def load(name: str, seed: int = 11, **params: Any) -> Data:
+    """A registered data set."""
+    spec = registry.get("dataset", name)
+    found: Data = spec.function(seed=seed, **spec.bind(params))
+    return found
+
+
+def images(rows: Sequence[tuple[str, Data]], n: int = 8) -> Figure:
+    """Test images, one row per data set, the truth outlined."""
+    figure, axes = plt.subplots(len(rows), n, figsize=(1.05 * n, 1.25 * len(rows)), squeeze=False)
+    for line, (label, data) in zip(axes, rows, strict=True):
+        for axis, image, mask in zip(line, data.test_inputs, _masks(data, n), strict=False):
+            picture = image.transpose(1, 2, 0)
+            low, high = (0, 1) if image.min() >= 0 and image.max() <= 1 else (image.min(), image.max())
+            axis.imshow(np.squeeze(np.clip((picture - low) / (high - low), 0, 1)), cmap="gray", vmin=0, vmax=1)
+            if mask is not None:
+                fine = np.pad(np.kron(mask, np.ones((8, 8))), 1)
+                height, width = mask.shape
+                x, y = (np.linspace(-0.5, n - 0.5, fine.shape[i]) for n, i in ((width, 1), (height, 0)))
+                axis.contour(x, y, fine, levels=[0.5], colors=[TRUTH], linewidths=0.9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    return figure
+
+
+def _masks(data: Data, n: int) -> list[Any]:
+    return [None] * n if data.test_mask is None else [m.astype(float) for m in data.test_mask[:n]]
+
+
+def matrix(data: Data, n: int = 24, label: str = "feature") -> Figure:
+    """Test rows as an image, features across, the truth marked."""
+    figure, axis = plt.subplots(figsize=(7, 3.4))
+    rows = data.test_inputs[:n].reshape(n, -1)
+    limit = np.abs(rows).max()
+    shown = axis.imshow(rows, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    if data.test_mask is not None:
+        y, x = np.nonzero(data.test_mask[:n].reshape(n, -1))
+        axis.scatter(x, y, s=14, marker="s", facecolors="none", edgecolors=INK, linewidths=0.9, label="truth")
+        axis.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=2)
+    axis.set_xlabel(label)
+    axis.set_ylabel("test sample")
+    figure.colorbar(shown, ax=axis, label="value")
+    return figure
+
+
+def scatter(panels: Sequence[tuple[str, Data]], n: int = 800) -> Figure:
+    """Two-column data, coloured by class."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.6 * len(panels), 2.7), sharex=True, sharey=True)
+    for axis, (label, data) in zip(np.atleast_1d(axes), panels, strict=True):
+        for value in np.unique(data.test_targets):
+            rows = data.test_inputs[:n][data.test_targets[:n] == value]
+            axis.scatter(rows[:, 0], rows[:, 1], s=4, alpha=0.5, color=COLOURS[int(value)], label=f"class {value}")
+        axis.set_title(label)
+        axis.set_xlabel("feature 1: the signal")
+    np.atleast_1d(axes)[0].set_ylabel("feature 2: the suppressor")
+    np.atleast_1d(axes)[-1].legend(markerscale=3)
+    return figure
+
+
+def dots(
+    board: pd.DataFrame, series: dict[str, pd.Series], label: str, *, lines: dict[str, float] | None = None
+) -> Figure:
+    """Values with intervals, one line per explainer, one colour per series (rows of the board)."""
+    parts = {name: board[rows].set_index("explainer") for name, rows in series.items()}
+    first = next(iter(parts.values()))
+    order = first["value"].dropna().sort_values().index
+    figure, axis = plt.subplots(figsize=(7, 0.26 * len(order) + 1.1))
+    for i, (name, part) in enumerate(parts.items()):
+        part = part[~part.index.duplicated()].reindex(order)
+        y = np.arange(len(order)) + (i - (len(parts) - 1) / 2) * 0.22
+        low, high = part["ci_low"].fillna(part["value"]), part["ci_high"].fillna(part["value"])
+        axis.hlines(y, low, high, color=COLOURS[i], lw=1.5)
+        axis.plot(part["value"], y, "o", ms=4, color=COLOURS[i], label=name)
+    for text, x in (lines or {}).items():
+        axis.axvline(x, color=MUTED, lw=1, ls="--")
+        axis.text(x, len(order) - 0.4, f" {text}", color=MUTED, va="bottom", fontsize=8)
+    axis.set_yticks(np.arange(len(order)), order)
+    for tick, name in zip(axis.get_yticklabels(), order, strict=True):
+        tick.set_color(MUTED if bool(first.loc[[name], "control"].iloc[0]) else INK)
+    axis.set_xlabel(label)
+    if len(parts) > 1:
+        axis.legend(loc="lower right")
+    return figure
+
+
+def curves(axis: Axes, board: pd.DataFrame, explainers: Sequence[str], x_of: Callable[[str], float]) -> None:
+    """Value against a number in the name of the data set, one line per explainer."""
+    for colour, name in zip(COLOURS, explainers, strict=False):
+        rows = board[board["explainer"] == name].assign(x=lambda b: b["dataset"].map(x_of)).sort_values("x")
+        axis.fill_between(rows["x"], rows["ci_low"], rows["ci_high"], color=colour, alpha=0.18, lw=0)
+        axis.plot(rows["x"], rows["value"], "o-", ms=3.5, lw=1.3, color=colour, label=name)
+
+
+def has(board: pd.DataFrame, **wanted: str) -> pd.Series:
+    """Rows of a leaderboard whose columns contain these texts."""
+    kept = pd.Series(True, board.index)
+    for column, text in wanted.items():
+        kept &= board[column].str.contains(text, regex=False)
+    return kept
+
+
+def number_in(label: str) -> float:
+    """The number in the parameters of a data set's label."""
+    return float(label.partition("=")[2].rstrip(")"))
+
+
+def _leakage_data() -> Figure:
+    return matrix(load("leakage_blocks"), label="ten blocks of ten numbers; the signal is in one of the first five")
+
+
+def _leakage(board: pd.DataFrame) -> Figure:
+    game = has(board, metric="pointing_game", dataset="onehot")
+    series = {"standard": game & has(board, model="one_hidden(width"), "robust": game & has(board, model="robust")}
+    return dots(board, series, "share of one-hot samples whose largest attribution is the signal")
+
+
+def _suppressor_data() -> Figure:
+    return scatter([(f"c = {c}", load("suppressor", c=c)) for c in (0.0, 0.4, 0.8)])
+
+
+def _suppressor(board: pd.DataFrame) -> Figure:
+    figure, axis = plt.subplots(figsize=(7, 3.6))
+    rows = board[has(board, metric="distractor_mass") & has(board, model="bayes_linear")]
+    names = ["gradient", "kernel_shap", "conditional_shapley", "permutation_importance", "pattern", "m_plot"]
+    curves(axis, rows, names, number_in)
+    c = np.linspace(0, 0.9, 91)
+    axis.plot(c, c * 0.8 / (c * 0.8 + 0.5), color=INK, lw=1, ls=":", label="closed form of slopes")
+    axis.set_xlabel("correlation c of the noise in the two columns")
+    axis.set_ylabel("share of the suppressor")
+    axis.legend(bbox_to_anchor=(1, 1), loc="upper left")
+    return figure
+
+
+def _xai_tris_data() -> Figure:
+    scenarios = ("linear", "multiplicative", "translations_rotations", "xor")
+    grid = [(s, b) for s in scenarios for b in ("white", "correlated")]
+    return images([(f"{s.partition('_')[0]},\n{b}", load("xai_tris", scenario=s, background=b)) for s, b in grid], n=10)
+
+
+def _xai_tris(board: pd.DataFrame) -> Figure:
+    rank = has(board, metric="relevance_rank", model="logistic_regression", dataset="scenario=linear")
+    series = {b: rank & has(board, dataset=f"background={b}") for b in ("white", "correlated")}
+    return dots(board, series, "precision: share of the 8 true pixels among the 8 of largest magnitude")
+
+
+def _impossibility_data() -> Figure:
+    data = load("piecewise", cells=10, features=4, functions=2)
+    knots, slopes = data.facts["knots"], data.facts["slopes"][0]
+    figure, axis = plt.subplots(figsize=(7, 2.9))
+    ends = np.concatenate([knots, [knots[-1] + 1]])
+    starts = np.concatenate([[0.0], knots])[: slopes.shape[1]]
+    for colour, line in zip(COLOURS, slopes, strict=False):
+        widths = np.diff(np.concatenate([starts, [ends[slopes.shape[1] - 1]]]))
+        x = np.concatenate([starts, [starts[-1] + widths[-1]]])
+        y = np.concatenate([[0.0], np.cumsum(widths * line[: len(widths)])])
+        inside = x <= 13
+        axis.plot(x[inside], y[inside], color=colour, lw=1.3)
+    axis.axvline(10, color=INK, lw=1, ls=":")
+    axis.text(10, axis.get_ylim()[1], " the sample", va="top")
+    axis.text(0, axis.get_ylim()[1], " the baseline", va="top")
+    axis.set_xlabel("x_j")
+    axis.set_ylabel("g_j(x_j)")
+    return figure
+
+
+def _impossibility(board: pd.DataFrame) -> Figure:
+    figure, axis = plt.subplots(figsize=(7, 3.4))
+    near = has(board, metric="slope_test", params='"radius":0.5', dataset="piecewise(cells=")
+    names = ["gradient", "finite_difference", "integrated_gradients", "shapley_sampling", "random"]
+    curves(axis, board[near & board["explainer"].isin(names)], names, number_in)
+    m = np.geomspace(2, 100, 60)
+    axis.plot(m, 1 + 2 * np.arcsin(1 / np.sqrt(m)) / np.pi, color=INK, ls=":", lw=1, label="theory of sums")
+    axis.set_xscale("log")
+    axis.set_xlabel("cells between baseline and sample")
+    axis.set_ylabel("sensitivity + specificity")
+    axis.legend(bbox_to_anchor=(1, 1), loc="upper left")
+    return figure
+
+
+def _synthgauss_data() -> Figure:
+    data = load("synthgauss")
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    weights = data.facts["weights"]
+    shown = axis.imshow(weights, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    axis.set_xlabel("feature")
+    axis.set_ylabel("cluster")
+    figure.colorbar(shown, ax=axis, label="true weight")
+    return figure
+
+
+def _synthgauss(board: pd.DataFrame) -> Figure:
+    model = has(board, model="clusterwise")
+    series = {n: model & (board["metric"] == n) for n in ("feature_agreement", "signed_rank_agreement")}
+    return dots(board, series, "agreement with the weights of the sample's cluster")
+
+
+def _neighbourhood(board: pd.DataFrame) -> Figure:
+    rows = board[has(board, metric="neighbourhood_fit") & (board["model"] == "mlp") & ~board["control"]]
+    place = rows["params"].str.extract(r'"neighbourhood":"(\w+)"')[0]
+    table = rows.assign(place=place).pivot_table(index="explainer", columns="place", values="value")
+    places = [
+        "point",
+        "gaussian_gradient",
+        "gaussian",
+        "point_path",
+        "uniform_path",
+        "one_hot",
+        "binary_lime",
+        "binary_shapley",
+    ]
+    own = [
+        "gradient",
+        "smoothgrad",
+        "c_lime",
+        "input_x_gradient",
+        "integrated_gradients",
+        "feature_ablation",
+        "lime",
+        "kernel_shap",
+    ]
+    table = table.reindex(index=own, columns=places)
+    figure, axis = plt.subplots(figsize=(7, 4))
+    best_of = table.min()
+    excess = (table - best_of) / (table.max() - best_of)
+    axis.imshow(excess, cmap="Blues", vmax=2.5, aspect="auto")
+    for i, j in np.ndindex(*table.shape):
+        best = excess.iloc[i, j] < 1e-9
+        axis.text(
+            j,
+            i,
+            f"{table.iloc[i, j]:.2g}",
+            ha="center",
+            va="center",
+            color=TRUTH if best else INK,
+            weight="bold" if best else None,
+        )
+    axis.set_xticks(range(len(places)), [p.replace("_", "\n") for p in places], fontsize=8)
+    axis.set_yticks(range(len(own)), own)
+    axis.set_xlabel("neighbourhood; the smallest loss of each is set in colour")
+    return figure
+
+
+def _fdr_data() -> Figure:
+    return matrix(load("interesting_features", task="nn"), n=30)
+
+
+def _fdr(board: pd.DataFrame) -> Figure:
+    figure, axes = plt.subplots(1, 2, figsize=(7.5, 3.2))
+    tests = board[
+        (board["model"] == "exact_function") & has(board, dataset="task=nn") & board["explainer"].isin(["irt", "osft"])
+    ]
+    q = tests["params"].str.extract(r'"q":([0-9.]+)')[0].astype(float)
+    sided = tests["explainer_params"].str.contains("true").map({True: "two-sided", False: "one-sided"})
+    tests = tests.assign(q=q, name=tests["explainer"] + ", " + sided)
+    for axis, metric, label in zip(
+        axes, ("false_discovery_proportion", "discovery_power"), ("false discoveries", "power"), strict=True
+    ):
+        right = tests["explainer"].map({"irt": "benjamini_hochberg", "osft": "symmetric"})
+        used = np.array([r in p for r, p in zip(right, tests["params"], strict=True)])
+        for colour, (name, rows) in zip(
+            COLOURS, tests[(tests["metric"] == metric) & used].groupby("name"), strict=False
+        ):
+            rows = rows.sort_values("q")
+            axis.errorbar(
+                rows["q"],
+                rows["value"],
+                yerr=[rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]],
+                color=colour,
+                marker="o",
+                ms=3.5,
+                lw=1.2,
+                label=name,
+            )
+        axis.set_xlabel("q asked for")
+        axis.set_ylabel(label)
+    axes[0].plot([0.05, 0.2], [0.05, 0.2], color=INK, ls=":", lw=1)
+    axes[1].legend()
+    return figure
+
+
+def _scaffold_data() -> Figure:
+    data = load("scaffold_table")
+    figure, axis = plt.subplots(figsize=(6, 3.4))
+    rows = data.train_inputs[:, :8]
+    centre = rows.mean(axis=0)
+    _, _, axes = np.linalg.svd(rows - centre, full_matrices=False)
+    noise = rows + np.random.default_rng(0).normal(0, 1, rows.shape)
+    first, last = axes[0], axes[-1]
+    for points, colour, name in ((noise, MUTED, "rows that LIME makes up"), (rows, ACCENT, "real rows")):
+        axis.scatter((points - centre) @ first, (points - centre) @ last, s=4, alpha=0.5, color=colour, label=name)
+    axis.set_xlabel("first principal component of the eight numeric columns")
+    axis.set_ylabel("last principal component")
+    axis.legend(markerscale=3)
+    return figure
+
+
+def _scaffold(board: pd.DataFrame) -> Figure:
+    rows = board[has(board, metric="pointing_game", dataset="scaffold_table")].copy()
+    rows = rows[rows["explainer"].isin(["tabular_lime", "kernel_shap"])]
+    told = {"tabular_lime": "LIME", "kernel_shap": "SHAP"}
+    kind = rows["explainer_params"].str.extract(r'"references":"(\w+)"')[0].fillna("zeros")
+    near = rows["explainer_params"].str.contains('"neighbours":200')
+    detail = np.where(rows["explainer"] == "tabular_lime", np.where(near, "on real neighbours", "plain"), kind)
+    rows["explainer"] = rows["explainer"].map(told) + ", " + detail
+    series = {
+        m: rows["model"].str.contains(m, regex=False)
+        for m in ("biased", "attack=lime,detector=forest", "attack=shap,detector=forest")
+    }
+    return dots(rows, series, "share of rows in which the sensitive bit comes first")
+
+
+def _selection_data() -> Figure:
+    return matrix(load("switched_regimes"), label="column; the first one switches")
+
+
+def _selection(board: pd.DataFrame) -> Figure:
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    truth = board[(board["metric"] == "auprc") & ~board["control"]].set_index(["explainer", "explainer_params"])[
+        "value"
+    ]
+    taus = {}
+    for metric in ("deletion", "insertion", "comprehensiveness", "sufficiency"):
+        for masker in ("zero", "mean", "marginal", "conditional"):
+            rows = board[(board["metric"] == metric) & has(board, params=f'"masker":"{masker}"') & ~board["control"]]
+            value = rows.set_index(["explainer", "explainer_params"])["value"] * np.where(
+                rows["higher_is_better"], 1, -1
+            )
+            taus[metric, masker] = pd.concat([truth, value], axis=1, keys=["a", "b"]).corr("kendall").loc["a", "b"]
+    table = pd.Series(taus).unstack()[["zero", "mean", "marginal", "conditional"]]
+    table.plot.bar(ax=axis, rot=0, color=COLOURS[:4], width=0.75)
+    axis.axhline(0, color=INK, lw=0.8)
+    axis.set_ylabel("Kendall's tau with the\nranking by the truth")
+    axis.legend(title="masker", bbox_to_anchor=(1, 1), loc="upper left")
+    return figure
+
+
+def _blockmnist_data() -> Figure:
+    kinds = {
+        "null block drawn anew": {},
+        "one fixed null block": {"null": "fixed"},
+        "digit always on top": {"position": "top"},
+    }
+    return images([(label.replace(" ", "\n", 1), load("blockmnist", **params)) for label, params in kinds.items()], n=9)
+
+
+def _blockmnist(board: pd.DataFrame) -> Figure:
+    share = has(board, metric="distractor_share") & ~has(board, dataset="fixed") & ~has(board, dataset="top")
+    series = {
+        "MLP": share & has(board, model="mlp") & ~has(board, model="robust"),
+        "MLP, robust": share & has(board, model="robust_mlp"),
+        "CNN": share & has(board, model="cnn") & ~has(board, model="robust"),
+        "CNN, robust": share & has(board, model="robust_cnn"),
+    }
+    return dots(board, series, "share of the strongest 5 % of pixels that lie in the null block", lines={"chance": 0.5})
+
+
+def _bam_data() -> Figure:
+    return images(
+        [(name.removeprefix("bam_").replace("_", " "), load(name)) for name in ("bam_object", "bam_scene_only")], n=9
+    )
+
+
+def _bam(board: pd.DataFrame) -> Figure:
+    contrast = board["metric"] == "model_contrast"
+    series = {
+        "difference": contrast & has(board, params="false"),
+        "relative": contrast & has(board, params="true"),
+    }
+    return dots(board, series, "model contrast: brightness of the object, object model less scene model")
+
+
+def main() -> None:
+    """Draw what is asked for, or everything that the store has."""
+    store, names = Path(sys.argv[1]), sys.argv[2:] or sorted(PAGES)
+    board = xb.leaderboard(store)
+    for name in names:
+        for kind, draw in zip(("data", "result"), PAGES[name], strict=True):
+            figure = draw() if kind == "data" else draw(board[board["suite"] == name])
+            figure.savefig(FOLDER / f"{name}-{kind}.png")
+            plt.close(figure)
+
+
+PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] = {
+    "leakage": (_leakage_data, _leakage),
+    "suppressor": (_suppressor_data, _suppressor),
+    "xai_tris": (_xai_tris_data, _xai_tris),
+    "impossibility": (_impossibility_data, _impossibility),
+    "synthgauss": (_synthgauss_data, _synthgauss),
+    "neighbourhood": (_synthgauss_data, _neighbourhood),
+    "fdr": (_fdr_data, _fdr),
+    "scaffold": (_scaffold_data, _scaffold),
+    "selection": (_selection_data, _selection),
+    "blockmnist": (_blockmnist_data, _blockmnist),
+    "bam": (_bam_data, _bam),
+}
+
+
+if __name__ == "__main__":
+    main()

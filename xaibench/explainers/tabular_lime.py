@@ -1,0 +1,86 @@
+"""LIME for tables: a linear model fitted to rows around the sample."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.problem import ProblemView
+from xaibench.core.registry import explainer
+from xaibench.explainers.copies import blocks, check_positive, scores
+from xaibench.explainers.surrogates import weighted_ridge
+
+
+@explainer("tabular_lime", kind="slope", needs={"background", "table"})
+def tabular_lime(
+    problem: ProblemView,
+    *,
+    n_samples: PositiveInt = 500,
+    radius: PositiveFloat = 1.0,
+    kernel_width: PositiveFloat | None = None,
+    neighbours: NonNegativeInt = 0,
+    ridge: NonNegativeFloat = 1.0,
+    draws: Draws,
+) -> Tensor:
+    """Coefficients of a local ridge regression on perturbed rows (Ribeiro et al. 2016, tabular data).
+
+    Numbers get Gaussian noise around the sample. Columns that hold zeros and ones only are drawn
+    anew, by their frequency in the background. A row weighs ``sqrt(exp(-(distance / kernel_width)^2))``.
+
+    With ``neighbours`` the perturbed rows stay where data are: the numbers of a row are those of
+    one of the background rows that are nearest to the sample, taken together. A model that behaves
+    well on made-up rows only (Slack et al. 2020) cannot tell such a row from a real one.
+
+    Parameters
+    ----------
+    n_samples : int
+        Rows; the first is the sample itself.
+    radius : float
+        Standard deviation of the noise, in input units: 1 is published for standardised columns.
+    kernel_width : float, optional
+        Default: 0.75 times the root of the number of columns, as published.
+    neighbours : int
+        Draw the numbers from this many nearest background rows (at most all). 0: add noise instead.
+    ridge : float
+        Penalty on the squared coefficients; the intercept is free.
+
+    Raises
+    ------
+    UnsupportedError
+        If the problem is no table, or has no background.
+    """
+    check_positive(n_samples=n_samples)
+    if problem.background is None or problem.layout.kind != "table":
+        raise UnsupportedError("tabular_lime needs a table and a background", "pass background=, reference rows")
+    background = problem.background
+    d = background.shape[1]
+    width = 0.75 * math.sqrt(d) if kernel_width is None else kernel_width
+    binary = ((background == 0) | (background == 1)).all(dim=0)
+    frequency = background.mean(dim=0)
+    maps = []
+    for block in blocks(problem, 8 * n_samples * d + 8 * len(background)):
+        view, own = problem.take(block), draws[block]
+        bits = (own.uniform((n_samples, d)) < frequency).to(view.inputs.dtype)
+        if neighbours == 0:
+            numbers = view.inputs.unsqueeze(1) + radius * own.normal((n_samples, d)).to(view.inputs.dtype)
+        else:
+            numbers = background[_nearest(view.inputs, background, ~binary, neighbours, n_samples, own)]
+        rows = torch.where(binary, bits, numbers)
+        rows[:, 0] = view.inputs
+        z = (rows - view.inputs.unsqueeze(1)).double()
+        weights = torch.exp(-0.5 * z.square().sum(dim=2) / width**2)
+        maps.append(weighted_ridge(z, scores(view, rows).double(), weights, ridge))
+    return torch.cat(maps).to(problem.inputs.dtype)
+
+
+def _nearest(inputs: Tensor, background: Tensor, columns: Tensor, k: int, n: int, draws: Draws) -> Tensor:
+    """Draw, with replacement, numbers of background rows (N, n) out of the k nearest in these columns."""
+    k = min(k, len(background))
+    gaps = torch.cdist(inputs[:, columns].double(), background[:, columns].double())
+    near = gaps.sort(dim=1, stable=True).indices[:, :k]
+    return near.gather(1, draws.integers(k, (n,)).to(near.device))
