@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveInt
 from scipy.linalg import solve_triangular
+from scipy.optimize import minimize
 
 from xaibench.core.programs import Array, Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
@@ -26,35 +27,40 @@ def gaussian_process(
     budget: int,
     draws: np.random.Generator,
     *,
-    fits: PositiveInt = 4,
+    fits: PositiveInt = 3,
+    steps: PositiveInt = 20,
 ) -> Interpretation:
     """Mean of a Gaussian process that asks at the input of largest posterior variance (Rasmussen & Williams 2006).
 
     Matern kernel (nu = 3/2) plus white noise on standardised answers. The hyperparameters are those
-    of largest marginal likelihood, found again each time the number of probes has doubled; between
-    two fits the posterior variance does not depend on the answers, so all probes up to the next fit
-    are chosen at once. Undefined answers count as asked, and are left out.
+    of largest marginal likelihood, found again, from where the last search ended, as the number of
+    probes grows in equal proportions; between two fits the posterior variance does not depend on
+    the answers, so all probes up to the next fit are chosen at once. Undefined answers count as
+    asked, and are left out.
 
     Parameters
     ----------
     fits : int
         Fits of the hyperparameters before the last one.
+    steps : int
+        Steps of L-BFGS-B for each fit.
     """
     first = min(budget, FIRST)
     x = places(domain, first, draws)
     y = np.asarray(f(x), dtype=np.float64)
-    steps = (draws.random(CANDIDATES) - 0.5) * (domain.high - domain.low) / (CANDIDATES - 1)
-    candidates = np.clip(np.linspace(domain.low, domain.high, CANDIDATES) + steps, domain.low, domain.high)
+    shifts = (draws.random(CANDIDATES) - 0.5) * (domain.high - domain.low) / (CANDIDATES - 1)
+    candidates = np.clip(np.linspace(domain.low, domain.high, CANDIDATES) + shifts, domain.low, domain.high)
     sizes = [max(first, round(budget * (first / budget) ** (1 - k / fits))) for k in range(1, fits + 1)]
+    model = None
     for size in sizes:
         if size <= len(x):
             continue
-        model = _fit(x, y)
+        model = _fit(x, y, model, steps)
         kernel = None if model is None else model.kernel_
         chosen = _uncertain(candidates, x, size - len(x), kernel, domain)
         x = np.concatenate([x, chosen])
         y = np.concatenate([y, np.asarray(f(chosen), dtype=np.float64)])
-    model = _fit(x, y)
+    model = _fit(x, y, model, steps)
     if model is None:
         return constant_answer(0.0)
     return Interpretation(
@@ -64,20 +70,37 @@ def gaussian_process(
     )
 
 
-def _fit(x: Array, y: Array) -> Any:
+def _fit(x: Array, y: Array, earlier: Any, steps: int) -> Any:
     """The fitted regressor, or None where nothing is defined."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
+    def climb(objective: Any, start: Array, bounds: Array) -> tuple[Array, float]:
+        found = minimize(
+            objective,
+            start,
+            method="L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"maxiter": steps, "maxfun": 2 * steps},
+        )
+        return found.x, float(found.fun)
+
     defined = np.isfinite(y)
     if not defined.any():
         return None
     kernel = ConstantKernel(1.0, (1e-2, 1e3)) * Matern(20.0, (0.2, 1e3), nu=1.5) + WhiteKernel(1e-3, (_NUGGET, 1.0))
-    model = GaussianProcessRegressor(kernel, alpha=1e-10, normalize_y=True, random_state=0)
-    if defined.sum() < 2 or np.ptp(y[defined]) == 0:
-        model.set_params(optimizer=None)
+    varies = defined.sum() > 1 and np.ptp(y[defined]) > 0
+    model = GaussianProcessRegressor(
+        kernel if earlier is None else earlier.kernel_,
+        alpha=1e-10,
+        normalize_y=True,
+        optimizer=climb if varies else None,
+        random_state=0,
+    )
     with warnings.catch_warnings():
+        # Hyperparameters at a bound are what exact or noisy functions lead to.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x[defined, None], y[defined])
 
