@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 
-from xaibench.core.programs import Domain, FunctionKind, Interpretation, Probe
+from xaibench.core.programs import BlackBox, Domain, FunctionKind, Interpretation, Probe
 from xaibench.core.registry import interpreter
 
 
@@ -15,7 +15,7 @@ def oracle(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) ->
     """The function itself, without noise, with all that is known of it."""
     truth = f.truth
     assert truth is not None
-    return Interpretation(truth.program, truth.description, truth.family, truth.intervals)
+    return _said_of(truth)
 
 
 @interpreter("random", takes=get_args(FunctionKind), needs={"others"}, control=True)
@@ -23,5 +23,10 @@ def random(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) ->
     """Program and description of another function of the set, drawn at random: looks like an answer, knows nothing."""
     if not f.others:
         return Interpretation.failed("there is no other function in the set")
-    other = f.others[draws.integers(len(f.others))]
-    return Interpretation(other.program, other.description, other.family, other.intervals)
+    return _said_of(f.others[draws.integers(len(f.others))])
+
+
+def _said_of(function: BlackBox) -> Interpretation:
+    """All that is known of a function, as an answer."""
+    facts = {"noise": function.noise, "parameters": dict(function.parameters)}
+    return Interpretation(function.program, function.description, function.family, function.intervals, facts=facts)
