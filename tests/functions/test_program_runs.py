@@ -76,6 +76,7 @@ def test_a_run_ends_on_the_same_leaderboard(run: Run, store: Store) -> None:
     assert board.loc["two_points", "beats_placebo"]
     assert not board.loc["zero", "beats_placebo"]
     assert board.loc["two_points", "n"] == 20
+    assert set(board["estimand"]) == {"functions of one set"}
 
 
 def test_nothing_is_asked_twice(run: Run, store: Store, programs: ModuleType) -> None:
