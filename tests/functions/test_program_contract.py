@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cache
 from typing import Any, cast
 
@@ -19,11 +20,13 @@ N = 5
 SETS = [cast(FunctionsSpec, s) for s in components("functions")]
 NEEDS_A_SERVER: frozenset[str] = frozenset()
 """Interpreters that ask a service, which has tests of its own."""
+NEEDS_A_LIBRARY = frozenset(n for n in ("gplearn", "pysindy") if importlib.util.find_spec(n) is None)
+"""Interpreters from libraries that are extras, where they are missing; see test_symbolic_extras.py."""
 INTERPRETERS = [
     (cast(InterpreterSpec, s), kind)
     for s in components("interpreter")
     for kind in sorted({f.functions for f in SETS})
-    if kind in s.needs and s.name not in NEEDS_A_SERVER
+    if kind in s.needs and s.name not in NEEDS_A_SERVER | NEEDS_A_LIBRARY
 ]
 METRICS = [
     (cast(MetricSpec, s), kind)

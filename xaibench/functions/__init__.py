@@ -1,5 +1,5 @@
 """Function interpretation: sets of functions, interpreters and program metrics; importing this registers them all."""
 
-from xaibench.functions import controls, gaussian_process, grammar_search, interpreters, numeric, scores
+from xaibench.functions import controls, gaussian_process, grammar_search, interpreters, numeric, scores, symbolic
 
-__all__ = ["controls", "gaussian_process", "grammar_search", "interpreters", "numeric", "scores"]
+__all__ = ["controls", "gaussian_process", "grammar_search", "interpreters", "numeric", "scores", "symbolic"]
