@@ -66,7 +66,7 @@ class Crew:
         running: set[Future[R]] = set()
         try:
             while running or (waiting and not stop()):
-                while waiting and len(running) < 2 * self.size and not stop():
+                while waiting and len(running) <= self.size and not stop():
                     running.add(self._pool.submit(function, waiting.pop()))
                 ready, running = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
                 for future in ready:
