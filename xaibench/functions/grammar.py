@@ -16,8 +16,6 @@ from xaibench.functions.square_wave import fit_square_wave
 
 EXACT = 1e-9
 """Residuals below this share of the typical answer are rounding."""
-LEVELLESS = ("reciprocal", "gaussian", "rectangle", "square_wave")
-"""Families without a level of their own."""
 UNIT = 128.0
 FREQUENCIES: Array = np.arange(0.05, 6.4, 0.008)
 _STEEPNESS: Array = np.geomspace(0.08, 7.0, 12)
@@ -113,8 +111,8 @@ def fit_families(x: Array, y: Array, *, half: bool) -> list[Fit]:
         if fits and is_exact(min(fits, key=lambda fit: fit.bic), y):
             break
     else:
-        raised = [fit for stage in (() if half else _stages[:3]) for fit in stage(x, y - 1) if fit is not None]
-        fits += [replace(fit, offset=1.0) for fit in raised if fit.family in LEVELLESS]
+        raised = [fit for stage in (() if half else _levelless) for fit in stage(x, y - 1) if fit is not None]
+        fits += [replace(fit, offset=1.0) for fit in raised]
     return sorted(fits, key=lambda fit: fit.bic)
 
 
@@ -145,15 +143,17 @@ def _linear(x: Array, y: Array) -> Iterator[Fit | None]:
     right, left, bias = _solve([np.maximum(x, 0), np.minimum(x, 0), np.ones_like(x)], y)
     if right:
         yield make_fit("leaky_relu", {"scale": right, "leak": left / right, "bias": bias}, 3, x, y)
-    if (x != 0).all():
-        inverse = float((y / x).sum() / (1 / x**2).sum())
-        if inverse:
-            yield make_fit("reciprocal", {"scale": 1 / inverse}, 1, x, y)
     powers = [(x / UNIT) ** k for k in range(5, -1, -1)]
     for degree in range(2, min(5, len(x) - 2) + 1):
         scaled = _solve(powers[5 - degree :], y)
         coefficients = [c / UNIT ** (degree - i) for i, c in enumerate(scaled)]
         yield make_fit("polynomial", {"coefficients": coefficients}, degree + 1, x, y)
+
+
+def _reciprocal(x: Array, y: Array) -> Iterator[Fit | None]:
+    inverse = float((y / x).sum() / (1 / x**2).sum()) if (x != 0).all() else 0.0
+    if inverse:
+        yield make_fit("reciprocal", {"scale": 1 / inverse}, 1, x, y)
 
 
 def _bounded(x: Array, y: Array) -> Iterator[Fit | None]:
@@ -163,10 +163,10 @@ def _bounded(x: Array, y: Array) -> Iterator[Fit | None]:
     yield _rectangle(x, y)
     z = (x - _MEANS) / _SDS
     density = np.exp(-0.5 * z**2) / (_SDS * math.sqrt(2 * math.pi))
-    for k in _best(((density - y) ** 2).sum(axis=1), 2):
-        mean, sd = _minimise(_gaussian, [_MEANS[k, 0], _SDS[k, 0]], x, y)
-        if sd != 0:
-            yield make_fit("gaussian", {"mean": mean, "sd": abs(sd)}, 2, x, y)
+    best = _best(((density - y) ** 2).sum(axis=1), 2)
+    mean, sd = _minimise(_gaussian, [[_MEANS[k, 0], _SDS[k, 0]] for k in best], x, y)
+    if sd != 0:
+        yield make_fit("gaussian", {"mean": mean, "sd": abs(sd)}, 2, x, y)
 
 
 def _rectangle(x: Array, y: Array) -> Fit | None:
@@ -181,22 +181,45 @@ def _rectangle(x: Array, y: Array) -> Fit | None:
     return make_fit("rectangle", {"width": float(inner + outer)}, 1, x, y)
 
 
-def _waves(x: Array, y: Array) -> Iterator[Fit | None]:
-    if len(x) < 6 or np.ptp(y) == 0:
-        return
-    angles = FREQUENCIES[:, None] * x
-    explained = _explained(np.sin(angles), np.cos(angles), y)
-    peaks = np.flatnonzero((explained >= np.roll(explained, 1)) & (explained >= np.roll(explained, -1)))
-    peaks = peaks[np.argsort(-explained[peaks], kind="stable")][:3]
-    for k in peaks:
-        start = [*_solve([np.sin(angles[k]), np.cos(angles[k])], y - y.mean()), FREQUENCIES[k], float(y.mean())]
-        a, b, frequency, bias = _minimise(_sine, start, x, y)
+def _sine(x: Array, y: Array) -> Iterator[Fit | None]:
+    explained, peaks = _peaks(x, y)
+    starts = []
+    for frequency in FREQUENCIES[[k for k in peaks if _may_win(explained[k], len(x))]]:
+        a, b = _solve([np.sin(frequency * x), np.cos(frequency * x)], y - y.mean())
+        starts.append([a, b, float(frequency), float(y.mean())])
+    if starts:
+        a, b, frequency, bias = _minimise(_sine_curve, starts, x, y)
         parameters = {"amplitude": math.hypot(a, b), "frequency": frequency, "phase": math.atan2(b, a), "bias": bias}
         # One number more than it has: the frequency is the best of hundreds.
         yield make_fit("sine", parameters, 5, x, y)
-    if np.median(np.abs(y)) <= 3 and explained[peaks[0]] > 0.1:
-        period, shift = fit_square_wave(x, y, FREQUENCIES[peaks[:2]], step=0.012)
+
+
+def _square_wave(x: Array, y: Array) -> Iterator[Fit | None]:
+    if np.median(np.abs(y)) > 3:
+        return
+    explained, peaks = _peaks(x, y)
+    peaks = [k for k in peaks[:2] if _may_win(explained[k], len(x))]
+    if peaks:
+        period, shift = fit_square_wave(x, y, FREQUENCIES[peaks], step=0.012)
         yield make_fit("square_wave", {"period": period, "shift": shift}, 2, x, y)
+
+
+def _peaks(x: Array, y: Array) -> tuple[Array, list[int]]:
+    """Share of the variance that each frequency explains, and the three highest peaks of it."""
+    if len(x) < 6 or np.ptp(y) == 0:
+        return np.zeros(0), []
+    # Each row is the one before, turned on by one step: ten times faster than sines, and exact enough for a start.
+    turns = np.broadcast_to(np.exp(1j * (FREQUENCIES[1] - FREQUENCIES[0]) * x), (len(FREQUENCIES), len(x))).copy()
+    turns[0] = np.exp(1j * FREQUENCIES[0] * x)
+    turns = np.cumprod(turns, axis=0)
+    explained = _explained(turns.imag, turns.real, y)
+    peaks = np.flatnonzero((explained >= np.roll(explained, 1)) & (explained >= np.roll(explained, -1)))
+    return explained, [int(k) for k in peaks[np.argsort(-explained[peaks], kind="stable")][:3]]
+
+
+def _may_win(explained: float, n: int) -> bool:
+    """Whether a curve that explains this share on a grid can have less BIC than a constant once it is refined."""
+    return -n * math.log(max(1e-300, 1 - min(1.0, 1.5 * explained))) > 2 * math.log(n)
 
 
 def _explained(first: Array, second: Array, y: Array) -> Array:
@@ -222,12 +245,15 @@ def _tanh(x: Array, y: Array) -> Iterator[Fit | None]:
     energy = (shape**2).sum(axis=1)
     centred = y - y.mean()
     explained = np.where(energy > 1e-12, (shape @ centred) ** 2 / np.maximum(energy, 1e-12), 0)
-    for k in _best(-explained, 3):
+    starts = []
+    for k in _best(-explained / (centred @ centred), 3):
         p, c = float(steepness[k, 0]), float(centre[k, 0])
         amplitude, bias = _solve([np.tanh(p * (x - c)), np.ones_like(x)], y)
-        amplitude, p, h, bias = _minimise(_tanh_curve, [amplitude, p, -p * c, bias], x, y)
-        parameters = {"amplitude": amplitude, "frequency": p, "phase": h, "bias": bias}
-        yield make_fit("tanh", parameters, 4, x, y)
+        if _may_win(explained[k] / (centred @ centred), len(x)):
+            starts.append([amplitude, p, -p * c, bias])
+    if starts:
+        amplitude, p, h, bias = _minimise(_tanh_curve, starts, x, y)
+        yield make_fit("tanh", {"amplitude": amplitude, "frequency": p, "phase": h, "bias": bias}, 4, x, y)
 
 
 def _rational(x: Array, y: Array) -> Iterator[Fit | None]:
@@ -252,8 +278,10 @@ def _rational(x: Array, y: Array) -> Iterator[Fit | None]:
                 return
 
 
-_half_stages: tuple[Callable[[Array, Array], Iterator[Fit | None]], ...] = (_roots,)
-_stages: tuple[Callable[[Array, Array], Iterator[Fit | None]], ...] = (_linear, _bounded, _waves, _tanh, _rational)
+_Stages = tuple[Callable[[Array, Array], Iterator[Fit | None]], ...]
+_half_stages: _Stages = (_roots,)
+_stages: _Stages = (_linear, _reciprocal, _bounded, _sine, _square_wave, _tanh, _rational)
+_levelless: _Stages = (_reciprocal, _bounded, _square_wave)
 
 
 def _best(scores: Array, n: int) -> Array:
@@ -261,33 +289,38 @@ def _best(scores: Array, n: int) -> Array:
     return np.argsort(scores, kind="stable")[:n]
 
 
-def _minimise(curve: Callable[..., tuple[Array, Array]], start: list[float], x: Array, y: Array) -> list[float]:
-    """Least squares from a start, by Levenberg and Marquardt with the exact Jacobian."""
-    with np.errstate(all="ignore"):
-        found, *_ = leastsq(
+def _minimise(curve: Callable[..., tuple[Array, Array]], starts: list[list[float]], x: Array, y: Array) -> list[float]:
+    """Least squares by Levenberg and Marquardt with the exact Jacobian: a few steps from each start, then from the best."""
+
+    def go(start: Any, steps: int) -> tuple[float, Any]:
+        found, _, info, *_ = leastsq(
             lambda theta: curve(theta, x)[0] - y,
             start,
             Dfun=lambda theta: curve(theta, x)[1],
             col_deriv=True,
             ftol=1e-15,
             xtol=1e-15,
-            maxfev=200,
+            maxfev=steps,
             full_output=True,
         )
-    return [float(v) for v in found]
+        return float((info["fvec"] ** 2).sum()), found
+
+    with np.errstate(all="ignore"):
+        _, best = min((go(start, 12) for start in starts), key=lambda one: one[0])
+        return [float(v) for v in go(best, 150)[1]]
 
 
-def _sine(theta: Array, x: Array) -> tuple[Array, Array]:
+def _sine_curve(theta: Array, x: Array) -> tuple[Array, Array]:
     a, b, frequency, bias = theta
     sine, cosine = np.sin(frequency * x), np.cos(frequency * x)
-    return a * sine + b * cosine + bias, np.stack([sine, cosine, x * (a * cosine - b * sine), np.ones_like(x)])
+    return a * sine + b * cosine + bias, np.array([sine, cosine, x * (a * cosine - b * sine), np.ones(len(x))])
 
 
 def _tanh_curve(theta: Array, x: Array) -> tuple[Array, Array]:
     amplitude, steepness, phase, bias = theta
     t = np.tanh(steepness * x + phase)
     slope = amplitude * (1 - t**2)
-    return amplitude * t + bias, np.stack([t, slope * x, slope, np.ones_like(x)])
+    return amplitude * t + bias, np.array([t, slope * x, slope, np.ones(len(x))])
 
 
 def _gaussian(theta: Array, x: Array) -> tuple[Array, Array]:
@@ -296,4 +329,4 @@ def _gaussian(theta: Array, x: Array) -> tuple[Array, Array]:
     with np.errstate(over="ignore"):
         z = (x - mean) / sd
         density = np.exp(-0.5 * np.minimum(z**2, 1e4)) / (sd * math.sqrt(2 * math.pi))
-        return density, np.stack([density * z / sd, density * np.where(density > 0, z**2 - 1, 0) / sd])
+        return density, np.array([density * z / sd, density * np.where(density > 0, z**2 - 1, 0) / sd])
