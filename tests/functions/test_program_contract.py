@@ -21,7 +21,7 @@ SETS = [cast(FunctionsSpec, s) for s in components("functions")]
 NEEDS_A_SERVER: frozenset[str] = frozenset()
 """Interpreters that ask a service, which has tests of its own."""
 NEEDS_A_LIBRARY = frozenset(n for n in ("gplearn", "pysindy") if importlib.util.find_spec(n) is None)
-"""Interpreters from libraries that are extras, where they are missing; see test_symbolic_extras.py."""
+"""Interpreters from libraries that are extras, where they are missing; see test_numeric_interpreters.py."""
 INTERPRETERS = [
     (cast(InterpreterSpec, s), kind)
     for s in components("interpreter")

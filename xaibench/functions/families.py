@@ -67,7 +67,7 @@ def polynomial(x: Array, coefficients: list[float]) -> Array:
 
 
 def _u(rng: np.random.Generator, low: float, high: float) -> float:
-    return round(float(rng.uniform(low, high)), 1)
+    return round(float(rng.uniform(low, high)), 1) + 0.0  # no negative zero
 
 
 def _us(rng: np.random.Generator, low: float, high: float, n: int) -> list[float]:

@@ -99,7 +99,7 @@ def fit_families(x: Array, y: Array, *, half: bool) -> list[Fit]:
     x, y : array (n,)
         At least two points, x ascending, all finite.
     half : bool
-        The function has no value below 0: only roots and logarithms are fitted then, else all others.
+        The function has no value below 0: only roots, logarithms and constants are fitted then, else all others.
 
     Notes
     -----
@@ -129,6 +129,7 @@ def _scaled(family: str, shape: Array, x: Array, y: Array, **more: Any) -> Fit |
 def _roots(x: Array, y: Array) -> Iterator[Fit | None]:
     if (x < 0).any():
         return
+    yield make_fit("constant", {"value": float(y.mean())}, 1, x, y)
     yield _scaled("root", np.sqrt(x), x, y, order=2)
     if (x > 0).all():
         yield _scaled("log", np.log(x), x, y, base=math.e)
@@ -290,7 +291,7 @@ def _best(scores: Array, n: int) -> Array:
 
 
 def _minimise(curve: Callable[..., tuple[Array, Array]], starts: list[list[float]], x: Array, y: Array) -> list[float]:
-    """Least squares by Levenberg and Marquardt with the exact Jacobian: a few steps from each start, then from the best."""
+    """Least squares by Levenberg and Marquardt, exact Jacobian: some steps from each start, more from the best."""
 
     def go(start: Any, steps: int) -> tuple[float, Any]:
         found, _, info, *_ = leastsq(

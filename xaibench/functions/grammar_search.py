@@ -154,11 +154,15 @@ def _hypothesis(x: Array, y: Array, start: int, stop: int, half: bool) -> Hypoth
 def _plateaus(x: Array, y: Array) -> list[tuple[int, int]]:
     """The longest runs that look like a level with spread 0.1: at the lower end, at the upper end, in between."""
     n = len(y)
-    centred = np.concatenate([[0.0], np.cumsum(y - np.median(y))])
-    squares = np.concatenate([[0.0], np.cumsum((y - np.median(y)) ** 2)])
-    steps = np.concatenate([[0.0, 0.0], np.cumsum(np.diff(y) ** 2)])
+    # Only where no step is far larger than the spread, and each stretch on its own: y may be 1e10 elsewhere.
+    stretch = np.concatenate([[0], np.cumsum(np.abs(np.diff(y)) > 10 * LEVEL_SD)])
+    _, first, number_of = np.unique(stretch, return_index=True, return_inverse=True)
+    z = y - y[first][number_of]
+    centred = np.concatenate([[0.0], np.cumsum(z)])
+    squares = np.concatenate([[0.0], np.cumsum(z**2)])
+    steps = np.concatenate([[0.0, 0.0], np.cumsum(np.diff(z) ** 2)])
     start, stop = (a.ravel() for a in np.meshgrid(np.arange(n), np.arange(1, n + 1), indexing="ij"))
-    long_enough = stop - start >= 4
+    long_enough = (stop - start >= 4) & (stretch[start] == stretch[stop - 1])
     start, stop = start[long_enough], stop[long_enough]
     m = stop - start
     variance = (squares[stop] - squares[start] - (centred[stop] - centred[start]) ** 2 / m) / (m - 1)

@@ -147,9 +147,9 @@ def polynomial(
     top = min(max_degree if degree is None else degree, len(x) - 1)
     design = np.polynomial.chebyshev.chebvander((2 * x - domain.low - domain.high) / (domain.high - domain.low), top)
     q, _ = np.linalg.qr(design)
-    parts = q.T @ y
     if degree is None:
-        rss = np.maximum(y @ y - np.cumsum(parts**2), len(y) * (1e-12 * np.abs(y).max()) ** 2 + 1e-300)
+        residuals = y[:, None] - np.cumsum(q * (q.T @ y), axis=1)
+        rss = np.maximum((residuals**2).sum(axis=0), len(y) * (1e-12 * np.abs(y).max()) ** 2 + 1e-300)
         bic = len(y) * np.log(rss / len(y)) + np.arange(1, top + 2) * np.log(len(y))
         top = int(np.argmin(bic[: max(1, len(y) - 1)]))
     coefficients = np.linalg.lstsq(design[:, : top + 1], y, rcond=None)[0]
