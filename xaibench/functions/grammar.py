@@ -55,9 +55,8 @@ class Fit:
 
 
 def typical(y: Array) -> float:
-    """A typical magnitude (median; the root mean square where that is 0)."""
-    middle = float(np.median(np.abs(y)))
-    return middle if middle > 0 else float(np.sqrt(np.mean(y**2)))
+    """A typical magnitude: the median, and where that is next to nothing a small share of the root mean square."""
+    return max(float(np.median(np.abs(y))), 1e-4 * float(np.sqrt(np.mean(y**2))))
 
 
 def make_fit(family: str, parameters: Parameters, size: int, x: Array, y: Array) -> Fit | None:
