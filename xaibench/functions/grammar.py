@@ -56,7 +56,9 @@ class Fit:
 
 def typical(y: Array) -> float:
     """A typical magnitude: the median, and where that is next to nothing a small share of the root mean square."""
-    return max(float(np.median(np.abs(y))), 1e-4 * float(np.sqrt(np.mean(y**2))))
+    size = np.abs(y)
+    middle = len(y) // 2
+    return max(float(np.partition(size, middle)[middle]), 1e-4 * math.sqrt(float(y @ y) / len(y)))
 
 
 def make_fit(family: str, parameters: Parameters, size: int, x: Array, y: Array) -> Fit | None:
@@ -65,13 +67,13 @@ def make_fit(family: str, parameters: Parameters, size: int, x: Array, y: Array)
         residuals = y - FAMILIES[family].value(x, parameters)
     if not np.isfinite(residuals).all():
         return None
-    spread = max(float(np.mean(residuals**2)), (EXACT * typical(y)) ** 2, 1e-200)
+    spread = max(float(residuals @ residuals) / len(y), (EXACT * typical(y)) ** 2, 1e-200)
     return Fit(family, parameters, size, residuals, len(y) * (math.log(2 * math.pi * spread) + 1))
 
 
 def is_exact(fit: Fit, y: Array) -> bool:
     """Whether what is left is rounding, up to that of an iterative fit."""
-    return bool(np.mean(fit.residuals**2) <= (100 * EXACT * typical(y)) ** 2)
+    return float(np.mean(fit.residuals**2)) <= (100 * EXACT * typical(y)) ** 2
 
 
 def rounded(fit: Fit, x: Array, y: Array) -> Fit:

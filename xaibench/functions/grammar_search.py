@@ -53,7 +53,7 @@ def grammar_search(
     budget: int,
     draws: np.random.Generator,
     *,
-    rounds: PositiveInt = 3,
+    rounds: PositiveInt = 2,
 ) -> Interpretation:
     """Fits every family, takes the one of least BIC, and asks on where that leaves doubt.
 
@@ -71,13 +71,16 @@ def grammar_search(
     x, y = np.zeros(0), np.zeros(0)
     wanted = _spread(domain, n, draws)
     best: Hypothesis | None = None
+    run: Interval | None = None
     for left in range(rounds, -1, -1):
         x = np.concatenate([x, wanted])
         y = np.concatenate([y, np.asarray(f(wanted), dtype=np.float64)])
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
         defined = np.isfinite(y)
-        best = _search(x[defined], y[defined], half=_is_half(x, defined)) if defined.sum() > 1 else None
+        points, half = x[defined], _is_half(x, defined)
+        best = _search(points, y[defined], half=half, earlier=run) if len(points) > 1 else None
+        run = (points[best.start], points[best.stop - 1]) if best is not None and best.stop > best.start else None
         if not f.left or not left:
             break
         wanted = _doubts(x, y, best, domain, -(-f.left // left), draws)
@@ -118,22 +121,34 @@ def _doubts(x: Array, y: Array, best: Hypothesis | None, domain: Domain, n: int,
     return np.concatenate([*inner, low + (high - low) * (np.arange(rest) + draws.random(rest)) / max(rest, 1)])
 
 
-def _search(x: Array, y: Array, *, half: bool) -> Hypothesis | None:
-    """The hypothesis of least BIC for points in ascending order."""
+def _search(x: Array, y: Array, *, half: bool, earlier: Interval | None) -> Hypothesis | None:
+    """The hypothesis of least BIC for ascending points; ``earlier`` is where a run was seen with fewer of them."""
+    if earlier is not None:
+        low, high = np.searchsorted(x, earlier[0]), np.searchsorted(x, earlier[1], side="right")
+        settled = list(_settle(x, y, int(low), int(high), half))
+        if settled and is_exact(settled[-1].fit, y):
+            return settled[-1]
     whole = _hypothesis(x, y, 0, 0, half)
     if whole is None or is_exact(whole.fit, y) or len(x) < 10:
         return whole
     found = [whole]
     for start, stop in dict.fromkeys([*_plateaus(x, y), *_outliers(x, whole.fit.residuals)]):
-        seen = set()
-        while (start, stop) not in seen and stop > start and len(x) - (stop - start) >= 4:
-            seen.add((start, stop))
-            one = _hypothesis(x, y, start, stop, half)
-            if one is None or len(seen) > 4:
-                break
-            found.append(one)
-            start, stop = _run(x, y, one)
+        found += _settle(x, y, start, stop, half)
+        if is_exact(found[-1].fit, y):
+            break
     return min(found, key=lambda one: one.bic)
+
+
+def _settle(x: Array, y: Array, start: int, stop: int, half: bool) -> Iterator[Hypothesis]:
+    """Fit outside of a run, find the run that this leaves, and so on until it stays."""
+    seen: set[tuple[int, int]] = set()
+    while (start, stop) not in seen and len(seen) < 4 and stop > start and len(x) - (stop - start) >= 4:
+        seen.add((start, stop))
+        one = _hypothesis(x, y, start, stop, half)
+        if one is None:
+            return
+        yield one
+        start, stop = _run(x, y, one)
 
 
 def _hypothesis(x: Array, y: Array, start: int, stop: int, half: bool) -> Hypothesis | None:
