@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 from xaibench.core.programs import Array, Domain, Interpretation, Interval, Probe, Values
 from xaibench.core.registry import interpreter
 from xaibench.functions.families import FAMILIES, number
-from xaibench.functions.grammar import Fit, fit_families, is_exact, rounded, typical
+from xaibench.functions.grammar import Fit, fit_families, is_exact, make_fit, rounded, typical
 from xaibench.functions.interpreters import constant_answer, interpolated
 from xaibench.functions.numeric import Expected, Formula
 
@@ -149,6 +149,11 @@ def _settle(x: Array, y: Array, start: int, stop: int, half: bool) -> Iterator[H
             return
         yield one
         start, stop = _run(x, y, one)
+        if stop <= start:
+            # What was fitted outside holds inside as well: a search over all points may have missed it.
+            fit = make_fit(one.fit.family, one.fit.parameters, one.fit.size, x, y - one.fit.offset)
+            if fit is not None:
+                yield _judged(replace(fit, offset=one.fit.offset), y, 0, 0)
 
 
 def _hypothesis(x: Array, y: Array, start: int, stop: int, half: bool) -> Hypothesis | None:
@@ -158,12 +163,16 @@ def _hypothesis(x: Array, y: Array, start: int, stop: int, half: bool) -> Hypoth
     if len(inner) and not (len(inner) > 2 and LEVEL_SD**2 / 20 < inner.var(ddof=1) < LEVEL_SD**2 * 5):
         return None
     fits = fit_families(x[outside], y[outside], half=half)
-    if not fits:
-        return None
+    return _judged(fits[0], y, start, stop) if fits else None
+
+
+def _judged(fit: Fit, y: Array, start: int, stop: int) -> Hypothesis:
+    """A fit and a run with their BIC."""
+    inner = y[start:stop]
     level = float(inner.mean()) if len(inner) else 0.0
-    numbers = fits[0].size + (5 if len(inner) else 0)  # each border is the best of many places
+    numbers = fit.size + (5 if len(inner) else 0)  # each border is the best of many places
     quiet = float(((inner - level) ** 2).sum()) / LEVEL_SD**2 + len(inner) * math.log(2 * math.pi * LEVEL_SD**2)
-    return Hypothesis(fits[0], start, stop, level, fits[0].deviance + quiet + numbers * math.log(len(x)))
+    return Hypothesis(fit, start, stop, level, fit.deviance + quiet + numbers * math.log(len(y)))
 
 
 def _plateaus(x: Array, y: Array) -> list[tuple[int, int]]:
