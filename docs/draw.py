@@ -400,6 +400,34 @@ def _blockmnist(board: pd.DataFrame) -> Figure:
     return dots(board, series, "share of the strongest 5 % of pixels that lie in the null block", lines={"chance": 0.5})
 
 
+def _diffroar_data() -> Figure:
+    data = load("mnist")
+    figure, axes = plt.subplots(2, 9, figsize=(9.4, 2.4))
+    for column, image in enumerate(data.test_inputs[:9, 0]):
+        ink = image >= np.sort(image.ravel())[-int(0.1 * image.size)]
+        for axis, picture in zip(axes[:, column], (image, ink & (image > 0)), strict=True):
+            axis.imshow(picture, cmap="gray")
+            axis.set_axis_off()
+    axes[0, 0].set_title("digits")
+    axes[1, 0].set_title("the shape of their brightest 10 %, which tells the class too")
+    return figure
+
+
+def _diffroar(board: pd.DataFrame) -> Figure:
+    figure, axis = plt.subplots(figsize=(7, 3.2))
+    rows = board[(board["metric"] == "diffroar") & (board["explainer"] == "gradient")]
+    rows = rows.assign(k=rows["params"].str.extract(r'"shares":\[([0-9.]+)')[0].astype(float))
+    for colour, (name, part) in zip(COLOURS, rows.groupby("model"), strict=False):
+        part = part.sort_values("k")
+        axis.fill_between(part["k"], part["ci_low"], part["ci_high"], color=colour, alpha=0.18, lw=0)
+        axis.plot(part["k"], part["value"], "o-", ms=3.5, lw=1.3, color=colour, label=name)
+    axis.axhline(0, color=INK, lw=0.8)
+    axis.set_xlabel("share k of the pixels that is kept")
+    axis.set_ylabel("DiffROAR of the gradient")
+    axis.legend(bbox_to_anchor=(1, 1), loc="upper left")
+    return figure
+
+
 def _bam_data() -> Figure:
     return images(
         [(name.removeprefix("bam_").replace("_", " "), load(name)) for name in ("bam_object", "bam_scene_only")], n=9
@@ -417,11 +445,11 @@ def _bam(board: pd.DataFrame) -> Figure:
 
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
-    store, names = Path(sys.argv[1]), sys.argv[2:] or sorted(PAGES)
-    board = xb.leaderboard(store)
-    for name in names:
+    board = xb.leaderboard(sys.argv[1])
+    suites = board["suite"].replace("bam-fast", "bam")
+    for name in sys.argv[2:] or [name for name in PAGES if name in set(suites)]:
         for kind, draw in zip(("data", "result"), PAGES[name], strict=True):
-            figure = draw() if kind == "data" else draw(board[board["suite"] == name])
+            figure = draw() if kind == "data" else draw(board[suites == name])
             figure.savefig(FOLDER / f"{name}-{kind}.png")
             plt.close(figure)
 
@@ -437,6 +465,7 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "scaffold": (_scaffold_data, _scaffold),
     "selection": (_selection_data, _selection),
     "blockmnist": (_blockmnist_data, _blockmnist),
+    "diffroar": (_diffroar_data, _diffroar),
     "bam": (_bam_data, _bam),
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -119,8 +120,28 @@ def make_evaluation(
     again = Explainer(function, replace(view, truth=None), "explain")
     return Evaluation.of(
         view, attributions=attributions, kind=kind, truth=truth or view.truth, explainer=again,
-        retraining=retraining or Refit(view), pairs=made_up_pairs(view) if pairs is None else pairs,
+        retraining=retraining or Refit(view), pairs=MadeUpPairs(view) if pairs is None else pairs,
     )  # fmt: skip
+
+
+class MadeUpPairs(Mapping[str, tuple[Pair, ...]]):
+    """`made_up_pairs`, made when the first one is asked for."""
+
+    def __init__(self, view: ProblemView) -> None:
+        self.view = view
+
+    @cached_property
+    def _pairs(self) -> dict[str, tuple[Pair, ...]]:
+        return made_up_pairs(self.view)
+
+    def __getitem__(self, need: str) -> tuple[Pair, ...]:
+        return self._pairs[need]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
 
 
 def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+import xaibench as xb
 from xaibench import suite as suites
 from xaibench.core.errors import UsageError
 from xaibench.plan import Selection, expand
@@ -207,9 +209,34 @@ def test_parts_that_are_missing_or_contain_themselves(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text('parts = ["a.toml"]')
     with pytest.raises(UsageError, match="part of itself"):
         suites.load(str(tmp_path / "a.toml"))
+    (tmp_path / "named.toml").write_text('name = "own"\nparts = ["named.toml"]')
+    with pytest.raises(UsageError, match="part of itself"):
+        suites.load(str(tmp_path / "named.toml"))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "leakage.toml").write_text(suites.available()["leakage"].read_text())
+    (tmp_path / "leakage.toml").write_text('parts = ["sub/leakage.toml"]')
+    assert len(suites.load(str(tmp_path / "leakage.toml")).all_claims()) > 0
     (tmp_path / "c.toml").write_text('parts = ["nowhere"]')
     with pytest.raises(UsageError, match="unknown suite 'nowhere'"):
         suites.load(str(tmp_path / "c.toml"))
     (tmp_path / "d.toml").write_text("parts = 3")
     with pytest.raises(UsageError, match="parts must be a list"):
         suites.load(str(tmp_path / "d.toml"))
+
+
+def test_claims_of_a_part_are_about_its_own_results(tiny_suite: Make, tmp_path: Path) -> None:
+    given = {key: value for key, value in tiny_suite().items() if key != "name"}
+    lines = (
+        '[[claims]]\nid = "{0}.c"\nsource = "s"\nstatement = "t"\nnumber = 0.0\n'
+        'left = {{ explainer = "gradient", metric = "sparseness" }}'
+    )
+    one = {**given, "problem_seeds": [0], "explainers": ["gradient"], "metrics": ["sparseness"]}
+    write(tmp_path / "one.toml", one, lines.format("one"))
+    write(tmp_path / "two.toml", {**one, "problem_seeds": [1, 2]}, lines.format("two"))
+    (tmp_path / "both.toml").write_text('parts = ["one.toml", "two.toml"]')
+    alone = []
+    for name in ("one", "two", "both"):
+        xb.run(tmp_path / f"{name}.toml", store=tmp_path / "store")
+        alone.append(xb.claims(tmp_path / "store", name).drop(columns="suite"))
+    pd.testing.assert_frame_equal(pd.concat(alone[:2], ignore_index=True), alone[2])
+    assert alone[2]["n"].nunique() == 2

@@ -14,6 +14,7 @@ from xaibench.core import registry
 from xaibench.core.components import ExplainerSpec, InterpreterSpec, MetricSpec, is_control, missing_needs
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.keys import KEY_VERSION, digest
+from xaibench.core.maskers import DRAWN, MASKERS_VERSION
 from xaibench.history import History
 from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 from xaibench.suite import EXPLAINING, Choice, FunctionsEntry, Suite
@@ -79,13 +80,13 @@ class Unit:
 
     def explain_key(self, fingerprint: str) -> str:
         """Content key of the explanation."""
-        return digest(
-            KEY_VERSION, "explain", fingerprint, self.explainer.identity, self.spec.version, self.seed, self.repeat
-        )
+        identity = [*self.explainer.identity, *_drawn(self.explainer)]
+        return digest(KEY_VERSION, "explain", fingerprint, identity, self.spec.version, self.seed, self.repeat)
 
     def score_key(self, fingerprint: str, cell: Cell) -> str:
         """Content key of one score."""
-        return digest(self.explain_key(fingerprint), cell.metric.identity, cell.spec.version, cell.output)
+        identity = [*cell.metric.identity, *_drawn(cell.metric)]
+        return digest(self.explain_key(fingerprint), identity, cell.spec.version, cell.output)
 
     def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
         """Why this cell cannot be had on a problem with these capabilities, or None."""
@@ -103,6 +104,11 @@ class Unit:
         if shows_mask and "truth.weights" in cell.spec.needs:
             return f"explainer {self.spec.name} shows the mask, and metric {cell.spec.name} is about weights"
         return None
+
+
+def _drawn(choice: Choice) -> list[str]:
+    """What the content of a result depends on besides the component, where a masker draws."""
+    return [f"maskers {MASKERS_VERSION}"] if any(str(v) in DRAWN for v in choice.params.values()) else []
 
 
 _LEFT: dict[str, tuple[State, ...]] = {"failed": ("run", "stale"), "stale": ("run", "retry")}

@@ -137,6 +137,7 @@ class Scores(_Part):
         The measured values of this gate, one per trained model, instead of scores.
     every : bool
         The claim must hold for each matched explainer (gates: for each problem) on its own, not for their mean.
+        If both sides say so for the same explainers, each is compared with itself.
     """
 
     dataset: Globs = ["*"]
@@ -382,19 +383,19 @@ def _load_parts(document: dict[str, Any], source: str, folder: Path | None) -> d
         If one is missing or wrong, or a part of itself.
     """
     named = document.get("parts", [])
-    if not isinstance(named, list) or not all(isinstance(n, (str, Suite)) for n in named):
+    if not isinstance(named, list) or not all(isinstance(n, (str, dict, Suite)) for n in named):
         raise UsageError(f"{source}: parts must be a list of suites' names or paths")
-    above = (*_loading.get(), document.get("name"))
+    above = (*_loading.get(), Path(source).resolve())
     parts: list[Suite] = []
     token = _loading.set(above)
     try:
         for name in named:
-            if isinstance(name, Suite):
-                parts.append(name)
+            if not isinstance(name, str):
+                parts.append(name if isinstance(name, Suite) else parse(name, source=source, folder=folder))
                 continue
             beside = None if folder is None else folder / name
             path = beside if beside is not None and beside.is_file() else find(name)
-            if path.stem in above:
+            if path.resolve() in above:
                 raise UsageError(f"{source}: suite {path.stem!r} is a part of itself")
             parts.append(load(str(path)))
     finally:
@@ -570,7 +571,7 @@ def _first_problem(error: pydantic.ValidationError, source: str) -> tuple[str, s
         return f"{source}: {where!r} is missing", None
     more = len(error.errors()) - 1
     said = _IN_OTHER_WORDS.get(first["type"], first["msg"].removeprefix("Input ").removeprefix("Value error, "))
-    return f"{source}: {where}: {said}", f"and {more} more" if more else None
+    return f"{source}: {where}: {said}" if where else f"{source}: {said}", f"and {more} more" if more else None
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:

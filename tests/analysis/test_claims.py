@@ -126,6 +126,14 @@ def test_every_other_method_must_lose_and_the_nearest_one_decides() -> None:
     assert verdict(make_results(values), left=each, number=-0.5)["binding"] == "d"
 
 
+def test_every_explainer_is_compared_with_itself_on_another_problem() -> None:
+    high = make_results({"a": scores(1), "b": scores(3, seed=1)}, dataset="one")
+    low = make_results({"a": scores(1) - 0.5, "b": scores(3, seed=1) - 0.5}, dataset="two")
+    every = {"explainer": ["a", "b"], "every": True}
+    row = verdict(concat(high, low), left={"dataset": "one", **every}, right={"dataset": "two", **every}, margin=0.4)
+    assert (row["verdict"], row["effect"]) == ("reproduced", pytest.approx(0.5))
+
+
 def test_controls_count_only_where_they_are_named() -> None:
     results = make_results({"a": scores(1), "random": scores(5, seed=1)})
     assert verdict(results, left={"explainer": "*"}, number=0.0)["left"] == pytest.approx(scores(1).mean())
@@ -202,6 +210,55 @@ def test_agreement_compares_rankings() -> None:
     )  # fmt: skip
     assert row["verdict"] == "reproduced"
     assert (row["left"], row["right"]) == (pytest.approx(1), pytest.approx(-1))
+
+
+def test_rounding_of_stored_scores_decides_nothing() -> None:
+    tenth = np.full(20, np.float32(0.1), dtype=np.float64)
+    row = verdict(make_results({"a": tenth}), number=0.1)
+    assert (row["verdict"], row["effect"]) == ("inconclusive", 0)
+    assert verdict(make_results({"a": tenth}), number=0.1, direction="less")["verdict"] == "inconclusive"
+    three, two = (np.full(20, np.float32(v), dtype=np.float64) for v in (0.3, 0.2))
+    assert verdict(make_results({"a": three, "b": two}), margin=0.1)["verdict"] == "inconclusive"
+
+
+def test_a_single_one_proves_nothing() -> None:
+    row = verdict(make_results({"a": np.array([1.0, np.nan, np.nan])}), number=0.0)
+    assert (row["verdict"], row["n"]) == ("inconclusive", 1)
+
+
+def test_mixed_aggregates_and_ambiguous_gates_are_refused() -> None:
+    mixed = concat(
+        make_results({"a": scores(1)}, metric="m1"),
+        make_results({"a": np.abs(scores(1))}, metric="m2", aggregate="median_log10"),
+    )
+    for order in (mixed, mixed.iloc[::-1]):
+        assert "log10" in verdict(order, left={"metric": "m*", "explainer": "a"}, number=0.0)["message"]
+    gates = [{**FAILED, "name": "accuracy"}, {**FAILED, "name": "accuracy, erased"}]
+    frames = [make_results({"a": scores()}, problem_seed=s, gates=gates) for s in range(6)]
+    row = verdict(concat(*frames), left={"gate": "accuracy*"}, number=0.1, unit="training")
+    assert "several gates" in row["message"]
+
+
+def test_agreement_does_not_look_past_gaps_in_the_reference() -> None:
+    frames = [
+        frame
+        for s in range(6)
+        for frame in (
+            make_results({n: scores(i, seed=s) for i, n in enumerate("abcd")}, metric="m", problem_seed=s),
+            make_results(
+                {"a": "failed", **{n: scores(i, seed=s) for i, n in enumerate("bcd")}}, metric="t", problem_seed=s
+            ),
+        )
+    ]
+    row = verdict(
+        concat(*frames),
+        left={"metric": "m"},
+        number=0.0,
+        reference={"metric": "t"},
+        statistic="agreement",
+        unit="training",
+    )
+    assert "reference have no scores" in row["message"]
 
 
 def test_heavy_tails_are_compared_in_log10() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,13 @@ def test_needs() -> None:
 def test_nothing_else_is_needed_to_be_listed() -> None:
     for kind in registry.KINDS:
         for spec in registry.components(kind):
-            assert spec.summary.endswith("."), f"{kind} {spec.name} has no one-line summary"
-            assert spec.bind({}) == spec.parameters
+            assert spec.summary.endswith((".", "?")), f"{kind} {spec.name} has no one-line summary"
+            lacking = [n for n, default in spec.parameters.items() if default is inspect.Parameter.empty]
+            if lacking:
+                with pytest.raises(UsageError, match=f"needs a value for '{lacking[0]}'"):
+                    spec.bind({})
+            else:
+                assert spec.bind({}) == spec.parameters
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])

@@ -34,7 +34,7 @@ def linear_view(shape: tuple[int, ...], n: int = 6, **kwargs):
 @pytest.mark.parametrize("kind", SHAPES)
 def test_contributions_of_a_linear_model_correlate_perfectly(kind: str, masker: str) -> None:
     view, w = linear_view(SHAPES[kind])
-    reference = view.baseline(masker)
+    reference = view.removed(masker)
     exact = make_evaluation(view, view.layout.reduce(w * (view.inputs - reference)), kind="contribution")
     np.testing.assert_allclose(run("faithfulness_correlation", exact, masker=masker), 1, atol=1e-4)
     weights = make_evaluation(view, view.layout.reduce(w), kind="contribution")
@@ -45,7 +45,7 @@ def test_contributions_of_a_linear_model_correlate_perfectly(kind: str, masker: 
 def test_slopes_are_converted_with_the_metrics_own_masker(masker: str) -> None:
     view, w = linear_view(TABLE)
     np.testing.assert_allclose(run("faithfulness_correlation", make_evaluation(view, w), masker=masker), 1, atol=1e-4)
-    other = w * (view.inputs - view.baseline("zero" if masker != "zero" else "mean"))
+    other = w * (view.inputs - view.removed("zero" if masker != "zero" else "mean"))
     wrong = make_evaluation(view, other, kind="contribution")
     assert run("faithfulness_correlation", wrong, masker=masker).mean() < 0.99
 

@@ -43,7 +43,7 @@ def test_curve_of_a_linear_model_is_the_cumulated_contribution(kind: str, masker
     module, inputs = linear(shape), make_inputs(shape, 5)
     view = make_view(module, inputs, background=make_inputs(shape, 9, seed=1))
     w = slopes(module, view.targets, shape)
-    contribution = view.layout.reduce(w * (inputs - view.baseline(masker)))
+    contribution = view.layout.reduce(w * (inputs - view.removed(masker)))
     ev = make_evaluation(view, contribution, kind="contribution")
     clean = view.scores(inputs)
     for order in ("morf", "lerf"):

@@ -47,7 +47,7 @@ def ignoring(module: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("kind", SHAPES)
 def test_contributions_of_a_linear_model_are_the_drops(kind: str, masker: str) -> None:
     view, w = linear_view(SHAPES[kind])
-    exact = make_evaluation(view, view.layout.reduce(w * (view.inputs - view.baseline(masker))), kind="contribution")
+    exact = make_evaluation(view, view.layout.reduce(w * (view.inputs - view.removed(masker))), kind="contribution")
     np.testing.assert_allclose(run("faithfulness_estimate", exact, masker=masker), 1, atol=1e-4)
     if view.layout.one_number_each:
         slopes = make_evaluation(view, w.view(len(view), *view.layout.feature_shape))
@@ -59,7 +59,7 @@ def test_contributions_of_a_linear_model_are_the_drops(kind: str, masker: str) -
 @pytest.mark.parametrize("kind", ["image", "rgb", "series"])
 def test_imputed_features_are_those_of_a_loop(kind: str) -> None:
     view, _ = linear_view(SHAPES[kind])
-    n_features, masker = view.layout.n_features, view.masker("noisy_linear")
+    n_features, masker = view.layout.n_features, make_evaluation(view).masker("noisy_linear")
     expected = []
     for feature in range(n_features):
         keep = torch.ones(len(view), n_features, dtype=torch.bool)
@@ -144,7 +144,7 @@ def test_draws_are_different_and_the_first_is_that_of_every_metric() -> None:
     outputs = [without_each(ev, "uniform", draw) for draw in range(3)]
     assert not torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[1], outputs[2])
-    assert torch.equal(drawn_masker(ev, "uniform", 0).fill, view.baseline("uniform"))
+    assert torch.equal(drawn_masker(ev, "uniform", 0).fill, view.removed("uniform"))
 
 
 def test_features_without_effect_should_have_no_attribution() -> None:

@@ -31,7 +31,7 @@ def test_on_a_linear_model_they_are_sums_of_contributions(kind: str, masker: str
     module, inputs = linear(shape), make_inputs(shape, 5)
     view = make_view(module, inputs, background=make_inputs(shape, 9, seed=1) + 1)
     w = module[1].weight.detach()[view.targets].view(-1, *shape)  # type: ignore[index]
-    parts = view.layout.reduce(w * (inputs - view.baseline(masker)))
+    parts = view.layout.reduce(w * (inputs - view.removed(masker)))
     ev = make_evaluation(view, parts, kind="contribution")
     shares = (0.2, 0.5)
     ranked = parts.flatten(1).sort(dim=1, descending=True).values

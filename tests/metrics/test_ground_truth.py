@@ -24,11 +24,21 @@ from xaibench.core.registry import components, get
 from xaibench.metrics.ground_truth import dilate
 from xaibench.metrics.orders import top_size
 
+COMPARED = ("model_pair", "input_pair")
+"""Metrics of other models and inputs, and of all samples at once, have tests of their own."""
 SPECS = [
-    s for s in components("metric") if isinstance(s, MetricSpec) and s.family == "ground_truth" and not s.about_programs
+    s
+    for s in components("metric")
+    if isinstance(s, MetricSpec) and s.family == "ground_truth" and s.scope == "sample"
+    if not s.about_programs
+    if not any(need.startswith(COMPARED) for need in s.needs)
 ]
 every_metric = pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
-every_mask_metric = pytest.mark.parametrize("spec", [s for s in SPECS if "truth.mask" in s.needs], ids=lambda s: s.name)
+REGION = {"object_share"}
+"""The brightness of a region says something where the region is everything, too."""
+every_mask_metric = pytest.mark.parametrize(
+    "spec", [s for s in SPECS if "truth.mask" in s.needs and s.name not in REGION], ids=lambda s: s.name
+)
 nan = math.nan
 few = st.integers(-3, 3).map(float)  # many ties
 

@@ -26,7 +26,7 @@ def contributions(shape: tuple[int, ...], masker: str = "mean", n: int = 6) -> E
     module = linear(shape)
     view = make_view(module, make_inputs(shape, n), background=make_inputs(shape, 11, seed=1) + 1)
     w = module[1].weight.detach()[view.targets].view(-1, *shape)  # type: ignore[index]
-    return make_evaluation(view, view.layout.reduce(w * (view.inputs - view.baseline(masker))), kind="contribution")
+    return make_evaluation(view, view.layout.reduce(w * (view.inputs - view.removed(masker))), kind="contribution")
 
 
 @pytest.mark.parametrize("masker", ["zero", "mean", "marginal"])

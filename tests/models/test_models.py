@@ -16,13 +16,31 @@ from xaibench.core.data import Data
 from xaibench.core.registry import components, get
 from xaibench.models.obtain import obtain
 
-SPECS = {spec.name: spec for spec in components("model") if spec.function.__module__.startswith("xaibench.")}
+OF_THEIR_GENERATOR = {
+    "bayes_linear", "biased", "clusterwise", "exact_function", "mlp_regressor", "piecewise_linear", "scaffolded",
+}  # fmt: skip
+"""Made from what one generator says of itself, or for numbers instead of classes: tested with their data sets."""
+SPECS = {
+    spec.name: spec
+    for spec in components("model")
+    if spec.function.__module__.startswith("xaibench.") and spec.name not in OF_THEIR_GENERATOR
+}
 NETWORKS = sorted(name for name, spec in SPECS.items() if "gradients" in spec.provides)
 QUICK: dict[str, dict[str, Any]] = {
-    **{name: {"epochs": 2} for name in NETWORKS},
+    **{name: {"epochs": 2} for name in NETWORKS if "epochs" in SPECS[name].parameters},
+    "logistic_regression": {},
     "random_forest": {"trees": 5},
     "gradient_boosting": {"iterations": 3},
 }
+
+SOLVED = "logistic_regression"
+"""One optimum, whatever the seed, which scikit-learn finds faster than a file is read."""
+SMALL_RADIUS: dict[str, dict[str, Any]] = {
+    "robust_cnn": {"epsilon": 0.3, "epochs": 12},
+    "robust_mlp": {"epsilon": 0.5},
+    "robust_one_hidden": {"epsilon": 0.05, "epochs": 40},
+}
+"""Digits of 8x8 pixels are too near to each other for the radius of larger images."""
 
 
 def synthetic(shape: tuple[int, ...] = (1, 8, 8), n_classes: int = 3, n: int = 120) -> Data:
@@ -42,7 +60,17 @@ def fit(name: str, data: Data, *, seed: int = 0, **params: Any) -> Any:
 
 def test_the_expected_models_are_registered():
     assert set(QUICK) == set(SPECS)
-    assert set(NETWORKS) == {"softmax_regression", "mlp", "cnn", "resnet"}
+    trained = {
+        "softmax_regression",
+        "mlp",
+        "cnn",
+        "resnet",
+        "one_hidden",
+        "robust_one_hidden",
+        "robust_mlp",
+        "robust_cnn",
+    }
+    assert trained <= set(NETWORKS)
 
 
 @pytest.mark.parametrize("name", sorted(QUICK))
@@ -75,7 +103,7 @@ def test_weights_do_not_depend_on_threads(name: str):
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("name", sorted(set(QUICK) - {"gradient_boosting"}))
+@pytest.mark.parametrize("name", sorted(set(QUICK) - {"gradient_boosting", SOLVED}))
 def test_another_seed_gives_another_model(name: str):
     data = synthetic()
     assert fit(name, data).fingerprint != fit(name, data, seed=1).fingerprint
@@ -89,7 +117,7 @@ def test_cached_equals_trained(name: str, tmp_path: Path):
     cached = obtain(spec, params, data, seed=3, cache=tmp_path)
     assert cached.fingerprint == trained.fingerprint
     assert cached.accuracy == trained.accuracy
-    assert cached.from_cache == (name in NETWORKS)
+    assert cached.from_cache == (name in NETWORKS and name != SOLVED)
     assert not trained.from_cache
     if name in NETWORKS:
         x = torch.from_numpy(data.test_inputs)
@@ -114,7 +142,7 @@ IMAGES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 9, 11)]
 )
 def test_networks_take_shapes(name: str, shape: tuple[int, ...]):
     data = synthetic(shape, n=20)
-    module = fit(name, data, epochs=1).model
+    module = fit(name, data, **({"epochs": 1} if "epochs" in QUICK[name] else {})).model
     assert module(torch.from_numpy(data.test_inputs[:4])).shape == (4, 3)
     assert not module.training
 
@@ -123,7 +151,7 @@ def test_networks_take_shapes(name: str, shape: tuple[int, ...]):
 def test_networks_use_modules_once_and_not_in_place(name: str):
     """Hook-based explainers need every ReLU and every pooling to be a module that runs once."""
     data = synthetic(n=20)
-    module = fit(name, data, epochs=1).model
+    module = fit(name, data, **({"epochs": 1} if "epochs" in QUICK[name] else {})).model
     calls: dict[nn.Module, int] = {}
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
     for leaf in leaves:
@@ -137,7 +165,7 @@ def test_networks_use_modules_once_and_not_in_place(name: str):
 def test_the_floor_is_reached_on_digits(name: str):
     spec: ModelSpec = SPECS[name]
     data = get("dataset", "digits").function(seed=0)
-    fitted = obtain(spec, spec.bind({}), data, seed=0)
+    fitted = obtain(spec, spec.bind(SMALL_RADIUS.get(name, {})), data, seed=0)
     assert fitted.accuracy >= data.accuracy_floor
     shuffled = replace(data, test_targets=np.roll(data.test_targets, 1))
     assert obtain(spec, spec.bind(QUICK[name]), shuffled, seed=0).accuracy < 0.3, "accuracy is on the test targets"

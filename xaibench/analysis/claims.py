@@ -21,6 +21,8 @@ from xaibench.core.keys import seed
 from xaibench.suite import Claim, Scores
 
 Array = np.ndarray[Any, Any]
+ROUNDING = 1e-6
+"""Scores are stored in float32: differences up to this share of them are none."""
 VERDICTS = ("reproduced", "refuted", "inconclusive")
 COLUMNS: dict[str, str] = {
     "suite": "str", "id": "str", "verdict": "str", "effect": "float64", "ci_low": "float64", "ci_high": "float64",
@@ -166,9 +168,13 @@ def _sides(prepared: Prepared, claim: Claim) -> Iterator[tuple[Side, Side | None
     # Where problems and metric are the same, "every other method" does not mean the method itself.
     alike = ("dataset", "model", "metric", "params", "output", "explainer_params", "gate")
     itself = all(getattr(claim.left, name) == getattr(claim.right, name) for name in alike)
+    # "Each falls": the same explainers on two problems, or with two metrics, are compared one by one.
+    each = claim.left.every and claim.right.every and claim.left.gate is None and not itself
+    matched = each and claim.left.explainer == claim.right.explainer
     for left in lefts:
         for right in rights:
-            if not (itself and claim.right.every and left.explainers == right.explainers):
+            same = left.explainers == right.explainers
+            if (matched and same) or not (matched or (itself and claim.right.every and same)):
                 yield left, right
 
 
@@ -177,14 +183,11 @@ def _values(prepared: Prepared, claim: Claim, wanted: Scores, side: str) -> Iter
     cells = prepared.take(wanted)
     if cells.empty:
         raise UndecidedError(f"no results match {side}")
-    undone = cells[~cells["status"].isin(("ok", "undefined"))]
-    if len(undone) and wanted.gate is None:
-        states = ", ".join(f"{n} {s}" for s, n in sorted(undone["status"].value_counts().items()))
-        raise UndecidedError(f"{len(undone)} of {len(cells)} cells of {side} have no scores ({states})")
     if wanted.gate is None:
+        _check_scored(cells, side)
         _check_gates(cells, claim)
     by = ["dataset", "model"] if wanted.gate is not None else ["explainer", "explainer_params"]
-    groups = cells.groupby(by, sort=True) if wanted.every else [(None, cells)]
+    groups = cells.groupby(by, sort=True, dropna=False) if wanted.every else [(None, cells)]
     for _, group in groups:
         explainers = frozenset(group["explainer"])
         name = f"{group['dataset'].iloc[0]}/{group['model'].iloc[0]}" if wanted.gate else ", ".join(sorted(explainers))
@@ -195,6 +198,14 @@ def _values(prepared: Prepared, claim: Claim, wanted: Scores, side: str) -> Iter
         else:
             values = _per_sample(group) if claim.unit == "sample" else _per_training(group)
         yield Side(values, name if wanted.every else "", explainers)
+
+
+def _check_scored(cells: pd.DataFrame, side: str) -> None:
+    """Refuse results with gaps: what is left might be a choice."""
+    undone = cells[~cells["status"].isin(("ok", "undefined"))]
+    if len(undone):
+        states = ", ".join(f"{n} {s}" for s, n in sorted(undone["status"].value_counts().items()))
+        raise UndecidedError(f"{len(undone)} of {len(cells)} cells of {side} have no scores ({states})")
 
 
 def _check_gates(cells: pd.DataFrame, claim: Claim) -> None:
@@ -214,18 +225,27 @@ def _gate_values(cells: pd.DataFrame, name: str, side: str) -> pd.Series[float]:
     """Measured values of a gate, one per trained model, those of several problems averaged."""
     found: dict[tuple[str, str, int], float] = {}
     columns = ["dataset", "model", "problem_seed", "gates"]
+    names, expected = set(), set()
     for dataset, model, number, text in cells[columns].drop_duplicates().itertuples(index=False):
+        expected.add((dataset, model, int(number)))
         for gate in _gates(text):
             if fnmatchcase(gate.name, name):
+                names.add(gate.name)
                 found[dataset, model, int(number)] = gate.value
     if not found:
         raise UndecidedError(f"no problem of {side} has a gate called {name}")
+    if len(names) > 1:
+        raise UndecidedError(f"{name} fits several gates: {', '.join(sorted(names))}")
+    if len(found) < len(expected):
+        raise UndecidedError(f"{len(expected) - len(found)} of {len(expected)} trained models of {side} lack the gate")
     values = pd.Series(found)
     return values.groupby(level=2).mean()
 
 
 def _long(cells: pd.DataFrame) -> pd.DataFrame:
     """Scores one per row, with what they are of: ``group``, problem seed, sample."""
+    if cells["aggregate"].nunique() > 1:
+        raise UndecidedError("scores that are compared in log10 and others cannot be averaged")
     groups = cells.groupby(_GROUP, sort=False, dropna=False).ngroup()
     parts = []
     for group, number, scores, ids, aggregate in zip(
@@ -269,11 +289,12 @@ def _per_training(cells: pd.DataFrame) -> pd.Series[float]:
 def _agreement(prepared: Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
     """Kendall's tau, per problem seed, of explainers' values on this metric and on the reference, better as more."""
     assert claim.reference is not None
-    reference = prepared.take(claim.reference)
+    reference = prepared.take(claim.reference.model_copy(update={"explainer": claim.left.explainer}))
     same = ["dataset", "model", "explainer"]
     reference = reference[pd.MultiIndex.from_frame(reference[same]).isin(pd.MultiIndex.from_frame(cells[same]))]
     if reference.empty:
         raise UndecidedError("no results match reference")
+    _check_scored(reference, "reference")
     merits = [_merit(part) for part in (cells, reference)]
     both = pd.concat(merits, axis=1, keys=["score", "reference"]).dropna()
     taus = {
@@ -343,9 +364,17 @@ def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Ev
         values = left.values.to_numpy()
         if claim.unit == "sample" and len(values) and np.isin(values, (0.0, 1.0)).all():
             return of_share(values, claim.number + border)
-        return of_differences(values - claim.number - border, seed("claim", claim.id))
+        return of_differences(_beyond_rounding(values, claim.number + border), seed("claim", claim.id))
     both = pd.concat([left.values, right.values], axis=1, keys=["left", "right"])
     paired = both.dropna()
     if paired.empty and claim.unit == "sample":
         return of_groups(left.values.to_numpy(), right.values.to_numpy(), border)
-    return of_differences((paired["left"] - paired["right"]).to_numpy() - border, seed("claim", claim.id))
+    differences = _beyond_rounding(paired["left"].to_numpy(), paired["right"].to_numpy() + border)
+    return of_differences(differences, seed("claim", claim.id))
+
+
+def _beyond_rounding(values: Array, others: Array | float) -> Array:
+    """Differences, 0 where they are within what float32 keeps of the scores."""
+    differences: Array = values - others
+    size = np.maximum(1.0, np.maximum(np.abs(values), np.abs(others)))
+    return np.where(np.abs(differences) <= ROUNDING * size, 0.0, differences)

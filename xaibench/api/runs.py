@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, execute
 from xaibench.history import History
 from xaibench.models.adapters import find_device
-from xaibench.plan import Plan, Rerun, Selection, make_plan
+from xaibench.plan import Plan, Rerun, Selection, expand, make_plan
 from xaibench.problems import Problems
 from xaibench.store import Store
 
@@ -159,20 +159,47 @@ def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
     opened = Store(store)
     shown, found = _runs(opened, suite, None), opened.read().to_pandas()
     tables = [
-        claims_table(_cells(opened.planned(m["run"]).to_pandas(), found), _claims_of(m), suite=m["suite"])
+        claims_table(cells, made, suite=m["suite"])
         for m in shown
+        for cells, made in _claims_of(m.get("resolved_suite", {}), _cells(opened.planned(m["run"]).to_pandas(), found))
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-def _claims_of(manifest: dict[str, Any]) -> list[suites.Claim]:
-    """The claims of the suite that a run was of, and of its parts."""
+def _claims_of(document: dict[str, Any], cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[suites.Claim]]]:
+    """The claims of a suite and of its parts, each with the results that they are about: those of the same part."""
+    yield cells, [suites.Claim.model_validate(claim) for claim in document.get("claims", [])]
+    for part in document.get("parts", []):
+        yield from _claims_of(part, _of_part(part, cells))
 
-    def walk(document: dict[str, Any]) -> list[suites.Claim]:
-        own = [suites.Claim.model_validate(claim) for claim in document.get("claims", [])]
-        return own + [claim for part in document.get("parts", []) for claim in walk(part)]
 
-    return walk(manifest.get("resolved_suite", {}))
+_NAMES = ["dataset", "model", "problem_seed", "explainer", "explainer_params", "metric", "params"]
+
+
+def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
+    """Results of the matrices of a part; how many samples a run was limited to plays no role.
+
+    All results, where a part names files that are not found from here.
+    """
+    try:
+        part = suites.parse(document, source=document["name"])
+    except UsageError:
+        return cells
+    wanted = {
+        (
+            u.problem.dataset.label,
+            u.problem.model.label,
+            u.problem.seed,
+            u.spec.name,
+            u.explainer.bound,
+            c.spec.name,
+            c.metric.bound,
+        )
+        for u in expand(part)
+        for c in u.cells
+    }
+    kept = [row in wanted for row in cells[_NAMES].itertuples(index=False, name=None)]
+    return cells[kept].reset_index(drop=True)
 
 
 def write_claims(store: str | Path) -> pd.DataFrame:

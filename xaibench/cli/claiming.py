@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,10 @@ from xaibench.core.paths import default_store
 from xaibench.report.claims import claims_report, validity_report
 from xaibench.store import Store
 
-SHOWN = ["id", "verdict", "effect", "ci_low", "ci_high", "n", "source", "suite", "unit", "statement", "message"]
+SHOWN = [
+    "id", "verdict", "effect", "ci_low", "ci_high", "n", "source", "suite", "unit", "direction", "margin", "left",
+    "right", "p", "binding", "statement", "message",
+]  # fmt: skip
 
 
 def show_claims(store: Path | None, *, suite: str | None, json: bool, strict: bool) -> int:
@@ -30,13 +34,18 @@ def show_claims(store: Path | None, *, suite: str | None, json: bool, strict: bo
         Store(path)
     invalid = print_validity(leaderboard(path, suite), quiet=json)
     if json:
-        records = found[SHOWN].astype(object).where(found[SHOWN].notna(), None).to_dict("records")
-        print_json({"claims": records, "invalid": invalid})
+        print_json({"claims": claim_records(found), "invalid": invalid})
     else:
         for name, part in found.groupby("suite", sort=False):
             stdout().print(f"suite {name}", style="bold")
             stdout().print(claims_report(part))
     return 1 if strict and (found["verdict"] == "refuted").any() else 0
+
+
+def claim_records(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """Verdicts as plain values; what is missing is None."""
+    plain = found[SHOWN].astype(object).where(found[SHOWN].notna(), None)
+    return [{str(k): v for k, v in record.items()} for record in plain.to_dict("records")]
 
 
 def print_validity(board: pd.DataFrame, *, quiet: bool = False) -> list[str]:

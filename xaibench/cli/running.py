@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, write_leaderboard
-from xaibench.cli.claiming import print_validity
+from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.core.errors import NothingToDoError
@@ -102,7 +102,10 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     rows = results(store.path, name, run=outcome.run)
     verdicts = write_claims(store.path) if plan.suite.all_claims() else None
     if json:
-        print_json(_document(plan, store, outcome, rows))
+        document = _document(plan, store, outcome, rows)
+        if verdicts is not None and plan.whole:
+            document["claims"] = claim_records(verdicts[verdicts["suite"] == name])
+        print_json(document)
         return
     out, err = stdout(), stderr()
     out.print(board_table(board))

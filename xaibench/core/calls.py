@@ -248,4 +248,4 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
 
 
 def _times_input(samples: Samples, slopes: Tensor, masker: str) -> Tensor:
-    return slopes * samples.layout.reduce(samples.inputs - samples.baseline(masker))
+    return slopes * samples.layout.reduce(samples.inputs - samples.removed(masker))

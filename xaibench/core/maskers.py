@@ -14,8 +14,10 @@ from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
 from xaibench.core.imputation import linear_imputation
 
-MASKERS_VERSION = 1
+MASKERS_VERSION = 2
 """Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
+DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional"})
+"""Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
 NOISE = 0.01
 """Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
 

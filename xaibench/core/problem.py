@@ -19,6 +19,7 @@ from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
 
+METRIC_STREAM, EXPLAINER_STREAM = "masker", "explain/masker"
 TruthKind = Literal["model", "data", "circuit", "program"]
 
 
@@ -128,12 +129,27 @@ class Samples:
         return torch.cat(parts)
 
     def masker(self, name: str) -> Masker:
-        """The named masker, bound to these samples."""
-        return make_masker(name, self.inputs, self.layout, self.background, self.draws(f"masker/{name}"))
+        """The named masker, bound to these samples.
+
+        A masker that draws gives explainers and metrics draws of their own: an explainer that knew
+        what a metric is going to put in the place of features would be fitted to its test.
+        """
+        return self._masker(name, METRIC_STREAM)
 
     def baseline(self, name: str) -> Tensor:
-        """Reference inputs (N, *input_shape): every feature missing under the named masker."""
+        """Inputs (N, *input_shape) with every feature missing under the named masker."""
         return self.masker(name).fill
+
+    def reference(self, name: str) -> Tensor:
+        """What an explainer with this baseline compares the samples with: inputs (N, *input_shape)."""
+        return self._masker(name, EXPLAINER_STREAM).fill
+
+    def removed(self, name: str) -> Tensor:
+        """Inputs (N, *input_shape) with every feature missing as metrics have it, whoever asks."""
+        return self._masker(name, METRIC_STREAM).fill
+
+    def _masker(self, name: str, stream: str) -> Masker:
+        return make_masker(name, self.inputs, self.layout, self.background, self.draws(f"{stream}/{name}"))
 
 
 @dataclass(frozen=True)
@@ -141,6 +157,10 @@ class ProblemView(Samples):
     """What an explainer may see. ``truth`` is there only for explainers that declare the need."""
 
     truth: Truth | None = None
+
+    def masker(self, name: str) -> Masker:
+        """The named masker, bound to these samples, with the draws of explainers."""
+        return self._masker(name, EXPLAINER_STREAM)
 
     def take(self, rows: slice | Tensor, inputs: Tensor | None = None, model: Predictor | None = None) -> ProblemView:
         """The view of some samples, optionally with other inputs or another model in their place.
@@ -202,7 +222,7 @@ class Problem:
     def view(self, seed: int, *, needs: Iterable[str] = ()) -> ProblemView:
         """The view for one explainer with one seed."""
         shown = self.truth if sees_truth(needs) else None
-        if shown is not None:
+        if shown is not None and shown.distractors is not None:
             shown = replace(shown, distractors=None)
         given = {f.name: getattr(self.samples, f.name) for f in fields(Samples)}
         return ProblemView(**{**given, "seed": seed}, truth=shown)

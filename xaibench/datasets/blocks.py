@@ -44,10 +44,10 @@ def blockmnist(
     seed : int
     null : {"random", "fixed"}
         What the null block holds. *random*: drawn for every image, nothing, a square outline, a
-        cross, or a small square, moved by up to 5 pixels, of an intensity from .4 to 1. *fixed*: the
-        same cross in all images. Models trained beside it do not learn to ignore other shapes (a square
-        in its place is taken for a zero), so the check by swapping fails, and the truth is only one
-        about the data.
+        cross, or a small square, moved by up to 5 pixels, of an intensity from .4 to 1; swapped means
+        drawn anew. *fixed*: the same cross in all images; swapped means a square in its place. Models
+        trained beside the cross never learn to ignore anything else and take the square for a zero,
+        so this check fails, and the truth is only one about the data.
     position : {"random", "top"}
         Where the digit is.
     classes : tuple of int
@@ -82,8 +82,8 @@ def blockmnist(
 
     train_top, top = tops(len(train)), tops(len(test))
     digits, glyph = images[test] / np.float32(255), nulls(len(test))
-    # Swapped blocks are drawn anew, also where the data have one glyph only: it is what a null block could be.
-    swapped, blank = random_glyphs(len(test), rng), np.zeros_like(glyph)
+    swapped = nulls(len(test)) if null == "random" else np.repeat(glyphs()["square"][None], len(test), axis=0)
+    blank = np.zeros_like(glyph)
     mask = stack(np.ones_like(digits), blank, top).astype(bool)
     test_inputs, rows = stack(digits, glyph, top)[:, None], np.arange(len(test))
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.perturbation import clean_scores, masked_scores
+from xaibench.metrics.perturbation import clean_scores, reference_scores
 
 RESOLVED = 1e-2
 """Output differences below this share of the outputs are not known to the 1e-4 that scores promise, in float32."""
@@ -31,7 +31,7 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
     Parameters
     ----------
     baseline : str
-        Masker whose fully masked sample is b.
+        Masker whose fully masked sample is b; one that draws gives explainers and this metric the same.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
         0 when the sum is exact, 1 for an all-zero map; NaN where f(x) and f(b) differ
         by less than a hundredth of the larger one, a difference that float32 does not know well enough.
     """
-    clean, masked = clean_scores(ev), masked_scores(ev, baseline)
+    clean, masked = clean_scores(ev), reference_scores(ev, baseline)
     difference = clean.double() - masked.double()
     defined = difference.abs() > RESOLVED * torch.maximum(clean.abs(), masked.abs())
     error = (ev.attributions.flatten(1).double().sum(dim=1) - difference).abs() / difference.abs()

@@ -138,7 +138,7 @@ def slopes_of(ev: Evaluation, masker: str) -> Tensor:
         return maps
     if not ev.layout.one_number_each:
         raise UnsupportedError("contributions of several channels are no slopes", "take a neighbourhood of masks")
-    way = ev.layout.reduce(ev.inputs - ev.baseline(masker)).flatten(1).double()
+    way = ev.layout.reduce(ev.inputs - ev.reference(masker)).flatten(1).double()
     return torch.where(way == 0, 0, maps / way)
 
 

@@ -155,7 +155,7 @@ def slope_signs(ev: Evaluation, masker: str) -> Tensor:
     signs = ev.attributions.flatten(1).sign().double()
     if ev.kind != "contribution":
         return signs
-    way: Tensor = ev.layout.reduce(ev.inputs - ev.baseline(masker))
+    way: Tensor = ev.layout.reduce(ev.inputs - ev.reference(masker))
     turn = way.flatten(1).sign()
     return torch.where(turn == 0, torch.nan, signs * turn)
 

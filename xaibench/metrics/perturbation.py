@@ -117,6 +117,14 @@ def masked_raw(ev: Evaluation, masker: str) -> Tensor:
     return found["raw"].to(ev.inputs.device)
 
 
+def reference_scores(ev: Evaluation, baseline: str) -> Tensor:
+    """Measured output (N,) of what explainers with this baseline compare the samples with."""
+    if torch.equal(ev.reference(baseline), ev.baseline(baseline)):
+        return masked_scores(ev, baseline)
+    found = ev.shared.get(("reference", baseline), lambda: {"raw": ev.model.predict(ev.reference(baseline))})
+    return select(ev, found["raw"].to(ev.inputs.device).unsqueeze(1)).squeeze(1)
+
+
 def clean_scores(ev: Evaluation) -> Tensor:
     """Measured output of the samples themselves (N,)."""
     return select(ev, clean_raw(ev).unsqueeze(1)).squeeze(1)

@@ -31,6 +31,9 @@ def deep_cnn(data: Data, *, seed: int, epochs: int = 6, progress: Progress | Non
             layers += [nn.MaxPool2d(2)] if number < POOLED else []
         network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], data.n_classes))
         # Weights in this order make a CPU a third faster, in training and in explaining.
-        return network.to(memory_format=torch.channels_last)
+        for weights in network.parameters():
+            if weights.ndim == 4:
+                weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+        return network
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=4e-3, progress=progress)

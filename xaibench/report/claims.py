@@ -16,6 +16,8 @@ _STYLES = {"reproduced": "green", "refuted": "red", "inconclusive": "yellow"}
 def claims_report(claims: pd.DataFrame) -> RenderableType:
     """A table of verdicts, and below it what each claim says and why nothing was decided."""
     table = simple_table(("claim", "verdict", "effect", "95 % interval", "n", "unit", "claimed"), left=(0, 1, 5, 6))
+    for column in table.columns[:2]:
+        column.no_wrap = True
     lines = []
     for claim in claims.to_dict("records"):
         table.add_row(
