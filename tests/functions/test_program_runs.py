@@ -295,6 +295,19 @@ def test_functions_of_other_seeds_are_other_samples(run: Run, store: Store, func
     assert verdict["n"] == 40
 
 
+def test_claims_of_a_part_are_about_its_own_functions(run: Run, store: Store, function_suite: Make) -> None:
+    claim = {"source": "s", "statement": "t", "left": {"explainer": "zero", "metric": "tiny_fit"}, "number": 0.5}
+    own = {"interpreters": ["zero"], "description": ""}
+    parts = [
+        function_suite(name=f"n{n}", problems=[{"functions": {"name": "tiny_lines", "params": {"n": n}}}],
+                       claims=[{**claim, "id": f"n{n}.c"}], **own)
+        for n in (3, 5)
+    ]  # fmt: skip
+    execute(make_plan(suites.parse({"name": "both", "parts": parts})), store, Options())
+    found = xb.claims(store.path).set_index("id")
+    assert found["n"].to_dict() == {"n3.c": 3, "n5.c": 5}
+
+
 def test_one_suite_holds_functions_and_models(run: Run, store: Store, plugin: Path) -> None:
     outcome = run(
         problems=[

@@ -187,8 +187,7 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
         return cells
     wanted = {
         (
-            u.problem.dataset.label,
-            u.problem.model.label,
+            *u.problem.labels,
             u.problem.seed,
             u.spec.name,
             u.explainer.bound,
