@@ -1,5 +1,14 @@
 """Function interpretation: sets of functions, interpreters and program metrics; importing this registers them all."""
 
-from xaibench.functions import controls, gaussian_process, grammar_search, interpreters, numeric, scores, symbolic
+from xaibench.functions import (
+    controls,
+    gaussian_process,
+    grammar_search,
+    interpreters,
+    numeric,
+    scores,
+    strings,
+    symbolic,
+)
 
-__all__ = ["controls", "gaussian_process", "grammar_search", "interpreters", "numeric", "scores", "symbolic"]
+__all__ = ["controls", "gaussian_process", "grammar_search", "interpreters", "numeric", "scores", "strings", "symbolic"]

@@ -1,0 +1,36 @@
+"""How much a score depends on the questions that are allowed; for functions of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from xaibench.core.errors import UsageError
+from xaibench.core.program_evaluation import ProgramEvaluation
+from xaibench.core.programs import Array
+
+
+def mean_over_budgets(
+    ev: ProgramEvaluation, score: Callable[[ProgramEvaluation], Array], *, first: int, factor: int
+) -> Array:
+    """Area under a score against the logarithm of the allowed questions, divided by its width.
+
+    The interpreter is asked again with ``first``, ``first * factor`` ... questions, up to the budget.
+
+    Returns
+    -------
+    array (N,)
+
+    Raises
+    ------
+    UsageError
+        If the budget does not exceed ``first``, or the factor is 1.
+    """
+    if ev.budget <= first or factor < 2:
+        raise UsageError(
+            f"query efficiency needs a budget above {first} and a factor of at least 2", "raise the budget of the suite"
+        )
+    budgets = [b for b in (first * factor**k for k in range(32)) if b < ev.budget] + [ev.budget]
+    scores = np.stack([score(ev.interpret(b)) for b in budgets])
+    return np.asarray(np.trapezoid(scores, np.log(budgets), axis=0) / np.log(budgets[-1] / budgets[0]))
