@@ -5,10 +5,27 @@ from xaibench.functions import (
     gaussian_process,
     grammar_search,
     interpreters,
+    llm,
+    neurons,
+    neurons_interpreters,
+    neurons_scores,
     numeric,
     scores,
     strings,
     symbolic,
 )
 
-__all__ = ["controls", "gaussian_process", "grammar_search", "interpreters", "numeric", "scores", "strings", "symbolic"]
+__all__ = [
+    "controls",
+    "gaussian_process",
+    "grammar_search",
+    "interpreters",
+    "llm",
+    "neurons",
+    "neurons_interpreters",
+    "neurons_scores",
+    "numeric",
+    "scores",
+    "strings",
+    "symbolic",
+]
