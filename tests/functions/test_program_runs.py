@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -185,6 +190,15 @@ def test_an_interpreter_that_never_answers_has_failed(run: Run, store: Store) ->
     assert run(interpreters=["always_raises", "without_library", "two_points"]).statuses["failed"] == 1
 
 
+def test_exits_are_failures_of_a_function(run: Run, store: Store) -> None:
+    outcome = run(interpreters=["exits", "two_points"])
+    assert outcome.end == "finished"
+    assert outcome.statuses == {"ok": 2}
+    assert scores_of(store, "exits").tolist() == [1, 1, 0, 0] + [1] * 16
+    message = frame(store).set_index("explainer").loc["exits", "message"]
+    assert message.endswith("for 2 of 20 functions: tiny/0002: SystemExit: 3; tiny/0003: SystemExit: ")
+
+
 def test_a_broken_metric_fails_alone(run: Run, store: Store) -> None:
     assert run(metrics=["tiny_breaks", "tiny_fit"]).statuses == {"failed": 1, "ok": 1}
     assert run(metrics=["tiny_breaks", "tiny_fit"], rerun="failed").statuses == {"failed": 1}
@@ -224,6 +238,43 @@ def test_workers_change_nothing(
     pd.testing.assert_frame_equal(
         frame(store).drop(columns=[*TIMES, "traceback"]), frame(other).drop(columns=[*TIMES, "traceback"])
     )
+
+
+def test_an_interrupt_ends_workers_and_keeps_every_answer(
+    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: ModuleType
+) -> None:
+    monkeypatch.setattr(interpreting, "CHUNK", 10)
+    monkeypatch.setattr(interpreting, "WORTH_STARTING", -1)
+    flag = tmp_path / "flag"
+    flag.touch()
+    suite = {
+        "problems": [{"functions": f"{PROGRAMS}:tiny_lines"}],
+        "interpreters": [
+            {"name": f"{PROGRAMS}:sleeps", "params": {"flag": str(flag)}},
+        ],
+        "metrics": [f"{PROGRAMS}:tiny_fit"],
+    }
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        while not flag.with_suffix(".asleep").exists():
+            time.sleep(0.02)
+        time.sleep(0.3)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    outcome = run(options=Options(workers=2, plugins=(str(PROGRAMS),)), **suite)
+    took = time.monotonic() - sent[0]
+    assert outcome.end == "interrupted"
+    assert took < 10, "and not a minute"
+    assert not multiprocessing.active_children()
+    (key,) = {path.parent.name for path in store.interpretations.glob("*/*/*.json")}
+    assert sorted(r["name"] for r in store.load_interpretations(key)) == [f"tiny/{i:04d}" for i in range(4)]
+    flag.unlink()
+    assert run(**suite).statuses == {"ok": 1}
+    assert len(programs.ASKED) == 16
+    assert scores_of(store, "sleeps").tolist() == [1] * 20
 
 
 def test_damaged_answers_are_found_and_asked_again(run: Run, store: Store, programs: ModuleType) -> None:

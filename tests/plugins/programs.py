@@ -1,8 +1,12 @@
 """Small sets of functions, and interpreters and program metrics that go right and wrong in known ways."""
 
+import contextlib
 import functools
 import os
 import signal
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 
@@ -159,6 +163,29 @@ def remembers(f, domain, budget, draws) -> xb.Interpretation:
 def always_raises(f, domain, budget, draws) -> xb.Interpretation:
     """Is broken."""
     raise RuntimeError("this interpreter is broken")
+
+
+@xb.interpreter("exits", takes={"numeric"})
+def exits(f, domain, budget, draws) -> xb.Interpretation:
+    """Knows every line; ends the process at the third, and in the program for the fourth."""
+    bias, slope = f(np.array([0.0, 1.0])) @ np.array([[1, -1], [0, 1]])
+    if round(slope) == 3:
+        sys.exit(3)
+    return xb.Interpretation(lambda z: sys.exit() if round(slope) == 4 else slope * z + bias, "a line", "linear")
+
+
+@xb.interpreter("sleeps", takes={"numeric"}, restore=_from_facts)
+@counted
+def sleeps(f, domain, budget, draws, *, flag: str) -> xb.Interpretation:
+    """Knows every line; from the fifth on a file makes it sleep, whatever happens, and say so in another."""
+    y = f(np.array([0.0, 1.0]))
+    until = time.monotonic() + 60
+    while y[1] - y[0] >= 5 and Path(flag).exists() and time.monotonic() < until:
+        Path(f"{flag}.asleep").touch()
+        with contextlib.suppress(BaseException):
+            time.sleep(60)
+    facts = {"slope": y[1] - y[0], "bias": y[0]}
+    return xb.Interpretation(_from_facts(facts, domain), "a line", "linear", facts=facts)
 
 
 @xb.metric("tiny_fit", family="ground_truth", higher_is_better=True, bounds=(0, 1), needs={"program"}, skill_valid=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from xaibench.core.components import InterpreterSpec, MetricSpec, sees_truth
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_evaluation import ProgramEvaluation, keyed_generator
-from xaibench.core.programs import AskAgainError, BlackBox, Domain, Interpretation, Interval, Probe
+from xaibench.core.programs import AskAgainError, BlackBox, Domain, Interpretation, Interval, Probe, clean, said
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ def ask(
 ) -> Answer:
     """Let a registered interpreter interpret function number i.
 
-    Whatever it raises, and every answer that is none, becomes an interpretation without a program
-    that says why; with ``passes`` the exception is passed on instead.
+    Whatever it raises, `sys.exit` too, and every answer that is none, becomes an interpretation
+    without a program that says why; with ``passes`` the exception is passed on instead. Once it has
+    answered, its probe is closed.
 
     Raises
     ------
@@ -70,13 +71,17 @@ def ask(
     started, trace = time.perf_counter(), ""
     try:
         answer = checked(spec.function(probe, box.domain, budget, draws, **params), box.domain)
-    except (UnsupportedError, AskAgainError):
+    except (UnsupportedError, AskAgainError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if passes and isinstance(error, SystemExit):
+            raise RuntimeError(f"the interpreter gave no answer, it ended with {said(error)}") from error
         if passes:
             raise
-        answer = Interpretation.failed(f"{type(error).__name__}: {error}")
-        trace = traceback.format_exc()
+        answer = Interpretation.failed(said(error))
+        trace = clean(traceback.format_exc())
+    finally:
+        probe.close()
     return Answer(replace(answer, queries=probe.queries), time.perf_counter() - started, trace)
 
 
@@ -94,8 +99,16 @@ def checked(answer: Any, domain: Domain) -> Interpretation:
         raise TypeError(f"the program is {type(answer.program).__name__}, which cannot be called")
     if not isinstance(answer.description, str) or not isinstance(answer.family, (str, type(None))):
         raise TypeError("description and family must be text")
-    intervals = tuple(_interval(pair, domain) for pair in answer.intervals)
-    return replace(answer, intervals=intervals, facts=plain(answer.facts))
+    if not isinstance(answer.facts, Mapping):
+        raise TypeError(f"the facts are {type(answer.facts).__name__}, and no mapping")
+    return Interpretation(
+        answer.program,
+        clean(answer.description),
+        None if answer.family is None else clean(answer.family),
+        tuple(_interval(pair, domain) for pair in answer.intervals),
+        facts=plain(answer.facts),
+        failure=clean(str(answer.failure)),
+    )
 
 
 def _interval(pair: Any, domain: Domain) -> Interval:
@@ -108,7 +121,7 @@ def _interval(pair: Any, domain: Domain) -> Interval:
 def plain(value: Any) -> Any:
     """Turn a value into what JSON can hold; what is not finite or not plain becomes text."""
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {clean(str(k)): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
@@ -117,9 +130,11 @@ def plain(value: Any) -> Any:
         return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if value is None or isinstance(value, (str, int, float)):
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return hex(value)
+    if value is None or isinstance(value, (int, float)):
         return value
-    return repr(value)
+    return clean(value if isinstance(value, str) else repr(value))
 
 
 def score_programs(spec: MetricSpec, params: Mapping[str, Any], ev: ProgramEvaluation) -> Tensor:

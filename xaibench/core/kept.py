@@ -83,9 +83,15 @@ class Desk:
                 self._kept[i, budget] = _Kept(self, i, budget, record)
         return self._kept[i, budget]
 
-    def new(self) -> list[Record]:
-        """Records of the answers that are new, or of which more outputs are known than before."""
-        return [kept.record for kept in self._kept.values() if kept.changed]
+    def take_new(self) -> list[Record]:
+        """Records of the answers that are new, or of which more outputs are known, since this was called last.
+
+        Another thread may call this while answers are taken.
+        """
+        changed = [kept for kept in list(self._kept.values()) if kept.changed]
+        for kept in changed:
+            kept.changed = False
+        return [kept.record for kept in changed]
 
     def all(self, budget: int) -> list[Record]:
         """Records of all answers that were taken with this budget."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -139,23 +140,67 @@ def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Ar
     UnsupportedError, AskAgainError
         If the program cannot run here, or not now; that says nothing about the program.
     """
-    given: Values = np.array(inputs, dtype=np.float64) if kind == "numeric" else [str(x) for x in inputs]
+    given = as_inputs(inputs, kind)
     n = len(given)
-    failure = ""
     try:
         with np.errstate(all="ignore"):
             found: Any = program(given)
-        if np.ndim(found) != 1 or len(found) != n:
-            raise TypeError(f"{n} inputs gave {_described(found)}")
         if numeric_outputs(kind):
-            values = np.asarray(found, dtype=np.float64)
-            return np.where(np.isfinite(values), values, np.nan), ""
-        return [x if isinstance(x, str) else None for x in found], ""
-    except (AskAgainError, UnsupportedError):
+            return _numbers(found, n), ""
+        if not isinstance(found, (list, tuple, np.ndarray)) or np.shape(found)[1:] or len(found) != n:
+            raise TypeError(f"{n} inputs gave {_described(found)}")
+        return [str.__str__(x) if isinstance(x, str) else None for x in found], ""
+    except (AskAgainError, UnsupportedError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        failure = f"{type(error).__name__}: {error}"
+    except BaseException as error:  # sys.exit() in a program is its failure, and not the end of the run
+        failure = said(error)
     return (np.full(n, np.nan) if numeric_outputs(kind) else [None] * n), failure
+
+
+def _numbers(found: Any, n: int) -> Array:
+    """Outputs (n,) of float64, NaN where they are not finite."""
+    if np.iscomplexobj(found):
+        raise TypeError(f"{n} inputs gave complex numbers")
+    values = np.array(found, dtype=np.float64)
+    if values.shape != (n,):
+        raise TypeError(f"{n} inputs gave {_described(found)}")
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def as_inputs(inputs: Any, kind: FunctionKind) -> Values:
+    """A copy of what is to be put in: numbers (n,), or a list of strings.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is anything else, such as numbers in two dimensions or a single string.
+    """
+    if kind == "numeric":
+        numbers = np.array(inputs, dtype=np.float64)
+        if numbers.ndim != 1:
+            raise ValueError(f"inputs of shape {numbers.shape} are not one-dimensional")
+        return numbers
+    if isinstance(inputs, (str, bytes)) or not isinstance(inputs, (Sequence, np.ndarray)):
+        raise TypeError(f"inputs are a list of strings, not {type(inputs).__name__}")
+    strings = list(inputs)
+    for x in strings:
+        if not isinstance(x, str):
+            raise TypeError(f"inputs are a list of strings, not of {type(x).__name__}")
+    return [str.__str__(x) for x in strings]
+
+
+def said(error: BaseException) -> str:
+    """Kind and message of an exception, whatever it is, as text that can be kept."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "(it has no text)"
+    return clean(f"{type(error).__name__}: {message}")
+
+
+def clean(text: str) -> str:
+    """Text that files can hold: halves of characters, which UTF-8 has none of, become question marks."""
+    return str.__str__(text).encode("utf-8", "replace").decode("utf-8")
 
 
 def _described(value: Any) -> str:
@@ -177,6 +222,12 @@ class AskAgainError(XaibenchError):
 class Probe:
     """A black box that counts: what an interpreter is given instead of the function.
 
+    It answers until the interpreter has, and refuses everything later: a program must stand on its
+    own. Questions and answers are copied in and out, and nothing about a probe can be set. The
+    function lives in a closure and is no attribute. That stops accidents and short cuts; Python
+    cannot hide an object from code in the same process that searches for it (``__closure__``,
+    ``gc``), so the source of an interpreter that nobody knows is to be read before it is believed.
+
     Parameters
     ----------
     call : callable
@@ -189,7 +240,24 @@ class Probe:
         The function with its description, for interpreters that declare the need ``truth``.
     others : tuple of BlackBox
         Other functions of the set, for interpreters that declare the need ``others``.
+
+    Attributes
+    ----------
+    queries, left : int
+        Inputs that were asked for, and that may still be asked for.
+    asked, answers : list
+        What was answered, in its order.
     """
+
+    __slots__ = ("_answer", "_close", "_log", "budget", "domain", "kind", "others", "truth")
+    kind: FunctionKind
+    domain: Domain
+    budget: int
+    truth: BlackBox | None
+    others: tuple[BlackBox, ...]
+    _answer: Callable[[Any], Values]
+    _close: Callable[[], None]
+    _log: Callable[[], tuple[int, list[Any], list[Any]]]
 
     def __init__(
         self,
@@ -201,34 +269,75 @@ class Probe:
         truth: BlackBox | None = None,
         others: tuple[BlackBox, ...] = (),
     ) -> None:
-        self._call = call
-        self.kind = kind
-        self.domain = domain
-        self.budget = budget
-        self.truth = truth
-        self.others = others
-        self.queries = 0
-        self.asked: list[Any] = []
-        self.answers: list[Any] = []
+        queries, closed = 0, False
+        asked: list[Any] = []
+        answers: list[Any] = []
+        one_at_a_time = threading.RLock()
+
+        def answer(inputs: Any) -> Values:
+            nonlocal queries
+            given = as_inputs(inputs, kind)
+            with one_at_a_time:
+                if closed:
+                    raise BudgetError("nothing may be asked any more: the interpreter has given its answer")
+                if len(given) > budget - queries:
+                    raise BudgetError(f"{len(given)} questions, and {budget - queries} of {budget} are left")
+                queries += len(given)
+                found = call(as_inputs(given, kind))
+                copied: Values = np.array(found, dtype=np.float64) if numeric_outputs(kind) else list(map(str, found))
+                asked.extend(given)
+                answers.extend(copied)
+                return copied
+
+        def close() -> None:
+            nonlocal closed
+            closed = True
+
+        fields = {"kind": kind, "domain": domain, "budget": budget, "truth": truth, "others": others}
+        hidden = {"_answer": answer, "_close": close, "_log": lambda: (queries, list(asked), list(answers))}
+        for name, value in (fields | hidden).items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name!r} of a probe cannot be set")
+
+    @property
+    def queries(self) -> int:
+        return self._log()[0]
 
     @property
     def left(self) -> int:
-        """Inputs that may still be asked for."""
         return self.budget - self.queries
 
-    def __call__(self, inputs: Values | Sequence[float]) -> Values:
+    @property
+    def asked(self) -> list[Any]:
+        return self._log()[1]
+
+    @property
+    def answers(self) -> list[Any]:
+        return self._log()[2]
+
+    def __call__(self, inputs: Values | Sequence[float] | Sequence[str]) -> Values:
         """Ask, many at a time.
+
+        Parameters
+        ----------
+        inputs : array (n,), or sequence of n str
+            Each one is a question, whether it was asked before or not.
+
+        Returns
+        -------
+        array (n,) of float64, or list of str
 
         Raises
         ------
+        TypeError, ValueError
+            If these are no inputs of the function; see `as_inputs`. Nothing is asked then.
         BudgetError
-            If this is more than is left; nothing is asked then.
+            If these are more than are left, or the probe is closed. Nothing is asked then.
         """
-        if len(inputs) > self.left:
-            raise BudgetError(f"{len(inputs)} questions, and {self.left} of {self.budget} are left")
-        given: Values = np.asarray(inputs, dtype=np.float64) if self.kind == "numeric" else [str(x) for x in inputs]
-        found = self._call(given)
-        self.queries += len(given)
-        self.asked += list(given)
-        self.answers += list(found)
-        return found
+        return self._answer(inputs)
+
+    def close(self) -> None:
+        """Answer nothing any more."""
+        self._close()

@@ -281,7 +281,8 @@ class Store:
         """Keep answers of one unit, in a file of their own: an interrupted unit goes on where it was."""
         content = json.dumps({"digest": digest(records), "answers": records}, separators=(",", ":")).encode()
         folder = self.interpretations / explain_key[:2] / explain_key
-        for number in itertools.count(len(self._interpretation_files(explain_key))):
+        files = self._interpretation_files(explain_key)
+        for number in itertools.count(int(files[-1].stem) + 1 if files else 0):
             if write_bytes(folder / f"{number:06d}.json", content, exclusive=True):
                 return
 
