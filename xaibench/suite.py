@@ -19,7 +19,15 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from xaibench.core import registry
-from xaibench.core.components import FUNCTION_KINDS, Component, FunctionsSpec, Kind, is_control, missing_needs
+from xaibench.core.components import (
+    FUNCTION_KINDS,
+    Component,
+    FunctionsSpec,
+    InterpreterSpec,
+    Kind,
+    is_control,
+    missing_needs,
+)
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import Output
@@ -327,7 +335,10 @@ class Choice:
 
     @property
     def identity(self) -> list[Any]:
-        return [self.spec.name, self.bound]
+        unkeyed = self.spec.unkeyed if isinstance(self.spec, InterpreterSpec) else frozenset()
+        if not unkeyed:
+            return [self.spec.name, self.bound]
+        return [self.spec.name, canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})]
 
 
 def available() -> dict[str, Path]:

@@ -18,8 +18,8 @@ from xaibench.core.registry import components, get
 BUDGET = 24
 N = 5
 SETS = [cast(FunctionsSpec, s) for s in components("functions")]
-NEEDS_A_SERVER: frozenset[str] = frozenset()
-"""Interpreters that ask a service, which has tests of its own."""
+NEEDS_A_SERVER = frozenset({"llm"})
+"""Interpreters that ask a service; see test_llm.py."""
 NEEDS_A_LIBRARY = frozenset(n for n in ("gplearn", "pysindy") if importlib.util.find_spec(n) is None)
 """Interpreters from libraries that are extras, where they are missing; see test_numeric_interpreters.py."""
 INTERPRETERS = [

@@ -12,6 +12,7 @@ from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, wr
 from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
+from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
@@ -70,6 +71,9 @@ def run_suite(
     keep_heap()
     store = Store(request.store_path, create=True)
     plan = request.plan(store)
+    spent = spending(plan, store)
+    if spent:
+        stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
     options = Options(
         cache_folder(),
         request.device,

@@ -175,11 +175,30 @@ class ExplainerSpec(Component):
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What asking a service takes at most.
+
+    Attributes
+    ----------
+    requests, prompt_tokens, completion_tokens : int
+    cost : float or None
+        None where no prices are known.
+    """
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
 class InterpreterSpec(Component):
     """An interpreter; see `interpreter`."""
 
     control: bool = False
     restore: Callable[..., Any] | None = None
+    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None
+    unkeyed: frozenset[str] = frozenset()
     kind: Kind = field(default="interpreter", init=False)
 
     @property
@@ -209,6 +228,7 @@ class MetricSpec(Component):
     sign: Sign = "signed"
     curve: Callable[..., Tensor] | None = None
     source: str = ""
+    budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None
     kind: Kind = field(default="metric", init=False)
 
     def handled_sign(self, params: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from xaibench.core.components import (
     Component,
     Convert,
     DatasetSpec,
+    Estimate,
     ExplainerSpec,
     Family,
     FunctionsSpec,
@@ -119,6 +120,7 @@ def metric(
     sign: Sign = "signed",
     curve: Callable[..., Tensor] | None = None,
     source: str = "",
+    budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -146,6 +148,8 @@ def metric(
         The curve (N, points) behind the score; takes the evaluation and the metric's parameters.
     source : str
         Paper and equation, for `xaibench show`.
+    budgets : callable, optional
+        ``(params, budget) -> budgets`` with which a program metric has functions interpreted again.
     """
     return _decorator(
         lambda f: MetricSpec(
@@ -165,6 +169,7 @@ def metric(
             sign=sign,
             curve=curve,
             source=source,
+            budgets=budgets,
         )
     )
 
@@ -220,6 +225,8 @@ def interpreter(
     version: int = 1,
     control: bool = False,
     restore: Callable[..., Any] | None = None,
+    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None,
+    unkeyed: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(f: Probe, domain: Domain, budget: int, draws: Generator, *, ...) -> Interpretation``.
 
@@ -240,10 +247,23 @@ def interpreter(
     restore : callable, optional
         ``(facts, domain) -> program``: makes the program of a stored interpretation from its facts,
         where asking again is no way to get it (it costs money, or gives another answer).
+    estimate : callable, optional
+        ``(params, n, budget) -> Estimate``: what interpreting n functions takes at most, where that
+        is asked of a service. Shown before a run.
+    unkeyed : iterable of str
+        Parameters that say how to get an answer and not which: others make no other answer, and
+        answers that are kept stay good.
     """
     return _decorator(
         lambda f: InterpreterSpec(
-            name, f, frozenset(needs) | frozenset(takes) | {"program"}, version, control=control, restore=restore
+            name,
+            f,
+            frozenset(needs) | frozenset(takes) | {"program"},
+            version,
+            control=control,
+            restore=restore,
+            estimate=estimate,
+            unkeyed=frozenset(unkeyed),
         )
     )
 

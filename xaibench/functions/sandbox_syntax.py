@@ -19,13 +19,13 @@ MAX_NODES = 20_000
 MAX_TEXT = 10_000
 MAX_BITS = 128
 
-_BYTES_OF_RE = (
+_OF_RE = (
     "compile match fullmatch search sub subn split findall finditer escape "
     "A ASCII I IGNORECASE M MULTILINE S DOTALL X VERBOSE"
 )
 MODULES = {
     "math": SimpleNamespace(**{k: v for k, v in vars(math).items() if not k.startswith("_")}),
-    "re": SimpleNamespace(**{k: getattr(re, k) for k in _BYTES_OF_RE.split()}),
+    "re": SimpleNamespace(**{k: getattr(re, k) for k in _OF_RE.split()}),
     "string": SimpleNamespace(
         **{k: v for k, v in vars(string).items() if isinstance(v, str) and not k.startswith("_")},
         capwords=string.capwords,
@@ -33,12 +33,13 @@ MODULES = {
 }
 """What can be imported: copies with the public functions only, since modules hold other modules."""
 
-BUILTINS = frozenset(
+_NAMES = (
     "abs all any bin bool chr dict divmod enumerate filter float format frozenset hex int isinstance iter len list "
     "map max min next oct ord pow range repr reversed round set slice sorted str sum tuple zip "
     "ArithmeticError AssertionError AttributeError Exception IndexError KeyError LookupError NameError "
-    "OverflowError RecursionError RuntimeError StopIteration TypeError ValueError ZeroDivisionError".split()
+    "OverflowError RecursionError RuntimeError StopIteration TypeError ValueError ZeroDivisionError"
 )
+BUILTINS = frozenset(_NAMES.split())
 """Names that a program finds. ``str.format`` is left out below: it reaches attributes through its text."""
 
 _TYPES = (str, bytes, list, tuple, dict, set, frozenset, int, float, complex, range, re.Pattern, re.Match)

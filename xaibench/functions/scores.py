@@ -8,7 +8,8 @@ raises, gives no number, or one that is not finite where the truth is, gets the 
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import PositiveInt
@@ -261,6 +262,14 @@ def noise_accuracy(ev: ProgramEvaluation) -> Array:
     )
 
 
+def _budgets(params: Mapping[str, Any], budget: int) -> list[int]:
+    """Budgets of `query_efficiency`, rising to that of the suite."""
+    first, factor = params["first"], params["factor"]
+    if budget <= first or factor < 2:
+        return [budget]
+    return [b for b in (first * factor**k for k in range(32)) if b < budget] + [budget]
+
+
 @metric(
     "query_efficiency",
     family="ground_truth",
@@ -268,6 +277,7 @@ def noise_accuracy(ev: ProgramEvaluation) -> Array:
     bounds=(0, 1),
     needs={"program", "numeric"},
     skill_valid=True,
+    budgets=_budgets,
     source=f"{_OWN}: area under the score-versus-log(queries) curve",
 )
 def query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, factor: PositiveInt = 4) -> Array:
@@ -290,7 +300,7 @@ def query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, factor: P
         raise UsageError(
             f"query_efficiency needs a budget above {first} and a factor of at least 2", "raise the budget of the suite"
         )
-    budgets = [b for b in (first * factor**k for k in range(32)) if b < ev.budget] + [ev.budget]
+    budgets = _budgets({"first": first, "factor": factor}, ev.budget)
     scores = np.stack([r2(ev.interpret(b)) for b in budgets])
     width = np.log(budgets[-1] / budgets[0])
     return np.asarray(np.trapezoid(scores, np.log(budgets), axis=0) / width)
