@@ -63,7 +63,7 @@ def test_controls_are_in_every_suite_of_functions(function_suite: Make) -> None:
     asked = {(u.problem.names[0], u.spec.name) for u in units}
     assert asked == {
         *(("tiny_lines", name) for name in ("two_points", "mean", "oracle", "random")),
-        *(("tiny_strings", name) for name in ("oracle", "random")),
+        *(("tiny_strings", name) for name in ("identity", "oracle", "random")),
     }
     assert sum(u.spec.name == "random" for u in units) == 2 * 3, "skill needs several draws"
 
