@@ -124,6 +124,9 @@ def test_local_errors_are_those_of_the_place() -> None:
         (((-1.0, 0.0), (1.0, 2.0)), ((-1.0, 2.0),), 2 / 3),
         ((), ((0.0, 1.0),), NAN),
         ((), (), NAN),
+        (((1.0, 1.0),), (), NAN),
+        (((4.0, 5.0),), ((1.0, 2.0),), NAN),
+        (((1.0, 1.0), (2.0, 4.0)), ((2.0, 3.0),), 0.5),
     ],
 )
 def test_the_overlap_of_intervals(true: Any, named: Any, iou: float) -> None:
@@ -153,15 +156,31 @@ def test_families_are_right_up_to_the_table(family: str, parameters: Any, named:
     np.testing.assert_equal(score("family_accuracy", f, Interpretation(line, family=named)), right)
 
 
-def test_noise_that_is_not_named_is_none() -> None:
-    assert score("noise_accuracy", box(line), line) == 1
-    assert score("noise_accuracy", box(line, noise="poisson"), line) == 0
-    assert score("noise_accuracy", box(line, noise="poisson"), Interpretation(line, facts={"noise": "poisson"})) == 1
+def test_noise_is_named_where_there_is_some_and_heard_where_there_is_none() -> None:
+    says = [Interpretation(line, facts={"noise": name}) for name in ("none", "normal", "poisson")]
+    noisy, quiet = box(line, noise="poisson"), box(line)
+    assert [score("noise_accuracy", noisy, answer) for answer in says] == [0, 0, 1]
+    assert [score("noise_false", quiet, answer) for answer in says] == [0, 1, 1]
+    assert score("noise_accuracy", noisy, line) == score("noise_false", quiet, line) == 0, "silence"
+    assert np.isnan(score("noise_accuracy", quiet, says[0]))
+    assert np.isnan(score("noise_false", noisy, says[0]))
+
+
+def test_silence_about_noise_is_no_better_than_guessing() -> None:
+    functions = find_numeric(seed=0, n=160, approximation=0)
+    answers = tuple(Interpretation(line) for _ in functions)
+    ev = ProgramEvaluation(functions, answers, seed=0, budget=16)
+    assert np.nanmean(get("metric", "noise_accuracy").function(ev)) == 0
+    always = tuple(Interpretation(line, facts={"noise": "normal"}) for _ in functions)
+    guessed = get("metric", "noise_accuracy").function(replace(ev, answers=always))
+    assert abs(np.nanmean(guessed) - 1 / 3) < 3 * np.sqrt(2 / 9 / np.isfinite(guessed).sum())
 
 
 def test_the_length_of_a_description_counts_numbers() -> None:
     assert score("description_length", box(line), Interpretation(line, facts={"size": 12})) == 12
     assert np.isnan(score("description_length", box(line), line))
+    for size in ("inf", "many", None, -3, [1]):
+        assert np.isnan(score("description_length", box(line), Interpretation(line, facts={"size": size})))
 
 
 def test_query_efficiency_is_the_mean_r2_over_log_budgets() -> None:

@@ -8,7 +8,7 @@ raises, gives no number, or one that is not finite where the truth is, gets the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 
 from xaibench.core.errors import UsageError
 from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import Array, BlackBox, Interval
+from xaibench.core.programs import Array, BlackBox, Interpretation, Interval
 from xaibench.core.registry import metric
 from xaibench.functions.families import FAMILIES, equivalent
 from xaibench.functions.numeric import inside
@@ -181,10 +181,10 @@ def interval_iou(ev: ProgramEvaluation) -> Array:
     Returns
     -------
     array (N,)
-        0 where a corrupted function is called sound. NaN where nothing is corrupted; `interval_false`
-        says who sees corruption there.
+        0 where a corrupted function is called sound. NaN where nothing is corrupted, or only single
+        points are; `interval_false` says who sees corruption there.
     """
-    return np.array([_iou(f, a.intervals) for f, a in zip(ev.functions, ev.answers, strict=True)])
+    return np.array([_iou(f, a.intervals) for f, a in _with_answers(ev)])
 
 
 def _iou(f: BlackBox, named: tuple[Interval, ...]) -> float:
@@ -194,6 +194,8 @@ def _iou(f: BlackBox, named: tuple[Interval, ...]) -> float:
     ends = np.unique(np.clip([low, high, *itertools.chain(*f.intervals, *named)], low, high))
     middles, lengths = (ends[1:] + ends[:-1]) / 2, np.diff(ends)
     true, claimed = inside(middles, f.intervals), inside(middles, named)
+    if not lengths[true].sum():
+        return float("nan")
     return float(lengths[true & claimed].sum() / lengths[true | claimed].sum())
 
 
@@ -215,9 +217,7 @@ def interval_false(ev: ProgramEvaluation) -> Array:
         NaN for corrupted functions. An interpreter that names no intervals has 0 everywhere, so
         this means something beside `interval_iou` only.
     """
-    return np.array(
-        [np.nan if f.intervals else float(bool(a.intervals)) for f, a in zip(ev.functions, ev.answers, strict=True)]
-    )
+    return np.array([np.nan if f.intervals else float(bool(a.intervals)) for f, a in _with_answers(ev)])
 
 
 @metric(
@@ -237,7 +237,7 @@ def family_accuracy(ev: ProgramEvaluation) -> Array:
     array (N,)
         NaN for functions of no atomic family: sums and products.
     """
-    return np.array([_family(f, a.family) for f, a in zip(ev.functions, ev.answers, strict=True)])
+    return np.array([_family(f, a.family) for f, a in _with_answers(ev)])
 
 
 def _family(f: BlackBox, named: str | None) -> float:
@@ -252,14 +252,52 @@ def _family(f: BlackBox, named: str | None) -> float:
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "numeric"},
-    skill_valid=False,
+    version=2,
+    skill_valid=True,
     source=f"{_OWN}: noise type",
 )
 def noise_accuracy(ev: ProgramEvaluation) -> Array:
-    """1 if ``facts["noise"]`` names the noise of the function, else 0; whoever says nothing says ``none``."""
-    return np.array(
-        [float(a.facts.get("noise", "none") == f.noise) for f, a in zip(ev.functions, ev.answers, strict=True)]
-    )
+    """1 if ``facts["noise"]`` names the noise of a noisy function, else 0; whoever says nothing says ``none``.
+
+    Only noisy functions count: of three kinds of noise, silence names none and a constant answer one.
+    Over all functions silence would be right wherever there is no noise, which is nearly everywhere.
+
+    Returns
+    -------
+    array (N,)
+        NaN where there is no noise; `noise_false` says who hears it there.
+    """
+    return np.array([np.nan if f.noise == "none" else float(_noise(a) == f.noise) for f, a in _with_answers(ev)])
+
+
+@metric(
+    "noise_false",
+    family="ground_truth",
+    higher_is_better=False,
+    bounds=(0, 1),
+    needs={"program", "numeric"},
+    skill_valid=False,
+    source=_OWN,
+)
+def noise_false(ev: ProgramEvaluation) -> Array:
+    """1 where a function without noise is said to have some, 0 where not.
+
+    Returns
+    -------
+    array (N,)
+        NaN for noisy functions. An interpreter that names no noise has 0 everywhere, so this means
+        something beside `noise_accuracy` only.
+    """
+    return np.array([float(_noise(a) != "none") if f.noise == "none" else np.nan for f, a in _with_answers(ev)])
+
+
+def _noise(answer: Interpretation) -> str:
+    """The noise that an interpreter names."""
+    return str(answer.facts.get("noise", "none"))
+
+
+def _with_answers(ev: ProgramEvaluation) -> Iterator[tuple[BlackBox, Interpretation]]:
+    return zip(ev.functions, ev.answers, strict=True)
 
 
 def _budgets(params: Mapping[str, Any], budget: int) -> list[int]:
@@ -317,9 +355,12 @@ def query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, factor: P
 def description_length(ev: ProgramEvaluation) -> Array:
     """Numbers that a program holds: parameters, levels, points of a table, ends of intervals.
 
+    The interpreter counts them itself, and nothing checks that: a number about those whose source is known.
+
     Returns
     -------
     array (N,)
         NaN where ``facts["size"]`` does not say it.
     """
-    return np.array([float(a.facts.get("size", np.nan)) for a in ev.answers])
+    sizes = [a.facts.get("size") for a in ev.answers]
+    return np.array([float(n) if isinstance(n, (int, float)) and n >= 0 else np.nan for n in sizes])
