@@ -11,6 +11,7 @@ import pytest
 
 from xaibench import cli
 from xaibench.report.braille import bar, plot, ticks, y_range
+from xaibench.report.examples import table
 
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
 Call = Callable[..., tuple[int, str, str]]
@@ -47,7 +48,30 @@ def test_numbers_beyond_the_default_set_are_there(call: Call) -> None:
 
 def test_functions_of_strings_are_shown_by_examples(call: Call) -> None:
     _, out, _ = call("show", "words/reverse", "--plugin", PROGRAMS, "--interpreter", "upper_case")
-    assert "xy     yx        XY" in out
+    assert "asked  answer  program\nab     ba      AB       <--" in out
+    assert "xy        yx        XY       <--" in out
+    assert "0 of 2 right" in out
+
+
+def test_the_search_shows_what_it_asked_and_what_it_was_not_shown(call: Call) -> None:
+    code, out, _ = call("show", "find/string/0007")
+    assert code == 0
+    assert "string_search: " in out, "it is the one to show"
+    truth, said, asked, held_out = out.rstrip().split("\n\n")
+    assert truth.splitlines()[-1] == said.splitlines()[-1], "the same description"
+    assert "a b " in asked
+    assert "<--" not in asked
+    assert held_out.endswith("16 of 16 right")
+    assert max(map(len, out.splitlines())) <= 120
+
+
+def test_columns_are_cut_and_spaces_are_seen() -> None:
+    lines = table(("a", "b", "c"), (["x" * 90, ""], [" y", "z"], ["y", "z"]), 60, mark=True)
+    assert lines == [
+        f"{'a':<17}  b     c",
+        f"{'x' * 14}...  ' y'  y  <--",
+        "''" + " " * 15 + "  z     z",
+    ]
 
 
 def test_a_failed_answer_is_shown_as_such(call: Call) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.programs import Array, BlackBox, Interpretation, Values, outputs_of
 from xaibench.report.braille import bar, label_width, plot, ticks, y_range
+from xaibench.report.examples import examples, string_examples
 
 HEIGHT = 10
 POINTS = 2048
-EXAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Shown:
 def function_text(shown: Shown, width: int) -> str:
     """The function with the probes, then the interpreter's answer on the same axes.
 
-    Functions of strings are shown by examples.
+    Functions of strings are shown by what was asked and by held-out inputs, others by examples.
     """
     box, answer = shown.box, shown.answer
     truth = [box.name, *_facts(box.family, box.description, box.intervals)]
@@ -52,8 +52,11 @@ def function_text(shown: Shown, width: int) -> str:
     ]
     if answer.failure:
         said.append(f"no program: {answer.failure}")
+    if box.kind == "string":
+        lines = string_examples(box, answer, shown.asked, shown.answers, width)
+        return "\n".join([*truth, "", *said, "", *lines])
     if box.kind != "numeric":
-        return "\n".join([*truth, "", *said, "", *_examples(shown)])
+        return "\n".join([*truth, "", *said, "", *examples(box, answer, width)])
     x, wanted, found = _curves(shown)
     limits = y_range(wanted)
     domain = (box.domain.low, box.domain.high)
@@ -90,18 +93,6 @@ def _curves(shown: Shown) -> tuple[Array, Array, Array]:
 
 def _outputs(program: Any, x: Values) -> Array:
     return np.asarray(outputs_of(program, x, "numeric")[0], dtype=np.float64)
-
-
-def _examples(shown: Shown) -> list[str]:
-    """Test inputs with the function's output and the program's, in columns."""
-    box = shown.box
-    inputs = list(box.test_inputs)[:EXAMPLES]
-    wanted, found = (outputs_of(p, inputs, box.kind)[0] for p in (box.program, shown.answer.program))
-    rows = [["input", "function", "program"]]
-    for given, a, b in zip(inputs, wanted, found, strict=True):
-        rows.append([str(given), *(f"{v:.3g}" if isinstance(v, float) else str(v) for v in (a, b))])
-    widths = [max(len(row[k]) for row in rows) for k in range(3)]
-    return ["  ".join(f"{text:<{w}}" for text, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def draw_function(shown: Shown, path: Path) -> None:

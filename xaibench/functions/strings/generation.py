@@ -42,9 +42,9 @@ def find_string(
     Notes
     -----
     A composition is drawn again where one primitive does the same, with these letters and any shift.
-    The 16 test inputs of a function are held out: none is among the words of the domain. They are
-    drawn again, and after 20 times the function is, where more than half of them have the same
-    output, or stay as they are.
+    The 16 test inputs of a function are held out: none is among the words of the domain, or among
+    the phrases that families are compared on. They are drawn again, and after 20 times the function
+    is, where more than half of them have the same output, or stay as they are.
     """
     order = keyed_generator(seed, "order", "find/string")
     domain = Domain(words=tuple(phrases(N_WORDS, keyed_generator(seed, "words", "find/string"))))
@@ -67,7 +67,7 @@ def _function(seed: int, name: str, single: str | None, domain: Domain) -> Black
         if single is None and replaceable(program):
             continue
         for _ in range(TRIES):
-            tests = phrases(N_TESTS, inputs, other_than=domain.words)
+            tests = phrases(N_TESTS, inputs, other_than=(*domain.words, *many_phrases()))
             if informative(tests, program(tests)):
                 description = f"f(x): {program.text}"
                 return BlackBox(
