@@ -14,7 +14,11 @@ from xaibench.datasets import cards
 
 SHIPPED = [(name, file) for name in cards.card_names() for file in cards.card(name).files]
 
-READ_BY = {"bam": ("dataset", "bam_object"), "find_words": ("functions", "find_neuron")}
+READ_BY = {
+    "bam": ("dataset", "bam_object"),
+    "find_relations": ("functions", "find_relation"),
+    "find_words": ("functions", "find_neuron"),
+}
 """Components that read the files of a card that is no data set of its own."""
 
 

@@ -57,7 +57,8 @@ def answered(spec: InterpreterSpec, functions: tuple[BlackBox, ...], i: int, see
 
 
 def evaluation(functions: tuple[BlackBox, ...], answers: tuple[Interpretation, ...]) -> ProgramEvaluation:
-    return ProgramEvaluation(functions, answers, seed=0, budget=BUDGET, ask=lambda i, budget: answers[i])
+    peers = some(functions[0].kind)
+    return ProgramEvaluation(functions, answers, seed=0, budget=BUDGET, ask=lambda i, budget: answers[i], peers=peers)
 
 
 def oracle_answers(functions: tuple[BlackBox, ...]) -> tuple[Interpretation, ...]:

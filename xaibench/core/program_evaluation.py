@@ -75,6 +75,9 @@ class ProgramEvaluation:
     ask : callable
     cache : MemoryCache
         Values that metrics share, such as predictions on dense grids.
+    peers : tuple of BlackBox
+        All functions of the set, for metrics that compare a function with others; where none are
+        given, those that are evaluated.
     """
 
     functions: tuple[BlackBox, ...]
@@ -83,6 +86,7 @@ class ProgramEvaluation:
     budget: int
     ask: Ask | None = None
     cache: MemoryCache = field(default_factory=MemoryCache)
+    peers: tuple[BlackBox, ...] = ()
 
     def __len__(self) -> int:
         return len(self.functions)

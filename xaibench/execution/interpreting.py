@@ -122,6 +122,7 @@ def work(task: Task, problem: FunctionProblem, stop: Stop = lambda: False) -> Do
                 seed=unit.seed,
                 budget=problem.budget,
                 ask=answer,
+                peers=problem.functions,
             )
             for cell in task.cells:
                 started = time.perf_counter()

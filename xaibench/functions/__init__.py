@@ -10,9 +10,13 @@ from xaibench.functions import (
     neurons_interpreters,
     neurons_scores,
     numeric,
+    relations,
+    relations_interpreters,
+    relations_scores,
     scores,
     strings,
     symbolic,
+    unit_test,
 )
 
 __all__ = [
@@ -25,7 +29,11 @@ __all__ = [
     "neurons_interpreters",
     "neurons_scores",
     "numeric",
+    "relations",
+    "relations_interpreters",
+    "relations_scores",
     "scores",
     "strings",
     "symbolic",
+    "unit_test",
 ]
