@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 import xaibench as xb
 from xaibench.core import registry
 from xaibench.core.data import Data
+from xaibench.report.braille import y_range
 
 mpl.use("Agg")
 FOLDER = Path(__file__).parent / "suites"
@@ -443,10 +444,36 @@ def _bam(board: pd.DataFrame) -> Figure:
     return dots(board, series, "model contrast: brightness of the object, object model less scene model")
 
 
+def _find_data() -> Figure:
+    functions = registry.get("functions", "find_numeric").function(seed=11, n=200)
+    clean = [f for f in functions if f.noise == "none" and not f.intervals]
+    chosen = [next(f for f in clean if f.family == name) for name in ("gaussian", "sine", "rational", "compound")]
+    chosen += [f for f in functions if f.intervals and f.noise == "none"][:2]
+    chosen += [f for f in functions if f.noise != "none" and not f.intervals][:2]
+    x = np.linspace(-128, 128, 1025)
+    figure, axes = plt.subplots(2, 4, figsize=(9.4, 3.8))
+    for axis, f in zip(axes.flat, chosen, strict=True):
+        y = f.call(x)
+        axis.plot(x, y, lw=0.9, color=INK)
+        axis.set_ylim(*y_range(y))
+        for low, high in f.intervals:
+            axis.axvspan(low, high, color=TRUTH, alpha=0.18, lw=0)
+        axis.set_title(f"{f.name[-4:]}: {f.family}{'' if f.noise == 'none' else f' + {f.noise} noise'}")
+        axis.tick_params(labelsize=7)
+    return figure
+
+
+def _find(board: pd.DataFrame) -> Figure:
+    whole = board["dataset"] == "find_numeric(n=1000)"
+    names = {"r2": "R2", "find_official": "FIND's own score", "query_efficiency": "R2 over budgets from 8 to 128"}
+    series = {label: whole & (board["metric"] == metric) for metric, label in names.items()}
+    return dots(board, series, "share of 1,000 functions that pass, or of their variance that is explained")
+
+
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
-    suites = board["suite"].replace("bam-fast", "bam")
+    suites = board["suite"].replace({"bam-fast": "bam", "find_full": "find"})
     for name in sys.argv[2:] or [name for name in PAGES if name in set(suites)]:
         for kind, draw in zip(("data", "result"), PAGES[name], strict=True):
             figure = draw() if kind == "data" else draw(board[suites == name])
@@ -467,6 +494,7 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "blockmnist": (_blockmnist_data, _blockmnist),
     "diffroar": (_diffroar_data, _diffroar),
     "bam": (_bam_data, _bam),
+    "find": (_find_data, _find),
 }
 
 

@@ -18,7 +18,7 @@ from xaibench.core.registry import get
 from xaibench.functions.approximation import fit_network, hidden
 from xaibench.functions.numeric import DOMAIN, Formula, find_numeric
 
-SEEDS = (21, 22, 23)
+SEEDS = (41, 42, 43)
 CLASSICAL = (
     "mean",
     "nearest_neighbour",

@@ -24,6 +24,7 @@ from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
 GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
+RESUME = "interrupted: what is finished is kept, run the same command again to resume"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def run_suite(
         outcome = execute(plan, store, options, observer)
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
+            stderr().print(RESUME)
             return INTERRUPTED
         left = plan.states["left"]
         why = f"{left} cells are not {request.rerun}" if left else "every selected cell is unsupported"
@@ -129,7 +131,7 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     if not plan.whole:
         out.print("This board is of the selected part; the leaderboard of the store is that of the last whole run.")
     if outcome.end == "interrupted":
-        err.print("interrupted: what is finished is kept, run the same command again to resume")
+        err.print(RESUME)
     elif outcome.end == "too many failures":
         err.print(f"stopped: {outcome.n_failed} cells failed, more than --max-failures allows")
 
