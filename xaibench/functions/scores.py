@@ -8,16 +8,16 @@ raises, gives no number, or one that is not finite where the truth is, gets the 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.errors import UsageError
 from xaibench.core.program_evaluation import ProgramEvaluation
 from xaibench.core.programs import Array, BlackBox, Interpretation, Interval
 from xaibench.core.registry import metric
+from xaibench.functions.efficiency import budgets_of, mean_over_budgets
 from xaibench.functions.families import FAMILIES, equivalent
 from xaibench.functions.numeric import inside
 
@@ -300,14 +300,6 @@ def _with_answers(ev: ProgramEvaluation) -> Iterator[tuple[BlackBox, Interpretat
     return zip(ev.functions, ev.answers, strict=True)
 
 
-def _budgets(params: Mapping[str, Any], budget: int) -> list[int]:
-    """Budgets of `query_efficiency`, rising to that of the suite."""
-    first, factor = params["first"], params["factor"]
-    if budget <= first or factor < 2:
-        return [budget]
-    return [b for b in (first * factor**k for k in range(32)) if b < budget] + [budget]
-
-
 @metric(
     "query_efficiency",
     family="ground_truth",
@@ -315,7 +307,7 @@ def _budgets(params: Mapping[str, Any], budget: int) -> list[int]:
     bounds=(0, 1),
     needs={"program", "numeric"},
     skill_valid=True,
-    budgets=_budgets,
+    budgets=budgets_of,
     source=f"{_OWN}: area under the score-versus-log(queries) curve",
 )
 def query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, factor: PositiveInt = 4) -> Array:
@@ -334,14 +326,7 @@ def query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, factor: P
     UsageError
         If the budget does not exceed ``first``, or the factor is 1.
     """
-    if ev.budget <= first or factor < 2:
-        raise UsageError(
-            f"query_efficiency needs a budget above {first} and a factor of at least 2", "raise the budget of the suite"
-        )
-    budgets = _budgets({"first": first, "factor": factor}, ev.budget)
-    scores = np.stack([r2(ev.interpret(b)) for b in budgets])
-    width = np.log(budgets[-1] / budgets[0])
-    return np.asarray(np.trapezoid(scores, np.log(budgets), axis=0) / width)
+    return mean_over_budgets(ev, r2, first=first, factor=factor)
 
 
 @metric(

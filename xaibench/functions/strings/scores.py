@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from xaibench.core.program_evaluation import ProgramEvaluation
 from xaibench.core.programs import Array
 from xaibench.core.registry import metric
-from xaibench.functions.efficiency import mean_over_budgets
+from xaibench.functions.efficiency import budgets_of, mean_over_budgets
 from xaibench.functions.strings.edits import similarity
 from xaibench.functions.strings.equivalence import in_family
 
@@ -98,6 +98,7 @@ def string_family_accuracy(ev: ProgramEvaluation) -> Array:
     bounds=(0, 1),
     needs={"program", "string"},
     skill_valid=True,
+    budgets=budgets_of,
     source=f"{_OWN}: area under the score-versus-log(queries) curve",
 )
 def string_query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 5, factor: PositiveInt = 2) -> Array:
