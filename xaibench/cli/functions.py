@@ -15,7 +15,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.programs import BlackBox, Interpretation, Values
 from xaibench.report.functions import Shown, draw_function, function_text
 
-PREFERRED = ("grammar_search", "string_search", "concept_search")
+PREFERRED = ("grammar_search", "string_search", "concept_search", "relation_search")
 """Interpreters that are shown when none is named, if they are there."""
 LARGEST = 100_000
 

@@ -118,7 +118,7 @@ def _distractors(f: BlackBox, others: list[BlackBox], draws: np.random.Generator
         if g.name in used or not len(g.test_inputs):
             continue
         pairs = _pairs(g, [str(g.test_inputs[draws.integers(len(g.test_inputs))])])
-        if pairs and outputs_of(f.program, [pairs[0][0]], f.kind)[0][0] != pairs[0][1]:
+        if pairs and pairs != found and outputs_of(f.program, [pairs[0][0]], f.kind)[0][0] != pairs[0][1]:
             used.add(g.name)
             found += pairs
         if len(found) == 2:

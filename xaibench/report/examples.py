@@ -7,16 +7,8 @@ from typing import Any
 
 from xaibench.core.programs import BlackBox, Interpretation, outputs_of
 
-EXAMPLES = 10
 PROBES = 24
 WRONG = "<--"
-
-
-def examples(box: BlackBox, answer: Interpretation, width: int) -> list[str]:
-    """Test inputs with the function's output and the program's."""
-    inputs = list(box.test_inputs)[:EXAMPLES]
-    wanted, found = (outputs_of(p, inputs, box.kind)[0] for p in (box.program, answer.program))
-    return table(("input", "function", "program"), (inputs, wanted, found), width)
 
 
 def string_examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,14 @@ import numpy as np
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.programs import Array, BlackBox, Interpretation, Values, outputs_of
 from xaibench.report.braille import bar, label_width, plot, ticks, y_range
-from xaibench.report.examples import examples, string_examples
+from xaibench.report.examples import string_examples
+from xaibench.report.words import neuron_lines, relation_lines
 
+LINES: Mapping[str, Callable[..., list[str]]] = {
+    "string": string_examples,
+    "neuron": neuron_lines,
+    "relation": relation_lines,
+}
 HEIGHT = 10
 POINTS = 2048
 
@@ -40,7 +47,7 @@ class Shown:
 def function_text(shown: Shown, width: int) -> str:
     """The function with the probes, then the interpreter's answer on the same axes.
 
-    Functions of strings are shown by what was asked and by held-out inputs, others by examples.
+    Functions of strings and words are shown by what was asked and by held-out inputs.
     """
     box, answer = shown.box, shown.answer
     truth = [box.name, *_facts(box.family, box.description, box.intervals)]
@@ -52,11 +59,9 @@ def function_text(shown: Shown, width: int) -> str:
     ]
     if answer.failure:
         said.append(f"no program: {answer.failure}")
-    if box.kind == "string":
-        lines = string_examples(box, answer, shown.asked, shown.answers, width)
-        return "\n".join([*truth, "", *said, "", *lines])
     if box.kind != "numeric":
-        return "\n".join([*truth, "", *said, "", *examples(box, answer, width)])
+        lines = LINES[box.kind](box, answer, shown.asked, shown.answers, width)
+        return "\n".join([*truth, "", *said, "", *lines])
     x, wanted, found = _curves(shown)
     limits = y_range(wanted)
     domain = (box.domain.low, box.domain.high)
