@@ -6,8 +6,26 @@ Alignment = list[tuple[int | None, int | None]]
 
 
 def distance(a: str, b: str) -> int:
-    """Fewest insertions, deletions and replacements of a character that turn one into the other (Levenshtein 1966)."""
-    return 0 if a == b else _table(a, b)[-1][-1]
+    """Fewest insertions, deletions and replacements of a character that turn one into the other (Levenshtein 1966).
+
+    The columns of the table are the bits of integers (Myers 1999, as Hyyro 2003 has it).
+    """
+    if not a or not b:
+        return len(a) + len(b)
+    where: dict[str, int] = {}
+    for k, x in enumerate(a):
+        where[x] = where.get(x, 0) | 1 << k
+    every, last = (1 << len(a)) - 1, 1 << (len(a) - 1)
+    rises, falls, found = every, 0, len(a)
+    for y in b:
+        equal = where.get(y, 0)
+        across = (((equal & rises) + rises) ^ rises) | equal
+        up, down = falls | (every & ~(across | rises)), rises & across
+        found += 1 if up & last else -1 if down & last else 0
+        up, down = up << 1 | 1, down << 1
+        equal |= falls
+        rises, falls = (down | ~(equal | up)) & every, up & equal & every
+    return found
 
 
 def similarity(a: str, b: str) -> float:
