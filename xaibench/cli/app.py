@@ -173,6 +173,12 @@ def show(
     interpreter: Annotated[
         str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
     ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: for the interpreter.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Of a function: show the answer kept here, and ask nobody.")
+    ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
     png: Annotated[Path | None, typer.Option("--png", help="Of a function: draw into this file.")] = None,
@@ -183,7 +189,16 @@ def show(
     if "/" in name and ":" not in name:
         from xaibench.cli.functions import show_function
 
-        show_function(name, plugins=plugin, interpreter=interpreter, budget=budget, seed=seed, png=png)
+        show_function(
+            name,
+            plugins=plugin,
+            interpreter=interpreter,
+            params=param,
+            budget=budget,
+            seed=seed,
+            store=store,
+            png=png,
+        )
         return
     show_component(name, plugins=plugin)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from xaibench.api.interpreting import interpret
+from xaibench.cli.kept_answers import kept_answer, transcript_text
 from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.components import FunctionsSpec, InterpreterSpec
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.programs import BlackBox, Interpretation, Values
+from xaibench.core.programs import AskAgainError, BlackBox, Interpretation, Values
 from xaibench.report.functions import Shown, draw_function, function_text
 
 PREFERRED = ("grammar_search", "string_search", "concept_search", "relation_search")
@@ -25,13 +27,39 @@ def show_function(
     *,
     plugins: Sequence[str] | None,
     interpreter: str | None,
+    params: Sequence[str] | None,
     budget: int,
     seed: int,
+    store: Path | None,
     png: Path | None,
 ) -> None:
-    """Print, or draw into a file, a function of a registered set."""
+    """Print, or draw into a file, a function of a registered set; with ``store`` a kept answer, and nobody is asked."""
     for plugin in plugins or ():
         registry.load_module(plugin)
+    out = stdout()
+    more: list[str] = []
+    if store is None:
+        shown = _asked_now(name, interpreter, _params(params), budget, seed)
+    else:
+        if interpreter is None or params:
+            raise UsageError("a store holds answers of many", "name one with --interpreter, without --param")
+        kept = kept_answer(store, name, interpreter, seed)
+        asked = list(kept.answer.facts.get("asked", ()))
+        shown = Shown(kept.box, kept.interpreter, kept.answer, asked, list(kept.box.call(asked)) if asked else [])
+        more = [f"kept in {store}: {kept.problem}", *(f"also there: {other}" for other in kept.others)]
+    if png is not None:
+        draw_function(shown, png)
+        out.print(f"{png}: {name} and the answer of {shown.interpreter}", markup=False, soft_wrap=True)
+        return
+    messages = shown.answer.facts.get("transcript")
+    text = "\n".join([function_text(shown, min(out.width, 100)), *more])
+    out.print(
+        f"{text}\n\n{transcript_text(messages)}" if messages else text, markup=False, highlight=False, soft_wrap=True
+    )
+
+
+def _asked_now(name: str, interpreter: str | None, params: Mapping[str, Any], budget: int, seed: int) -> Shown:
+    """A function and the answer that an interpreter gives now."""
     box = find_function(name, seed)
     asked: list[Any] = []
     answers: list[Any] = []
@@ -44,18 +72,26 @@ def show_function(
 
     chosen = interpreter or _preferred(box)
     try:
-        answer = interpret(chosen, replace(box, call=call), budget=budget, seed=0)
-    except UsageError:
+        answer = interpret(chosen, replace(box, call=call), budget=budget, seed=0, **params)
+    except (UsageError, AskAgainError):
         raise
     except Exception as error:
         answer = Interpretation.failed(f"{type(error).__name__}: {error}", queries=len(asked))
-    shown = Shown(box, chosen, answer, asked, answers)
-    out = stdout()
-    if png is not None:
-        draw_function(shown, png)
-        out.print(f"{png}: {box.name} and the answer of {chosen}", markup=False, soft_wrap=True)
-        return
-    out.print(function_text(shown, min(out.width, 100)), markup=False, soft_wrap=True)
+    return Shown(box, chosen, answer, asked, answers)
+
+
+def _params(given: Sequence[str] | None) -> dict[str, Any]:
+    """Parameters from ``name=value``; values are those of TOML, or else text."""
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--param {text} is not valid", "write --param name=value")
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
 
 
 def find_function(name: str, seed: int) -> BlackBox:

@@ -203,6 +203,11 @@ def clean(text: str) -> str:
     return str.__str__(text).encode("utf-8", "replace").decode("utf-8")
 
 
+def visible(text: str) -> str:
+    """Text that a terminal can be given: control characters, which could steer it, become question marks."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in clean(text))
+
+
 def _described(value: Any) -> str:
     shape = np.shape(value) if isinstance(value, (np.ndarray, list, tuple)) else None
     return type(value).__name__ if shape is None else f"{type(value).__name__} of shape {shape}"

@@ -157,6 +157,7 @@ class _Conversation:
             "retries": usage.retries,
             "tokens": {"prompt": usage.prompt, "completion": usage.completion},
             "cost": cost(usage),
+            "asked": self.f.asked,
             "transcript": self.messages,
         }
         if self.said is not None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from xaibench.core.programs import AskAgainError
+from xaibench.core.programs import AskAgainError, visible
 
 SHORTEST_KEY = 8
 """Shorter keys are placeholders, such as local servers want, and may be words of an answer."""
@@ -264,7 +264,8 @@ class Chat:
         return text if len(text) <= 300 else f"{text[:300]} ..."
 
     def _scrubbed(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_KEY else text
+        """Text without the key, and without what could steer a terminal."""
+        return visible(text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_KEY else text)
 
 
 def _about_length(text: str) -> bool:

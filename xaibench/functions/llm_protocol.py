@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from xaibench.core.programs import Array, Domain, FunctionKind, Interval, Values
+from xaibench.core.programs import Array, Domain, FunctionKind, Interval, Values, visible
 from xaibench.functions.families import FAMILIES
 
 MAX_WORDS = 300
@@ -165,8 +165,8 @@ def answer_of(arguments: dict[str, Any], kind: FunctionKind) -> Said:
     fenced = _blocks(source)
     return Said(
         fenced[-1] if fenced else source.strip("\n"),
-        description.strip() if isinstance(description, str) else "",
-        family.strip() or None if isinstance(family, str) else None,
+        visible(description.strip()) if isinstance(description, str) else "",
+        visible(family.strip()) or None if isinstance(family, str) else None,
         _intervals(arguments.get("intervals")) if kind == "numeric" else (),
     )
 

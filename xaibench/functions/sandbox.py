@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError, XaibenchError
-from xaibench.core.programs import AskAgainError, FunctionKind, Values, numeric_outputs
+from xaibench.core.programs import AskAgainError, FunctionKind, Values, numeric_outputs, visible
 from xaibench.functions import sandbox_confinement
 
 LAYERS = ("syntax", "builtins", "audit", "seccomp", "limits")
@@ -44,6 +44,10 @@ _START_SECONDS = 30.0
 
 class ProgramError(XaibenchError):
     """A program that was refused, failed on every input, or was stopped."""
+
+
+class _KilledError(AskAgainError):
+    """Somebody killed the process: not the program, which cannot, and not this process."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,12 @@ class SandboxedProgram:
         return size if isinstance(size, int) and size >= 0 else 0
 
     def _run(self, inputs: Sequence[Any]) -> dict[str, Any]:
+        try:
+            return self._run_once(inputs)
+        except _KilledError:
+            return self._run_once(inputs)
+
+    def _run_once(self, inputs: Sequence[Any]) -> dict[str, Any]:
         with _lock:
             process = _process_of(self)
             try:
@@ -183,7 +193,7 @@ class _Process:
         self._asked = 0
         try:
             ready = self._reply(time.monotonic() + _START_SECONDS, float("inf"))
-        except ProgramError as error:
+        except (ProgramError, TimeoutError) as error:
             self.close()
             raise AskAgainError(f"a process for a program did not start: {error}") from error
         if ready.get("ready") is not True:
@@ -230,7 +240,7 @@ class _Process:
             except BlockingIOError:
                 continue
             except BrokenPipeError:
-                raise ProgramError(self._end()) from None
+                raise self._end() from None
 
     def _reply(self, deadline: float, allowed: float) -> dict[str, Any]:
         while b"\n" not in self._buffer:
@@ -240,7 +250,7 @@ class _Process:
             except BlockingIOError:
                 continue
             if not more:
-                raise ProgramError(self._end())
+                raise self._end()
             self._buffer += more
             if len(self._buffer) > self._program.limits.output:
                 raise ProgramError(f"the program gave more than {self._program.limits.output} bytes")
@@ -274,21 +284,22 @@ class _Process:
         except OSError:
             return 0.0
 
-    def _end(self) -> str:
+    def _end(self) -> XaibenchError:
         """How the process ended."""
         try:
             code = self._popen.wait(1)
         except subprocess.TimeoutExpired:
-            return "the program closed the connection"
+            return ProgramError("the program closed the connection")
+        if code == -9:
+            return _KilledError("the process of a program was killed from outside: is the memory full?")
         known = {
             -31: "the program was stopped: it tried a system call that is not allowed",
             -24: "the program was stopped: it took too long",
-            -9: "the program was stopped",
             -25: "the program was stopped: it tried to write a file",
             -11: "the program crashed: it went too deep, or out of memory",
             -6: "the program crashed: out of memory",
         }
-        return known.get(code, f"the program ended its process ({code})")
+        return ProgramError(known.get(code, f"the program ended its process ({code})"))
 
     def close(self) -> None:
         """End the process, and wait for it to be gone."""
@@ -358,4 +369,4 @@ def _finite(value: int | float) -> bool:
 
 def _said(reply: dict[str, Any], field: str) -> str:
     """A text of a reply as one line."""
-    return " ".join(str(reply.get(field, "")).split())[:400]
+    return visible(" ".join(str(reply.get(field, "")).split())[:400])
