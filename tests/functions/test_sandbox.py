@@ -33,10 +33,12 @@ def no_process_is_left() -> Any:
 
 
 def children(pid: int | None = None) -> set[int]:
-    """Processes of this one, and theirs."""
+    """Processes of this one, and theirs; not the tracker that stays when multiprocessing was used."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         try:
+            if b"resource_tracker" in (folder / "cmdline").read_bytes():
+                continue
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
