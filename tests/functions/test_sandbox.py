@@ -259,7 +259,7 @@ ATTACKS = {
 }  # fmt: skip
 HARMLESS = {"import os": "builtins", "threads": "seccomp"}
 """Reading one's own number harms nobody; a thread of a process that can do nothing can do nothing either."""
-LEFT_OUT = [("syntax",), ("syntax", "builtins"), ("syntax", "builtins", "audit"), ("syntax", "builtins", "seccomp")]
+LEFT_OUT = [("syntax",), ("syntax", "builtins", "audit"), ("syntax", "builtins", "seccomp")]
 
 
 @pytest.mark.parametrize("without", LEFT_OUT, ids=lambda w: "without " + "+".join(w) if w else "all layers")

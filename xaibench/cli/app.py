@@ -174,7 +174,7 @@ def show(
         str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: for the interpreter.")
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: of the interpreter.")
     ] = None,
     store: Annotated[
         Path | None, typer.Option("--store", help="Of a function: show the answer kept here, and ask nobody.")

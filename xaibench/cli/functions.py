@@ -14,7 +14,7 @@ from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.components import FunctionsSpec, InterpreterSpec
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.programs import AskAgainError, BlackBox, Interpretation, Values
+from xaibench.core.programs import AskAgainError, BlackBox, Interpretation, Values, as_inputs
 from xaibench.report.functions import Shown, draw_function, function_text
 
 PREFERRED = ("grammar_search", "string_search", "concept_search", "relation_search")
@@ -41,11 +41,12 @@ def show_function(
     if store is None:
         shown = _asked_now(name, interpreter, _params(params), budget, seed)
     else:
-        if interpreter is None or params:
-            raise UsageError("a store holds answers of many", "name one with --interpreter, without --param")
-        kept = kept_answer(store, name, interpreter, seed)
+        if interpreter is None:
+            raise UsageError("a store holds answers of many interpreters", "name one with --interpreter")
+        kept = kept_answer(store, name, interpreter, _params(params), seed)
         asked = list(kept.answer.facts.get("asked", ()))
-        shown = Shown(kept.box, kept.interpreter, kept.answer, asked, list(kept.box.call(asked)) if asked else [])
+        answers = list(kept.box.call(as_inputs(asked, kept.box.kind))) if asked else []
+        shown = Shown(kept.box, kept.interpreter, kept.answer, asked, answers)
         more = [f"kept in {store}: {kept.problem}", *(f"also there: {other}" for other in kept.others)]
     if png is not None:
         draw_function(shown, png)

@@ -39,8 +39,10 @@ class KeptAnswer:
     others: tuple[str, ...]
 
 
-def kept_answer(path: Path, name: str, interpreter: str, seed: int) -> KeptAnswer:
-    """The answer of an interpreter for a function, of the last run that has one; of that seed if there is one.
+def kept_answer(path: Path, name: str, interpreter: str, params: Mapping[str, Any], seed: int) -> KeptAnswer:
+    """The answer of an interpreter with these parameters for a function, of the last run that has one.
+
+    Of several sets of functions, the one of that seed comes first.
 
     Raises
     ------
@@ -50,6 +52,8 @@ def kept_answer(path: Path, name: str, interpreter: str, seed: int) -> KeptAnswe
     store = Store(path)
     found: dict[str, tuple[Unit, FunctionProblemSpec]] = {}
     for unit, problem in _units(store, interpreter):
+        if any(unit.explainer.params.get(k) != v for k, v in params.items()):
+            continue
         label = f"{unit.explainer.label} on {problem.name}, seed {problem.seed}"
         if label not in found and any(r["name"] == name for r in _records(store, unit, problem)):
             found[label] = unit, problem
