@@ -23,7 +23,7 @@ ERROR = 0.08
 """Standard deviation of an answer about its level that the choice of questions reckons with."""
 LIKELY = 256
 """Guesses that decide about the next question."""
-SETTLED = 1e-3
+SETTLED = 1e-4
 """Uncertainty of the clearest question, as a variance, below which nothing is left to ask."""
 CONFIRMED = 4
 """Members of the best guess that are asked for at least."""
@@ -37,8 +37,8 @@ def concept_search(f: Probe, domain: Domain, budget: int, draws: np.random.Gener
     Every concept and every pair is a guess, except pairs in which one part lies in the other for the
     most part. First it asks for words that cover the taxonomy, then, a few at a time, for those about
     whose level the guesses that fit best differ most; it stops when they agree. Guesses are ranked by
-    the AUROC of their members among the answers (exact, ties 1/2), then by how well their levels fit,
-    then single ones first.
+    the AUROC of their members among the answers (exact, ties 1/2), then by how well their levels fit
+    (squared error, with a handicap for pairs, of which there are more: `_Guesses.handicaps`).
 
     Notes
     -----
@@ -57,7 +57,7 @@ def concept_search(f: Probe, domain: Domain, budget: int, draws: np.random.Gener
     if not len(rows):
         raise UsageError("no word of the domain is in the vocabulary", "name English nouns; see datasets/find_words")
     guesses = _guesses(words)
-    asked, answers, errors = np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(len(guesses.first))
+    asked, answers, errors = np.zeros(0, dtype=np.int64), np.zeros(0), guesses.handicaps()
     questions = _cover(words, rows, max(1, round(SHARE_COVER * budget)), draws)
     while len(questions):
         given = np.asarray(f([words.words[row] for row in questions]), dtype=np.float64)
@@ -105,8 +105,16 @@ class _Guesses:
         return np.where(self.union[chosen][:, None], np.maximum(a, b), np.minimum(a, b))
 
     def errors(self, asked: Array, answers: Array) -> Array:
-        """Squared error of each guess, (h,); a single one has the least of equal ones, as it comes first."""
+        """Squared error of the levels of each guess, (h,)."""
         return np.asarray(((self.levels(asked) - answers) ** 2).sum(axis=1))
+
+    def handicaps(self) -> Array:
+        """What a guess must make up for (h,): the log of how many there are of its mode, in units of squared error.
+
+        So that each mode is as likely as the others before anything was asked.
+        """
+        kinds = np.where(self.first == self.second, 0, np.where(self.union, 1, 2))
+        return np.asarray(2 * ERROR**2 * np.log(np.bincount(kinds)[kinds]))
 
     def auroc(self, asked: Array, answers: Array) -> Array:
         """Area under the ROC curve of each guess's members among the answers, (h,); 0.5 where all or none are asked."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import PositiveInt
 
 from xaibench.core.program_evaluation import ProgramEvaluation
 from xaibench.core.programs import Array
 from xaibench.core.registry import metric
+from xaibench.functions.efficiency import budgets_of, mean_over_budgets
 from xaibench.functions.neurons import ACTIVE
 
 _OWN = "suites.md section 3"
@@ -86,6 +88,35 @@ def neuron_iou(ev: ProgramEvaluation) -> Array:
 
 def _iou(truth: Array, found: Array) -> float:
     return float((truth & found).sum() / (truth | found).sum()) if truth.any() else float("nan")
+
+
+@metric(
+    "neuron_query_efficiency",
+    family="ground_truth",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"program", "neuron"},
+    skill_valid=True,
+    budgets=budgets_of,
+    source=f"{_OWN}: area under the score-versus-log(queries) curve",
+)
+def neuron_query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, factor: PositiveInt = 2) -> Array:
+    """Area under `neuron_auroc` against the logarithm of the allowed questions, divided by its width.
+
+    The interpreter is asked again with ``first``, ``first * factor`` ... questions, up to the budget.
+
+    Parameters
+    ----------
+    first : int
+    factor : int
+        At least 2.
+
+    Raises
+    ------
+    UsageError
+        If the budget does not exceed ``first``, or the factor is 1.
+    """
+    return mean_over_budgets(ev, neuron_auroc, first=first, factor=factor)
 
 
 def _fires(ev: ProgramEvaluation, i: int) -> tuple[Array, Array]:
