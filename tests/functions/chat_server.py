@@ -43,7 +43,7 @@ def linear(messages: list[Message]) -> Message:
     found = results(messages)
     if not found:
         return call("ask_function", {"inputs": [0, 1]})
-    (_, bias), (_, one) = found[0]["answers"]
+    bias, one = (float(y or 0) for _, y in found[0]["answers"])
     code = f"import math\n\ndef f(x):\n    return {one - bias!r} * x + {bias!r}\n"
     return answer(code, description=f"the line {one - bias:g} x + {bias:g}", family="linear", intervals=[])
 

@@ -113,6 +113,7 @@ def test_bad_answers_have_a_reason_and_are_paid_for_a_bounded_number_of_times(
     assert found.failure.startswith(BAD[model])
     assert len(server.requests) <= 4
     assert found.facts["transcript"]
+    assert "size" not in found.facts, "a program that cannot run is no short one"
     with pytest.raises(xb.XaibenchError, match="there is no program"):
         found.program(1.0)
 

@@ -93,6 +93,7 @@ def test_a_run_from_plan_to_leaderboard(run: Any, suite: Any, server: ChatServer
     assert len(server.requests) == 2 * N, "what is there is not asked for again"
     assert run(suite("linear", timeout=5.0, retries=3, price_prompt=1.0))[0] == 0
     assert len(server.requests) == 2 * N, "nor for another timeout or price"
+    assert "timeout" not in rows_of(tmp_path, "linear")["explainer_params"]
     assert run(suite("linear", metrics='"tiny_fit", "tiny_new_points"'))[0] == 0
     assert len(server.requests) == 2 * N, "nor where a program is wanted elsewhere: it is restored"
     new = rows_of(tmp_path, "linear", "tiny_new_points")

@@ -190,7 +190,7 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
             *u.problem.labels,
             u.problem.seed,
             u.spec.name,
-            u.explainer.bound,
+            u.explainer.keyed,
             c.spec.name,
             c.metric.bound,
         )

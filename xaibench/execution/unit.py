@@ -220,7 +220,7 @@ def make_row(
         problem_seed=spec.seed,
         selection=spec.selection,
         explainer=unit.spec.name,
-        explainer_params=unit.explainer.bound,
+        explainer_params=unit.explainer.keyed,
         seed=unit.seed,
         repeat=unit.repeat,
         metric=metric.name,

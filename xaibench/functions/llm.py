@@ -161,9 +161,10 @@ class _Conversation:
             "transcript": self.messages,
         }
         if self.said is not None:
-            facts |= {"code": self.said.code, "size": self.size}
+            facts["code"] = self.said.code
         if self.said is None or self.failure:
             return Interpretation.failed(self.failure, facts=facts)
+        facts["size"] = self.size
         return Interpretation(
             SandboxedProgram(self.said.code, self.f.kind),
             self.said.description,

@@ -74,11 +74,16 @@ class Choice:
         return f"{self.spec.name}({inside})" if inside else self.spec.name
 
     @property
-    def identity(self) -> list[Any]:
+    def keyed(self) -> str:
+        """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
         unkeyed = self.spec.unkeyed if isinstance(self.spec, InterpreterSpec) else frozenset()
         if not unkeyed:
-            return [self.spec.name, self.bound]
-        return [self.spec.name, canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})]
+            return self.bound
+        return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})
+
+    @property
+    def identity(self) -> list[Any]:
+        return [self.spec.name, self.keyed]
 
 
 def as_entry(value: Any) -> Any:
