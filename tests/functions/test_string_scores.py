@@ -111,17 +111,18 @@ def test_efficiency_is_the_mean_over_the_logarithm_of_budgets() -> None:
     right, wrong = Interpretation(StringProgram((Step("uppercase"),))), Interpretation(StringProgram(()))
     spec: Any = get("metric", "string_query_efficiency")
 
-    def known_from(n: int, budget: int = 20) -> float:
+    def known_from(n: int, budget: int = 20, first: int = 5) -> float:
         def ask(i: int, budget: int) -> Interpretation:
             return right if budget >= n else wrong
 
         ev = ProgramEvaluation((f,), (ask(0, budget),), seed=0, budget=budget, ask=ask)
-        return float(spec.function(ev, **spec.bind({}))[0])
+        return float(spec.function(ev, **spec.bind({"first": first}))[0])
 
     assert known_from(1) == pytest.approx(1)
     assert known_from(10) == pytest.approx(0.75), "0, 1, 1 at 5, 10, 20"
     assert known_from(20) == pytest.approx(0.25)
     assert known_from(99) == 0
+    assert known_from(1, first=1) == pytest.approx(1)
     with pytest.raises(UsageError, match="budget above 5"):
         known_from(1, budget=5)
 

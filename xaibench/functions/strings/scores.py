@@ -101,7 +101,7 @@ def string_family_accuracy(ev: ProgramEvaluation) -> Array:
     budgets=budgets_of,
     source=f"{_OWN}: area under the score-versus-log(queries) curve",
 )
-def string_query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 5, factor: PositiveInt = 2) -> Array:
+def string_query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 1, factor: PositiveInt = 2) -> Array:
     """Area under `string_exact` against the logarithm of the allowed questions, divided by its width.
 
     The interpreter is asked again with ``first``, ``first * factor`` ... questions, up to the budget.
