@@ -36,7 +36,7 @@ from xaibench.core.programs import AskAgainError, FunctionKind, Values, numeric_
 from xaibench.functions import sandbox_confinement
 
 LAYERS = ("syntax", "builtins", "audit", "seccomp", "limits")
-_WORKER = Path(__file__).with_name("sandbox_worker.py")
+_WORKER = Path(__file__).resolve().with_name("sandbox_worker.py")
 _KEPT = 4
 """Processes that wait for the next call of their program; the one that was used least recently goes first."""
 _START_SECONDS = 30.0
