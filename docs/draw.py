@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 import xaibench as xb
 from xaibench.core import registry
 from xaibench.core.data import Data
+from xaibench.core.programs import BlackBox
 from xaibench.report.braille import y_range
 
 mpl.use("Agg")
@@ -470,10 +471,40 @@ def _find(board: pd.DataFrame) -> Figure:
     return dots(board, series, "share of 1,000 functions that pass, or of their variance that is explained")
 
 
+def _find_strings_data() -> Figure:
+    functions = registry.get("functions", "find_string").function(seed=11, n=1000)
+    rows = [(f.family, *(f"{x}  \u2192  {y}" for x, y in _short_examples(f))) for f in functions]
+    figure, axis = plt.subplots(figsize=(9.4, 2.6))
+    axis.axis("off")
+    shown = [row for row in rows if len(row) == 3][:8]
+    table = axis.table(shown, colLabels=["function", "", ""], cellLoc="left", edges="horizontal", loc="center")
+    table.auto_set_font_size(False)
+    table.set_fontsize(7.5)
+    table.scale(1, 1.25)
+    return figure
+
+
+def _short_examples(f: BlackBox) -> list[tuple[str, str]]:
+    """Two test inputs with their outputs that fit into a column."""
+    pairs = zip(f.test_inputs, f.program(f.test_inputs), strict=True)
+    return [(x, y) for x, y in pairs if len(x + y) <= 36 and x != y and y == y.strip() and y][:2]
+
+
+def _find_strings(board: pd.DataFrame) -> Figure:
+    whole = board["dataset"] == "find_string(n=1000)"
+    series = {
+        "exactly right": has(board, metric="string_exact", params='"whole":false'),
+        "edit similarity": board["metric"] == "string_similarity",
+        "exactly right, over budgets from 1 to 20": board["metric"] == "string_query_efficiency",
+    }
+    series = {label: whole & rows for label, rows in series.items()}
+    return dots(board, series, "share of held-out inputs, 1,000 string functions")
+
+
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
-    suites = board["suite"].replace({"bam-fast": "bam", "find_full": "find"})
+    suites = board["suite"].replace({"bam-fast": "bam", "find_full": "find", "find_strings_full": "find_strings"})
     for name in sys.argv[2:] or [name for name in PAGES if name in set(suites)]:
         for kind, draw in zip(("data", "result"), PAGES[name], strict=True):
             figure = draw() if kind == "data" else draw(board[suites == name])
@@ -495,6 +526,7 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "diffroar": (_diffroar_data, _diffroar),
     "bam": (_bam_data, _bam),
     "find": (_find_data, _find),
+    "find_strings": (_find_strings_data, _find_strings),
 }
 
 
