@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from functions.chat_server import KEY, ChatServer, chat_server, error
 
+import xaibench as xb
 from xaibench import cli
 from xaibench.functions import sandbox, sandbox_confinement
 from xaibench.store import Store
@@ -192,6 +193,11 @@ def test_bad_answers_are_zeros_with_a_reason_and_the_run_goes_on(
     assert len(server.requests) == asked, "a bad answer is an answer"
 
 
+def test_the_interpreter_is_listed_with_what_it_requires(call: Call) -> None:
+    assert '"(required)"' in call("show", "llm")[1]
+    assert xb.components("interpreter").set_index("name").loc["llm", "parameters"]["model"] == "(required)"
+
+
 def test_one_endless_program_among_good_ones(run: Any, suite: Any, server: ChatServer, tmp_path: Path) -> None:
     good, endless = server.scripts["linear"], server.scripts["endless"]
     second = '"answers": [[0.0, 1.0]'
@@ -230,8 +236,6 @@ def test_shipped_functions_of_every_kind_can_be_put_to_a_model(
 
     server.scripts["number"] = lambda m: _constant("0.0", m)
     server.scripts["text"] = lambda m: _constant("'undefined'", m)
-    import xaibench as xb
-
     for spec in registry.components("functions"):
         if not spec.function.__module__.startswith("xaibench."):
             continue

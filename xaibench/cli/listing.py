@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api.listing import components
+from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
 from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, MetricSpec
@@ -123,7 +123,7 @@ def _describe(spec: Component) -> str:
             "source": spec.source,
         }
     if spec.parameters:
-        facts["parameters"] = ", ".join(f"{k} = {canonical_json(v)}" for k, v in spec.parameters.items())
+        facts["parameters"] = ", ".join(f"{k} = {canonical_json(v)}" for k, v in shown_parameters(spec).items())
     width = max(len(k) for k in facts)
     lines = [f"{spec.kind} {spec.name}", "", inspect.getdoc(spec.function) or "(no documentation)", ""]
     lines += [f"{k:<{width}}  {v}" for k, v in facts.items()]
