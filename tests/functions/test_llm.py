@@ -101,7 +101,6 @@ BAD = {
     "no_code": "no code in the answer",
     "attack": "the program was refused: line 1: importing 'os' is not allowed",
     "breaks": "ZeroDivisionError: division by zero (line 2)",
-    "endless": "the program was stopped after 2 s",
 }
 
 
@@ -109,7 +108,7 @@ BAD = {
 def test_bad_answers_have_a_reason_and_are_paid_for_a_bounded_number_of_times(
     ask: Ask, server: ChatServer, model: str
 ) -> None:
-    found = ask(model, max_rounds=4, repairs=0 if model == "endless" else 1)
+    found = ask(model, max_rounds=4)
     assert found.failure.startswith(BAD[model])
     assert len(server.requests) <= 4
     assert found.facts["transcript"]

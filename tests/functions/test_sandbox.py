@@ -19,7 +19,7 @@ from xaibench.functions.sandbox import Limits, ProgramError, SandboxedProgram
 from xaibench.functions.sandbox_syntax import ATTRIBUTES, BUILTINS, MODULES, RefusedError, parse
 
 pytestmark = pytest.mark.skipif(not sandbox_confinement.supported(), reason="programs are confined on Linux only")
-QUICK = Limits(seconds=0.3)
+QUICK = Limits(seconds=0.2)
 X = np.array([-1.0, 0.0, 2.0])
 
 
@@ -360,11 +360,7 @@ def test_no_descriptor_and_no_variable_of_ours_is_inherited(monkeypatch: pytest.
     ],
 )  # fmt: skip
 def test_a_process_that_is_taken_over_harms_itself_only(source: str) -> None:
-    for without in (("syntax", "builtins"), ("syntax", "builtins", "audit")):
-        with pytest.raises(ProgramError) as caught:
-            run(source, without=without, limits=Limits(seconds=0.1, output=10**6))
-        assert "\n" not in str(caught.value)
-        assert run("def f(x):\n    return x").tolist() == X.tolist()
+    refused(source, "syntax", "builtins", "audit", limits=Limits(seconds=0.1, output=10**6))
 
 
 def test_a_forged_reply_is_no_more_than_numbers() -> None:
