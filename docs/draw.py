@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 import xaibench as xb
 from xaibench.core import registry
 from xaibench.core.data import Data
+from xaibench.core.programs import BlackBox
+from xaibench.report.braille import y_range
 
 mpl.use("Agg")
 FOLDER = Path(__file__).parent / "suites"
@@ -443,10 +445,66 @@ def _bam(board: pd.DataFrame) -> Figure:
     return dots(board, series, "model contrast: brightness of the object, object model less scene model")
 
 
+def _find_data() -> Figure:
+    functions = registry.get("functions", "find_numeric").function(seed=11, n=200)
+    clean = [f for f in functions if f.noise == "none" and not f.intervals]
+    chosen = [next(f for f in clean if f.family == name) for name in ("gaussian", "sine", "rational", "compound")]
+    chosen += [f for f in functions if f.intervals and f.noise == "none"][:2]
+    chosen += [f for f in functions if f.noise != "none" and not f.intervals][:2]
+    x = np.linspace(-128, 128, 1025)
+    figure, axes = plt.subplots(2, 4, figsize=(9.4, 3.8))
+    for axis, f in zip(axes.flat, chosen, strict=True):
+        y = f.call(x)
+        axis.plot(x, y, lw=0.9, color=INK)
+        axis.set_ylim(*y_range(y))
+        for low, high in f.intervals:
+            axis.axvspan(low, high, color=TRUTH, alpha=0.18, lw=0)
+        axis.set_title(f"{f.name[-4:]}: {f.family}{'' if f.noise == 'none' else f' + {f.noise} noise'}")
+        axis.tick_params(labelsize=7)
+    return figure
+
+
+def _find(board: pd.DataFrame) -> Figure:
+    whole = board["dataset"] == "find_numeric(n=1000)"
+    names = {"r2": "R2", "find_official": "FIND's own score", "query_efficiency": "R2 over budgets from 8 to 128"}
+    series = {label: whole & (board["metric"] == metric) for metric, label in names.items()}
+    return dots(board, series, "share of 1,000 functions that pass, or of their variance that is explained")
+
+
+def _find_strings_data() -> Figure:
+    functions = registry.get("functions", "find_string").function(seed=11, n=1000)
+    rows = [(f.family, *(f"{x}  \u2192  {y}" for x, y in _short_examples(f))) for f in functions]
+    figure, axis = plt.subplots(figsize=(9.4, 2.6))
+    axis.axis("off")
+    shown = [row for row in rows if len(row) == 3][:8]
+    table = axis.table(shown, colLabels=["function", "", ""], cellLoc="left", edges="horizontal", loc="center")
+    table.auto_set_font_size(False)
+    table.set_fontsize(7.5)
+    table.scale(1, 1.25)
+    return figure
+
+
+def _short_examples(f: BlackBox) -> list[tuple[str, str]]:
+    """Two test inputs with their outputs that fit into a column."""
+    pairs = zip(f.test_inputs, f.program(f.test_inputs), strict=True)
+    return [(x, y) for x, y in pairs if len(x + y) <= 36 and x != y and y == y.strip() and y][:2]
+
+
+def _find_strings(board: pd.DataFrame) -> Figure:
+    whole = board["dataset"] == "find_string(n=1000)"
+    series = {
+        "exactly right": has(board, metric="string_exact", params='"whole":false'),
+        "edit similarity": board["metric"] == "string_similarity",
+        "exactly right, over budgets from 1 to 20": board["metric"] == "string_query_efficiency",
+    }
+    series = {label: whole & rows for label, rows in series.items()}
+    return dots(board, series, "share of held-out inputs, 1,000 string functions")
+
+
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
-    suites = board["suite"].replace("bam-fast", "bam")
+    suites = board["suite"].replace({"bam-fast": "bam", "find_full": "find", "find_strings_full": "find_strings"})
     for name in sys.argv[2:] or [name for name in PAGES if name in set(suites)]:
         for kind, draw in zip(("data", "result"), PAGES[name], strict=True):
             figure = draw() if kind == "data" else draw(board[suites == name])
@@ -467,6 +525,8 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "blockmnist": (_blockmnist_data, _blockmnist),
     "diffroar": (_diffroar_data, _diffroar),
     "bam": (_bam_data, _bam),
+    "find": (_find_data, _find),
+    "find_strings": (_find_strings_data, _find_strings),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import xaibench as xb
 from xaibench import cli
 
 TOP = Path(__file__).parent.parent
@@ -31,8 +32,17 @@ def test_the_python_example_gives_a_score_for_every_sample() -> None:
     assert names["curves"].shape == (64, 7)  # type: ignore[attr-defined]
 
 
+def test_the_function_example_finds_the_sine() -> None:
+    names: dict[str, object] = {}
+    exec(blocks("python")[3], names)
+    answer = names["answer"]
+    assert isinstance(answer, xb.Interpretation)
+    assert answer.family == "sine"
+    assert answer.program(0.5) == pytest.approx(3 * np.sin(0.1) + 1, abs=0.01)
+
+
 def test_own_model_explainer_and_metric_run_in_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, model, parts = blocks("python")
+    _, model, parts, _ = blocks("python")
     (suite,) = blocks("toml")
     for name, text in (("my_model.py", model), ("my_parts.py", parts), ("my_suite.toml", suite)):
         (tmp_path / name).write_text(text)

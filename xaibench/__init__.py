@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xaibench.api.explaining import curve, explain, score
+    from xaibench.api.interpreting import interpret
     from xaibench.api.listing import components
     from xaibench.api.runs import Run, claims, leaderboard, results, run
     from xaibench.core.data import Data, Intervention
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
     from xaibench.core.evaluation import Evaluation
     from xaibench.core.problem import ProblemView
-    from xaibench.core.registry import dataset, explainer, metric, model
+    from xaibench.core.program_evaluation import ProgramEvaluation
+    from xaibench.core.programs import BlackBox, Domain, Interpretation, Probe
+    from xaibench.core.registry import dataset, explainer, function_set, interpreter, metric, model
 
 _HOME = {
     "api.explaining": ("curve", "explain", "score"),
+    "api.interpreting": ("interpret",),
     "api.listing": ("components",),
     "api.runs": ("Run", "claims", "leaderboard", "results", "run"),
     "core.data": ("Data", "Intervention"),
@@ -33,17 +37,24 @@ _HOME = {
     "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
     "core.evaluation": ("Evaluation",),
     "core.problem": ("ProblemView",),
-    "core.registry": ("dataset", "explainer", "metric", "model"),
+    "core.program_evaluation": ("ProgramEvaluation",),
+    "core.programs": ("BlackBox", "Domain", "Interpretation", "Probe"),
+    "core.registry": ("dataset", "explainer", "function_set", "interpreter", "metric", "model"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
+    "BlackBox",
     "Data",
+    "Domain",
     "Draws",
     "Evaluation",
+    "Interpretation",
     "Intervention",
+    "Probe",
     "ProblemView",
+    "ProgramEvaluation",
     "Run",
     "UnsupportedError",
     "UsageError",
@@ -54,6 +65,9 @@ __all__ = [
     "dataset",
     "explain",
     "explainer",
+    "function_set",
+    "interpret",
+    "interpreter",
     "leaderboard",
     "metric",
     "model",

@@ -11,13 +11,13 @@ from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
 from xaibench.core import registry
-from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
+from xaibench.core.components import ExplainerSpec, InterpreterSpec, MetricSpec, is_control, missing_needs
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.maskers import DRAWN, MASKERS_VERSION
 from xaibench.history import History
-from xaibench.problems import ProblemSpec
-from xaibench.suite import Choice, Suite
+from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
+from xaibench.suite import EXPLAINING, Choice, FunctionsEntry, Suite
 
 State = Literal["run", "cached", "stale", "retry", "unsupported", "left"]
 STATES: tuple[State, ...] = get_args(State)
@@ -42,17 +42,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Unit:
-    """One explanation of one problem, with all metrics that score it: explain once, score many."""
+    """One explanation of one problem, with all metrics that score it: explain once, score many.
 
-    problem: ProblemSpec
+    On a problem of functions the explainer is an interpreter, and the explanation its programs.
+    """
+
+    problem: AnyProblemSpec
     explainer: Choice
     seed: int
     repeat: int
     metrics: tuple[tuple[Choice, str | None], ...]
 
     @property
-    def spec(self) -> ExplainerSpec:
-        return cast(ExplainerSpec, self.explainer.spec)
+    def spec(self) -> ExplainerSpec | InterpreterSpec:
+        return cast("ExplainerSpec | InterpreterSpec", self.explainer.spec)
 
     @cached_property
     def _identity(self) -> list[Any]:
@@ -93,7 +96,7 @@ class Unit:
             missing = missing_needs(spec.needs, capabilities)
             if missing:
                 return f"{spec.kind} {spec.name} needs {', '.join(missing)}"
-        kind = self.spec.stated_kind(self.explainer.params)
+        kind = self.spec.stated_kind(self.explainer.params) if isinstance(self.spec, ExplainerSpec) else None
         if kind is not None and kind not in cell.spec.accepts:
             return f"metric {cell.spec.name} takes {' or '.join(sorted(cell.spec.accepts))}, not {kind}"
         # What is given the truth shows the mask where there is one: no answer to a question about weights.
@@ -165,21 +168,20 @@ def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
 def _expand(suite: Suite, chosen: Selection) -> Iterator[Unit]:
     """Units of one matrix."""
     metrics = list(dict.fromkeys((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)))
-    explainers = list(dict.fromkeys(c for e in suite.explainers for c in e.choices("explainer", suite.folder)))
-    if suite.controls:
-        named = {c.spec.name for c in explainers}
-        controls = (s for s in registry.components("explainer") if isinstance(s, ExplainerSpec) and s.control)
-        explainers += [Choice.of("explainer", s.name, {}) for s in controls if s.name not in named]
+    explainers = list(dict.fromkeys(_explaining(suite)))
     for problem in {p.key: p for p in problems(suite, chosen)}.values():
-        labels = (problem.dataset.label, problem.model.label)
         capabilities = problem.capabilities()
-        with_oracle = capabilities is None or any(c.startswith("truth.") for c in capabilities)
+        with_oracle = capabilities is None or any(c.partition(".")[0] == "truth" for c in capabilities)
         for seed, explainer in itertools.product(suite.seeds, explainers):
-            path = (*labels, explainer.label)
+            if not _belongs(explainer, problem):
+                continue
+            path = (*problem.labels, explainer.label)
             kept = tuple(
                 (metric, output)
                 for metric, output in metrics
-                if suite.selects(*path, metric.label) and chosen.keeps((*path, metric.label))
+                if _belongs(metric, problem)
+                and suite.selects(*path, metric.label)
+                and chosen.keeps((*path, metric.label))
             )
             # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
             several = explainer.spec.name == RANDOM and with_oracle
@@ -190,9 +192,31 @@ def _expand(suite: Suite, chosen: Selection) -> Iterator[Unit]:
                     yield Unit(problem, explainer, seed, repeat, scored)
 
 
-def problems(suite: Suite, selection: Selection) -> Iterator[ProblemSpec]:
+def _explaining(suite: Suite) -> Iterator[Choice]:
+    """Explainers and interpreters in the order of the file, then the controls that it does not name."""
+    entries = {"explainer": suite.explainers, "interpreter": suite.interpreters}
+    for kind in EXPLAINING:
+        named = [c for entry in entries[kind] for c in entry.choices(kind, suite.folder)]
+        yield from named
+        names = {c.spec.name for c in named}
+        for spec in registry.components(kind) if suite.controls else ():
+            if is_control(spec) and spec.name not in names:
+                yield Choice.of(kind, spec.name, {})
+
+
+def _belongs(choice: Choice, problem: AnyProblemSpec) -> bool:
+    """Whether a component is about problems of this sort: functions of a kind that it takes, or models and data."""
+    if isinstance(problem, FunctionProblemSpec):
+        return choice.spec.about_programs and not missing_needs(choice.spec.needs, problem.capabilities())
+    return not choice.spec.about_programs
+
+
+def problems(suite: Suite, selection: Selection) -> Iterator[AnyProblemSpec]:
     """Problems of a suite, data sets outermost, so that data and models are shared by neighbours."""
     for entry in suite.problems:
+        if isinstance(entry, FunctionsEntry):
+            yield from _function_problems(suite, entry, selection)
+            continue
         samples = entry.samples or suite.samples
         if selection.limit is not None:
             samples = min(samples, selection.limit)
@@ -205,6 +229,13 @@ def problems(suite: Suite, selection: Selection) -> Iterator[ProblemSpec]:
                         )
                         problem.check()
                         yield problem
+
+
+def _function_problems(suite: Suite, entry: FunctionsEntry, selection: Selection) -> Iterator[FunctionProblemSpec]:
+    limits = [n for n in (entry.samples, selection.limit) if n is not None]
+    for functions in entry.functions.choices("functions", suite.folder):
+        for seed in suite.problem_seeds:
+            yield FunctionProblemSpec(functions, seed, min(limits, default=None), entry.budget or suite.budget)
 
 
 @dataclass(frozen=True)
@@ -249,9 +280,9 @@ class Plan:
         """Cells that will be scored."""
         return sum(len(u.todo) for u in self.units)
 
-    def by_problem(self) -> Iterator[tuple[ProblemSpec, list[PlannedUnit]]]:
+    def by_problem(self) -> Iterator[tuple[AnyProblemSpec, list[PlannedUnit]]]:
         """Units grouped by problem, in order."""
-        groups: dict[str, tuple[ProblemSpec, list[PlannedUnit]]] = {}
+        groups: dict[str, tuple[AnyProblemSpec, list[PlannedUnit]]] = {}
         for planned in self.units:
             groups.setdefault(planned.unit.problem.key, (planned.unit.problem, []))[1].append(planned)
         yield from groups.values()
@@ -327,7 +358,7 @@ def make_plan(
     suite: Suite,
     *,
     history: History | None = None,
-    fingerprint: Callable[[ProblemSpec], str | None] = lambda problem: None,
+    fingerprint: Callable[[AnyProblemSpec], str | None] = lambda problem: None,
     selection: Selection | None = None,
     rerun: Rerun | None = None,
 ) -> Plan:

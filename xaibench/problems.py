@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,7 +12,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from xaibench.core.components import DatasetSpec, ModelSpec, source_digest
+from xaibench.core.asking import plain
+from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec, source_digest
 from xaibench.core.data import Array, Data
 from xaibench.core.errors import DataError
 from xaibench.core.features import infer_layout
@@ -21,6 +23,8 @@ from xaibench.core.outputs import default_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, Samples, Truth, TruthKind
+from xaibench.core.program_evaluation import FunctionProblem
+from xaibench.core.programs import BlackBox
 from xaibench.core.retraining import Retraining
 from xaibench.models.adapters import as_predictor
 from xaibench.models.linear import truth_weights
@@ -81,6 +85,16 @@ class ProblemSpec:
     def versions(self) -> dict[str, int]:
         return {"dataset": self.dataset.spec.version, "model": self.model.spec.version}
 
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Data set and model as the leaderboard shows them."""
+        return self.dataset.label, self.model.label
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Data set and model without parameters."""
+        return self.dataset.spec.name, self.model.spec.name
+
     def capabilities(self) -> frozenset[str] | None:
         """Needs that the problem will meet by what its parts declare; None if only building tells."""
         dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
@@ -92,6 +106,71 @@ class ProblemSpec:
         """Raise UsageError if the model does not take this kind of data."""
         dataset = cast(DatasetSpec, self.dataset.spec)
         check_features(cast(ModelSpec, self.model.spec), dataset.features, dataset.name)
+
+
+FUNCTIONS = "functions"
+"""What stands for the model where the problem is a set of functions."""
+
+
+@dataclass(frozen=True)
+class FunctionProblemSpec:
+    """What a problem of functions is made of, as plain data.
+
+    Attributes
+    ----------
+    functions : Choice
+    seed : int
+        Fixes the functions.
+    samples : int or None
+        Number of functions, at most; None: all of the set.
+    budget : int
+        Questions that may be asked of each.
+    """
+
+    functions: Choice
+    seed: int
+    samples: int | None
+    budget: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.functions.label}/{FUNCTIONS}"
+
+    @property
+    def selection(self) -> str:
+        """Which functions, and how many questions to each."""
+        return f"functions[:{'' if self.samples is None else self.samples}] budget {self.budget}"
+
+    @cached_property
+    def identity(self) -> list[Any]:
+        """Names and parameters, without versions."""
+        return [self.functions.identity, FUNCTIONS, self.seed, self.selection]
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the identity: equal for equal problems."""
+        return digest(self.identity)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {"functions": self.functions.spec.version}
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What stands in the columns for data set and model."""
+        return self.functions.label, FUNCTIONS
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The same without parameters."""
+        return self.functions.spec.name, FUNCTIONS
+
+    def capabilities(self) -> frozenset[str]:
+        """Needs that the functions meet."""
+        return cast(FunctionsSpec, self.functions.spec).provides
+
+
+AnyProblemSpec = ProblemSpec | FunctionProblemSpec
 
 
 def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
@@ -118,6 +197,7 @@ class Problems:
         self.device = device
         self.batch_size = batch_size
         self._data: dict[str, Data] = {}
+        self._functions: dict[str, tuple[BlackBox, ...]] = {}
 
     def data(self, spec: ProblemSpec) -> Data:
         """The data set of a problem; only the latest one is kept in memory."""
@@ -131,8 +211,26 @@ class Problems:
             self._data = {key: data}
         return self._data[key]
 
-    def fingerprint(self, spec: ProblemSpec) -> str | None:
-        """Content fingerprint if the model is in the cache, else None: nothing is trained."""
+    def functions(self, spec: FunctionProblemSpec) -> FunctionProblem:
+        """A set of functions as a problem; only the latest set is kept in memory."""
+        key = digest(spec.functions.identity, spec.seed)
+        if key not in self._functions:
+            self._functions = {key: _built(spec)}
+        functions = self._functions[key][: spec.samples]
+        return FunctionProblem(
+            spec.name, functions, spec.budget, spec.seed, _fingerprint_of(spec, functions), spec.capabilities()
+        )
+
+    def fingerprint(self, spec: AnyProblemSpec) -> str | None:
+        """Content fingerprint if the model is in the cache, else None: nothing is trained.
+
+        None for functions that cannot be made, too: the run says why.
+        """
+        if isinstance(spec, FunctionProblemSpec):
+            try:
+                return self.functions(spec).fingerprint
+            except Exception:
+                return None
         model = cast(ModelSpec, spec.model.spec)
         if self.cache is None or model.provides is None:
             return None
@@ -158,6 +256,49 @@ class Problems:
             batch_size=self.batch_size,
         )
         return assemble(spec, data, fitted, predictor, retraining)
+
+
+def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
+    """The functions of a set, checked.
+
+    Raises
+    ------
+    DataError
+        If these are no functions of the declared kind, or two have one name.
+    """
+    component = cast(FunctionsSpec, spec.functions.spec)
+    seed = {"seed": spec.seed} if component.takes("seed") else {}
+    functions = tuple(component.function(**spec.functions.params, **seed))
+    for function in functions:
+        if not isinstance(function, BlackBox) or function.kind != component.functions:
+            got = f"{function.kind} functions" if isinstance(function, BlackBox) else type(function).__name__
+            raise DataError(f"functions {component.name!r} returned {got}", f"return {component.functions} BlackBoxes")
+    twice = [name for name, count in Counter(f.name for f in functions).items() if count > 1]
+    if twice or not functions:
+        what = f"two functions called {twice[0]!r}" if twice else "no functions"
+        raise DataError(f"functions {component.name!r} returned {what}", "give every function a name of its own")
+    return functions
+
+
+def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[BlackBox, ...]) -> str:
+    """Content of a set: what is said of its functions, its version (its source without one), and the budget."""
+    component = spec.functions.spec
+    source = None if component.registered else source_digest(component)
+    said = [
+        [f.name, f.kind, f.family, plain(f.parameters), f.description, f.intervals, f.landmarks, f.noise]
+        for f in functions
+    ]
+    domains = [[f.domain.low, f.domain.high, f.domain.words, plain(f.test_inputs)] for f in functions]
+    return digest(
+        KEY_VERSION,
+        spec.functions.identity,
+        component.version,
+        source,
+        spec.seed,
+        spec.selection,
+        said,
+        digest(domains),
+    )
 
 
 def assemble(

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import CONDITIONAL, REPEATED, RETRAINED, SINGLE, leaderboard
+from xaibench.analysis.leaderboard import CONDITIONAL, FUNCTIONS, REPEATED, RETRAINED, SETS, SINGLE, leaderboard
 from xaibench.report.overview import ESTIMANDS
 
 NAN = np.nan
@@ -77,4 +77,4 @@ def test_results_that_do_not_say_are_of_samples() -> None:
 
 
 def test_the_report_explains_each_of_them() -> None:
-    assert {CONDITIONAL, REPEATED, SINGLE, RETRAINED} == set(ESTIMANDS)
+    assert {CONDITIONAL, REPEATED, SINGLE, RETRAINED, FUNCTIONS, SETS} == set(ESTIMANDS)

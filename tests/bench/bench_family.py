@@ -23,7 +23,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import components
 
-SPECS = [s for s in components("metric") if isinstance(s, MetricSpec) and s.scope == "sample"]
+SPECS = [s for s in components("metric") if isinstance(s, MetricSpec) and s.scope == "sample" and not s.about_programs]
 INDEPENDENT = ("faithfulness_correlation", "infidelity", "mu_fidelity", "sensitivity_n", "faithfulness_estimate",
                "monotonicity_correlation", "non_sensitivity", "completeness")  # fmt: skip
 """Metrics whose perturbations do not depend on the attribution."""

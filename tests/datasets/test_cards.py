@@ -14,8 +14,12 @@ from xaibench.datasets import cards
 
 SHIPPED = [(name, file) for name in cards.card_names() for file in cards.card(name).files]
 
-READ_BY = {"bam": "bam_object"}
-"""Data sets that read the files of a card that is no data set of its own."""
+READ_BY = {
+    "bam": ("dataset", "bam_object"),
+    "find_relations": ("functions", "find_relation"),
+    "find_words": ("functions", "find_neuron"),
+}
+"""Components that read the files of a card that is no data set of its own."""
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def test_one_flipped_bit_is_one_clear_error(copy: Path, name: str, file: str):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"{file} is damaged") as caught:
-        get("dataset", READ_BY.get(name, name)).function(seed=0)
+        get(*READ_BY.get(name, ("dataset", name))).function(seed=0)
     assert caught.value.hint
 
 
@@ -42,7 +46,7 @@ def test_one_flipped_bit_is_one_clear_error(copy: Path, name: str, file: str):
 def test_a_missing_file_is_one_clear_error(copy: Path, name: str, file: str):
     (copy / name / file).unlink()
     with pytest.raises(DataError, match=f"cannot read .*{file}") as caught:
-        get("dataset", READ_BY.get(name, name)).function(seed=0)
+        get(*READ_BY.get(name, ("dataset", name))).function(seed=0)
     assert caught.value.hint
 
 

@@ -20,7 +20,7 @@ from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import components
 
-METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec)]
+METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
 FIRST_SET = {
     "pixel_flipping", "insertion", "deletion", "faithfulness_correlation", "infidelity", "max_sensitivity", "mprt",
     "random_logit", "relevance_rank", "relevance_mass", "sparseness", "complexity", "completeness",

@@ -30,6 +30,7 @@ SPECS = [
     s
     for s in components("metric")
     if isinstance(s, MetricSpec) and s.family == "ground_truth" and s.scope == "sample"
+    if not s.about_programs
     if not any(need.startswith(COMPARED) for need in s.needs)
 ]
 every_metric = pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)

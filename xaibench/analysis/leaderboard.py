@@ -44,6 +44,8 @@ CONDITIONAL = "conditional on this model"
 REPEATED = "repeats on these data"
 SINGLE = "one repeat, no interval"
 RETRAINED = "retrained models"
+FUNCTIONS = "functions of one set"
+SETS = "sets of functions"
 
 
 def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
@@ -257,6 +259,8 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     over_data = board["scope"].map(_units).to_numpy() == "repeats"
     repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
     estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
+    programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
+    estimand = np.where(programs, np.where(several, SETS, FUNCTIONS), estimand)
     board["estimand"] = pd.Series(estimand, board.index).where(has_value, None)
     gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     control = board["control"].to_numpy(dtype=bool)

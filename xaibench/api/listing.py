@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import pandas as pd
 
 from xaibench.core import registry
-from xaibench.core.components import KINDS, ExplainerSpec
+from xaibench.core.components import KINDS, Component, ExplainerSpec
 from xaibench.core.errors import UsageError, did_you_mean
 
 
 def components(kind: str) -> pd.DataFrame:
-    """Registered components of a kind: ``explainer``, ``metric``, ``dataset`` or ``model``.
+    """Registered components of a kind, such as ``explainer``, ``metric`` or ``functions``.
 
     Returns
     -------
@@ -34,10 +37,17 @@ def components(kind: str) -> pd.DataFrame:
         "explainer": ("control",),
         "dataset": ("features", "provides"),
         "model": ("features", "provides"),
+        "interpreter": ("control",),
+        "functions": ("functions", "provides"),
     }[kind]
     rows = []
     for spec in registry.components(kind):
-        row = {"name": spec.name, "version": spec.version, "needs": sorted(spec.needs), "parameters": spec.parameters}
+        row = {
+            "name": spec.name,
+            "version": spec.version,
+            "needs": sorted(spec.needs),
+            "parameters": shown_parameters(spec),
+        }
         if isinstance(spec, ExplainerSpec):
             row["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "per problem"
         for name in extra:
@@ -45,3 +55,8 @@ def components(kind: str) -> pd.DataFrame:
             row[name] = sorted(value) if isinstance(value, frozenset) else value
         rows.append({**row, "summary": spec.summary})
     return pd.DataFrame(rows)
+
+
+def shown_parameters(spec: Component) -> dict[str, Any]:
+    """Parameters with their defaults; ``(required)`` where there is none."""
+    return {k: "(required)" if v is inspect.Parameter.empty else v for k, v in spec.parameters.items()}

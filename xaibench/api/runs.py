@@ -52,10 +52,13 @@ def run(
     threads: int = 1,
     batch_size: int | None = None,
     plugins: Sequence[str | Path] = (),
+    workers: int = 1,
 ) -> Run:
     """Run a suite given by name, path or as a dictionary, like ``xaibench run``.
 
-    Results that the store holds already are not computed again.
+    Results that the store holds already are not computed again. More ``workers`` interpret functions
+    in processes of their own, where that takes long: a script needs ``if __name__ == "__main__":``
+    then, and components must come from modules or plugins.
 
     Returns
     -------
@@ -65,7 +68,13 @@ def run(
     plan = plan_suite(suite, where, seed=seed, device=device, plugins=plugins)
     name = plan.suite.name
     options = Options(
-        cache_folder(), device, threads, batch_size, plugins=tuple(map(str, plugins)), argv=["xaibench.run", name]
+        cache_folder(),
+        device,
+        threads,
+        batch_size,
+        plugins=tuple(map(str, plugins)),
+        argv=["xaibench.run", name],
+        workers=workers,
     )
     outcome = execute(plan, where, options)
     write_leaderboard(where.path)
@@ -178,11 +187,10 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
         return cells
     wanted = {
         (
-            u.problem.dataset.label,
-            u.problem.model.label,
+            *u.problem.labels,
             u.problem.seed,
             u.spec.name,
-            u.explainer.bound,
+            u.explainer.keyed,
             c.spec.name,
             c.metric.bound,
         )

@@ -44,6 +44,8 @@ class Listed(StrEnum):
     models = "models"
     explainers = "explainers"
     metrics = "metrics"
+    functions = "functions"
+    interpreters = "interpreters"
     suites = "suites"
 
 
@@ -101,6 +103,10 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads, for one large problem.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-j", min=1, help="Processes that interpret functions [default: one per core]."),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Instead of the built-in rule; changes no score.")
     ] = None,
@@ -118,7 +124,15 @@ def run(
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
     raise typer.Exit(
-        run_suite(request, threads=threads, batch_size=batch_size, max_failures=max_failures, json=json, quiet=quiet)
+        run_suite(
+            request,
+            threads=threads,
+            workers=workers,
+            batch_size=batch_size,
+            max_failures=max_failures,
+            json=json,
+            quiet=quiet,
+        )
     )
 
 
@@ -158,12 +172,38 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a dataset, model, explainer, metric or suite.")],
+    name: Annotated[str, typer.Argument(help="Name of a component or a suite, or of a function: find/numeric/0042.")],
     plugin: PluginOption = None,
+    interpreter: Annotated[
+        str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: of the interpreter.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Of a function: show the answer kept here, and ask nobody.")
+    ] = None,
+    budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
+    png: Annotated[Path | None, typer.Option("--png", help="Of a function: draw into this file.")] = None,
 ) -> None:
-    """Show a component's documentation, parameters and source."""
+    """Show a component's documentation, parameters and source; or draw a function with an interpreter's answer."""
     from xaibench.cli.listing import show_component
 
+    if "/" in name and ":" not in name:
+        from xaibench.cli.functions import show_function
+
+        show_function(
+            name,
+            plugins=plugin,
+            interpreter=interpreter,
+            params=param,
+            budget=budget,
+            seed=seed,
+            store=store,
+            png=png,
+        )
+        return
     show_component(name, plugins=plugin)
 
 

@@ -9,16 +9,16 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api.listing import components
+from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
-from xaibench.core.components import KINDS, Component, ExplainerSpec, MetricSpec
+from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.datasets.cards import card, card_names
 from xaibench.report.terminal import frame_table
 
-_KINDS = ("datasets", "models", "explainers", "metrics", "suites")
+_KINDS = ("datasets", "models", "explainers", "metrics", "functions", "interpreters", "suites")
 
 
 def _load_plugins(plugins: Sequence[str] | None) -> None:
@@ -45,17 +45,21 @@ def _frame(kind: str) -> pd.DataFrame:
     if kind == "suites":
         loaded = [suites.load(name) for name in suites.available()]
         return pd.DataFrame({"name": [s.name for s in loaded], "description": [s.description for s in loaded]})
-    frame = components(kind.removesuffix("s"))
+    frame = components(kind if kind == "functions" else kind.removesuffix("s"))
+    if kind == "interpreters":
+        frame["takes"] = [", ".join(sorted({*n} & {*FUNCTION_KINDS})) for n in frame["needs"]]
     frame["needs"] = [", ".join(n) for n in frame["needs"]]
     columns = {
         "datasets": ["name", "features", "provides", "summary"],
         "models": ["name", "features", "provides", "summary"],
         "explainers": ["name", "kind", "needs", "control", "summary"],
         "metrics": ["name", "family", "better", "needs", "summary"],
+        "functions": ["name", "functions", "summary"],
+        "interpreters": ["name", "takes", "control", "summary"],
     }[kind]
     if kind == "metrics":
         frame["better"] = ["higher" if h else "lower" for h in frame["higher_is_better"]]
-    if kind == "explainers":
+    if kind in ("explainers", "interpreters"):
         frame["control"] = ["yes" if c else "" for c in frame["control"]]
     for name in ("features", "provides"):
         if name in columns:
@@ -90,7 +94,18 @@ def _describe(spec: Component) -> str:
         facts["needs"] = ", ".join(sorted(spec.needs))
     if isinstance(spec, ExplainerSpec):
         facts["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "depends on the problem"
-    if isinstance(spec, MetricSpec):
+    if isinstance(spec, MetricSpec) and spec.about_programs:
+        low, high = spec.bounds
+        facts |= {
+            "family": spec.family,
+            "better": "higher" if spec.higher_is_better else "lower",
+            "bounds": f"{'-inf' if low is None else low} to {'inf' if high is None else high}",
+            "scores": "one per function",
+            "aggregate": spec.aggregate,
+            "skill": "valid" if spec.skill_valid else "not valid",
+            "source": spec.source,
+        }
+    elif isinstance(spec, MetricSpec):
         low, high = spec.bounds
         facts |= {
             "family": spec.family,
@@ -108,7 +123,7 @@ def _describe(spec: Component) -> str:
             "source": spec.source,
         }
     if spec.parameters:
-        facts["parameters"] = ", ".join(f"{k} = {canonical_json(v)}" for k, v in spec.parameters.items())
+        facts["parameters"] = ", ".join(f"{k} = {canonical_json(v)}" for k, v in shown_parameters(spec).items())
     width = max(len(k) for k in facts)
     lines = [f"{spec.kind} {spec.name}", "", inspect.getdoc(spec.function) or "(no documentation)", ""]
     lines += [f"{k:<{width}}  {v}" for k, v in facts.items()]

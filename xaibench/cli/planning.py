@@ -9,6 +9,7 @@ import pandas as pd
 
 from xaibench.cli.output import duration, print_json, stdout
 from xaibench.cli.running import Request
+from xaibench.cli.spending import spending, spending_text
 from xaibench.core.paths import cache_folder
 from xaibench.plan import STATES, Plan
 from xaibench.report.terminal import frame_table
@@ -20,8 +21,9 @@ def show_plan(request: Request, *, cells: bool, json: bool) -> int:
     path = request.store_path
     store = Store(path) if (path / "store.json").exists() else None
     plan = request.plan(store)
+    spent = spending(plan, store)
     if json:
-        print_json(_document(plan, cells=cells))
+        print_json({**_document(plan, cells=cells), "spending": [s.as_dict() for s in spent]})
         return 0
     out = stdout()
     out.print(frame_table(_cells(plan) if cells else _problems(plan)))
@@ -32,6 +34,8 @@ def show_plan(request: Request, *, cells: bool, json: bool) -> int:
         guess = f"about {duration(known)} by this store's history" if unknown < plan.todo else "no history to go by"
         more = f", {unknown} cells never timed" if 0 < unknown < plan.todo else ""
         out.print(f"{plan.todo} cells to run, {guess}{more}; training is extra")
+    if spent:
+        out.print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
     out.print(f"store {path}{'' if store else ' (not there yet)'}, cache {cache_folder()}")
     return 0
 

@@ -19,9 +19,10 @@ from rich.progress import (
 
 from xaibench.cli.output import duration
 from xaibench.core.problem import Problem
+from xaibench.core.program_evaluation import FunctionProblem
 from xaibench.execution import Observer
 from xaibench.plan import Plan, PlannedUnit
-from xaibench.problems import ProblemSpec
+from xaibench.problems import AnyProblemSpec
 from xaibench.store import FAILURES, Row
 
 
@@ -56,19 +57,21 @@ class Lines(Observer):
             f"{plan.states['unsupported']} unsupported"
         )
 
-    def preparing(self, problem: ProblemSpec) -> None:
+    def preparing(self, problem: AnyProblemSpec) -> None:
         self._number += 1
         self._since = time.perf_counter()
 
-    def prepared(self, problem: ProblemSpec, built: Problem) -> None:
+    def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
         gates = "; ".join(str(g) for g in built.gates)
+        if isinstance(built, FunctionProblem):
+            gates = f"{len(built.functions)} functions"
         seed = f" seed {problem.seed}" if problem.seed else ""
         took = duration(time.perf_counter() - self._since)
         self._print(f"[{self._number}/{self._total}] {problem.name}{seed}: ready in {took}; {gates}")
         self._since = time.perf_counter()
         self._scores = self._units = 0
 
-    def not_prepared(self, problem: ProblemSpec, error: BaseException) -> None:
+    def not_prepared(self, problem: AnyProblemSpec, error: BaseException) -> None:
         self._print(f"[{self._number}/{self._total}] {problem.name}: failed: {type(error).__name__}: {error}")
 
     def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
@@ -77,7 +80,7 @@ class Lines(Observer):
         for text in failures(planned, rows):
             self._print(f"  {text}")
 
-    def problem_finished(self, problem: ProblemSpec) -> None:
+    def problem_finished(self, problem: AnyProblemSpec) -> None:
         took = duration(time.perf_counter() - self._since)
         self._print(f"  {self._units} explanations scored in {self._scores} cells, {took}")
 
@@ -123,7 +126,7 @@ class Bars(Observer):
         for stage, total in (("problems", len(groups)), ("explanations", units), ("scores", plan.todo)):
             self._tasks[stage] = self.progress.add_task("", total=total, stage=stage)
 
-    def preparing(self, problem: ProblemSpec) -> None:
+    def preparing(self, problem: AnyProblemSpec) -> None:
         self.progress.update(self._tasks["problems"], description=problem.name)
 
     def training(self, done: int, total: int, text: str) -> None:
@@ -131,13 +134,13 @@ class Bars(Observer):
             self._training = self.progress.add_task("", total=total, stage="training")
         self.progress.update(self._training, completed=done, total=total, description=text)
 
-    def prepared(self, problem: ProblemSpec, built: Problem) -> None:
+    def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
         self._trained()
         for gate in built.gates:
             if not gate.passed:
                 self.progress.console.print(f"{problem.name}: {gate}", markup=False)
 
-    def not_prepared(self, problem: ProblemSpec, error: BaseException) -> None:
+    def not_prepared(self, problem: AnyProblemSpec, error: BaseException) -> None:
         self._trained()
         self.progress.console.print(f"{problem.name}: failed: {type(error).__name__}: {error}", markup=False)
         self.progress.advance(self._tasks["problems"])
@@ -158,5 +161,5 @@ class Bars(Observer):
             self.progress.advance(self._tasks["explanations"])
             self.progress.advance(self._tasks["scores"], len(planned.todo))
 
-    def problem_finished(self, problem: ProblemSpec) -> None:
+    def problem_finished(self, problem: AnyProblemSpec) -> None:
         self.progress.advance(self._tasks["problems"])

@@ -12,9 +12,11 @@ from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, wr
 from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
+from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
+from xaibench.execution.crew import available_cores
 from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection
 from xaibench.report.claims import claims_report
@@ -22,6 +24,7 @@ from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
 GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
+RESUME = "interrupted: what is finished is kept, run the same command again to resume"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def run_suite(
     request: Request,
     *,
     threads: int,
+    workers: int | None,
     batch_size: int | None,
     max_failures: int | None,
     json: bool,
@@ -68,13 +72,24 @@ def run_suite(
     keep_heap()
     store = Store(request.store_path, create=True)
     plan = request.plan(store)
+    spent = spending(plan, store)
+    if spent:
+        stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
     options = Options(
-        cache_folder(), request.device, threads, batch_size, max_failures, tuple(request.plugins or ()), sys.argv
+        cache_folder(),
+        request.device,
+        threads,
+        batch_size,
+        max_failures,
+        tuple(request.plugins or ()),
+        sys.argv,
+        workers or available_cores(),
     )
     with observer_for(stderr(), quiet=quiet or json) as observer:
         outcome = execute(plan, store, options, observer)
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
+            stderr().print(RESUME)
             return INTERRUPTED
         left = plan.states["left"]
         why = f"{left} cells are not {request.rerun}" if left else "every selected cell is unsupported"
@@ -116,7 +131,7 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     if not plan.whole:
         out.print("This board is of the selected part; the leaderboard of the store is that of the last whole run.")
     if outcome.end == "interrupted":
-        err.print("interrupted: what is finished is kept, run the same command again to resume")
+        err.print(RESUME)
     elif outcome.end == "too many failures":
         err.print(f"stopped: {outcome.n_failed} cells failed, more than --max-failures allows")
 

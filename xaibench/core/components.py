@@ -15,8 +15,9 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
 from xaibench.core.maskers import MASKERS
+from xaibench.core.programs import FunctionKind
 
-Kind = Literal["explainer", "metric", "dataset", "model"]
+Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functions"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
@@ -25,7 +26,11 @@ Sign = Literal["signed", "absolute", "positive"]
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
 DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
 """Kinds of data; a component that names several takes any of them."""
+FUNCTION_KINDS: tuple[str, ...] = get_args(FunctionKind)
+"""Kinds of functions, where the data are programs; a component that names several takes any of them."""
 NEEDS = DATA_NEEDS | {
+    *FUNCTION_KINDS,
+    "others",
     "gradients",
     "module",
     "truth",
@@ -72,6 +77,11 @@ class Component:
     def summary(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def about_programs(self) -> bool:
+        """Whether this goes with sets of functions, and not with models and data."""
+        return "program" in self.needs
 
     @property
     def registered(self) -> bool:
@@ -135,17 +145,18 @@ def sees_truth(needs: Iterable[str]) -> bool:
 
 
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
-    """Needs that ``capabilities`` does not meet; kinds of data are alternatives, all others must be there.
+    """Needs that ``capabilities`` does not meet; kinds of data (and of functions) are alternatives.
 
     The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask`` or ``truth.weights``.
     """
     wanted, offered = set(needs), set(capabilities)
     if offered & {"truth.mask", "truth.weights"}:
         offered.add("truth")
-    missing = sorted(wanted - offered - DATA_NEEDS)
-    kinds = wanted & DATA_NEEDS
-    if kinds and not kinds & offered:
-        missing.append(" or ".join(sorted(kinds)))
+    missing = sorted(wanted - offered - DATA_NEEDS - set(FUNCTION_KINDS))
+    for alternatives in (DATA_NEEDS, frozenset(FUNCTION_KINDS)):
+        kinds = wanted & alternatives
+        if kinds and not kinds & offered:
+            missing.append(" or ".join(sorted(kinds)))
     return missing
 
 
@@ -173,6 +184,44 @@ class ExplainerSpec(Component):
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What asking a service takes at most.
+
+    Attributes
+    ----------
+    requests, prompt_tokens, completion_tokens : int
+    cost : float or None
+        None where no prices are known.
+    """
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class InterpreterSpec(Component):
+    """An interpreter; see `interpreter`."""
+
+    control: bool = False
+    restore: Callable[..., Any] | None = None
+    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None
+    unkeyed: frozenset[str] = frozenset()
+    kind: Kind = field(default="interpreter", init=False)
+
+    @property
+    def placebo(self) -> bool:
+        """Whether this is a control that does not know the truth: what an interpretation must beat."""
+        return self.control and not sees_truth(self.needs)
+
+
+def is_control(spec: Component) -> bool:
+    """Whether a component explains as a control."""
+    return isinstance(spec, (ExplainerSpec, InterpreterSpec)) and spec.control
+
+
+@dataclass(frozen=True)
 class MetricSpec(Component):
     """A metric; see `metric`."""
 
@@ -188,6 +237,7 @@ class MetricSpec(Component):
     sign: Sign = "signed"
     curve: Callable[..., Tensor] | None = None
     source: str = ""
+    budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None
     kind: Kind = field(default="metric", init=False)
 
     def handled_sign(self, params: Mapping[str, Any]) -> str:
@@ -206,6 +256,19 @@ class DatasetSpec(Component):
     features: FeatureKind = "table"
     provides: frozenset[str] = frozenset()
     kind: Kind = field(default="dataset", init=False)
+
+
+@dataclass(frozen=True)
+class FunctionsSpec(Component):
+    """A set of functions; see `functions`."""
+
+    functions: FunctionKind = "numeric"
+    kind: Kind = field(default="functions", init=False)
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Needs that a problem of these functions meets."""
+        return frozenset({"program", "others", "truth", self.functions})
 
 
 @dataclass(frozen=True)

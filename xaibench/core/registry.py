@@ -1,4 +1,4 @@
-"""The registry: every explainer, metric, dataset and model is one decorated function."""
+"""The registry: every explainer, metric, dataset, model, interpreter and set of functions is one decorated function."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from xaibench.core.components import (
     Component,
     Convert,
     DatasetSpec,
+    Estimate,
     ExplainerSpec,
     Family,
+    FunctionsSpec,
+    InterpreterSpec,
     Kind,
     MetricSpec,
     ModelSpec,
@@ -31,21 +34,32 @@ from xaibench.core.components import (
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
+from xaibench.core.programs import FunctionKind
 
-_BUILT_IN = {k: f"xaibench.{k}s" for k in KINDS}
+_BUILT_IN: dict[Kind, tuple[str, ...]] = {
+    "explainer": ("xaibench.explainers",),
+    "metric": ("xaibench.metrics", "xaibench.functions"),
+    "dataset": ("xaibench.datasets",),
+    "model": ("xaibench.models",),
+    "interpreter": ("xaibench.functions",),
+    "functions": ("xaibench.functions",),
+}
 _registry: dict[Kind, dict[str, Component]] = {k: {} for k in KINDS}
 _loaded: set[Kind] = set()
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def plural(kind: str) -> str:
+    """Name of several components of a kind, as lists and entry points are called."""
+    return f"{kind.removesuffix('s')}s"
 
 
 def _add(spec: Component) -> None:
     table = _registry[spec.kind]
     old = table.get(spec.name)
     if old is not None and _origin(old.function) != _origin(spec.function):
-        raise UsageError(
-            f"two {spec.kind}s are called {spec.name!r}, in {_origin(old.function)[0]} and {_origin(spec.function)[0]}",
-            "give yours another name",
-        )
+        files = f"{_origin(old.function)[0]} and {_origin(spec.function)[0]}"
+        raise UsageError(f"two {plural(spec.kind)} are called {spec.name!r}, in {files}", "give yours another name")
     table[spec.name] = spec
 
 
@@ -107,6 +121,7 @@ def metric(
     sign: Sign = "signed",
     curve: Callable[..., Tensor] | None = None,
     source: str = "",
+    budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -134,6 +149,8 @@ def metric(
         The curve (N, points) behind the score; takes the evaluation and the metric's parameters.
     source : str
         Paper and equation, for `xaibench show`.
+    budgets : callable, optional
+        ``(params, budget) -> budgets`` with which a program metric has functions interpreted again.
     """
     return _decorator(
         lambda f: MetricSpec(
@@ -153,6 +170,7 @@ def metric(
             sign=sign,
             curve=curve,
             source=source,
+            budgets=budgets,
         )
     )
 
@@ -192,12 +210,76 @@ def model(
     )
 
 
+def functions(name: str, *, kind: FunctionKind, version: int = 1) -> Callable[[F], F]:
+    """Register ``function(*, seed: int, ...) -> tuple[BlackBox, ...]``, a set of functions of one kind.
+
+    Equal seeds and parameters give equal functions; their names differ from each other.
+    """
+    return _decorator(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
+
+
+def interpreter(
+    name: str,
+    *,
+    takes: Iterable[FunctionKind],
+    needs: Iterable[str] = (),
+    version: int = 1,
+    control: bool = False,
+    restore: Callable[..., Any] | None = None,
+    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None,
+    unkeyed: Iterable[str] = (),
+) -> Callable[[F], F]:
+    """Register ``function(f: Probe, domain: Domain, budget: int, draws: Generator, *, ...) -> Interpretation``.
+
+    The draws are keyed by the seed, the interpreter and the name of the function, so the answer for
+    one function depends on no other.
+
+    Parameters
+    ----------
+    name : str
+    takes : iterable of {"numeric", "string", "neuron", "relation"}
+    needs : iterable of str
+        ``truth`` is met by ``f.truth``, the function with its description; ``others`` by
+        ``f.others``, the other functions of the set.
+    version : int
+    control : bool
+        Whether this is in every suite of functions that it takes. A control that does not need the
+        truth is a placebo: what an interpretation must beat.
+    restore : callable, optional
+        ``(facts, domain) -> program``: makes the program of a stored interpretation from its facts,
+        where asking again is no way to get it (it costs money, or gives another answer).
+    estimate : callable, optional
+        ``(params, n, budget) -> Estimate``: what interpreting n functions takes at most, where that
+        is asked of a service. Shown before a run.
+    unkeyed : iterable of str
+        Parameters that say how to get an answer and not which: others make no other answer, and
+        answers that are kept stay good.
+    """
+    return _decorator(
+        lambda f: InterpreterSpec(
+            name,
+            f,
+            frozenset(needs) | frozenset(takes) | {"program"},
+            version,
+            control=control,
+            restore=restore,
+            estimate=estimate,
+            unkeyed=frozenset(unkeyed),
+        )
+    )
+
+
+function_set = functions
+"""The public name: ``xaibench.functions`` is the package."""
+
+
 def _ensure_loaded(kind: Kind) -> None:
     if kind in _loaded:
         return
     _loaded.add(kind)
-    importlib.import_module(_BUILT_IN[kind])
-    for entry in importlib.metadata.entry_points(group=f"xaibench.{kind}s"):
+    for package in _BUILT_IN[kind]:
+        importlib.import_module(package)
+    for entry in importlib.metadata.entry_points(group=f"xaibench.{plural(kind)}"):
         try:
             entry.load()
         except Exception as error:
@@ -218,7 +300,7 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
 
     Parameters
     ----------
-    kind : {"explainer", "metric", "dataset", "model"}
+    kind : {"explainer", "metric", "dataset", "model", "interpreter", "functions"}
     ref : str
     folder : Path, optional
         Folder that relative file paths start from (that of the suite file); default the current one.
@@ -243,7 +325,8 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
     if spec is None and callable(function) and kind == "model":
         spec = ModelSpec(f"{Path(source).stem if source.endswith('.py') else source}.{attribute}", function)
     if not isinstance(spec, Component) or spec.kind != kind:
-        raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{kind}(...)")
+        decorator = {"functions": "function_set"}.get(kind, kind)
+        raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{decorator}(...)")
     return spec
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from xaibench.core.problem import Problem
+from xaibench.core.program_evaluation import FunctionProblem
 from xaibench.plan import Plan, PlannedUnit
-from xaibench.problems import ProblemSpec
+from xaibench.problems import AnyProblemSpec
 from xaibench.store import Row
 
 
@@ -14,19 +15,19 @@ class Observer:
     def started(self, plan: Plan, run: int) -> None:
         """The run has claimed its number."""
 
-    def preparing(self, problem: ProblemSpec) -> None:
+    def preparing(self, problem: AnyProblemSpec) -> None:
         """Data are loaded and the model is found or trained."""
 
     def training(self, done: int, total: int, text: str) -> None:
         """A training recipe has finished ``done`` of ``total`` steps."""
 
-    def prepared(self, problem: ProblemSpec, built: Problem) -> None:
+    def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
         """The problem is there, its gates are measured."""
 
-    def not_prepared(self, problem: ProblemSpec, error: BaseException) -> None:
+    def not_prepared(self, problem: AnyProblemSpec, error: BaseException) -> None:
         """The problem could not be built; its cells have failed."""
 
-    def problem_finished(self, problem: ProblemSpec) -> None:
+    def problem_finished(self, problem: AnyProblemSpec) -> None:
         """All units of a prepared problem are done, or the run has ended."""
 
     def unit_started(self, planned: PlannedUnit) -> None:

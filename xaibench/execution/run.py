@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -19,12 +20,15 @@ import torch
 from xaibench.core.errors import StoreError
 from xaibench.core.gates import Gate
 from xaibench.core.problem import Problem
+from xaibench.core.program_evaluation import FunctionProblem
+from xaibench.execution.crew import Crew
+from xaibench.execution.interpreting import interpret_unit
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
 from xaibench.execution.unit import Workbench, failure, make_row, run_unit, unsupported_row
 from xaibench.history import History
-from xaibench.plan import Plan, PlannedUnit, decide
-from xaibench.problems import Problems
+from xaibench.plan import Cell, Plan, PlannedUnit, Unit, decide
+from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, Problems
 from xaibench.store import FAILURES, Row, Store
 
 End = Literal["finished", "interrupted", "too many failures"]
@@ -49,6 +53,8 @@ class Options:
         Files that were loaded for their components, for the record.
     argv : list of str or None
         Command line, for the record.
+    workers : int
+        Processes that interpret functions at once, if that takes long.
     """
 
     cache: Path | None = None
@@ -58,6 +64,7 @@ class Options:
     max_failures: int | None = None
     plugins: tuple[str, ...] = ()
     argv: list[str] | None = None
+    workers: int = 1
 
 
 @dataclass
@@ -141,9 +148,9 @@ def execute(plan: Plan, store: Store, options: Options, observer: Observer | Non
         )
         outcome = Outcome(run)
         watch.started(plan, run)
-        with _interruptible() as stop:
+        with _interruptible() as stop, Crew(options.workers, options.plugins) as crew:
             try:
-                _Run(plan, store, options, watch, outcome, stop)()
+                _Run(plan, store, options, watch, outcome, stop, crew)()
             except KeyboardInterrupt:
                 outcome.end = "interrupted"
         outcome.seconds = time.perf_counter() - started
@@ -156,7 +163,14 @@ class _Run:
     """The loop over problems and units, with what it needs at hand."""
 
     def __init__(
-        self, plan: Plan, store: Store, options: Options, watch: Observer, outcome: Outcome, stop: threading.Event
+        self,
+        plan: Plan,
+        store: Store,
+        options: Options,
+        watch: Observer,
+        outcome: Outcome,
+        stop: threading.Event,
+        crew: Crew,
     ) -> None:
         self.plan = plan
         self.store = store
@@ -164,6 +178,7 @@ class _Run:
         self.watch = watch
         self.outcome = outcome
         self.stop = stop
+        self.crew = crew
         self.history = History.of(store)
         self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
         self.revived: set[tuple[str, str]] = set()
@@ -184,7 +199,7 @@ class _Run:
                 return
             self.watch.preparing(spec)
             try:
-                problem = self.problems.prepare(spec, self.watch.training)
+                problem = self._prepare(spec)
             except StoreError:
                 raise
             except Exception as error:
@@ -193,13 +208,28 @@ class _Run:
                 continue
             self.outcome.gates[spec.name] = problem.gates
             self.watch.prepared(spec, problem)
-            bench = Workbench(problem, self.options.cache)
+            work = self._worker(problem)
             for unit in planned:
                 if self._ended():
                     break
                 self.watch.unit_started(unit)
-                self.watch.unit_finished(unit, self._run(unit, problem, bench))
+                self.watch.unit_finished(unit, self._run(unit, problem, work))
             self.watch.problem_finished(spec)
+
+    def _prepare(self, spec: AnyProblemSpec) -> Problem | FunctionProblem:
+        if isinstance(spec, FunctionProblemSpec):
+            return self.problems.functions(spec)
+        return self.problems.prepare(spec, self.watch.training)
+
+    def _worker(self, problem: Problem | FunctionProblem) -> Callable[[Unit, list[Cell]], list[Row]]:
+        """What turns a unit of this problem and the cells that are due into rows."""
+        run, fresh = self.outcome.run, self.plan.rerun == "all"
+        if isinstance(problem, FunctionProblem):
+            return partial(
+                interpret_unit, problem=problem, store=self.store, run=run, crew=self.crew, stop=self.stop.is_set,
+                fresh=fresh,
+            )  # fmt: skip
+        return partial(run_unit, bench=Workbench(problem, self.options.cache), store=self.store, run=run, fresh=fresh)
 
     def _ended(self) -> bool:
         limit = self.options.max_failures
@@ -209,7 +239,12 @@ class _Run:
             self.outcome.end = "too many failures"
         return self.outcome.end != "finished"
 
-    def _run(self, planned: PlannedUnit, problem: Problem, bench: Workbench) -> list[Row]:
+    def _run(
+        self,
+        planned: PlannedUnit,
+        problem: Problem | FunctionProblem,
+        work: Callable[[Unit, list[Cell]], list[Row]],
+    ) -> list[Row]:
         """Decide again, now that the problem's content is known, and do what is due."""
         if planned.todo:
             planned = decide(
@@ -223,11 +258,13 @@ class _Run:
         due = [c.cell for c in planned.todo]
         if not due:
             return []
-        rows = run_unit(planned.unit, due, bench, self.store, self.outcome.run, fresh=self.plan.rerun == "all")
+        rows = work(planned.unit, due)
+        if not rows:
+            self._ended()
         self.outcome.count(rows)
         return rows
 
-    def _settle(self, planned: PlannedUnit, problem: Problem | None = None) -> None:
+    def _settle(self, planned: PlannedUnit, problem: Problem | FunctionProblem | None = None) -> None:
         """Count what is there already, and record what cannot be had."""
         rows = []
         for cell in planned.cells:

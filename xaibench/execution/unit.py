@@ -10,19 +10,20 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from xaibench.core.cache import SharedCache
 from xaibench.core.calls import Explainer, attribution_kind, channel_handling, explain_function, score
-from xaibench.core.components import Component
+from xaibench.core.components import Component, ExplainerSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import canonical_json, sample_ids, unit_ids
 from xaibench.core.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
+from xaibench.core.program_evaluation import FunctionProblem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row, Store
 
@@ -78,7 +79,7 @@ def run_unit(
     """
     wanted = list(cells)
     problem = bench.problem
-    spec = unit.spec
+    spec = cast(ExplainerSpec, unit.spec)
     view = problem.view(unit.seed, needs=spec.needs)
     stream = f"explain/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
     try:
@@ -112,7 +113,7 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     started = time.perf_counter()
     attributions = explainer()
     seconds = time.perf_counter() - started
-    kind = attribution_kind(unit.spec, explainer.view, unit.explainer.params)
+    kind = attribution_kind(cast(ExplainerSpec, unit.spec), explainer.view, unit.explainer.params)
     store.save_attributions(key, attributions, kind=kind, seconds=seconds)
     return Explanation(attributions, kind, seconds, cached=False)
 
@@ -153,7 +154,9 @@ def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, pro
     )
 
 
-def unsupported_row(unit: Unit, cell: Cell, run: int, reason: str, problem: Problem | None = None) -> Row:
+def unsupported_row(
+    unit: Unit, cell: Cell, run: int, reason: str, problem: Problem | FunctionProblem | None = None
+) -> Row:
     """The row of a cell that cannot be had, and why."""
     return make_row(
         unit, cell, run, problem=problem, status="unsupported", message=reason, score_key=unsupported_key(reason)
@@ -180,34 +183,44 @@ def _truth_kind(problem: Problem, metric: Component) -> str | None:
     return "model" if "truth.weights" in metric.needs else problem.truth.kind
 
 
-def make_row(unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem | None = None, **facts: Any) -> Row:
+def _content(unit: Unit, cell: Cell, problem: Problem | FunctionProblem) -> dict[str, Any]:
+    """Columns that are known once the problem is there."""
+    content = {
+        "fingerprint": problem.fingerprint,
+        "explain_key": unit.explain_key(problem.fingerprint),
+        "score_key": unit.score_key(problem.fingerprint, cell),
+        "gate_passed": problem.gate_passed,
+        "gates": json.dumps([{**asdict(g), "passed": g.passed} for g in problem.gates]),
+        "threads": torch.get_num_threads(),
+    }
+    if isinstance(problem, FunctionProblem):
+        return {**content, "truth_kind": "program", "threads": 1, "device": "cpu"}
+    samples = problem.samples
+    return {
+        **content,
+        "truth_kind": _truth_kind(problem, cell.spec),
+        "output": samples.output,
+        "batch_size": samples.model.batch_size(samples.inputs),
+        "device": str(samples.model.device),
+    }
+
+
+def make_row(
+    unit: Unit, cell: Cell, run: int, *, status: str, problem: Problem | FunctionProblem | None = None, **facts: Any
+) -> Row:
     """A row with everything that is known about a cell; ``facts`` are the columns of what happened."""
     spec, metric = unit.problem, cell.spec
-    content: dict[str, Any] = {}
-    if problem is not None:
-        samples = problem.samples
-        content = {
-            "fingerprint": problem.fingerprint,
-            "explain_key": unit.explain_key(problem.fingerprint),
-            "score_key": unit.score_key(problem.fingerprint, cell),
-            "truth_kind": _truth_kind(problem, metric),
-            "gate_passed": problem.gate_passed,
-            "gates": json.dumps([{**asdict(g), "passed": g.passed} for g in problem.gates]),
-            "output": samples.output,
-            "batch_size": samples.model.batch_size(samples.inputs),
-            "device": str(samples.model.device),
-            "threads": torch.get_num_threads(),
-        }
+    content = {} if problem is None else _content(unit, cell, problem)
     return Row(
         cell_id=cell.cell_id,
         lineage=cell.lineage,
         unit_id=unit.unit_id,
-        dataset=spec.dataset.label,
-        model=spec.model.label,
+        dataset=spec.labels[0],
+        model=spec.labels[1],
         problem_seed=spec.seed,
         selection=spec.selection,
         explainer=unit.spec.name,
-        explainer_params=unit.explainer.bound,
+        explainer_params=unit.explainer.keyed,
         seed=unit.seed,
         repeat=unit.repeat,
         metric=metric.name,

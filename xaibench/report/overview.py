@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xaibench.analysis.controls import ORACLE, TESTED_FAMILIES
-from xaibench.analysis.leaderboard import CONDITIONAL, ENTRY, FAMILIES, FIELD, PROBLEM, REPEATED, RETRAINED, SINGLE
+from xaibench.analysis.leaderboard import (
+    CONDITIONAL,
+    ENTRY,
+    FAMILIES,
+    FIELD,
+    FUNCTIONS,
+    PROBLEM,
+    REPEATED,
+    RETRAINED,
+    SETS,
+    SINGLE,
+)
 from xaibench.analysis.ranks import MEASURE, counted, mean_ranks
 from xaibench.report.labels import metric_labels, number, share, variants
 
@@ -19,6 +30,8 @@ ESTIMANDS = {
     REPEATED: "for metrics over a whole data set, tests and intervals are over repeats on these data",
     SINGLE: "metrics over a whole data set that were run with one repeat have no interval",
     RETRAINED: "intervals are over retrained models; a test is won only if it is won on every one of them",
+    FUNCTIONS: "tests and intervals of programs are over functions that are drawn like these",
+    SETS: "intervals of programs are over sets of functions; a test is won only if it is won on every one of them",
 }
 LOG = "log10"
 _TESTED = "faithfulness, ground truth or axiomatic"

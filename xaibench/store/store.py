@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from xaibench.core.errors import StoreError
-from xaibench.core.files import load_tensors_and_metadata, save_tensors, write_atomic, write_json
+from xaibench.core.files import load_tensors_and_metadata, save_tensors, write_atomic, write_bytes, write_json
+from xaibench.core.keys import digest
 from xaibench.store.schema import Row, migrate, to_table
 from xaibench.store.select import best_rows
 
@@ -34,7 +36,8 @@ class Store:
 
     Layout: ``parts/`` (one immutable Parquet file per finished unit), ``compact/`` (one file per
     generation and the pointer ``CURRENT``), ``runs/`` (one folder per run: manifest, outcome),
-    ``attributions/`` (safetensors by explain key), ``leaderboard.parquet`` and ``.csv``.
+    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON files by
+    explain key), ``leaderboard.parquet`` and ``.csv``.
 
     Every file appears whole or not at all; two runs may write at once. A reader takes the current
     generation and all parts, and keeps the best row of every cell.
@@ -57,6 +60,7 @@ class Store:
         self.compact_folder = self.path / "compact"
         self.runs = self.path / "runs"
         self.attributions = self.path / "attributions"
+        self.interpretations = self.path / "interpretations"
         mark = self.path / "store.json"
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file, not a store", "name a folder with --store")
@@ -268,10 +272,38 @@ class Store:
         tensors, metadata = found
         return tensors["attributions"], metadata["kind"], float(metadata["seconds"])
 
+    # Interpretations
+
+    def _interpretation_files(self, explain_key: str) -> list[Path]:
+        return sorted((self.interpretations / explain_key[:2] / explain_key).glob("[0-9]*.json"))
+
+    def save_interpretations(self, explain_key: str, records: list[dict[str, Any]]) -> None:
+        """Keep answers of one unit, in a file of their own: an interrupted unit goes on where it was."""
+        content = json.dumps({"digest": digest(records), "answers": records}, separators=(",", ":")).encode()
+        folder = self.interpretations / explain_key[:2] / explain_key
+        files = self._interpretation_files(explain_key)
+        for number in itertools.count(int(files[-1].stem) + 1 if files else 0):
+            if write_bytes(folder / f"{number:06d}.json", content, exclusive=True):
+                return
+
+    def load_interpretations(self, explain_key: str) -> list[dict[str, Any]]:
+        """All answers of one unit, oldest first; damaged files are passed over, and what they held is asked again."""
+        return [record for path in self._interpretation_files(explain_key) for record in _read_answers(path) or ()]
+
+    def merge_interpretations(self, explain_key: str) -> None:
+        """Put the answers of a finished unit into one file, the newest one of each kind."""
+        files = self._interpretation_files(explain_key)
+        if len(files) < 2:
+            return
+        newest = {(r["name"], r["budget"]): r for path in files for r in _read_answers(path) or ()}
+        self.save_interpretations(explain_key, list(newest.values()))
+        for path in files:
+            path.unlink(missing_ok=True)
+
     # Integrity
 
     def check(self) -> list[Damage]:
-        """Verify every file: parts and generation can be read in full, attributions match their digest."""
+        """Verify every file: parts and generation can be read in full, explanations match their digest."""
         damaged = []
         pointer = self.compact_folder / "CURRENT"
         try:
@@ -287,6 +319,9 @@ class Store:
         for path in sorted(self.attributions.glob("*/*.safetensors")):
             if load_tensors_and_metadata(path) is None:
                 damaged.append(Damage(path, "content does not match its digest"))
+        for path in sorted(self.interpretations.glob("*/*/[0-9]*.json")):
+            if _read_answers(path) is None:
+                damaged.append(Damage(path, "content does not match its digest"))
         return damaged
 
     def discard(self, damage: Damage) -> None:
@@ -298,6 +333,16 @@ class Store:
     def drafts(self) -> list[Path]:
         """Dot-files left behind by runs that were killed while writing."""
         return sorted(self.path.rglob(".*.draft"))
+
+
+def _read_answers(path: Path) -> list[dict[str, Any]] | None:
+    """Answers of one file, None if it is missing or damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+        records: list[dict[str, Any]] = found["answers"]
+        return records if found["digest"] == digest(records) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _read_file(path: Path, columns: list[str] | None) -> pa.Table:

@@ -1,0 +1,316 @@
+"""One unit of functions in, one result out: interpret chunk by chunk, score each, keep every answer."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from threadpoolctl import threadpool_limits
+
+from xaibench.core.asking import score_programs
+from xaibench.core.components import InterpreterSpec
+from xaibench.core.errors import StoreError, XaibenchError
+from xaibench.core.kept import Desk, Record
+from xaibench.core.program_evaluation import FunctionProblem, ProgramEvaluation
+from xaibench.core.programs import Interpretation, clean
+from xaibench.execution.crew import Crew, Stop
+from xaibench.execution.unit import failure, make_row
+from xaibench.plan import Cell, Unit
+from xaibench.problems import FunctionProblemSpec, Problems
+from xaibench.store import Row, Store
+
+CHUNK = 16
+"""Functions that are interpreted and scored at once. Scores do not depend on it."""
+WORTH_STARTING, WORTH_ASKING = 8.0, 1.0
+"""Seconds that the rest of a unit would take in this process, from which on other processes help:
+while there are none yet, and once there are."""
+KEPT_EVERY = 1.0
+"""Seconds after which new answers are written down, whatever the interpreter is doing."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some functions of a unit, as plain data that any process can work on.
+
+    Attributes
+    ----------
+    unit : Unit
+    cells : tuple of Cell
+    rows : tuple of int
+        Numbers of the functions.
+    records : tuple of Record
+        Answers for these functions that are there already.
+    store : Path
+        Where answers are kept.
+    key : str
+        Under which key.
+    """
+
+    unit: Unit
+    cells: tuple[Cell, ...]
+    rows: tuple[int, ...]
+    records: tuple[Record, ...]
+    store: Path
+    key: str
+
+
+@dataclass
+class Done:
+    """What became of a task.
+
+    Attributes
+    ----------
+    rows : tuple of int
+    answers : list of Record
+        The answers that were scored, one per function.
+    n_asked : int
+        Questions to the interpreter for an answer: 0 if all answers were there.
+    scores : dict
+        By cell id: one score per function, or the failure as columns of a row.
+    seconds : dict
+        By cell id, of scoring.
+    failure : dict or None
+        Why there are no scores at all, as columns of a row.
+    stopped : bool
+        Whether there are none because the run is to end.
+    """
+
+    rows: tuple[int, ...]
+    answers: list[Record] = field(default_factory=list)
+    n_asked: int = 0
+    scores: dict[str, list[float] | dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failure: dict[str, Any] | None = None
+    stopped: bool = False
+
+
+class StoppedError(XaibenchError):
+    """The run is to end; what was answered is kept."""
+
+
+def work(task: Task, problem: FunctionProblem, stop: Stop = lambda: False) -> Done:
+    """Interpret and score some functions, with one thread; whatever goes wrong is part of the result.
+
+    Answers are kept whatever happens.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be.
+    """
+    unit, done, store = task.unit, Done(task.rows), Store(task.store)
+    spec = cast(InterpreterSpec, unit.spec)
+    stream = f"interpret/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
+    desk = Desk(spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records)
+
+    def answer(k: int, budget: int) -> Interpretation:
+        if stop():
+            raise StoppedError("the run was interrupted")
+        return desk.answer(task.rows[k], budget)
+
+    with threadpool_limits(limits=1), _kept(desk, store, task.key):
+        try:
+            ev = ProgramEvaluation(
+                tuple(problem.functions[i] for i in task.rows),
+                tuple(answer(k, problem.budget) for k in range(len(task.rows))),
+                seed=unit.seed,
+                budget=problem.budget,
+                ask=answer,
+                peers=problem.functions,
+            )
+            for cell in task.cells:
+                started = time.perf_counter()
+                done.scores[cell.cell_id] = _scored(cell, ev)
+                done.seconds[cell.cell_id] = time.perf_counter() - started
+        except StoppedError:
+            done.stopped = True
+        except StoreError:
+            raise
+        except Exception as error:
+            done.failure = _failure(error)
+    done.n_asked = desk.n_asked
+    done.answers = desk.all(problem.budget)
+    return done
+
+
+@contextmanager
+def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
+    """Write new answers down every second, and when all is done, however it ends.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be written.
+    """
+    over = threading.Event()
+    trouble: list[StoreError] = []
+
+    def keep() -> None:
+        new = desk.take_new()
+        if new and not trouble:
+            try:
+                store.save_interpretations(key, new)
+            except StoreError as error:
+                trouble.append(error)
+
+    def every_second() -> None:
+        while not over.wait(KEPT_EVERY):
+            keep()
+
+    thread = threading.Thread(target=every_second, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        keep()
+    if trouble:
+        raise trouble[0]
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """`failure` as text that can be kept, whatever the exception says."""
+    return {k: clean(v) if isinstance(v, str) else v for k, v in failure(error).items()}
+
+
+def _scored(cell: Cell, ev: ProgramEvaluation) -> list[float] | dict[str, Any]:
+    try:
+        values: list[float] = score_programs(cell.spec, cell.metric.params, ev).tolist()
+    except (StoppedError, StoreError):
+        raise
+    except Exception as error:
+        return _failure(error)
+    return values
+
+
+_known = Problems(None)
+
+
+def work_elsewhere(task: Task, stop: Stop) -> Done:
+    """`work` in another process, which makes the functions itself and keeps them for the next task."""
+    return work(task, _known.functions(cast(FunctionProblemSpec, task.unit.problem)), stop)
+
+
+def interpret_unit(
+    unit: Unit,
+    cells: Iterable[Cell],
+    problem: FunctionProblem,
+    store: Store,
+    run: int,
+    *,
+    crew: Crew,
+    stop: Stop = lambda: False,
+    fresh: bool = False,
+) -> list[Row]:
+    """Interpret and score; whatever goes wrong with a function is its score, whatever with a cell its row.
+
+    Answers are kept as they come, and those of an interrupted unit are there when it goes on. With
+    ``fresh``, those in the store are not used.
+
+    Returns
+    -------
+    list of Row
+        One per cell, also written to the store as one part; none if the run is to end first.
+    """
+    wanted = tuple(cells)
+    key = unit.explain_key(problem.fingerprint)
+    names = [function.name for function in problem.functions]
+    by_name: dict[str, list[Record]] = {}
+    for record in () if fresh else store.load_interpretations(key):
+        by_name.setdefault(record["name"], []).append(record)
+    tasks = [
+        Task(unit, wanted, rows, tuple(r for i in rows for r in by_name.get(names[i], ())), store.path, key)
+        for rows in _chunks(len(names))
+    ]
+    finished: list[Done] = []
+    failed: list[dict[str, Any]] = []
+    try:
+        for done in _work_off(tasks, problem, crew, lambda: stop() or bool(failed)):
+            if done.failure is not None:
+                failed.append(done.failure)
+            elif not done.stopped:
+                finished.append(done)
+    except StoreError:
+        raise
+    except Exception as error:
+        failed.append(_failure(error))
+    if failed:
+        rows = [make_row(unit, cell, run, problem=problem, **failed[0]) for cell in wanted]
+    elif len(finished) < len(tasks):
+        return []
+    else:
+        store.merge_interpretations(key)
+        finished.sort(key=lambda d: d.rows)
+        rows = [_row(unit, cell, problem, run, finished) for cell in wanted]
+    store.write_part(rows)
+    return rows
+
+
+def _chunks(n: int) -> list[tuple[int, ...]]:
+    return [tuple(range(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK)]
+
+
+def _work_off(tasks: Sequence[Task], problem: FunctionProblem, crew: Crew, stop: Stop) -> Iterator[Done]:
+    """Results of tasks as they come: in this process, or, where that would take long, in several."""
+    started = time.perf_counter()
+    for k, task in enumerate(tasks):
+        if stop():
+            return
+        rest = (time.perf_counter() - started) / k * (len(tasks) - k) if k else 0.0
+        if crew.size > 1 and rest > (WORTH_ASKING if crew.started else WORTH_STARTING):
+            yield from crew.map(work_elsewhere, tasks[k:], stop)
+            return
+        yield work(task, problem, stop)
+
+
+def _row(unit: Unit, cell: Cell, problem: FunctionProblem, run: int, finished: Sequence[Done]) -> Row:
+    """The row of a cell, put together from its chunks."""
+    answers = [record for done in finished for record in done.answers]
+    facts: dict[str, Any] = {
+        "problem": problem,
+        "attribution_kind": "program",
+        "explain_seconds": sum(a["seconds"] for a in answers),
+        "explain_cached": not any(done.n_asked for done in finished),
+        "score_seconds": sum(done.seconds[cell.cell_id] for done in finished),
+        "n_evaluations": sum(a["queries"] for a in answers),
+    }
+    values: list[float] = []
+    for done in finished:
+        found = done.scores[cell.cell_id]
+        if isinstance(found, Mapping):
+            return make_row(unit, cell, run, **facts, **found)
+        values += found
+    if all(a["traceback"] for a in answers):
+        kind, _, message = answers[0]["failure"].partition(": ")
+        gone = {"status": "failed", "error_kind": kind, "message": message, "traceback": answers[0]["traceback"]}
+        return make_row(unit, cell, run, **facts, **gone)
+    n_undefined = sum(math.isnan(v) for v in values)
+    undefined = n_undefined == len(values)
+    return make_row(
+        unit,
+        cell,
+        run,
+        status="undefined" if undefined else "ok",
+        message="no function has a defined score" if undefined else _failures(answers),
+        scores=values,
+        sample_ids=problem.sample_ids,
+        n=len(values),
+        n_undefined=n_undefined,
+        **facts,
+    )
+
+
+def _failures(answers: Sequence[Record]) -> str | None:
+    """How many functions have no program, or one that failed, and the first reasons."""
+    reasons = {a["name"]: a["failure"] or a["broken"] for a in answers if a["failure"] or a["broken"]}
+    if not reasons:
+        return None
+    shown = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:3])
+    return f"no program, or one that failed, for {len(reasons)} of {len(answers)} functions: {shown}"

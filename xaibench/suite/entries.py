@@ -1,0 +1,117 @@
+"""Components as suite files name them: by name, with parameters, or with several values of some."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from xaibench.core import registry
+from xaibench.core.components import Component, InterpreterSpec, Kind
+from xaibench.core.keys import canonical_json
+from xaibench.core.outputs import Output
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Globs = Annotated[list[str], BeforeValidator(_as_list)]
+"""Patterns of names; a single one may stand without brackets."""
+
+
+class Table(BaseModel):
+    """A table of a suite file: no field but those that are known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component with checked parameters, as plain data that any process can resolve.
+
+    Two choices are equal if they mean the same, however the parameters were given.
+    """
+
+    kind: Kind
+    ref: str
+    given: str = field(compare=False)
+    bound: str
+    folder: Path | None = None
+
+    @classmethod
+    def of(cls, kind: Kind, ref: str, params: dict[str, Any], folder: Path | None = None) -> Choice:
+        """Resolve a reference and check its parameters.
+
+        Raises
+        ------
+        UsageError
+            If there is no such component, or it has no such parameter.
+        """
+        bound = registry.get(kind, ref, folder=folder).bind(params)
+        return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
+
+    @property
+    def spec(self) -> Component:
+        return registry.get(self.kind, self.ref, folder=self.folder)
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """All parameters, defaults included."""
+        return self.spec.bind(json.loads(self.bound))
+
+    @property
+    def label(self) -> str:
+        """Name for people: with the parameters that were given, if any."""
+        given = json.loads(self.given)
+        inside = ",".join(f"{k}={v}" for k, v in sorted(given.items()))
+        return f"{self.spec.name}({inside})" if inside else self.spec.name
+
+    @property
+    def keyed(self) -> str:
+        """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
+        unkeyed = self.spec.unkeyed if isinstance(self.spec, InterpreterSpec) else frozenset()
+        if not unkeyed:
+            return self.bound
+        return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})
+
+    @property
+    def identity(self) -> list[Any]:
+        return [self.spec.name, self.keyed]
+
+
+def as_entry(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Entry(Table):
+    """A component by name, ``module:name`` or ``file.py:name``, with parameters.
+
+    ``grid`` lists several values for a parameter; every combination becomes an entry of its own.
+    """
+
+    name: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+    def choices(self, kind: Kind, folder: Path | None) -> Iterator[Choice]:
+        """Every combination of the grid, with checked parameters."""
+        names = list(self.grid)
+        for values in itertools.product(*self.grid.values()):
+            yield Choice.of(kind, self.name, {**self.params, **dict(zip(names, values, strict=True))}, folder)
+
+
+class MetricEntry(Entry):
+    """A metric; ``output`` measures another output than the metric's rule says."""
+
+    output: Output | None = None
+
+
+Entries = list[Annotated[Entry, BeforeValidator(as_entry)]]
+MetricEntries = list[Annotated[MetricEntry, BeforeValidator(as_entry)]]

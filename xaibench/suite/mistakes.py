@@ -1,0 +1,72 @@
+"""What is wrong with a suite file, in one sentence and a hint."""
+
+from __future__ import annotations
+
+import difflib
+
+import pydantic
+from pydantic import BaseModel
+
+from xaibench.core.errors import did_you_mean
+from xaibench.suite.claims import Claim, Scores
+from xaibench.suite.entries import Entry, MetricEntry
+from xaibench.suite.matrix import Rule, Suite
+from xaibench.suite.problems import FunctionsEntry, ProblemEntry
+
+_IN_OTHER_WORDS = {
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "model_type": "must be a name, or a table with a name",
+    "model_attributes_type": "must be a name, or a table with a name",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "string_type": "must be text",
+}
+
+
+def first_mistake(error: pydantic.ValidationError, source: str) -> tuple[str, str | None]:
+    """One sentence and a hint for the first thing that is wrong."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in _place(first["loc"]))
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(first["loc"])
+        name = str(first["loc"][-1])
+        hint = did_you_mean(name, fields)
+        if "params" in fields and not difflib.get_close_matches(name, fields, n=1, cutoff=0.75):
+            hint = f"parameters go into params, for example params = {{ {name} = ... }}"
+        return f"{source}: unknown field {where!r}", hint
+    if first["type"] == "missing":
+        return f"{source}: {where!r} is missing", None
+    more = len(error.errors()) - 1
+    said = _IN_OTHER_WORDS.get(first["type"], first["msg"].removeprefix("Input ").removeprefix("Value error, "))
+    return f"{source}: {where}: {said}" if where else f"{source}: {said}", f"and {more} more" if more else None
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where something is in the file: the tag of a problem's kind, which follows its number, is no part of it."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("problems",) else loc
+
+
+def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model that a wrong field stands in."""
+    parts: dict[str, type[BaseModel]] = {
+        "problems": ProblemEntry,
+        "explainers": Entry,
+        "interpreters": Entry,
+        "functions": Entry,
+        "metrics": MetricEntry,
+        "include": Rule,
+        "exclude": Rule,
+        "models": Entry,
+        "dataset": Entry,
+        "claims": Claim,
+        "left": Scores,
+        "right": Scores,
+        "reference": Scores,
+    }
+    owner: type[BaseModel] = Suite
+    if loc[:1] == ("problems",) and len(loc) > 2:
+        parts["problems"] = FunctionsEntry if loc[2] == "functions" else ProblemEntry
+    for part in _place(loc)[:-1]:
+        owner = parts.get(str(part), owner)
+    return [name for name in owner.model_fields if name != "folder"]
