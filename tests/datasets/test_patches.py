@@ -79,10 +79,27 @@ def test_images_are_patched_apart_and_repeatedly_alike(found: Findings) -> None:
 
 def test_an_object_that_was_only_pasted_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patches, "SCHEDULE", ((0.01, 0),))
+    monkeypatch.setattr(patches, "FAINTER", ())
     gates = InsignificantPatch(PASTED, MASKS).measure(TorchPredictor(colour_blind()), DATA).gates
     assert [gate.passed for gate in gates[1:]] == [False, False, True]
     gates = InsignificantPatch(CLEAN[:N], MASKS).measure(TorchPredictor(colour_blind()), DATA).gates
     assert [gate.passed for gate in gates] == [True, True, True, False]
+
+
+def test_what_is_noticed_starts_again_from_a_fainter_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = TorchPredictor(colour_blind())
+    clean, pasted, mask = (torch.from_numpy(a) for a in (CLEAN[:N], PASTED, MASKS[:, None]))
+    monkeypatch.setattr(patches, "SCHEDULE", ((0.01, 0),))
+
+    def change(image: torch.Tensor) -> torch.Tensor:
+        return (model.forward(image) - model.forward(clean)).abs().amax(dim=1)
+
+    with torch.no_grad():
+        whole = change(patches.unnoticed(model, clean, pasted, mask, float("inf")))
+        faint = change(patches.unnoticed(model, clean, pasted, mask, 0.0))
+    noticed = whole > 1e-3
+    assert noticed.any()
+    assert (faint[noticed] < whole[noticed]).all()
 
 
 def test_everything_that_matters_is_in_the_identity() -> None:
