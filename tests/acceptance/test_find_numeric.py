@@ -1,4 +1,4 @@
-"""Numeric functions after FIND: the rates of suites.md section 3, and what grammar search must find."""
+"""Numeric functions after FIND: the rates of our first trial, and what grammar search must find."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def bam_object(*, seed: int, per_pair: PositiveInt = PER_PAIR) -> Data:
 
     Notes
     -----
-    After Yang & Kim (2019, arXiv:1907.09701; suites.md sections 1 and 19), with ten panoramas and
+    After Yang & Kim (2019, arXiv:1907.09701), with ten panoramas and
     drawings instead of their photographs.
     """
     train, test = _images(seed, per_pair)

@@ -80,7 +80,7 @@ def paste(
     """Put objects (N,) at random places of images (N, 3, 64, 64): the new images, and masks (N, 64, 64) of bool.
 
     The longer side is a whole number of pixels, uniform between 64/sqrt(3) and 64/sqrt(2), and the
-    corner uniform over the places where the object fits (suites.md section 1).
+    corner uniform over the places where the object fits.
     """
     n = len(objects)
     drawn, sized, mirrored = rng.random(n), rng.integers(len(SIZES), size=n), rng.integers(2, size=n)

@@ -27,7 +27,7 @@ ZOOMS = (56, 64, 72, 80)
 WINDOWS = {"train": ((192, 176), (448, 176)), "test": ((112, 80), (368, 80))}
 """First column and width of the parts of the panoramas, which wrap around."""
 SIZES = range(math.ceil(SIDE / math.sqrt(3)), math.floor(SIDE / math.sqrt(2)) + 1)
-"""Longer sides of the pasted objects, in pixels (Yang & Kim 2019; suites.md section 1)."""
+"""Longer sides of the pasted objects, in pixels (Yang & Kim 2019)."""
 
 TILTS = (-30, -15, 0, 15, 30)
 """Degrees by which training objects are turned."""

@@ -27,7 +27,7 @@ class NumericFamily:
     ----------
     name : str
     draw : callable
-        (generator) -> parameters, rounded to one decimal (suites.md section 3).
+        (generator) -> parameters, rounded to one decimal.
     value : callable
         (x, parameters) -> f(x), NaN or infinite where it is not defined.
     text : callable

@@ -76,7 +76,7 @@ def find_neuron(
     mode: Literal["mixed", "single", "or", "and"] = "mixed",
     noise: Annotated[float, Ge(0), Le(0.09)] = 0.05,
 ) -> tuple[BlackBox, ...]:
-    """Neurons that answer a word with a level of activity, made of concepts (suites.md sections 3 and 14).
+    """Neurons that answer a word with a level of activity, made of concepts.
 
     A concept is a kind of thing (139 nodes of WordNet) or a form of the word (8). A neuron fires for
     one kind of thing; for two of them, either being enough; or for a kind of thing that also is of

@@ -11,7 +11,7 @@ from xaibench.core.registry import metric
 from xaibench.functions.efficiency import budgets_of, mean_over_budgets
 from xaibench.functions.neurons import ACTIVE
 
-_OWN = "suites.md section 3"
+_OWN = "xaibench's own definition"
 
 
 @metric(

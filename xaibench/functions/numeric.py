@@ -148,7 +148,7 @@ def find_numeric(
     """Numeric functions on [-128, 128] after FIND (Schwettmann et al. 2023), from our own generator.
 
     A function is one of sixteen formulas with parameters rounded to one decimal, or the sum or the
-    product of two of nine (suites.md section 3). On top of it, each on its own:
+    product of two of nine. On top of it, each on its own:
 
     approximation
         The function is a network 1-64-1 with ReLU that was fitted to the formula.

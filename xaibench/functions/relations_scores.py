@@ -16,7 +16,7 @@ from xaibench.core.registry import metric
     bounds=(0, 1),
     needs={"program", "relation"},
     skill_valid=True,
-    source="suites.md section 3: exact match over held-out inputs",
+    source="xaibench's own definition: exact match over held-out inputs",
 )
 def relation_exact(ev: ProgramEvaluation) -> Array:
     """Share of held-out things with the right attribute, "undefined" included; case and blanks around it do not count.

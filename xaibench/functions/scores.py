@@ -25,7 +25,7 @@ Target = Literal["program", "answers"]
 Where = Literal["local", "corrupted", "landmarks", "elsewhere"]
 SUCCESS = 0.1
 _FIND = "Schwettmann et al. 2023, FIND: A function description benchmark (arXiv:2309.03886)"
-_OWN = "suites.md section 3"
+_OWN = "xaibench's own definition"
 
 
 def _pair(ev: ProgramEvaluation, i: int, target: Target = "program") -> tuple[Array, Array]:

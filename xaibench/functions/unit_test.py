@@ -26,7 +26,7 @@ ATTEMPTS = 64
     bounds=(0, 1),
     needs={"program", "string", "neuron", "relation"},
     skill_valid=True,
-    source="Schwettmann et al. 2023 (arXiv:2309.03886): unit test; suites.md section 3: executed offline",
+    source="Schwettmann et al. 2023 (arXiv:2309.03886): unit test; here executed offline",
 )
 def description_unit_test(ev: ProgramEvaluation, *, trials: PositiveInt = 10) -> Array:
     """Share of triplets in which the program points at the pair (input, output) that is the function's own.

@@ -1,4 +1,4 @@
-"""Named operations on strings, after the list in suites.md section 3: each does what its name says, on every string.
+"""Named operations on strings, of the kinds that FIND has: each does what its name says, on every string.
 
 Vowels are ``aeiou``, consonants the other ASCII letters, digits ``0`` to ``9``, all in both cases.
 Words are what whitespace separates. The first half of an odd number of characters is the shorter one.

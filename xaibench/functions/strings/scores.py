@@ -15,7 +15,7 @@ from xaibench.functions.strings.edits import similarity
 from xaibench.functions.strings.equivalence import in_family
 
 _FIND = "Schwettmann et al. 2023, FIND: A function description benchmark (arXiv:2309.03886)"
-_OWN = "suites.md section 3"
+_OWN = "xaibench's own definition"
 
 
 def _mean(ev: ProgramEvaluation, i: int, compare: Callable[[str, str], float]) -> float:
