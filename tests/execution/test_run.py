@@ -291,7 +291,7 @@ def test_threads_are_put_back_and_the_manifest_tells_where_numbers_come_from(run
     assert manifest["n_cells"] == 4
     assert len(store.planned(1)) == 4
     assert manifest["provenance"]["threads"] == 1
-    assert manifest["provenance"]["packages"]["torch"] == torch.__version__
+    assert manifest["provenance"]["packages"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert manifest["resolved_suite"]["samples"] == 8
     assert set(provenance()) >= {"argv", "git", "machine", "packages", "python", "deterministic"}
 
