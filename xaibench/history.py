@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ class History:
     """
 
     def __init__(self, table: pa.Table | None = None) -> None:
-        self._status: dict[tuple[str, str], bool] = {}
+        self._contents: dict[str, dict[str, bool]] = {}
         self._newest: dict[str, tuple[int, str | None]] = {}
         self._failed_last: dict[str, bool] = {}
         self._lineages: set[str] = set()
@@ -40,8 +41,8 @@ class History:
                 self._newest[row["cell_id"]] = (row["run"], row["score_key"])
                 self._failed_last[row["cell_id"]] = not done
             if row["score_key"] is not None:
-                key = (row["cell_id"], row["score_key"])
-                self._status[key] = self._status.get(key, False) or done
+                contents = self._contents.setdefault(row["cell_id"], {})
+                contents[row["score_key"]] = contents.get(row["score_key"], False) or done
             problem = f"{row['dataset']}/{row['model']}"
             if row["explain_seconds"] is not None:
                 explain[problem, row["explainer"]].append(row["explain_seconds"])
@@ -57,9 +58,21 @@ class History:
         """History of a store."""
         return cls(store.read(COLUMNS, every=True))
 
+    def of_cells(self, cells: Iterable[tuple[str, str]]) -> History:
+        """What is known of these cells (id, lineage), without durations: small enough to send to a worker."""
+        part = History()
+        for cell_id, lineage in cells:
+            if cell_id in self._newest:
+                part._newest[cell_id] = self._newest[cell_id]
+                part._failed_last[cell_id] = self._failed_last[cell_id]
+                part._contents[cell_id] = self._contents.get(cell_id, {})
+            if lineage in self._lineages:
+                part._lineages.add(lineage)
+        return part
+
     def status(self, cell_id: str, score_key: str) -> Literal["done", "failed"] | None:
         """Whether this very content has been scored, tried in vain, or never met."""
-        found = self._status.get((cell_id, score_key))
+        found = self._contents.get(cell_id, {}).get(score_key)
         return None if found is None else "done" if found else "failed"
 
     def knows(self, cell_id: str) -> bool:
