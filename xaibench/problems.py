@@ -17,6 +17,7 @@ from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec, sour
 from xaibench.core.data import Array, Data
 from xaibench.core.errors import DataError
 from xaibench.core.features import infer_layout
+from xaibench.core.findings import KeptFindings
 from xaibench.core.gates import Findings, measure_gates
 from xaibench.core.keys import KEY_VERSION, digest, row_digests
 from xaibench.core.outputs import default_output
@@ -255,7 +256,15 @@ class Problems:
             device=self.device,
             batch_size=self.batch_size,
         )
-        return assemble(spec, data, fitted, predictor, retraining)
+        return assemble(spec, data, fitted, predictor, retraining, self._findings(spec, data, fitted))
+
+    def _findings(self, spec: ProblemSpec, data: Data, fitted: FittedModel) -> KeptFindings:
+        """Where findings about this model are kept; nowhere if a recipe without a version made it."""
+        model = spec.model.spec
+        if self.cache is None or not model.registered:
+            return KeptFindings()
+        recipe = digest(KEY_VERSION, data.fingerprint, fitted.fingerprint, spec.model.identity, model.version)
+        return KeptFindings(self.cache / "findings", (recipe,))
 
 
 def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
@@ -302,7 +311,12 @@ def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[BlackBox, ...]) 
 
 
 def assemble(
-    spec: ProblemSpec, data: Data, fitted: FittedModel, predictor: Predictor, retraining: Retraining
+    spec: ProblemSpec,
+    data: Data,
+    fitted: FittedModel,
+    predictor: Predictor,
+    retraining: Retraining,
+    findings: KeptFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
     layout = infer_layout(data.input_shape, data.features)
@@ -328,7 +342,7 @@ def assemble(
     if mask is not None or weights is not None or distractors is not None:
         about_weights_only = mask is None and distractors is None
         truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
-    found = measure_gates(data, predictor, fitted.accuracy)
+    found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
     return Problem(
         dataset=spec.dataset.label,
         model=spec.model.label,

@@ -18,6 +18,7 @@ from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.core.files import load_tensors_and_metadata, save_tensors, write_json
 from xaibench.core.keys import KEY_VERSION, digest
+from xaibench.core.locks import alone
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import Predictor
 from xaibench.models.adapters import as_predictor, fingerprint
@@ -85,6 +86,7 @@ def obtain(
     Modules are cached as safetensors under ``<cache>/models``. Black boxes are fitted again (their
     recipes are deterministic) and only what is known about them is kept, as JSON. Functions that
     are no registered recipe carry no version, so they are called every time and nothing is kept.
+    Of several processes that want the same model one trains it, and the others wait.
 
     Parameters
     ----------
@@ -105,6 +107,23 @@ def obtain(
     UsageError
         If the recipe returns something that is not a model, or not of these classes.
     """
+    if cache is None or not spec.registered:
+        return _obtained(spec, params, data, seed, device, None, progress)
+    if lookup(spec, params, data, seed=seed, cache=cache) is not None:
+        return _obtained(spec, params, data, seed, device, cache, progress)
+    with alone(cache / "locks" / _path(spec, params, data, seed, cache, ".lock").name):
+        return _obtained(spec, params, data, seed, device, cache, progress)
+
+
+def _obtained(
+    spec: ModelSpec,
+    params: Mapping[str, Any],
+    data: Data,
+    seed: int,
+    device: torch.device | str,
+    cache: Path | None,
+    progress: Progress | None,
+) -> FittedModel:
     found = None if cache is None else _load(spec, params, data, seed, cache)
     known = Weights(found[1]) if found is not None and found[1] else None
     started = time.perf_counter()
