@@ -162,6 +162,36 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     ValueError
         If the metric returns anything but one number per sample, or per unit.
     """
+    ev, finite, conversion = _ready(spec, params, ev, output)
+    values = spec.function(ev, **params)
+    _check_shape(spec, values, len(ev))
+    values = values.detach().to(torch.float32).cpu()
+    finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
+    values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
+    return Scores(values, conversion, ev.output, spec.handled_sign(params))
+
+
+def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Tensor:
+    """The curves behind a metric, for the explanation as the metric takes it.
+
+    Parameters are those of `score`; the metric must have a curve.
+
+    Returns
+    -------
+    Tensor (N, points), float32
+        NaN for samples whose attributions are not finite.
+    """
+    if spec.curve is None:
+        raise ValueError(f"metric {spec.name!r} has no curve")
+    ev, finite, _ = _ready(spec, params, ev, output)
+    curves = spec.curve(ev, **params).detach().to(torch.float32)
+    return curves.masked_fill(~finite.unsqueeze(1), torch.nan).cpu()
+
+
+def _ready(
+    spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None
+) -> tuple[Evaluation, Tensor, str]:
+    """The explanation as a metric takes it, which samples (N,) have finite attributions, and how it was converted."""
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
     ev = measured(spec, ev, output)
@@ -172,12 +202,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
-    values = spec.function(ev, **params)
-    _check_shape(spec, values, len(ev))
-    values = values.detach().to(torch.float32).cpu()
-    finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
-    values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
-    return Scores(values, conversion, ev.output, spec.handled_sign(params))
+    return ev, finite, conversion
 
 
 def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
