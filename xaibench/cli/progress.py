@@ -18,9 +18,8 @@ from rich.progress import (
 )
 
 from xaibench.cli.output import duration
-from xaibench.core.problem import Problem
-from xaibench.core.program_evaluation import FunctionProblem
 from xaibench.execution import Observer
+from xaibench.execution.rows import Facts
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems import AnyProblemSpec
 from xaibench.store import FAILURES, Row
@@ -61,18 +60,18 @@ class Lines(Observer):
         self._number += 1
         self._since = time.perf_counter()
 
-    def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
-        gates = "; ".join(str(g) for g in built.gates)
-        if isinstance(built, FunctionProblem):
-            gates = f"{len(built.functions)} functions"
+    def prepared(self, problem: AnyProblemSpec, facts: Facts) -> None:
+        gates = "; ".join(str(g) for g in facts.gates)
+        if facts.n_functions is not None:
+            gates = f"{facts.n_functions} functions"
         seed = f" seed {problem.seed}" if problem.seed else ""
         took = duration(time.perf_counter() - self._since)
         self._print(f"[{self._number}/{self._total}] {problem.name}{seed}: ready in {took}; {gates}")
         self._since = time.perf_counter()
         self._scores = self._units = 0
 
-    def not_prepared(self, problem: AnyProblemSpec, error: BaseException) -> None:
-        self._print(f"[{self._number}/{self._total}] {problem.name}: failed: {type(error).__name__}: {error}")
+    def not_prepared(self, problem: AnyProblemSpec, why: str) -> None:
+        self._print(f"[{self._number}/{self._total}] {problem.name}: failed: {why}")
 
     def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
         self._units += bool(rows)
@@ -134,15 +133,15 @@ class Bars(Observer):
             self._training = self.progress.add_task("", total=total, stage="training")
         self.progress.update(self._training, completed=done, total=total, description=text)
 
-    def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
+    def prepared(self, problem: AnyProblemSpec, facts: Facts) -> None:
         self._trained()
-        for gate in built.gates:
+        for gate in facts.gates:
             if not gate.passed:
                 self.progress.console.print(f"{problem.name}: {gate}", markup=False)
 
-    def not_prepared(self, problem: AnyProblemSpec, error: BaseException) -> None:
+    def not_prepared(self, problem: AnyProblemSpec, why: str) -> None:
         self._trained()
-        self.progress.console.print(f"{problem.name}: failed: {type(error).__name__}: {error}", markup=False)
+        self.progress.console.print(f"{problem.name}: failed: {why}", markup=False)
         self.progress.advance(self._tasks["problems"])
 
     def _trained(self) -> None:

@@ -1,6 +1,8 @@
 """Execution: one unit in, one result out, and everything that is done is kept."""
 
+from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer
-from xaibench.execution.run import Options, Outcome, execute
+from xaibench.execution.run import Outcome, execute
+from xaibench.execution.task import Options
 
-__all__ = ["Observer", "Options", "Outcome", "execute"]
+__all__ = ["Executor", "Observer", "Options", "Outcome", "execute", "find_executor"]

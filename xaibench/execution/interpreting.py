@@ -20,7 +20,7 @@ from xaibench.core.kept import Desk, Record
 from xaibench.core.program_evaluation import FunctionProblem, ProgramEvaluation
 from xaibench.core.programs import Interpretation, clean
 from xaibench.execution.crew import Crew, Stop
-from xaibench.execution.unit import failure, make_row
+from xaibench.execution.rows import Facts, failure, make_row
 from xaibench.plan import Cell, Unit
 from xaibench.problems import FunctionProblemSpec, Problems
 from xaibench.store import Row, Store
@@ -202,6 +202,7 @@ def interpret_unit(
     unit: Unit,
     cells: Iterable[Cell],
     problem: FunctionProblem,
+    about: Facts,
     store: Store,
     run: int,
     *,
@@ -217,7 +218,7 @@ def interpret_unit(
     Returns
     -------
     list of Row
-        One per cell, also written to the store as one part; none if the run is to end first.
+        One per cell; none if the run is to end first.
     """
     wanted = tuple(cells)
     key = unit.explain_key(problem.fingerprint)
@@ -242,15 +243,12 @@ def interpret_unit(
     except Exception as error:
         failed.append(_failure(error))
     if failed:
-        rows = [make_row(unit, cell, run, problem=problem, **failed[0]) for cell in wanted]
-    elif len(finished) < len(tasks):
+        return [make_row(unit, cell, run, about=about, **failed[0]) for cell in wanted]
+    if len(finished) < len(tasks):
         return []
-    else:
-        store.merge_interpretations(key)
-        finished.sort(key=lambda d: d.rows)
-        rows = [_row(unit, cell, problem, run, finished) for cell in wanted]
-    store.write_part(rows)
-    return rows
+    store.merge_interpretations(key)
+    finished.sort(key=lambda d: d.rows)
+    return [_row(unit, cell, problem, about, run, finished) for cell in wanted]
 
 
 def _chunks(n: int) -> list[tuple[int, ...]]:
@@ -270,11 +268,11 @@ def _work_off(tasks: Sequence[Task], problem: FunctionProblem, crew: Crew, stop:
         yield work(task, problem, stop)
 
 
-def _row(unit: Unit, cell: Cell, problem: FunctionProblem, run: int, finished: Sequence[Done]) -> Row:
+def _row(unit: Unit, cell: Cell, problem: FunctionProblem, about: Facts, run: int, finished: Sequence[Done]) -> Row:
     """The row of a cell, put together from its chunks."""
     answers = [record for done in finished for record in done.answers]
     facts: dict[str, Any] = {
-        "problem": problem,
+        "about": about,
         "attribution_kind": "program",
         "explain_seconds": sum(a["seconds"] for a in answers),
         "explain_cached": not any(done.n_asked for done in finished),

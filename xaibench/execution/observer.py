@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xaibench.core.problem import Problem
-from xaibench.core.program_evaluation import FunctionProblem
+from xaibench.execution.rows import Facts
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems import AnyProblemSpec
 from xaibench.store import Row
@@ -21,10 +20,10 @@ class Observer:
     def training(self, done: int, total: int, text: str) -> None:
         """A training recipe has finished ``done`` of ``total`` steps."""
 
-    def prepared(self, problem: AnyProblemSpec, built: Problem | FunctionProblem) -> None:
+    def prepared(self, problem: AnyProblemSpec, facts: Facts) -> None:
         """The problem is there, its gates are measured."""
 
-    def not_prepared(self, problem: AnyProblemSpec, error: BaseException) -> None:
+    def not_prepared(self, problem: AnyProblemSpec, why: str) -> None:
         """The problem could not be built; its cells have failed."""
 
     def problem_finished(self, problem: AnyProblemSpec) -> None:

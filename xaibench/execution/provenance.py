@@ -17,7 +17,7 @@ from xaibench.core.paths import checkout
 _PACKAGES = ("xaibench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "pyarrow")
 
 
-def provenance(*, argv: list[str] | None = None) -> dict[str, Any]:
+def provenance(*, argv: list[str] | None = None, threads: int | None = None) -> dict[str, Any]:
     """Git revision, package versions, processor, threads and determinism flags of this process."""
     return {
         "argv": sys.argv if argv is None else argv,
@@ -30,7 +30,7 @@ def provenance(*, argv: list[str] | None = None) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         },
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "environment": {k: v for k, v in os.environ.items() if k.startswith(("OMP_", "MKL_", "XAIBENCH_", "CUDA_"))},
     }

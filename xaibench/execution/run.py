@@ -1,4 +1,4 @@
-"""A run: problems one after the other, their units in order, every result on disk as soon as it is there."""
+"""A run: the plan goes out as tasks, events come back, and every result is on disk as soon as it is there."""
 
 from __future__ import annotations
 
@@ -6,65 +6,43 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-import torch
-
-from xaibench.core.errors import StoreError
 from xaibench.core.gates import Gate
-from xaibench.core.problem import Problem
-from xaibench.core.program_evaluation import FunctionProblem
-from xaibench.execution.crew import Crew
-from xaibench.execution.interpreting import interpret_unit
+from xaibench.execution.executor import Executor, InProcess
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
-from xaibench.execution.unit import Workbench, failure, make_row, run_unit, unsupported_row
+from xaibench.execution.rows import Facts, make_row
+from xaibench.execution.task import (
+    Event,
+    Finished,
+    Job,
+    Lost,
+    Options,
+    Prepared,
+    Preparing,
+    Scored,
+    Started,
+    Task,
+    Training,
+)
+from xaibench.execution.work import Settled, settle
 from xaibench.history import History
-from xaibench.plan import Cell, Plan, PlannedUnit, Unit, decide
-from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, Problems
+from xaibench.plan import Plan, PlannedUnit
+from xaibench.problems import AnyProblemSpec
 from xaibench.store import FAILURES, Row, Store
 
 End = Literal["finished", "interrupted", "too many failures"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run; nothing here changes a key or, beyond rounding, a number.
-
-    Attributes
-    ----------
-    cache : Path or None
-        Folder for models and shared evaluations.
-    device : str
-    threads : int
-        Threads that torch computes with on the CPU.
-    batch_size : int or None
-        Instead of the deterministic rule.
-    max_failures : int or None
-        Stop when more cells than this have failed.
-    plugins : tuple of str
-        Files that were loaded for their components, for the record.
-    argv : list of str or None
-        Command line, for the record.
-    workers : int
-        Processes that interpret functions at once, if that takes long.
-    """
-
-    cache: Path | None = None
-    device: str = "cpu"
-    threads: int = 1
-    batch_size: int | None = None
-    max_failures: int | None = None
-    plugins: tuple[str, ...] = ()
-    argv: list[str] | None = None
-    workers: int = 1
+UNANSWERED = {
+    "status": "failed",
+    "error_kind": "Unanswered",
+    "message": "whoever was to do the work came back without an answer",
+}
 
 
 @dataclass
@@ -120,10 +98,27 @@ class Outcome:
         }
 
 
-def execute(plan: Plan, store: Store, options: Options, observer: Observer | None = None) -> Outcome:
+def execute(
+    plan: Plan,
+    store: Store,
+    options: Options,
+    observer: Observer | None = None,
+    *,
+    executor: Executor | None = None,
+) -> Outcome:
     """Run a plan. Whatever is finished stays finished, however the run ends.
 
-    The first Ctrl-C lets the running unit finish, the second stops at once; the next run resumes.
+    The first Ctrl-C (or SIGTERM) lets the running units finish, the second stops at once; the next
+    run resumes.
+
+    Parameters
+    ----------
+    plan : Plan
+    store : Store
+    options : Options
+    observer : Observer, optional
+    executor : Executor, optional
+        Who does the work; by default this process.
 
     Raises
     ------
@@ -133,172 +128,189 @@ def execute(plan: Plan, store: Store, options: Options, observer: Observer | Non
     watch = observer or Observer()
     started = time.perf_counter()
     planned = [make_row(u.unit, c.cell, 0, status="missing") for u in plan.units for c in u.cells]
-    with _threads(options.threads):
-        run = store.claim_run(
-            {
-                "suite": plan.suite.name,
-                "whole": plan.whole,
-                "started": datetime.now(UTC).isoformat(),
-                "resolved_suite": plan.suite.model_dump(mode="json"),
-                "plugins": list(options.plugins),
-                "device": options.device,
-                "provenance": provenance(argv=options.argv),
-            },
-            planned,
-        )
-        outcome = Outcome(run)
-        watch.started(plan, run)
-        with _interruptible() as stop, Crew(options.workers, options.plugins) as crew:
-            try:
-                _Run(plan, store, options, watch, outcome, stop, crew)()
-            except KeyboardInterrupt:
-                outcome.end = "interrupted"
-        outcome.seconds = time.perf_counter() - started
-        store.compact()
-        store.finish_run(run, outcome.as_dict())
+    run = store.claim_run(
+        {
+            "suite": plan.suite.name,
+            "whole": plan.whole,
+            "started": datetime.now(UTC).isoformat(),
+            "resolved_suite": plan.suite.model_dump(mode="json"),
+            "plugins": list(options.plugins),
+            "device": options.device,
+            "provenance": provenance(argv=options.argv, threads=options.threads),
+        },
+        planned,
+    )
+    outcome = Outcome(run)
+    watch.started(plan, run)
+    with _interruptible() as stop:
+        _Run(plan, store, options, watch, outcome, stop)(executor or InProcess(store, options))
+    outcome.seconds = time.perf_counter() - started
+    store.compact()
+    store.finish_run(run, outcome.as_dict())
     return outcome
 
 
+@dataclass
+class _Open:
+    """A unit that is not finished: what the plan said, and what is known of it since."""
+
+    planned: PlannedUnit
+    due: tuple[str, ...] | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    def missing(self) -> set[str]:
+        """Cells that must have a row and have none."""
+        due = [c.cell.cell_id for c in self.planned.todo] if self.due is None else self.due
+        return set(due) - {r.cell_id for r in self.rows}
+
+    def scored(self) -> list[Row]:
+        """Rows of the cells that were due."""
+        return [r for r in self.rows if r.cell_id in (self.due or ())]
+
+
 class _Run:
-    """The loop over problems and units, with what it needs at hand."""
+    """Gives tasks out, and makes of the events that come back what the store and the observer are to know."""
 
     def __init__(
-        self,
-        plan: Plan,
-        store: Store,
-        options: Options,
-        watch: Observer,
-        outcome: Outcome,
-        stop: threading.Event,
-        crew: Crew,
+        self, plan: Plan, store: Store, options: Options, watch: Observer, outcome: Outcome, stop: threading.Event
     ) -> None:
         self.plan = plan
         self.store = store
-        self.options = options
+        self.limit = options.max_failures
         self.watch = watch
         self.outcome = outcome
         self.stop = stop
-        self.crew = crew
         self.history = History.of(store)
-        self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
         self.revived: set[tuple[str, str]] = set()
+        self.open: dict[int, _Open] = {}
+        self.specs: dict[str, AnyProblemSpec] = {}
+        self.left: Counter[str] = Counter()
+        self.facts: dict[str, Facts] = {}
+        self.given_out = self.cut_short = False
 
-    def __call__(self) -> None:
+    def __call__(self, executor: Executor) -> None:
         try:
-            self._walk()
+            executor.run(self._tasks(), self.handle, self.ending)
+            self._close()
+        except KeyboardInterrupt:
+            self.outcome.end = "interrupted"
         finally:
             self.store.revive(self.revived, self.outcome.run)
 
-    def _walk(self) -> None:
+    def ending(self) -> bool:
+        """Whether no unit may be begun any more."""
+        return self.stop.is_set() or self._too_many()
+
+    def _too_many(self) -> bool:
+        return self.limit is not None and self.outcome.n_failed > self.limit
+
+    def _tasks(self) -> Iterator[Task]:
+        """A task per problem that has something to do; what needs no work is settled on the way."""
+        number = 0
         for spec, planned in self.plan.by_problem():
-            if not any(u.todo for u in planned):
-                for unit in planned:
-                    self._settle(unit)
-                continue
-            if self._ended():
-                return
-            self.watch.preparing(spec)
-            try:
-                problem = self._prepare(spec)
-            except StoreError:
-                raise
-            except Exception as error:
-                self._fail(planned, error)
-                self.watch.not_prepared(spec, error)
-                continue
-            self.outcome.gates[spec.name] = problem.gates
-            self.watch.prepared(spec, problem)
-            work = self._worker(problem)
+            idle = not any(u.todo for u in planned)
+            jobs = []
             for unit in planned:
-                if self._ended():
-                    break
-                self.watch.unit_started(unit)
-                self.watch.unit_finished(unit, self._run(unit, problem, work))
-            self.watch.problem_finished(spec)
+                settled = settle(unit, self.history, self.outcome.run)
+                if idle or not (unit.todo or settled.rows):
+                    self._settle(settled)
+                    continue
+                number += 1
+                known = self.history.of_cells((c.cell.cell_id, c.cell.lineage) for c in unit.cells)
+                jobs.append(Job(number, unit.unit, known))
+                self.open[number] = _Open(unit)
+            if jobs:
+                self.specs[spec.key] = spec
+                self.left[spec.key] = len(jobs)
+                yield Task(spec, tuple(jobs), self.outcome.run, self.plan.rerun)
+        self.given_out = True
 
-    def _prepare(self, spec: AnyProblemSpec) -> Problem | FunctionProblem:
-        if isinstance(spec, FunctionProblemSpec):
-            return self.problems.functions(spec)
-        return self.problems.prepare(spec, self.watch.training)
+    def _settle(self, settled: Settled) -> None:
+        self.outcome.cached += settled.cached
+        self.revived.update(settled.revived)
+        if settled.rows:
+            self.store.write_part(settled.rows)
+            self.outcome.count(settled.rows)
 
-    def _worker(self, problem: Problem | FunctionProblem) -> Callable[[Unit, list[Cell]], list[Row]]:
-        """What turns a unit of this problem and the cells that are due into rows."""
-        run, fresh = self.outcome.run, self.plan.rerun == "all"
-        if isinstance(problem, FunctionProblem):
-            return partial(
-                interpret_unit, problem=problem, store=self.store, run=run, crew=self.crew, stop=self.stop.is_set,
-                fresh=fresh,
-            )  # fmt: skip
-        return partial(run_unit, bench=Workbench(problem, self.options.cache), store=self.store, run=run, fresh=fresh)
+    def handle(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case Preparing(problem):
+                if problem not in self.facts:
+                    self.watch.preparing(self.specs[problem])
+            case Training(problem, done, total, text):
+                if problem not in self.facts:
+                    self.watch.training(done, total, text)
+            case Prepared(problem, facts):
+                if problem not in self.facts:
+                    self.facts[problem] = facts
+                    self.outcome.gates[self.specs[problem].name] = facts.gates
+                    self.watch.prepared(self.specs[problem], facts)
+            case Started(number, due):
+                if number in self.open:
+                    self.open[number].due = due
+                    self.watch.unit_started(self.open[number].planned)
+            case Scored(number, row):
+                if number in self.open:
+                    self.open[number].rows.append(row)
+            case Finished(number, cached, revived):
+                if number in self.open:
+                    self._finish(number, cached, revived)
+            case Lost(numbers, failure, problem):
+                for number in numbers:
+                    if number in self.open:
+                        self._lose(number, failure, shown=problem is None)
+                if problem is not None:
+                    self.watch.not_prepared(self.specs[problem], f"{failure['error_kind']}: {failure['message']}")
 
-    def _ended(self) -> bool:
-        limit = self.options.max_failures
-        if self.stop.is_set():
-            self.outcome.end = "interrupted"
-        elif limit is not None and self.outcome.n_failed > limit:
-            self.outcome.end = "too many failures"
-        return self.outcome.end != "finished"
+    def _finish(self, number: int, cached: int, revived: tuple[tuple[str, str], ...]) -> None:
+        unit = self.open[number]
+        self.outcome.cached += cached
+        self.revived.update(revived)
+        if unit.missing():  # stopped in the middle
+            self.cut_short = True
+        self._count(number)
 
-    def _run(
-        self,
-        planned: PlannedUnit,
-        problem: Problem | FunctionProblem,
-        work: Callable[[Unit, list[Cell]], list[Row]],
-    ) -> list[Row]:
-        """Decide again, now that the problem's content is known, and do what is due."""
-        if planned.todo:
-            planned = decide(
-                planned.unit,
-                history=self.history,
-                fingerprint=problem.fingerprint,
-                capabilities=problem.capabilities,
-                rerun=self.plan.rerun,
-            )
-        self._settle(planned, problem)
-        due = [c.cell for c in planned.todo]
-        if not due:
-            return []
-        rows = work(planned.unit, due)
-        if not rows:
-            self._ended()
-        self.outcome.count(rows)
-        return rows
+    def _lose(self, number: int, failure: dict[str, Any], *, shown: bool) -> None:
+        """Write down what a lost unit had come to, and why the rest of its cells failed."""
+        unit = self.open[number]
+        settled = settle(unit.planned, self.history, self.outcome.run)
+        self.outcome.cached += settled.cached
+        self.revived.update(settled.revived)
+        key = unit.planned.unit.problem.key
+        missing = unit.missing()
+        known = {r.cell_id for r in unit.rows}
+        unit.rows += [r for r in settled.rows if r.cell_id not in known]
+        unit.rows += [
+            make_row(unit.planned.unit, c.cell, self.outcome.run, about=self.facts.get(key), **failure)
+            for c in unit.planned.cells
+            if c.cell.cell_id in missing
+        ]
+        if unit.rows:
+            self.store.write_part(unit.rows)
+        if unit.due is None:
+            unit.due = tuple(missing)
+        self._count(number, shown=shown)
 
-    def _settle(self, planned: PlannedUnit, problem: Problem | FunctionProblem | None = None) -> None:
-        """Count what is there already, and record what cannot be had."""
-        rows = []
-        for cell in planned.cells:
-            cell_id, key = cell.cell.cell_id, cell.score_key
-            known = key is not None and self.history.status(cell_id, key) == "done"
-            if cell.state == "cached" or (cell.state == "unsupported" and known):
-                self.outcome.cached += 1
-                if key is not None and known and self.history.newest(cell_id) != key:
-                    self.revived.add((cell_id, key))
-            elif cell.state == "unsupported":
-                rows.append(unsupported_row(planned.unit, cell.cell, self.outcome.run, cell.reason, problem))
-        if rows:
-            self.store.write_part(rows)
-            self.outcome.count(rows)
+    def _count(self, number: int, *, shown: bool = True) -> None:
+        unit = self.open.pop(number)
+        self.outcome.count(unit.rows)
+        if shown:
+            self.watch.unit_finished(unit.planned, unit.scored())
+        key = unit.planned.unit.problem.key
+        self.left[key] -= 1
+        if self.left[key] == 0 and key in self.facts:
+            self.watch.problem_finished(self.specs[key])
 
-    def _fail(self, planned: list[PlannedUnit], error: Exception) -> None:
-        """Record cells whose problem could not be built."""
-        for unit in planned:
-            self._settle(unit)
-            rows = [make_row(unit.unit, c.cell, self.outcome.run, **failure(error)) for c in unit.todo]
-            if rows:
-                self.store.write_part(rows)
-                self.outcome.count(rows)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute with this many threads, then put back what was."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    def _close(self) -> None:
+        """Say how the run has ended."""
+        if self.ending():
+            if self.open or self.cut_short or not self.given_out:
+                self.outcome.end = "too many failures" if not self.stop.is_set() else "interrupted"
+            for key in {u.planned.unit.problem.key for u in self.open.values()} & self.facts.keys():
+                self.watch.problem_finished(self.specs[key])
+        elif self.open:
+            self.handle(Lost(tuple(self.open), UNANSWERED))
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""Who does the work: the protocol, and the one that does it in this process."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.execution.task import Emit, Options, Stop, Task
+from xaibench.execution.work import Workplace
+from xaibench.store import Store
+
+GROUP = "xaibench.executors"
+"""Entry points of this group name executors: a callable ``(store, options) -> Executor``."""
+_BUILT_IN = {"inline": "xaibench.execution.executor:InProcess"}
+
+
+class Executor(Protocol):
+    """Works off tasks, wherever and in whatever order."""
+
+    def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
+        """Have every task worked off by `Workplace.work`, and pass its events on, in this thread.
+
+        Events of a unit come in order: `Started`, a `Scored` per cell, `Finished`; a unit that can
+        not be finished is reported by `Lost`, which writes its failures. Tasks may be divided with
+        `Task.only`, and are pulled one by one (the plan may be large). When ``stop()`` says so no
+        unit is begun; those that are running are finished. Whatever was started is ended on leaving,
+        also by an exception (the second Ctrl-C is a `KeyboardInterrupt`).
+        """
+
+
+def find_executor(name: str, store: Store, options: Options) -> Executor:
+    """The executor of this name: a built-in one, or one of an installed package.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    found = {**{e.name: e.value for e in importlib.metadata.entry_points(group=GROUP)}, **_BUILT_IN}
+    if name not in found:
+        raise UsageError(f"unknown executor {name!r}", did_you_mean(name, found))
+    module, _, attribute = found[name].partition(":")
+    executor: Executor = getattr(importlib.import_module(module), attribute)(store, options)
+    return executor
+
+
+class InProcess:
+    """One unit after the other, here."""
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store = store
+        self.options = options
+
+    def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
+        place = Workplace(self.store, self.options)
+        with computing_with(self.options.threads):
+            for task in tasks:
+                if stop():
+                    return
+                place.work(task, emit, stop)
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Compute with this many threads, then put back what was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,169 @@
+"""What is sent to whoever does the work, and what comes back: plain data that pickle by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xaibench.execution.rows import Facts
+from xaibench.history import History
+from xaibench.plan import Rerun, Unit
+from xaibench.problems import AnyProblemSpec
+from xaibench.store import Row
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; nothing here changes a key or, beyond rounding, a number.
+
+    Attributes
+    ----------
+    cache : Path or None
+        Folder for models and shared evaluations.
+    device : str
+    threads : int
+        Threads that each process computes with on the CPU.
+    batch_size : int or None
+        Instead of the deterministic rule.
+    max_failures : int or None
+        Stop when more cells than this have failed.
+    plugins : tuple of str
+        Files and modules to load components from.
+    argv : list of str or None
+        Command line, for the record.
+    workers : int
+        Worker processes; 0: work in this process.
+    """
+
+    cache: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    batch_size: int | None = None
+    max_failures: int | None = None
+    plugins: tuple[str, ...] = ()
+    argv: list[str] | None = None
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit to work off.
+
+    Attributes
+    ----------
+    number : int
+        Names the unit in events.
+    unit : Unit
+    known : History
+        What is known of its cells.
+    """
+
+    number: int
+    unit: Unit
+    known: History
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some units of one problem. Any process that has loaded the plugins can work it off.
+
+    Attributes
+    ----------
+    problem : ProblemSpec or FunctionProblemSpec
+    jobs : tuple of Job
+    run : int
+        Number of the run.
+    rerun : {"failed", "stale", "all"} or None
+    """
+
+    problem: AnyProblemSpec
+    jobs: tuple[Job, ...]
+    run: int
+    rerun: Rerun | None = None
+
+    def only(self, *jobs: Job) -> Task:
+        """The same with these jobs."""
+        return replace(self, jobs=jobs)
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Data are loaded and the model is found or trained."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """A recipe has finished ``done`` of ``total`` steps."""
+
+    problem: str
+    done: int
+    total: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The problem is there, its gates are measured."""
+
+    problem: str
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Started:
+    """A unit is being explained and scored; ``due`` are the ids of the cells that it needs."""
+
+    number: int
+    due: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A cell has a row."""
+
+    number: int
+    row: Row
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All that could be done for a unit is done, and in the store.
+
+    Attributes
+    ----------
+    cached : int
+        Cells that were there already.
+    revived : tuple of (cell_id, score_key)
+        Those of them whose content is not the one that the latest run had met.
+    """
+
+    number: int
+    cached: int = 0
+    revived: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Units that will get no further; cells without a row fail for this reason.
+
+    Attributes
+    ----------
+    failure : dict
+        Columns of a row: status, error_kind, message, traceback.
+    problem : str or None
+        Key of the problem, where it could not be prepared.
+    """
+
+    numbers: tuple[int, ...]
+    failure: dict[str, Any]
+    problem: str | None = None
+
+
+Event = Preparing | Training | Prepared | Started | Scored | Finished | Lost
+Emit = Callable[[Event], None]

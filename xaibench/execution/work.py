@@ -1,0 +1,188 @@
+"""The work itself: the one function that every executor calls, in this process or in another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+from xaibench.core.errors import StoreError
+from xaibench.core.problem import Problem
+from xaibench.core.program_evaluation import FunctionProblem
+from xaibench.execution.crew import Crew
+from xaibench.execution.interpreting import interpret_unit
+from xaibench.execution.rows import Facts, failure, unsupported_row
+from xaibench.execution.task import (
+    Emit,
+    Finished,
+    Job,
+    Lost,
+    Options,
+    Prepared,
+    Preparing,
+    Scored,
+    Started,
+    Stop,
+    Task,
+    Training,
+)
+from xaibench.execution.unit import Workbench, score_unit
+from xaibench.history import History
+from xaibench.plan import Cell, PlannedUnit, decide
+from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, Problems
+from xaibench.store import Row, Store
+
+KEPT_EVERY = 10.0
+"""Seconds after which the finished cells of a unit are written down, whatever is still to come."""
+
+
+class Workplace:
+    """Where units are worked off: keeps the problem that the next task is likely to be about.
+
+    Parameters
+    ----------
+    store : Store
+        Where results, attributions and answers go.
+    options : Options
+    """
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store = store
+        self.options = options
+        self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
+        self._bench: Workbench | None = None
+        self._problem: Problem | FunctionProblem | None = None
+        self._facts: Facts | None = None
+        self._key: str | None = None
+
+    def work(self, task: Task, emit: Emit, stop: Stop) -> None:
+        """Prepare the problem, decide each unit with its content known, run what is due, tell what happens.
+
+        What goes wrong with a component becomes rows.
+
+        Raises
+        ------
+        StoreError
+            If results can no longer be written.
+        """
+        try:
+            problem, facts = self._prepare(task.problem, emit)
+        except StoreError:
+            raise
+        except (Exception, SystemExit) as error:
+            emit(Lost(tuple(j.number for j in task.jobs), failure(error), task.problem.key))
+            return
+        for job in task.jobs:
+            if stop():
+                return
+            self._run(job, task, problem, facts, emit, stop)
+
+    def _prepare(self, spec: AnyProblemSpec, emit: Emit) -> tuple[Problem | FunctionProblem, Facts]:
+        if self._key != spec.key or self._problem is None or self._facts is None:
+            emit(Preparing(spec.key))
+            self._key = self._bench = self._problem = None
+            if isinstance(spec, FunctionProblemSpec):
+                self._problem = self.problems.functions(spec)
+            else:
+                self._problem = self.problems.prepare(
+                    spec, lambda done, total, text: emit(Training(spec.key, done, total, text))
+                )
+                self._bench = Workbench(self._problem, self.options.cache)
+            self._facts = Facts.of(self._problem)
+            self._key = spec.key
+            emit(Prepared(spec.key, self._facts))
+        return self._problem, self._facts
+
+    def _run(
+        self, job: Job, task: Task, problem: Problem | FunctionProblem, facts: Facts, emit: Emit, stop: Stop
+    ) -> None:
+        planned = decide(
+            job.unit,
+            history=job.known,
+            fingerprint=problem.fingerprint,
+            capabilities=problem.capabilities,
+            rerun=task.rerun,
+        )
+        due = [c.cell for c in planned.todo]
+        emit(Started(job.number, tuple(c.cell_id for c in due)))
+        settled = settle(planned, job.known, task.run, facts)
+        with _Kept(self.store, job.number, emit) as keep:
+            for row in settled.rows:
+                keep(row)
+            for row in self._rows(job, due, task, problem, facts, stop) if due else ():
+                keep(row)
+        emit(Finished(job.number, settled.cached, settled.revived))
+
+    def _rows(
+        self, job: Job, due: list[Cell], task: Task, problem: Problem | FunctionProblem, facts: Facts, stop: Stop
+    ) -> Iterator[Row]:
+        fresh = task.rerun == "all"
+        if isinstance(problem, FunctionProblem):
+            return iter(
+                interpret_unit(
+                    job.unit, due, problem, facts, self.store, task.run, crew=Crew(1), stop=stop, fresh=fresh
+                )
+            )
+        assert self._bench is not None
+        return score_unit(job.unit, due, self._bench, facts, self.store, task.run, fresh=fresh)
+
+
+class Settled:
+    """Cells of a unit that need no work.
+
+    Attributes
+    ----------
+    rows : list of Row
+        Of the cells that cannot be had, where that is not in the store.
+    cached : int
+    revived : tuple of (cell_id, score_key)
+    """
+
+    def __init__(self, rows: list[Row], cached: int, revived: tuple[tuple[str, str], ...]) -> None:
+        self.rows = rows
+        self.cached = cached
+        self.revived = revived
+
+
+def settle(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> Settled:
+    """Count what is there already, and record what cannot be had."""
+    rows, revived, cached = [], [], 0
+    for cell in planned.cells:
+        cell_id, key = cell.cell.cell_id, cell.score_key
+        done = key is not None and known.status(cell_id, key) == "done"
+        if cell.state == "cached" or (cell.state == "unsupported" and done):
+            cached += 1
+            if key is not None and done and known.newest(cell_id) != key:
+                revived.append((cell_id, key))
+        elif cell.state == "unsupported":
+            rows.append(unsupported_row(planned.unit, cell.cell, run, cell.reason, facts))
+    return Settled(rows, cached, tuple(revived))
+
+
+class _Kept:
+    """Writes the rows of a unit as a part when it is over, however that is, and every few seconds before."""
+
+    def __init__(self, store: Store, number: int, emit: Emit) -> None:
+        self.store = store
+        self.number = number
+        self.emit = emit
+        self._rows: list[Row] = []
+        self._since = time.monotonic()
+
+    def __enter__(self) -> _Kept:
+        return self
+
+    def __call__(self, row: Row) -> None:
+        self._rows.append(row)
+        self.emit(Scored(self.number, row))
+        if time.monotonic() - self._since > KEPT_EVERY:
+            self._write()
+
+    def _write(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            self.store.write_part(rows)
+        self._since = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        self._write()
