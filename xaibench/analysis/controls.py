@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from xaibench.analysis import stats
-from xaibench.analysis.samples import Samples
+from xaibench.analysis.samples import Samples, paired
+from xaibench.analysis.wilcoxon import signed_ranks
 
 Array = np.ndarray[Any, Any]
 ORACLE, RANDOM = "oracle", "random"
@@ -39,6 +40,10 @@ class Comparison:
         Holm-adjusted p-value; NaN where the test does not apply.
     beats : array of float
         1, 0, or NaN where the test does not apply, or where its pairs are so few that no scores could pass it.
+    p_loses, loses : array of float
+        The same for the opposite: worse than some placebo on every trained model.
+    effect : array of float
+        Rank-biserial correlation of the differences to the best placebo, positive where better.
     """
 
     skill: Array
@@ -48,6 +53,9 @@ class Comparison:
     tested: tuple[int, ...]
     p: Array
     beats: Array
+    p_loses: Array
+    loses: Array
+    effect: Array
 
 
 def defined_enough(samples: Samples) -> Array:
@@ -99,57 +107,62 @@ def compare(
         skill = _skill(samples, names, control, sign, weights)
     placebos = np.flatnonzero(control & (names != ORACLE) & eligible & np.isfinite(value))
     best = int(placebos[np.argmax(sign * value[placebos])]) if len(placebos) else None
-    p, least, beats = missing.copy(), missing.copy(), missing.copy()
+    p, least, beats, worse, loses, effect = (missing.copy() for _ in range(6))
     if best is None or family not in TESTED_FAMILIES:
-        return Comparison(*skill, best, (), p, beats)
+        return Comparison(*skill, best, (), p, beats, worse, loses, effect)
     # Where the oracle is the best answer by definition, its own test says whether the measure can tell.
     own = (names == ORACLE) if skill_valid or family == "ground_truth" else np.zeros(len(names), dtype=bool)
     candidates = eligible & (~control | own) & np.isfinite(value)
     rows = np.flatnonzero(candidates)
     if len(rows):
-        p[rows], least[rows] = _intersection_union(samples, rows, placebos, sign)
+        first = int(np.flatnonzero(placebos == best)[0])
+        p[rows], least[rows], worse[rows], effect[rows] = _against(samples, rows, placebos, first, sign)
     # Holm never lowers a p when another rises, so of the least p values it makes the least that data could reach.
-    for values in (p, least):
+    for values in (p, least, worse):
         values[~control] = stats.holm(values[~control])
     known = least < LEVEL
-    rounded = sign * stats.significant(value)
-    ahead = rounded > rounded[best]
-    beats[known] = ((p < LEVEL) & ahead)[known]
-    return Comparison(*skill, best, tuple(placebos.tolist()), p, beats)
+    lead = sign * (stats.significant(value) - stats.significant(value)[best])
+    beats[known] = ((p < LEVEL) & (lead > 0))[known]
+    loses[known] = ((worse < LEVEL) & (lead < 0))[known]
+    return Comparison(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, effect)
 
 
-def _intersection_union(samples: Samples, rows: Array, placebos: Array, sign: float) -> tuple[Array, Array]:
-    """Largest p over all placebos and problem seeds: it is small only if every one of them is beaten.
+def _against(
+    samples: Samples, rows: Array, placebos: Array, best: int, sign: float
+) -> tuple[Array, Array, Array, Array]:
+    """Tests of every explainer against every placebo.
 
-    Beside it the least that it could have been, 2^-n of the fewest pairs n, whatever the scores.
-
-    The maximum needs no correction (Berger 1982). Where an explainer and a placebo have no sample of
-    a seed in common there is no p-value, unless nobody has a defined score on that seed.
+    Returns
+    -------
+    p : array (R,)
+        Of "beats every placebo on every problem seed": the largest, which needs no correction (Berger
+        1982). Where an explainer and a placebo have no sample of a seed in common there is none,
+        unless nobody has a defined score on that seed.
+    least : array (R,)
+        What ``p`` could have been at least: 2^-n of the fewest pairs n, whatever the scores.
+    worse : array (R,)
+        Of "loses to some placebo on every problem seed": the largest over the seeds, of that the
+        smallest over the placebos times their number (Bonferroni).
+    effect : array (R,)
+        Against the placebo number ``best``, mean over the seeds.
     """
-    p, least = np.zeros(len(rows)), np.zeros(len(rows))
+    shape = (len(rows), len(placebos))
+    above, below, least = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    effects = []
+    left, right = (side.ravel() for side in np.meshgrid(rows, placebos, indexing="ij"))
     for columns in samples.seeds:
         if not np.isfinite(samples.scores[:, columns]).any():
             continue
-        first = samples.first[:, columns]
-        differences = sign * _differences(first[rows][:, None], first[placebos][None], log10=samples.median)
-        each = stats.signed_rank(differences.reshape(-1, differences.shape[-1])).reshape(len(rows), len(placebos))
-        p = np.maximum(p, each.max(axis=1))
-        least = np.maximum(least, 0.5 ** np.isfinite(differences).sum(axis=-1).min(axis=1))
-    return p, np.where(np.isfinite(p), least, np.nan)
-
-
-def _differences(a: Array, b: Array, *, log10: bool) -> Array:
-    """Paired differences (..., n) of scores, 0 where they vanish in the digits that ranks are made of.
-
-    The digits are those of the larger of the two scores, and of the typical one where both are
-    smaller: a shift in the last bit stays one where scores pass through 0. Nor does the rounding
-    error of a logarithm shrink with it, so logarithms count as 1 at least.
-    """
-    size = np.maximum(np.abs(a), np.abs(b))
-    typical = np.maximum(stats.median(size), 1.0) if log10 else stats.median(size)
-    differences: Array = a - b
-    vanish = np.abs(differences) < stats.last_digit(np.maximum(size, typical[..., None])) / 2
-    return np.where(vanish, 0.0, differences)
+        differences = sign * paired(samples.first[:, columns], samples.rounding[:, columns], left, right)
+        test = signed_ranks(differences)
+        above = np.maximum(above, test.above.reshape(shape))
+        below = np.maximum(below, test.below.reshape(shape))
+        least = np.maximum(least, 0.5 ** test.n.reshape(shape))
+        effects.append(test.effect.reshape(shape)[:, best])
+    p = above.max(axis=1)
+    worse = np.minimum(below.min(axis=1) * len(placebos), 1.0)
+    effect = np.mean(effects, axis=0) if effects else np.full(len(rows), np.nan)
+    return p, np.where(np.isfinite(p), least.max(axis=1), np.nan), worse, effect
 
 
 def _skill(samples: Samples, names: Array, control: Array, sign: float, weights: Array) -> tuple[Array, Array, Array]:

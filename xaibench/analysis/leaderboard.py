@@ -11,6 +11,7 @@ import pandas as pd
 from xaibench.analysis import stats
 from xaibench.analysis.controls import N_RESAMPLES, Comparison, compare, defined_enough
 from xaibench.analysis.samples import Samples, stack, unique_names
+from xaibench.analysis.ties import tie_groups
 from xaibench.core.keys import canonical_json, seed
 from xaibench.store import FAILURES
 
@@ -30,8 +31,10 @@ _COLUMNS: dict[str, str] = {
     "scope": "str", "higher_is_better": "bool", "aggregate": "str",
     "value": "float64", "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64",
     "skill_low": "float64", "skill_high": "float64", "placebo": "str", "placebo_value": "float64",
-    "beats_placebo": "boolean", "p_placebo": "float64", "n_placebos": "int64", "rank": "float64",
-    "n_ranked": "int64", "control": "bool", "gate_passed": "boolean", "gates": "str", "status": "str",
+    "beats_placebo": "boolean", "p_placebo": "float64", "loses_to_placebo": "boolean", "p_loses": "float64",
+    "placebo_effect": "float64", "n_placebos": "int64", "rank": "float64", "rank_low": "float64",
+    "rank_high": "float64", "tie_group": "str", "win_rate": "float64", "n_ranked": "int64", "control": "bool",
+    "gate_passed": "boolean", "gates": "str", "status": "str",
     "n": "int64", "n_undefined": "int64", "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64",
     "n_cells": "int64", "n_unsupported": "int64", "n_failed": "int64", "n_missing": "int64",
     "explain_seconds": "float64", "score_seconds": "float64", "message": "str",
@@ -80,10 +83,18 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
           no sample in common with one, families in which a placebo may win, and so few samples that
           no scores could have passed (``p_placebo`` is there then). The oracle is tested, on its own,
           where it is the best answer by definition (ground truth, ``skill_valid``).
+        - ``loses_to_placebo``: worse than some placebo on every trained model, by the opposite tests
+          (times the number of placebos, then Holm over the explainers, 5 %), and worse by value than
+          the best. Neither of the two means that nothing could be shown. ``placebo_effect``:
+          matched-pairs rank-biserial correlation with the best placebo, from -1 (worse on every
+          sample) to 1.
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
           on over half of the samples of a problem seed, of those that anyone has a defined score
           on; ``message`` says which.
+        - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of all
+          pairs of ranked explainers; ``tie_group``: letters, two explainers that share one are not told
+          apart (`tie_groups`). ``win_rate``: share of (sample, other ranked explainer) pairs won.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
         - ``scope``: where it is ``dataset``, the scores are those of repeats (retrainings, folds), and
@@ -157,18 +168,20 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     """Everything that needs the scores, field by field."""
     size = len(board)
     floats = ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]
-    floats += ["placebo_value", "beats_placebo", "p_placebo"]
+    floats += ["placebo_value", "beats_placebo", "p_placebo", "loses_to_placebo", "p_loses", "placebo_effect"]
+    floats += ["rank_low", "rank_high", "win_rate"]
     counts = ("n", "n_undefined", "n_partly", "n_seeds", "n_draws", "n_placebos")
     out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
     out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
     out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
-    out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "_few")}
+    out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group", "_few")}
     scored = np.isin(cells["status"].to_numpy(), _SCORED)
     kept = cells["scores"].to_numpy()
     names = _names(cells, scored)
     problem_seed, repeat = cells["problem_seed"].to_numpy(np.int64), cells["repeat"].to_numpy(np.int64)
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
     mixed = board["_mixed"].to_numpy(dtype=bool)
+    barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
     heads = board[[*PROBLEM, "family", "higher_is_better", "aggregate", "skill_valid", "scope"]].to_dict("records")
     resamples: dict[tuple[Any, ...], Array] = {}
@@ -205,6 +218,10 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
             skill_valid=bool(head["skill_valid"]), weights=resamples[key],
         )  # fmt: skip
         _fill(out, at, found, value, explainer[at])
+        rankable = complete & defined & ~control[at] & ~barred[at] & np.isfinite(value)
+        ties = tie_groups(samples, value, rankable, higher_is_better=bool(head["higher_is_better"]))
+        out["rank_low"][at], out["rank_high"][at], out["win_rate"][at] = ties.low, ties.high, ties.win_rate
+        out["tie_group"][at] = ties.group
     return pd.DataFrame(out)
 
 
@@ -229,6 +246,8 @@ def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> l
 def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, explainer: Array) -> None:
     out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
     out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
+    out["p_loses"][at], out["loses_to_placebo"][at] = found.p_loses, found.loses
+    out["placebo_effect"][at] = found.effect
     out["n_placebos"][at] = len(found.tested)
     if found.placebo is not None:
         out["placebo"][at], out["placebo_value"][at] = explainer[found.placebo], value[found.placebo]
@@ -290,7 +309,8 @@ def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
         "",
     )
     board["message"] = pd.Series(choice, board.index, dtype=object).replace("", None)
-    board["beats_placebo"] = board["beats_placebo"].astype("boolean")
+    for name in ("beats_placebo", "loses_to_placebo"):
+        board[name] = board[name].astype("boolean")
 
 
 def _undefined(scope: pd.Series[Any]) -> list[str]:

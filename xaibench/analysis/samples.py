@@ -53,6 +53,22 @@ class Samples:
         """Columns of every problem seed."""
         return [slice(a, b) for a, b in itertools.pairwise(self.bounds.tolist())]
 
+    @property
+    def rounding(self) -> Array:
+        """Differences of ``scores`` and ``first`` below this are rounding errors (E, U).
+
+        Half a unit in the last of the digits that ranks are made of: of a score, and of the typical one
+        of the explainer on this seed where that is larger, so that a shift in the last bit stays one where
+        scores pass through 0. Nor does the rounding error of a logarithm shrink with it, so logarithms
+        count as 1 at least.
+        """
+        size = np.abs(self.scores)
+        for columns in self.seeds:
+            typical = stats.median(size[:, columns])
+            typical = np.maximum(typical, 1.0) if self.median else typical
+            size[:, columns] = np.fmax(size[:, columns], typical[:, None])
+        return stats.last_digit(size) / 2
+
     def per_seed(self, scores: Array) -> Array:
         """Aggregate of each problem seed, (E, K)."""
         centre = stats.median if self.median else stats.mean
@@ -70,6 +86,13 @@ class Samples:
         if self.median:
             return stats.median(self.scores), *stats.median_interval(self.scores)
         return stats.mean(self.scores), *stats.t_interval(self.scores)
+
+
+def paired(scores: Array, rounding: Array, left: Array, right: Array) -> Array:
+    """Differences (P, n) of the rows ``left`` and ``right`` of scores (E, n), 0 where they are rounding errors."""
+    differences: Array = scores[left] - scores[right]
+    differences[np.abs(differences) < np.fmax(rounding[left], rounding[right])] = 0.0
+    return differences
 
 
 def stack(

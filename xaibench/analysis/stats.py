@@ -1,8 +1,4 @@
-"""Intervals and tests, vectorised over rows. NaN is a missing value everywhere.
-
-Of SciPy only the special functions are used: `scipy.stats.wilcoxon` chooses its method from the
-whole batch, so that the p-value of one row would depend on the other rows, and has no Holm.
-"""
+"""Intervals and corrections, vectorised over rows. NaN is a missing value everywhere."""
 
 from __future__ import annotations
 
@@ -10,12 +6,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.special import bdtr, ndtr, stdtrit
-from scipy.stats import rankdata
+from scipy.special import bdtr, stdtrit
+from scipy.stats import false_discovery_control
+
+from xaibench.analysis.wilcoxon import signed_rank as signed_rank
 
 Array = np.ndarray[Any, Any]
-EXACT_UP_TO = 25
-"""Signed-rank tests of at most this many pairs use the exact distribution."""
 MIN_BOOTSTRAP = 6
 """With fewer values all of them lie on one side of the median more than 5 % of the time, so that
 no interval between resampled values can reach 95 %."""
@@ -130,53 +126,13 @@ def holm(p: Array) -> Array:
     return adjusted
 
 
-def signed_rank(differences: Array) -> Array:
-    """One-sided Wilcoxon signed-rank test (Wilcoxon 1945): p of "symmetric around 0 or less".
-
-    Zero differences are dropped (Wilcoxon's rule), ties get average ranks. Up to 25 pairs the
-    p-value is exact, ties included; beyond that it is normal with the variance of the ranks at hand
-    and a continuity correction.
-
-    Parameters
-    ----------
-    differences : array (R, n)
-        Paired differences, positive where the hypothesis is wrong; NaN is left out.
-
-    Returns
-    -------
-    array (R,)
-        1 where all differences are 0, NaN where there is none.
-    """
-    if differences.shape[-1] == 0:
-        return np.full(len(differences), np.nan)
-    known = np.isfinite(differences)
-    used = known & (differences != 0)
-    ranks = np.asarray(rankdata(np.where(used, np.abs(differences), np.inf), axis=-1), dtype=np.float64)
-    ranks = np.where(used, ranks, 0.0)
-    n = used.sum(axis=-1)
-    won = np.where(differences > 0, ranks, 0.0).sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = (won - ranks.sum(axis=-1) / 2 - 0.5) / np.sqrt((ranks**2).sum(axis=-1) / 4)
-    p: Array = ndtr(-z)
-    p[n == 0] = 1.0
-    p[~known.any(axis=-1)] = np.nan
-    for row in np.flatnonzero((n > 0) & (n <= EXACT_UP_TO)):
-        doubled = np.sort(np.rint(2 * ranks[row][used[row]]).astype(np.int64))
-        p[row] = _exact_tail(tuple(doubled.tolist()))[round(2 * won[row])]
-    return p
-
-
-@lru_cache(maxsize=4096)
-def _exact_tail(doubled_ranks: tuple[int, ...]) -> Array:
-    """P(W >= w) for w = 0, 1, ... when each doubled rank is in the sum W with probability 1/2."""
-    mass = np.zeros(sum(doubled_ranks) + 1)
-    mass[0] = 1.0
-    for rank in doubled_ranks:
-        shifted = np.zeros_like(mass)
-        shifted[rank:] = mass[: len(mass) - rank]
-        mass = (mass + shifted) / 2
-    tail: Array = np.cumsum(mass[::-1])[::-1]
-    return tail
+def benjamini_hochberg(p: Array) -> Array:
+    """Benjamini and Hochberg's adjustment (1995), for the false discovery rate; NaN stays NaN and is not counted."""
+    adjusted = np.full(p.shape, np.nan)
+    known = np.isfinite(p)
+    if known.any():
+        adjusted[known] = false_discovery_control(p[known])
+    return adjusted
 
 
 def bootstrap_weights(n: int, draws: int, seed: int) -> Array:

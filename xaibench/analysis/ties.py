@@ -1,0 +1,253 @@
+"""Which explainers one metric can tell apart: pairwise tests, rank intervals and tie groups."""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from xaibench.analysis import stats
+from xaibench.analysis.samples import Samples, paired
+from xaibench.analysis.wilcoxon import signed_ranks, two_sided
+
+Array = np.ndarray[Any, Any]
+LEVEL = 0.05
+LETTERS = string.ascii_lowercase + string.ascii_uppercase
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every pair of E explainers with one metric on one problem; arrays are (P,).
+
+    Attributes
+    ----------
+    left, right : array of int
+        The two explainers, ``left < right``.
+    p : array
+        Two-sided p-value before any correction; NaN where they have no sample in common.
+    favour : array of int
+        1 where the left one is better by test and by value, -1 where the right one is, 0 where test and
+        value disagree or neither is ahead.
+    effect : array
+        Rank-biserial correlation of the paired differences, positive where the left one is better; mean
+        over the problem seeds.
+    won : array
+        Share of the common samples on which the left one is better, ties by half.
+    n : array of int
+        Samples in common.
+    """
+
+    left: Array
+    right: Array
+    p: Array
+    favour: Array
+    effect: Array
+    won: Array
+    n: Array
+
+
+def all_pairs(samples: Samples, value: Array, rows: Array, *, higher_is_better: bool) -> Pairs:
+    """Compare every two of some explainers on the samples that both have a defined score on.
+
+    With one problem seed a two-sided signed-rank test. With several, a difference must show on *every*
+    trained model: in each direction the largest of their p-values (Berger 1982), twice the smaller of
+    the two directions. Draws are averaged, unless their numbers differ between the explainers: the
+    mean of ten draws has another distribution than one draw.
+
+    Parameters
+    ----------
+    samples : Samples
+    value : array (E,)
+        The aggregates that the board shows.
+    rows : array of int
+        The explainers that are compared.
+    higher_is_better : bool
+    """
+    left, right = (rows[side] for side in np.triu_indices(len(rows), 1))
+    sign = 1.0 if higher_is_better else -1.0
+    draws = samples.draws[rows]
+    scores = samples.scores if (draws == draws[:1]).all() else samples.first
+    rounding = samples.rounding
+    above, below, n = np.zeros(len(left)), np.zeros(len(left)), np.zeros(len(left), dtype=np.int64)
+    effects, won = [], np.zeros(len(left))
+    for columns in samples.seeds:
+        here = scores[:, columns]
+        if not np.isfinite(here).any():
+            continue
+        differences = sign * paired(here, rounding[:, columns], left, right)
+        test = signed_ranks(differences)
+        above, below = np.maximum(above, test.above), np.maximum(below, test.below)
+        n += test.n
+        effects.append(test.effect)
+        won += (differences > 0).sum(axis=1) + (test.n - test.n_differ) / 2
+    if not effects:
+        above[:] = below[:] = np.nan
+        effects.append(above)
+    merit = sign * stats.significant(value)
+    ahead = np.sign(merit[left] - merit[right])
+    tested = np.sign(below - above)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = won / n
+    favour = np.where(tested == ahead, ahead, 0.0)
+    return Pairs(
+        left,
+        right,
+        two_sided(above, below),
+        np.where(np.isfinite(favour), favour, 0).astype(np.int64),
+        np.mean(effects, axis=0),
+        share,
+        n,
+    )
+
+
+@dataclass(frozen=True)
+class Ties:
+    """What cannot be told apart among E explainers; every array is (E,).
+
+    Attributes
+    ----------
+    low, high : array
+        1 + number of explainers that are significantly better, and number of explainers less those that
+        are significantly worse: with at least 95 % probability all true ranks lie between them.
+    group : array of object
+        Letters: two explainers that share one are not told apart, two that share none are.
+    win_rate : array
+        Share of (sample, other explainer) pairs won, ties by half.
+    """
+
+    low: Array
+    high: Array
+    group: Array
+    win_rate: Array
+
+
+def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_better: bool) -> Ties:
+    """Rank intervals and tie groups of the ranked explainers (E,) of bool; NaN and None for the others.
+
+    All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
+    two explainers of the field are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
+    letters as in Piepho 2004). Better by test counts only where it is better by value as well.
+    """
+    size = len(value)
+    low, high, win = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)
+    group = np.full(size, None, dtype=object)
+    rows = np.flatnonzero(ranked)
+    if len(rows):
+        pairs = all_pairs(samples, value, rows, higher_is_better=higher_is_better)
+        better = told_apart(pairs, size)[np.ix_(rows, rows)]
+        low[rows] = 1 + better.sum(axis=0)
+        high[rows] = len(rows) - better.sum(axis=1)
+        merit = (1.0 if higher_is_better else -1.0) * value[rows]
+        group[rows] = letters(better | better.T, np.argsort(-merit, kind="stable"))
+        win[rows] = _win_rates(pairs, size)[rows]
+    return Ties(low, high, group, win)
+
+
+def told_apart(pairs: Pairs, size: int) -> Array:
+    """Whether explainer i is significantly better than j, at [i, j], after Holm over all pairs."""
+    better = np.zeros((size, size), dtype=bool)
+    found = (stats.holm(pairs.p) < LEVEL) & (pairs.favour != 0)
+    best = np.where(pairs.favour > 0, pairs.left, pairs.right)
+    worst = np.where(pairs.favour > 0, pairs.right, pairs.left)
+    better[best[found], worst[found]] = True
+    return better
+
+
+def _win_rates(pairs: Pairs, size: int) -> Array:
+    won = np.where(pairs.n > 0, pairs.won, 0.0) * pairs.n
+    wins = np.bincount(pairs.left, won, size) + np.bincount(pairs.right, pairs.n - won, size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates: Array = wins / (np.bincount(pairs.left, pairs.n, size) + np.bincount(pairs.right, pairs.n, size))
+    return rates
+
+
+def letters(differ: Array, order: Array) -> list[str]:
+    """Compact letter display: two explainers share a letter if and only if they are not told apart.
+
+    Parameters
+    ----------
+    differ : array (E, E) of bool
+        Symmetric.
+    order : array (E,) of int
+        The explainers from best to worst; the first letters go to the first of them.
+    """
+    ordered = differ[np.ix_(order, order)]
+    found: list[str] = [""] * len(order)
+    for place, text in zip(order, _letters(ordered.tobytes(), len(order)), strict=True):
+        found[place] = text
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _letters(differ: bytes, n: int) -> tuple[str, ...]:
+    alike = ~np.frombuffer(differ, dtype=bool).reshape(n, n)
+    groups = _runs(alike)
+    covered = np.zeros_like(alike)
+    for members in groups:
+        covered[np.ix_(members, members)] = True
+    if not (covered | ~alike).all():
+        groups = _needed(_cliques(alike), alike)
+    names = [LETTERS[i] if i < len(LETTERS) else f"({i + 1})" for i in range(len(groups))]
+    return tuple("".join(name for name, g in zip(names, groups, strict=True) if i in g) for i in range(n))
+
+
+def _runs(alike: Array) -> list[list[int]]:
+    """Longest runs of neighbours in the order that are all alike."""
+    n, runs, end = len(alike), [], -1
+    for start in range(n):
+        stop = start + 1
+        while stop < n and alike[start : stop + 1, stop].all():
+            stop += 1
+        if stop > end:
+            runs.append(list(range(start, stop)))
+            end = stop
+    return runs
+
+
+def _cliques(alike: Array) -> list[list[int]]:
+    """Largest sets that are all alike (Bron and Kerbosch 1973, with pivots), in the order of their members."""
+    n = len(alike)
+    near = [sum(1 << j for j in range(n) if alike[i, j] and i != j) for i in range(n)]
+    found: list[list[int]] = []
+    stack = [(0, (1 << n) - 1, 0)]
+    while stack:
+        chosen, open_, closed = stack.pop()
+        if not open_ and not closed:
+            found.append(_members(chosen))
+            continue
+        pivot = max(_members(open_ | closed), key=lambda i: (near[i] & open_).bit_count())
+        for i in _members(open_ & ~near[pivot]):
+            stack.append((chosen | 1 << i, open_ & near[i], closed & near[i]))
+            open_ &= ~(1 << i)
+            closed |= 1 << i
+    return sorted(found)
+
+
+def _members(bits: int) -> list[int]:
+    return [i for i in range(bits.bit_length()) if bits >> i & 1]
+
+
+def _needed(groups: list[list[int]], alike: Array) -> list[list[int]]:
+    """Groups without those whose pairs are all in others, the last ones dropped first."""
+    count = np.zeros(alike.shape, dtype=np.int64)
+    for members in groups:
+        count[np.ix_(members, members)] += 1
+    kept = []
+    for members in reversed(groups):
+        block = np.ix_(members, members)
+        if (count[block] > 1).all():
+            count[block] -= 1
+        else:
+            kept.append(members)
+    return kept[::-1]
+
+
+def pair_table(pairs: Pairs) -> list[dict[str, Any]]:
+    """One record per pair, corrected over all of them: Holm for the family, Benjamini-Hochberg for the share."""
+    holm, bh = stats.holm(pairs.p), stats.benjamini_hochberg(pairs.p)
+    columns = (pairs.left, pairs.right, pairs.n, pairs.won, pairs.effect, pairs.p, holm, bh, pairs.favour)
+    names = ("left", "right", "n", "win_rate", "effect", "p", "p_holm", "p_bh", "favour")
+    return [dict(zip(names, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)]
