@@ -134,7 +134,7 @@ def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None 
         If it holds none of this suite or number.
     """
     opened = Store(store)
-    shown, found = _runs(opened, suite, run), opened.read().to_pandas()
+    shown, found = shown_runs(opened, suite, run), opened.read().to_pandas()
     boards = [board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"]) for m in shown]
     return pd.concat(boards, ignore_index=True)
 
@@ -147,7 +147,7 @@ def results(store: str | Path, suite: str | None = None, *, run: int | None = No
     that took all of it, or the latest one if none did; without ``suite``, those of every suite.
     """
     opened = Store(store)
-    planned = pd.concat([opened.planned(m["run"]).to_pandas() for m in _runs(opened, suite, run)])
+    planned = pd.concat([opened.planned(m["run"]).to_pandas() for m in shown_runs(opened, suite, run)])
     return _cells(planned.drop_duplicates("cell_id"), opened.read().to_pandas())
 
 
@@ -157,7 +157,7 @@ def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
     Parameters and errors are those of `leaderboard`; a suite without claims has no rows.
     """
     opened = Store(store)
-    shown, found = _runs(opened, suite, None), opened.read().to_pandas()
+    shown, found = shown_runs(opened, suite, None), opened.read().to_pandas()
     tables = [
         claims_table(cells, made, suite=m["suite"])
         for m in shown
@@ -208,7 +208,7 @@ def write_claims(store: str | Path) -> pd.DataFrame:
     return found
 
 
-def _runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:
+def shown_runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:
     """Manifests of the runs that are shown, one per suite."""
     manifests = store.manifests()
     if not manifests:
