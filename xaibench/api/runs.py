@@ -52,13 +52,36 @@ def run(
     threads: int = 1,
     batch_size: int | None = None,
     plugins: Sequence[str | Path] = (),
-    workers: int = 1,
+    workers: int = 0,
+    timeout: float | None = None,
+    memory: int | None = None,
+    retry: int = 0,
 ) -> Run:
     """Run a suite given by name, path or as a dictionary, like ``xaibench run``.
 
-    Results that the store holds already are not computed again. More ``workers`` interpret functions
-    in processes of their own, where that takes long: a script needs ``if __name__ == "__main__":``
-    then, and components must come from modules or plugins.
+    Results that the store holds already are not computed again.
+
+    Parameters
+    ----------
+    suite : str, path or dict
+    store : path, optional
+    seed : int
+        Offset of all seeds of the suite.
+    device : str
+    threads : int
+        CPU threads of each process.
+    batch_size : int, optional
+        Instead of the deterministic rule.
+    plugins : sequence of str or path
+        Files and modules with components.
+    workers : int
+        Processes that work at once; 0: only this one. Components must come from modules or plugins then.
+    timeout : float, optional
+        Seconds after which a worker is ended that is still busy with one unit.
+    memory : int, optional
+        Bytes that a worker may hold.
+    retry : int
+        Times that a unit is repeated when its worker was killed or lost.
 
     Returns
     -------
@@ -75,6 +98,9 @@ def run(
         plugins=tuple(map(str, plugins)),
         argv=["xaibench.run", name],
         workers=workers,
+        timeout=timeout,
+        memory=memory,
+        retry=retry,
     )
     outcome = execute(plan, where, options)
     write_leaderboard(where.path)

@@ -102,11 +102,19 @@ def run(
     rerun: RerunOption = None,
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads, for one large problem.")] = 1,
     workers: Annotated[
-        int | None,
-        typer.Option("--workers", "-j", min=1, help="Processes that interpret functions [default: one per core]."),
+        str, typer.Option("--workers", "-j", metavar="N|auto", help="Processes; auto: one per core, 0: none but this.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each, for large problems.")] = 1,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", help="End a worker that needs longer for a unit.")
     ] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="End a worker that holds more than this, say 4GB.")
+    ] = None,
+    retry: Annotated[
+        int, typer.Option("--retry", min=0, help="Repeat units whose worker was killed or lost, this many times.")
+    ] = 0,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Instead of the built-in rule; changes no score.")
     ] = None,
@@ -126,12 +134,15 @@ def run(
     raise typer.Exit(
         run_suite(
             request,
-            threads=threads,
             workers=workers,
-            batch_size=batch_size,
-            max_failures=max_failures,
+            timeout=timeout,
+            memory=memory,
             json=json,
             quiet=quiet,
+            threads=threads,
+            retry=retry,
+            batch_size=batch_size,
+            max_failures=max_failures,
         )
     )
 
@@ -242,6 +253,31 @@ def claims(
     from xaibench.cli.claiming import show_claims
 
     raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict))
+
+
+@app.command()
+def report(
+    store: StoreArgument = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    examples: Annotated[int, typer.Option("--examples", min=0, help="Samples per problem to show maps of.")] = 4,
+    problems: Annotated[int, typer.Option("--problems", min=0, help="Problems to show examples and curves of.")] = 8,
+    curves: Annotated[
+        bool | None,
+        typer.Option("--curves/--no-curves", help="Evaluate removal curves again [default: where it takes seconds]."),
+    ] = None,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Folder for every figure, PNG and SVG.")] = None,
+    pdf: Annotated[Path | None, typer.Option("--pdf", help="File for all figures, a page each.")] = None,
+) -> None:
+    """Write a report as one HTML page: leaderboard, ranks, curves, examples, claims, failures, provenance.
+
+    Examples and curves need the data and the trained models of the run in the cache; what is not there is left out.
+    """
+    from xaibench.cli.reporting import write_report
+
+    write_report(
+        store, output, suite=suite, examples=examples, problems=problems, curves=curves, figures=figures, pdf=pdf
+    )
 
 
 @app.command()

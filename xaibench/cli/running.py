@@ -11,12 +11,12 @@ from typing import Any, cast
 from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, write_leaderboard
 from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.output import duration, print_json, stderr, stdout
+from xaibench.cli.limits import positive, size_from, workers_from
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
-from xaibench.execution.crew import available_cores
 from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection
 from xaibench.report.claims import claims_report
@@ -61,32 +61,32 @@ class Request:
 def run_suite(
     request: Request,
     *,
-    threads: int,
-    workers: int | None,
-    batch_size: int | None,
-    max_failures: int | None,
-    json: bool,
-    quiet: bool,
+    workers: str = "auto",
+    timeout: float | None = None,
+    memory: str | None = None,
+    json: bool = False,
+    quiet: bool = False,
+    **options: Any,
 ) -> int:
-    """Run and report; returns the exit code."""
+    """Run and report; returns the exit code. Other ``options`` are those of `Options`."""
     keep_heap()
     store = Store(request.store_path, create=True)
+    chosen = Options(
+        cache=cache_folder(),
+        device=request.device,
+        plugins=tuple(request.plugins or ()),
+        argv=sys.argv,
+        workers=workers_from(workers),
+        timeout=positive(timeout, "--timeout"),
+        memory=size_from(memory),
+        **options,
+    )
     plan = request.plan(store)
     spent = spending(plan, store)
     if spent:
         stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
-    options = Options(
-        cache_folder(),
-        request.device,
-        threads,
-        batch_size,
-        max_failures,
-        tuple(request.plugins or ()),
-        sys.argv,
-        workers or available_cores(),
-    )
     with observer_for(stderr(), quiet=quiet or json) as observer:
-        outcome = execute(plan, store, options, observer)
+        outcome = execute(plan, store, chosen, observer)
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
             stderr().print(RESUME)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.execution.task import Emit, Options, Stop, Task
@@ -17,7 +18,7 @@ from xaibench.store import Store
 
 GROUP = "xaibench.executors"
 """Entry points of this group name executors: a callable ``(store, options) -> Executor``."""
-_BUILT_IN = {"inline": "xaibench.execution.executor:InProcess"}
+_BUILT_IN = {"inline": "xaibench.execution.executor:InProcess", "pool": "xaibench.execution.pool:Pool"}
 
 
 class Executor(Protocol):
@@ -27,7 +28,8 @@ class Executor(Protocol):
         """Have every task worked off by `Workplace.work`, and pass its events on, in this thread.
 
         Events of a unit come in order: `Started`, a `Scored` per cell, `Finished`; a unit that can
-        not be finished is reported by `Lost`, which writes its failures. Tasks may be divided with
+        not be finished is reported by `Lost`, which writes its failures; one that is begun again by
+        `Stranded`, which writes what came so far. Tasks may be divided with
         `Task.only`, and are pulled one by one (the plan may be large). When ``stop()`` says so no
         unit is begun; those that are running are finished. Whatever was started is ended on leaving,
         also by an exception (the second Ctrl-C is a `KeyboardInterrupt`).
@@ -72,6 +74,7 @@ def computing_with(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        yield
+        with threadpool_limits(limits=threads):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from xaibench.core.gates import Gate
-from xaibench.execution.executor import Executor, InProcess
+from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
 from xaibench.execution.rows import Facts, make_row
@@ -28,6 +28,7 @@ from xaibench.execution.task import (
     Preparing,
     Scored,
     Started,
+    Stranded,
     Task,
     Training,
 )
@@ -118,7 +119,7 @@ def execute(
     options : Options
     observer : Observer, optional
     executor : Executor, optional
-        Who does the work; by default this process.
+        Who does the work; by default worker processes if there are to be any, else this process.
 
     Raises
     ------
@@ -141,9 +142,10 @@ def execute(
         planned,
     )
     outcome = Outcome(run)
+    doer = executor or find_executor("pool" if options.workers else "inline", store, options)
     watch.started(plan, run)
     with _interruptible() as stop:
-        _Run(plan, store, options, watch, outcome, stop)(executor or InProcess(store, options))
+        _Run(plan, store, options, watch, outcome, stop)(doer)
     outcome.seconds = time.perf_counter() - started
     store.compact()
     store.finish_run(run, outcome.as_dict())
@@ -248,11 +250,14 @@ class _Run:
                     self.watch.prepared(self.specs[problem], facts)
             case Started(number, due):
                 if number in self.open:
-                    self.open[number].due = due
+                    self.open[number].due = (*(self.open[number].due or ()), *due)
                     self.watch.unit_started(self.open[number].planned)
             case Scored(number, row):
                 if number in self.open:
                     self.open[number].rows.append(row)
+            case Stranded(number):
+                if number in self.open and self.open[number].rows:
+                    self.store.write_part(self.open[number].rows)
             case Finished(number, cached, revived):
                 if number in self.open:
                     self._finish(number, cached, revived)

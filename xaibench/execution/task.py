@@ -37,6 +37,12 @@ class Options:
         Command line, for the record.
     workers : int
         Worker processes; 0: work in this process.
+    timeout : float or None
+        Seconds after which a worker process is ended that is still busy with the same unit.
+    memory : int or None
+        Bytes that a worker process, with all that it starts, may hold.
+    retry : int
+        Times that a unit is tried again when its worker process was killed or lost.
     """
 
     cache: Path | None = None
@@ -47,6 +53,9 @@ class Options:
     plugins: tuple[str, ...] = ()
     argv: list[str] | None = None
     workers: int = 0
+    timeout: float | None = None
+    memory: int | None = None
+    retry: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,13 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Stranded:
+    """Whoever had the unit is gone: the rows that came so far may be in no part yet."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """All that could be done for a unit is done, and in the store.
 
@@ -165,5 +181,5 @@ class Lost:
     problem: str | None = None
 
 
-Event = Preparing | Training | Prepared | Started | Scored | Finished | Lost
+Event = Preparing | Training | Prepared | Started | Scored | Stranded | Finished | Lost
 Emit = Callable[[Event], None]

@@ -1,0 +1,48 @@
+"""Numbers that are given to ``xaibench run`` as text."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+
+from xaibench.core.errors import UsageError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_from(text: str) -> int:
+    """Number of worker processes: a count, or ``auto`` for one per core (none where the platform has no groups)."""
+    if text == "auto":
+        return available_cores() if hasattr(os, "killpg") else 0
+    if not text.isdecimal():
+        raise UsageError(f"-j {text} is no number of processes", "give a number, or auto; 0 works in this process")
+    return int(text)
+
+
+def size_from(text: str | None) -> int | None:
+    """Bytes of ``4GB``, ``512MiB`` or ``1e9``; None stays None."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([kmgt]?i?)b?\s*", text, re.IGNORECASE)
+    try:
+        if found is None:
+            raise ValueError
+        size = int(float(found[1]) * _UNITS[found[2].lower()])
+    except (ValueError, KeyError, OverflowError):
+        raise UsageError(f"--memory {text} is no size", "write it like 4GB or 512MiB") from None
+    if size < 1:
+        raise UsageError(f"--memory {text} is no size", "write it like 4GB or 512MiB")
+    return size
+
+
+def positive(value: float | None, option: str) -> float | None:
+    """The value, if it is a number above 0."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{option} {value:g} is not above 0")
+    return value

@@ -1,0 +1,322 @@
+"""The local pool: worker processes that are watched, ended when they must be, and replaced."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from typing import Any
+
+from xaibench.execution.process import Process
+from xaibench.execution.task import (
+    Emit,
+    Finished,
+    Job,
+    Lost,
+    Options,
+    Prepared,
+    Preparing,
+    Scored,
+    Started,
+    Stop,
+    Stranded,
+    Task,
+)
+from xaibench.execution.worker import Broken, Halt, Ready, Setup, WorkerError
+from xaibench.store import Store
+
+TICK = 0.1
+"""Seconds between looks at clocks and processes, while nothing comes in."""
+MEMORY_EVERY = 0.5
+"""Seconds between looks at the memory of workers, where it is limited."""
+CHANCES = 2
+"""Workers that a problem may cost before it is prepared, and that may fail to start one after the other."""
+GRACE = 1.0
+"""Seconds for a process to end that has closed its connection."""
+
+
+@dataclass
+class _Course:
+    """A problem that is being worked on."""
+
+    task: Task
+    waiting: deque[Job]
+    prepared: bool = False
+    deaths: int = 0
+
+
+@dataclass
+class _Worker:
+    """A process with what it is doing."""
+
+    process: Process
+    slot: int
+    ready: bool = False
+    course: _Course | None = None
+    job: Job | None = None
+    preparing: bool = False
+    since: float = 0.0
+    scored: set[str] = field(default_factory=set)
+    finished: bool = False
+    halted: bool = False
+    log_open: bool = True
+
+    def begin(self, course: _Course, job: Job) -> None:
+        self.course, self.job, self.ready = course, job, False
+        self.preparing = self.finished = False
+        self.since = float("inf")
+        self.scored = set()
+        self.process.forget_log()
+
+
+class Pool:
+    """Worker processes on this machine.
+
+    A worker keeps its problem while that has units left. One that has nothing to do takes the next
+    problem; when there is none, it helps with the one that has most units left, once its first worker
+    has prepared it. What a worker's death costs is its unit and nothing else.
+
+    Parameters
+    ----------
+    store : Store
+    options : Options
+        ``workers``, ``timeout``, ``memory`` and ``retry`` are for this class.
+    """
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.options = options
+        self.store = store
+        self._workers: list[_Worker] = []
+        self._courses: list[_Course] = []
+        self._tasks: Iterator[Task] = iter(())
+        self._next: Task | None = None
+        self._attempts: Counter[int] = Counter()
+        self._failed_starts = 0
+        self._looked = 0.0
+
+    def start(self, n: int | None = None) -> None:
+        """Start workers, up to all of them: they import while this process still plans."""
+        for _ in range(self.options.workers - len(self._workers) if n is None else n):
+            taken = {w.slot for w in self._workers}
+            slot = next(i for i in range(self.options.workers) if i not in taken)
+            self._workers.append(_Worker(Process(Setup(self.store.path, self.options, slot)), slot))
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.close()
+        self._workers.clear()
+
+    def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
+        self._tasks = iter(tasks)
+        try:
+            while True:
+                stopping = stop()
+                if stopping:
+                    self._halt()
+                else:
+                    self._deal()
+                if not any(w.job for w in self._workers) and (stopping or not self._work_left()):
+                    return
+                self._listen(emit)
+                self._watch(emit)
+        except KeyboardInterrupt:
+            for worker in self._workers:
+                if worker.job is not None:
+                    self._drain(worker, emit)
+                    emit(Stranded(worker.job.number))
+            raise
+        finally:
+            self.close()
+
+    # Giving work
+
+    def _work_left(self) -> bool:
+        return bool(self._peek()) or any(c.waiting for c in self._courses)
+
+    def _peek(self) -> int:
+        """Number of units of the next problem that nobody has."""
+        if self._next is None:
+            self._next = next(self._tasks, None)
+        return 0 if self._next is None else len(self._next.jobs)
+
+    def _deal(self) -> None:
+        for worker in self._workers:
+            if worker.ready:
+                found = self._find(worker)
+                if found is not None:
+                    self._send(worker, *found)
+        self._courses = [c for c in self._courses if c.waiting or any(w.course is c for w in self._workers)]
+        starting = sum(not w.ready and w.job is None for w in self._workers)
+        wanted = sum(len(c.waiting) for c in self._courses) + self._peek() - starting
+        self.start(max(0, min(wanted, self.options.workers - len(self._workers))))
+
+    def _find(self, worker: _Worker) -> tuple[_Course, Job] | None:
+        """What an idle worker does next."""
+        own = worker.course
+        if own is not None and own.waiting:
+            return own, own.waiting.popleft()
+        orphan = next((c for c in self._courses if c.waiting and not any(w.course is c for w in self._workers)), None)
+        if orphan is None and self._peek() and self._next is not None:
+            orphan = _Course(self._next, deque(self._next.jobs))
+            self._courses.append(orphan)
+            self._next = None
+        if orphan is not None:
+            return orphan, orphan.waiting.popleft()
+        most = max((c for c in self._courses if c.prepared), key=lambda c: len(c.waiting), default=None)
+        if most is None or not most.waiting:
+            return None
+        return most, most.waiting.pop()
+
+    def _send(self, worker: _Worker, course: _Course, job: Job) -> None:
+        worker.begin(course, job)
+        worker.process.send(course.task.only(job))  # if it is gone, `_listen` finds out
+
+    def _halt(self) -> None:
+        """Ask busy workers to give up what can be taken up again."""
+        for worker in self._workers:
+            if worker.job is not None and not worker.halted:
+                worker.halted = True
+                worker.process.send(Halt())
+
+    # Listening and watching
+
+    def _listen(self, emit: Emit) -> None:
+        """Take in what has come, for a moment."""
+        by_source: dict[Any, _Worker] = {}
+        for worker in self._workers:
+            by_source[worker.process.connection] = worker
+            if worker.log_open:
+                by_source[worker.process.log] = worker
+        for source in wait(list(by_source), timeout=TICK):
+            worker = by_source[source]
+            if worker not in self._workers:
+                continue
+            if source is not worker.process.connection:
+                worker.log_open = worker.process.read_log()
+                continue
+            try:
+                self._take(worker, worker.process.receive(), emit)
+            except EOFError:
+                self._bury(worker, emit)
+
+    def _take(self, worker: _Worker, message: Any, emit: Emit) -> None:
+        course, job = worker.course, worker.job
+        match message:
+            case Ready():
+                worker.ready, worker.job = True, None
+                self._failed_starts = 0
+                return
+            case Broken(error):
+                raise error
+            case Preparing():
+                worker.preparing = True
+            case Prepared():
+                worker.preparing = False
+                if course is not None:
+                    course.prepared = True
+            case Started():
+                worker.since = time.monotonic()
+            case Scored(_, row):
+                worker.scored.add(row.cell_id)
+            case Finished():
+                worker.finished, worker.since = True, float("inf")
+            case Lost(problem=str()) if course is not None and job is not None:
+                worker.finished = True
+                if course.prepared and course.deaths + 1 < CHANCES:  # others manage
+                    course.deaths += 1
+                    course.waiting.append(job)
+                    return
+                message = self._give_up(course, job, message.failure)
+        emit(message)
+
+    def _give_up(self, course: _Course, job: Job | None, failure: dict[str, Any]) -> Lost:
+        """The end of a problem that cannot be prepared."""
+        numbers = [j.number for j in ([job] if job else []) + list(course.waiting)]
+        course.waiting.clear()
+        return Lost(tuple(numbers), failure, None if course.prepared else course.task.problem.key)
+
+    def _watch(self, emit: Emit) -> None:
+        now = time.monotonic()
+        limit = self.options.memory
+        look = limit is not None and now - self._looked > MEMORY_EVERY
+        for worker in list(self._workers):
+            if not worker.process.alive():
+                self._bury(worker, emit)
+            elif self.options.timeout is not None and now - worker.since > self.options.timeout:
+                text = f"no end after {self.options.timeout:g} s (--timeout)"
+                self._bury(worker, emit, {"status": "timeout", "error_kind": "Timeout", "message": text})
+            elif look and limit is not None and (held := worker.process.memory()) > limit:
+                text = f"held {_size(held)}, more than the {_size(limit)} of --memory"
+                self._bury(worker, emit, {"status": "oom", "error_kind": "MemoryLimit", "message": text})
+        if look:
+            self._looked = now
+
+    def _drain(self, worker: _Worker, emit: Emit) -> None:
+        """Take in what a process had sent before its end."""
+        worker.process.kill()
+        try:
+            while worker.process.connection.poll():
+                self._take(worker, worker.process.receive(), emit)
+        except (EOFError, OSError):
+            pass
+
+    def _bury(self, worker: _Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
+        """End a worker, keep what it had sent, and account for the rest of its unit."""
+        process = worker.process
+        deadline = time.monotonic() + GRACE
+        while failure is None and process.alive() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        lost = failure is None and process.alive()
+        never_ready = worker.job is None and not worker.ready and worker.course is None
+        self._drain(worker, emit)
+        self._workers.remove(worker)
+        how = "closed its connection" if lost else process.how_it_ended()
+        words = process.last_words()
+        process.close()
+        if never_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= CHANCES + 1:
+                raise WorkerError(f"worker processes do not start: the last one {how}\n{words}".rstrip())
+        job, course = worker.job, worker.course
+        if job is None or course is None or worker.finished:
+            return
+        if failure is None:
+            failure = {"status": "failed", "error_kind": "WorkerDied", "message": f"the worker process {how}"}
+            again = (lost or process.killed_by_signal) and self._attempts[job.number] < self.options.retry
+        else:
+            again = False
+        failure["message"] += f", {self._where(worker, job)}"
+        failure["traceback"] = words or None
+        if worker.preparing:
+            course.deaths += 1
+            if course.deaths < CHANCES:
+                course.waiting.appendleft(job)
+            else:
+                emit(self._give_up(course, job, failure))
+        elif again:
+            self._attempts[job.number] += 1
+            emit(Stranded(job.number))
+            course.waiting.appendleft(_rest(job, worker.scored))
+        else:
+            emit(Lost((job.number,), failure))
+
+    @staticmethod
+    def _where(worker: _Worker, job: Job) -> str:
+        if worker.preparing:
+            return "while it prepared the problem"
+        n = len(worker.scored)
+        return f"after {n} of {len(job.unit.metrics)} cells" if n else "before the first score"
+
+
+def _rest(job: Job, scored: set[str]) -> Job:
+    """The job without the cells that have a row."""
+    pairs = zip(job.unit.metrics, job.unit.cells, strict=True)
+    return replace(job, unit=replace(job.unit, metrics=tuple(m for m, c in pairs if c.cell_id not in scored)))
+
+
+def _size(n: int) -> str:
+    return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.0f} MB"

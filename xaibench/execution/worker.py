@@ -1,0 +1,122 @@
+"""The inside of a worker process: a task in, events out, until the parent ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import signal
+import traceback
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+
+from xaibench.core import registry
+from xaibench.core.components import KINDS
+from xaibench.core.errors import XaibenchError
+from xaibench.execution.executor import computing_with
+from xaibench.execution.heap import keep_heap
+from xaibench.execution.task import Options, Task
+from xaibench.execution.work import Workplace
+from xaibench.store import Store
+
+
+class WorkerError(XaibenchError):
+    """Worker processes do not start, or one met an error of ours."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is told first: where results go, how to work, and which slot it has."""
+
+    store: Path
+    options: Options
+    slot: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker waits for a task."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The run cannot go on."""
+
+    error: XaibenchError
+
+
+@dataclass(frozen=True)
+class Halt:
+    """To a worker: begin nothing new, and give up what can be taken up again."""
+
+
+def serve(fd: int) -> None:
+    """Work off the tasks that come through this file descriptor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    with contextlib.suppress(OSError):  # if memory runs out, this process is to go, and not its parent
+        Path("/proc/self/oom_score_adj").write_text("500")
+    with contextlib.suppress(EOFError, OSError):
+        _serve(Connection(fd))
+
+
+def _serve(connection: Connection) -> None:
+    setup: Setup = connection.recv()
+    options = replace(setup.options, device=_device(setup.options.device, setup.slot))
+    try:
+        keep_heap()
+        for kind in KINDS:
+            list(registry.components(kind))
+        for plugin in options.plugins:
+            registry.load_module(plugin)
+        place = Workplace(Store(setup.store), options)
+    except XaibenchError as error:
+        connection.send(Broken(error))
+        return
+    connection.send(Ready())
+    with computing_with(options.threads):
+        while True:
+            _take(connection, place)
+
+
+def _take(connection: Connection, place: Workplace) -> None:
+    message = connection.recv()
+    if isinstance(message, Halt):  # everything was finished already
+        return
+    halted = False
+
+    def stop() -> bool:
+        nonlocal halted
+        if not halted and connection.poll():
+            connection.recv()  # while a task is worked off, nothing but Halt can come
+            halted = True
+        return halted
+
+    try:
+        _resolve(message)
+        place.work(message, connection.send, stop)
+    except XaibenchError as error:
+        connection.send(Broken(error))
+    except Exception as error:
+        connection.send(Broken(WorkerError("".join(traceback.format_exception(error)))))
+    connection.send(Ready())
+
+
+def _resolve(task: Task) -> None:
+    """Raise UsageError if a component that the task names is not known here."""
+    for job in task.jobs:
+        try:
+            _ = job.unit.versions, job.unit.cells
+        except XaibenchError as error:
+            raise WorkerError(
+                f"worker processes do not know a component of the suite: {error}",
+                "name its file with --plugin (plugins=[...]), or work in this process with -j 0 (workers=0)",
+            ) from error
+
+
+def _device(device: str, slot: int) -> str:
+    """The graphics processor of a slot, where there are several and none is named."""
+    count = torch.cuda.device_count() if device == "cuda" else 0
+    return f"cuda:{slot % count}" if count > 1 else device
