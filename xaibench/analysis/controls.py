@@ -21,7 +21,6 @@ MIN_DEFINED = 0.5
 """Share of the samples of a problem seed that any explainer has a defined score on, below which an
 explainer is neither ranked nor tested, nor a placebo: it would be judged on samples, or on trained
 models, of its own choosing."""
-N_RESAMPLES = 2000
 LEVEL = 0.05
 
 
@@ -81,7 +80,6 @@ def compare(
     higher_is_better: bool,
     family: str,
     skill_valid: bool,
-    weights: Array,
 ) -> Comparison:
     """Compare every explainer of one (problem, metric) with its controls.
 
@@ -97,14 +95,12 @@ def compare(
     higher_is_better : bool
     family : str
     skill_valid : bool
-    weights : array (B, U)
-        Bootstrap resamples of the samples, for one problem seed.
     """
     sign = 1.0 if higher_is_better else -1.0
     missing = np.full(len(names), np.nan)
     skill = (missing, missing, missing)
     if skill_valid and not samples.median:
-        skill = _skill(samples, names, control, sign, weights)
+        skill = _skill(samples, names, control, sign)
     placebos = np.flatnonzero(control & (names != ORACLE) & eligible & np.isfinite(value))
     best = int(placebos[np.argmax(sign * value[placebos])]) if len(placebos) else None
     p, least, beats, worse, loses, effect = (missing.copy() for _ in range(6))
@@ -165,7 +161,7 @@ def _against(
     return p, np.where(np.isfinite(p), least.max(axis=1), np.nan), worse, effect
 
 
-def _skill(samples: Samples, names: Array, control: Array, sign: float, weights: Array) -> tuple[Array, Array, Array]:
+def _skill(samples: Samples, names: Array, control: Array, sign: float) -> tuple[Array, Array, Array]:
     """(score - random) / (oracle - random) on the samples where all three are defined, with its interval."""
     missing = np.full(len(names), np.nan)
     found = [np.flatnonzero(control & (names == name)) for name in (ORACLE, RANDOM)]
@@ -176,26 +172,16 @@ def _skill(samples: Samples, names: Array, control: Array, sign: float, weights:
         return missing, missing, missing
     scores = samples.scores
     span = scores[oracle] - scores[random]
-    if not _valid(samples, sign * span, weights):
+    if not (stats.mean_interval(_units(samples, sign * span[None]))[0] > 0).all():
         return missing, missing, missing
     above = scores - scores[random]
     below = np.where(np.isfinite(above), span, np.nan)
     above = np.where(np.isfinite(below), above, np.nan)
-    if len(samples.seeds) > 1:
-        skill, low, high = stats.ratio_t_interval(samples.per_seed(above), samples.per_seed(below))
-    else:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            skill = stats.mean(above) / stats.mean(below)
-        low, high = stats.ratio_interval(above, below, weights)
+    skill, low, high = stats.ratio_interval(_units(samples, above), _units(samples, below))
     fixed = np.isin(np.arange(len(names)), (oracle, random))
     return skill, np.where(fixed, np.nan, low), np.where(fixed, np.nan, high)
 
 
-def _valid(samples: Samples, span: Array, weights: Array) -> bool:
-    """Whether the 95 % interval of the mean of ``span`` (U,) lies above 0."""
-    row = span[None]
-    if len(samples.seeds) > 1:
-        low, _ = stats.t_interval(samples.per_seed(row))
-    else:
-        low, _ = stats.ratio_interval(row, np.where(np.isfinite(row), 1.0, np.nan), weights)
-    return bool(low[0] > 0)
+def _units(samples: Samples, scores: Array) -> Array:
+    """What an interval is over: the samples of one problem seed, or the means of several."""
+    return samples.per_seed(scores) if len(samples.seeds) > 1 else scores

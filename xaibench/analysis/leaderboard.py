@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis import stats
-from xaibench.analysis.controls import N_RESAMPLES, Comparison, compare, defined_enough
+from xaibench.analysis.controls import Comparison, compare, defined_enough
 from xaibench.analysis.samples import Samples, stack, unique_names
 from xaibench.analysis.ties import tie_groups
-from xaibench.core.keys import canonical_json, seed
+from xaibench.core.keys import canonical_json
 from xaibench.store import FAILURES
 
 Array = np.ndarray[Any, Any]
@@ -184,7 +184,6 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
     heads = board[[*PROBLEM, "family", "higher_is_better", "aggregate", "skill_valid", "scope"]].to_dict("records")
-    resamples: dict[tuple[Any, ...], Array] = {}
     cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
     for start, stop in zip(cuts, [*cuts[1:], len(cells)], strict=True):
         rows = np.flatnonzero(scored[start:stop]) + start
@@ -207,15 +206,10 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         enough = defined_enough(samples)
         out["_defined"][at] = defined = enough.all(axis=1)
         out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), _units(head["scope"]))
-        key = (*(head[c] for c in PROBLEM), samples.scores.shape[1])
-        if key not in resamples:
-            resamples[key] = stats.bootstrap_weights(key[-1], N_RESAMPLES, seed("bootstrap", *key)) if key[-1] else (
-                np.empty((N_RESAMPLES, 0))
-            )  # fmt: skip
         found = compare(
             samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
-            skill_valid=bool(head["skill_valid"]), weights=resamples[key],
+            skill_valid=bool(head["skill_valid"]),
         )  # fmt: skip
         _fill(out, at, found, value, explainer[at])
         rankable = complete & defined & ~control[at] & ~barred[at] & np.isfinite(value)

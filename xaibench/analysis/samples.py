@@ -77,15 +77,16 @@ class Samples:
     def aggregate(self) -> tuple[Array, Array, Array]:
         """Value and 95 % interval (E,) each.
 
-        With one problem seed over its samples: Student's t for a mean, order statistics for a
-        median. With several, Student's t over the aggregates of the seeds, whose mean the value is.
+        With one problem seed over its samples: Student's t corrected for skew for a mean, order
+        statistics for a median. With several, the former over the aggregates of the seeds, whose mean
+        the value is.
         """
         if len(self.seeds) > 1:
             values = self.per_seed(self.scores)
-            return stats.mean(values), *stats.t_interval(values)
+            return stats.mean(values), *stats.mean_interval(values)
         if self.median:
             return stats.median(self.scores), *stats.median_interval(self.scores)
-        return stats.mean(self.scores), *stats.t_interval(self.scores)
+        return stats.mean(self.scores), *stats.mean_interval(self.scores)
 
 
 def paired(scores: Array, rounding: Array, left: Array, right: Array) -> Array:
