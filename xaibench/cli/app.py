@@ -240,6 +240,54 @@ def leaderboard(
 
 
 @app.command()
+def compare(
+    baseline: Annotated[str, typer.Argument(help="Folder of results, or FOLDER@RUN for one of its runs.")],
+    candidate: Annotated[str, typer.Argument(help="What is judged, given like the baseline.")],
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    delta: Annotated[
+        list[str] | None,
+        typer.Option("--delta", metavar="METRIC=VALUE", help="Least change of this metric's mean that matters."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Nothing is drawn anew: with equal weights every change is a fact.")
+    ] = False,
+    allow_lost: Annotated[bool, typer.Option("--allow-lost", help="Cells that are gone are no regression.")] = False,
+    max_slowdown: Annotated[
+        float | None,
+        typer.Option("--max-slowdown", min=1, metavar="X", help="Fail if anything takes more than X times as long."),
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the CI summary.")] = None,
+    plugin: PluginOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare two runs cell by cell, and fail if the candidate is worse.
+
+    A regression is a change for the worse beyond a practical delta and by a corrected paired test. The summary
+    is appended to $GITHUB_STEP_SUMMARY where that is set.
+
+    Exit codes: 0 no regression, 1 regression, 2 wrong usage, 4 nothing comparable.
+    """
+    from xaibench.cli.comparing import compare_runs
+
+    raise typer.Exit(
+        compare_runs(
+            baseline,
+            candidate,
+            suite=suite,
+            deltas=delta or [],
+            exact=exact,
+            allow_lost=allow_lost,
+            max_slowdown=max_slowdown,
+            junit_file=junit,
+            markdown_file=markdown,
+            plugins=plugin or [],
+            json=json,
+        )
+    )
+
+
+@app.command()
 def claims(
     store: StoreArgument = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,

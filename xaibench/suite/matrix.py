@@ -13,6 +13,7 @@ from pydantic import Field
 
 from xaibench.core.components import Kind
 from xaibench.suite.claims import Claim
+from xaibench.suite.comparing import Comparing
 from xaibench.suite.entries import Choice, Entries, Globs, MetricEntries, Table
 from xaibench.suite.problems import AnyProblem, FunctionsEntry
 
@@ -64,6 +65,8 @@ class Suite(Table):
     include, exclude : list of Rule
         Keep only what matches an include rule (if any), and nothing that matches an exclude rule.
     claims : list of Claim
+    compare : Comparing
+        What counts as a regression, for `xaibench compare`.
     parts : list of Suite
         Suites (in the file: names or paths) whose matrices and claims belong to this one.
     """
@@ -85,6 +88,7 @@ class Suite(Table):
     include: list[Rule] = Field(default_factory=list)
     exclude: list[Rule] = Field(default_factory=list)
     claims: list[Claim] = Field(default_factory=list)
+    compare: Comparing = Field(default_factory=Comparing)
     parts: list[Suite] = Field(default_factory=list)
     folder: Path | None = Field(default=None, exclude=True)
 

@@ -1,0 +1,59 @@
+"""Practical deltas: the least change of a mean score that anybody should be told about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+RTOL, ATOL = 1e-4, 1e-5
+"""Scores of given weights agree to this between machines, batch sizes and thread counts."""
+FAMILY_DELTA = {
+    "ground_truth": 0.02, "faithfulness": 0.02, "axiomatic": 0.02, "complexity": 0.02, "sanity": 0.05,
+    "robustness": 0.05,
+}  # fmt: skip
+"""On a score between two finite bounds this much; on others this share of the baseline's mean absolute score."""
+LOG_DELTA = 0.1
+"""Where scores are compared in log10: a factor of 1.26."""
+TIGHT = 0.05
+"""Share of the delta that counts where nothing is drawn: one order near a tie may still fall the other way."""
+
+Bounds = tuple[float | None, float | None]
+
+
+def practical_deltas(
+    entries: pd.DataFrame,
+    size: pd.Series[float],
+    *,
+    exact: pd.Series[bool],
+    bounds: Mapping[str, Bounds],
+    given: Mapping[str, float],
+) -> pd.Series[float]:
+    """Practical delta of every entry, in the units in which it is compared.
+
+    Parameters
+    ----------
+    entries : DataFrame
+        Columns ``metric``, ``family``, ``aggregate``.
+    size : Series
+        Mean absolute score of the baseline.
+    exact : Series of bool
+        Entries in which nothing is drawn: only the `TIGHT` part of the default counts.
+    bounds : mapping
+        Bounds of metrics by name; a metric that is not there counts as unbounded.
+    given : mapping
+        Deltas by metric, which come before the defaults.
+    """
+    family = entries["family"].map(FAMILY_DELTA).fillna(min(FAMILY_DELTA.values())).to_numpy(dtype=np.float64)
+    bounded = entries["metric"].map({name: _finite(pair) for name, pair in bounds.items()}).fillna(False)
+    delta = np.where(bounded.astype(bool), family, np.maximum(family * size.to_numpy(), ATOL))
+    delta = np.where(entries["aggregate"] == "median_log10", LOG_DELTA, delta)
+    delta = np.where(exact, TIGHT * delta, delta)
+    chosen = entries["metric"].map(dict(given)).to_numpy(dtype=np.float64)
+    return pd.Series(np.where(np.isnan(chosen), delta, chosen), entries.index)
+
+
+def _finite(bounds: Bounds) -> bool:
+    return all(b is not None and math.isfinite(b) for b in bounds)

@@ -1,0 +1,356 @@
+"""The regression gate: what changed between two runs beyond rounding, chance and practical deltas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr
+
+from xaibench.analysis import stats
+from xaibench.analysis.deltas import ATOL, RTOL, Bounds, practical_deltas
+from xaibench.analysis.pairing import BAD, FACTS, KEY, lost_gates, pair_cells
+from xaibench.analysis.samples import unique_names
+
+Array = np.ndarray[Any, Any]
+LEVEL = 0.05
+"""Chance of any false alarm in a whole comparison, in either direction."""
+MIN_TRAININGS = 5
+"""Fewer retrained models are not compared: one training shifts all samples together."""
+MIN_SAMPLES = 5
+"""A change beyond the delta on fewer samples is neither a regression nor none."""
+UNDEFINED_DELTA = 0.02
+"""Share of samples that may lose their score."""
+FAILING = ("regressed", "moved", *BAD)
+"""Verdicts that make a comparison fail. ``moved``: a control changed, in whatever direction."""
+VERDICTS = (*FAILING, "improved", "fixed", "changed", "same", "incomparable", "new", "unscored")
+EVENTS = ("failed", "undefined", "lost", "fixed", "incomparable", "new", "unscored")
+COMPARED = ("regressed", "moved", "improved", "changed", "same")
+COLUMNS: dict[str, str] = {
+    **dict.fromkeys(KEY, "str"), **dict.fromkeys(FACTS, "object"), "verdict": "str", "measure": "str", "weights": "str",
+    "baseline": "float64", "candidate": "float64", "effect": "float64", "delta": "float64", "p": "float64",
+    "p_corrected": "float64", "n": "int64", "unit": "str", "n_changed": "int64", "largest": "float64",
+    "n_cells": "int64", "seeds": "str", "message": "str", "cell_ids": "object",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What counts as a regression.
+
+    Attributes
+    ----------
+    bounds : mapping
+        Bounds of metrics by name, for the default deltas.
+    exact : set of str
+        Cells in which nothing is drawn, by cell id.
+    deltas : mapping
+        Practical deltas by metric, instead of the defaults.
+    """
+
+    bounds: Mapping[str, Bounds]
+    exact: frozenset[str] = frozenset()
+    deltas: Mapping[str, float] | None = None
+
+
+def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Compare two runs entry by entry.
+
+    Parameters
+    ----------
+    baseline, candidate : DataFrame
+        Cells of both sides; see `pair_cells`.
+    settings : Settings
+
+    Returns
+    -------
+    DataFrame
+        Rows are findings about an entry (an explainer on a problem with a metric, its seeds and draws
+        together), worst verdict first; an entry has one row for every state that its cells are in.
+
+        - ``verdict``: *same*, within rounding everywhere; *changed*, but not beyond the practical delta
+          or not significantly; *regressed* and *improved*, both beyond the delta and by a paired test
+          at 5 % after Holm's correction over all entries that changed; *moved*, the same of a control,
+          which has no merit to gain; *failed*, *undefined*, *lost*, *gate*: cells that had a result and
+          have none now, or are on a problem that no longer passes its gates; *fixed*, *new*;
+          *incomparable*, and ``message`` says why; *unscored* on both sides.
+        - ``measure``: ``score``, or ``undefined``, the share of samples without a defined score.
+        - ``effect``: mean over units of candidate less baseline, in log10 where the metric aggregates so.
+        - ``weights``: with the *same* weights units are samples, their draws averaged; differences within
+          rounding count as none. *Retrained* models shift all samples together: units are trainings.
+
+    Notes
+    -----
+    The test is Student's t of paired differences. If nothing but draws differs, the two sides may be
+    exchanged, differences are symmetric, and the test holds its level for heavy tails too; a
+    signed-rank test would need six trainings for any p below .05. Entries within rounding of the
+    baseline cannot be wrong and are not counted by Holm's correction: given the sizes of differences
+    only their signs are random, so that the choice tells nothing about the direction.
+    """
+    pairs = pair_cells(baseline, candidate)
+    events = pairs[pairs["state"].isin(EVENTS)]
+    findings = [_events(events), _events(lost_gates(pairs, baseline, candidate))]
+    tested = _tested(pairs, baseline, candidate, settings)
+    frames = [frame for frame in (*findings, tested) if len(frame)]
+    if not frames:
+        return _typed(pd.DataFrame(columns=list(COLUMNS)))
+    order = {verdict: i for i, verdict in enumerate(VERDICTS)}
+    found = _typed(pd.concat([frame.astype(object) for frame in frames], ignore_index=True))
+    return found.sort_values(
+        ["verdict", *KEY], key=lambda s: s.map(order) if s.name == "verdict" else s, kind="stable", ignore_index=True
+    )
+
+
+def _typed(found: pd.DataFrame) -> pd.DataFrame:
+    full = found.reindex(columns=list(COLUMNS))
+    for name in ("n", "n_changed", "n_cells"):
+        full[name] = full[name].fillna(0)
+    return full.astype({k: v for k, v in COLUMNS.items() if v != "str"})
+
+
+def _events(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells that became something else, put together by entry, state and reason."""
+    if cells.empty:
+        return pd.DataFrame()
+    rows = []
+    for names, group in cells.groupby([*KEY, "state", "message"], sort=False, dropna=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                **dict(zip([*KEY, "verdict", "message"], names, strict=True)),
+                **{fact: first[fact] for fact in FACTS},
+                **_cells_of(group),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _cells_of(group: pd.DataFrame) -> dict[str, Any]:
+    return {"n_cells": len(group), "cell_ids": list(group["cell_id"]), "seeds": seeds_of(group["problem_seed"])}
+
+
+def seeds_of(numbers: pd.Series[int]) -> str:
+    """Problem seeds in words: ``0, 1, 2``."""
+    return ", ".join(str(s) for s in sorted(set(numbers)))
+
+
+def _tested(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Verdicts of entries that have scores on both sides."""
+    frames = []
+    for weights, state in (("same", "pair"), ("retrained", "retrained")):
+        cells = pairs[pairs["state"] == state].reset_index(drop=True)
+        if len(cells):
+            gather = _samples if weights == "same" else _trainings
+            units = gather(cells, baseline, candidate)
+            frames.append(_summaries(cells, units, weights, settings))
+    if not frames:
+        return pd.DataFrame()
+    found = pd.concat(frames, ignore_index=True)
+    # Holm's family: every test that was made, of scores and of what is undefined.
+    found["p_corrected"] = stats.holm(found["p"].to_numpy(dtype=np.float64))
+    return _judged(found, settings)
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Independent units of all entries: samples, or trainings.
+
+    Attributes
+    ----------
+    entry : array (U,) of int
+    old, new : array (U,)
+        Scores in the units in which they are compared, NaN where either side has none.
+    change : array (U,)
+        Candidate less baseline, 0 within rounding, NaN where either side has no score.
+    lost : array (U,)
+        Share of scores that became undefined, less those that became defined.
+    touched : array (U,)
+        Share of draws that changed beyond rounding.
+    """
+
+    entry: Array
+    old: Array
+    new: Array
+    change: Array
+    lost: Array
+    touched: Array
+
+
+def _samples(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> _Units:
+    """Samples of entries with equal weights, their draws averaged."""
+    sides = [(side["scores"].to_numpy(), side["sample_ids"].to_numpy()) for side in (baseline, candidate)]
+    known: dict[tuple[int, Any], int] = {}
+    kept: dict[tuple[int, tuple[Any, ...]], Array] = {}
+    old, new, unit = [], [], []
+    for b, c, number in zip(cells["b"], cells["c"], cells["problem_seed"], strict=True):
+        scores, names = _aligned(*((side[0][at], side[1][at]) for side, at in zip(sides, (b, c), strict=True)))
+        place = (int(number), names)
+        if place not in kept:
+            kept[place] = np.array([known.setdefault((place[0], name), len(known)) for name in names], dtype=np.int64)
+        old.append(scores[0])
+        new.append(scores[1])
+        unit.append(kept[place])
+    sizes = [len(part) for part in unit]
+    entry, log10 = (np.repeat(column, sizes) for column in (_entries(cells), cells["aggregate"] == "median_log10"))
+    return _averaged(entry, np.concatenate(unit), *_changes(np.concatenate(old), np.concatenate(new), log10))
+
+
+def _entries(cells: pd.DataFrame) -> Array:
+    numbers: Array = cells.groupby(KEY, sort=False, dropna=False).ngroup().to_numpy()
+    return numbers
+
+
+def _aligned(old: tuple[Any, Any], new: tuple[Any, Any]) -> tuple[tuple[Array, Array], tuple[Any, ...]]:
+    """Scores of both sides on their common samples, and the names of these."""
+    scores = [np.asarray(side[0], dtype=np.float64) for side in (old, new)]
+    names = [unique_names(side[1], len(values)) for side, values in zip((old, new), scores, strict=True)]
+    if names[0] == names[1]:
+        return (scores[0], scores[1]), names[0]
+    where = {name: i for i, name in enumerate(names[1])}
+    common = [(i, where[name]) for i, name in enumerate(names[0]) if name in where]
+    left, right = ([pair[side] for pair in common] for side in (0, 1))
+    return (scores[0][left], scores[1][right]), tuple(names[0][i] for i in left)
+
+
+def _changes(old: Array, new: Array, log10: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Columns of `_Units` from raw scores."""
+    old, new = (np.where(np.isfinite(side), side, np.nan) for side in (old, new))
+    lost = np.isnan(new).astype(np.float64) - np.isnan(old)
+    equal = np.abs(new - old) <= ATOL + RTOL * np.abs(old)
+    old, new = (np.where(log10, np.log10(np.maximum(side, ATOL)), side) for side in (old, new))
+    change = np.where(equal, 0.0, new - old)
+    nowhere = np.isnan(change)
+    old, new = (np.where(nowhere, np.nan, side) for side in (old, new))
+    return old, new, change, lost, ((change != 0) & ~nowhere) | (lost != 0)
+
+
+def _trainings(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> _Units:
+    """Retrained models of entries: the mean score of each, draws averaged."""
+    log10 = (cells["aggregate"] == "median_log10").to_numpy()
+    values, undefined = [], []
+    for side, at in ((baseline, cells["b"]), (candidate, cells["c"])):
+        rows = [np.asarray(scores, dtype=np.float64) for scores in side["scores"].to_numpy()[at.to_numpy()]]
+        shown = [np.log10(np.maximum(v, ATOL)) if log else v for v, log in zip(rows, log10, strict=True)]
+        values.append(np.array([float(stats.mean(v)) for v in shown]))
+        undefined.append(np.array([float(np.mean(~np.isfinite(v))) for v in rows]))
+    change = values[1] - values[0]
+    change = np.where(np.abs(change) <= ATOL + RTOL * np.abs(values[0]), 0.0, change)
+    lost = undefined[1] - undefined[0]
+    return _averaged(
+        _entries(cells), cells["problem_seed"].to_numpy(np.int64), *values, change, lost, (change != 0) | (lost != 0)
+    )
+
+
+def _averaged(entry: Array, unit: Array, *columns: Array) -> _Units:
+    """Average draws of the same unit; those that are not defined are left out."""
+    group, where = np.unique(entry * (unit.max(initial=0) + 1) + unit, return_inverse=True)
+    means = []
+    for column in columns:
+        known = np.isfinite(column)
+        total = np.bincount(where, np.where(known, column, 0.0), len(group))
+        with np.errstate(invalid="ignore"):
+            means.append(total / np.bincount(where, known, len(group)))
+    return _Units(group // (unit.max(initial=0) + 1), *means)
+
+
+def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: Settings) -> pd.DataFrame:
+    """One row per entry and measure, with effect, delta and p."""
+    groups = cells.assign(_entry=_entries(cells)).groupby("_entry", sort=True)
+    frame = groups[[*KEY, *FACTS]].first()
+    frame["n_cells"] = groups.size()
+    frame["cell_ids"] = groups["cell_id"].agg(list)
+    frame["seeds"] = groups["problem_seed"].agg(seeds_of)
+    frame["weights"] = weights
+    frame["unit"] = "samples" if weights == "same" else "trainings"
+    frame["_exact"] = [weights == "same" and settings.exact.issuperset(ids) for ids in frame["cell_ids"]]
+    size = len(frame)
+    frame["baseline"], frame["candidate"] = (_mean_by(units.entry, side, size) for side in (units.old, units.new))
+    log10 = frame["aggregate"] == "median_log10"
+    typical = pd.Series(_mean_by(units.entry, np.abs(units.old), size), frame.index).where(~log10, 1.0)
+    given = settings.deltas or {}
+    delta = practical_deltas(frame, typical, exact=frame["_exact"], bounds=settings.bounds, given=given)
+    scores = frame.assign(measure="score", delta=delta, **_test(units.entry, units.change, size))
+    scores["n_changed"] = np.bincount(units.entry, units.touched > 0, size).astype(np.int64)
+    lost = frame.assign(
+        measure="undefined", delta=np.where(frame["_exact"], 0.0, UNDEFINED_DELTA),
+        **_test(units.entry, units.lost, size),
+    )  # fmt: skip
+    lost["n_changed"] = np.bincount(units.entry, units.lost != 0, size).astype(np.int64)
+    lost["baseline"] = lost["candidate"] = np.nan
+    # What has lost no score and gained none says nothing more than the scores do.
+    informative = lost["n_changed"] > 0
+    both = pd.concat([scores[(scores["n"] > 0) | ~informative], lost[informative]], ignore_index=True)
+    both["p"] = both["p"].where(~_few(both))
+    return both
+
+
+def _few(found: pd.DataFrame) -> pd.Series[bool]:
+    """Whether units are too few for a test."""
+    least = np.where(found["weights"] == "same", MIN_SAMPLES, MIN_TRAININGS)
+    few: pd.Series[bool] = found["n"] < least
+    return few
+
+
+def _mean_by(entry: Array, values: Array, size: int) -> Array:
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        found: Array = np.bincount(entry, np.where(known, values, 0.0), size) / np.bincount(entry, known, size)
+    return found
+
+
+def _test(entry: Array, change: Array, size: int) -> dict[str, Array]:
+    """Student's t of the mean change of every entry, two-sided; NaN where nothing changed."""
+    known = np.isfinite(change)
+    entry, change = entry[known], change[known]
+    n = np.bincount(entry, minlength=size)
+    effect = _mean_by(entry, change, size)
+    squares = np.bincount(entry, (change - effect[entry]) ** 2, size)
+    largest = np.zeros(size)
+    np.maximum.at(largest, entry, np.abs(change))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(squares / (n - 1) / n)
+        p = 2 * stdtr(np.maximum(n - 1, 1).astype(np.float64), -np.abs(effect) / error)
+    # All units alike: how much a next one would differ was not seen; that all have the same sign was.
+    flat = np.sqrt(squares / np.maximum(n, 1)) <= RTOL * np.abs(effect)
+    p = np.where(flat, 2.0 ** (1 - n), p)
+    p[(largest == 0) | (n < 2)] = np.nan
+    return {"n": n, "effect": effect, "p": p, "largest": largest}
+
+
+def _judged(found: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Verdicts, from effect, delta and corrected p."""
+    score = (found["measure"] == "score").to_numpy()
+    worse_if_less = score & found["higher_is_better"].astype(bool).to_numpy()
+    worse = np.where(worse_if_less, -1.0, 1.0) * found["effect"].to_numpy()
+    same_weights, exact = (found["weights"] == "same").to_numpy(), found["_exact"].to_numpy(dtype=bool)
+    few, none = _few(found).to_numpy(), found["n"].to_numpy() == 0
+    beyond = np.abs(worse) > found["delta"].to_numpy()
+    proven = exact | (found["p_corrected"].to_numpy() < LEVEL)
+    truth = (found["family"] == "ground_truth").to_numpy()
+    # A control has no merit to gain. Another model may treat it otherwise, unless there is a truth.
+    moved = found["control"].astype(bool).to_numpy() & (same_weights | truth)
+    unclear = none | (few & ~exact & (beyond | ~same_weights))
+    choices = {
+        "incomparable": unclear,
+        "same": found["n_changed"].to_numpy() == 0,
+        "moved": beyond & proven & moved,
+        "regressed": beyond & proven & (worse > 0),
+        "improved": beyond & proven,
+    }
+    verdict = np.select(list(choices.values()), list(choices), "changed")
+    reason = [
+        _too_few(n, unit) if v == "incomparable" else None
+        for v, n, unit in zip(verdict, found["n"], found["unit"], strict=True)
+    ]
+    return found.assign(verdict=verdict, message=pd.Series(reason, found.index, dtype=object))
+
+
+def _too_few(n: int, unit: str) -> str:
+    if n == 0:
+        return "no sample in common"
+    if unit == "samples":
+        return f"changed, and {n} samples are too few for a test"
+    return f"other weights: {n} training{'s' if n > 1 else ''} of {MIN_TRAININGS} that a test needs"

@@ -1,0 +1,129 @@
+"""Two runs side by side: what changed, and whether for the worse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from xaibench.analysis.comparison import Comparison, Side
+from xaibench.analysis.costs import costs
+from xaibench.analysis.pairing import pair_cells
+from xaibench.analysis.regressions import Settings
+from xaibench.analysis.regressions import compare as compare_cells
+from xaibench.api.past import cells_of, parse_reference, runs_of
+from xaibench.api.runs import _of_part
+from xaibench.core import registry
+from xaibench.core.components import MetricSpec
+from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
+from xaibench.store import Store
+
+
+def compare(
+    baseline: str,
+    candidate: str,
+    *,
+    suite: str | None = None,
+    deltas: Mapping[str, float] | None = None,
+    exact: bool = False,
+    allow_lost: bool = False,
+    max_slowdown: float | None = None,
+    plugins: Sequence[str] = (),
+) -> Comparison:
+    """Compare two stores, or two runs: ``STORE`` or ``STORE@3``.
+
+    Parameters
+    ----------
+    baseline, candidate : str
+    suite : str, optional
+        Only this suite; by default those that both have, or everything if they have none in common.
+    deltas : mapping, optional
+        Practical deltas by metric, before those of the suite file and the defaults.
+    exact : bool
+        Nothing is drawn anew: with equal weights every change beyond a tight tolerance is a fact.
+    allow_lost : bool
+        Cells that are gone are no regression.
+    max_slowdown : float, optional
+        An explainer or metric that takes more than this many times as long is a regression.
+    plugins : sequence of str
+        Files with components, for the bounds of their metrics.
+
+    Raises
+    ------
+    StoreError, UsageError
+        If a store, run, suite or metric is not there.
+    NothingToDoError
+        If the two have no cell in common.
+    """
+    for plugin in plugins:
+        registry.load_module(plugin)
+    opened = [(text, *parse_reference(text)) for text in (baseline, candidate)]
+    stores = [Store(path) for _, path, _ in opened]
+    found = [runs_of(store, suite, number) for store, (_, _, number) in zip(stores, opened, strict=True)]
+    notes = []
+    common = {m["suite"] for m in found[0]} & {m["suite"] for m in found[1]}
+    if common:
+        for (text, *_), runs, other in zip(opened, found, reversed(opened), strict=True):
+            notes += [
+                f"suite {m['suite']} is in {text} and not in {other[0]}" for m in runs if m["suite"] not in common
+            ]
+        found = [[m for m in runs if m["suite"] in common] for runs in found]
+    sides = [Side(text, runs) for (text, *_), runs in zip(opened, found, strict=True)]
+    old, new = (
+        _cells(store, runs, as_of=number is not None)
+        for (*_, number), store, runs in zip(opened, stores, found, strict=True)
+    )
+    notes += [
+        f"run {m['run']} of {side.reference} took a part of suite {m['suite']} only"
+        for side in sides
+        for m in side.runs
+        if not m.get("whole", True)
+    ]
+    pairs = pair_cells(old, new)
+    if not ((pairs["b"] >= 0) & (pairs["c"] >= 0)).any():
+        raise NothingToDoError(f"{baseline} and {candidate} have no cell in common", "compare runs of the same suite")
+    documents = [m.get("resolved_suite", {}) for m in sides[1].runs]
+    given = {k: v for d in documents for k, v in d.get("compare", {}).get("delta", {}).items()} | dict(deltas or {})
+    known = set(old["metric"]) | set(new["metric"])
+    unknown = [name for name in deltas or {} if name not in known]
+    if unknown:
+        raise UsageError(f"no metric {unknown[0]!r} was compared", did_you_mean(unknown[0], known))
+    facts = set(old["cell_id"]) if exact else {i for d in documents for i in _exact(d, new)}
+    settings = Settings(
+        bounds={s.name: s.bounds for s in registry.components("metric") if isinstance(s, MetricSpec)},
+        exact=frozenset(facts),
+        deltas=given,
+    )
+    findings = compare_cells(old, new, settings)
+    n_identical = _identical(pairs, old, new)
+    return Comparison(
+        findings, costs(pairs, old, new), sides[0], sides[1], n_identical, notes, allow_lost, max_slowdown
+    )
+
+
+def _cells(store: Store, runs: list[dict[str, Any]], *, as_of: bool) -> pd.DataFrame:
+    """Cells of several suites; one that several have planned is there once."""
+    parts = [cells_of(store, manifest, as_of=as_of) for manifest in runs]
+    return pd.concat(parts, ignore_index=True).drop_duplicates("cell_id", ignore_index=True)
+
+
+def _exact(document: dict[str, Any], cells: pd.DataFrame) -> set[str]:
+    """Cells of the parts of a suite that say so, by id."""
+    if document.get("compare", {}).get("exact", False):
+        return set(cells["cell_id"])
+    return {
+        cell for part in document.get("parts", []) if _says_exact(part) for cell in _exact(part, _of_part(part, cells))
+    }
+
+
+def _says_exact(document: dict[str, Any]) -> bool:
+    own: bool = document.get("compare", {}).get("exact", False)
+    return own or any(_says_exact(part) for part in document.get("parts", []))
+
+
+def _identical(pairs: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame) -> int:
+    """How many cells are the same row, made by the same run at the same moment."""
+    both = pairs[(pairs["b"] >= 0) & (pairs["c"] >= 0) & (pairs["state"] == "pair")]
+    left, right = old.iloc[both["b"]], new.iloc[both["c"]]
+    return int((left["created"].to_numpy() == right["created"].to_numpy()).sum())

@@ -1,0 +1,163 @@
+"""A comparison of two runs, for the terminal; and its words, for every form."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from xaibench.analysis.comparison import Comparison
+from xaibench.analysis.costs import slower
+from xaibench.analysis.pairing import BAD
+from xaibench.report.labels import metric_labels, number, p_value, variants
+from xaibench.report.layout import Trimmed, simple_table
+
+SHOWN = 40
+"""Findings that are shown one by one; the rest is counted."""
+MEANING = {
+    "regressed": "worse than the practical delta, by a corrected test",
+    "moved": "a control changed, which has no merit to gain: suspect the metric",
+    "failed": "had a result and fails now",
+    "undefined": "had scores and has none that is defined",
+    "lost": "had a result and has none now",
+    "gate": "the problem passed its gates and fails them now",
+    "improved": "better than the practical delta, by a corrected test",
+    "fixed": "has a result now",
+    "changed": "beyond rounding, but small or not significant",
+    "same": "equal within rounding",
+    "incomparable": "nothing can be said",
+    "new": "not in the baseline",
+    "unscored": "no scores on either side",
+}
+OUTCOMES = {
+    "passed": "PASSED: no regression",
+    "regression": "REGRESSION",
+    "nothing comparable": "NOTHING COMPARABLE: this is no pass",
+}
+STYLES = {"passed": "bold green", "regression": "bold red", "nothing comparable": "bold yellow"}
+
+
+def named(findings: pd.DataFrame) -> pd.DataFrame:
+    """Findings with short names: ``problem``, ``by`` (the explainer), ``what`` (the metric)."""
+    by = variants(zip(findings["explainer"], findings["explainer_params"], strict=True))
+    what = metric_labels(findings)
+    keys = zip(findings["metric"], findings["params"], findings["asked_output"], strict=True)
+    return findings.assign(
+        problem=findings["dataset"] + "/" + findings["model"],
+        by=[by[pair] for pair in zip(findings["explainer"], findings["explainer_params"], strict=True)],
+        what=[what[key] for key in keys],
+    )
+
+
+def change(finding: dict[Hashable, Any]) -> str:
+    """What changed: ``.52 to .31``, what became undefined, or why there is no score."""
+    if isinstance(finding["message"], str):
+        return str(finding["message"])
+    if finding["measure"] == "undefined":
+        return f"undefined {finding['effect']:+.0%}"
+    if pd.isna(finding["baseline"]):
+        return ""
+    unit = " (log10)" if finding["aggregate"] == "median_log10" else ""
+    return f"{number(finding['baseline'])} to {number(finding['candidate'])}{unit}"
+
+
+def facts(comparison: Comparison) -> Iterator[str]:
+    """What was compared, in sentences."""
+    entries = len(comparison.compared)
+    yield f"{entries:,} entries compared ({comparison.n_cells:,} cells)."
+    if comparison.n_identical:
+        yield f"{comparison.n_identical:,} cells are the very same row on both sides: nothing was computed in between."
+    yield from (f"{note[0].upper()}{note[1:]}." for note in comparison.notes)
+
+
+def reasons(findings: pd.DataFrame, verdict: str) -> list[tuple[str, int]]:
+    """Why entries have this verdict, with the number of cells, most frequent first."""
+    chosen = findings[findings["verdict"] == verdict]
+    counted = chosen.groupby(chosen["message"].fillna(""))["n_cells"].sum().sort_values(ascending=False, kind="stable")
+    return [(str(why), int(n)) for why, n in counted.items()]
+
+
+def comparison_report(comparison: Comparison) -> RenderableType:
+    """Counts, the findings that matter one by one, costs, and the outcome."""
+    parts: list[RenderableType] = [
+        Text(f"baseline   {comparison.baseline}"),
+        Text(f"candidate  {comparison.candidate}"),
+        *(Text(fact) for fact in facts(comparison)),
+        Text(""),
+        _counts(comparison),
+    ]
+    for title, rows in shown(comparison):
+        parts += [Text(""), Text(title, style="bold"), _table(rows)]
+    slow = slower(comparison.costs)
+    if len(slow):
+        parts += [Text(""), Text("slower than before", style="bold"), _costs(slow)]
+    outcome = comparison.outcome
+    parts += [Text(""), Text(OUTCOMES[outcome] + why(comparison), style=STYLES[outcome])]
+    return Trimmed(Group(*parts))
+
+
+def shown(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Tables of findings with their titles: what fails, what is better, what changed a little."""
+    findings = named(comparison.findings)
+    failing = findings.loc[comparison.failing.index]
+    others = findings.drop(index=failing.index)
+    for title, rows in (
+        ("regressions", failing),
+        ("better", others[others["verdict"].isin(("improved", "fixed"))]),
+        ("gone, as allowed", others[others["verdict"].isin(BAD)]),
+        ("changed, but small or not significant", others[others["verdict"] == "changed"]),
+    ):
+        if len(rows):
+            title = title if len(rows) <= SHOWN else f"{title} (the first {SHOWN} of {len(rows)})"
+            yield title, rows.sort_values("effect", key=abs, ascending=False, kind="stable").head(SHOWN)
+
+
+def why(comparison: Comparison) -> str:
+    """The reason for an outcome, after a colon."""
+    if comparison.outcome == "regression":
+        entries, slow = len(comparison.failing), len(comparison.too_slow)
+        said = [f"{entries} finding{'s' if entries != 1 else ''}"] * bool(entries)
+        said += [f"{slow} too slow"] * bool(slow)
+        return f": {', '.join(said)}"
+    return f" in {len(comparison.compared):,} entries" if comparison.outcome == "passed" else ""
+
+
+def _counts(comparison: Comparison) -> RenderableType:
+    table = simple_table(("verdict", "entries", "meaning"), left=(0, 2))
+    for verdict, n in comparison.counts.items():
+        meaning = MEANING[verdict]
+        if verdict == "incomparable":
+            told = reasons(comparison.findings, verdict)
+            meaning = "; ".join(f"{text} ({n} cells)" for text, n in told[:3])
+            meaning += f"; and {len(told) - 3} other reasons" if len(told) > 3 else ""
+        table.add_row(verdict, f"{n:,}", Text(meaning))
+    return table
+
+
+def _table(rows: pd.DataFrame) -> RenderableType:
+    heads = ("verdict", "problem", "explainer", "metric", "change", "delta", "p", "n")
+    table = simple_table(heads, left=(0, 1, 2, 3, 4))
+    for finding in rows.to_dict("records"):
+        tested = not isinstance(finding["message"], str) and finding["verdict"] not in ("fixed", "undefined")
+        table.add_row(
+            str(finding["verdict"]),
+            Text(finding["problem"]),
+            Text(finding["by"]),
+            Text(finding["what"]),
+            Text(change(finding)),
+            number(finding["delta"]) if tested else "",
+            p_value(float(finding["p_corrected"])) if tested else "",
+            str(finding["n"]) if tested else "",
+        )
+    return table
+
+
+def _costs(rows: pd.DataFrame) -> RenderableType:
+    table = simple_table(("stage", "name", "before", "now", "ratio"), left=(0, 1))
+    for row in rows.head(SHOWN).to_dict("records"):
+        seconds = (f"{row[k]:.1f} s" for k in ("baseline_seconds", "candidate_seconds"))
+        table.add_row(row["stage"], Text(row["name"]), *seconds, f"{row['ratio']:.1f}")
+    return table
