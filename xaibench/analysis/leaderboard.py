@@ -183,12 +183,13 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     mixed = board["_mixed"].to_numpy(dtype=bool)
     barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
-    heads = board[[*PROBLEM, "family", "higher_is_better", "aggregate", "skill_valid", "scope"]].to_dict("records")
     cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
+    head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]
+    heads = iter(board[head_of].iloc[entry_of[cuts]].to_dict("records"))
     for start, stop in zip(cuts, [*cuts[1:], len(cells)], strict=True):
         rows = np.flatnonzero(scored[start:stop]) + start
         at = slice(entry_of[start], entry_of[stop - 1] + 1)
-        head = heads[at.start]
+        head = next(heads)
         # Stacking wants cells by problem seed first; they come by explainer.
         rows = rows[np.lexsort((rows, problem_seed[rows]))]
         samples = stack(

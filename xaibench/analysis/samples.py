@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Samples:
         """Columns of every problem seed."""
         return [slice(a, b) for a, b in itertools.pairwise(self.bounds.tolist())]
 
-    @property
+    @cached_property
     def rounding(self) -> Array:
         """Differences of ``scores`` and ``first`` below this are rounding errors (E, U).
 

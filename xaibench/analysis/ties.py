@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from xaibench.analysis import stats
+from xaibench.analysis.letters import letters
 from xaibench.analysis.samples import Samples, paired
 from xaibench.analysis.wilcoxon import signed_ranks, two_sided
 
 Array = np.ndarray[Any, Any]
 LEVEL = 0.05
-LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def all_pairs(samples: Samples, value: Array, rows: Array, *, higher_is_better: 
         The explainers that are compared.
     higher_is_better : bool
     """
-    left, right = (rows[side] for side in np.triu_indices(len(rows), 1))
+    left, right = (rows[side] for side in _pairs_of(len(rows)))
     sign = 1.0 if higher_is_better else -1.0
     draws = samples.draws[rows]
     scores = samples.scores if (draws == draws[:1]).all() else samples.first
@@ -103,6 +102,12 @@ def all_pairs(samples: Samples, value: Array, rows: Array, *, higher_is_better: 
     )
 
 
+@lru_cache(maxsize=64)
+def _pairs_of(n: int) -> tuple[Array, Array]:
+    left, right = np.triu_indices(n, 1)
+    return left, right
+
+
 @dataclass(frozen=True)
 class Ties:
     """What cannot be told apart among E explainers; every array is (E,).
@@ -137,7 +142,7 @@ def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_bette
     rows = np.flatnonzero(ranked)
     if len(rows):
         pairs = all_pairs(samples, value, rows, higher_is_better=higher_is_better)
-        better = told_apart(pairs, size)[np.ix_(rows, rows)]
+        better = told_apart(pairs, size)[rows[:, None], rows]
         low[rows] = 1 + better.sum(axis=0)
         high[rows] = len(rows) - better.sum(axis=1)
         merit = (1.0 if higher_is_better else -1.0) * value[rows]
@@ -162,87 +167,6 @@ def _win_rates(pairs: Pairs, size: int) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         rates: Array = wins / (np.bincount(pairs.left, pairs.n, size) + np.bincount(pairs.right, pairs.n, size))
     return rates
-
-
-def letters(differ: Array, order: Array) -> list[str]:
-    """Compact letter display: two explainers share a letter if and only if they are not told apart.
-
-    Parameters
-    ----------
-    differ : array (E, E) of bool
-        Symmetric.
-    order : array (E,) of int
-        The explainers from best to worst; the first letters go to the first of them.
-    """
-    ordered = differ[np.ix_(order, order)]
-    found: list[str] = [""] * len(order)
-    for place, text in zip(order, _letters(ordered.tobytes(), len(order)), strict=True):
-        found[place] = text
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _letters(differ: bytes, n: int) -> tuple[str, ...]:
-    alike = ~np.frombuffer(differ, dtype=bool).reshape(n, n)
-    groups = _runs(alike)
-    covered = np.zeros_like(alike)
-    for members in groups:
-        covered[np.ix_(members, members)] = True
-    if not (covered | ~alike).all():
-        groups = _needed(_cliques(alike), alike)
-    names = [LETTERS[i] if i < len(LETTERS) else f"({i + 1})" for i in range(len(groups))]
-    return tuple("".join(name for name, g in zip(names, groups, strict=True) if i in g) for i in range(n))
-
-
-def _runs(alike: Array) -> list[list[int]]:
-    """Longest runs of neighbours in the order that are all alike."""
-    n, runs, end = len(alike), [], -1
-    for start in range(n):
-        stop = start + 1
-        while stop < n and alike[start : stop + 1, stop].all():
-            stop += 1
-        if stop > end:
-            runs.append(list(range(start, stop)))
-            end = stop
-    return runs
-
-
-def _cliques(alike: Array) -> list[list[int]]:
-    """Largest sets that are all alike (Bron and Kerbosch 1973, with pivots), in the order of their members."""
-    n = len(alike)
-    near = [sum(1 << j for j in range(n) if alike[i, j] and i != j) for i in range(n)]
-    found: list[list[int]] = []
-    stack = [(0, (1 << n) - 1, 0)]
-    while stack:
-        chosen, open_, closed = stack.pop()
-        if not open_ and not closed:
-            found.append(_members(chosen))
-            continue
-        pivot = max(_members(open_ | closed), key=lambda i: (near[i] & open_).bit_count())
-        for i in _members(open_ & ~near[pivot]):
-            stack.append((chosen | 1 << i, open_ & near[i], closed & near[i]))
-            open_ &= ~(1 << i)
-            closed |= 1 << i
-    return sorted(found)
-
-
-def _members(bits: int) -> list[int]:
-    return [i for i in range(bits.bit_length()) if bits >> i & 1]
-
-
-def _needed(groups: list[list[int]], alike: Array) -> list[list[int]]:
-    """Groups without those whose pairs are all in others, the last ones dropped first."""
-    count = np.zeros(alike.shape, dtype=np.int64)
-    for members in groups:
-        count[np.ix_(members, members)] += 1
-    kept = []
-    for members in reversed(groups):
-        block = np.ix_(members, members)
-        if (count[block] > 1).all():
-            count[block] -= 1
-        else:
-            kept.append(members)
-    return kept[::-1]
 
 
 def pair_table(pairs: Pairs) -> list[dict[str, Any]]:

@@ -60,15 +60,17 @@ def signed_ranks(differences: Array) -> SignedRanks:
     keys &= ~1
     keys |= differences > 0
     keys.sort(axis=1)
-    n = (keys <= _INFINITY + 1).sum(axis=1)
-    zeros = (keys < 2).sum(axis=1)
+    known, nonzero = keys <= _INFINITY + 1, keys > 1
+    n = np.count_nonzero(known, axis=1)
+    zeros = width - np.count_nonzero(nonzero, axis=1)
     m = n - zeros
     places = np.arange(1.0, width + 1)
-    positive = np.where(keys <= _INFINITY + 1, keys & 1, 0).astype(np.float64)
+    positive = (keys & known).astype(np.float64)
     won = positive @ places - zeros * positive.sum(axis=1)
     total = m * (m + 1) / 2
     squares = total * (2 * m + 1) / 3
-    equal = (keys[:, 1:] >> 1 == keys[:, :-1] >> 1) & (keys[:, 1:] > 1) & (keys[:, 1:] <= _INFINITY + 1)
+    keys >>= 1
+    equal = (keys[:, 1:] == keys[:, :-1]) & (nonzero & known)[:, 1:]
     tied = np.flatnonzero(equal.any(axis=1))
     averages = _average_ranks(equal[tied], zeros[tied], n[tied])
     won[tied] = (averages * positive[tied]).sum(axis=1)
