@@ -1,0 +1,211 @@
+"""The report of a store: everything that it shows, gathered, and the page written."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from xaibench.api import rebuilding
+from xaibench.api.runs import claims, leaderboard, results, shown_runs
+from xaibench.core import registry
+from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.core.files import write_atomic
+from xaibench.core.paths import cache_folder
+from xaibench.problems import Problems
+from xaibench.report.html.content import Content, Curves, Gallery
+from xaibench.report.html.page import Report, make_report
+from xaibench.store import Store
+
+AFFORDABLE = 20.0
+"""Seconds that drawing curves again may take without being asked for."""
+N_PROBLEMS = 8
+N_EXAMPLES = 4
+_SHOWN = ["dataset", "model", "explainer", "metric", "status", "error_kind", "message"]
+
+
+def report(
+    store: str | Path,
+    output: str | Path,
+    *,
+    suite: str | None = None,
+    examples: int = N_EXAMPLES,
+    n_problems: int = N_PROBLEMS,
+    curves: bool | None = None,
+    figures: str | Path | None = None,
+    pdf: str | Path | None = None,
+) -> Path:
+    """Write the report of a store as one self-contained HTML page.
+
+    Parameters
+    ----------
+    store : path
+    output : path
+        The page.
+    suite : str, optional
+        Only this suite; by default every suite that was run.
+    examples : int
+        Samples per problem whose explanations are shown; 0 shows none.
+    n_problems : int
+        Problems, at most, of which examples and curves are shown.
+    curves : bool, optional
+        Draw removal curves. They are not kept in a store and are evaluated again, with the models of the
+        cache; by default where that takes seconds.
+    figures : path, optional
+        Folder for every figure as PNG and SVG.
+    pdf : path, optional
+        File for all figures, a page each.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or a file cannot be written.
+    NothingToDoError
+        If the store holds no run.
+    UsageError
+        If it holds none of this suite.
+    """
+    made = make_report(gather(store, suite=suite, examples=examples, n_problems=n_problems, curves=curves))
+    page = Path(output)
+    write_atomic(page, lambda draft: _write(draft, made.html))
+    if figures is not None or pdf is not None:
+        made.save_figures(folder=None if figures is None else Path(figures), pdf=None if pdf is None else Path(pdf))
+    return page
+
+
+def _write(draft: Path, text: str) -> None:
+    draft.write_text(text, encoding="utf-8")
+
+
+def gather(
+    store: str | Path,
+    *,
+    suite: str | None = None,
+    examples: int = N_EXAMPLES,
+    n_problems: int = N_PROBLEMS,
+    curves: bool | None = None,
+) -> Content:
+    """Read from a store what its report shows; parameters and errors are those of `report`."""
+    opened = Store(store)
+    manifests = shown_runs(opened, suite, None)
+    board, cells = leaderboard(store, suite), results(store, suite)
+    notes: dict[str, list[str]] = defaultdict(list)
+    galleries, lines = _rebuilt(opened, manifests, board, cells, notes, examples, n_problems, curves)
+    return Content(
+        store=str(store),
+        board=board,
+        cells=cells[_SHOWN],
+        claims=claims(store, suite),
+        runs=[{**m, "outcome": _outcome(opened, m["run"])} for m in manifests],
+        audit=_frame(opened, "audit.parquet", suite),
+        agreement=_frame(opened, "agreement.parquet", suite),
+        galleries=galleries,
+        curves=lines,
+        notes={section: tuple(said) for section, said in notes.items()},
+    )
+
+
+def _outcome(store: Store, run: int) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((store.runs / f"{run:06d}" / "outcome.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _frame(store: Store, name: str, suite: str | None) -> pd.DataFrame | None:
+    """A table that another command left in the store; None if it is missing or damaged."""
+    try:
+        found = pd.read_parquet(store.path / name)
+    except (OSError, ValueError):
+        return None
+    return found if suite is None or "suite" not in found else found[found["suite"] == suite].reset_index(drop=True)
+
+
+def _rebuilt(
+    store: Store,
+    manifests: list[dict[str, Any]],
+    board: pd.DataFrame,
+    cells: pd.DataFrame,
+    notes: dict[str, list[str]],
+    examples: int,
+    n_problems: int,
+    wanted: bool | None,
+) -> tuple[tuple[Gallery, ...], tuple[Curves, ...]]:
+    """Examples and curves of some problems, as far as these can be built again."""
+    by_suite = {m["suite"]: m for m in manifests}
+    problems = Problems(cache_folder())
+    galleries: list[Gallery] = []
+    lines: list[Curves] = []
+    lost: dict[str, list[str]] = defaultdict(list)
+    missing: set[str] = set()
+    for plugin in {p for m in manifests for p in m.get("plugins", [])}:
+        try:
+            registry.load_module(plugin)
+        except Exception:
+            missing.add(plugin)
+    keys = rebuilding.candidates(board, n_problems) if examples or wanted is not False else []
+    spent = 0.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for key in keys:
+            name = "/".join(key[1:3])
+            try:
+                found = rebuilding.rebuild(by_suite[key[0]], board, cells, key, problems)
+            except Exception as error:
+                lost[_reason(error)].append(name)
+                continue
+            if examples:
+                try:
+                    galleries.append(rebuilding.gallery(found, store, examples))
+                except XaibenchError as error:
+                    notes["gallery"].append(f"{name}: {_reason(error)}.")
+            if wanted is False:
+                continue
+            seconds = rebuilding.curve_seconds(found.rows)
+            if wanted is None and spent + seconds > AFFORDABLE:
+                notes["curves"].append(f"{name}: not drawn, it should take {seconds:.0f} s; --curves draws it.")
+                continue
+            spent += seconds
+            try:
+                drawn, differ = rebuilding.curves(found, store)
+            except XaibenchError as error:
+                notes["curves"].append(f"{name}: {_reason(error)}.")
+                continue
+            lines.append(drawn)
+            if differ:
+                notes["curves"].append(
+                    f"{name}: left out, because evaluated again they do not give the stored scores: {', '.join(differ)}."
+                )
+    finally:
+        torch.set_num_threads(threads)
+    for reason, names in lost.items():
+        notes["rebuilt"].append(f"{', '.join(names)}: {reason}.")
+    for plugin in sorted(missing):
+        notes["rebuilt"].append(f"The plugin {plugin} of a run cannot be loaded here.")
+    n_all = board.loc[board["truth_kind"].fillna("") != "program", ["suite", "dataset", "model", "selection"]]
+    n_left = len(n_all.drop_duplicates()) - len(keys)
+    if keys and n_left > 0:
+        notes["rebuilt"].append(f"{n_left} more problems are not shown; --problems N shows more.")
+    if not examples:
+        notes["gallery"].append("Not asked for.")
+    if wanted is False:
+        notes["curves"].append("Not asked for.")
+    return tuple(galleries), tuple(lines)
+
+
+def _reason(error: Exception) -> str:
+    return error.message if isinstance(error, XaibenchError) else f"{type(error).__name__}: {error}"
+
+
+__all__ = ["Report", "UsageError", "gather", "report"]

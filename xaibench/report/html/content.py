@@ -1,0 +1,148 @@
+"""What a report is made of, read from a store by whoever makes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Map:
+    """One explanation of one sample.
+
+    Attributes
+    ----------
+    label : str
+        Of the explainer.
+    kind : {"slope", "contribution", "saliency"}
+    values : array (*feature_shape)
+    score : float
+        By the gallery's metric; NaN where there is none.
+    """
+
+    label: str
+    kind: str
+    values: Array
+    score: float
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One sample of a problem with its explanations.
+
+    Attributes
+    ----------
+    sample : str
+        Its id in the store.
+    reason : str
+        Why this one is shown.
+    inputs : array (*input_shape)
+    truth : array (*feature_shape) or None
+        A mask (bool) or weights.
+    target : str
+        What is explained.
+    maps : tuple of Map
+        Explainers from the best mean score to the worst.
+    """
+
+    sample: str
+    reason: str
+    inputs: Array
+    truth: Array | None
+    target: str
+    maps: tuple[Map, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Samples of one problem.
+
+    Attributes
+    ----------
+    suite, problem : str
+    features : {"image", "table", "series", "tokens"}
+    feature_names : tuple of str
+        Of tables; empty where the data set names none.
+    metric : str
+        What the maps' scores are of; empty without one.
+    instances : tuple of Instance
+    """
+
+    suite: str
+    problem: str
+    features: str
+    feature_names: tuple[str, ...]
+    metric: str
+    higher_is_better: bool
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Removal curves of one explainer: one per sample (N, points), NaN where undefined."""
+
+    label: str
+    control: bool
+    values: Array
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Removal curves of one problem.
+
+    Attributes
+    ----------
+    share : array (points,)
+        Share of the features that is removed.
+    output : str
+        What is measured.
+    lines : tuple of Curve
+        The best mean area first; controls last.
+    """
+
+    suite: str
+    problem: str
+    metric: str
+    share: Array
+    output: str
+    lines: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a report shows.
+
+    Attributes
+    ----------
+    store : str
+    board : DataFrame
+        Leaderboards of all suites that are shown, see `xaibench.analysis.leaderboard.leaderboard`.
+    cells : DataFrame
+        Their cells: at least ``status, error_kind, message, dataset, model, explainer, metric``.
+    claims : DataFrame
+        See `xaibench.analysis.claims.claims_table`.
+    runs : list of dict
+        Manifests, each with its ``outcome``.
+    audit, agreement : DataFrame or None
+        What `xaibench audit` and `xaibench agreement` left in the store.
+    galleries : tuple of Gallery
+    curves : tuple of Curves
+    notes : mapping of str to tuple of str
+        By section: what is not shown, and why.
+    """
+
+    store: str
+    board: pd.DataFrame
+    cells: pd.DataFrame
+    claims: pd.DataFrame
+    runs: list[dict[str, Any]]
+    audit: pd.DataFrame | None = None
+    agreement: pd.DataFrame | None = None
+    galleries: tuple[Gallery, ...] = ()
+    curves: tuple[Curves, ...] = ()
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -1,0 +1,198 @@
+"""Figures: drawn by matplotlib, put into the page as SVG that takes its colours, and saved as files."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+
+from xaibench.analysis import stats
+from xaibench.report.html.content import Curves
+from xaibench.report.labels import number
+
+INK, MUTED, ACCENT, WARM = "#1b1f24", "#6b747e", "#0b62a8", "#b3400e"
+"""The page's style sheet replaces them by its own; blue and vermilion differ for every kind of colour vision."""
+_STYLE = {
+    "font.size": 9,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "legend.frameon": False,
+    "svg.hashsalt": "xaibench",
+    "font.family": ["sans-serif"],
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures. Names are never read as formulas, and a missing glyph is no event."""
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def svg(figure: Figure, prefix: str) -> str:
+    """A figure as an element to stand in a page.
+
+    Text stays text. Styles become attributes, because the page allows no inline styles, and ids get a
+    prefix, because a page holds several figures.
+    """
+    buffer = io.StringIO()
+    with style(), mpl.rc_context({"svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<[^>]*?) style="([^"]*)"', lambda m: m[1] + _attributes(m[2]), text)
+    text = re.sub(r' font-family="[^"]*"| font-weight="400"', "", text)
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"(-?\d+\.\d{2})\d+", r"\1", text)
+    return re.sub(r"\s*\n\s*", " ", text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)).strip()
+
+
+def _attributes(declarations: str) -> str:
+    pairs = (d.partition(":") for d in declarations.split(";") if d.strip())
+    return "".join(f' {name.strip()}="{value.strip().replace(chr(34), chr(39))}"' for name, _, value in pairs)
+
+
+def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+    """Write every figure as PNG and SVG."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    with style():
+        for name, figure in figures.items():
+            stem = re.sub(r"[^\w.+=-]+", "_", name)
+            for form in ("png", "svg"):
+                paths.append(folder / f"{stem}.{form}")
+                metadata = {"Date": None} if form == "svg" else {}
+                figure.savefig(paths[-1], dpi=160, facecolor="white", metadata=metadata)
+    return paths
+
+
+def save_pdf(figures: dict[str, Figure], path: Path) -> None:
+    """Write all figures into one PDF, a page each."""
+    with style(), PdfPages(path) as pages:
+        for figure in figures.values():
+            pages.savefig(figure, facecolor="white")
+
+
+def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the common style."""
+
+    def in_style(*args: Any, **kwargs: Any) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def _grid(n: int, columns: int, panel: tuple[float, float], **kwargs: Any) -> tuple[Figure, list[Any]]:
+    """A figure with n panels, and their axes."""
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel().tolist()
+    for axis in axes[n:]:
+        axis.set_visible(False)
+    return figure, axes[:n]
+
+
+@drawn
+def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figure:
+    """Rank intervals of explainers, one panel per problem.
+
+    Parameters
+    ----------
+    panels : mapping of str to DataFrame
+        Title to rows with ``label, rank, rank_low, rank_high``, in the order that is drawn.
+    """
+    most = max(len(rows) for rows in panels.values())
+    figure, axes = _grid(len(panels), columns, (3.1, 0.62 + 0.17 * most))
+    for axis, (title, rows) in zip(axes, panels.items(), strict=True):
+        y = np.arange(len(rows))
+        axis.hlines(y, rows["rank_low"] - 0.12, rows["rank_high"] + 0.12, color=ACCENT, linewidth=5, alpha=0.45)
+        axis.plot(rows["rank"], y, "o", color=ACCENT, markersize=3)
+        axis.set_yticks(y, rows["label"].tolist(), fontsize=7.5)
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.set_xlim(0.3, max(rows["rank_high"].max(), 2) + 0.7)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_title(title, fontsize=8)
+        axis.tick_params(length=2, labelsize=7.5)
+        axis.grid(axis="x", color=MUTED, alpha=0.25, linewidth=0.5)
+    return figure
+
+
+@drawn
+def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
+    """Mean removal curve of every explainer with its 95 % band, beside those of random and oracle."""
+    beside = [x for x in curves.lines if x.control]
+    own = [x for x in curves.lines if not x.control]
+    figure, axes = _grid(max(len(own), 1), columns, (2.1, 1.65), sharex=True, sharey=True)
+    for i, axis in enumerate(axes):
+        for line, dashes in zip(beside, ("--", ":", "-."), strict=False):
+            axis.plot(curves.share, stats.mean(line.values.T), color=MUTED, linewidth=1, linestyle=dashes)
+        if own:
+            low, high = stats.t_interval(own[i].values.T)
+            axis.fill_between(curves.share, low, high, color=ACCENT, alpha=0.22, linewidth=0)
+            axis.plot(curves.share, stats.mean(own[i].values.T), color=ACCENT, linewidth=1.4)
+            axis.set_title(own[i].label, fontsize=8)
+        axis.tick_params(length=2, labelsize=7.5)
+        axis.set_xlim(0, 1)
+    figure.supxlabel("share of features removed, most relevant first", fontsize=8)
+    figure.supylabel(curves.output, fontsize=8)
+    return figure
+
+
+@drawn
+def agreement_matrix(values: pd.DataFrame, *, centre: float, title: str) -> Figure:
+    """A matrix of agreement between explainers, each value written into its field.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Square, explainers by explainers.
+    centre : float
+        What independent explanations would give: where the colours turn.
+    """
+    n = len(values)
+    side = 1.6 + 0.36 * n
+    figure = Figure(figsize=(side, side * 0.92), layout="constrained")
+    axis = figure.subplots()
+    field = values.to_numpy(dtype=np.float64)
+    reach = np.nanmax(np.abs(field - centre)) if np.isfinite(field).any() else 1.0
+    axis.imshow(field - centre, cmap="RdBu_r", vmin=-reach or -1, vmax=reach or 1)
+    for (i, j), value in np.ndenumerate(field):
+        if np.isfinite(value):
+            strong = abs(value - centre) > 0.6 * reach
+            text = number(value, 2).replace("0.", ".", 1)
+            axis.text(j, i, text, ha="center", va="center", fontsize=6, color="#fefefe" if strong else "#101418")
+    axis.set_xticks(range(n), values.columns.tolist(), rotation=90, fontsize=7)
+    axis.set_yticks(range(n), values.index.tolist(), fontsize=7)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    axis.set_title(title, fontsize=8)
+    return figure

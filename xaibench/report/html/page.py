@@ -1,0 +1,120 @@
+"""The page: templates filled with what `content` holds, everything inlined, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from xaibench.report.claims import FEW
+from xaibench.report.html import figures, pictures, tables
+from xaibench.report.html.content import Content
+from xaibench.report.html.rows import as_json, board_columns
+from xaibench.report.html.summary import Measure, summarise
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page and the figures that it shows, by name."""
+
+    html: str
+    figures: dict[str, Figure]
+
+    def save_figures(self, *, folder: Path | None = None, pdf: Path | None = None) -> None:
+        """Write every figure as PNG and SVG into a folder, or all of them into one PDF."""
+        if folder is not None:
+            figures.save(self.figures, folder)
+        if pdf is not None:
+            figures.save_pdf(self.figures, pdf)
+
+
+def make_report(content: Content) -> Report:
+    """Fill the page.
+
+    Nothing in it comes from elsewhere, and its policy forbids everything but its own style, its own
+    script and pictures that it carries. Names and messages are escaped wherever they stand.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=_count, breakable=_breakable, groupby_run=_runs)
+    css, js = (_source(name) for name in ("style.css", "report.js"))
+    made: dict[str, Figure] = {}
+
+    def draw(name: str, figure: Figure) -> Markup:
+        """Keep a figure for export, and give it as an element."""
+        made[name] = figure
+        return Markup(figures.svg(figure, f"f{len(made)}"))
+
+    html = environment.get_template("report.html").render(
+        policy=_policy(css, js),
+        css=Markup(css),
+        js=Markup(js),
+        content=content,
+        suites=[summarise(part) for _, part in content.board.groupby("suite", sort=False)],
+        board=Markup(as_json(board_columns(content.board))),
+        ranks=tables.rank_panels(content.board),
+        curves=content.curves,
+        galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
+        agreements=tables.agreements(content.agreement),
+        audit=tables.audit_listing(content.audit),
+        critical=[],
+        no_critical=[],
+        tables=tables,
+        claims=tables.claim_rows(content.claims),
+        few=FEW,
+        gates=tables.gate_rows(content.board),
+        failures=tables.failure_rows(content.cells),
+        runs=[tables.run_facts(m) for m in content.runs],
+        statuses=content.cells["status"].value_counts().to_dict(),
+        draw=draw,
+        figures=figures,
+        pictures=pictures,
+    )
+    for gallery in content.galleries:
+        if not pictures.is_flat(gallery):
+            made[f"examples {gallery.suite} {gallery.problem}"] = pictures.montage(gallery)
+    return Report(html, made)
+
+
+def _source(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8").strip() + "\n"
+
+
+def _policy(css: str, js: str) -> str:
+    """Content security policy: this style, this script, pictures in the page, nothing else."""
+
+    def allowed(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; style-src {allowed(css)}; script-src {allowed(js)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _count(n: int, name: str) -> str:
+    return f"{n:,} {name}{'' if n == 1 else 's'}"
+
+
+def _breakable(label: str) -> Markup:
+    """A name that may be broken after its underscores."""
+    return Markup("_<wbr>").join(label.split("_"))
+
+
+def _runs(measures: list[Measure]) -> list[tuple[str, list[Measure]]]:
+    """Columns that follow each other in one family."""
+    return [(family, list(group)) for family, group in groupby(measures, key=attrgetter("family"))]

@@ -1,0 +1,96 @@
+"""The leaderboard as columns of plain values, small enough to travel in a page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xaibench.report.labels import metric_labels, variants
+
+DIGITS = 4
+"""Significant digits of numbers; the page shows three."""
+TEXTS = ("suite", "explainer", "metric", "problem", "dataset", "model", "family", "truth", "output", "group", "note")
+NUMBERS = ("value", "low", "high", "skill", "skill_low", "skill_high", "rank", "rank_low", "rank_high", "p", "seconds")
+COUNTS = ("n", "n_undefined", "n_ranked", "beats", "control", "higher", "log10", "status")
+STATUSES = ("ok", "undefined", "unsupported", "failed", "missing")
+
+
+def board_columns(board: pd.DataFrame) -> dict[str, Any]:
+    """Columns of a leaderboard for the page.
+
+    Texts are lists of distinct values with an index per row, numbers have `DIGITS` significant
+    digits, and what is missing is null. Columns that a board does not have, because it was made
+    before there were any, are null as well. ``beats`` is 1, 0, -1 (too few samples to tell) or null.
+    """
+    frame = pd.DataFrame(index=board.index)
+    names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
+    frame["explainer"] = [names[key] for key in zip(board["explainer"], board["explainer_params"], strict=True)]
+    labels = metric_labels(board)
+    keys = zip(board["metric"], board["params"], board["asked_output"], strict=True)
+    frame["metric"] = [labels[key] for key in keys]
+    frame["problem"] = board["dataset"] + "/" + board["model"]
+    frame["family"] = board["family"].str.replace("_", " ")
+    for name in ("suite", "dataset", "model", "output"):
+        frame[name] = board[name]
+    frame["truth"] = board["truth_kind"].where(board["family"] == "ground_truth")
+    frame["note"] = board["message"]
+    frame["group"] = board["tie_group"] if "tie_group" in board else None
+    numbers = {
+        "value": "value", "low": "ci_low", "high": "ci_high", "rank": "rank", "rank_low": "rank_low", "p": "p_placebo",
+        "rank_high": "rank_high", "skill": "skill", "skill_low": "skill_low", "skill_high": "skill_high",
+        "seconds": "explain_seconds",
+    }  # fmt: skip
+    beats = board["beats_placebo"].astype("Float64").where(board["beats_placebo"].notna(), -1.0)
+    untested = board["beats_placebo"].isna() & board["p_placebo"].isna()
+    counts = {
+        "n": board["n"],
+        "n_undefined": board["n_undefined"],
+        "n_ranked": board["n_ranked"],
+        "beats": beats.mask(untested),
+        "control": board["control"].astype(int),
+        "higher": board["higher_is_better"].astype(int),
+        "log10": (board["aggregate"] == "median_log10").astype(int),
+        "status": board["status"].map({s: i for i, s in enumerate(STATUSES)}),
+    }
+    return {
+        "rows": len(board),
+        "statuses": STATUSES,
+        **{name: _texts(frame[name]) for name in TEXTS},
+        **{to: _numbers(board[of]) if of in board else None for to, of in numbers.items()},
+        **{name: _counts(values) for name, values in counts.items()},
+    }
+
+
+def _texts(values: pd.Series[Any]) -> dict[str, list[Any]] | None:
+    """Distinct values and an index into them, -1 where missing; None where all are."""
+    codes, known = pd.factorize(values, use_na_sentinel=True)
+    return {"values": [str(v) for v in known], "codes": codes.tolist()} if len(known) else None
+
+
+def _numbers(values: pd.Series[Any]) -> list[float | None] | None:
+    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    finite = np.isfinite(numbers)
+    if not finite.any():
+        return None
+    text = {float(v): float(f"{v:.{DIGITS}g}") for v in np.unique(numbers[finite])}
+    return [_short(text[v]) if f else None for v, f in zip(numbers.tolist(), finite.tolist(), strict=True)]
+
+
+def _short(value: float) -> float:
+    """Whole numbers as such: a digit less, two characters less."""
+    return int(value) if value == int(value) and abs(value) < 1e6 else value
+
+
+def _counts(values: Any) -> list[int | None]:
+    return [None if pd.isna(v) else int(v) for v in values]
+
+
+def as_json(value: Any) -> str:
+    """JSON that may stand in a script element: nothing in it can end the element or start a comment."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

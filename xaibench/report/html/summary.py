@@ -1,0 +1,142 @@
+"""What a suite says in short: the tests won against placebos, and ranks by metric, as plain values for the page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from xaibench.analysis.leaderboard import ENTRY, FAMILIES, PROBLEM
+from xaibench.analysis.ranks import MEASURE, mean_ranks
+from xaibench.analysis.validity import Validity, validity
+from xaibench.report.labels import metric_labels, number, share
+from xaibench.report.overview import REASONS, Line, Overview, legend, overview
+
+SHADES = 5
+"""Steps of the background of a relative rank: 0 is best."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of the matrix: its text, a second line, the shade of its background, and whether placebos were beaten."""
+
+    text: str = ""
+    below: str = ""
+    shade: int | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the matrix: a metric."""
+
+    family: str
+    label: str
+    note: str
+    entries: dict[tuple[str, str], Entry]
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Explainers that fared alike against the placebos."""
+
+    title: str
+    kind: str
+    members: list[Line]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One suite. ``counts`` are shown as they are; the rest is what the page says about them."""
+
+    suite: str
+    counts: dict[str, int]
+    samples: str
+    view: Overview
+    tiers: list[Tier]
+    measures: list[Measure]
+    legend: list[str]
+    found: Validity
+
+
+def summarise(board: pd.DataFrame) -> Summary:
+    """Condense the leaderboard of one suite."""
+    view = overview(board)
+    explainers = board.loc[~board["control"].astype(bool), ENTRY].drop_duplicates()
+    counts = {
+        "problems": len(board[PROBLEM].drop_duplicates()),
+        "explainers": len(explainers),
+        "metrics": len(board[["metric", "params", "asked_output"]].drop_duplicates()),
+        "cells": int(board["n_cells"].sum()),
+    }
+    sizes = board.loc[board["n"] > 0, "n"]
+    low, high = (int(sizes.min()), int(sizes.max())) if len(sizes) else (0, 0)
+    return Summary(
+        str(board["suite"].iloc[0]),
+        counts,
+        str(low) if low == high else f"{low} to {high}",
+        view,
+        tiers(view),
+        _measures(board, single=view.single),
+        legend(view),
+        validity(board),
+    )
+
+
+def tiers(view: Overview) -> list[Tier]:
+    """Explainers by the share of tests that they won against every placebo, ties together."""
+    kinds = [
+        ("beat every placebo in every test", "all", lambda x: x.tested and x.won == x.tested),
+        ("in at least half of the tests", "most", lambda x: x.tested and x.won < x.tested <= 2 * x.won),
+        ("in fewer than half of the tests", "few", lambda x: x.tested and 0 < 2 * x.won < x.tested),
+        ("in no test", "none", lambda x: x.tested and not x.won),
+        ("were not tested, or on too few samples", "unknown", lambda x: not x.tested),
+    ]
+    found = [Tier(title, kind, [x for x in view.explainers if fits(x)]) for title, kind, fits in kinds]
+    return [tier for tier in found if tier.members]
+
+
+def _measures(board: pd.DataFrame, *, single: bool) -> list[Measure]:
+    """Columns of the matrix, families in their usual order."""
+    ranks = mean_ranks(board)
+    labels = metric_labels(board)
+    place = {family: i for i, family in enumerate(FAMILIES)}
+    kinds = ranks.loc[ranks["family"] == "ground_truth", "truth_kind"].nunique()
+    values = _single_values(board) if single else {}
+    columns = []
+    for key, group in ranks.groupby(MEASURE, sort=False):
+        family, truth, metric, params, output = map(str, key)
+        entries = {}
+        for row in group.to_dict("records"):
+            name = (row["explainer"], row["explainer_params"])
+            entries[name] = _entry(row, values.get((name, metric, params, output)))
+        note = f"truth: {truth}" if truth and kinds > 1 else ""
+        columns.append(Measure(family.replace("_", " "), labels[metric, params, output], note, entries))
+    order = [family.replace("_", " ") for family in FAMILIES]
+    return sorted(columns, key=lambda c: (place.get(c.family.replace(" ", "_"), len(order)), c.family, c.label))
+
+
+def _single_values(board: pd.DataFrame) -> dict[Any, str]:
+    """Values by explainer and metric where a board is of one problem."""
+    rows = board[board["value"].notna()]
+    keys = zip(rows["explainer"], rows["explainer_params"], strict=True)
+    where = zip(rows["metric"], rows["params"], rows["asked_output"], strict=True)
+    return {(k, *w): number(v) for k, w, v in zip(keys, where, rows["value"], strict=True)}
+
+
+def _entry(row: dict[str, Any], value: str | None) -> Entry:
+    relative = float(row["relative_rank"])
+    if math.isnan(relative):
+        reason = next((r for r in ("failed", "missing", "undefined", "unsupported") if row[f"n_{r}"]), None)
+        return Entry(value or (REASONS[reason] if reason else "alone"), state="gap")
+    partly = "~" if row["n_ranked"] < row["n_expected"] and not row["control"] else ""
+    tested, won = int(row["n_tested"]), int(row["n_beats"])
+    state = "" if not tested else "all" if won == tested else "none" if not won else "some"
+    return Entry(
+        value or f"{share(relative)}{partly}",
+        f"{won}/{tested}" if tested else "",
+        min(int(relative * SHADES), SHADES - 1),
+        state,
+    )

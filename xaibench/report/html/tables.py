@@ -1,0 +1,251 @@
+"""Frames as plain rows for the page's small tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from xaibench.analysis import stats
+from xaibench.analysis.leaderboard import FIELD, PROBLEM
+from xaibench.report.html.content import Curves
+from xaibench.report.labels import interval, metric_labels, number, variants
+from xaibench.store import FAILURES
+
+MAX_PANELS = 12
+MAX_ROWS = 200
+"""Rows of a small table; a store with more failures than that has one problem, not many."""
+
+
+@dataclass(frozen=True)
+class RankPanels:
+    """Rank intervals of one metric of a suite, by problem, or why there are none."""
+
+    suite: str
+    metric: str
+    panels: dict[str, pd.DataFrame]
+    n_more: int
+
+
+def rank_panels(board: pd.DataFrame) -> list[RankPanels]:
+    """Rank intervals on every problem of each suite, of the metric that comes first in the leaderboard's order."""
+    if "rank_low" not in board:
+        return []
+    found = []
+    for suite, part in board.groupby("suite", sort=False):
+        ranked = part[part["rank"].notna() & part["rank_low"].notna() & (part["n_ranked"] > 1)]
+        if ranked.empty:
+            continue
+        names = variants(zip(part["explainer"], part["explainer_params"], strict=True))
+        labels = metric_labels(part)
+        for family in ("ground_truth", "faithfulness"):
+            rows = ranked[ranked["family"] == family]
+            if rows.empty:
+                continue
+            measure = tuple(rows.iloc[0][c] for c in FIELD[len(PROBLEM) :])
+            for column, wanted in zip(FIELD[len(PROBLEM) :], measure, strict=True):
+                rows = rows[rows[column] == wanted]
+            panels = {}
+            for problem, group in rows.groupby(PROBLEM, sort=False):
+                ordered = group.sort_values(["rank_low", "rank_high", "rank"], kind="stable")
+                keys = zip(ordered["explainer"], ordered["explainer_params"], strict=True)
+                panels["/".join(map(str, problem[:2]))] = ordered.assign(label=[names[key] for key in keys])
+            kept = dict(list(panels.items())[:MAX_PANELS])
+            found.append(RankPanels(str(suite), labels[measure], kept, len(panels) - len(kept)))
+    return found
+
+
+def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """Verdicts with what stands beside them."""
+    rows = []
+    for claim in claims.to_dict("records"):
+        few = 2 * claim["n_informative"] < claim["n"]
+        rows.append(
+            {
+                **claim,
+                "effect": number(claim["effect"]),
+                "interval": interval(claim["ci_low"], claim["ci_high"]),
+                "units": f"{claim['n_informative']} of {claim['n']}" if few else str(claim["n"]),
+                "few": few,
+                "detail": [t for t in (claim["message"], claim.get("would_change")) if isinstance(t, str) and t],
+                "binding": claim["binding"] if isinstance(claim["binding"], str) else "",
+            }
+        )
+    return rows
+
+
+def gate_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
+    """Every condition of every problem, failed ones first."""
+    rows = []
+    for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
+        for gate in json.loads(problem["gates"]):
+            at_least = gate.get("at_least", True)
+            good = gate["value"] >= gate["threshold"] if at_least else gate["value"] <= gate["threshold"]
+            rows.append(
+                {
+                    "problem": f"{problem['dataset']}/{problem['model']}",
+                    "seed": gate["problem_seed"],
+                    "name": gate["name"],
+                    "value": f"{gate['value']:.3f}",
+                    "needed": f"{'≥' if at_least else '≤'} {gate['threshold']:.3f}",
+                    "passed": good,
+                }
+            )
+    return sorted(rows, key=lambda r: r["passed"])
+
+
+def failure_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """What has no score and why, equal reasons together, failures before the rest."""
+    bad = cells[~cells["status"].isin(("ok",))]
+    reason = [": ".join(t for t in pair if isinstance(t, str) and t) for pair in zip(
+        bad["error_kind"], bad["message"], strict=True)]  # fmt: skip
+    rows = []
+    for (status, why), group in bad.assign(reason=reason).groupby(["status", "reason"], sort=True):
+        problems = (group["dataset"] + "/" + group["model"]).unique().tolist()
+        rows.append(
+            {
+                "status": str(status),
+                "failed": status in FAILURES or status == "missing",
+                "reason": str(why),
+                "cells": len(group),
+                "explainers": group["explainer"].unique().tolist(),
+                "metrics": group["metric"].unique().tolist(),
+                "problems": problems,
+            }
+        )
+    rows.sort(key=lambda r: (not r["failed"], -r["cells"]))
+    return rows[:MAX_ROWS]
+
+
+def run_facts(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Where the numbers of a run come from."""
+    origin = manifest.get("provenance", {})
+    git, machine = origin.get("git") or {}, origin.get("machine", {})
+    facts = {
+        "started": str(manifest.get("started", ""))[:19].replace("T", " "),
+        "cells planned": f"{manifest.get('n_cells', 0):,}" + ("" if manifest.get("whole", True) else ", part of it"),
+        "command": " ".join(map(str, origin.get("argv", []))),
+        "revision": f"{git.get('sha', '')[:12]}{' with changes' if git.get('dirty') else ''}" if git else "no checkout",
+        "python": origin.get("python", ""),
+        **origin.get("packages", {}),
+        "system": machine.get("system", ""),
+        "processor": ", ".join(str(x) for x in (machine.get("processor"), machine.get("cores")) if x) + " cores",
+        "GPUs": ", ".join(machine.get("gpus", [])) or "none",
+        "device": manifest.get("device", ""),
+        "threads": str(origin.get("threads", "")),
+        "deterministic algorithms": str(origin.get("deterministic", "")),
+        "environment": ", ".join(f"{k}={v}" for k, v in origin.get("environment", {}).items()),
+        "plugins": ", ".join(manifest.get("plugins", [])) or "none",
+    }
+    return {
+        "suite": manifest["suite"],
+        "run": manifest["run"],
+        "facts": {k: v for k, v in facts.items() if v},
+        "resolved": json.dumps(manifest.get("resolved_suite", {}), indent=2, ensure_ascii=False),
+    }
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table as texts; the first ``left`` columns are words, the others numbers."""
+
+    heads: list[str]
+    rows: list[list[str]]
+    left: int
+    more: int
+
+
+_AUDIT_WORDS = ("metric", "problem", "verdict", "diagnosis")
+_TRUST = ("trusted", "weak", "undecided", "broken")
+
+
+def audit_listing(audit: pd.DataFrame | None) -> Listing | None:
+    """Verdicts on metrics, the broken ones last; None where no audit was made."""
+    if audit is None or audit.empty or not {"metric", "verdict", "diagnosis"} <= set(audit.columns):
+        return None
+    shown = audit.assign(problem=audit["dataset"] + "/" + audit["model"])
+    if {"params", "asked_output"} <= set(audit.columns):
+        labels = metric_labels(shown)
+        keys = zip(shown["metric"], shown["params"], shown["asked_output"], strict=True)
+        shown["metric"] = [labels[key] for key in keys]
+    numbers = [c for c in shown.columns if pd.api.types.is_float_dtype(shown[c]) and shown[c].notna().any()]
+    # Intervals stand beside what they are of, not in columns of their own.
+    ends = {c for c in numbers if c.endswith(("_low", "_high")) and c.rpartition("_")[0] in numbers}
+    kept = [c for c in numbers if c not in ends]
+    place = {verdict: i for i, verdict in enumerate(_TRUST)}
+    order = shown["verdict"].map(lambda v: place.get(str(v).partition(":")[0], len(place)))
+    trust = -shown["trust"] if "trust" in shown else 0.0
+    shown = shown.assign(_place=order, _trust=trust).sort_values(["_place", "_trust"], kind="stable")
+    rows = []
+    for row in shown.head(MAX_ROWS).to_dict("records"):
+        words = [str(row[c]) if isinstance(row[c], str) else "" for c in _AUDIT_WORDS]
+        rows.append([*words, *(_with_interval(row, c, ends) for c in kept)])
+    heads = [c.replace("_", " ") for c in (*_AUDIT_WORDS, *kept)]
+    return Listing(heads, rows, len(_AUDIT_WORDS), max(len(shown) - MAX_ROWS, 0))
+
+
+def _with_interval(row: dict[str, Any], column: str, ends: set[str]) -> str:
+    text = number(row[column])
+    if text and f"{column}_low" in ends and f"{column}_high" in ends:
+        text += " " + interval(row[f"{column}_low"], row[f"{column}_high"])
+    return text.strip()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A matrix of agreement on one problem, and the value of independent rankings."""
+
+    name: str
+    problem: str
+    title: str
+    values: pd.DataFrame
+    expected: float
+    alt: str
+
+
+_SIDES = (("explainer_a", "explainer_b"), ("left", "right"), ("explainer", "other"), ("explainer_1", "explainer_2"))
+
+
+def agreements(found: pd.DataFrame | None) -> list[Agreement]:
+    """Matrices of agreement, one per problem and measure; none where no such table was made."""
+    if found is None or found.empty or "measure" not in found:
+        return []
+    sides = next((pair for pair in _SIDES if set(pair) <= set(found.columns)), None)
+    value = next((c for c in ("value", "agreement", "mean") if c in found), None)
+    if sides is None or value is None:
+        return []
+    by = [c for c in ("suite", "dataset", "model", "selection", "measure") if c in found]
+    made = []
+    for key, group in list(found.groupby(by, sort=False))[:MAX_PANELS]:
+        named = dict(zip(by, map(str, key), strict=True))
+        names = list(dict.fromkeys([*group[sides[0]], *group[sides[1]]]))
+        matrix = pd.DataFrame(index=names, columns=names, dtype=float)
+        for a, b, v in zip(group[sides[0]], group[sides[1]], group[value], strict=True):
+            matrix.loc[a, b] = matrix.loc[b, a] = v
+        expected = float(group["expected"].mean()) if "expected" in group else 0.0
+        problem = f"{named['dataset']}/{named['model']}"
+        title = f"{named['measure'].replace('_', ' ')} agreement, {number(expected)} for independent rankings"
+        apart = group[group[sides[0]] != group[sides[1]]]
+        extremes = [apart.loc[apart[value].idxmax()], apart.loc[apart[value].idxmin()]] if len(apart) else []
+        said = [f"{r[sides[0]]} and {r[sides[1]]} {number(r[value])}" for r in extremes]
+        alt = f"{title}. " + (f"Most alike: {said[0]}; least: {said[1]}." if said else "")
+        made.append(Agreement(" ".join(named.values()), problem, title, matrix, expected, alt))
+    return made
+
+
+def curve_points(curves: Curves) -> list[int]:
+    """Points of a curve that are also given as numbers: at most six."""
+    n = len(curves.share)
+    return sorted({round(i * (n - 1) / 5) for i in range(6)})
+
+
+def curve_rows(curves: Curves) -> list[tuple[str, list[str]]]:
+    """Mean curves as numbers with their intervals, a line per explainer."""
+    rows = []
+    for line in curves.lines:
+        mean, (low, high) = stats.mean(line.values.T), stats.t_interval(line.values.T)
+        texts = [f"{number(mean[i], 2)} {interval(low[i], high[i])}".strip() for i in curve_points(curves)]
+        rows.append((line.label, texts))
+    return rows
