@@ -14,8 +14,7 @@ from xaibench.analysis.claims import claims_table
 from xaibench.analysis.leaderboard import leaderboard as board_of
 from xaibench.core import registry
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
-from xaibench.core.files import write_atomic
-from xaibench.core.paths import cache_folder, default_store
+from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, execute
 from xaibench.history import History
 from xaibench.models.adapters import find_device
@@ -30,14 +29,14 @@ class Run:
 
     Attributes
     ----------
-    store : Path
+    store : Path or StoreUrl
     suite : str
     number : int
     outcome : dict
         How it ended, with counts of cells by status.
     """
 
-    store: Path
+    store: Place
     suite: str
     number: int
     outcome: dict[str, Any]
@@ -230,7 +229,7 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
 def write_claims(store: str | Path) -> pd.DataFrame:
     """Write ``claims.parquet`` of all suites into the store, and return it."""
     found = claims(store)
-    write_atomic(Path(store) / "claims.parquet", lambda draft: found.to_parquet(draft, index=False))
+    Store(store).write_frame("claims", found)
     return found
 
 
@@ -264,7 +263,5 @@ def _cells(planned: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 def write_leaderboard(store: str | Path) -> pd.DataFrame:
     """Write ``leaderboard.parquet`` and ``leaderboard.csv`` of all suites into the store, and return them."""
     board = leaderboard(store)
-    folder = Path(store)
-    write_atomic(folder / "leaderboard.parquet", lambda draft: board.to_parquet(draft, index=False))
-    write_atomic(folder / "leaderboard.csv", lambda draft: board.to_csv(draft, index=False))
+    Store(store).write_frame("leaderboard", board, csv=True)
     return board

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xaibench.core.paths import place
+
 app = typer.Typer(
     name="xaibench",
     help="Which explanation can you trust? Benchmarks explainers and tells you, with evidence.",
@@ -51,9 +53,18 @@ class Listed(StrEnum):
 
 SuiteArgument = Annotated[str, typer.Argument(help="A shipped suite's name, or the path of a TOML file.")]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Folder of results [default: results/local in a checkout].")
+    Path | None,
+    typer.Option(
+        "--store",
+        parser=place,
+        metavar="STORE",
+        help="Folder of results, or a URL such as s3://bucket/store [default: results/local in a checkout].",
+    ),
 ]
-StoreArgument = Annotated[Path | None, typer.Argument(help="Folder of results.", show_default="the default store")]
+StoreArgument = Annotated[
+    Path | None,
+    typer.Argument(parser=place, metavar="[STORE]", help="Folder or URL of results.", show_default="the default store"),
+]
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
 ]
@@ -192,7 +203,8 @@ def show(
         list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: of the interpreter.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="Of a function: show the answer kept here, and ask nobody.")
+        Path | None,
+        typer.Option("--store", parser=place, help="Of a function: show the answer kept here, and ask nobody."),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
@@ -337,6 +349,35 @@ def doctor(
     from xaibench.cli.doctor import examine
 
     raise typer.Exit(examine(store, remove=remove))
+
+
+@app.command()
+def merge(
+    dest: Annotated[Path, typer.Argument(parser=place, metavar="DEST", help="Store to join into; made if need be.")],
+    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC...", help="Stores to join.")],
+) -> None:
+    """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
+
+    Where two stores have different values for the same content, both are printed and nothing is written.
+    """
+    from xaibench.cli.merging import merge_stores
+
+    raise typer.Exit(merge_stores(dest, sources))
+
+
+@app.command()
+def gc(
+    store: StoreArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option("--keep-runs", min=1, metavar="N", help="Forget all but the newest N runs of each suite."),
+    ] = None,
+) -> None:
+    """Remove what no result needs any more: superseded rows, explanations without results, drafts of dead runs."""
+    from xaibench.cli.collecting import collect_garbage
+
+    raise typer.Exit(collect_garbage(store, dry_run=dry_run, keep_runs=keep_runs))
 
 
 @data_app.command("list")

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from xaibench.cli.output import stdout
+from xaibench.cli.output import size, stdout
 from xaibench.core.files import write_bytes
-from xaibench.core.paths import cache_folder, default_store
+from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution.provenance import provenance
 from xaibench.report.terminal import frame_table
 from xaibench.store import Store
+from xaibench.store.checking import Examination
 
 GOOD, DAMAGED = 0, 3
+SHOWN = 10
+"""Cells that are named one by one."""
 
 
-def examine(path: Path | None, *, remove: bool) -> int:
+def examine(path: Place | None, *, remove: bool) -> int:
     """Print what is found; returns the exit code."""
     where = path or default_store()
-    store = Store(where) if path is not None or (where / "store.json").exists() else None
+    store = Store(where) if path is not None or Store.exists(where) else None
     out = stdout()
     facts = provenance()
     git = facts["git"]
@@ -46,19 +49,50 @@ def _examine_store(store: Store, *, remove: bool) -> int:
     statuses = pd.Series(rows["status"].to_pylist(), dtype="object").value_counts()
     counts = ", ".join(f"{n} {status}" for status, n in statuses.items()) or "none"
     out.print(f"store {store.path}: {len(manifests)} runs; cells: {counts}", soft_wrap=True)
-    damaged, drafts = store.check(), store.drafts()
-    for damage in damaged:
-        out.print(f"damaged: {damage.path}: {damage.reason}", markup=False, soft_wrap=True)
-    for draft in drafts:
-        out.print(f"left over from a killed run: {draft}", markup=False, soft_wrap=True)
+    for number, who in store.under_way().items():
+        out.print(f"run {number} is under way: {who}", soft_wrap=True)
+    found = store.examine()
+    for damage in found.damaged:
+        out.print(f"damaged: {store.path / damage.name}: {damage.reason}", markup=False, soft_wrap=True)
+    for draft in found.drafts:
+        out.print(f"left over from a killed run: {store.path / draft}", markup=False, soft_wrap=True)
+    for number in found.dead:
+        out.print(f"run {number} ended without saying how: killed, or its disk was full", soft_wrap=True)
+    _say_superfluous(found)
+    _say_again(found.again, store)
     if remove:
-        for damage in damaged:
+        for damage in found.damaged:
             store.discard(damage)
-        for draft in drafts:
-            draft.unlink(missing_ok=True)
-        out.print(f"removed {len(damaged) + len(drafts)} files")
-    if damaged:
-        out.print("their cells run again the next time; `xaibench doctor --remove` deletes the files")
+        for draft in found.drafts:
+            store.files.remove(draft)
+        out.print(f"removed {len(found.damaged) + len(found.drafts)} files")
+    if found.damaged:
+        if not remove:
+            out.print("results in damaged files are lost; `xaibench doctor --remove` deletes the files", soft_wrap=True)
         return DAMAGED
     out.print("every file is sound")
     return GOOD
+
+
+def _say_superfluous(found: Examination) -> None:
+    for what, files in (("that no result refers to", found.orphans), ("of superseded results", found.stale)):
+        if files:
+            stdout().print(
+                f"{len(files)} explanations {what}, {size(sum(files.values()))}: `xaibench gc` removes them",
+                soft_wrap=True,
+            )
+    if found.unexplained:
+        stdout().print(f"{found.unexplained} explanations are not kept; a new metric explains again", soft_wrap=True)
+
+
+def _say_again(again: dict[str, list[dict[str, Any]]], store: Store) -> None:
+    """Which cells the next run of each suite computes."""
+    out = stdout()
+    for suite, cells in again.items():
+        out.print(f"{len(cells)} cells of {suite} have no result; the next `xaibench run` of it computes them:")
+        for cell in cells[:SHOWN]:
+            name = f"{cell['dataset']}/{cell['model']}/{cell['explainer']}/{cell['metric']}"
+            repeat = f" #{cell['repeat']}" if cell["repeat"] else ""
+            out.print(f"  {name}{repeat}, seed {cell['seed']}", markup=False, soft_wrap=True)
+        if len(cells) > SHOWN:
+            out.print(f"  and {len(cells) - SHOWN} more")

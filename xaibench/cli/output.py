@@ -47,3 +47,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes for people: ``512 B``, ``3.4 kB``, ``12 MB``."""
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.{0 if unit == 'B' or n_bytes >= 10 else 1}f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} GB"

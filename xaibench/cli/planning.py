@@ -19,7 +19,7 @@ from xaibench.store import Store
 def show_plan(request: Request, *, cells: bool, json: bool) -> int:
     """Print the plan; returns the exit code."""
     path = request.store_path
-    store = Store(path) if (path / "store.json").exists() else None
+    store = Store(path) if Store.exists(path) else None
     plan = request.plan(store)
     spent = spending(plan, store)
     if json:

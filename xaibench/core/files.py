@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from xaibench.core.errors import StoreError
 from xaibench.core.keys import array_digest, digest
+from xaibench.core.processes import this_process
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
 def fsync_folder(folder: Path) -> None:
@@ -35,7 +41,8 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, exclusive: bool =
     write : callable
         Writes the content to the path it is given.
     exclusive : bool
-        Publish by hard link, so that an existing file is never replaced.
+        Publish by hard link, so that an existing file is never replaced. Where the file system has
+        no links, the name is claimed by an empty file first.
 
     Returns
     -------
@@ -50,7 +57,8 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, exclusive: bool =
     draft: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".draft", dir=path.parent)
+        # The name says who writes, so that a draft of the dead is told from one of the living.
+        handle, name = tempfile.mkstemp(prefix=f".{this_process()}-", suffix=".draft", dir=path.parent)
         os.close(handle)
         draft = Path(name)
         write(draft)
@@ -59,7 +67,7 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, exclusive: bool =
         draft.chmod(0o644)
         if exclusive:
             try:
-                os.link(draft, path)
+                _publish_new(draft, path)
             except FileExistsError:
                 return False
         else:
@@ -73,6 +81,17 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, exclusive: bool =
         if draft is not None:
             draft.unlink(missing_ok=True)
     return True
+
+
+def _publish_new(draft: Path, path: Path) -> None:
+    """Give the draft its name, or raise FileExistsError."""
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        draft.replace(path)
 
 
 def write_bytes(path: Path, content: bytes, *, exclusive: bool = False) -> bool:
@@ -92,10 +111,16 @@ def write_json(path: Path, value: object, *, exclusive: bool = False) -> bool:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Save tensors as safetensors, atomically, with a digest of their content."""
+    write_bytes(path, tensors_to_bytes(tensors, metadata))
+
+
+def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Tensors as a safetensors document, with a digest of tensors and metadata."""
     from safetensors.torch import save
 
     whole = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
-    write_bytes(path, save(whole, metadata={**(metadata or {}), "digest": _content_digest(whole)}))
+    said = dict(metadata or {})
+    return bytes(save(whole, metadata={**said, "digest": f"all:{digest(_content_digest(whole), said)}"}))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor] | None:
@@ -106,17 +131,26 @@ def load_tensors(path: Path) -> dict[str, Tensor] | None:
 
 def load_tensors_and_metadata(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
     """Like `load_tensors`, with the metadata given to `save_tensors`."""
-    from safetensors import SafetensorError, safe_open
+    try:
+        return tensors_from_bytes(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def tensors_from_bytes(raw: bytes) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Tensors and metadata of `tensors_to_bytes`; None if the content is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (FileNotFoundError, SafetensorError):
+        tensors: dict[str, Tensor] = load(raw)
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        metadata = {str(k): str(v) for k, v in header.get("__metadata__", {}).items()}
+    except (SafetensorError, ValueError, KeyError):
         return None
-    if metadata.pop("digest", None) != _content_digest(tensors):
-        return None
-    return tensors, metadata
+    found, content = metadata.pop("digest", None), _content_digest(tensors)
+    # Files from before the digest was of the metadata too are still good.
+    return (tensors, metadata) if found in (f"all:{digest(content, metadata)}", content) else None
 
 
 def _content_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -5,6 +5,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+
+class StoreUrl(str):
+    """Address of a store that is no folder: ``s3://bucket/store``; like a path, it grows with ``/``."""
+
+    def __truediv__(self, name: str) -> StoreUrl:
+        return StoreUrl(f"{self.rstrip('/')}/{name}")
+
+
+Place = Path | StoreUrl
+"""Where a store is."""
+
+
+def place(where: str | Path) -> Place:
+    """Where a store is: a URL of fsspec if there is a ``://`` in it, else a folder."""
+    text = str(where)
+    return StoreUrl(text.rstrip("/")) if "://" in text else Path(where)
+
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -1,0 +1,31 @@
+"""``xaibench merge``: join stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xaibench.api.runs import write_leaderboard
+from xaibench.cli.output import stdout
+from xaibench.core.paths import Place
+from xaibench.report.terminal import board_table
+from xaibench.store import Store
+
+
+def merge_stores(dest: Place, sources: Sequence[Place]) -> int:
+    """Merge, print what came and the leaderboards; returns the exit code."""
+    opened = [Store(source) for source in sources]
+    store = Store(dest, create=True)
+    brought = store.merge(*opened)
+    out = stdout()
+    out.print(
+        f"{dest}: {brought.runs} runs, {brought.rows} rows, {brought.attributions} explanations "
+        f"and {brought.answers} answers came from {len(sources)} stores",
+        soft_wrap=True,
+    )
+    if store.manifests():
+        for name, part in write_leaderboard(store.path).groupby("suite", sort=False):
+            out.print(f"suite {name}", style="bold")
+            out.print(board_table(part))
+        for line in store.coverage():
+            out.print(line, soft_wrap=True)
+    return 0
