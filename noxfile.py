@@ -47,14 +47,14 @@ def parity(session: nox.Session) -> None:
 @nox.session
 def acceptance(session: nox.Session) -> None:
     """Published numbers and theorems, with as many draws as they ask for."""
-    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.install(*CONSTRAINTS, "-e", ".[test]", "playwright")
     session.run("pytest", "tests/acceptance", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The pictures of the suite pages, from stores that `xaibench run` made (``-- STORE``)."""
-    session.install(*CONSTRAINTS, "-e", ".[docs]")
+    session.install(*CONSTRAINTS, "-e", ".")
     session.run("python", "docs/draw.py", *session.posargs, env=ENVIRONMENT)
 
 
