@@ -92,13 +92,13 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
     return layout.reduce(edges.square().sum(dim=1).sqrt().view_as(inputs))
 
 
-def _truth_kind(problem: ProblemView) -> AttributionKind:
+def truth_attribution_kind(problem: ProblemView) -> AttributionKind:
     """Masks are unsigned, weights are slopes; a mask goes first, as ground-truth metrics are about masks."""
     by_weights = problem.truth is not None and problem.truth.mask is None
     return "slope" if by_weights else "saliency"
 
 
-@explainer("oracle", kind=_truth_kind, needs={"truth"}, control=True)
+@explainer("oracle", kind=truth_attribution_kind, needs={"truth"}, control=True)
 def oracle(problem: ProblemView) -> Tensor:
     """The ground truth itself: the mask as 0 and 1, or the weights of a linear model.
 

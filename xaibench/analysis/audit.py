@@ -1,0 +1,103 @@
+"""The audit: which metrics deserve trust on which problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from xaibench.analysis import audit_measures as measures
+from xaibench.analysis.audit_scores import Maps, Trial, size_and_rest, trials
+from xaibench.analysis.audit_separation import NOTHING, Estimate
+from xaibench.analysis.audit_verdict import judge
+
+MEASURES = (
+    "auroc", "trend", "icc", "repeatability", "masker_tau", "masker_share", "masker_interaction", "confidence_rho",
+    "agreement", "distance", "coupled",
+)  # fmt: skip
+"""Measured numbers; each is a column with two more for its interval, ``_low`` and ``_high``."""
+_TEXT = ["suite", "dataset", "model", "selection", "metric", "params", "asked_output", "family"]
+_JUDGED = ["trust", "verdict", "diagnosis"]
+COLUMNS = [
+    *_TEXT, *_JUDGED, *(f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")), "contrast", "ladder",
+    "p_trend", "budget_parameter", "budget", "largest_budget", "n", "n_seeds", "n_explanations", "n_steady",
+    "n_contestants", "undefined",
+]  # fmt: skip
+PAIR_COLUMNS = [
+    "suite", "dataset", "model", "selection", "metric", "params", "asked_output", "family", "other_metric",
+    "other_params", "other_asked_output", "other_family", "tau", "tau_low", "tau_high", "n_explainers", "n",
+]  # fmt: skip
+
+
+def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Judge every metric on every problem of a suite.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row per cell, columns as in `xaibench.store.Row`.
+    suite : str
+        Name that goes into the first column.
+    maps : Maps, optional
+        What is known of the explanations; without it reliability and coupling cannot be told from
+        what the explainers do.
+
+    Returns
+    -------
+    metrics : DataFrame
+        One row per problem and metric, the most trusted first, see `COLUMNS`: verdicts as in
+        `audit_verdict.judge`, and every number with its 95 % interval, whose units are samples:
+        these weights, new samples. Where a problem is there with several numbers of samples, the
+        largest one is judged, and a smaller one says whether scores depend on the other samples.
+    pairs : DataFrame
+        Kendall's tau between the metrics of every problem, over explainers that are no controls.
+    """
+    metrics: list[dict[str, Any]] = []
+    pairs: list[dict[str, Any]] = []
+    for large, small in _by_size(trials(cells)):
+        head = dict(zip(("suite", "dataset", "model", "selection"), (suite, *large.names), strict=True))
+        audited = {k: p for k, p in large.panels.items() if k[0] != measures.CONFIDENCE}
+        if not audited:
+            continue
+        found = {key: measures.by_itself(large, panel) for key, panel in audited.items()}
+        for more in (
+            measures.of_maskers(large, audited),
+            measures.of_confidence(large, audited),
+            measures.of_budgets(large, audited, maps or Maps()),
+            measures.of_company(large, small, audited, maps or Maps()),
+            measures.of_seeds(large, audited, maps or Maps()),
+        ):
+            for key, numbers in more.items():
+                found[key] |= numbers
+        for record in measures.agreements(large, audited, found):
+            pairs.append({**head, **record})
+        for key, numbers in found.items():
+            row = {**head, **dict(zip(("metric", "params", "asked_output"), key, strict=True)), **numbers}
+            metrics.append(row | judge(row, large.gate_passed))
+    frame = pd.DataFrame([_flat(row) for row in metrics], columns=COLUMNS)
+    order = frame.assign(
+        _place=frame["verdict"].map({"trusted": 0, "weak": 1, "undecided": 2}).fillna(3), _trust=-frame["trust"]
+    ).sort_values(["dataset", "model", "selection", "_place", "_trust", "metric", "params"], kind="stable")
+    return frame.loc[order.index].reset_index(drop=True), pd.DataFrame(pairs, columns=PAIR_COLUMNS)
+
+
+def _by_size(found: Iterator[Trial]) -> Iterator[tuple[Trial, Trial | None]]:
+    """Every problem with its largest number of samples, and with its smallest, if that is another one."""
+
+    def problem(trial: Trial) -> tuple[str, str, str]:
+        return (*trial.names[:2], size_and_rest(trial.names[2])[1])
+
+    for _, group in groupby(sorted(found, key=problem), key=problem):
+        by_size = sorted(group, key=lambda t: size_and_rest(t.names[2])[0])
+        yield by_size[-1], by_size[0] if len(by_size) > 1 else None
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Estimates as three columns each."""
+    flat = {k: v for k, v in row.items() if not isinstance(v, Estimate)}
+    for name in MEASURES:
+        estimate = row.get(name, NOTHING)
+        flat |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return flat

@@ -1,0 +1,121 @@
+"""Judging metrics and comparing explanations: reads the store, leaves the maths to the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xaibench.analysis.audit import audit as audit_of
+from xaibench.analysis.audit_scores import Maps, size_and_rest
+from xaibench.api.runs import results, shown_runs
+from xaibench.store import Store
+
+Array = np.ndarray[Any, Any]
+_UNIT = ["dataset", "model", "problem_seed", "selection", "explainer", "explainer_params", "seed"]
+
+
+def audit(store: str | Path, suite: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Judge the metrics of a store.
+
+    Parameters
+    ----------
+    store : path
+    suite : str, optional
+        Only this suite; by default every suite that was run.
+
+    Returns
+    -------
+    metrics, pairs : DataFrame
+        See `xaibench.analysis.audit.audit`.
+
+    Raises
+    ------
+    StoreError
+        If there is no store.
+    NothingToDoError
+        If the store holds no run.
+    UsageError
+        If it holds none of this suite.
+    """
+    opened = Store(store)
+    found = [audit_of(cells, suite=name, maps=maps_of(opened, cells)) for name, cells in _suites(opened, suite)]
+    metrics, pairs = ([frames[i] for frames in found if len(frames[i])] or [found[0][i]] for i in (0, 1))
+    return pd.concat(metrics, ignore_index=True), pd.concat(pairs, ignore_index=True)
+
+
+def _suites(store: Store, suite: str | None) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Suites that were run, each with the results of the run that is shown."""
+    for manifest in shown_runs(store, suite, None):
+        yield manifest["suite"], results(store.path, manifest["suite"], run=manifest["run"])
+
+
+def write_audit(store: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write ``audit.parquet`` and ``audit_pairs.parquet`` of all suites into the store, and return them."""
+    metrics, pairs = audit(store)
+    opened = Store(store)
+    opened.write_frame("audit", metrics)
+    opened.write_frame("audit_pairs", pairs)
+    return metrics, pairs
+
+
+def explanations(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per explanation of samples: where it is kept, and of which samples it is.
+
+    Draws of the random control but the first one are left out.
+    """
+    made = cells[(cells["repeat"] == 0) & cells["explain_key"].notna() & (cells["scope"] != "dataset")]
+    made = made[made["sample_ids"].map(lambda ids: ids is not None and len(ids) > 0)]
+    return made[[*_UNIT, "explain_key", "sample_ids", "control", "attribution_kind"]].drop_duplicates(_UNIT)
+
+
+def maps_of(store: Store, cells: pd.DataFrame) -> Maps:
+    """Compare the explanations of a store with each other: across seeds, and across numbers of samples."""
+    made = explanations(cells)
+    steady: set[tuple[Any, ...]] = set()
+    alike: set[tuple[Any, ...]] = set()
+    for names, group in made.groupby(["dataset", "model", "selection", "explainer", "explainer_params"], sort=False):
+        if all(_all_equal(store, keys) for _, keys in group.groupby("problem_seed")["explain_key"]):
+            steady.add(tuple(names))
+    for (*_, seed), group in made.groupby([c for c in _UNIT if c != "selection"], sort=False):
+        for a, b in combinations(_records(group), 2):
+            (n, rest), (m, other) = size_and_rest(a["selection"]), size_and_rest(b["selection"])
+            if rest != other or n == m:
+                continue
+            few, many = (a, b) if n < m else (b, a)
+            if _same_samples(store, few, many):
+                entry = (few["explainer"], few["explainer_params"])
+                alike.add((few["dataset"], few["model"], few["selection"], many["selection"], *entry, seed))
+    return Maps(frozenset(steady), frozenset(alike))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(k): v for k, v in record.items()} for record in frame.to_dict("records")]
+
+
+def _load(store: Store, explain_key: str) -> Array | None:
+    found = store.load_attributions(explain_key)
+    return None if found is None else found[0].numpy()
+
+
+def _all_equal(store: Store, keys: pd.Series[str]) -> bool:
+    """Whether there are several explanations, all kept, and all the same."""
+    first = _load(store, keys.iloc[0])
+    if first is None or len(keys) < 2:
+        return False
+    return all((other := _load(store, key)) is not None and np.array_equal(first, other) for key in keys.iloc[1:])
+
+
+def _same_samples(store: Store, few: dict[str, Any], many: dict[str, Any]) -> bool:
+    """Whether two explanations agree, bit for bit, on the samples that both are of."""
+    a, b = _load(store, few["explain_key"]), _load(store, many["explain_key"])
+    if a is None or b is None:
+        return False
+    place = {name: i for i, name in enumerate(many["sample_ids"])}
+    shared = [(i, place[name]) for i, name in enumerate(few["sample_ids"]) if name in place]
+    rows = np.array(shared, dtype=np.int64).reshape(-1, 2).T
+    return bool(shared) and np.array_equal(a[rows[0]], b[rows[1]])
