@@ -60,12 +60,14 @@ def signed_ranks(differences: Array) -> SignedRanks:
     keys &= ~1
     keys |= differences > 0
     keys.sort(axis=1)
-    known, nonzero = keys <= _INFINITY + 1, keys > 1
+    nonzero = keys > 1
+    complete = bool((keys[:, -1] <= _INFINITY + 1).all())
+    known = np.ones(keys.shape, dtype=bool) if complete else keys <= _INFINITY + 1
     n = np.count_nonzero(known, axis=1)
     zeros = width - np.count_nonzero(nonzero, axis=1)
     m = n - zeros
     places = np.arange(1.0, width + 1)
-    positive = (keys & known).astype(np.float64)
+    positive = (keys & (1 if complete else known)).astype(np.float64)
     won = positive @ places - zeros * positive.sum(axis=1)
     total = m * (m + 1) / 2
     squares = total * (2 * m + 1) / 3
