@@ -238,7 +238,20 @@ class MetricSpec(Component):
     curve: Callable[..., Tensor] | None = None
     source: str = ""
     budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None
+    construct: str = ""
     kind: Kind = field(default="metric", init=False)
+
+    @property
+    def measures(self) -> str:
+        """What is measured, whatever the score made of it: metrics of one construct have one vote together."""
+        return self.construct or self.name
+
+    @property
+    def about(self) -> str:
+        """Form of the truth that scores are against: ``weights``, ``mask`` (distractors are one too), or none."""
+        if "truth.weights" in self.needs:
+            return "weights"
+        return "mask" if self.needs & {"truth.mask", "truth.distractors"} else ""
 
     def handled_sign(self, params: Mapping[str, Any]) -> str:
         """What is done with the sign of attributions: a parameter of this name decides, else the metric's rule."""

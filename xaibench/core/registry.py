@@ -108,6 +108,7 @@ def metric(
     name: str,
     *,
     family: Family,
+    construct: str = "",
     higher_is_better: bool,
     bounds: tuple[float | None, float | None] = (None, None),
     version: int = 1,
@@ -127,6 +128,9 @@ def metric(
 
     Parameters
     ----------
+    construct : str, optional
+        What is measured, where several metrics make scores of one thing, such as the curve under
+        removal: they have one vote in an overall rank. Default: the metric's own name.
     scope : {"sample", "dataset"}
         One score per sample, or per repeat of something over the whole data set (a retraining, a
         split into folds). Repeats of the same number are compared between explainers.
@@ -159,6 +163,7 @@ def metric(
             frozenset(needs),
             version,
             family=family,
+            construct=construct,
             higher_is_better=higher_is_better,
             bounds=bounds,
             scope=scope,

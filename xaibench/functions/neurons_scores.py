@@ -17,6 +17,7 @@ _OWN = "xaibench's own definition"
 @metric(
     "neuron_auroc",
     family="ground_truth",
+    construct="neuron_values",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "neuron"},
@@ -69,6 +70,7 @@ def neuron_concept_accuracy(ev: ProgramEvaluation) -> Array:
 @metric(
     "neuron_iou",
     family="ground_truth",
+    construct="neuron_values",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "neuron"},

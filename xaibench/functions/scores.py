@@ -45,6 +45,7 @@ def _pair(ev: ProgramEvaluation, i: int, target: Target = "program") -> tuple[Ar
 @metric(
     "find_official",
     family="ground_truth",
+    construct="program_values",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "numeric"},
@@ -82,6 +83,7 @@ def _official(truth: Array, found: Array) -> float:
 @metric(
     "r2",
     family="ground_truth",
+    construct="program_values",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "numeric"},
@@ -169,6 +171,7 @@ def _special(f: BlackBox, x: Array, where: Where) -> Array:
 @metric(
     "interval_iou",
     family="ground_truth",
+    construct="program_intervals",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "numeric"},
@@ -202,6 +205,7 @@ def _iou(f: BlackBox, named: tuple[Interval, ...]) -> float:
 @metric(
     "interval_false",
     family="ground_truth",
+    construct="program_intervals",
     higher_is_better=False,
     bounds=(0, 1),
     needs={"program", "numeric"},
@@ -249,6 +253,7 @@ def _family(f: BlackBox, named: str | None) -> float:
 @metric(
     "noise_accuracy",
     family="ground_truth",
+    construct="program_noise",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "numeric"},
@@ -273,6 +278,7 @@ def noise_accuracy(ev: ProgramEvaluation) -> Array:
 @metric(
     "noise_false",
     family="ground_truth",
+    construct="program_noise",
     higher_is_better=False,
     bounds=(0, 1),
     needs={"program", "numeric"},

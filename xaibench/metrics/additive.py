@@ -24,6 +24,7 @@ SUBSETS_VERSION = 1
 @metric(
     "faithfulness_correlation",
     family="faithfulness",
+    construct="subset_effects",
     higher_is_better=True,
     bounds=(-1, 1),
     version=SUBSETS_VERSION,
@@ -65,6 +66,7 @@ def faithfulness_correlation(
 @metric(
     "mu_fidelity",
     family="faithfulness",
+    construct="subset_effects",
     higher_is_better=True,
     bounds=(-1, 1),
     version=SUBSETS_VERSION,
@@ -104,6 +106,7 @@ def mu_fidelity(
 @metric(
     "sensitivity_n",
     family="faithfulness",
+    construct="subset_effects",
     higher_is_better=True,
     bounds=(-1, 1),
     version=SUBSETS_VERSION,

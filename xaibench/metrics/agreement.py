@@ -22,6 +22,7 @@ OPENXAI = "with true weights in Agarwal et al. 2022, OpenXAI"
 @metric(
     "feature_agreement",
     family="ground_truth",
+    construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.weights"},
@@ -59,6 +60,7 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
 @metric(
     "rank_agreement",
     family="ground_truth",
+    construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.weights"},
@@ -82,6 +84,7 @@ def rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
 @metric(
     "sign_agreement",
     family="ground_truth",
+    construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.weights"},
@@ -106,6 +109,7 @@ def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
 @metric(
     "signed_rank_agreement",
     family="ground_truth",
+    construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.weights"},
@@ -128,6 +132,7 @@ def signed_rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) 
 @metric(
     "rank_correlation",
     family="ground_truth",
+    construct="known_weights",
     higher_is_better=True,
     bounds=(-1, 1),
     needs={"truth.weights"},
@@ -151,6 +156,7 @@ def rank_correlation(ev: Evaluation) -> Tensor:
 @metric(
     "pairwise_rank_agreement",
     family="ground_truth",
+    construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.weights"},

@@ -13,6 +13,7 @@ from xaibench.core.registry import metric
 @metric(
     "sparseness",
     family="complexity",
+    construct="concentration",
     higher_is_better=True,
     bounds=(0, 1),
     sign="absolute",
@@ -35,6 +36,7 @@ def sparseness(ev: Evaluation) -> Tensor:
 @metric(
     "complexity",
     family="complexity",
+    construct="concentration",
     higher_is_better=False,
     bounds=(0, None),
     sign="absolute",
@@ -56,6 +58,7 @@ def complexity(ev: Evaluation) -> Tensor:
 @metric(
     "effective_complexity",
     family="complexity",
+    construct="concentration",
     higher_is_better=False,
     bounds=(0, None),
     sign="absolute",

@@ -28,6 +28,7 @@ def _between(ev: Evaluation, *, steps: int, masker: str) -> Tensor:
 @metric(
     "pixel_flipping",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
     output="curve",
@@ -61,6 +62,7 @@ def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "me
 @metric(
     "deletion",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
     output="curve",
@@ -90,6 +92,7 @@ def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -
 @metric(
     "insertion",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(0, 1),
     output="curve",
@@ -120,6 +123,7 @@ def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") 
 @metric(
     "abpc",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(-1, 1),
     output="curve",

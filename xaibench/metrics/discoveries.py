@@ -27,6 +27,7 @@ _SOURCE = "Burns, Thomason, Tansey 2020, Interpreting black box models via hypot
 @metric(
     "false_discovery_proportion",
     family="ground_truth",
+    construct="discoveries",
     higher_is_better=False,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -64,6 +65,7 @@ def false_discovery_proportion(ev: Evaluation, *, q: Level = 0.1, select: Select
 @metric(
     "discovery_power",
     family="ground_truth",
+    construct="discoveries",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -92,6 +94,7 @@ def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetr
 @metric(
     "power_at_fdr",
     family="ground_truth",
+    construct="discoveries",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},

@@ -17,6 +17,7 @@ _LARGEST_RATIO = 1e12
 @metric(
     "distractor_share",
     family="ground_truth",
+    construct="distractors",
     higher_is_better=False,
     bounds=(0, 1),
     needs=_NEEDS,
@@ -53,6 +54,7 @@ def distractor_share(ev: Evaluation, *, k: TopK = 0.05) -> Tensor:
 @metric(
     "distractor_mass",
     family="ground_truth",
+    construct="distractors",
     higher_is_better=False,
     bounds=(0, 1),
     needs=_NEEDS,
@@ -79,6 +81,7 @@ def distractor_mass(ev: Evaluation) -> Tensor:
 @metric(
     "distractor_ratio",
     family="ground_truth",
+    construct="distractors",
     higher_is_better=False,
     bounds=(0, _LARGEST_RATIO),
     needs=_NEEDS,

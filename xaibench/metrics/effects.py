@@ -31,6 +31,7 @@ RandomMasker = Literal["uniform", "marginal"]
 @metric(
     "faithfulness_estimate",
     family="faithfulness",
+    construct="single_effects",
     higher_is_better=True,
     bounds=(-1, 1),
     version=EFFECTS_VERSION,
@@ -77,6 +78,7 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
 @metric(
     "monotonicity_correlation",
     family="faithfulness",
+    construct="single_effects",
     higher_is_better=True,
     bounds=(-1, 1),
     version=EFFECTS_VERSION,

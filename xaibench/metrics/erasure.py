@@ -24,6 +24,7 @@ _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP
 @metric(
     "comprehensiveness",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(-1, 1),
     output="curve",
@@ -55,6 +56,7 @@ def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = 
 @metric(
     "sufficiency",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     bounds=(-1, 1),
     output="curve",
@@ -87,6 +89,7 @@ def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean"
 @metric(
     "log_odds",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     output="probability",
     convert="order",

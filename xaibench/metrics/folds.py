@@ -45,6 +45,7 @@ class Distances(NamedTuple):
 @metric(
     "mege",
     family="robustness",
+    construct="folds",
     higher_is_better=True,
     bounds=(0.5, 1),
     needs={"reexplain", "retrain"},
@@ -81,6 +82,7 @@ def mege(ev: Evaluation, *, n_folds: Folds = 4, n_repeats: PositiveInt = 3, max_
 @metric(
     "reco",
     family="robustness",
+    construct="folds",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"reexplain", "retrain"},

@@ -21,6 +21,7 @@ Sign = Literal["absolute", "positive"]
 @metric(
     "relevance_rank",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -49,6 +50,7 @@ def relevance_rank(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
 @metric(
     "top_k_intersection",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -88,6 +90,7 @@ def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "sig
 @metric(
     "pointing_game",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -128,6 +131,7 @@ def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderS
 @metric(
     "relevance_mass",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -155,6 +159,7 @@ def relevance_mass(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
 @metric(
     "positive_attribution_ratio",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -179,6 +184,7 @@ def positive_attribution_ratio(ev: Evaluation) -> Tensor:
 @metric(
     "attribution_localisation",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, None),
     needs={"truth.mask"},

@@ -21,6 +21,7 @@ INFIDELITY_VERSION = 1
 @metric(
     "infidelity",
     family="faithfulness",
+    construct="subset_effects",
     higher_is_better=False,
     bounds=(0, None),
     version=INFIDELITY_VERSION,

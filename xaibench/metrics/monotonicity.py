@@ -18,6 +18,7 @@ from xaibench.metrics.similarity import is_constant
 @metric(
     "monotonicity",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(0, 1),
     convert="order",

@@ -23,6 +23,7 @@ MPRT_VERSION = 1
 @metric(
     "mprt",
     family="sanity",
+    construct="random_weights",
     higher_is_better=False,
     bounds=(-1, 1),
     version=MPRT_VERSION,
@@ -64,6 +65,7 @@ def mprt(
 @metric(
     "smooth_mprt",
     family="sanity",
+    construct="random_weights",
     higher_is_better=False,
     bounds=(-1, 1),
     needs={"module", "reexplain"},
@@ -108,6 +110,7 @@ def smooth_mprt(
 @metric(
     "efficient_mprt",
     family="sanity",
+    construct="random_weights",
     higher_is_better=True,
     bounds=(-1, None),
     needs={"module", "reexplain"},

@@ -17,6 +17,7 @@ _PAPER = "Agarwal et al. 2022, OpenXAI: towards a transparent evaluation of mode
 @metric(
     "pgi",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(0, 1),
     output="curve",
@@ -55,6 +56,7 @@ def pgi(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius:
 @metric(
     "pgu",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
     output="curve",

@@ -15,6 +15,7 @@ from xaibench.metrics.similarity import is_constant, ranks
 @metric(
     "localisation_auc",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -47,6 +48,7 @@ def localisation_auc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
 @metric(
     "auprc",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -85,6 +87,7 @@ def auprc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
 @metric(
     "aup",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
@@ -119,6 +122,7 @@ def aup(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
 @metric(
     "aur",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},

@@ -111,6 +111,7 @@ def _values(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str
 @metric(
     "region_perturbation",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(-1, 1),
     needs={"image", "series"},
@@ -146,6 +147,7 @@ def region_perturbation(
 @metric(
     "selectivity",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
     needs={"image", "series"},
@@ -185,6 +187,7 @@ def _superpixel_curve(ev: Evaluation, *, n_segments: int, compactness: float, st
 @metric(
     "irof",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(None, 1),
     needs={"image"},

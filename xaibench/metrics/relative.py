@@ -123,6 +123,7 @@ def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
 @metric(
     "commonality_contrast",
     family="ground_truth",
+    construct="commonality",
     higher_is_better=True,
     bounds=(-1, 1),
     needs={"model_pair.series", "reexplain", "truth.mask", "labels"},
@@ -158,6 +159,7 @@ def commonality_contrast(ev: Evaluation) -> Tensor:
 @metric(
     "commonality_correlation",
     family="ground_truth",
+    construct="commonality",
     higher_is_better=True,
     bounds=(-1, 1),
     needs={"model_pair.series", "reexplain", "truth.mask", "labels"},

@@ -18,6 +18,7 @@ from xaibench.metrics.relative import PAPER, brightness, idle_region
 @metric(
     "input_dependence",
     family="ground_truth",
+    construct="input_dependence",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"input_pair.without", "reexplain", "truth.distractors", "labels"},
@@ -48,6 +49,7 @@ def input_dependence(ev: Evaluation) -> Tensor:
 @metric(
     "input_dependence_sign",
     family="ground_truth",
+    construct="input_dependence",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"input_pair.without", "reexplain", "truth.distractors", "labels"},

@@ -36,6 +36,7 @@ def _convert(params: Mapping[str, object]) -> Convert | None:
 @metric(
     "roar",
     family="faithfulness",
+    construct="retraining",
     higher_is_better=False,
     bounds=(0, 1),
     needs={"reexplain", "retrain"},
@@ -97,6 +98,7 @@ def roar(
 @metric(
     "kar",
     family="faithfulness",
+    construct="retraining",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"reexplain", "retrain"},
@@ -189,6 +191,7 @@ def mask_leakage(
 @metric(
     "diffroar",
     family="faithfulness",
+    construct="retraining",
     higher_is_better=True,
     bounds=(-1, 1),
     needs={"reexplain", "retrain"},

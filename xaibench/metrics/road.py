@@ -31,6 +31,7 @@ def _curve(order: Order, ev: Evaluation, shares: Shares, masker: str, measure: M
 @metric(
     "road_morf",
     family="faithfulness",
+    construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
     needs={"image", "series"},
@@ -65,6 +66,7 @@ def road_morf(
 @metric(
     "road_lerf",
     family="faithfulness",
+    construct="removal",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"image", "series"},

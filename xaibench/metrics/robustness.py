@@ -14,6 +14,7 @@ from xaibench.metrics.neighbourhood import explanation_change, input_change
 @metric(
     "max_sensitivity",
     family="robustness",
+    construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"reexplain"},
@@ -45,6 +46,7 @@ def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
 @metric(
     "avg_sensitivity",
     family="robustness",
+    construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"reexplain"},
@@ -73,6 +75,7 @@ def avg_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
 @metric(
     "local_lipschitz",
     family="robustness",
+    construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"reexplain"},

@@ -29,6 +29,7 @@ _PAPER = "Agarwal et al. 2022, Rethinking stability for attribution-based explan
 @metric(
     "relative_input_stability",
     family="robustness",
+    construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"reexplain"},
@@ -70,6 +71,7 @@ def relative_input_stability(
 @metric(
     "relative_output_stability",
     family="robustness",
+    construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"reexplain"},
@@ -105,6 +107,7 @@ def relative_output_stability(
 @metric(
     "relative_representation_stability",
     family="robustness",
+    construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"module", "reexplain"},

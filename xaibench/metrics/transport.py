@@ -25,6 +25,7 @@ MAX_PIVOTS = 10**8
 @metric(
     "emd",
     family="ground_truth",
+    construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask", "image"},

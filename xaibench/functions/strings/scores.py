@@ -29,6 +29,7 @@ def _mean(ev: ProgramEvaluation, i: int, compare: Callable[[str, str], float]) -
 @metric(
     "string_exact",
     family="ground_truth",
+    construct="string_values",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "string"},
@@ -55,6 +56,7 @@ def string_exact(ev: ProgramEvaluation, *, whole: bool = False) -> Array:
 @metric(
     "string_similarity",
     family="ground_truth",
+    construct="string_values",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"program", "string"},
