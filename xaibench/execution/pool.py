@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -57,7 +58,7 @@ class _Worker:
     course: _Course | None = None
     job: Job | None = None
     preparing: bool = False
-    since: float = 0.0
+    since: float = math.inf
     scored: set[str] = field(default_factory=set)
     finished: bool = False
     halted: bool = False
@@ -66,7 +67,7 @@ class _Worker:
     def begin(self, course: _Course, job: Job) -> None:
         self.course, self.job, self.ready = course, job, False
         self.preparing = self.finished = False
-        self.since = float("inf")
+        self.since = math.inf
         self.scored = set()
         self.process.forget_log()
 
@@ -223,7 +224,7 @@ class Pool:
             case Scored(_, row):
                 worker.scored.add(row.cell_id)
             case Finished():
-                worker.finished, worker.since = True, float("inf")
+                worker.finished, worker.since = True, math.inf
             case Lost(problem=str()) if course is not None and job is not None:
                 worker.finished = True
                 if course.prepared and course.deaths + 1 < CHANCES:  # others manage
@@ -275,6 +276,8 @@ class Pool:
         self._drain(worker, emit)
         self._workers.remove(worker)
         how = "closed its connection" if lost else process.how_it_ended()
+        if failure is not None:
+            how = failure["message"]
         words = process.last_words()
         process.close()
         if never_ready:
@@ -300,7 +303,7 @@ class Pool:
         elif again:
             self._attempts[job.number] += 1
             emit(Stranded(job.number))
-            course.waiting.appendleft(_rest(job, worker.scored))
+            course.waiting.appendleft(job.without(worker.scored))
         else:
             emit(Lost((job.number,), failure))
 
@@ -310,12 +313,6 @@ class Pool:
             return "while it prepared the problem"
         n = len(worker.scored)
         return f"after {n} of {len(job.unit.metrics)} cells" if n else "before the first score"
-
-
-def _rest(job: Job, scored: set[str]) -> Job:
-    """The job without the cells that have a row."""
-    pairs = zip(job.unit.metrics, job.unit.cells, strict=True)
-    return replace(job, unit=replace(job.unit, metrics=tuple(m for m, c in pairs if c.cell_id not in scored)))
 
 
 def _size(n: int) -> str:

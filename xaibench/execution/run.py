@@ -142,7 +142,8 @@ def execute(
         planned,
     )
     outcome = Outcome(run)
-    doer = executor or find_executor("pool" if options.workers else "inline", store, options)
+    name = options.executor or ("pool" if options.workers else "inline")
+    doer = executor or find_executor(name, store, options)
     watch.started(plan, run)
     with _interruptible() as stop:
         _Run(plan, store, options, watch, outcome, stop)(doer)

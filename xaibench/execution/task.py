@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Options:
         Bytes that a worker process, with all that it starts, may hold.
     retry : int
         Times that a unit is tried again when its worker process was killed or lost.
+    executor : str or None
+        Name of the executor; by default ``pool`` if there are to be workers, else ``inline``.
+    settings : mapping of str to str
+        What the executor wants to know besides.
     """
 
     cache: Path | None = None
@@ -56,6 +60,8 @@ class Options:
     timeout: float | None = None
     memory: int | None = None
     retry: int = 0
+    executor: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,12 @@ class Job:
     number: int
     unit: Unit
     known: History
+
+    def without(self, scored: Collection[str]) -> Job:
+        """The same but for the cells of these ids."""
+        pairs = zip(self.unit.metrics, self.unit.cells, strict=True)
+        left = tuple(metric for metric, cell in pairs if cell.cell_id not in scored)
+        return replace(self, unit=replace(self.unit, metrics=left))
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,7 @@ def _serve(connection: Connection) -> None:
     options = replace(setup.options, device=_device(setup.options.device, setup.slot))
     try:
         keep_heap()
-        for kind in KINDS:
-            list(registry.components(kind))
-        for plugin in options.plugins:
-            registry.load_module(plugin)
+        load_components(options)
         place = Workplace(Store(setup.store), options)
     except XaibenchError as error:
         connection.send(Broken(error))
@@ -95,7 +92,7 @@ def _take(connection: Connection, place: Workplace) -> None:
         return halted
 
     try:
-        _resolve(message)
+        check_known(message)
         place.work(message, connection.send, stop)
     except XaibenchError as error:
         connection.send(Broken(error))
@@ -104,8 +101,16 @@ def _take(connection: Connection, place: Workplace) -> None:
     connection.send(Ready())
 
 
-def _resolve(task: Task) -> None:
-    """Raise UsageError if a component that the task names is not known here."""
+def load_components(options: Options) -> None:
+    """Import everything that a task may name."""
+    for kind in KINDS:
+        list(registry.components(kind))
+    for plugin in options.plugins:
+        registry.load_module(plugin)
+
+
+def check_known(task: Task) -> None:
+    """Raise WorkerError if a component that the task names is not known here."""
     for job in task.jobs:
         try:
             _ = job.unit.versions, job.unit.cells
