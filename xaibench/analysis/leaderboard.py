@@ -3,55 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis import stats
+from xaibench.analysis.columns import (
+    CELL,
+    COLUMNS,
+    CONDITIONAL,
+    ENTRY,
+    FACTS,
+    FAMILIES,
+    FIELD,
+    FUNCTIONS,
+    PROBLEM,
+    REPEATED,
+    RETRAINED,
+    SCORED,
+    SETS,
+    SINGLE,
+)
 from xaibench.analysis.controls import Comparison, compare, defined_enough
 from xaibench.analysis.samples import Samples, stack, unique_names
+from xaibench.analysis.standing import judge, units
 from xaibench.analysis.ties import tie_groups
+from xaibench.core.components import MetricSpec
 from xaibench.core.keys import canonical_json
 from xaibench.store import FAILURES
 
 Array = np.ndarray[Any, Any]
-PROBLEM = ["dataset", "model", "selection"]
-FIELD = [*PROBLEM, "metric", "params", "asked_output"]
-"""What is compared with each other: explainers, on one problem, with one metric of one output."""
-ENTRY = ["explainer", "explainer_params"]
-FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness", "complexity")
-"""In the order in which they are shown: first those in which a placebo should lose."""
-_CELL = ["problem_seed", "seed", "repeat"]
-_SCORED = ("ok", "undefined")
-_COLUMNS: dict[str, str] = {
-    "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
-    "explainer_params": "str", "metric": "str", "params": "str", "asked_output": "str", "family": "str",
-    "truth_kind": "str", "output": "str", "conversion": "str", "sign": "str", "channels": "str",
-    "scope": "str", "higher_is_better": "bool", "aggregate": "str",
-    "value": "float64", "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64",
-    "skill_low": "float64", "skill_high": "float64", "placebo": "str", "placebo_value": "float64",
-    "beats_placebo": "boolean", "p_placebo": "float64", "loses_to_placebo": "boolean", "p_loses": "float64",
-    "placebo_effect": "float64", "n_placebos": "int64", "rank": "float64", "rank_low": "float64",
-    "rank_high": "float64", "tie_group": "str", "win_rate": "float64", "n_ranked": "int64", "control": "bool",
-    "gate_passed": "boolean", "gates": "str", "status": "str",
-    "n": "int64", "n_undefined": "int64", "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64",
-    "n_cells": "int64", "n_unsupported": "int64", "n_failed": "int64", "n_missing": "int64",
-    "explain_seconds": "float64", "score_seconds": "float64", "message": "str",
-}  # fmt: skip
-_FACTS = [
-    "family", "truth_kind", "output", "conversion", "sign", "channels", "scope", "higher_is_better", "aggregate",
-    "skill_valid", "control",
+__all__ = [
+    "CONDITIONAL", "ENTRY", "FAMILIES", "FIELD", "FUNCTIONS", "PROBLEM", "REPEATED", "RETRAINED", "SETS", "SINGLE",
+    "leaderboard",
 ]  # fmt: skip
-CONDITIONAL = "conditional on this model"
-REPEATED = "repeats on these data"
-SINGLE = "one repeat, no interval"
-RETRAINED = "retrained models"
-FUNCTIONS = "functions of one set"
-SETS = "sets of functions"
 
 
-def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
+def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, MetricSpec] | None = None) -> pd.DataFrame:
     """Aggregate cells to a leaderboard.
 
     Parameters
@@ -61,6 +50,9 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
         result may be there with status ``missing``.
     suite : str
         Name that goes into the first column.
+    metrics : mapping of str to MetricSpec, optional
+        What is known of metrics, for the columns ``construct`` and ``about``. One that is not there
+        measures something of its own.
 
     Returns
     -------
@@ -71,6 +63,9 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
 
         - ``asked_output``: the output that the suite asks the metric for, empty where it asks for
           none; ``output``: the one that was measured.
+        - ``construct``: what the metric measures; metrics of one construct have one vote in `overall`.
+          ``about``: ``mask`` or ``weights``, the form of the truth that it needs. ``masker``: what its
+          parameters say is put in the place of removed features (or the baseline).
         - ``value``: mean over samples, draws averaged first; ``median_log10``: median of
           log10(max(score, 1e-12)), draws averaged in log10. With several problem seeds the mean of
           their values.
@@ -107,11 +102,11 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
     """
     cells = _sorted(results)
     if cells.empty:
-        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in _COLUMNS.items()})
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
     field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
     entry = cells.groupby([*FIELD, *ENTRY], sort=False)
     entry_of = entry.ngroup().to_numpy()
-    board = entry[_FACTS].first().reset_index()
+    board = entry[FACTS].first().reset_index()
     status = cells["status"].to_numpy()
     board["n_cells"] = np.bincount(entry_of)
     for name, counted in {"unsupported": ("unsupported",), "failed": FAILURES, "missing": ("missing",)}.items():
@@ -122,20 +117,35 @@ def leaderboard(results: pd.DataFrame, *, suite: str) -> pd.DataFrame:
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
     board = pd.concat([board, _compared(cells, board, field_of, entry_of)], axis=1)
     board["suite"] = suite
-    _judge(board, cells, entry_of)
-    return board[list(_COLUMNS)].astype(_COLUMNS)
+    _name(board, metrics or {})
+    judge(board, cells, entry_of)
+    return board[list(COLUMNS)].astype(COLUMNS)
+
+
+def _name(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> None:
+    """What metrics measure, against which form of truth, and with which masker."""
+    known = {m: metrics[m] for m in board["metric"].unique() if m in metrics}
+    board["construct"] = board["metric"].map(lambda m: known[m].measures if m in known else m)
+    board["about"] = board["metric"].map(lambda m: known[m].about if m in known else "")
+    board["masker"] = board["params"].map({p: masker_of(p) for p in board["params"].unique()})
+
+
+def masker_of(params: str) -> str:
+    """Masker or baseline in the parameters (JSON) of a metric; empty where there is none."""
+    found = json.loads(params or "{}")
+    return str(found.get("masker", found.get("baseline", "")))
 
 
 def _sorted(results: pd.DataFrame) -> pd.DataFrame:
     """Cells in the order of the board: fields together, explainers before controls."""
-    by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *_CELL]
+    by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *CELL]
     order = {family: f"{i}" for i, family in enumerate(FAMILIES)}
     # Not ``output``, what was measured: a cell without a result has none and belongs to the same entry.
     asked = results.get("asked_output", pd.Series(None, results.index, dtype=object))
     cells = results.assign(asked_output=asked.where(asked.notna(), "").astype(str)).sort_values(
         by, key=lambda s: s.map(order).fillna(s) if s.name == "family" else s, kind="stable", ignore_index=True
     )
-    twice = cells.duplicated([*FIELD, *ENTRY, *_CELL])
+    twice = cells.duplicated([*FIELD, *ENTRY, *CELL])
     if twice.any():
         row = cells[twice].iloc[0]
         raise ValueError(f"two results for one cell: {row.explainer}, {row.metric} on {row.dataset}/{row.model}")
@@ -175,7 +185,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
     out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
     out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group", "_few")}
-    scored = np.isin(cells["status"].to_numpy(), _SCORED)
+    scored = np.isin(cells["status"].to_numpy(), SCORED)
     kept = cells["scores"].to_numpy()
     names = _names(cells, scored)
     problem_seed, repeat = cells["problem_seed"].to_numpy(np.int64), cells["repeat"].to_numpy(np.int64)
@@ -206,7 +216,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
         enough = defined_enough(samples)
         out["_defined"][at] = defined = enough.all(axis=1)
-        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), _units(head["scope"]))
+        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
         found = compare(
             samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
@@ -218,11 +228,6 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         out["rank_low"][at], out["rank_high"][at], out["win_rate"][at] = ties.low, ties.high, ties.win_rate
         out["tie_group"][at] = ties.group
     return pd.DataFrame(out)
-
-
-def _units(scope: Any) -> str:
-    """What the scores of a metric are of; results of older schemas do not say and are of samples."""
-    return "repeats" if scope == "dataset" else "samples"
 
 
 def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
@@ -262,67 +267,3 @@ def _names(cells: pd.DataFrame, scored: Array) -> list[tuple[Any, ...]]:
             known[raw] = unique_names(raw[1:], n)
         names.append(known[raw])
     return names
-
-
-def _judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
-    """Status, message, estimand and rank, from what has been measured."""
-    has_value = board["value"].notna().to_numpy()
-    counts = {s: board[f"n_{s}"].to_numpy() > 0 for s in ("failed", "missing", "unsupported")}
-    board["status"] = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
-    several = board.groupby(FIELD, sort=False)["n_seeds"].transform("max").to_numpy() > 1
-    over_data = board["scope"].map(_units).to_numpy() == "repeats"
-    repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
-    estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
-    programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
-    estimand = np.where(programs, np.where(several, SETS, FUNCTIONS), estimand)
-    board["estimand"] = pd.Series(estimand, board.index).where(has_value, None)
-    gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
-    control = board["control"].to_numpy(dtype=bool)
-    complete, defined, mixed = (board[c].to_numpy() for c in ("_complete", "_defined", "_mixed"))
-    ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
-    sign = np.where(board["higher_is_better"], -1.0, 1.0)
-    merit = sign * stats.significant(board["value"].to_numpy())
-    fields = board.assign(_v=np.where(ranked, merit, np.nan)).groupby(FIELD, sort=False)
-    board["rank"] = fields["_v"].rank(method="average")
-    board["n_ranked"] = board.groupby(FIELD, sort=False)["rank"].transform("count").astype(np.int64)
-    reason = _first_reason(cells, entry_of, len(board))
-    unmeasured = np.where(board["status"] == "undefined", _undefined(board["scope"]), reason)
-    undone = board["n_cells"] - board["n_cells"].where(complete, 0)
-    partial = [
-        f"not ranked: incomplete, {f} of {c} cells failed, {m} missing" + (f" ({r})" if r else "") if u else ""
-        for u, f, c, m, r in zip(undone, board["n_failed"], board["n_cells"], board["n_missing"], reason, strict=True)
-    ]
-    choice = np.select(
-        [~has_value, gate_failed & ~control, mixed, ~complete, ~defined & ~control],
-        [
-            unmeasured,
-            "not ranked: a gate of the problem failed",
-            "not ranked: explainers were run on different trainings of this model",
-            np.asarray(partial, dtype=object),
-            board["_few"].to_numpy(dtype=object),
-        ],
-        "",
-    )
-    board["message"] = pd.Series(choice, board.index, dtype=object).replace("", None)
-    for name in ("beats_placebo", "loses_to_placebo"):
-        board[name] = board[name].astype("boolean")
-
-
-def _undefined(scope: pd.Series[Any]) -> list[str]:
-    return [f"no {_units(s).removesuffix('s')} has a defined score" for s in scope]
-
-
-def _first_reason(cells: pd.DataFrame, entry_of: Array, size: int) -> Array:
-    """Message of the worst cell of every row of the board: failures first, then missing, then unsupported."""
-    worst = {**dict.fromkeys(FAILURES, 0), "missing": 1, "unsupported": 2}
-    severity = cells["status"].map(worst).fillna(9).to_numpy()
-    order = np.lexsort((np.arange(len(cells)), severity, entry_of))
-    first = order[np.flatnonzero(np.diff(entry_of[order], prepend=-1))]
-    text = cells["message"].to_numpy(dtype=object)[first]
-    state = cells["status"].to_numpy(dtype=object)[first]
-    found = [
-        None if s in _SCORED else f"{s}: {m}" if isinstance(m, str) and m else str(s)
-        for s, m in zip(state, text, strict=True)
-    ]
-    result: Array = np.array(found, dtype=object).reshape(size)
-    return result

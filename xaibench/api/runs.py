@@ -13,6 +13,7 @@ from xaibench import suite as suites
 from xaibench.analysis.claims import claims_table
 from xaibench.analysis.leaderboard import leaderboard as board_of
 from xaibench.core import registry
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
 from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, execute
@@ -160,7 +161,10 @@ def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None 
     """
     opened = Store(store)
     shown, found = shown_runs(opened, suite, run), opened.read().to_pandas()
-    boards = [board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"]) for m in shown]
+    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
+    boards = [
+        board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"], metrics=metrics) for m in shown
+    ]
     return pd.concat(boards, ignore_index=True)
 
 
