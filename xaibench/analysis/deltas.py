@@ -47,8 +47,8 @@ def practical_deltas(
         Deltas by metric, which come before the defaults.
     """
     family = entries["family"].map(FAMILY_DELTA).fillna(min(FAMILY_DELTA.values())).to_numpy(dtype=np.float64)
-    bounded = entries["metric"].map({name: _finite(pair) for name, pair in bounds.items()}).fillna(False)
-    delta = np.where(bounded.astype(bool), family, np.maximum(family * size.to_numpy(), ATOL))
+    bounded = entries["metric"].isin([name for name, pair in bounds.items() if _finite(pair)])
+    delta = np.where(bounded, family, np.maximum(family * size.to_numpy(), ATOL))
     delta = np.where(entries["aggregate"] == "median_log10", LOG_DELTA, delta)
     delta = np.where(exact, TIGHT * delta, delta)
     chosen = entries["metric"].map(dict(given)).to_numpy(dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from xaibench.analysis.samples import unique_names
 
 Array = np.ndarray[Any, Any]
 LEVEL = 0.05
-"""Chance of any false alarm in a whole comparison, in either direction."""
+"""Chance of any false alarm in a whole comparison."""
 MIN_TRAININGS = 5
 """Fewer retrained models are not compared: one training shifts all samples together."""
 MIN_SAMPLES = 5
@@ -72,11 +72,11 @@ def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings)
         together), worst verdict first; an entry has one row for every state that its cells are in.
 
         - ``verdict``: *same*, within rounding everywhere; *changed*, but not beyond the practical delta
-          or not significantly; *regressed* and *improved*, both beyond the delta and by a paired test
-          at 5 % after Holm's correction over all entries that changed; *moved*, the same of a control,
-          which has no merit to gain; *failed*, *undefined*, *lost*, *gate*: cells that had a result and
-          have none now, or are on a problem that no longer passes its gates; *fixed*, *new*;
-          *incomparable*, and ``message`` says why; *unscored* on both sides.
+          or not significantly; *regressed* and *improved*, both beyond the delta and by a one-sided
+          paired test at 5 % after Holm's correction over all entries that changed; *moved*, of a control,
+          which has no merit to gain, by a two-sided one; *failed*, *undefined*, *lost*, *gate*: cells
+          that had a result and have none now, or are on a problem that no longer passes its gates;
+          *fixed*, *new*; *incomparable*, and ``message`` says why; *unscored* on both sides.
         - ``measure``: ``score``, or ``undefined``, the share of samples without a defined score.
         - ``effect``: mean over units of candidate less baseline, in log10 where the metric aggregates so.
         - ``weights``: with the *same* weights units are samples, their draws averaged; differences within
@@ -132,9 +132,9 @@ def _cells_of(group: pd.DataFrame) -> dict[str, Any]:
     return {"n_cells": len(group), "cell_ids": list(group["cell_id"]), "seeds": seeds_of(group["problem_seed"])}
 
 
-def seeds_of(numbers: pd.Series[int]) -> str:
+def seeds_of(numbers: Iterable[int]) -> str:
     """Problem seeds in words: ``0, 1, 2``."""
-    return ", ".join(str(s) for s in sorted(set(numbers)))
+    return ", ".join(map(str, sorted(set(numbers))))
 
 
 def _tested(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings) -> pd.DataFrame:
@@ -148,10 +148,7 @@ def _tested(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame
             frames.append(_summaries(cells, units, weights, settings))
     if not frames:
         return pd.DataFrame()
-    found = pd.concat(frames, ignore_index=True)
-    # Holm's family: every test that was made, of scores and of what is undefined.
-    found["p_corrected"] = stats.holm(found["p"].to_numpy(dtype=np.float64))
-    return _judged(found, settings)
+    return _judged(pd.concat(frames, ignore_index=True))
 
 
 @dataclass(frozen=True)
@@ -233,9 +230,11 @@ def _trainings(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFr
     values, undefined = [], []
     for side, at in ((baseline, cells["b"]), (candidate, cells["c"])):
         rows = [np.asarray(scores, dtype=np.float64) for scores in side["scores"].to_numpy()[at.to_numpy()]]
-        shown = [np.log10(np.maximum(v, ATOL)) if log else v for v, log in zip(rows, log10, strict=True)]
-        values.append(np.array([float(stats.mean(v)) for v in shown]))
-        undefined.append(np.array([float(np.mean(~np.isfinite(v))) for v in rows]))
+        sizes = [len(row) for row in rows]
+        cell, flat = np.repeat(np.arange(len(rows)), sizes), np.concatenate(rows)
+        flat = np.where(np.repeat(log10, sizes), np.log10(np.maximum(flat, ATOL)), flat)
+        values.append(_mean_by(cell, flat, len(rows)))
+        undefined.append(np.bincount(cell, ~np.isfinite(flat), len(rows)) / sizes)
     change = values[1] - values[0]
     change = np.where(np.abs(change) <= ATOL + RTOL * np.abs(values[0]), 0.0, change)
     lost = undefined[1] - undefined[0]
@@ -258,11 +257,13 @@ def _averaged(entry: Array, unit: Array, *columns: Array) -> _Units:
 
 def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: Settings) -> pd.DataFrame:
     """One row per entry and measure, with effect, delta and p."""
-    groups = cells.assign(_entry=_entries(cells)).groupby("_entry", sort=True)
-    frame = groups[[*KEY, *FACTS]].first()
-    frame["n_cells"] = groups.size()
-    frame["cell_ids"] = groups["cell_id"].agg(list)
-    frame["seeds"] = groups["problem_seed"].agg(seeds_of)
+    entry = _entries(cells)
+    order = np.argsort(entry, kind="stable")
+    first = np.flatnonzero(np.diff(entry[order], prepend=-1))
+    frame = cells.iloc[order[first]][[*KEY, *FACTS]].reset_index(drop=True)
+    frame["cell_ids"] = [part.tolist() for part in np.split(cells["cell_id"].to_numpy()[order], first[1:])]
+    frame["n_cells"] = frame["cell_ids"].map(len)
+    frame["seeds"] = [seeds_of(part) for part in np.split(cells["problem_seed"].to_numpy()[order], first[1:])]
     frame["weights"] = weights
     frame["unit"] = "samples" if weights == "same" else "trainings"
     frame["_exact"] = [weights == "same" and settings.exact.issuperset(ids) for ids in frame["cell_ids"]]
@@ -320,23 +321,23 @@ def _test(entry: Array, change: Array, size: int) -> dict[str, Array]:
     return {"n": n, "effect": effect, "p": p, "largest": largest}
 
 
-def _judged(found: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def _judged(found: pd.DataFrame) -> pd.DataFrame:
     """Verdicts, from effect, delta and corrected p."""
     score = (found["measure"] == "score").to_numpy()
     worse_if_less = score & found["higher_is_better"].astype(bool).to_numpy()
     worse = np.where(worse_if_less, -1.0, 1.0) * found["effect"].to_numpy()
     same_weights, exact = (found["weights"] == "same").to_numpy(), found["_exact"].to_numpy(dtype=bool)
+    # A control has no merit to gain. Another model may treat it otherwise, unless there is a truth.
+    truth = (found["family"] == "ground_truth").to_numpy()
+    either = found["control"].astype(bool).to_numpy() & (same_weights | truth)
+    p, corrected = _corrected(found["p"].to_numpy(dtype=np.float64), worse, either)
     few, none = _few(found).to_numpy(), found["n"].to_numpy() == 0
     beyond = np.abs(worse) > found["delta"].to_numpy()
-    proven = exact | (found["p_corrected"].to_numpy() < LEVEL)
-    truth = (found["family"] == "ground_truth").to_numpy()
-    # A control has no merit to gain. Another model may treat it otherwise, unless there is a truth.
-    moved = found["control"].astype(bool).to_numpy() & (same_weights | truth)
-    unclear = none | (few & ~exact & (beyond | ~same_weights))
+    proven = exact | (corrected < LEVEL)
     choices = {
-        "incomparable": unclear,
+        "incomparable": none | (few & ~exact & (beyond | ~same_weights)),
         "same": found["n_changed"].to_numpy() == 0,
-        "moved": beyond & proven & moved,
+        "moved": beyond & proven & either,
         "regressed": beyond & proven & (worse > 0),
         "improved": beyond & proven,
     }
@@ -345,7 +346,20 @@ def _judged(found: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         _too_few(n, unit) if v == "incomparable" else None
         for v, n, unit in zip(verdict, found["n"], found["unit"], strict=True)
     ]
-    return found.assign(verdict=verdict, message=pd.Series(reason, found.index, dtype=object))
+    why = pd.Series(reason, found.index, dtype=object)
+    return found.assign(verdict=verdict, p=p, p_corrected=corrected, message=why)
+
+
+def _corrected(p: Array, worse: Array, either: Array) -> tuple[Array, Array]:
+    """p-values of what each entry is suspected of, by itself and after Holm's correction, from two-sided ones.
+
+    The suspicion is harm; of controls any change. That something improved is asked apart, and answered
+    where the change is for the better.
+    """
+    toward = np.where(worse > 0, p / 2, 1 - p / 2)
+    harm, gain = np.where(either, p, toward), np.where(either, np.nan, 1 - toward)
+    better = ~either & (worse <= 0)
+    return np.where(better, gain, harm), np.where(better, stats.holm(gain), stats.holm(harm))
 
 
 def _too_few(n: int, unit: str) -> str:
