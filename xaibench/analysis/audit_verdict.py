@@ -54,7 +54,7 @@ def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
     trust = max(0.0, min(row["trend"].value, row["icc"].value)) if row["auroc"].low > 0.5 else 0.0
     if weak:
         return {"verdict": "weak", "trust": trust, "diagnosis": "; ".join([*weak, *notes])}
-    good = f"{row['contrast']} in this order, and the same with every seed"
+    good = f"{row['contrast']} in this order, with every seed"
     return {"verdict": "trusted", "trust": trust, "diagnosis": "; ".join([good, *notes])}
 
 
@@ -67,8 +67,8 @@ def _defect(row: Mapping[str, Any], gate_passed: bool) -> str:
     coupled: Estimate | None = row.get("coupled")
     if coupled is not None and coupled.value > COUPLED:
         return (
-            f"batch-coupled: {coupled.value:.0%} of the scores change with the number of samples beside them, "
-            "while explanation and sample stay the same"
+            f"batch-coupled: a score changes with the number of samples beside it, explanation and sample being "
+            f"the same ({coupled.value:.0%} of the scores)"
         )
     auroc, trend = row["auroc"], row["trend"]
     if gate_passed and auroc.high < 0.5 and trend.high < 0:
@@ -136,5 +136,5 @@ def _notes(row: Mapping[str, Any]) -> list[str]:
     distance = row.get("distance")
     if distance is not None and distance.value >= NOTE_DISTANCE:
         more = f"{row['budget_parameter']} = {row['largest_budget']}"
-        notes.append(f"too few draws: {distance.value:.2f} of the spread of scores away from {more}")
+        notes.append(f"too few draws ({distance.value:.2f} of the spread of scores away from {more})")
     return notes

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.agreement import Explanations, explainer_agreement
 from xaibench.analysis.audit import audit as audit_of
 from xaibench.analysis.audit_scores import Maps, size_and_rest
 from xaibench.api.runs import results, shown_runs
+from xaibench.core.errors import NothingToDoError
 from xaibench.store import Store
 
 Array = np.ndarray[Any, Any]
@@ -20,7 +22,7 @@ _UNIT = ["dataset", "model", "problem_seed", "selection", "explainer", "explaine
 
 
 def audit(store: str | Path, suite: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Judge the metrics of a store.
+    """Judge the metrics of a store, suite by suite.
 
     Parameters
     ----------
@@ -54,13 +56,11 @@ def _suites(store: Store, suite: str | None) -> Iterator[tuple[str, pd.DataFrame
         yield manifest["suite"], results(store.path, manifest["suite"], run=manifest["run"])
 
 
-def write_audit(store: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write ``audit.parquet`` and ``audit_pairs.parquet`` of all suites into the store, and return them."""
-    metrics, pairs = audit(store)
+def keep_tables(store: str | Path, **tables: pd.DataFrame) -> None:
+    """Write frames into the store, each as a Parquet file of its name."""
     opened = Store(store)
-    opened.write_frame("audit", metrics)
-    opened.write_frame("audit_pairs", pairs)
-    return metrics, pairs
+    for name, frame in tables.items():
+        opened.write_frame(name, frame)
 
 
 def explanations(cells: pd.DataFrame) -> pd.DataFrame:
@@ -119,3 +119,73 @@ def _same_samples(store: Store, few: dict[str, Any], many: dict[str, Any]) -> bo
     shared = [(i, place[name]) for i, name in enumerate(few["sample_ids"]) if name in place]
     rows = np.array(shared, dtype=np.int64).reshape(-1, 2).T
     return bool(shared) and np.array_equal(a[rows[0]], b[rows[1]])
+
+
+def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0.25) -> pd.DataFrame:
+    """Compare the explanations in a store with each other.
+
+    Parameters
+    ----------
+    store : path
+    suite : str, optional
+        Only this suite; by default every suite that was run.
+    k : int or float
+        Number of features, or a share of them.
+
+    Returns
+    -------
+    DataFrame
+        See `xaibench.analysis.agreement.explainer_agreement`. Of several draw seeds the first.
+
+    Raises
+    ------
+    StoreError
+        If there is no store.
+    NothingToDoError
+        If the store holds no run, or no two explanations of one problem.
+    UsageError
+        If it holds none of this suite.
+    """
+    opened = Store(store)
+    frames = [
+        explainer_agreement(list(_kept(opened, explanations(cells))), suite=name, k=k)
+        for name, cells in _suites(opened, suite)
+    ]
+    found = pd.concat(frames, ignore_index=True)
+    if found.empty:
+        raise NothingToDoError(f"{opened.path} keeps no two explanations of one problem", "`xaibench run` makes them")
+    return found
+
+
+def _kept(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
+    """Explanations that the store keeps, problem by problem: those of the first seed, and of the most samples."""
+    sizes = made["selection"].map(size_and_rest)
+    made = made.assign(_size=[n for n, _ in sizes], _rest=[rest for _, rest in sizes])
+    made = made[made["_size"] == made.groupby(["dataset", "model", "_rest"])["_size"].transform("max")]
+    for names, group in made.groupby(["dataset", "model", "selection"], sort=False):
+        dataset, model, selection = map(str, names)
+        first = group[group["seed"] == group["seed"].min()]
+        samples: dict[tuple[int, str], None] = {}
+        maps: dict[tuple[str, str], dict[tuple[int, str], Array]] = {}
+        unsigned = set()
+        for row in _records(first):
+            found = _load(store, row["explain_key"])
+            if found is None:
+                continue
+            entry = (row["explainer"], row["explainer_params"])
+            keys = [(row["problem_seed"], name) for name in row["sample_ids"]]
+            samples |= dict.fromkeys(keys)
+            maps.setdefault(entry, {}).update(zip(keys, found.reshape(len(found), -1), strict=True))
+            if row["attribution_kind"] == "saliency":
+                unsigned.add(entry)
+        if len(maps) < 2:
+            continue
+        size = len(next(iter(next(iter(maps.values())).values())))
+        gap = np.full(size, np.nan)
+        yield Explanations(
+            (dataset, model, selection),
+            list(maps),
+            np.stack([np.stack([of.get(key, gap) for key in samples]) for of in maps.values()]),
+            np.array([entry not in unsigned for entry in maps]),
+            [f"{problem_seed} {name}" for problem_seed, name in samples],
+        )

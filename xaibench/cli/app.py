@@ -341,6 +341,37 @@ def report(
 
 
 @app.command()
+def audit(
+    store: StoreArgument = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say which metrics deserve trust on which problems, and write audit.parquet into the store.
+
+    Best on results of `xaibench run audit`: it has explanations of known order and several seeds.
+    """
+    from xaibench.cli.auditing import show_audit
+
+    raise typer.Exit(show_audit(store, suite=suite, json=json))
+
+
+@app.command()
+def agreement(
+    store: StoreArgument = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    k: Annotated[str, typer.Option("--k", help="How many features count: a number, or a share of them.")] = "0.25",
+    measure: Annotated[
+        str, typer.Option("--measure", metavar="feature|rank|sign|signed_rank", help="What must be the same.")
+    ] = "feature",
+    json: JsonOption = False,
+) -> None:
+    """Say how much explainers agree, beside what independent rankings would, and write agreement.parquet."""
+    from xaibench.cli.auditing import show_agreement
+
+    raise typer.Exit(show_agreement(store, suite=suite, k=k, measure=measure, json=json))
+
+
+@app.command()
 def doctor(
     store: StoreArgument = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,

@@ -1,0 +1,79 @@
+"""``xaibench audit`` and ``xaibench agreement``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from xaibench.analysis.agreement import MEASURES
+from xaibench.api.auditing import agreement, audit, keep_tables
+from xaibench.cli.output import print_json, stdout
+from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
+from xaibench.core.paths import default_store
+from xaibench.report.audit import agreement_report, audit_report, records
+from xaibench.store import Store
+
+
+def show_audit(store: Path | None, *, suite: str | None, json: bool) -> int:
+    """Judge the metrics of a store, print the verdicts, and write them there; returns the exit code."""
+    path = store or default_store()
+    metrics, pairs = audit(path)
+    _keep(path, audit=metrics, audit_pairs=pairs)
+    metrics, pairs = _of_suite(metrics, suite), _of_suite(pairs, suite)
+    if metrics.empty:
+        raise NothingToDoError(f"{path} holds no scores of explanations to audit", "`xaibench run audit` makes them")
+    if json:
+        print_json({"metrics": records(metrics), "pairs": records(pairs)})
+        return 0
+    for name, part in metrics.groupby("suite", sort=False):
+        stdout().print(f"suite {name}", style="bold")
+        stdout().print(audit_report(part))
+    return 0
+
+
+def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: str, json: bool) -> int:
+    """Compare the explanations of a store with each other, and write that there; returns the exit code."""
+    path = store or default_store()
+    if measure not in MEASURES:
+        raise UsageError(f"--measure {measure!r} is no agreement", did_you_mean(measure, MEASURES))
+    found = agreement(path, k=_top(k))
+    _keep(path, agreement=found)
+    found = _of_suite(found, suite)
+    if json:
+        print_json(records(found[found["measure"] == measure]))
+        return 0
+    if not (found["measure"] == measure).any():
+        raise NothingToDoError(
+            f"{path} keeps no two explanations to compare by {measure}",
+            "signs need two explainers whose maps have them" if len(found) else "`xaibench run` makes them",
+        )
+    for name, part in found.groupby("suite", sort=False):
+        stdout().print(f"suite {name}", style="bold")
+        stdout().print(agreement_report(part, measure))
+    return 0
+
+
+def _top(text: str) -> int | float:
+    """A number of features, or a share of them."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value >= 1 and value.is_integer() and "." not in text:
+        return int(value)
+    if not 0 < value < 1:
+        raise UsageError(f"--k {text!r} is neither a number of features nor a share of them", "such as 10, or .25")
+    return value
+
+
+def _of_suite(frame: pd.DataFrame, suite: str | None) -> pd.DataFrame:
+    return frame if suite is None else frame[frame["suite"] == suite]
+
+
+def _keep(path: Path, **tables: pd.DataFrame) -> None:
+    """Write tables into the store; one that can only be read still has them printed."""
+    try:
+        keep_tables(path, **tables)
+    except StoreError:
+        Store(path)
