@@ -48,17 +48,20 @@ class Rebuilt:
 
 
 def candidates(board: pd.DataFrame, limit: int) -> list[tuple[str, str, str, str]]:
-    """Problems that examples can be shown of, (suite, dataset, model, selection): suites in turn, truth first."""
+    """Problems that examples can be shown of, as (suite, dataset, model, selection).
+
+    All suites have their turn; within one, problems with a known truth come first.
+    """
     shown = board[(board["status"] == "ok") & (board["truth_kind"].fillna("") != "program")]
-    queues = []
+    queues: list[list[tuple[str, str, str, str]]] = []
     for suite, part in shown.groupby("suite", sort=False):
         truths = part["family"].eq("ground_truth").groupby([part[c] for c in _PROBLEM], sort=False).any()
         ordered = [*truths[truths].index, *truths[~truths].index]
-        queues.append([(str(suite), *map(str, names)) for names in ordered])
+        queues.append([(str(suite), str(d), str(m), str(s)) for d, m, s in ordered])
     longest = max(map(len, queues), default=0)
     taken = [queue[i] for i in range(longest) for queue in queues if i < len(queue)]
-    order = {key: i for i, key in enumerate(shown.groupby(["suite", *_PROBLEM], sort=False).groups)}
-    return cast("list[tuple[str, str, str, str]]", sorted(taken[:limit], key=lambda key: order[key]))
+    suites_in_order = list(dict.fromkeys(shown["suite"]))
+    return sorted(taken[:limit], key=lambda key: suites_in_order.index(key[0]))
 
 
 def rebuild(
@@ -218,11 +221,8 @@ def _chosen(ids: list[str], scores: Any, higher: bool, n: int, explainer: str, m
     if scores is not None and np.isfinite(scores).any():
         order = np.argsort(np.where(np.isfinite(scores), scores if higher else -scores, np.inf), kind="stable")
         for place, i in enumerate(order[: min(max(n // 2, 1), int(np.isfinite(scores).sum()))]):
-            nth = "lowest" if not place else f"{place + 1}. lowest"
-            nth = nth if higher else nth.replace("lowest", "highest")
-            chosen[int(i)] = f"{nth} {metric} of {explainer}, which does best here (lower is worse)" if higher else (
-                f"{nth} {metric} of {explainer}, which does best here (higher is worse)"
-            )  # fmt: skip
+            nth = ("worst", "second worst", "third worst")[place] if place < 3 else f"{place + 1}th worst"
+            chosen[int(i)] = f"{nth} {metric} of {explainer}, the first by mean score"
     draw = np.random.default_rng(seed_of("report", *ids)).permutation(len(ids))
     for i in draw.tolist():
         if len(chosen) >= n:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def gather(
         board=board,
         cells=cells[_SHOWN],
         claims=claims(store, suite),
-        runs=[{**m, "outcome": _outcome(opened, m["run"])} for m in manifests],
+        runs=manifests,
         audit=_frame(opened, "audit.parquet", suite),
         agreement=_frame(opened, "agreement.parquet", suite),
         galleries=galleries,
@@ -114,18 +114,10 @@ def gather(
     )
 
 
-def _outcome(store: Store, run: int) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((store.runs / f"{run:06d}" / "outcome.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found
-
-
 def _frame(store: Store, name: str, suite: str | None) -> pd.DataFrame | None:
     """A table that another command left in the store; None if it is missing or damaged."""
     try:
-        found = pd.read_parquet(store.path / name)
+        found = pd.read_parquet(io.BytesIO(store.files.read(name)))
     except (OSError, ValueError):
         return None
     return found if suite is None or "suite" not in found else found[found["suite"] == suite].reset_index(drop=True)
@@ -185,7 +177,7 @@ def _rebuilt(
             lines.append(drawn)
             if differ:
                 notes["curves"].append(
-                    f"{name}: left out, because evaluated again they do not give the stored scores: {', '.join(differ)}."
+                    f"{name}: left out, for evaluated again they do not give the stored scores: {', '.join(differ)}."
                 )
     finally:
         torch.set_num_threads(threads)

@@ -106,14 +106,12 @@ def draw_function(shown: Shown, path: Path) -> None:
     Raises
     ------
     UnsupportedError
-        If matplotlib is not installed, or the function has no curve.
+        If the function has no curve.
     """
     if shown.box.kind != "numeric":
         raise UnsupportedError("only numeric functions have a picture", "leave out --png for examples")
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise UnsupportedError("pictures need matplotlib", "pip install 'xaibench[docs]'") from error
+    from matplotlib.figure import Figure
+
     x, wanted, found = _curves(shown)
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()

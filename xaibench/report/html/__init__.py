@@ -1,1 +1,1 @@
-"""The report as one HTML page: what it shows (`content`), how it is drawn (`figures`, `pictures`), the page (`page`)."""
+"""The report as one HTML page: what it shows (`content`), how that is drawn (`figures`, `pictures`), the `page`."""

@@ -127,7 +127,7 @@ class Content:
     claims : DataFrame
         See `xaibench.analysis.claims.claims_table`.
     runs : list of dict
-        Manifests, each with its ``outcome``.
+        Manifests of the runs that are shown.
     audit, agreement : DataFrame or None
         What `xaibench audit` and `xaibench agreement` left in the store.
     galleries : tuple of Gallery

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from xaibench.report.labels import number
 
 INK, MUTED, ACCENT, WARM = "#1b1f24", "#6b747e", "#0b62a8", "#b3400e"
 """The page's style sheet replaces them by its own; blue and vermilion differ for every kind of colour vision."""
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "text.parse_math": False,
     "text.color": INK,
@@ -69,8 +69,10 @@ def svg(figure: Figure, prefix: str) -> str:
     text = re.sub(r'(<[^>]*?) style="([^"]*)"', lambda m: m[1] + _attributes(m[2]), text)
     text = re.sub(r' font-family="[^"]*"| font-weight="400"', "", text)
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"(-?\d+\.\d{2})\d+", r"\1", text)
+    width = round(96 * figure.get_figwidth())
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf'\1 width="{width}"', text, count=1)
+    # Coordinates need no more than two decimals; only within tags, for text says what was measured.
+    text = re.sub(r"<[^>]+>", lambda m: re.sub(r"(\d\.\d{2})\d+", r"\1", m[0]), text)
     return re.sub(r"\s*\n\s*", " ", text.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)).strip()
 
 
@@ -79,12 +81,13 @@ def _attributes(declarations: str) -> str:
     return "".join(f' {name.strip()}="{value.strip().replace(chr(34), chr(39))}"' for name, _, value in pairs)
 
 
-def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
+def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
     """Write every figure as PNG and SVG."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with style():
-        for name, figure in figures.items():
+        for name, draw in figures.items():
+            figure = draw()
             stem = re.sub(r"[^\w.+=-]+", "_", name)
             for form in ("png", "svg"):
                 paths.append(folder / f"{stem}.{form}")
@@ -93,11 +96,11 @@ def save(figures: dict[str, Figure], folder: Path) -> list[Path]:
     return paths
 
 
-def save_pdf(figures: dict[str, Figure], path: Path) -> None:
+def save_pdf(figures: Mapping[str, Callable[[], Figure]], path: Path) -> None:
     """Write all figures into one PDF, a page each."""
     with style(), PdfPages(path) as pages:
-        for figure in figures.values():
-            pages.savefig(figure, facecolor="white")
+        for draw in figures.values():
+            pages.savefig(draw(), facecolor="white")
 
 
 def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -168,7 +171,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
 
 
 @drawn
-def agreement_matrix(values: pd.DataFrame, *, centre: float, title: str) -> Figure:
+def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
     """A matrix of agreement between explainers, each value written into its field.
 
     Parameters
@@ -194,5 +197,4 @@ def agreement_matrix(values: pd.DataFrame, *, centre: float, title: str) -> Figu
     axis.set_yticks(range(n), values.index.tolist(), fontsize=7)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
-    axis.set_title(title, fontsize=8)
     return figure

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from xaibench.report.claims import FEW
-from xaibench.report.html import figures, pictures, tables
+from xaibench.report.html import figures, judged, pictures, tables
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
-from xaibench.report.html.summary import Measure, summarise
+from xaibench.report.html.summary import summarise
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Report:
-    """A page and the figures that it shows, by name."""
+    """A page, and what draws the figures that it shows, by name."""
 
     html: str
-    figures: dict[str, Figure]
+    figures: dict[str, Callable[[], Figure]]
 
     def save_figures(self, *, folder: Path | None = None, pdf: Path | None = None) -> None:
         """Write every figure as PNG and SVG into a folder, or all of them into one PDF."""
@@ -50,13 +53,15 @@ def make_report(content: Content) -> Report:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=_count, breakable=_breakable, groupby_run=_runs)
+    environment.filters.update(
+        count=_count, breakable=_breakable, by_family=_in_runs("family"), groupby_problem=_in_runs("problem")
+    )
     css, js = (_source(name) for name in ("style.css", "report.js"))
-    made: dict[str, Figure] = {}
+    made: dict[str, Callable[[], Figure]] = {}
 
     def draw(name: str, figure: Figure) -> Markup:
         """Keep a figure for export, and give it as an element."""
-        made[name] = figure
+        made[name] = lambda: figure
         return Markup(figures.svg(figure, f"f{len(made)}"))
 
     html = environment.get_template("report.html").render(
@@ -69,8 +74,8 @@ def make_report(content: Content) -> Report:
         ranks=tables.rank_panels(content.board),
         curves=content.curves,
         galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
-        agreements=tables.agreements(content.agreement),
-        audit=tables.audit_listing(content.audit),
+        agreements=judged.agreements(content.agreement),
+        audit=judged.audit_listing(content.audit),
         critical=[],
         no_critical=[],
         tables=tables,
@@ -86,7 +91,7 @@ def make_report(content: Content) -> Report:
     )
     for gallery in content.galleries:
         if not pictures.is_flat(gallery):
-            made[f"examples {gallery.suite} {gallery.problem}"] = pictures.montage(gallery)
+            made[f"examples {gallery.suite} {gallery.problem}"] = partial(pictures.montage, gallery)
     return Report(html, made)
 
 
@@ -115,6 +120,6 @@ def _breakable(label: str) -> Markup:
     return Markup("_<wbr>").join(label.split("_"))
 
 
-def _runs(measures: list[Measure]) -> list[tuple[str, list[Measure]]]:
-    """Columns that follow each other in one family."""
-    return [(family, list(group)) for family, group in groupby(measures, key=attrgetter("family"))]
+def _in_runs(name: str) -> Callable[[list[Any]], list[tuple[Any, list[Any]]]]:
+    """Items that follow each other with the same value of an attribute, together."""
+    return lambda items: [(key, list(group)) for key, group in groupby(items, key=attrgetter(name))]

@@ -34,7 +34,7 @@ class Picture:
 
     def height(self, width: int) -> int:
         """Height that goes with a width on the page."""
-        return max(1, round(width * self.rgb.shape[0] / self.rgb.shape[1]))
+        return max(1, round(width * int(self.rgb.shape[0]) / int(self.rgb.shape[1])))
 
     @property
     def uri(self) -> str:

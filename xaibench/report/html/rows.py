@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.leaderboard import FIELD
 from xaibench.report.labels import metric_labels, variants
 
 DIGITS = 4
@@ -25,6 +26,7 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
     digits, and what is missing is null. Columns that a board does not have, because it was made
     before there were any, are null as well. ``beats`` is 1, 0, -1 (too few samples to tell) or null.
     """
+    board = _ordered(board)
     frame = pd.DataFrame(index=board.index)
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
     frame["explainer"] = [names[key] for key in zip(board["explainer"], board["explainer_params"], strict=True)]
@@ -37,7 +39,7 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
         frame[name] = board[name]
     frame["truth"] = board["truth_kind"].where(board["family"] == "ground_truth")
     frame["note"] = board["message"]
-    frame["group"] = board["tie_group"] if "tie_group" in board else None
+    frame["group"] = board.get("tie_group")
     numbers = {
         "value": "value", "low": "ci_low", "high": "ci_high", "rank": "rank", "rank_low": "rank_low", "p": "p_placebo",
         "rank_high": "rank_high", "skill": "skill", "skill_low": "skill_low", "skill_high": "skill_high",
@@ -62,6 +64,14 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
         **{to: _numbers(board[of]) if of in board else None for to, of in numbers.items()},
         **{name: _counts(values) for name, values in counts.items()},
     }
+
+
+def _ordered(board: pd.DataFrame) -> pd.DataFrame:
+    """Explainers of every field by rank interval, then by value, controls last; fields stay where they are."""
+    place = board.groupby(["suite", *FIELD], sort=False, dropna=False).ngroup()
+    keys = {"_field": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
+    by = ["_field", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
+    return board.assign(**keys).sort_values(by, kind="stable", ignore_index=True)
 
 
 def _texts(values: pd.Series[Any]) -> dict[str, list[Any]] | None:

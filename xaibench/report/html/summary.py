@@ -14,6 +14,13 @@ from xaibench.analysis.validity import Validity, validity
 from xaibench.report.labels import metric_labels, number, share
 from xaibench.report.overview import REASONS, Line, Overview, legend, overview
 
+_TIERS = (
+    ("all", "Beat every placebo in every test"),
+    ("most", "Beat every placebo in at least half of their tests"),
+    ("few", "Beat every placebo in fewer than half of their tests"),
+    ("none", "Beat every placebo in no test"),
+    ("unknown", "Not tested, or on too few samples"),
+)
 SHADES = 5
 """Steps of the background of a relative rank: 0 is best."""
 
@@ -87,15 +94,18 @@ def summarise(board: pd.DataFrame) -> Summary:
 
 def tiers(view: Overview) -> list[Tier]:
     """Explainers by the share of tests that they won against every placebo, ties together."""
-    kinds = [
-        ("beat every placebo in every test", "all", lambda x: x.tested and x.won == x.tested),
-        ("in at least half of the tests", "most", lambda x: x.tested and x.won < x.tested <= 2 * x.won),
-        ("in fewer than half of the tests", "few", lambda x: x.tested and 0 < 2 * x.won < x.tested),
-        ("in no test", "none", lambda x: x.tested and not x.won),
-        ("were not tested, or on too few samples", "unknown", lambda x: not x.tested),
-    ]
-    found = [Tier(title, kind, [x for x in view.explainers if fits(x)]) for title, kind, fits in kinds]
-    return [tier for tier in found if tier.members]
+    members: dict[str, list[Line]] = {kind: [] for kind, _ in _TIERS}
+    for line in view.explainers:
+        members[_tier(line)].append(line)
+    return [Tier(title, kind, members[kind]) for kind, title in _TIERS if members[kind]]
+
+
+def _tier(line: Line) -> str:
+    if not line.tested:
+        return "unknown"
+    if line.won == line.tested:
+        return "all"
+    return "none" if not line.won else "most" if 2 * line.won >= line.tested else "few"
 
 
 def _measures(board: pd.DataFrame, *, single: bool) -> list[Measure]:
@@ -126,7 +136,7 @@ def _single_values(board: pd.DataFrame) -> dict[Any, str]:
     return {(k, *w): number(v) for k, w, v in zip(keys, where, rows["value"], strict=True)}
 
 
-def _entry(row: dict[str, Any], value: str | None) -> Entry:
+def _entry(row: dict[Any, Any], value: str | None) -> Entry:
     relative = float(row["relative_rank"])
     if math.isnan(relative):
         reason = next((r for r in ("failed", "missing", "undefined", "unsupported") if row[f"n_{r}"]), None)

@@ -57,7 +57,7 @@ def rank_panels(board: pd.DataFrame) -> list[RankPanels]:
     return found
 
 
-def claim_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
+def claim_rows(claims: pd.DataFrame) -> list[dict[Any, Any]]:
     """Verdicts with what stands beside them."""
     rows = []
     for claim in claims.to_dict("records"):
@@ -115,8 +115,12 @@ def failure_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
                 "problems": problems,
             }
         )
-    rows.sort(key=lambda r: (not r["failed"], -r["cells"]))
+    rows.sort(key=_gravity)
     return rows[:MAX_ROWS]
+
+
+def _gravity(row: dict[str, Any]) -> tuple[bool, int]:
+    return not row["failed"], -row["cells"]
 
 
 def run_facts(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -145,94 +149,6 @@ def run_facts(manifest: dict[str, Any]) -> dict[str, Any]:
         "facts": {k: v for k, v in facts.items() if v},
         "resolved": json.dumps(manifest.get("resolved_suite", {}), indent=2, ensure_ascii=False),
     }
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A table as texts; the first ``left`` columns are words, the others numbers."""
-
-    heads: list[str]
-    rows: list[list[str]]
-    left: int
-    more: int
-
-
-_AUDIT_WORDS = ("metric", "problem", "verdict", "diagnosis")
-_TRUST = ("trusted", "weak", "undecided", "broken")
-
-
-def audit_listing(audit: pd.DataFrame | None) -> Listing | None:
-    """Verdicts on metrics, the broken ones last; None where no audit was made."""
-    if audit is None or audit.empty or not {"metric", "verdict", "diagnosis"} <= set(audit.columns):
-        return None
-    shown = audit.assign(problem=audit["dataset"] + "/" + audit["model"])
-    if {"params", "asked_output"} <= set(audit.columns):
-        labels = metric_labels(shown)
-        keys = zip(shown["metric"], shown["params"], shown["asked_output"], strict=True)
-        shown["metric"] = [labels[key] for key in keys]
-    numbers = [c for c in shown.columns if pd.api.types.is_float_dtype(shown[c]) and shown[c].notna().any()]
-    # Intervals stand beside what they are of, not in columns of their own.
-    ends = {c for c in numbers if c.endswith(("_low", "_high")) and c.rpartition("_")[0] in numbers}
-    kept = [c for c in numbers if c not in ends]
-    place = {verdict: i for i, verdict in enumerate(_TRUST)}
-    order = shown["verdict"].map(lambda v: place.get(str(v).partition(":")[0], len(place)))
-    trust = -shown["trust"] if "trust" in shown else 0.0
-    shown = shown.assign(_place=order, _trust=trust).sort_values(["_place", "_trust"], kind="stable")
-    rows = []
-    for row in shown.head(MAX_ROWS).to_dict("records"):
-        words = [str(row[c]) if isinstance(row[c], str) else "" for c in _AUDIT_WORDS]
-        rows.append([*words, *(_with_interval(row, c, ends) for c in kept)])
-    heads = [c.replace("_", " ") for c in (*_AUDIT_WORDS, *kept)]
-    return Listing(heads, rows, len(_AUDIT_WORDS), max(len(shown) - MAX_ROWS, 0))
-
-
-def _with_interval(row: dict[str, Any], column: str, ends: set[str]) -> str:
-    text = number(row[column])
-    if text and f"{column}_low" in ends and f"{column}_high" in ends:
-        text += " " + interval(row[f"{column}_low"], row[f"{column}_high"])
-    return text.strip()
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """A matrix of agreement on one problem, and the value of independent rankings."""
-
-    name: str
-    problem: str
-    title: str
-    values: pd.DataFrame
-    expected: float
-    alt: str
-
-
-_SIDES = (("explainer_a", "explainer_b"), ("left", "right"), ("explainer", "other"), ("explainer_1", "explainer_2"))
-
-
-def agreements(found: pd.DataFrame | None) -> list[Agreement]:
-    """Matrices of agreement, one per problem and measure; none where no such table was made."""
-    if found is None or found.empty or "measure" not in found:
-        return []
-    sides = next((pair for pair in _SIDES if set(pair) <= set(found.columns)), None)
-    value = next((c for c in ("value", "agreement", "mean") if c in found), None)
-    if sides is None or value is None:
-        return []
-    by = [c for c in ("suite", "dataset", "model", "selection", "measure") if c in found]
-    made = []
-    for key, group in list(found.groupby(by, sort=False))[:MAX_PANELS]:
-        named = dict(zip(by, map(str, key), strict=True))
-        names = list(dict.fromkeys([*group[sides[0]], *group[sides[1]]]))
-        matrix = pd.DataFrame(index=names, columns=names, dtype=float)
-        for a, b, v in zip(group[sides[0]], group[sides[1]], group[value], strict=True):
-            matrix.loc[a, b] = matrix.loc[b, a] = v
-        expected = float(group["expected"].mean()) if "expected" in group else 0.0
-        problem = f"{named['dataset']}/{named['model']}"
-        title = f"{named['measure'].replace('_', ' ')} agreement, {number(expected)} for independent rankings"
-        apart = group[group[sides[0]] != group[sides[1]]]
-        extremes = [apart.loc[apart[value].idxmax()], apart.loc[apart[value].idxmin()]] if len(apart) else []
-        said = [f"{r[sides[0]]} and {r[sides[1]]} {number(r[value])}" for r in extremes]
-        alt = f"{title}. " + (f"Most alike: {said[0]}; least: {said[1]}." if said else "")
-        made.append(Agreement(" ".join(named.values()), problem, title, matrix, expected, alt))
-    return made
 
 
 def curve_points(curves: Curves) -> list[int]:

@@ -46,6 +46,7 @@
   ];
   const distinct = (name) => (data[name] ? data[name].values.length : 0);
   const HIDDEN = { suite: distinct("suite") < 2, truth: distinct("truth") < 2, group: !data.group, skill: !data.skill, note: !data.note };
+  const SECONDARY = new Set(["metric", "problem", "suite", "family", "truth"]);
   const shown = COLUMNS.filter((c) => !HIDDEN[c.name]);
 
   const state = { sort: null, down: false, page: 0, rows: [] };
@@ -53,13 +54,15 @@
   const [head, body] = [table.tHead, table.tBodies[0]];
   const element = (tag, content, className) => {
     const made = document.createElement(tag);
-    if (content) made.textContent = content;
+    // A name may be broken after its underscores.
+    (content || "").split("_").forEach((part, k) => made.append(...(k ? ["_", document.createElement("wbr")] : []), part));
     if (className) made.className = className;
     return made;
   };
 
   const heads = shown.map((column) => {
     const cell = element("th", "", column.num ? "num" : "");
+    if (SECONDARY.has(column.name)) cell.classList.add("secondary");
     cell.scope = "col";
     const button = element("button", column.head);
     button.type = "button";
@@ -136,10 +139,15 @@
     for (const column of shown) {
       const content = column.show(i);
       const cell = element(column.name === "explainer" ? "th" : "td", content, column.num ? "num" : column.wide && content ? "wide" : "");
-      if (column.name === "explainer") cell.scope = "row";
+      if (SECONDARY.has(column.name)) cell.classList.add("secondary");
+      if (column.name === "explainer") {
+        cell.scope = "row";
+        // Narrow screens have no room for these columns of their own.
+        cell.append(element("span", `${text("metric", i)} ${at("higher", i) ? "\u2191" : "\u2193"} ${text("problem", i)}`, "under"));
+      }
       if (column.name === "beats" && content) cell.classList.add(content === "yes" ? "yes" : content === "no" ? "no" : "few");
       const note = column.note ? column.note(i) : "";
-      if (note && content) cell.append(" ", element("span", note));
+      if (note && content) cell.append(column.name === "metric" ? "\u00a0" : " ", element("span", note));
       row.append(cell);
     }
     return row;
