@@ -164,7 +164,7 @@ def _kept(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
     made = made[made["_size"] == made.groupby(["dataset", "model", "_rest"])["_size"].transform("max")]
     for names, group in made.groupby(["dataset", "model", "selection"], sort=False):
         dataset, model, selection = map(str, names)
-        first = group[group["seed"] == group["seed"].min()]
+        first = group[group["seed"] == group["seed"].min()].sort_values(["control", *_UNIT], kind="stable")
         samples: dict[tuple[int, str], None] = {}
         maps: dict[tuple[str, str], dict[tuple[int, str], Array]] = {}
         unsigned = set()

@@ -99,7 +99,7 @@ def _cell(value: float) -> str:
 
 
 def agreement_report(found: pd.DataFrame, measure: str) -> RenderableType:
-    """A matrix per problem: agreement below the diagonal, for independent rankings above it.
+    """A matrix per problem: agreement below the diagonal; above it chance, where that is not the same for all.
 
     Parameters
     ----------
@@ -115,8 +115,13 @@ def agreement_report(found: pd.DataFrame, measure: str) -> RenderableType:
             f"{names[0]}/{names[1]}: {measure.replace('_', ' ')} agreement at {first['k']} of {first['features']} "
             f"features, {group['n'].max()} samples"
         )
-        parts += [Text(title, style="bold"), _Matrix(group), Text("")]
-    parts.append(Text("Below the diagonal: agreement. Above it: what independent rankings have on average."))
+        chances = sorted({share(c) for c in group["expected"].dropna()})
+        chance = (
+            f"Independent rankings agree in {chances[0]}."
+            if len(chances) == 1
+            else "Above the diagonal: what independent rankings with these signs agree in."
+        )
+        parts += [Text(title, style="bold"), _Matrix(group, len(chances) > 1), Text(chance), Text("")]
     return Trimmed(Group(*parts))
 
 
@@ -125,6 +130,7 @@ class _Matrix:
     """A square table with numbered columns, in as many pieces as the width asks for."""
 
     pairs: pd.DataFrame
+    with_chance: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         a = list(zip(self.pairs["explainer_a"], self.pairs["params_a"], strict=True))
@@ -136,15 +142,16 @@ class _Matrix:
         for x, y, value, chance in zip(a, b, self.pairs["value"], self.pairs["expected"], strict=True):
             low, high = sorted((place[x], place[y]))
             cells[high, low] = "" if math.isnan(value) else share(value)
-            cells[low, high] = "" if math.isnan(chance) else share(chance)
+            cells[low, high] = share(chance) if self.with_chance and not math.isnan(chance) else ""
         heads = [f"{i + 1} {labels[entry]}" for i, entry in enumerate(entries)]
         name_width = min(max(map(len, heads)), options.max_width // 2)
-        step = max(1, (options.max_width - name_width) // 5)
+        step = max(1, (options.max_width - name_width) // 6)
         for start in range(0, len(entries), step):
             shown = range(start, min(start + step, len(entries)))
             table = simple_table(("", *(str(j + 1) for j in shown)), left=(0,))
             for i, head in enumerate(heads):
-                table.add_row(Text(head), *("-" if i == j else cells.get((i, j), "") for j in shown))
+                if self.with_chance or i >= start:
+                    table.add_row(Text(head), *("-" if i == j else cells.get((i, j), "") for j in shown))
             yield table
             if shown.stop < len(entries):
                 yield Text("")
