@@ -18,7 +18,14 @@ from xaibench.store import Store
 
 GROUP = "xaibench.executors"
 """Entry points of this group name executors: a callable ``(store, options) -> Executor``."""
-_BUILT_IN = {"inline": "xaibench.execution.executor:InProcess", "pool": "xaibench.execution.pool:Pool"}
+_BUILT_IN = {
+    "inline": "xaibench.execution.executor:InProcess",
+    "pool": "xaibench.execution.pool:Pool",
+    "dask": "xaibench.execution.dask_executor:Dask",
+    "slurm": "xaibench.execution.slurm_executor:Slurm",
+}
+_EXTRAS = {"distributed": "dask", "dask": "dask", "submitit": "slurm"}
+"""Packages that may be missing, and the extra that brings them."""
 
 
 class Executor(Protocol):
@@ -42,13 +49,19 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
     Raises
     ------
     UsageError
-        If there is none.
+        If there is none, or a package that it needs is not installed.
     """
     found = {**{e.name: e.value for e in importlib.metadata.entry_points(group=GROUP)}, **_BUILT_IN}
     if name not in found:
         raise UsageError(f"unknown executor {name!r}", did_you_mean(name, found))
     module, _, attribute = found[name].partition(":")
-    executor: Executor = getattr(importlib.import_module(module), attribute)(store, options)
+    try:
+        executor: Executor = getattr(importlib.import_module(module), attribute)(store, options)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        hint = f"pip install 'xaibench[{_EXTRAS[error.name]}]'"
+        raise UsageError(f"executor {name} needs the package {error.name}, which is not installed", hint) from error
     return executor
 
 

@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import signal
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from xaibench.core import registry
 from xaibench.core.components import KINDS
 from xaibench.core.errors import XaibenchError
+from xaibench.core.paths import Place
 from xaibench.execution.executor import computing_with
 from xaibench.execution.heap import keep_heap
 from xaibench.execution.task import Options, Task
@@ -30,7 +32,7 @@ class WorkerError(XaibenchError):
 class Setup:
     """What a worker is told first: where results go, how to work, and which slot it has."""
 
-    store: Path
+    store: Place
     options: Options
     slot: int
 
@@ -52,6 +54,28 @@ class Halt:
     """To a worker: begin nothing new, and give up what can be taken up again."""
 
 
+@dataclass(frozen=True)
+class Ask:
+    """From a worker: which portion of its unit, of so many, is it to do next?"""
+
+    n: int
+
+
+@dataclass(frozen=True)
+class Do:
+    """To a worker that asks: this one, or None where nothing is left."""
+
+    portion: int | None
+
+
+@dataclass(frozen=True)
+class Help:
+    """To a worker: answer a portion of a unit that another one has."""
+
+    task: Task
+    portion: int
+
+
 def serve(fd: int) -> None:
     """Work off the tasks that come through this file descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +88,7 @@ def serve(fd: int) -> None:
 
 def _serve(connection: Connection) -> None:
     setup: Setup = connection.recv()
-    options = replace(setup.options, device=_device(setup.options.device, setup.slot))
+    options = replace(setup.options, device=device_of(setup.options.device, setup.slot))
     try:
         keep_heap()
         load_components(options)
@@ -87,13 +111,29 @@ def _take(connection: Connection, place: Workplace) -> None:
     def stop() -> bool:
         nonlocal halted
         if not halted and connection.poll():
-            connection.recv()  # while a task is worked off, nothing but Halt can come
+            connection.recv()  # while a task is worked off, nothing but Halt comes unasked
             halted = True
         return halted
 
+    def share(n: int) -> Iterator[int]:
+        nonlocal halted
+        while not halted:
+            connection.send(Ask(n))
+            answer = connection.recv()
+            if isinstance(answer, Halt):
+                halted = True
+            elif answer.portion is None:
+                return
+            else:
+                yield answer.portion
+
+    place.share = share
     try:
-        check_known(message)
-        place.work(message, connection.send, stop)
+        if isinstance(message, Help):
+            place.help(message.task, message.portion, connection.send, stop)
+        else:
+            check_known(message)
+            place.work(message, connection.send, stop)
     except XaibenchError as error:
         connection.send(Broken(error))
     except Exception as error:
@@ -121,7 +161,7 @@ def check_known(task: Task) -> None:
             ) from error
 
 
-def _device(device: str, slot: int) -> str:
+def device_of(device: str, slot: int) -> str:
     """The graphics processor of a slot, where there are several and none is named."""
     count = torch.cuda.device_count() if device == "cuda" else 0
     return f"cuda:{slot % count}" if count > 1 else device

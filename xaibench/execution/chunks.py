@@ -1,0 +1,278 @@
+"""Units that travel: what is sent to another machine, how it is worked off there, and what comes back."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xaibench import __version__
+from xaibench.core.errors import StoreError
+from xaibench.core.paths import cache_folder
+from xaibench.execution.executor import computing_with
+from xaibench.execution.pool import Pool
+from xaibench.execution.task import Emit, Event, Finished, Job, Lost, Options, Scored, Started, Stop, Stranded, Task
+from xaibench.execution.work import Workplace
+from xaibench.execution.worker import WorkerError, check_known, load_components
+from xaibench.store import Row, Store
+from xaibench.store.generations import part_files
+from xaibench.store.runs import Runs
+from xaibench.store.tables import DamagedError, from_bytes
+
+_CARRIED = ("attributions", "interpretations")
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some units of one problem, with all that another machine needs to work them off.
+
+    Attributes
+    ----------
+    task : Task
+    store : str
+        Folder or URL of the store, as the parent calls it.
+    run_id : str
+        What the run is called in that store: whoever reads it there sees the same store.
+    options : Options
+        As they hold over there: ``workers`` processes, or 0 for the one that has the chunk.
+    sources : tuple of (path, content)
+        Plugin files, for machines that do not see them.
+    versions : dict
+        Of the packages that numbers depend on, as the parent has them.
+    """
+
+    task: Task
+    store: str
+    run_id: str
+    options: Options
+    sources: tuple[tuple[str, bytes], ...] = ()
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that numbers depend on, without the build that a wheel names."""
+    found = {"xaibench": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
+    return {name: version.partition("+")[0] for name, version in found.items()}
+
+
+class Parcels:
+    """Makes chunks of tasks.
+
+    Parameters
+    ----------
+    store : Store
+    options : Options
+    """
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store = store
+        self.options = options
+        self._run_ids: dict[int, str] = {}
+        self._place = str(store.path.resolve() if isinstance(store.path, Path) else store.path)
+        files = (Path(p) for p in options.plugins if p.endswith(".py"))
+        self._sources = tuple((str(f.resolve()), f.read_bytes()) for f in files)
+        modules = tuple(p for p in options.plugins if not p.endswith(".py"))
+        plugins = (*modules, *(path for path, _ in self._sources))
+        self._options = replace(options, plugins=plugins, argv=None)
+
+    def chunk(self, task: Task) -> Chunk:
+        """One chunk with all units of a task."""
+        if task.run not in self._run_ids:
+            self._run_ids[task.run] = Runs(self.store.files).run_id(task.run)
+        return Chunk(task, self._place, self._run_ids[task.run], self._options, self._sources)
+
+    def divide(self, tasks: Iterable[Task], size: int) -> Iterator[Chunk]:
+        """Chunks of at most ``size`` units, as they are asked for."""
+        for task in tasks:
+            for start in range(0, len(task.jobs), size):
+                yield self.chunk(task.only(*task.jobs[start : start + size]))
+
+
+class Progress:
+    """What has come back of a chunk, each thing once, however often its work was begun."""
+
+    def __init__(self, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.begun: set[int] = set()
+        self.finished: set[int] = set()
+        self._scored: dict[int, set[str]] = {}
+
+    def take(self, event: Event, emit: Emit) -> None:
+        """Pass an event on, if it is news."""
+        match event:
+            case Started(number):
+                self.begun.add(number)
+            case Scored(number, row):
+                seen = self._scored.setdefault(number, set())
+                if row.cell_id in seen:
+                    return
+                seen.add(row.cell_id)
+            case Finished(number):
+                self.finished.add(number)
+            case Lost(numbers):
+                self.finished.update(numbers)
+        emit(event)
+
+    def partly(self, number: int) -> bool:
+        """Whether there are rows of a unit that is not finished."""
+        return number not in self.finished and bool(self._scored.get(number))
+
+    def rest(self) -> list[Job]:
+        """What is left to do: units that are not finished, without their cells that have a row."""
+        left = [j for j in self.chunk.task.jobs if j.number not in self.finished]
+        return [j.without(self._scored.get(j.number, ())) for j in left]
+
+
+@dataclass
+class Answer:
+    """What a machine sends back that cannot write into the store: its events, and the files of its explanations."""
+
+    events: list[Event] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def keep(self, store: Store) -> None:
+        """Write the files into the store."""
+        for name, content in self.files.items():
+            store.files.write(name, content)
+
+
+def written(store: Store, task: Task) -> Iterator[Event]:
+    """What is in the store of units that somebody has begun in this run and may not have told of."""
+    numbers = {j.unit.unit_id: j.number for j in task.jobs}
+    found: dict[int, list[Row]] = {}
+    for name in part_files(store.files):
+        unit, _, tail = name.rpartition("/")[2].partition("-")
+        if unit in numbers and tail.startswith(f"{task.run:06d}-"):
+            try:
+                records = from_bytes(store.files.read(name), name=name).to_pylist()
+            except (DamagedError, FileNotFoundError):
+                continue
+            found.setdefault(numbers[unit], []).extend(Row(**record) for record in records)
+    for number, rows in found.items():
+        yield Started(number, tuple(r.cell_id for r in rows))
+        yield from (Scored(number, row) for row in rows)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """One chunk at a time in this process: units share thread counts, the registry and the problem in memory."""
+    with _lock:
+        yield
+
+
+def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
+    """Work a chunk off where this is called, into the store itself if it is seen from here.
+
+    Units, and cells of units, that are in the store from an earlier attempt are taken from there.
+
+    Returns
+    -------
+    dict of str to bytes
+        Files of explanations for the store, where it is not seen from here; their rows are told as
+        `Stranded`, so that whoever gets the events writes them.
+    """
+    _check_versions(chunk)
+    options = _here(chunk)
+    load_components(options)
+    check_known(chunk.task)
+    store = _shared(chunk)
+    if store is not None:
+        _work(chunk, store, options, emit, stop)
+        return {}
+    with tempfile.TemporaryDirectory(prefix="xaibench-") as folder:
+        store = Store(folder, create=True)
+        _work(chunk, store, options, _told(emit), stop)
+        _desk.clear()
+        names = [name for kind in _CARRIED for name in store.files.find(kind)]
+        return {name: store.files.read(name) for name in names}
+
+
+def _work(chunk: Chunk, store: Store, options: Options, emit: Emit, stop: Stop) -> None:
+    progress = Progress(chunk)
+    for event in written(store, chunk.task):
+        progress.take(event, emit)
+    task = chunk.task.only(*progress.rest())
+    if options.workers:
+        Pool(store, options).run(iter([task]), emit, stop)
+        return
+    place = _place(store, options)
+    with computing_with(options.threads):
+        place.work(task, emit, stop)
+
+
+def _told(emit: Emit) -> Emit:
+    """Say of every unit, before it is finished, that its rows are written nowhere."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Finished):
+            emit(Stranded(event.number))
+        emit(event)
+
+    return tell
+
+
+def _check_versions(chunk: Chunk) -> None:
+    """Refuse work whose numbers would differ, or that was loaded before a plugin was edited."""
+    here = versions()
+    other = [f"{name} {here[name]} instead of {said}" for name, said in chunk.versions.items() if here[name] != said]
+    if other:
+        raise WorkerError(f"a worker has {', '.join(other)}", "install the same versions everywhere")
+    for path, content in chunk.sources:
+        if _loaded.setdefault(path, content) != content:
+            raise WorkerError(f"{path} has changed since a worker loaded it", "restart the workers")
+
+
+_loaded: dict[str, bytes] = {}
+_desk: dict[str, Workplace] = {}
+
+
+def _place(store: Store, options: Options) -> Workplace:
+    """The workplace of the last chunk, if it serves: it has the problem in memory."""
+    key = f"{store.path} {options}"
+    if key not in _desk:
+        _desk.clear()
+        _desk[key] = Workplace(store, options)
+    return _desk[key]
+
+
+def _here(chunk: Chunk) -> Options:
+    """Options as they hold on this machine: folders and plugin files that are not there are replaced."""
+    options = chunk.options
+    if options.cache is not None and not options.cache.is_dir():
+        options = replace(options, cache=cache_folder())
+    sources = dict(chunk.sources)
+    plugins = tuple(_file(p, sources[p]) if p in sources else p for p in options.plugins)
+    return replace(options, plugins=plugins)
+
+
+@cache
+def _file(path: str, content: bytes) -> str:
+    """A plugin file on this machine: the file itself if it is the same here, else a copy."""
+    with contextlib.suppress(OSError):
+        if Path(path).read_bytes() == content:
+            return path
+    folder = Path(tempfile.mkdtemp(prefix="xaibench-plugin-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = folder / Path(path).name
+    copy.write_bytes(content)
+    return str(copy)
+
+
+def _shared(chunk: Chunk) -> Store | None:
+    """The parent's store, if it is seen from here."""
+    try:
+        store = Store(chunk.store)
+        return store if Runs(store.files).run_id(chunk.task.run) == chunk.run_id else None
+    except StoreError:
+        return None

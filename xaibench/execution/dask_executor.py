@@ -1,0 +1,251 @@
+"""Units on a Dask cluster: one that runs already, or processes of this machine."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import dask
+from distributed import Client, Event, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker, wait
+from distributed.utils import sync
+
+from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.execution.chunks import Answer, Chunk, Parcels, Progress, alone, work_off, written
+from xaibench.execution.settings import Settings
+from xaibench.execution.task import Emit, Lost, Options, Stop, Stranded, Task
+from xaibench.execution.worker import WorkerError, device_of
+from xaibench.store import Store
+
+TICK = 0.2
+"""Seconds between looks at the wish to stop."""
+ROUNDS = 2
+"""Chunks that every thread of the cluster gets of a problem, at least."""
+LARGEST = 8
+"""Units of a chunk, at most, unless the setting ``units`` says otherwise."""
+
+
+class Dask:
+    """Chunks of units as Dask tasks.
+
+    Workers write into the store if they see it (the same folder or URL); otherwise rows and
+    explanations come back and are written here. Dask begins chunks again that a lost worker had, a
+    few times; then their units are handed in one by one, so that only the one is lost that ends its
+    worker every time.
+
+    Settings: ``scheduler`` (address; without one, a cluster of ``workers`` processes is started),
+    ``units`` (of a chunk), ``resources`` (``GPU=1,MEMORY=8e9``: what a chunk takes of what workers
+    announce; ``GPU=1`` by default if the device is ``cuda`` and there are such workers), ``wait``
+    (seconds for the first worker to come, 60).
+
+    Parameters
+    ----------
+    store : Store
+    options : Options
+        With ``timeout`` or ``memory``, a chunk is worked off in a process of its own beside the Dask worker.
+    """
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store = store
+        self.options = options
+        settings = Settings("dask", options.settings)
+        self.address = settings.text("scheduler")
+        self.units = settings.count("units")
+        self.resources = settings.amounts("resources")
+        self.patience = settings.seconds("wait", 60.0)
+        settings.done()
+        watched = options.timeout is not None or options.memory is not None
+        self.parcels = Parcels(store, replace(options, workers=int(watched)))
+        self._name = ""
+        self._numbers = itertools.count()
+        self._attempts: Counter[int] = Counter()
+        self._flying: dict[Future[Any], Chunk] = {}
+
+    def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
+        with _connected(self.address, self.options) as client:
+            self._wait_for_workers(client)
+            self._name = f"xaibench-{uuid.uuid4().hex}"
+            halt = Event(self._name, client=client)
+            chunks = self._chunks(client, tasks)
+            queue: list[Chunk] = []
+            try:
+                while True:
+                    if stop():
+                        halt.set()
+                        queue.clear()
+                    else:
+                        self._hand_in(client, chunks, queue)
+                    if not self._flying:
+                        return
+                    for future in _done(self._flying):
+                        self._take(client, future, self._flying.pop(future), queue, emit)
+            finally:
+                client.cancel(list(self._flying))
+                self._flying.clear()
+
+    def _wait_for_workers(self, client: Client) -> None:
+        try:
+            client.wait_for_workers(1, timeout=self.patience)
+        except TimeoutError as error:
+            where = f"no worker came to {client.scheduler.address} within {self.patience:g} s"
+            raise UsageError(where, "start one: dask worker ADDRESS") from error
+
+    def _chunks(self, client: Client, tasks: Iterable[Task]) -> Iterator[Chunk]:
+        for task in tasks:
+            fair = -(-len(task.jobs) // (ROUNDS * _threads(client)))
+            yield from self.parcels.divide([task], self.units or min(fair, LARGEST))
+
+    def _hand_in(self, client: Client, chunks: Iterator[Chunk], queue: list[Chunk]) -> None:
+        """Keep every thread of the cluster busy, and no more in flight: what waits at a worker is lost with it."""
+        threads = _threads(client)
+        resources = self.resources or _graphics(client, self.options.device)
+        while len(self._flying) < threads:
+            chunk = queue.pop(0) if queue else next(chunks, None)
+            if chunk is None:
+                return
+            key = f"{self._name}-{next(self._numbers)}"
+            future = client.submit(_answer, chunk, self._name, key, key=key, pure=False, resources=resources)
+            self._flying[future] = chunk
+
+    def _take(self, client: Client, future: Future[Any], chunk: Chunk, queue: list[Chunk], emit: Emit) -> None:
+        """Take in what became of a chunk."""
+        if future.status == "cancelled":
+            raise WorkerError("the Dask scheduler is gone", "start it, and run the same command again to resume")
+        progress = Progress(chunk)
+        if future.status == "finished":
+            answer: Answer = future.result()
+            answer.keep(self.store)
+            for event in answer.events:
+                progress.take(event, emit)
+            return
+        error = future.exception()
+        if not isinstance(error, KilledWorker):
+            raise error if isinstance(error, XaibenchError) else WorkerError(f"{type(error).__name__}: {error}")
+        for event in written(self.store, chunk.task):
+            progress.take(event, emit)
+        rest = progress.rest()
+        if len(chunk.task.jobs) > 1:
+            queue.extend(self.parcels.chunk(chunk.task.only(job)) for job in rest)
+            return
+        begun = Event(future.key, client=client).is_set()
+        for job in rest:
+            self._attempts[job.number] += begun
+            if not begun or self._attempts[job.number] <= self.options.retry:  # else it was its neighbour
+                emit(Stranded(job.number))
+                queue.append(self.parcels.chunk(chunk.task.only(job)))
+            else:
+                emit(Lost((job.number,), _killed(client, error)))
+
+
+def _answer(chunk: Chunk, halt: str, begun: str) -> Answer:
+    """Work a chunk off in a Dask worker, and let the scheduler know that it is begun: its worker may not live to."""
+    answer = Answer()
+    worker = get_worker()
+    looked, said = 0.0, False
+
+    def stop() -> bool:
+        nonlocal looked, said
+        if not said and time.monotonic() - looked > TICK:
+            said, looked = bool(sync(worker.loop, worker.scheduler.event_is_set, name=halt)), time.monotonic()
+        return said
+
+    if stop():
+        return answer
+    slot = worker.name if isinstance(worker.name, int) else 0
+    options = replace(chunk.options, device=device_of(chunk.options.device, slot))
+    with alone():
+        sync(worker.loop, worker.scheduler.event_set, name=begun)
+        answer.files = work_off(replace(chunk, options=options), answer.events.append, stop)
+    return answer
+
+
+@contextmanager
+def _connected(address: str | None, options: Options) -> Iterator[Client]:
+    """A client of the cluster at this address, or of one that lasts as long as this."""
+    quiet = {"distributed.scheduler.allowed-failures": max(1, options.retry)} if address is None else {}
+    with dask.config.set(quiet):
+        if address is None:
+            cluster = LocalCluster(
+                n_workers=max(1, options.workers),
+                threads_per_worker=1,
+                memory_limit=None,
+                dashboard_address=None,
+                silence_logs="CRITICAL",
+            )
+            with cluster, Client(cluster) as client, tempfile.TemporaryDirectory(prefix="xaibench-dask-") as folder:
+                client.register_plugin(_Log(folder))
+                yield client
+            return
+        try:
+            client = Client(address, timeout=10)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"no Dask scheduler answers at {address}", "start one: dask scheduler") from error
+        with client:
+            yield client
+
+
+class _Log(WorkerPlugin):  # type: ignore[misc]
+    """Output of the workers of a cluster of our own: into a file each, and not into the terminal.
+
+    Parameters
+    ----------
+    folder : str
+    """
+
+    name = "xaibench-log"
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def setup(self, worker: Any) -> None:
+        file = os.open(f"{self.folder}/{worker.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2):
+            os.dup2(file, stream)
+        os.close(file)
+
+
+def _done(flying: Iterable[Future[Any]]) -> list[Future[Any]]:
+    """Futures that are over, after a moment in which one may become so."""
+    try:
+        found: list[Future[Any]] = list(wait(list(flying), timeout=TICK, return_when="FIRST_COMPLETED").done)
+    except TimeoutError:
+        return []
+    return found
+
+
+def _workers(client: Client) -> list[dict[str, Any]]:
+    return list(client.scheduler_info(n_workers=-1)["workers"].values())
+
+
+def _threads(client: Client) -> int:
+    """Threads of the cluster as it is now; at least one, so that one that grows with its work does."""
+    return max(1, sum(int(w["nthreads"]) for w in _workers(client)))
+
+
+def _graphics(client: Client, device: str) -> dict[str, float] | None:
+    """A graphics processor of those that workers announce, if one is to be used."""
+    announced = device.startswith("cuda") and any("GPU" in w.get("resources", {}) for w in _workers(client))
+    return {"GPU": 1} if announced else None
+
+
+def _killed(client: Client, error: KilledWorker) -> dict[str, Any]:
+    """Why a unit is lost whose workers were lost again and again."""
+    text = f"{error.allowed_failures + 1} Dask workers ended with it, the last one {error.last_worker.address}"
+    return {"status": "failed", "error_kind": "WorkerDied", "message": text, "traceback": _log(client) or None}
+
+
+def _log(client: Client) -> str:
+    """What those who watch over the workers say of their ends; empty if they cannot be asked."""
+    try:
+        logs = client.get_worker_logs(n=20, nanny=True)
+    except Exception:
+        return ""
+    lines = [line for log in logs.values() for _, line in log if "killed" in line or "signal" in line]
+    return "\n".join(lines[:20])
