@@ -19,7 +19,7 @@ from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, execute
 from xaibench.history import History
 from xaibench.models.adapters import find_device
-from xaibench.plan import Plan, Rerun, Selection, expand, make_plan
+from xaibench.plan import Plan, Rerun, Selection, Shard, expand, make_plan
 from xaibench.problems import Problems
 from xaibench.store import Store
 
@@ -116,6 +116,7 @@ def plan_suite(
     plugins: Sequence[str | Path] = (),
     selection: Selection | None = None,
     rerun: Rerun | None = None,
+    shard: Shard | None = None,
 ) -> Plan:
     """Load plugins and a suite, and plan it against what the store holds.
 
@@ -136,6 +137,7 @@ def plan_suite(
         fingerprint=Problems(cache_folder(), device=device).fingerprint,
         selection=selection,
         rerun=rerun,
+        shard=shard,
     )
 
 

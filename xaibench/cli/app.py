@@ -80,6 +80,9 @@ SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", 
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Offset of all seeds of the suite.")]
 RerunOption = Annotated[Rerun | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the suite; merge joins them.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
@@ -111,6 +114,7 @@ def run(
     skip: SkipOption = None,
     limit: LimitOption = None,
     rerun: RerunOption = None,
+    shard: ShardOption = None,
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
     workers: Annotated[
@@ -141,7 +145,7 @@ def run(
     """
     from xaibench.cli.running import Request, run_suite
 
-    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(
         run_suite(
             request,
@@ -167,6 +171,7 @@ def plan(
     skip: SkipOption = None,
     limit: LimitOption = None,
     rerun: RerunOption = None,
+    shard: ShardOption = None,
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
     cells: Annotated[bool, typer.Option("--cells", help="List every cell with its state and reason.")] = False,
@@ -176,7 +181,7 @@ def plan(
     from xaibench.cli.planning import show_plan
     from xaibench.cli.running import Request
 
-    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(show_plan(request, cells=cells, json=json))
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, write_leaderboard
 from xaibench.cli.claiming import claim_records, print_validity
-from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.limits import positive, size_from, workers_from
+from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError
-from xaibench.core.paths import cache_folder, default_store
+from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
 from xaibench.execution.heap import keep_heap
-from xaibench.plan import Plan, Rerun, Selection
+from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
@@ -32,7 +31,7 @@ class Request:
     """What ``run`` and ``plan`` have in common."""
 
     suite: str
-    store: Path | None
+    store: Place | None
     seed: int
     only: Sequence[str] | None
     skip: Sequence[str] | None
@@ -40,9 +39,10 @@ class Request:
     rerun: str | None
     plugins: Sequence[str] | None
     device: str
+    shard: str | None = None
 
     @property
-    def store_path(self) -> Path:
+    def store_path(self) -> Place:
         return self.store or default_store()
 
     def plan(self, store: Store | None) -> Plan:
@@ -55,6 +55,7 @@ class Request:
             plugins=self.plugins or (),
             selection=Selection(tuple(self.only or ()), tuple(self.skip or ()), self.limit),
             rerun=cast(Rerun | None, self.rerun),
+            shard=None if self.shard is None else Shard.parse(self.shard),
         )
 
 
@@ -85,7 +86,7 @@ def run_suite(
     spent = spending(plan, store)
     if spent:
         stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
-    with observer_for(stderr(), quiet=quiet or json) as observer:
+    with observer_for(stderr(), quiet=quiet or json, workers=chosen.workers) as observer:
         outcome = execute(plan, store, chosen, observer)
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
@@ -93,6 +94,7 @@ def run_suite(
             return INTERRUPTED
         left = plan.states["left"]
         why = f"{left} cells are not {request.rerun}" if left else "every selected cell is unsupported"
+        why = why if plan.units else f"no unit is in shard {request.shard}"
         raise NothingToDoError(f"nothing ran: {why}", "`xaibench plan --cells` shows the reasons")
     _report(plan, store, outcome, json=json)
     if outcome.end == "interrupted":
@@ -128,6 +130,8 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     out.print(f"{name}, run {outcome.run}: {done or 'nothing new'}; {outcome.cached} cells were there already.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
     out.print(f"{explained}, {duration(outcome.seconds)}. Leaderboard: {store.path / 'leaderboard.parquet'} and .csv")
+    for line in store.coverage():
+        out.print(f"{line}; `xaibench merge` joins the stores of shards", soft_wrap=True)
     if not plan.whole:
         out.print("This board is of the selected part; the leaderboard of the store is that of the last whole run.")
     if outcome.end == "interrupted":

@@ -34,7 +34,7 @@ from xaibench.execution.task import (
 )
 from xaibench.execution.work import Settled, settle
 from xaibench.history import History
-from xaibench.plan import Plan, PlannedUnit
+from xaibench.plan import Plan, PlannedUnit, planned_tables
 from xaibench.problems import AnyProblemSpec
 from xaibench.store import FAILURES, Row, Store
 
@@ -128,18 +128,15 @@ def execute(
     """
     watch = observer or Observer()
     started = time.perf_counter()
-    planned = [make_row(u.unit, c.cell, 0, status="missing") for u in plan.units for c in u.cells]
     run = store.claim_run(
         {
-            "suite": plan.suite.name,
-            "whole": plan.whole,
+            **plan.facts(),
             "started": datetime.now(UTC).isoformat(),
-            "resolved_suite": plan.suite.model_dump(mode="json"),
             "plugins": list(options.plugins),
             "device": options.device,
             "provenance": provenance(argv=options.argv, threads=options.threads),
         },
-        planned,
+        planned_tables(plan.every_unit()),
     )
     outcome = Outcome(run)
     name = options.executor or ("pool" if options.workers else "inline")
@@ -243,7 +240,7 @@ class _Run:
                     self.watch.preparing(self.specs[problem])
             case Training(problem, done, total, text):
                 if problem not in self.facts:
-                    self.watch.training(done, total, text)
+                    self.watch.training(self.specs[problem], done, total, text)
             case Prepared(problem, facts):
                 if problem not in self.facts:
                     self.facts[problem] = facts
@@ -256,6 +253,7 @@ class _Run:
             case Scored(number, row):
                 if number in self.open:
                     self.open[number].rows.append(row)
+                    self.watch.cell_scored(self.open[number].planned, row)
             case Stranded(number):
                 if number in self.open and self.open[number].rows:
                     self.store.write_part(self.open[number].rows)

@@ -52,7 +52,7 @@ class Runs:
             number += 1
         return number, found
 
-    def begin(self, manifest: dict[str, Any], planned: Iterable[Row]) -> int:
+    def begin(self, manifest: dict[str, Any], planned: Iterable[Row] | Iterable[pa.Table]) -> int:
         """Claim a number, then write the cells that are planned, then the manifest; returns the number."""
         number, found = self.claim()
         content, count = stream_to_bytes(planned)

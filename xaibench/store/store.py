@@ -108,10 +108,10 @@ class Store:
 
     # Runs
 
-    def claim_run(self, manifest: dict[str, Any], planned: Iterable[Row]) -> int:
+    def claim_run(self, manifest: dict[str, Any], planned: Iterable[Row] | Iterable[pa.Table]) -> int:
         """Start a run: claim the next number by exclusive create, write the cells it plans and its manifest.
 
-        The rows may be a stream: they need not be in memory at once.
+        The rows, or tables of them, may be a stream: they need not be in memory at once.
         """
         return self._runs.begin(manifest, planned)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,14 +27,28 @@ def to_bytes(table: pa.Table) -> bytes:
     return out.getvalue()
 
 
-def stream_to_bytes(rows: Iterable[Row]) -> tuple[bytes, int]:
-    """Any number of rows as a Parquet file, with never more than a batch of them in memory; the file and the count."""
-    out, count, left = io.BytesIO(), 0, iter(rows)
+def stream_to_bytes(rows: Iterable[Row] | Iterable[pa.Table]) -> tuple[bytes, int]:
+    """Any number of rows, or of tables, as a Parquet file, with few of them in memory; the file and the count."""
+    out, count = io.BytesIO(), 0
     with pq.ParquetWriter(out, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-        while batch := list(itertools.islice(left, BATCH)):
-            writer.write_table(to_table(batch))
-            count += len(batch)
+        for table in _batches(rows):
+            writer.write_table(table)
+            count += len(table)
     return out.getvalue(), count
+
+
+def _batches(rows: Iterable[Row] | Iterable[pa.Table]) -> Iterator[pa.Table]:
+    batch: list[Row] = []
+    for item in rows:
+        if isinstance(item, pa.Table):
+            yield item
+            continue
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield to_table(batch)
+            batch = []
+    if batch:
+        yield to_table(batch)
 
 
 def seal(content: bytes) -> str:

@@ -1,0 +1,135 @@
+"""Cells and units: what they are called, and what their results are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import cast
+
+from xaibench.core.components import ExplainerSpec, InterpreterSpec, MetricSpec, missing_needs
+from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
+from xaibench.core.maskers import DRAWN, MASKERS_VERSION
+from xaibench.problems import AnyProblemSpec
+from xaibench.suite import Choice
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of a unit."""
+
+    metric: Choice
+    output: str | None
+    cell_id: str
+    lineage: str
+
+    @property
+    def spec(self) -> MetricSpec:
+        return cast(MetricSpec, self.metric.spec)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One explanation of one problem, with all metrics that score it: explain once, score many.
+
+    On a problem of functions the explainer is an interpreter, and the explanation its programs.
+    """
+
+    problem: AnyProblemSpec
+    explainer: Choice
+    seed: int
+    repeat: int
+    metrics: tuple[tuple[Choice, str | None], ...]
+
+    @property
+    def spec(self) -> ExplainerSpec | InterpreterSpec:
+        return cast("ExplainerSpec | InterpreterSpec", self.explainer.spec)
+
+    @cached_property
+    def _identity(self) -> str:
+        """Canonical JSON of what the unit is, without versions."""
+        return f"[{canonical_json(self.problem.identity)},{_identity(self.explainer)},{self.seed},{self.repeat}]"
+
+    @cached_property
+    def unit_id(self) -> str:
+        return digest_of_json('"unit"', self._identity, canonical_json(self.versions))
+
+    @cached_property
+    def versions(self) -> dict[str, int]:
+        return {**self.problem.versions, "explainer": self.spec.version}
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        versions = tuple(self.versions.items())
+        return tuple(self._cell(metric, output, versions) for metric, output in self.metrics)
+
+    def _cell(self, metric: Choice, output: str | None, versions: tuple[tuple[str, int], ...]) -> Cell:
+        names = f"[{self._identity},{_identity(metric)},{canonical_json(output)}]"
+        all_versions = versions_json(versions, metric.spec.version)
+        return Cell(metric, output, digest_of_json('"cell"', names, all_versions), digest_of_json('"cell"', names))
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return {}
+
+    def explain_key(self, fingerprint: str) -> str:
+        """Content key of the explanation."""
+        if fingerprint not in self._keys:
+            self._keys[fingerprint] = digest_of_json(
+                *map(canonical_json, (KEY_VERSION, "explain", fingerprint)),
+                _content(self.explainer),
+                *map(canonical_json, (self.spec.version, self.seed, self.repeat)),
+            )
+        return self._keys[fingerprint]
+
+    def score_key(self, fingerprint: str, cell: Cell) -> str:
+        """Content key of one score."""
+        return digest_of_json(
+            f'"{self.explain_key(fingerprint)}"',
+            _content(cell.metric),
+            str(cell.spec.version),
+            canonical_json(cell.output),
+        )
+
+    def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
+        """Why this cell cannot be had on a problem with these capabilities, or None."""
+        return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities)
+
+
+def unsupported_key(reason: str) -> str:
+    """Content key of a cell that cannot be had, for one reason."""
+    return f"unsupported: {reason}"
+
+
+@lru_cache(maxsize=4096)
+def _identity(choice: Choice) -> str:
+    return canonical_json(choice.identity)
+
+
+@lru_cache(maxsize=4096)
+def versions_json(others: tuple[tuple[str, int], ...], metric: int) -> str:
+    """Canonical JSON of all versions that a cell depends on."""
+    return canonical_json({**dict(others), "metric": metric})
+
+
+@lru_cache(maxsize=4096)
+def _content(choice: Choice) -> str:
+    """Canonical JSON of what the content of a result depends on: the component, and maskers that draw."""
+    drawn = [f"maskers {MASKERS_VERSION}"] if any(str(v) in DRAWN for v in choice.params.values()) else []
+    return canonical_json([*choice.identity, *drawn])
+
+
+@lru_cache(maxsize=65536)
+def _unsupported(explainer: Choice, metric: Choice, capabilities: frozenset[str]) -> str | None:
+    explaining, scoring = explainer.spec, cast(MetricSpec, metric.spec)
+    for spec in (explaining, scoring):
+        missing = missing_needs(spec.needs, capabilities)
+        if missing:
+            return f"{spec.kind} {spec.name} needs {', '.join(missing)}"
+    kind = explaining.stated_kind(explainer.params) if isinstance(explaining, ExplainerSpec) else None
+    if kind is not None and kind not in scoring.accepts:
+        return f"metric {scoring.name} takes {' or '.join(sorted(scoring.accepts))}, not {kind}"
+    # What is given the truth shows the mask where there is one: no answer to a question about weights.
+    shows_mask = "truth.mask" in capabilities and bool(explaining.needs & {"truth", "truth.mask"})
+    if shows_mask and "truth.weights" in scoring.needs:
+        return f"explainer {explaining.name} shows the mask, and metric {scoring.name} is about weights"
+    return None

@@ -1,0 +1,95 @@
+"""What must become of each cell, by what is there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from xaibench.history import History
+from xaibench.plan.cells import Cell, Unit, unsupported_key
+
+State = Literal["run", "cached", "stale", "retry", "unsupported", "left"]
+STATES: tuple[State, ...] = get_args(State)
+"""``stale``: there is a result of other content or version; ``left``: due, but not asked for by ``rerun``."""
+Rerun = Literal["failed", "stale", "all"]
+_LEFT: dict[str, tuple[State, ...]] = {"failed": ("run", "stale"), "stale": ("run", "retry")}
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and what is to be done with it; the score key names the result that a cached one has."""
+
+    cell: Cell
+    state: State
+    reason: str = ""
+    seconds: float | None = None
+    score_key: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """A unit and what is to be done with its cells."""
+
+    unit: Unit
+    cells: tuple[PlannedCell, ...]
+    explain_seconds: float | None = None
+
+    @property
+    def todo(self) -> tuple[PlannedCell, ...]:
+        return tuple(c for c in self.cells if c.state in ("run", "stale", "retry"))
+
+
+def decide(
+    unit: Unit,
+    *,
+    history: History,
+    fingerprint: str | None,
+    capabilities: frozenset[str] | None,
+    rerun: Rerun | None = None,
+) -> PlannedUnit:
+    """Say what is to be done with every cell of a unit.
+
+    ``fingerprint`` is None when the model is not there yet; then nothing can be reused for sure.
+    With ``rerun``, only failed (or stale) cells are run, or all of them.
+    """
+    planned, problem, explainer = [], unit.problem.name, unit.spec.name
+    for cell in unit.cells:
+        state, reason = _state(unit, cell, history, fingerprint, capabilities)
+        if rerun == "all" and state == "cached":
+            state, reason = "run", "asked for"
+        elif rerun in ("failed", "stale") and state in _LEFT[rerun] and not (state == "stale" and fingerprint is None):
+            state, reason = "left", f"not {rerun}"
+        seconds = history.score_seconds(problem, explainer, cell.spec.name)
+        planned.append(PlannedCell(cell, state, reason, seconds, _content(unit, cell, state, reason, fingerprint)))
+    return PlannedUnit(unit, tuple(planned), history.explain_seconds(problem, explainer))
+
+
+def _content(unit: Unit, cell: Cell, state: State, reason: str, fingerprint: str | None) -> str | None:
+    """Score key of the result that is there already, None if there is none or it is not looked at."""
+    if state == "unsupported":
+        return unsupported_key(reason)
+    if state == "cached" and fingerprint is not None:
+        return unit.score_key(fingerprint, cell)
+    return None
+
+
+def _state(
+    unit: Unit, cell: Cell, history: History, fingerprint: str | None, capabilities: frozenset[str] | None
+) -> tuple[State, str]:
+    reason = unit.unsupported(cell, capabilities)
+    if reason is not None:
+        return "unsupported", reason
+    if fingerprint is None:
+        if history.failed_last(cell.cell_id):
+            return "retry", "failed before"
+        return ("stale", "known when the model is built") if history.knows(cell.cell_id) else ("run", "")
+    status = history.status(cell.cell_id, unit.score_key(fingerprint, cell))
+    if status == "done":
+        return "cached", ""
+    if status == "failed":
+        return "retry", "failed before"
+    if history.knows(cell.cell_id):
+        return "stale", "the problem's content changed"
+    if history.knows_lineage(cell.lineage):
+        return "stale", "a component's version changed"
+    return "run", ""

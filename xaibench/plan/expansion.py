@@ -1,0 +1,156 @@
+"""A suite expanded to units, as a stream."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import cast
+
+from xaibench.core import registry
+from xaibench.core.components import MetricSpec, is_control, missing_needs
+from xaibench.plan.cells import Unit
+from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
+from xaibench.suite import EXPLAINING, Choice, FunctionsEntry, Suite
+
+RANDOM = "random"
+Metrics = tuple[tuple[Choice, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a suite to run.
+
+    A pattern with a slash is matched with ``dataset/model/explainer/metric`` from the left, one
+    without with each of the four names. Names count as the plan shows them, with the parameters that
+    the suite gives (``suppressor(c=0.4)``), and without them.
+    """
+
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def keeps(self, labels: tuple[str, str, str, str]) -> bool:
+        """Whether the cell of these four labels is selected."""
+        kept = not self.only or any(_matches(p, labels) for p in self.only)
+        return kept and not any(_matches(p, labels) for p in self.skip)
+
+
+def _matches(pattern: str, labels: tuple[str, ...]) -> bool:
+    both = [dict.fromkeys((label, label.partition("(")[0])) for label in labels]
+    if "/" not in pattern:
+        return any(pattern == name or fnmatchcase(name, pattern) for names in both for name in names)
+    paths = ("/".join(names) for names in itertools.product(*both))
+    return any(fnmatchcase(path, glob) for path in paths for glob in (pattern, f"{pattern.rstrip('/')}/*"))
+
+
+def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
+    """Units of a suite: problem by problem, seed by seed, explainers in the order of the file, then controls.
+
+    Neighbours share what they can: the problem, and the evaluations that depend on the seed only.
+    What several parts say about a problem comes one after the other; a cell that several of them
+    name is there once.
+    """
+    chosen = selection or Selection()
+    named: dict[str, dict[int, tuple[_Matrix, AnyProblemSpec]]] = {}
+    for number, part in enumerate(suite.matrices()):
+        matrix = _Matrix(part, chosen)
+        for problem in problems(part, chosen):
+            named.setdefault(problem.key, {})[number] = (matrix, problem)
+    for found in named.values():
+        seen: set[str] = set()
+        for matrix, problem in found.values():
+            for unit in matrix.units(problem):
+                if len(found) == 1:
+                    yield unit
+                    continue
+                fresh = tuple(m for m, c in zip(unit.metrics, unit.cells, strict=True) if c.cell_id not in seen)
+                seen.update(c.cell_id for c in unit.cells)
+                if fresh:
+                    yield unit if len(fresh) == len(unit.metrics) else replace(unit, metrics=fresh)
+
+
+class _Matrix:
+    """The metrics and explainers of a suite, and what its rules and the selection leave of them."""
+
+    def __init__(self, suite: Suite, chosen: Selection) -> None:
+        self.suite = suite
+        self.chosen = chosen
+        choices = ((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder))
+        self.metrics = [(choice, output, choice.label) for choice, output in dict.fromkeys(choices)]
+        self.explainers = [(choice, choice.label) for choice in dict.fromkeys(_explaining(suite))]
+        self._kept: dict[tuple[str, str, str], tuple[Metrics, Metrics]] = {}
+
+    def units(self, problem: AnyProblemSpec) -> Iterator[Unit]:
+        """Units of one problem."""
+        capabilities = problem.capabilities()
+        with_oracle = capabilities is None or any(c.partition(".")[0] == "truth" for c in capabilities)
+        belonging = [(choice, label) for choice, label in self.explainers if _belongs(choice, problem)]
+        for seed in self.suite.seeds:
+            for explainer, label in belonging:
+                kept, skilled = self._metrics(problem, label)
+                # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
+                several = explainer.spec.name == RANDOM and with_oracle
+                for repeat in range(self.suite.random_draws if several else 1):
+                    scored = skilled if repeat else kept
+                    if scored:
+                        yield Unit(problem, explainer, seed, repeat, scored)
+
+    def _metrics(self, problem: AnyProblemSpec, explainer: str) -> tuple[Metrics, Metrics]:
+        """The metrics that are left for an explainer here, and those of them that skill is computed for."""
+        path = (*problem.labels, explainer)
+        if path not in self._kept:
+            kept = tuple(
+                (metric, output)
+                for metric, output, label in self.metrics
+                if _belongs(metric, problem) and self.suite.selects(*path, label) and self.chosen.keeps((*path, label))
+            )
+            self._kept[path] = kept, tuple(m for m in kept if cast(MetricSpec, m[0].spec).skill_valid)
+        return self._kept[path]
+
+
+def _explaining(suite: Suite) -> Iterator[Choice]:
+    """Explainers and interpreters in the order of the file, then the controls that it does not name."""
+    entries = {"explainer": suite.explainers, "interpreter": suite.interpreters}
+    for kind in EXPLAINING:
+        named = [c for entry in entries[kind] for c in entry.choices(kind, suite.folder)]
+        yield from named
+        names = {c.spec.name for c in named}
+        for spec in registry.components(kind) if suite.controls else ():
+            if is_control(spec) and spec.name not in names:
+                yield Choice.of(kind, spec.name, {})
+
+
+def _belongs(choice: Choice, problem: AnyProblemSpec) -> bool:
+    """Whether a component is about problems of this sort: functions of a kind that it takes, or models and data."""
+    if isinstance(problem, FunctionProblemSpec):
+        return choice.spec.about_programs and not missing_needs(choice.spec.needs, problem.capabilities())
+    return not choice.spec.about_programs
+
+
+def problems(suite: Suite, selection: Selection) -> Iterator[AnyProblemSpec]:
+    """Problems of a suite, data sets outermost, so that data and models are shared by neighbours."""
+    for entry in suite.problems:
+        if isinstance(entry, FunctionsEntry):
+            yield from _function_problems(suite, entry, selection)
+            continue
+        samples = entry.samples or suite.samples
+        if selection.limit is not None:
+            samples = min(samples, selection.limit)
+        for dataset in entry.dataset.choices("dataset", suite.folder):
+            for seed in suite.problem_seeds:
+                for named in entry.models:
+                    for model in named.choices("model", suite.folder):
+                        problem = ProblemSpec(
+                            dataset, model, seed, samples, suite.target, suite.background, entry.output
+                        )
+                        problem.check()
+                        yield problem
+
+
+def _function_problems(suite: Suite, entry: FunctionsEntry, selection: Selection) -> Iterator[FunctionProblemSpec]:
+    limits = [n for n in (entry.samples, selection.limit) if n is not None]
+    for functions in entry.functions.choices("functions", suite.folder):
+        for seed in suite.problem_seeds:
+            yield FunctionProblemSpec(functions, seed, min(limits, default=None), entry.budget or suite.budget)
