@@ -22,7 +22,7 @@ import xaibench as xb
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.files import write_bytes
-from xaibench.execution import Options, Outcome, execute, interpreting
+from xaibench.execution import Options, Outcome, execute, interpreting, pool
 from xaibench.history import History
 from xaibench.plan import make_plan
 from xaibench.problems import Problems
@@ -231,8 +231,7 @@ def test_workers_change_nothing(
     run(**suite)
     programs.ASKED.clear()
     other = Store(tmp_path / "other", create=True)
-    monkeypatch.setattr(interpreting, "CHUNK", 4)
-    monkeypatch.setattr(interpreting, "WORTH_STARTING", -1)
+    monkeypatch.setattr(pool, "WORTH_STARTING", -1)
     run(other, options=Options(workers=2, plugins=(str(PROGRAMS),)), **suite)
     assert not programs.ASKED, "all was done elsewhere"
     pd.testing.assert_frame_equal(
@@ -241,10 +240,8 @@ def test_workers_change_nothing(
 
 
 def test_an_interrupt_ends_workers_and_keeps_every_answer(
-    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: ModuleType
+    run: Run, store: Store, tmp_path: Path, programs: ModuleType
 ) -> None:
-    monkeypatch.setattr(interpreting, "CHUNK", 10)
-    monkeypatch.setattr(interpreting, "WORTH_STARTING", -1)
     flag = tmp_path / "flag"
     flag.touch()
     suite = {

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from threadpoolctl import threadpool_limits
@@ -19,24 +18,22 @@ from xaibench.core.errors import StoreError, XaibenchError
 from xaibench.core.kept import Desk, Record
 from xaibench.core.program_evaluation import FunctionProblem, ProgramEvaluation
 from xaibench.core.programs import Interpretation, clean
-from xaibench.execution.crew import Crew, Stop
 from xaibench.execution.rows import Facts, failure, make_row
+from xaibench.execution.task import Stop
 from xaibench.plan import Cell, Unit
-from xaibench.problems import FunctionProblemSpec, Problems
 from xaibench.store import Row, Store
 
 CHUNK = 16
 """Functions that are interpreted and scored at once. Scores do not depend on it."""
-WORTH_STARTING, WORTH_ASKING = 8.0, 1.0
-"""Seconds that the rest of a unit would take in this process, from which on other processes help:
-while there are none yet, and once there are."""
 KEPT_EVERY = 1.0
 """Seconds after which new answers are written down, whatever the interpreter is doing."""
+Share = Callable[[int], Iterator[int]]
+"""Of so many portions, the numbers of those that are to be done here, one after the other."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """Some functions of a unit, as plain data that any process can work on.
+class Portion:
+    """Some functions of a unit.
 
     Attributes
     ----------
@@ -46,7 +43,7 @@ class Task:
         Numbers of the functions.
     records : tuple of Record
         Answers for these functions that are there already.
-    store : Path
+    store : Store
         Where answers are kept.
     key : str
         Under which key.
@@ -56,13 +53,13 @@ class Task:
     cells: tuple[Cell, ...]
     rows: tuple[int, ...]
     records: tuple[Record, ...]
-    store: Path
+    store: Store
     key: str
 
 
 @dataclass
 class Done:
-    """What became of a task.
+    """What became of a portion.
 
     Attributes
     ----------
@@ -94,7 +91,7 @@ class StoppedError(XaibenchError):
     """The run is to end; what was answered is kept."""
 
 
-def work(task: Task, problem: FunctionProblem, stop: Stop = lambda: False) -> Done:
+def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) -> Done:
     """Interpret and score some functions, with one thread; whatever goes wrong is part of the result.
 
     Answers are kept whatever happens.
@@ -104,7 +101,7 @@ def work(task: Task, problem: FunctionProblem, stop: Stop = lambda: False) -> Do
     StoreError
         If they cannot be.
     """
-    unit, done, store = task.unit, Done(task.rows), Store(task.store)
+    unit, done, store = task.unit, Done(task.rows), task.store
     spec = cast(InterpreterSpec, unit.spec)
     stream = f"interpret/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
     desk = Desk(spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records)
@@ -132,7 +129,7 @@ def work(task: Task, problem: FunctionProblem, stop: Stop = lambda: False) -> Do
             done.stopped = True
         except StoreError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             done.failure = _failure(error)
     done.n_asked = desk.n_asked
     done.answers = desk.all(problem.budget)
@@ -175,7 +172,7 @@ def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
         raise trouble[0]
 
 
-def _failure(error: Exception) -> dict[str, Any]:
+def _failure(error: BaseException) -> dict[str, Any]:
     """`failure` as text that can be kept, whatever the exception says."""
     return {k: clean(v) if isinstance(v, str) else v for k, v in failure(error).items()}
 
@@ -185,17 +182,9 @@ def _scored(cell: Cell, ev: ProgramEvaluation) -> list[float] | dict[str, Any]:
         values: list[float] = score_programs(cell.spec, cell.metric.params, ev).tolist()
     except (StoppedError, StoreError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return _failure(error)
     return values
-
-
-_known = Problems(None)
-
-
-def work_elsewhere(task: Task, stop: Stop) -> Done:
-    """`work` in another process, which makes the functions itself and keeps them for the next task."""
-    return work(task, _known.functions(cast(FunctionProblemSpec, task.unit.problem)), stop)
 
 
 def interpret_unit(
@@ -206,14 +195,15 @@ def interpret_unit(
     store: Store,
     run: int,
     *,
-    crew: Crew,
+    share: Share | None = None,
     stop: Stop = lambda: False,
     fresh: bool = False,
 ) -> list[Row]:
     """Interpret and score; whatever goes wrong with a function is its score, whatever with a cell its row.
 
     Answers are kept as they come, and those of an interrupted unit are there when it goes on. With
-    ``fresh``, those in the store are not used.
+    ``fresh``, those in the store are not used. With ``share``, others may answer some portions: their
+    answers are in the store then, and are scored here.
 
     Returns
     -------
@@ -221,51 +211,49 @@ def interpret_unit(
         One per cell; none if the run is to end first.
     """
     wanted = tuple(cells)
+    portions = _portions(unit, wanted, problem, store, fresh=fresh)
+    finished: dict[int, Done] = {}
+    for k in range(len(portions)) if share is None or fresh else share(len(portions)):
+        if stop():
+            return []
+        finished[k] = work(portions[k], problem, stop)
+        if finished[k].failure is not None:
+            break
+    failed = [done.failure for done in finished.values() if done.failure is not None]
+    if not failed and len(finished) < len(portions):
+        portions = _portions(unit, wanted, problem, store, fresh=fresh)
+        for k in sorted(set(range(len(portions))) - finished.keys()):
+            finished[k] = work(portions[k], problem, stop)
+        failed = [done.failure for done in finished.values() if done.failure is not None]
+    if failed:
+        return [make_row(unit, cell, run, about=about, **failed[0]) for cell in wanted]
+    if any(done.stopped for done in finished.values()):
+        return []
+    store.merge_interpretations(unit.explain_key(problem.fingerprint))
+    in_order = [finished[k] for k in sorted(finished)]
+    return [_row(unit, cell, problem, about, run, in_order) for cell in wanted]
+
+
+def interpret_portion(
+    unit: Unit, cells: Iterable[Cell], problem: FunctionProblem, store: Store, number: int, stop: Stop
+) -> None:
+    """Answer one portion of a unit for whoever has the unit: the answers are in the store afterwards."""
+    work(_portions(unit, tuple(cells), problem, store)[number], problem, stop)
+
+
+def _portions(
+    unit: Unit, cells: tuple[Cell, ...], problem: FunctionProblem, store: Store, *, fresh: bool = False
+) -> list[Portion]:
     key = unit.explain_key(problem.fingerprint)
     names = [function.name for function in problem.functions]
     by_name: dict[str, list[Record]] = {}
     for record in () if fresh else store.load_interpretations(key):
         by_name.setdefault(record["name"], []).append(record)
-    tasks = [
-        Task(unit, wanted, rows, tuple(r for i in rows for r in by_name.get(names[i], ())), store.path, key)
-        for rows in _chunks(len(names))
+    n = len(names)
+    return [
+        Portion(unit, cells, rows, tuple(r for i in rows for r in by_name.get(names[i], ())), store, key)
+        for rows in (tuple(range(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK))
     ]
-    finished: list[Done] = []
-    failed: list[dict[str, Any]] = []
-    try:
-        for done in _work_off(tasks, problem, crew, lambda: stop() or bool(failed)):
-            if done.failure is not None:
-                failed.append(done.failure)
-            elif not done.stopped:
-                finished.append(done)
-    except StoreError:
-        raise
-    except Exception as error:
-        failed.append(_failure(error))
-    if failed:
-        return [make_row(unit, cell, run, about=about, **failed[0]) for cell in wanted]
-    if len(finished) < len(tasks):
-        return []
-    store.merge_interpretations(key)
-    finished.sort(key=lambda d: d.rows)
-    return [_row(unit, cell, problem, about, run, finished) for cell in wanted]
-
-
-def _chunks(n: int) -> list[tuple[int, ...]]:
-    return [tuple(range(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK)]
-
-
-def _work_off(tasks: Sequence[Task], problem: FunctionProblem, crew: Crew, stop: Stop) -> Iterator[Done]:
-    """Results of tasks as they come: in this process, or, where that would take long, in several."""
-    started = time.perf_counter()
-    for k, task in enumerate(tasks):
-        if stop():
-            return
-        rest = (time.perf_counter() - started) / k * (len(tasks) - k) if k else 0.0
-        if crew.size > 1 and rest > (WORTH_ASKING if crew.started else WORTH_STARTING):
-            yield from crew.map(work_elsewhere, tasks[k:], stop)
-            return
-        yield work(task, problem, stop)
 
 
 def _row(unit: Unit, cell: Cell, problem: FunctionProblem, about: Facts, run: int, finished: Sequence[Done]) -> Row:

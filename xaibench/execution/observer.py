@@ -17,7 +17,7 @@ class Observer:
     def preparing(self, problem: AnyProblemSpec) -> None:
         """Data are loaded and the model is found or trained."""
 
-    def training(self, done: int, total: int, text: str) -> None:
+    def training(self, problem: AnyProblemSpec, done: int, total: int, text: str) -> None:
         """A training recipe has finished ``done`` of ``total`` steps."""
 
     def prepared(self, problem: AnyProblemSpec, facts: Facts) -> None:
@@ -31,6 +31,9 @@ class Observer:
 
     def unit_started(self, planned: PlannedUnit) -> None:
         """A unit is being explained and scored."""
+
+    def cell_scored(self, planned: PlannedUnit, row: Row) -> None:
+        """A cell of a running unit has its row."""
 
     def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
         """A unit's rows are in the store; fewer than planned if some turned out to be there already."""

@@ -6,11 +6,11 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any
 
 from xaibench.execution.process import Process
+from xaibench.execution.sharing import WORTH_ASKING, WORTH_STARTING, Course, Worker, give_portion, helped, shareable
 from xaibench.execution.task import (
     Emit,
     Finished,
@@ -25,7 +25,7 @@ from xaibench.execution.task import (
     Stranded,
     Task,
 )
-from xaibench.execution.worker import Broken, Halt, Ready, Setup, WorkerError
+from xaibench.execution.worker import Ask, Broken, Halt, Ready, Setup, WorkerError
 from xaibench.store import Store
 
 TICK = 0.1
@@ -34,42 +34,10 @@ MEMORY_EVERY = 0.5
 """Seconds between looks at the memory of workers, where it is limited."""
 CHANCES = 2
 """Workers that a problem may cost before it is prepared, and that may fail to start one after the other."""
-GRACE = 1.0
+PATIENCE = 1.0
+"""Seconds after the word to stop from which on a worker is ended that can be taken up again at any moment."""
+GRACE = 5.0
 """Seconds for a process to end that has closed its connection."""
-
-
-@dataclass
-class _Course:
-    """A problem that is being worked on."""
-
-    task: Task
-    waiting: deque[Job]
-    prepared: bool = False
-    deaths: int = 0
-
-
-@dataclass
-class _Worker:
-    """A process with what it is doing."""
-
-    process: Process
-    slot: int
-    ready: bool = False
-    course: _Course | None = None
-    job: Job | None = None
-    preparing: bool = False
-    since: float = math.inf
-    scored: set[str] = field(default_factory=set)
-    finished: bool = False
-    halted: bool = False
-    log_open: bool = True
-
-    def begin(self, course: _Course, job: Job) -> None:
-        self.course, self.job, self.ready = course, job, False
-        self.preparing = self.finished = False
-        self.since = math.inf
-        self.scored = set()
-        self.process.forget_log()
 
 
 class Pool:
@@ -89,8 +57,8 @@ class Pool:
     def __init__(self, store: Store, options: Options) -> None:
         self.options = options
         self.store = store
-        self._workers: list[_Worker] = []
-        self._courses: list[_Course] = []
+        self._workers: list[Worker] = []
+        self._courses: list[Course] = []
         self._tasks: Iterator[Task] = iter(())
         self._next: Task | None = None
         self._attempts: Counter[int] = Counter()
@@ -102,7 +70,7 @@ class Pool:
         for _ in range(self.options.workers - len(self._workers) if n is None else n):
             taken = {w.slot for w in self._workers}
             slot = next(i for i in range(self.options.workers) if i not in taken)
-            self._workers.append(_Worker(Process(Setup(self.store.path, self.options, slot)), slot))
+            self._workers.append(Worker(Process(Setup(self.store.path, self.options, slot)), slot))
 
     def close(self) -> None:
         """End all workers."""
@@ -120,15 +88,16 @@ class Pool:
                     self._halt()
                 else:
                     self._deal()
-                if not any(w.job for w in self._workers) and (stopping or not self._work_left()):
+                if not any(w.busy for w in self._workers) and (stopping or not self._work_left()):
                     return
                 self._listen(emit)
                 self._watch(emit)
         except KeyboardInterrupt:
             for worker in self._workers:
-                if worker.job is not None:
+                job = worker.job
+                if job is not None:
                     self._drain(worker, emit)
-                    emit(Stranded(worker.job.number))
+                    emit(Stranded(job.number))
             raise
         finally:
             self.close()
@@ -148,21 +117,25 @@ class Pool:
         for worker in self._workers:
             if worker.ready:
                 found = self._find(worker)
+                other = shareable(self._workers, WORTH_ASKING) if found is None else None
                 if found is not None:
-                    self._send(worker, *found)
+                    worker.begin(*found)
+                elif other is not None:
+                    worker.help(other)
         self._courses = [c for c in self._courses if c.waiting or any(w.course is c for w in self._workers)]
-        starting = sum(not w.ready and w.job is None for w in self._workers)
-        wanted = sum(len(c.waiting) for c in self._courses) + self._peek() - starting
+        shared = shareable(self._workers, WORTH_STARTING)
+        wanted = sum(len(c.waiting) for c in self._courses) + self._peek() - sum(w.starting for w in self._workers)
+        wanted += len(shared.portions or ()) if shared is not None else 0
         self.start(max(0, min(wanted, self.options.workers - len(self._workers))))
 
-    def _find(self, worker: _Worker) -> tuple[_Course, Job] | None:
+    def _find(self, worker: Worker) -> tuple[Course, Job] | None:
         """What an idle worker does next."""
         own = worker.course
         if own is not None and own.waiting:
             return own, own.waiting.popleft()
         orphan = next((c for c in self._courses if c.waiting and not any(w.course is c for w in self._workers)), None)
         if orphan is None and self._peek() and self._next is not None:
-            orphan = _Course(self._next, deque(self._next.jobs))
+            orphan = Course(self._next, deque(self._next.jobs))
             self._courses.append(orphan)
             self._next = None
         if orphan is not None:
@@ -172,22 +145,18 @@ class Pool:
             return None
         return most, most.waiting.pop()
 
-    def _send(self, worker: _Worker, course: _Course, job: Job) -> None:
-        worker.begin(course, job)
-        worker.process.send(course.task.only(job))  # if it is gone, `_listen` finds out
-
     def _halt(self) -> None:
         """Ask busy workers to give up what can be taken up again."""
         for worker in self._workers:
-            if worker.job is not None and not worker.halted:
-                worker.halted = True
+            if worker.busy and not worker.halted:
+                worker.halted, worker.until = True, time.monotonic() + PATIENCE
                 worker.process.send(Halt())
 
     # Listening and watching
 
     def _listen(self, emit: Emit) -> None:
         """Take in what has come, for a moment."""
-        by_source: dict[Any, _Worker] = {}
+        by_source: dict[Any, Worker] = {}
         for worker in self._workers:
             by_source[worker.process.connection] = worker
             if worker.log_open:
@@ -204,12 +173,18 @@ class Pool:
             except EOFError:
                 self._bury(worker, emit)
 
-    def _take(self, worker: _Worker, message: Any, emit: Emit) -> None:
+    def _take(self, worker: Worker, message: Any, emit: Emit) -> None:
         course, job = worker.course, worker.job
         match message:
             case Ready():
-                worker.ready, worker.job = True, None
+                worker.ready, worker.job, worker.portions = True, None, None
                 self._failed_starts = 0
+                helped(worker, self._workers, done=True)
+                return
+            case Ask(n):
+                if worker.portions is None:
+                    worker.portions = deque(range(n))
+                give_portion(worker, self._workers)
                 return
             case Broken(error):
                 raise error
@@ -234,7 +209,7 @@ class Pool:
                 message = self._give_up(course, job, message.failure)
         emit(message)
 
-    def _give_up(self, course: _Course, job: Job | None, failure: dict[str, Any]) -> Lost:
+    def _give_up(self, course: Course, job: Job | None, failure: dict[str, Any]) -> Lost:
         """The end of a problem that cannot be prepared."""
         numbers = [j.number for j in ([job] if job else []) + list(course.waiting)]
         course.waiting.clear()
@@ -245,7 +220,11 @@ class Pool:
         limit = self.options.memory
         look = limit is not None and now - self._looked > MEMORY_EVERY
         for worker in list(self._workers):
-            if not worker.process.alive():
+            if now > worker.until and (worker.portions is not None or worker.helps is not None):
+                self._drain(worker, emit)  # its answers are kept
+                self._workers.remove(worker)
+                worker.process.close()
+            elif not worker.process.alive():
                 self._bury(worker, emit)
             elif self.options.timeout is not None and now - worker.since > self.options.timeout:
                 text = f"no end after {self.options.timeout:g} s (--timeout)"
@@ -256,7 +235,7 @@ class Pool:
         if look:
             self._looked = now
 
-    def _drain(self, worker: _Worker, emit: Emit) -> None:
+    def _drain(self, worker: Worker, emit: Emit) -> None:
         """Take in what a process had sent before its end."""
         worker.process.kill()
         try:
@@ -265,14 +244,14 @@ class Pool:
         except (EOFError, OSError):
             pass
 
-    def _bury(self, worker: _Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
+    def _bury(self, worker: Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
         """End a worker, keep what it had sent, and account for the rest of its unit."""
         process = worker.process
         deadline = time.monotonic() + GRACE
         while failure is None and process.alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         lost = failure is None and process.alive()
-        never_ready = worker.job is None and not worker.ready and worker.course is None
+        never_ready = worker.starting
         self._drain(worker, emit)
         self._workers.remove(worker)
         how = "closed its connection" if lost else process.how_it_ended()
@@ -284,6 +263,7 @@ class Pool:
             self._failed_starts += 1
             if self._failed_starts >= CHANCES + 1:
                 raise WorkerError(f"worker processes do not start: the last one {how}\n{words}".rstrip())
+        helped(worker, self._workers, done=False)
         job, course = worker.job, worker.course
         if job is None or course is None or worker.finished:
             return
@@ -308,7 +288,7 @@ class Pool:
             emit(Lost((job.number,), failure))
 
     @staticmethod
-    def _where(worker: _Worker, job: Job) -> str:
+    def _where(worker: Worker, job: Job) -> str:
         if worker.preparing:
             return "while it prepared the problem"
         n = len(worker.scored)

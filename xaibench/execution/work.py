@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from types import TracebackType
 
 from xaibench.core.errors import StoreError
 from xaibench.core.problem import Problem
 from xaibench.core.program_evaluation import FunctionProblem
-from xaibench.execution.crew import Crew
-from xaibench.execution.interpreting import interpret_unit
+from xaibench.execution.interpreting import Share, interpret_portion, interpret_unit
 from xaibench.execution.rows import Facts, failure, unsupported_row
 from xaibench.execution.task import (
     Emit,
@@ -44,11 +43,14 @@ class Workplace:
     store : Store
         Where results, attributions and answers go.
     options : Options
+    share : Share, optional
+        Asked for the portions of a set of functions that are to be done here, where others help.
     """
 
-    def __init__(self, store: Store, options: Options) -> None:
+    def __init__(self, store: Store, options: Options, share: Share | None = None) -> None:
         self.store = store
         self.options = options
+        self.share = share
         self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
         self._bench: Workbench | None = None
         self._problem: Problem | FunctionProblem | None = None
@@ -93,16 +95,22 @@ class Workplace:
             emit(Prepared(spec.key, self._facts))
         return self._problem, self._facts
 
+    def help(self, task: Task, portion: int, emit: Emit, stop: Stop) -> None:
+        """Answer a portion of the task's unit for the one that works on it. What goes wrong is its business."""
+        try:
+            problem, _ = self._prepare(task.problem, emit)
+            due = [c.cell for c in _decided(task.jobs[0], task, problem).todo]
+            if isinstance(problem, FunctionProblem):
+                interpret_portion(task.jobs[0].unit, due, problem, self.store, portion, stop)
+        except StoreError:
+            raise
+        except (Exception, SystemExit):
+            return
+
     def _run(
         self, job: Job, task: Task, problem: Problem | FunctionProblem, facts: Facts, emit: Emit, stop: Stop
     ) -> None:
-        planned = decide(
-            job.unit,
-            history=job.known,
-            fingerprint=problem.fingerprint,
-            capabilities=problem.capabilities,
-            rerun=task.rerun,
-        )
+        planned = _decided(job, task, problem)
         due = [c.cell for c in planned.todo]
         emit(Started(job.number, tuple(c.cell_id for c in due)))
         settled = settle(planned, job.known, task.run, facts)
@@ -115,16 +123,25 @@ class Workplace:
 
     def _rows(
         self, job: Job, due: list[Cell], task: Task, problem: Problem | FunctionProblem, facts: Facts, stop: Stop
-    ) -> Iterator[Row]:
+    ) -> Iterable[Row]:
         fresh = task.rerun == "all"
         if isinstance(problem, FunctionProblem):
-            return iter(
-                interpret_unit(
-                    job.unit, due, problem, facts, self.store, task.run, crew=Crew(1), stop=stop, fresh=fresh
-                )
+            return interpret_unit(
+                job.unit, due, problem, facts, self.store, task.run, share=self.share, stop=stop, fresh=fresh
             )
         assert self._bench is not None
         return score_unit(job.unit, due, self._bench, facts, self.store, task.run, fresh=fresh)
+
+
+def _decided(job: Job, task: Task, problem: Problem | FunctionProblem) -> PlannedUnit:
+    """What is to be done with the cells, now that the problem's content is known."""
+    return decide(
+        job.unit,
+        history=job.known,
+        fingerprint=problem.fingerprint,
+        capabilities=problem.capabilities,
+        rerun=task.rerun,
+    )
 
 
 class Settled:
