@@ -10,8 +10,9 @@ import pytest
 from analysis.synthetic import concat, make_results
 
 from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.ranks import mean_ranks, overall, relative_ranks
-from xaibench.core.errors import NothingToDoError, UsageError
+from xaibench.analysis.overall import overall
+from xaibench.analysis.ranks import mean_ranks, relative_ranks
+from xaibench.core.errors import NothingToDoError
 
 BAD_GATE = [{"name": "accuracy", "value": 0.5, "threshold": 0.9, "at_least": True}]
 
@@ -82,67 +83,8 @@ def test_outputs_of_one_metric_are_averaged_apart() -> None:
     )
     ranks = mean_ranks(board).set_index(["asked_output", "explainer"])["relative_rank"]
     assert ranks.to_dict() == {("", "a"): 0, ("", "b"): 1, ("probability", "a"): 1, ("probability", "b"): 0}
-    assert overall(board)["relative_rank"].tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert overall(board)["relative_rank"].tolist() == pytest.approx([1 / 4, 3 / 4])  # one vote on "one"
     assert (overall(board)["n_pairs"] == 3).all()
-
-
-def test_overall_refuses_an_incomplete_row_unless_asked() -> None:
-    board = board_of(
-        results({"a": 3, "b": 2, "c": 1}, dataset="one"),
-        results({"a": 1, "b": 2, "c": "failed"}, dataset="two", messages={"c": "singular"}),
-    )
-    with pytest.raises(UsageError, match=r"c has no rank for pixel_flipping on two/cnn \(failed: singular\)") as error:
-        overall(board)
-    assert "missing='drop'" in str(error.value.hint)
-    dropped = overall(board, missing="drop").set_index("explainer")
-    assert dropped["relative_rank"].to_dict() == {"a": 0, "b": 0.5, "c": 1}
-    assert (dropped["n_pairs"] == 1).all()
-    assert (dropped["n_dropped"] == 1).all()
-    assert (dropped["problems"] == "one/cnn").all()
-    worst = overall(board, missing="worst").set_index("explainer")
-    assert worst["relative_rank"].to_dict() == {"a": 0.25, "b": 0.25, "c": 1}
-
-
-def test_overall_compares_explainers_on_what_they_all_support() -> None:
-    """``narrow`` wins where it runs, against all; elsewhere the others are compared without it."""
-    board = board_of(
-        results({"wide": 1, "other": 2, "narrow": 3, "random": 0}, dataset="one"),
-        results({"wide": 2, "other": 1, "narrow": "unsupported", "random": 0}, dataset="two"),
-        results({"wide": 2, "other": 1, "random": 0}, dataset="three"),  # the suite leaves it out
-    )
-    table = overall(board)
-    wide = table[table["comparison"] == 0].set_index("explainer")
-    assert wide["relative_rank"].to_dict() == pytest.approx({"wide": 1 / 3, "other": 2 / 3})
-    narrow = table[table["comparison"] == 1].set_index("explainer")
-    assert narrow["relative_rank"].to_dict() == {"wide": 1, "other": 0.5, "narrow": 0}
-    assert table["n_pairs"].tolist() == [3, 3, 1, 1, 1]
-    assert table["n_problems"].tolist() == [3, 3, 1, 1, 1]
-    assert (table["n_metrics"] == 1).all()
-    assert [sorted(p.split(", ")) for p in table["problems"]] == [["one/cnn", "three/cnn", "two/cnn"]] * 2 + [
-        ["one/cnn"]
-    ] * 3
-    assert not table["explainer"].eq("random").any()
-
-
-def test_overall_never_crosses_families_and_leaves_failed_gates_out() -> None:
-    board = board_of(
-        results({"a": 3, "b": 2}, metric="one"),
-        results({"a": 1, "b": 2}, metric="two", family="complexity", higher_is_better=False),
-        results({"a": 1, "b": 2}, metric="one", dataset="broken", gates=BAD_GATE),
-    )
-    table = overall(board)
-    assert table["family"].tolist() == ["faithfulness"] * 2 + ["complexity"] * 2
-    assert table["relative_rank"].tolist() == [0, 1, 0, 1]
-
-
-def test_overall_has_nothing_to_say_about_one_explainer() -> None:
-    with pytest.raises(NothingToDoError, match="no two explainers"):
-        overall(board_of(results({"a": 1, "random": 0})))
-
-
-def test_overall_knows_three_ways_with_missing_scores() -> None:
-    with pytest.raises(UsageError, match="'skip'"):
-        overall(board_of(results({"a": 1, "b": 0})), missing="skip")  # type: ignore[arg-type]
 
 
 def test_an_empty_board_has_empty_ranks() -> None:

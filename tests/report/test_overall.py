@@ -7,7 +7,7 @@ from analysis.synthetic import concat, make_results
 from report.test_terminal import text_of
 
 from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.ranks import overall
+from xaibench.analysis.overall import overall
 from xaibench.report.overall import overall_table
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from xaibench.analysis.claims import claims_table
 from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.ranks import mean_ranks, overall
+from xaibench.analysis.overall import overall
+from xaibench.analysis.ranks import mean_ranks
 from xaibench.core.errors import UsageError
 from xaibench.report.claims import FEW, claims_report
 from xaibench.report.overall import overall_table

@@ -7,9 +7,9 @@ from typing import Literal, cast, get_args
 
 import pandas as pd
 
-from xaibench.analysis.ranks import overall as overall_of
+from xaibench.analysis.overall import overall as overall_of
 from xaibench.api.runs import leaderboard, results, write_leaderboard
-from xaibench.cli.output import stdout
+from xaibench.cli.output import stderr, stdout
 from xaibench.core.errors import StoreError, UsageError, did_you_mean
 from xaibench.core.paths import default_store
 from xaibench.report.overall import overall_table
@@ -40,6 +40,8 @@ def show_leaderboard(
         stdout().print(overall_table(frame))
     else:
         _print_tables(board, results(path, suite), filters["metric"])
+    for line in Store(path).coverage():
+        stderr().print(line, soft_wrap=True)
 
 
 def _filtered(board: pd.DataFrame, filters: dict[str, str | None]) -> pd.DataFrame:

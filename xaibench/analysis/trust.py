@@ -1,0 +1,55 @@
+"""Weights of metrics from an audit, used only on problems that they were not fitted on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xaibench.core.errors import UsageError
+
+Array = np.ndarray[Any, Any]
+_KEY = ["metric", "params", "asked_output"]
+
+
+def weights_elsewhere(pairs: pd.DataFrame, trust: pd.DataFrame) -> Array:
+    """Mean trust in the metric of every pair on data sets other than that of the pair.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        ``dataset, metric, params, asked_output``.
+    trust : DataFrame
+        The same with ``trust``, 0 or more; NaN where nothing was found out.
+
+    Returns
+    -------
+    array (pairs,)
+
+    Raises
+    ------
+    UsageError
+        If a metric has no trust on another data set, or the frame is no such frame.
+    """
+    lacking = {"dataset", "metric", "params", "trust"} - set(trust.columns)
+    if lacking:
+        raise UsageError(f"weights of metrics need the columns {', '.join(sorted(lacking))}")
+    asked = trust["asked_output"].fillna("") if "asked_output" in trust else ""
+    known = trust.assign(asked_output=asked).dropna(subset=["trust"])
+    if not np.isfinite(known["trust"]).all() or (known["trust"] < 0).any():
+        raise UsageError("weights of metrics must be numbers from 0 on")
+    found: dict[tuple[Any, ...], list[tuple[Any, float]]] = defaultdict(list)
+    for *key, dataset, value in known[[*_KEY, "dataset", "trust"]].itertuples(index=False, name=None):
+        found[tuple(key)].append((dataset, float(value)))
+    weights = []
+    for *key, dataset in pairs[[*_KEY, "dataset"]].itertuples(index=False, name=None):
+        elsewhere = [value for place, value in found[tuple(key)] if place != dataset]
+        if not elsewhere:
+            raise UsageError(
+                f"nothing says how far {key[0]} can be trusted on data sets other than {dataset}",
+                "audit it on another data set, or leave the weights out",
+            )
+        weights.append(sum(elsewhere) / len(elsewhere))
+    return np.array(weights)
