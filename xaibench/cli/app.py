@@ -136,6 +136,17 @@ def run(
     max_failures: Annotated[
         int | None, typer.Option("--max-failures", min=0, help="Stop when more cells than this have failed.")
     ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="NAME", help="Who works: dask, slurm, or one of a package.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; without, one of -j here.")
+    ] = None,
+    partition: Annotated[str | None, typer.Option("--partition", metavar="NAME", help="Of a Slurm cluster.")] = None,
+    minutes: Annotated[str | None, typer.Option("--time", metavar="MINUTES", help="Limit of a Slurm job.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Anything else the executor takes.")
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -143,6 +154,7 @@ def run(
 
     Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
     """
+    from xaibench.cli.limits import settings_from
     from xaibench.cli.running import Request, run_suite
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
@@ -158,6 +170,8 @@ def run(
             retry=retry,
             batch_size=batch_size,
             max_failures=max_failures,
+            executor=executor,
+            settings=settings_from(setting, scheduler=scheduler, partition=partition, time=minutes),
         )
     )
 

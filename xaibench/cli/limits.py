@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 
 from xaibench.core.errors import UsageError
 
@@ -16,8 +17,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def workers_from(text: str) -> int:
+def workers_from(text: str, *, auto: int | None = None) -> int:
     """Number of worker processes: a count, or ``auto`` for one per core (none where the platform has no groups)."""
+    if text == "auto" and auto is not None:
+        return auto
     if text == "auto":
         return available_cores() if hasattr(os, "killpg") else 0
     if not text.isdecimal():
@@ -46,3 +49,16 @@ def positive(value: float | None, option: str) -> float | None:
     if value is not None and not (math.isfinite(value) and value > 0):
         raise UsageError(f"{option} {value:g} is not above 0")
     return value
+
+
+def settings_from(pairs: Iterable[str] | None, **named: str | None) -> dict[str, str]:
+    """Settings of an executor, from ``NAME=VALUE`` and from options of their own."""
+    found = {name: value for name, value in named.items() if value is not None}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--set {pair} is no setting", "write it like --set units=4")
+        if name in found:
+            raise UsageError(f"{name} is set twice")
+        found[name] = value
+    return found

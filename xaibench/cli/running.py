@@ -77,7 +77,7 @@ def run_suite(
         device=request.device,
         plugins=tuple(request.plugins or ()),
         argv=sys.argv,
-        workers=workers_from(workers),
+        workers=workers_from(workers, auto=0 if options.get("executor") == "slurm" else None),
         timeout=positive(timeout, "--timeout"),
         memory=size_from(memory),
         **options,

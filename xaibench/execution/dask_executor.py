@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import tempfile
@@ -11,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Event, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker, wait
+from distributed import Client, Event, Future, KilledWorker, LocalCluster, get_worker, wait
 from distributed.utils import sync
 
 from xaibench.core.errors import UsageError, XaibenchError
@@ -28,6 +30,8 @@ TICK = 0.2
 """Seconds between looks at the wish to stop."""
 ROUNDS = 2
 """Chunks that every thread of the cluster gets of a problem, at least."""
+LINES = 30
+"""Last lines of a worker's output that a lost unit shows."""
 LARGEST = 8
 """Units of a chunk, at most, unless the setting ``units`` says otherwise."""
 
@@ -64,12 +68,14 @@ class Dask:
         watched = options.timeout is not None or options.memory is not None
         self.parcels = Parcels(store, replace(options, workers=int(watched)))
         self._name = ""
+        self._log: str | None = None
         self._numbers = itertools.count()
         self._attempts: Counter[int] = Counter()
         self._flying: dict[Future[Any], Chunk] = {}
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        with _connected(self.address, self.options) as client:
+        with _connected(self.address, self.options) as client, tempfile.TemporaryDirectory() as log:
+            self._log = None if self.address else log
             self._wait_for_workers(client)
             self._name = f"xaibench-{uuid.uuid4().hex}"
             halt = Event(self._name, client=client)
@@ -111,7 +117,7 @@ class Dask:
             if chunk is None:
                 return
             key = f"{self._name}-{next(self._numbers)}"
-            future = client.submit(_answer, chunk, self._name, key, key=key, pure=False, resources=resources)
+            future = client.submit(_answer, chunk, self._name, key, self._log, key=key, pure=False, resources=resources)
             self._flying[future] = chunk
 
     def _take(self, client: Client, future: Future[Any], chunk: Chunk, queue: list[Chunk], emit: Emit) -> None:
@@ -141,10 +147,10 @@ class Dask:
                 emit(Stranded(job.number))
                 queue.append(self.parcels.chunk(chunk.task.only(job)))
             else:
-                emit(Lost((job.number,), _killed(client, error)))
+                emit(Lost((job.number,), _killed(error, self._log)))
 
 
-def _answer(chunk: Chunk, halt: str, begun: str) -> Answer:
+def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> Answer:
     """Work a chunk off in a Dask worker, and let the scheduler know that it is begun: its worker may not live to."""
     answer = Answer()
     worker = get_worker()
@@ -158,6 +164,8 @@ def _answer(chunk: Chunk, halt: str, begun: str) -> Answer:
 
     if stop():
         return answer
+    if log is not None:
+        _redirect(log, worker.name)
     slot = worker.name if isinstance(worker.name, int) else 0
     options = replace(chunk.options, device=device_of(chunk.options.device, slot))
     with alone():
@@ -176,11 +184,10 @@ def _connected(address: str | None, options: Options) -> Iterator[Client]:
                 n_workers=max(1, options.workers),
                 threads_per_worker=1,
                 memory_limit=None,
-                dashboard_address=None,
+                dashboard_address=":0",
                 silence_logs="CRITICAL",
             )
-            with cluster, Client(cluster) as client, tempfile.TemporaryDirectory(prefix="xaibench-dask-") as folder:
-                client.register_plugin(_Log(folder))
+            with cluster, Client(cluster) as client:
                 yield client
             return
         try:
@@ -191,24 +198,19 @@ def _connected(address: str | None, options: Options) -> Iterator[Client]:
             yield client
 
 
-class _Log(WorkerPlugin):  # type: ignore[misc]
-    """Output of the workers of a cluster of our own: into a file each, and not into the terminal.
+def _redirect(folder: str, name: str | int) -> None:
+    """Send what this process says into a file, and not into the terminal."""
+    global _redirected
+    if _redirected:
+        return
+    _redirected = True
+    file = os.open(f"{folder}/{name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+    os.close(file)
 
-    Parameters
-    ----------
-    folder : str
-    """
 
-    name = "xaibench-log"
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def setup(self, worker: Any) -> None:
-        file = os.open(f"{self.folder}/{worker.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        for stream in (1, 2):
-            os.dup2(file, stream)
-        os.close(file)
+_redirected = False
 
 
 def _done(flying: Iterable[Future[Any]]) -> list[Future[Any]]:
@@ -235,17 +237,12 @@ def _graphics(client: Client, device: str) -> dict[str, float] | None:
     return {"GPU": 1} if announced else None
 
 
-def _killed(client: Client, error: KilledWorker) -> dict[str, Any]:
+def _killed(error: KilledWorker, log: str | None) -> dict[str, Any]:
     """Why a unit is lost whose workers were lost again and again."""
     text = f"{error.allowed_failures + 1} Dask workers ended with it, the last one {error.last_worker.address}"
-    return {"status": "failed", "error_kind": "WorkerDied", "message": text, "traceback": _log(client) or None}
-
-
-def _log(client: Client) -> str:
-    """What those who watch over the workers say of their ends; empty if they cannot be asked."""
-    try:
-        logs = client.get_worker_logs(n=20, nanny=True)
-    except Exception:
-        return ""
-    lines = [line for log in logs.values() for _, line in log if "killed" in line or "signal" in line]
-    return "\n".join(lines[:20])
+    words = ""
+    if log is not None:
+        with contextlib.suppress(OSError):
+            words = Path(log, f"{error.last_worker.name}.log").read_text(errors="replace")
+    lines = "\n".join(words.splitlines()[-LINES:])
+    return {"status": "failed", "error_kind": "WorkerDied", "message": text, "traceback": lines or None}

@@ -128,6 +128,8 @@ def execute(
     """
     watch = observer or Observer()
     started = time.perf_counter()
+    name = options.executor or ("pool" if options.workers else "inline")
+    doer = executor or find_executor(name, store, options)
     run = store.claim_run(
         {
             **plan.facts(),
@@ -139,8 +141,6 @@ def execute(
         planned_tables(plan.every_unit()),
     )
     outcome = Outcome(run)
-    name = options.executor or ("pool" if options.workers else "inline")
-    doer = executor or find_executor(name, store, options)
     watch.started(plan, run)
     with _interruptible() as stop:
         _Run(plan, store, options, watch, outcome, stop)(doer)
