@@ -23,6 +23,8 @@ from xaibench.store import FAILURES, Row
 SHOWN = 8
 """Running units that are listed; of more, the longest ones."""
 
+STOPPING = "stopping: what is running is finished first; Ctrl-C once more stops at once"
+
 
 @contextmanager
 def observer_for(console: Console, *, quiet: bool, workers: int = 1) -> Iterator[Observer]:
@@ -77,6 +79,9 @@ class Lines(Observer):
 
     def not_prepared(self, problem: AnyProblemSpec, why: str) -> None:
         self._print(f"{self._name(problem)}: failed: {why}")
+
+    def stopping(self) -> None:
+        self._print(STOPPING)
 
     def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
         key = planned.unit.problem.key
@@ -169,6 +174,7 @@ class Bars(Observer):
             self._tasks[stage] = self.progress.add_task("", total=total, stage=stage)
         self._eta = Eta(plan, self.workers)
         self._began = time.perf_counter()
+        self.running.show("start", "starting workers")
 
     def _advance(self, stage: str, n: int = 1) -> None:
         self.progress.advance(self._tasks[stage], n)
@@ -181,6 +187,7 @@ class Bars(Observer):
         self.progress.update(self._tasks["scores"], description=text)
 
     def preparing(self, problem: AnyProblemSpec) -> None:
+        self.running.drop("start")
         self.running.show(problem.key, f"{problem.name}: preparing")
 
     def training(self, problem: AnyProblemSpec, done: int, total: int, text: str) -> None:
@@ -199,6 +206,9 @@ class Bars(Observer):
         self._advance("problems")
         self._advance("explanations", units)
         self._advance("scores", cells)
+
+    def stopping(self) -> None:
+        self._live.console.print(STOPPING)
 
     def unit_started(self, planned: PlannedUnit) -> None:
         if planned.todo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
 from xaibench.execution.heap import keep_heap
+from xaibench.execution.pool import Pool
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table
@@ -82,12 +84,19 @@ def run_suite(
         memory=size_from(memory),
         **options,
     )
-    plan = request.plan(store)
-    spent = spending(plan, store)
-    if spent:
-        stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
-    with observer_for(stderr(), quiet=quiet or json, workers=chosen.workers) as observer:
-        outcome = execute(plan, store, chosen, observer)
+    with ExitStack() as stack:
+        pool = None
+        if chosen.executor is None and chosen.workers:
+            pool = Pool(store, chosen)
+            stack.callback(pool.close)
+            # They import while this process plans; in a store with results there may be little to do.
+            pool.start(1 if store.manifests() else None)
+        plan = request.plan(store)
+        spent = spending(plan, store)
+        if spent:
+            stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
+        observer = stack.enter_context(observer_for(stderr(), quiet=quiet or json, workers=chosen.workers))
+        outcome = execute(plan, store, chosen, observer, executor=pool)
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
             stderr().print(RESUME)

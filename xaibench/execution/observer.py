@@ -29,6 +29,9 @@ class Observer:
     def problem_finished(self, problem: AnyProblemSpec) -> None:
         """All units of a prepared problem are done, or the run has ended."""
 
+    def stopping(self) -> None:
+        """No unit is begun any more; those that are running are finished."""
+
     def unit_started(self, planned: PlannedUnit) -> None:
         """A unit is being explained and scored."""
 

@@ -186,7 +186,7 @@ class _Run:
         self.specs: dict[str, AnyProblemSpec] = {}
         self.left: Counter[str] = Counter()
         self.facts: dict[str, Facts] = {}
-        self.given_out = self.cut_short = False
+        self.given_out = self.cut_short = self.told = False
 
     def __call__(self, executor: Executor) -> None:
         try:
@@ -199,7 +199,11 @@ class _Run:
 
     def ending(self) -> bool:
         """Whether no unit may be begun any more."""
-        return self.stop.is_set() or self._too_many()
+        ending = self.stop.is_set() or self._too_many()
+        if ending and not self.told:
+            self.told = True
+            self.watch.stopping()
+        return ending
 
     def _too_many(self) -> bool:
         return self.limit is not None and self.outcome.n_failed > self.limit
