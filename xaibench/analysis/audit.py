@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from xaibench.analysis import audit_measures as measures
@@ -19,6 +20,7 @@ MEASURES = (
 )  # fmt: skip
 """Measured numbers; each is a column with two more for its interval, ``_low`` and ``_high``."""
 _TEXT = ["suite", "dataset", "model", "selection", "metric", "params", "asked_output", "family"]
+_KEY = ["metric", "params", "asked_output"]
 _JUDGED = ["trust", "verdict", "diagnosis"]
 COLUMNS = [
     *_TEXT, *_JUDGED, *(f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")), "contrast", "ladder",
@@ -50,12 +52,14 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
         One row per problem and metric, the most trusted first, see `COLUMNS`: verdicts as in
         `audit_verdict.judge`, and every number with its 95 % interval, whose units are samples:
         these weights, new samples. Where a problem is there with several numbers of samples, the
-        largest one is judged, and a smaller one says whether scores depend on the other samples.
+        largest one is judged, and the smallest one says whether scores depend on the other samples.
+        A metric whose scores do so on one problem is broken on all.
     pairs : DataFrame
         Kendall's tau between the metrics of every problem, over explainers that are no controls.
     """
-    metrics: list[dict[str, Any]] = []
+    drafts: list[tuple[dict[str, Any], bool]] = []
     pairs: list[dict[str, Any]] = []
+    known = maps or Maps()
     for large, small in _by_size(trials(cells)):
         head = dict(zip(("suite", "dataset", "model", "selection"), (suite, *large.names), strict=True))
         audited = {k: p for k, p in large.panels.items() if k[0] != measures.CONFIDENCE}
@@ -63,20 +67,22 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
             continue
         found = {key: measures.by_itself(large, panel) for key, panel in audited.items()}
         for more in (
+            measures.of_seeds(large, audited, known),
             measures.of_maskers(large, audited),
             measures.of_confidence(large, audited),
-            measures.of_budgets(large, audited, maps or Maps()),
-            measures.of_company(large, small, audited, maps or Maps()),
-            measures.of_seeds(large, audited, maps or Maps()),
+            measures.of_budgets(large, audited, known),
+            measures.of_company(large, small, audited, known),
         ):
             for key, numbers in more.items():
                 found[key] |= numbers
-        for record in measures.agreements(large, audited, found):
-            pairs.append({**head, **record})
-        for key, numbers in found.items():
-            row = {**head, **dict(zip(("metric", "params", "asked_output"), key, strict=True)), **numbers}
-            metrics.append(row | judge(row, large.gate_passed))
-    frame = pd.DataFrame([_flat(row) for row in metrics], columns=COLUMNS)
+        pairs += [{**head, **record} for record in measures.agreements(large, audited, found)]
+        drafts += [
+            ({**head, **dict(zip(_KEY, key, strict=True)), **numbers}, large.gate_passed)
+            for key, numbers in found.items()
+        ]
+    _share_coupling([row for row, _ in drafts])
+    rows = [_flat(row | judge(row, gate_passed)) for row, gate_passed in drafts]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
     order = frame.assign(
         _place=frame["verdict"].map({"trusted": 0, "weak": 1, "undecided": 2}).fillna(3), _trust=-frame["trust"]
     ).sort_values(["dataset", "model", "selection", "_place", "_trust", "metric", "params"], kind="stable")
@@ -92,6 +98,18 @@ def _by_size(found: Iterator[Trial]) -> Iterator[tuple[Trial, Trial | None]]:
     for _, group in groupby(sorted(found, key=problem), key=problem):
         by_size = sorted(group, key=lambda t: size_and_rest(t.names[2])[0])
         yield by_size[-1], by_size[0] if len(by_size) > 1 else None
+
+
+def _share_coupling(rows: list[dict[str, Any]]) -> None:
+    """Tell every row where its metric depends most on the other samples: that is no property of a problem."""
+    seen: dict[tuple[str, ...], tuple[str, Estimate]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in _KEY)
+        estimate = row.get("coupled", NOTHING)
+        if np.isfinite(estimate.value) and (key not in seen or estimate.value > seen[key][1].value):
+            seen[key] = f"{row['dataset']}/{row['model']}", estimate
+    for row in rows:
+        row["coupled_most"] = seen.get(tuple(row[name] for name in _KEY))
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

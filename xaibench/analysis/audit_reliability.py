@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import fdtri, stdtrit
+from scipy.special import stdtrit
 
 from xaibench.analysis.audit_separation import LEVEL, MIN_SAMPLES, NOTHING, Estimate
 
@@ -45,22 +45,6 @@ def icc(table: Array) -> float:
         return np.nan
     rows, columns, rest = mean_squares(table)
     return float((rows - rest) / (rows + (k - 1) * rest + k * (columns - rest) / n))
-
-
-def icc_interval(table: Array) -> tuple[float, float]:
-    """Interval of `icc` for independent, normal subjects, from F distributions (McGraw & Wong 1996, table 7)."""
-    n, k = table.shape
-    rows, columns, rest = mean_squares(table)
-    value = icc(table)
-    a = k * value / (n * (1 - value))
-    b = 1 + k * value * (n - 1) / (n * (1 - value))
-    freedom = (a * columns + b * rest) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * rest) ** 2 / ((n - 1) * (k - 1)))
-    above = float(fdtri(n - 1, freedom, (1 + LEVEL) / 2))
-    below = float(fdtri(freedom, n - 1, (1 + LEVEL) / 2))
-    other = k * columns + (k * n - k - n) * rest
-    return n * (rows - above * rest) / (above * other + n * rows), n * (below * rows - rest) / (
-        other + n * below * rows
-    )
 
 
 def _flat(table: Array) -> bool:

@@ -20,6 +20,7 @@ COUPLED = 0.1
 NOTE_SHARE, NOTE_AUROC, NOTE_RHO, NOTE_TAU, NOTE_DISTANCE = 0.1, 0.7, 0.5, 0.5, 0.5
 """From here on a diagnosis mentions what does not decide: undefined scores, samples that do not
 compare, confidence, masker, budget."""
+UNTRIED = "whether scores depend on the other samples was not tried"
 
 
 def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
@@ -64,11 +65,11 @@ def _defect(row: Mapping[str, Any], gate_passed: bool) -> str:
         return "constant: every explanation of every sample gets the same score"
     if row["blind"]:
         return "ignores the explanation: all explanations of a sample get the same score"
-    coupled: Estimate | None = row.get("coupled")
-    if coupled is not None and coupled.value > COUPLED:
+    if row["coupled_most"] is not None and row["coupled_most"][1].value > COUPLED:
+        where, coupled = row["coupled_most"]
         return (
-            f"batch-coupled: a score changes with the number of samples beside it, explanation and sample being "
-            f"the same ({coupled.value:.0%} of the scores)"
+            "batch-coupled: a score changes with the number of samples beside it, explanation and sample being "
+            f"the same ({coupled.value:.0%} of the scores on {where})"
         )
     auroc, trend = row["auroc"], row["trend"]
     if gate_passed and auroc.high < 0.5 and trend.high < 0:
@@ -127,6 +128,8 @@ def _notes(row: Mapping[str, Any]) -> list[str]:
         notes.append(f"undefined in {row['undefined']:.0%} of the scores")
     if row["contrast"] and row["auroc"].low > 0.5 and row["auroc"].value < NOTE_AUROC:
         notes.append(f"scores of different samples do not compare (AUROC {row['auroc'].value:.2f})")
+    if row["coupled_most"] is None:
+        notes.append(UNTRIED)
     rho = row.get("confidence_rho")
     if rho is not None and abs(rho.value) >= NOTE_RHO and rho.low * rho.high > 0:
         notes.append(f"follows the model's confidence (rho {rho.value:.2f})")
