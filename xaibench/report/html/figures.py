@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from xaibench.analysis import stats
 from xaibench.report.html.content import Curves
+from xaibench.report.html.critical import Diagram
 from xaibench.report.labels import number
 
 INK, MUTED, ACCENT, WARM = "#1b1f24", "#6b747e", "#0b62a8", "#b3400e"
@@ -103,6 +104,12 @@ def save_pdf(figures: Mapping[str, Callable[[], Figure]], path: Path) -> None:
             pages.savefig(draw(), facecolor="white")
 
 
+def short(name: str, most: int = 28) -> str:
+    """A name for a figure, on one line: an endless one would leave no room for the figure itself."""
+    line = " ".join(name.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the common style."""
 
@@ -139,13 +146,46 @@ def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figu
         y = np.arange(len(rows))
         axis.hlines(y, rows["rank_low"] - 0.12, rows["rank_high"] + 0.12, color=ACCENT, linewidth=5, alpha=0.45)
         axis.plot(rows["rank"], y, "o", color=ACCENT, markersize=3)
-        axis.set_yticks(y, rows["label"].tolist(), fontsize=7.5)
+        axis.set_yticks(y, [short(label) for label in rows["label"]], fontsize=7.5)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlim(0.3, max(rows["rank_high"].max(), 2) + 0.7)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_title(title, fontsize=8)
+        axis.set_title(short(title, 40), fontsize=8)
         axis.tick_params(length=2, labelsize=7.5)
         axis.grid(axis="x", color=MUTED, alpha=0.25, linewidth=0.5)
+    return figure
+
+
+@drawn
+def critical_difference(diagram: Diagram) -> Figure:
+    """Mean ranks on a line, the best one left; bars join explainers that are not told apart (Demsar 2006, figure 1)."""
+    labels, ranks = diagram.rows["label"].tolist(), diagram.rows["mean_rank"].tolist()
+    k, half = len(labels), (len(labels) + 1) // 2
+    bars = len(diagram.groups)
+    figure = Figure(figsize=(7.4, 0.95 + 0.14 * bars + 0.2 * half), layout="constrained")
+    axis = figure.subplots()
+    low, high = 1.0, float(max(k, 2))
+    span = high - low
+    for i, (label, rank) in enumerate(zip(labels, ranks, strict=True)):
+        left = i < half
+        y = -0.9 - 0.45 * bars - 0.6 * (i if left else k - 1 - i)
+        end = low - 0.04 * span if left else high + 0.04 * span
+        axis.plot([rank, rank, end], [0, y, y], color=MUTED, linewidth=0.8)
+        axis.plot(rank, 0, "o", color=ACCENT, markersize=3.5, zorder=3)
+        text = f"{short(label)}  {number(rank)}" if left else f"{number(rank)}  {short(label)}"
+        axis.text(end, y, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center", fontsize=8)
+    place = dict(zip(labels, ranks, strict=True))
+    for j, names in enumerate(diagram.groups):
+        ends = [min(place[n] for n in names) - 0.01 * span, max(place[n] for n in names) + 0.01 * span]
+        axis.plot(ends, [-0.5 - 0.45 * j] * 2, color=INK, linewidth=3, solid_capstyle="butt")
+    axis.plot([low, min(low + diagram.difference, high)], [1.5, 1.5], color=WARM, linewidth=2)
+    axis.text(low, 1.75, f"critical difference {number(diagram.difference)}", fontsize=8, color=WARM, va="bottom")
+    axis.plot([low, high], [0, 0], color=INK, linewidth=0.8)
+    for tick in range(1, k + 1):
+        axis.plot([tick, tick], [0, 0.22], color=INK, linewidth=0.8)
+        axis.text(tick, 0.4, str(tick), ha="center", va="bottom", fontsize=8)
+    axis.set_xlim(low - 0.42 * span, high + 0.42 * span)
+    axis.set_axis_off()
     return figure
 
 
@@ -162,7 +202,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
             low, high = stats.t_interval(own[i].values.T)
             axis.fill_between(curves.share, low, high, color=ACCENT, alpha=0.22, linewidth=0)
             axis.plot(curves.share, stats.mean(own[i].values.T), color=ACCENT, linewidth=1.4)
-            axis.set_title(own[i].label, fontsize=8)
+            axis.set_title(short(own[i].label), fontsize=8)
         axis.tick_params(length=2, labelsize=7.5)
         axis.set_xlim(0, 1)
     figure.supxlabel("share of features removed, most relevant first", fontsize=8)
@@ -182,19 +222,20 @@ def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
         What independent explanations would give: where the colours turn.
     """
     n = len(values)
-    side = 1.6 + 0.36 * n
+    side = 0.8 + 0.36 * n + 0.06 * max(len(short(name)) for name in values.columns)
     figure = Figure(figsize=(side, side * 0.92), layout="constrained")
     axis = figure.subplots()
     field = values.to_numpy(dtype=np.float64)
-    reach = np.nanmax(np.abs(field - centre)) if np.isfinite(field).any() else 1.0
-    axis.imshow(field - centre, cmap="RdBu_r", vmin=-reach or -1, vmax=reach or 1)
+    # The whole range of agreement, not that of the values: chance must not look like something.
+    reach = max(centre, 1 - centre)
+    axis.imshow(field - centre, cmap="RdBu_r", vmin=-reach, vmax=reach)
     for (i, j), value in np.ndenumerate(field):
         if np.isfinite(value):
             strong = abs(value - centre) > 0.6 * reach
             text = number(value, 2).replace("0.", ".", 1)
             axis.text(j, i, text, ha="center", va="center", fontsize=6, color="#fefefe" if strong else "#101418")
-    axis.set_xticks(range(n), values.columns.tolist(), rotation=90, fontsize=7)
-    axis.set_yticks(range(n), values.index.tolist(), fontsize=7)
+    axis.set_xticks(range(n), [short(name) for name in values.columns], rotation=90, fontsize=7)
+    axis.set_yticks(range(n), [short(name) for name in values.index], fontsize=7)
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
     return figure

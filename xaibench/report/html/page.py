@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from xaibench.report.claims import FEW
-from xaibench.report.html import figures, judged, pictures, tables
+from xaibench.report.html import critical, figures, judged, pictures, tables
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
@@ -64,6 +64,7 @@ def make_report(content: Content) -> Report:
         made[name] = lambda: figure
         return Markup(figures.svg(figure, f"f{len(made)}"))
 
+    differences, refused = critical.diagrams(content.board)
     html = environment.get_template("report.html").render(
         policy=_policy(css, js),
         css=Markup(css),
@@ -76,8 +77,8 @@ def make_report(content: Content) -> Report:
         galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
         agreements=judged.agreements(content.agreement),
         audit=judged.audit_listing(content.audit),
-        critical=[],
-        no_critical=[],
+        critical=differences,
+        no_critical=refused,
         tables=tables,
         claims=tables.claim_rows(content.claims),
         few=FEW,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from xaibench.report.html.content import Array, Gallery, Instance, Map
-from xaibench.report.html.figures import INK, drawn
+from xaibench.report.html.figures import INK, drawn, short
 from xaibench.report.labels import number
 
 SIGNED, UNSIGNED = "RdBu_r", "Purples"
@@ -145,8 +145,10 @@ def montage(gallery: Gallery) -> Figure:
     for instance, row, height in zip(gallery.instances, rows, per, strict=True):
         for axis, picture in zip(axes[top : top + height].ravel(), row, strict=False):
             axis.imshow(picture.rgb, interpolation="nearest", aspect="equal")
-            axis.set_title(f"{picture.title}\n{picture.below}", fontsize=5.5, loc="center")
-        axes[top, 0].text(0, -0.14, instance.reason, transform=axes[top, 0].transAxes, fontsize=5.5, color=INK)
+            axis.set_title(f"{short(picture.title, 20)}\n{short(picture.below)}", fontsize=5.5, loc="center")
+        axes[top, 0].text(
+            0, -0.14, short(instance.reason, 90), transform=axes[top, 0].transAxes, fontsize=5.5, color=INK
+        )
         top += height
     return figure
 
@@ -156,17 +158,21 @@ def strips(gallery: Gallery, instance: Instance) -> Figure:
     """One sample with its features in a line: input, truth and maps below each other."""
     rows = pictures(instance, gallery.features)
     n = rows[0].rgb.shape[1]
-    figure = Figure(figsize=(min(max(5.2, 1.9 + 0.2 * n), 11), 0.5 + 0.17 * len(rows)), layout="constrained")
+    titles, scales = [short(r.title) for r in rows], [short(r.below, 40) for r in rows]
+    named = len(gallery.feature_names) == n and n <= 40
+    names = [short(name) for name in gallery.feature_names] if named else []
+    width = 0.4 + 0.062 * max(map(len, titles)) + 0.055 * max(map(len, scales)) + max(0.2 * n, 3)
+    height = 0.5 + 0.17 * len(rows) + 0.055 * max(map(len, names), default=0)
+    figure = Figure(figsize=(min(width, 12), height), layout="constrained")
     axis = figure.subplots()
     axis.imshow(np.concatenate([r.rgb for r in rows]), interpolation="nearest", aspect="auto")
-    axis.set_yticks(range(len(rows)), [r.title for r in rows], fontsize=7)
-    scales = axis.secondary_yaxis("right")
-    scales.set_yticks(range(len(rows)), [r.below for r in rows], fontsize=6)
-    named = len(gallery.feature_names) == n and n <= 40
-    axis.set_xticks(range(n) if named else [], list(gallery.feature_names) if named else [], rotation=90, fontsize=6)
+    axis.set_yticks(range(len(rows)), titles, fontsize=7)
+    right = axis.secondary_yaxis("right")
+    right.set_yticks(range(len(rows)), scales, fontsize=6)
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
     if not named:
         axis.set_xlabel(f"{n} features, in their order", fontsize=7)
-    for side in (axis, scales):
+    for side in (axis, right):
         side.spines[:].set_visible(False)
         side.tick_params(length=0)
     axis.hlines(np.arange(1, len(rows)) - 0.5, -0.5, n - 0.5, color="#ffffff", linewidth=1)

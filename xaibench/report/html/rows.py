@@ -24,7 +24,8 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
 
     Texts are lists of distinct values with an index per row, numbers have `DIGITS` significant
     digits, and what is missing is null. Columns that a board does not have, because it was made
-    before there were any, are null as well. ``beats`` is 1, 0, -1 (too few samples to tell) or null.
+    before there were any, are null as well. ``beats`` is 1, 0,
+    -1 (too few samples to tell), -2 (worse than some placebo by a test) or null.
     """
     board = _ordered(board)
     frame = pd.DataFrame(index=board.index)
@@ -51,7 +52,7 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
         "n": board["n"],
         "n_undefined": board["n_undefined"],
         "n_ranked": board["n_ranked"],
-        "beats": beats.mask(untested),
+        "beats": beats.mask(untested).mask(_loses(board), -2.0),
         "control": board["control"].astype(int),
         "higher": board["higher_is_better"].astype(int),
         "log10": (board["aggregate"] == "median_log10").astype(int),
@@ -72,6 +73,13 @@ def _ordered(board: pd.DataFrame) -> pd.DataFrame:
     keys = {"_field": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
     by = ["_field", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
     return board.assign(**keys).sort_values(by, kind="stable", ignore_index=True)
+
+
+def _loses(board: pd.DataFrame) -> pd.Series[bool]:
+    """Rows that a test puts behind a placebo; none on boards from before that test."""
+    if "loses_to_placebo" not in board:
+        return pd.Series(False, index=board.index)
+    return board["loses_to_placebo"].fillna(False).astype(bool)
 
 
 def _texts(values: pd.Series[Any]) -> dict[str, list[Any]] | None:

@@ -24,7 +24,7 @@
     if (low === null || high === null) return at("rank", i) === null ? "" : `${at("rank", i)} by value`;
     return low === high ? `${low}` : `${low}\u2013${high}`;
   };
-  const beats = (i) => ({ 1: "yes", 0: "no", "-1": "too few samples" })[at("beats", i)] || "";
+  const beats = (i) => ({ 1: "yes", 0: "no", "-1": "too few samples", "-2": "loses" })[at("beats", i)] || "";
   const rank = (i) => (at("rank_low", i) === null ? at("rank", i) : at("rank_low", i) + at("rank_high", i) / 1e4);
   const value = (i) => number(at("value", i)) || data.statuses[at("status", i)] || "";
 
@@ -145,7 +145,7 @@
         // Narrow screens have no room for these columns of their own.
         cell.append(element("span", `${text("metric", i)} ${at("higher", i) ? "\u2191" : "\u2193"} ${text("problem", i)}`, "under"));
       }
-      if (column.name === "beats" && content) cell.classList.add(content === "yes" ? "yes" : content === "no" ? "no" : "few");
+      if (column.name === "beats" && content) cell.classList.add(content === "yes" ? "yes" : content === "too few samples" ? "few" : "no");
       const note = column.note ? column.note(i) : "";
       if (note && content) cell.append(column.name === "metric" ? "\u00a0" : " ", element("span", note));
       row.append(cell);
