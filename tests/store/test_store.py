@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,22 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from store.places import ROW, row
 
 from xaibench.core.errors import StoreError
-from xaibench.store import Row, Store
+from xaibench.store import Store
 from xaibench.store.schema import SCHEMA, SCHEMA_VERSION, migrate, to_table
 from xaibench.store.select import best_rows
-
-ROW = Row(
-    cell_id="c", lineage="l", unit_id="u", dataset="d", model="m", problem_seed=0, selection="s", explainer="e",
-    explainer_params="{}", seed=0, repeat=0, metric="k", params="{}", family="faithfulness", higher_is_better=True,
-    aggregate="mean", skill_valid=False, control=False, versions="{}", status="ok", run=1,
-    created=datetime(2026, 1, 1, tzinfo=UTC), score_key="key", scores=[0.25, float("nan")], sample_ids=["a", "b"], n=2,
-)  # fmt: skip
-
-
-def row(**changes: object) -> Row:
-    return replace(ROW, **changes)  # type: ignore[arg-type]
 
 
 @pytest.fixture
