@@ -53,7 +53,8 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
         `audit_verdict.judge`, and every number with its 95 % interval, whose units are samples:
         these weights, new samples. Where a problem is there with several numbers of samples, the
         largest one is judged, and the smallest one says whether scores depend on the other samples.
-        A metric whose scores do so on one problem is broken on all.
+        A metric whose scores do so on one problem is broken on all; one whose scores are all equal
+        is broken if they are on every problem.
     pairs : DataFrame
         Kendall's tau between the metrics of every problem, over explainers that are no controls.
     """
@@ -65,7 +66,7 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
         audited = {k: p for k, p in large.panels.items() if k[0] != measures.CONFIDENCE}
         if not audited:
             continue
-        found = {key: measures.by_itself(large, panel) for key, panel in audited.items()}
+        found = {key: measures.by_itself(large, key[0], panel) for key, panel in audited.items()}
         for more in (
             measures.of_seeds(large, audited, known),
             measures.of_maskers(large, audited),
@@ -80,7 +81,7 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
             ({**head, **dict(zip(_KEY, key, strict=True)), **numbers}, large.gate_passed)
             for key, numbers in found.items()
         ]
-    _share_coupling([row for row, _ in drafts])
+    _of_the_metric([row for row, _ in drafts])
     rows = [_flat(row | judge(row, gate_passed)) for row, gate_passed in drafts]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     order = frame.assign(
@@ -100,16 +101,22 @@ def _by_size(found: Iterator[Trial]) -> Iterator[tuple[Trial, Trial | None]]:
         yield by_size[-1], by_size[0] if len(by_size) > 1 else None
 
 
-def _share_coupling(rows: list[dict[str, Any]]) -> None:
-    """Tell every row where its metric depends most on the other samples: that is no property of a problem."""
-    seen: dict[tuple[str, ...], tuple[str, Estimate]] = {}
+def _of_the_metric(rows: list[dict[str, Any]]) -> None:
+    """Tell every row what is no property of its problem, but of its metric.
+
+    Where scores depend most on the other samples, and whether they are constant, or blind,
+    wherever they were measured: on a single problem a sound metric may be.
+    """
+    by_metric: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        key = tuple(row[name] for name in _KEY)
-        estimate = row.get("coupled", NOTHING)
-        if np.isfinite(estimate.value) and (key not in seen or estimate.value > seen[key][1].value):
-            seen[key] = f"{row['dataset']}/{row['model']}", estimate
-    for row in rows:
-        row["coupled_most"] = seen.get(tuple(row[name] for name in _KEY))
+        by_metric.setdefault(tuple(row[name] for name in _KEY), []).append(row)
+    for group in by_metric.values():
+        seen = [r for r in group if np.isfinite(r.get("coupled", NOTHING).value)]
+        worst = max(seen, key=lambda r: float(r["coupled"].value), default=None)
+        everywhere = {name: all(r[name] for r in group if r["n"]) for name in ("constant", "blind")}
+        for row in group:
+            row["coupled_most"] = worst and (f"{worst['dataset']}/{worst['model']}", worst["coupled"])
+            row["everywhere"] = everywhere["constant"] or everywhere["blind"]
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -20,14 +20,15 @@ Numbers = dict[str, Any]
 REFERENCES = ("masker", "baseline")
 """Parameters that say what "missing" means."""
 CONFIDENCE = "confidence"
-CONTRASTS = {"ground_truth": "truth", "faithfulness": "truth", "sanity": "model"}
-"""What is known by family: that the truth is better than noise, or that maps which never look at the
-model must fail. Of robustness and complexity nothing is: maps that say nothing are robust and simple.
-Nor of axioms: a mask adds up to nothing."""
+ABOUT_TRUTH = ("ground_truth", "faithfulness")
+"""Families in which the truth is better than noise. Of robustness and complexity nothing is known: maps
+that say nothing are robust and simple. Nor of axioms: a mask adds up to nothing."""
+ABOUT_THE_MODEL = ("mprt", "smooth_mprt", "efficient_mprt", "random_logit")
+"""Metrics that change model or class, where a map that never looks at the model must fail."""
 MODEL_BASED, MODEL_FREE = "gradient", "input_edges"
 
 
-def by_itself(trial: Trial, panel: Panel) -> Numbers:
+def by_itself(trial: Trial, metric: str, panel: Panel) -> Numbers:
     """What the scores of a metric say by themselves, and against explanations of known order."""
     merit = panel.merit
     known = np.isfinite(merit)
@@ -37,7 +38,7 @@ def by_itself(trial: Trial, panel: Panel) -> Numbers:
     scale = float(np.abs(values).max()) if len(values) else 0.0
     common = known[there].all(axis=0)
     across = np.ptp(merit[there][:, common], axis=0) if common.any() and there.any() else np.empty(0)
-    contrast, ladder = _contrast(trial, panel)
+    contrast, ladder = _contrast(trial, metric, panel)
     steps = dependence.mean_over_seeds(merit[ladder]) if ladder else np.empty((0, 0))
     tested = trend(steps) if len(ladder) > 1 else None
     aurocs = [auroc(merit[ladder[0]], merit[i]) for i in ladder[1:]]
@@ -70,18 +71,17 @@ def by_itself(trial: Trial, panel: Panel) -> Numbers:
     }
 
 
-def _contrast(trial: Trial, panel: Panel) -> tuple[str, list[int]]:
+def _contrast(trial: Trial, metric: str, panel: Panel) -> tuple[str, list[int]]:
     """Explanations of known order under this metric, best first, and how to call them; none where nothing is known."""
-    kind = CONTRASTS.get(panel.family)
     known: Array = np.asarray(np.isfinite(panel.merit).any(axis=(1, 2)))
-    if kind == "truth":
+    if panel.family in ABOUT_TRUTH:
         rungs = [i for _, i in trial.ladder if known[i]]
         names = [trial.entries[i][0] for i in rungs]
         if len(rungs) < 2 or names[0] != ORACLE or names[-1] != RANDOM:
             return "", []
         between = [f"{len(rungs) - 2} with noise"] if len(rungs) > 2 else []
         return " > ".join([ORACLE, *between, RANDOM]), rungs
-    if kind == "model":
+    if metric in ABOUT_THE_MODEL:
         pair = [trial.find(name) for name in (MODEL_BASED, MODEL_FREE)]
         found = [i for i in pair if i is not None and known[i]]
         return (f"{MODEL_BASED} > {MODEL_FREE}", found) if len(found) == 2 else ("", [])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.analysis.audit_separation import MIN_SAMPLES, Estimate
+from xaibench.analysis.controls import ORACLE
 
 VERDICTS = ("trusted", "weak", "undecided", "broken")
 DEFECTS = ("constant", "ignores the explanation", "batch-coupled", "sign-flipped")
@@ -36,7 +37,8 @@ def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verdict`` : one of `VERDICTS`. Broken: one of `DEFECTS`. Trusted: the lower ends of all
+        ``verdict`` : one of `VERDICTS`. Broken: one of `DEFECTS`; the first two only where every
+        problem says so, the last only where the truth does. Trusted: the lower ends of all
         three intervals clear their thresholds, AUROC .5, trend .5, ICC .5. Weak: one does not.
         Undecided: something is missing that would be needed to say so.
         ``trust`` : the smaller of trend and ICC, 0 where broken or where the AUROC does not clear
@@ -49,22 +51,22 @@ def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
         return {"verdict": "broken", "trust": 0.0, "diagnosis": defect}
     lacking = _lacking(row, gate_passed)
     notes = _notes(row)
+    if _equal(row):
+        return {"verdict": "weak", "trust": 0.0, "diagnosis": f"{_equal(row)}, on this problem"}
     if lacking:
         return {"verdict": "undecided", "trust": np.nan, "diagnosis": "; ".join([lacking, *notes])}
     weak = _weaknesses(row)
     trust = max(0.0, min(row["trend"].value, row["icc"].value)) if row["auroc"].low > 0.5 else 0.0
     if weak:
         return {"verdict": "weak", "trust": trust, "diagnosis": "; ".join([*weak, *notes])}
-    good = f"{row['contrast']} in this order, with every seed"
+    good = f"{row['contrast']} in this order, and much the same with another seed"
     return {"verdict": "trusted", "trust": trust, "diagnosis": "; ".join([good, *notes])}
 
 
 def _defect(row: Mapping[str, Any], gate_passed: bool) -> str:
     """What is broken, whoever looks at it; empty if nothing is."""
-    if row["n"] and row["constant"] and row["n_explanations"] > 1:
-        return "constant: every explanation of every sample gets the same score"
-    if row["blind"]:
-        return "ignores the explanation: all explanations of a sample get the same score"
+    if row["everywhere"] and _equal(row):
+        return _equal(row)
     if row["coupled_most"] is not None and row["coupled_most"][1].value > COUPLED:
         where, coupled = row["coupled_most"]
         return (
@@ -72,13 +74,21 @@ def _defect(row: Mapping[str, Any], gate_passed: bool) -> str:
             f"the same ({coupled.value:.0%} of the scores on {where})"
         )
     auroc, trend = row["auroc"], row["trend"]
-    if gate_passed and auroc.high < 0.5 and trend.high < 0:
+    about_truth = row["contrast"].startswith(ORACLE)
+    if gate_passed and about_truth and auroc.high < 0.5 and trend.high < 0:
         better, _, worse = row["contrast"].partition(" > ")
         return (
             f"sign-flipped: {worse.rpartition(' > ')[2]} scores better than {better} (AUROC {auroc.value:.2f}, "
             f"trend {trend.value:.2f})"
         )
     return ""
+
+
+def _equal(row: Mapping[str, Any]) -> str:
+    """Whether explanations make no difference; empty if they do."""
+    if row["n"] and row["constant"] and row["n_explanations"] > 1:
+        return "constant: every explanation of every sample gets the same score"
+    return "ignores the explanation: all explanations of a sample get the same score" if row["blind"] else ""
 
 
 def _lacking(row: Mapping[str, Any], gate_passed: bool) -> str:
