@@ -47,7 +47,7 @@ class Dask:
     Settings: ``scheduler`` (address; without one, a cluster of ``workers`` processes is started),
     ``units`` (of a chunk), ``resources`` (``GPU=1,MEMORY=8e9``: what a chunk takes of what workers
     announce; ``GPU=1`` by default if the device is ``cuda`` and there are such workers), ``wait``
-    (seconds for the first worker to come, 60).
+    (seconds for the scheduler to answer and for the first worker to come, 60).
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Dask:
         self._flying: dict[Future[Any], Chunk] = {}
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        with _connected(self.address, self.options) as client, tempfile.TemporaryDirectory() as log:
+        with _connected(self.address, self.options, self.patience) as client, tempfile.TemporaryDirectory() as log:
             self._log = None if self.address else log
             self._wait_for_workers(client)
             self._name = f"xaibench-{uuid.uuid4().hex}"
@@ -175,10 +175,14 @@ def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> Answer:
 
 
 @contextmanager
-def _connected(address: str | None, options: Options) -> Iterator[Client]:
+def _connected(address: str | None, options: Options, patience: float) -> Iterator[Client]:
     """A client of the cluster at this address, or of one that lasts as long as this."""
-    quiet = {"distributed.scheduler.allowed-failures": max(1, options.retry)} if address is None else {}
-    with dask.config.set(quiet):
+    own = {
+        "distributed.scheduler.allowed-failures": max(1, options.retry),
+        "distributed.scheduler.worker-ttl": None,  # what holds the interpreter lock for long is not dead
+        "distributed.deploy.lost-worker-timeout": "1 hour",  # a new process may take long to import torch
+    }
+    with dask.config.set({} if address else own):
         if address is None:
             cluster = LocalCluster(
                 n_workers=max(1, options.workers),
@@ -191,7 +195,7 @@ def _connected(address: str | None, options: Options) -> Iterator[Client]:
                 yield client
             return
         try:
-            client = Client(address, timeout=10)
+            client = Client(address, timeout=patience)
         except (OSError, ValueError) as error:
             raise UsageError(f"no Dask scheduler answers at {address}", "start one: dask scheduler") from error
         with client:

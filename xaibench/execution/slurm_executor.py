@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -93,6 +94,7 @@ class Slurm:
         self.parcels = Parcels(store, replace(options, workers=max(options.workers, int(watched))))
         self._attempts: Counter[int] = Counter()
         self._flights: list[_Flight] = []
+        self._died = False
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
         place = self.folder / uuid.uuid4().hex[:12]
@@ -121,6 +123,10 @@ class Slurm:
             for flight in self._flights:
                 _cancel(flight.job)
             self._flights.clear()
+        if not self._died:  # logs are of use where a job has died
+            shutil.rmtree(place, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
     def _executor(self, place: Path) -> Any:
         try:
@@ -172,6 +178,7 @@ class Slurm:
 
     def _bury(self, flight: _Flight, again: list[Chunk], emit: Emit) -> None:
         """Account for what a job has left that ended without a last word."""
+        self._died = True
         failure = _failure(flight.job)
         left = flight.progress.rest()
         caught = [j for j in left if j.number in flight.progress.begun] or left
