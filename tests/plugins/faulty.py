@@ -153,11 +153,16 @@ def _slope(facts: dict, domain: xb.Domain):
 
 @xb.interpreter("slowly", takes={"numeric"}, restore=_slope)
 def slowly(f, domain, budget, draws, *, log: str) -> xb.Interpretation:
-    """Finds the slope, takes its time, and leaves a line in a file."""
+    """Finds the slope, leaves a line in a file, and waits there for a second process after the eighth one."""
     facts = {"slope": float(f(np.array([1.0]))[0])}
     with Path(log).open("a") as file:
         file.write(f"{os.getpid()} line/{facts['slope']:03.0f}\n")
-    time.sleep(0.1)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        pids = [line.split()[0] for line in Path(log).read_text().splitlines()]
+        if len(pids) < 8 or len(set(pids)) > 1:
+            break
+        time.sleep(0.1)
     return xb.Interpretation(_slope(facts, domain), "a line", "linear", facts=facts)
 
 

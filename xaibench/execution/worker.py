@@ -153,7 +153,7 @@ def check_known(task: Task) -> None:
     """Raise WorkerError if a component that the task names is not known here."""
     for job in task.jobs:
         try:
-            _ = job.unit.versions, job.unit.cells
+            _ = task.problem.versions, job.unit.spec, [metric.spec for metric, _ in job.unit.metrics]
         except XaibenchError as error:
             raise WorkerError(
                 f"worker processes do not know a component of the suite: {error}",
