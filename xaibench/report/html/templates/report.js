@@ -186,6 +186,8 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(update));
   update();
+  form.hidden = false;
+  byId("no-script").hidden = true;
 
   // What is folded would be missing on paper.
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
