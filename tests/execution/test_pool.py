@@ -30,15 +30,16 @@ def test_numbers_do_not_depend_on_who_computes_them(tmp_path: Path) -> None:
     assert once_more.cached == outcome.statuses.total() - outcome.statuses["failed"]
 
 
-def test_cells_before_a_death_are_kept_and_the_unit_is_tried_again_if_asked(tmp_path: Path) -> None:
+def test_a_metric_that_ends_its_worker_costs_one_cell(tmp_path: Path) -> None:
     mark = str(tmp_path / "mark")
     metrics = ["sparseness", {"name": "dies_once", "params": {"mark": mark}}, "own_metric", "dies", "complexity"]
     outcome, store = run(tmp_path, metrics=metrics, retry=1)
     rows = frame(store).set_index("metric")
-    assert outcome.statuses == {"ok": 3, "failed": 2}
-    assert set(rows.query("status == 'failed'").index) == {"dies", "complexity"}
+    assert outcome.statuses == {"ok": 4, "failed": 1}
+    assert rows.loc["dies", "status"] == "failed"
     assert "SIGKILL" in rows.loc["dies", "message"]
-    assert rows.loc["dies", "message"].endswith("after 2 of 4 cells")
+    assert rows.loc["dies", "message"].endswith("while it scored this cell")
+    assert len(rows) == 5
 
 
 def test_an_interrupted_pool_resumes(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from xaibench.execution.process import Process
 from xaibench.execution.sharing import WORTH_ASKING, WORTH_STARTING, Course, Worker, give_portion, helped, shareable
 from xaibench.execution.task import (
     Emit,
+    Explained,
+    Fatal,
     Finished,
     Job,
     Lost,
@@ -194,8 +196,10 @@ class Pool:
                 worker.preparing = False
                 if course is not None:
                     course.prepared = True
-            case Started():
-                worker.since = time.monotonic()
+            case Started(_, due):
+                worker.since, worker.due = time.monotonic(), due
+            case Explained():
+                worker.explained = True
             case Scored(_, row):
                 worker.scored.add(row.cell_id)
             case Finished():
@@ -267,32 +271,33 @@ class Pool:
         job, course = worker.job, worker.course
         if job is None or course is None or worker.finished:
             return
+        from_outside = failure is None and (lost or process.killed_by_signal)
         if failure is None:
             failure = {"status": "failed", "error_kind": "WorkerDied", "message": f"the worker process {how}"}
-            again = (lost or process.killed_by_signal) and self._attempts[job.number] < self.options.retry
-        else:
-            again = False
-        failure["message"] += f", {self._where(worker, job)}"
+        failure["message"] += f", {self._where(worker)}"
         failure["traceback"] = words or None
+        culprit = worker.in_hand()
         if worker.preparing:
             course.deaths += 1
             if course.deaths < CHANCES:
                 course.waiting.appendleft(job)
             else:
                 emit(self._give_up(course, job, failure))
-        elif again:
+        elif from_outside and self._attempts[job.number] < self.options.retry:
             self._attempts[job.number] += 1
             emit(Stranded(job.number))
             course.waiting.appendleft(job.without(worker.scored))
+        elif culprit is not None:
+            emit(Fatal(job.number, culprit, failure))
+            course.waiting.appendleft(job.without({*worker.scored, culprit}))
         else:
             emit(Lost((job.number,), failure))
 
     @staticmethod
-    def _where(worker: Worker, job: Job) -> str:
+    def _where(worker: Worker) -> str:
         if worker.preparing:
             return "while it prepared the problem"
-        n = len(worker.scored)
-        return f"after {n} of {len(job.unit.metrics)} cells" if n else "before the first score"
+        return "while it scored this cell" if worker.in_hand() else "while it explained"
 
 
 def _size(n: int) -> str:

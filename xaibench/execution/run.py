@@ -20,6 +20,7 @@ from xaibench.execution.provenance import provenance
 from xaibench.execution.rows import Facts, make_row
 from xaibench.execution.task import (
     Event,
+    Fatal,
     Finished,
     Job,
     Lost,
@@ -261,6 +262,9 @@ class _Run:
             case Stranded(number):
                 if number in self.open and self.open[number].rows:
                     self.store.write_part(self.open[number].rows)
+            case Fatal(number, cell_id, failure):
+                if number in self.open:
+                    self._fail(self.open[number], cell_id, failure)
             case Finished(number, cached, revived):
                 if number in self.open:
                     self._finish(number, cached, revived)
@@ -270,6 +274,16 @@ class _Run:
                         self._lose(number, failure, shown=problem is None)
                 if problem is not None:
                     self.watch.not_prepared(self.specs[problem], f"{failure['error_kind']}: {failure['message']}")
+
+    def _fail(self, unit: _Open, cell_id: str, failure: dict[str, Any]) -> None:
+        """Give a cell its failure, and write down what came so far."""
+        facts = self.facts.get(unit.planned.unit.problem.key)
+        unit.rows += [
+            make_row(unit.planned.unit, c.cell, self.outcome.run, about=facts, **failure)
+            for c in unit.planned.cells
+            if c.cell.cell_id == cell_id
+        ]
+        self.store.write_part(unit.rows)
 
     def _finish(self, number: int, cached: int, revived: tuple[tuple[str, str], ...]) -> None:
         unit = self.open[number]

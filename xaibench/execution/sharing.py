@@ -51,6 +51,8 @@ class Worker:
     job: Job | None = None
     preparing: bool = False
     since: float = math.inf
+    due: tuple[str, ...] = ()
+    explained: bool = False
     scored: set[str] = field(default_factory=set)
     finished: bool = False
     halted: bool = False
@@ -72,11 +74,15 @@ class Worker:
     def begin(self, course: Course, job: Job) -> None:
         """Send a unit."""
         self.course, self.job, self.ready = course, job, False
-        self.preparing = self.finished = self.asking = False
+        self.preparing = self.explained = self.finished = self.asking = False
         self.since, self.portions = math.inf, None
-        self.scored = set()
+        self.scored, self.due = set(), ()
         self.process.forget_log()
         self.process.send(course.task.only(job))  # if nobody is there, the pool finds out
+
+    def in_hand(self) -> str | None:
+        """Id of the cell that is being scored; None before the attributions are there."""
+        return next((c for c in self.due if c not in self.scored), None) if self.explained else None
 
     def help(self, other: Worker) -> None:
         """Take the last portion of another worker's unit."""

@@ -145,6 +145,13 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """The attributions of a unit are there, made or found; its cells are scored one after the other."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Scored:
     """A cell has a row."""
 
@@ -157,6 +164,21 @@ class Stranded:
     """Whoever had the unit is gone: the rows that came so far may be in no part yet."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """A cell has ended whoever scored it; the rest of its unit is begun again.
+
+    Attributes
+    ----------
+    failure : dict
+        Columns of a row: status, error_kind, message, traceback.
+    """
+
+    number: int
+    cell_id: str
+    failure: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -193,5 +215,5 @@ class Lost:
     problem: str | None = None
 
 
-Event = Preparing | Training | Prepared | Started | Scored | Stranded | Finished | Lost
+Event = Preparing | Training | Prepared | Started | Explained | Scored | Stranded | Fatal | Finished | Lost
 Emit = Callable[[Event], None]

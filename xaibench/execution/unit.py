@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -63,11 +63,19 @@ class Workbench:
 
 
 def score_unit(
-    unit: Unit, cells: Iterable[Cell], bench: Workbench, about: Facts, store: Store, run: int, *, fresh: bool = False
+    unit: Unit,
+    cells: Iterable[Cell],
+    bench: Workbench,
+    about: Facts,
+    store: Store,
+    run: int,
+    *,
+    fresh: bool = False,
+    explained: Callable[[], None] = lambda: None,
 ) -> Iterator[Row]:
     """Explain, then score with one metric after the other; whatever goes wrong with a cell becomes its row.
 
-    With ``fresh``, attributions in the store are not used.
+    With ``fresh``, attributions in the store are not used; ``explained`` is called when they are there.
 
     Yields
     ------
@@ -88,6 +96,7 @@ def score_unit(
         for cell in cells:
             yield make_row(unit, cell, run, about=about, **columns)
         return
+    explained()
     ev = Evaluation.of(
         view,
         attributions=explanation.attributions,

@@ -13,6 +13,7 @@ from xaibench.execution.interpreting import Share, interpret_portion, interpret_
 from xaibench.execution.rows import Facts, failure, unsupported_row
 from xaibench.execution.task import (
     Emit,
+    Explained,
     Finished,
     Job,
     Lost,
@@ -117,12 +118,19 @@ class Workplace:
         with _Kept(self.store, job.number, emit) as keep:
             for row in settled.rows:
                 keep(row)
-            for row in self._rows(job, due, task, problem, facts, stop) if due else ():
+            for row in self._rows(job, due, task, problem, facts, emit, stop) if due else ():
                 keep(row)
         emit(Finished(job.number, settled.cached, settled.revived))
 
     def _rows(
-        self, job: Job, due: list[Cell], task: Task, problem: Problem | FunctionProblem, facts: Facts, stop: Stop
+        self,
+        job: Job,
+        due: list[Cell],
+        task: Task,
+        problem: Problem | FunctionProblem,
+        facts: Facts,
+        emit: Emit,
+        stop: Stop,
     ) -> Iterable[Row]:
         fresh = task.rerun == "all"
         if isinstance(problem, FunctionProblem):
@@ -130,7 +138,16 @@ class Workplace:
                 job.unit, due, problem, facts, self.store, task.run, share=self.share, stop=stop, fresh=fresh
             )
         assert self._bench is not None
-        return score_unit(job.unit, due, self._bench, facts, self.store, task.run, fresh=fresh)
+        return score_unit(
+            job.unit,
+            due,
+            self._bench,
+            facts,
+            self.store,
+            task.run,
+            fresh=fresh,
+            explained=lambda: emit(Explained(job.number)),
+        )
 
 
 def _decided(job: Job, task: Task, problem: Problem | FunctionProblem) -> PlannedUnit:
