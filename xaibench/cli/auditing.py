@@ -8,6 +8,7 @@ import pandas as pd
 
 from xaibench.analysis.agreement import MEASURES
 from xaibench.api.auditing import agreement, audit, keep_tables
+from xaibench.api.runs import shown_runs
 from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.paths import default_store
@@ -18,6 +19,7 @@ from xaibench.store import Store
 def show_audit(store: Path | None, *, suite: str | None, json: bool) -> int:
     """Judge the metrics of a store, print the verdicts, and write them there; returns the exit code."""
     path = store or default_store()
+    shown_runs(Store(path), suite, None)
     metrics, pairs = audit(path)
     _keep(path, audit=metrics, audit_pairs=pairs)
     metrics, pairs = _of_suite(metrics, suite), _of_suite(pairs, suite)
@@ -37,7 +39,9 @@ def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: st
     path = store or default_store()
     if measure not in MEASURES:
         raise UsageError(f"--measure {measure!r} is no agreement", did_you_mean(measure, MEASURES))
-    found = agreement(path, k=_top(k))
+    top = _top(k)
+    shown_runs(Store(path), suite, None)
+    found = agreement(path, k=top)
     _keep(path, agreement=found)
     found = _of_suite(found, suite)
     if json:
