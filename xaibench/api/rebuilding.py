@@ -30,6 +30,7 @@ from xaibench.store import Store
 
 CURVED = ("pixel_flipping", "deletion")
 """Metrics whose curve is that of removing features, most relevant first."""
+NOTHING_KEPT = "no explanations were kept"
 _SAME = 1e-3
 """Mean difference from the stored scores up to which a curve drawn again is that which was scored."""
 _PROBLEM = ["dataset", "model", "selection"]
@@ -125,7 +126,7 @@ def gallery(found: Rebuilt, store: Store, n: int) -> Gallery:
     order = _order(found.board, field)
     maps = [(key, kept) for key in order if (kept := _kept(found, store, key)) is not None]
     if not maps:
-        raise UnsupportedError("no explanations were kept")
+        raise UnsupportedError(NOTHING_KEPT)
     label = "" if field is None else metric_labels(found.board)[field]
     higher = bool(_rows_of(found.board, field)["higher_is_better"].iloc[0]) if field is not None else True
     best = _good(found.board, field)
@@ -298,7 +299,7 @@ def curves(found: Rebuilt, store: Store) -> tuple[Curves, list[str]]:
         measured = again.output
         lines.append(Curve(names[key], control, values))
     if not lines:
-        raise UnsupportedError("no explanations were kept")
+        raise UnsupportedError("evaluated again they do not give the stored scores" if differ else NOTHING_KEPT)
     n_features, steps = found.problem.samples.layout.n_features, lines[0].values.shape[1] - 1
     share = (schedule(n_features, steps) / n_features).numpy()
     label = metric_labels(found.board)[field]

@@ -188,7 +188,9 @@ def _rebuilt(
     n_all = board.loc[board["truth_kind"].fillna("") != "program", ["suite", "dataset", "model", "selection"]]
     n_left = len(n_all.drop_duplicates()) - len(keys)
     if keys and n_left > 0:
-        notes["rebuilt"].append(f"{n_left} more problems are not shown; --problems N shows more.")
+        notes["rebuilt"].append(
+            f"{n_left} more problem{' is' if n_left == 1 else 's are'} not shown; --problems N shows more."
+        )
     if not examples:
         notes["gallery"].append("Not asked for.")
     if wanted is False:
