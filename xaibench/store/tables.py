@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from xaibench.store.schema import SCHEMA, Row, migrate, to_table
 
 BATCH = 20_000
+BRIEF = 200
+"""Rows up to which a strong compression of every column costs more than it saves: 1.7 ms beside 0.9 ms for one unit."""
 _SEAL = re.compile(r"-([0-9a-f]{16})\.parquet$")
 
 
@@ -22,8 +24,15 @@ class DamagedError(Exception):
 
 def to_bytes(table: pa.Table) -> bytes:
     """A table as a Parquet file of one row group."""
-    out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd", row_group_size=max(len(table), 1), write_page_checksum=True)
+    out, brief = io.BytesIO(), len(table) <= BRIEF
+    pq.write_table(
+        table,
+        out,
+        compression="snappy" if brief else "zstd",
+        use_dictionary=not brief,
+        row_group_size=max(len(table), 1),
+        write_page_checksum=True,
+    )
     return out.getvalue()
 
 
