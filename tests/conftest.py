@@ -15,9 +15,10 @@ PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep models and evaluations of the tests out of the user's cache."""
+    """Keep models and evaluations of the tests out of the user's cache; start workers only where a test says so."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XAIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XAIBENCH_WORKERS", "0")
         yield
 
 

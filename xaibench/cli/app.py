@@ -37,6 +37,8 @@ class Format(StrEnum):
     markdown = "markdown"
     csv = "csv"
     json = "json"
+    html = "html"
+    parquet = "parquet"
 
 
 class Listed(StrEnum):
@@ -118,7 +120,14 @@ def run(
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
     workers: Annotated[
-        str, typer.Option("--workers", "-j", metavar="N|auto", help="Processes; auto: one per core, 0: none but this.")
+        str,
+        typer.Option(
+            "--workers",
+            "-j",
+            metavar="N|auto",
+            envvar="XAIBENCH_WORKERS",
+            help="Worker processes; auto: one per core, 0: work in this one.",
+        ),
     ] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each, for large problems.")] = 1,
     timeout: Annotated[
@@ -257,17 +266,33 @@ def leaderboard(
     model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
     explainer: Annotated[str | None, typer.Option("--explainer", help="Only this explainer.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Values and intervals of this metric.")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only this family of metrics.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="dataset|model|family|masker", help="Mean ranks against these.")
+    ] = None,
     overall: Annotated[
         str | None,
-        typer.Option("--overall", metavar="error|drop|worst", help="Mean rank over everything; how to treat gaps."),
+        typer.Option(
+            "--overall",
+            metavar="error|drop|worst",
+            help="Mean rank over everything, one vote per construct and masker; how to treat gaps.",
+        ),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", help="Weights of metrics in an overall rank: audit.parquet of another store."),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Output format [default: table, or by the file's name].")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file.")] = None,
 ) -> None:
     """Print the leaderboard of a store, and write it there as Parquet and CSV."""
-    from xaibench.cli.boards import show_leaderboard
+    from xaibench.cli.boards import View, show_leaderboard
 
-    filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric}
-    show_leaderboard(store, suite=suite, filters=filters, overall=overall, form=format.value)
+    filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric, "family": family}
+    view = View(suite, filters, overall, by, trust)
+    show_leaderboard(store, view, form=format and format.value, output=output)
 
 
 @app.command()
@@ -322,16 +347,21 @@ def compare(
 def claims(
     store: StoreArgument = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a claim is refuted.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Verdict and effect after every run.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 1 if a claim is refuted or a problem invalid, 4 if none is decided."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Say which published claims the results reproduce, with effect and interval, and write claims.parquet.
 
+    Also what would change each verdict: another margin, or about so many units at this effect and spread.
     Where few of the units differ at all, "k of n" says so: test and interval then promise too much.
     """
     from xaibench.cli.claiming import show_claims
 
-    raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict))
+    raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict, history=history))
 
 
 @app.command()
