@@ -27,7 +27,7 @@ def test_nemenyi_is_demsars_table(k: int, q: float) -> None:
 
 @pytest.mark.parametrize("digits", [6, 0])
 def test_friedman_is_scipys_in_iman_and_davenports_form(digits: int) -> None:
-    costs = np.round(rng().normal(size=(14, 4)) + [0, 0, 0.5, 1], digits)
+    costs = np.round(rng().normal(size=(14, 4)) + np.array([0, 0, 0.5, 1]), digits)
     chi, _ = sps.friedmanchisquare(*costs.T)
     found = critical_difference(costs)
     assert found.p == pytest.approx(sps.f.sf(13 * chi / (14 * 3 - chi), 3, 39))

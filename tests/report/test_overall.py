@@ -6,9 +6,11 @@ import numpy as np
 from analysis.synthetic import concat, make_results
 from report.test_terminal import text_of
 
+from xaibench.analysis.concordance import masker_agreement, masker_ranks
 from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.overall import overall
-from xaibench.report.overall import overall_table
+from xaibench.analysis.overall import overall, overall_by
+from xaibench.report.overall import by_sheets, masker_sheets, overall_table
+from xaibench.report.sheets import terminal
 
 
 def test_blocks_name_their_problems_and_follow_the_rank() -> None:
@@ -19,18 +21,67 @@ def test_blocks_name_their_problems_and_follow_the_rank() -> None:
         make_results({"a": high, "b": low}, metric="rank", family="ground_truth", truth_kind="planted"),
     ]
     lines = text_of(overall_table(overall(leaderboard(concat(*frames), suite="s"))), 120).splitlines()
-    titles = [i for i, line in enumerate(lines) if ":" in line and "explainers, " in line]
+    titles = [i for i, line in enumerate(lines) if "explainers, " in line]
     assert [lines[i] for i in titles] == [
-        "faithfulness: 2 explainers, 1 metric on 2 problems (one/cnn, two/cnn)",
-        "faithfulness: 3 explainers, 1 metric on 1 problem (one/cnn)",
-        "ground truth (planted): 2 explainers, 1 metric on 1 problem (digits/cnn)",
+        "faithfulness: 2 explainers, 1 metric in 1 vote on 2 problems (one/cnn, two/cnn)",
+        "faithfulness: 3 explainers, 1 metric in 1 vote on 1 problem (one/cnn)",
+        "ground truth (planted): 2 explainers, 1 metric in 1 vote on 1 problem (digits/cnn)",
     ]
-    assert lines[titles[0] + 1].split() == ["family", "truth", "kind", "explainer", "relative", "rank", "problems",
-                                            "metrics"]  # fmt: skip
+    assert lines[titles[0] + 1].split() == ["explainer", "relative", "rank"]
     rows = [line.split() for line in lines[titles[1] + 3 : titles[1] + 6]]
-    assert rows == [["faithfulness", n, r, "1", "1"] for n, r in (("b", "0.00"), ("c", "0.500"), ("a", "1.00"))]
-    assert lines[titles[2] + 3].split()[:4] == ["ground", "truth", "planted", "a"]
+    assert rows == [["b", "0.00"], ["c", "0.500"], ["a", "1.00"]]
+    assert lines[titles[0] + 5] == "votes: pixel_flipping: pixel_flipping"
+    assert lines[titles[2] + 3].split() == ["a", "0.00"]
     assert "relative rank: " in " ".join(lines)
+    assert "interval" not in " ".join(lines)
+
+
+def test_intervals_for_new_problems_are_shown_where_they_are() -> None:
+    frames = [make_results({"a": np.zeros(9), "b": np.ones(9) * (-1) ** i}, dataset=f"d{i}") for i in range(3)]
+    text = text_of(overall_table(overall(leaderboard(concat(*frames), suite="s"))), 120)
+    assert "interval" in text.splitlines()[1]
+    assert "for new problems" in text
+
+
+def test_ranks_against_data_sets_are_shortened_and_split_to_the_width() -> None:
+    names = [f"suppressor(c=0.{i})" for i in range(6)]
+    frames = [make_results({"a": np.zeros(9), "b": np.ones(9)}, dataset=name) for name in names]
+    board = leaderboard(concat(*frames), suite="s")
+    (sheet, _) = by_sheets(overall_by(board, "dataset"), "dataset")
+    assert sheet.title == "faithfulness: relative rank by dataset suppressor"
+    assert sheet.heads == ("explainer", *(f"c=0.{i}" for i in range(6)))
+    assert sheet.rows == [("b", *[".00"] * 6), ("a", *["1.0"] * 6)]
+    lines = text_of(terminal([sheet]), 30).splitlines()
+    assert max(map(len, lines)) <= 30
+    assert sum(line.startswith("explainer") for line in lines) == 3
+
+
+def test_narrow_support_is_marked() -> None:
+    frames = [
+        make_results({"a": np.zeros(9), "b": np.ones(9), "c": np.full(9, 2.0)}, metric="one"),
+        make_results({"a": np.zeros(9), "b": np.ones(9), "c": "unsupported"}, metric="two"),
+    ]
+    (sheet, _) = by_sheets(overall(leaderboard(concat(*frames), suite="s")), "family")
+    assert dict(sheet.rows) == {"b": ".00", "a": "1.0", "c": ".00~"}
+
+
+def test_rank_against_masker() -> None:
+    x, y = np.zeros(9), np.ones(9)
+    values = [{"a": x, "b": y, "c": y * 2, "d": y * 3}, {"a": y * 3, "b": y * 2, "c": y, "d": x}]
+    frames = [
+        make_results(v, params=f'{{"masker":"{m}"}}', higher_is_better=False)
+        for v, m in zip(values, ("mean", "zero"), strict=True)
+    ]
+    board = leaderboard(concat(*frames), suite="s")
+    ranks, taus = masker_sheets(masker_ranks(board), masker_agreement(board))
+    assert ranks.heads == ("explainer", "mean", "zero")
+    assert ("a", ".00", "1.0") in ranks.rows
+    assert taus.rows == [("mean", "", "-1.00 (1)"), ("zero", "-1.00 (1)", "")]
+    alone = leaderboard(frames[0], suite="s")
+    assert (
+        "no metric was measured with two maskers"
+        in masker_sheets(masker_ranks(alone), masker_agreement(alone))[1].notes
+    )
 
 
 def test_parameters_are_shown_only_to_tell_variants_apart_and_no_empty_column() -> None:

@@ -139,7 +139,7 @@ def test_overview_of_one_problem_shows_values(board: pd.DataFrame) -> None:
     one = board[board["dataset"] == "planted_digits"]
     text = text_of(board_table(one), 120)
     row = one[(one["explainer"] == "shapley_sampling") & (one["metric"] == "deletion")].iloc[0]
-    assert f"* #{row['rank']:g}" in line_of(text, "shapley_sampling")
+    assert f"* #{row['rank_low']:.0f}-{row['rank_high']:.0f}" in line_of(text, "shapley_sampling")
     assert f"{row['value']:#.3g}" in line_of(text, "shapley_sampling")
     assert "*" not in line_of(text, "random")
     assert "higher" in text

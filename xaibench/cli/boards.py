@@ -2,46 +2,107 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import pandas as pd
 
-from xaibench.analysis.overall import overall as overall_of
+from xaibench.analysis.concordance import masker_agreement, masker_ranks
+from xaibench.analysis.critical import critical_differences
+from xaibench.analysis.overall import Missing, overall, overall_by
 from xaibench.api.runs import leaderboard, results, write_leaderboard
-from xaibench.cli.output import stderr, stdout
-from xaibench.core.errors import StoreError, UsageError, did_you_mean
+from xaibench.cli.output import stdout
+from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
+from xaibench.core.files import write_atomic
 from xaibench.core.paths import default_store
-from xaibench.report.overall import overall_table
-from xaibench.report.plain import to_text
+from xaibench.report import sheets
+from xaibench.report.boards import board_sheets, metric_sheets
+from xaibench.report.labels import variants
+from xaibench.report.overall import by_sheets, masker_sheets, overall_sheets
+from xaibench.report.plain import to_csv, to_json
+from xaibench.report.sheets import Sheet
 from xaibench.report.terminal import board_table, failures_table, gates_table, metric_table
-from xaibench.store import Store
 
-Missing = Literal["error", "drop", "worst"]
+SUFFIXES = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".parquet": "parquet"}
+BY = ("dataset", "model", "family", "masker")
 
 
-def show_leaderboard(
-    store: Path | None, *, suite: str | None, filters: dict[str, str | None], overall: str | None, form: str
-) -> None:
-    """Print a leaderboard, filtered, in the form asked for."""
+@dataclass(frozen=True)
+class View:
+    """What is asked for.
+
+    Attributes
+    ----------
+    suite : str or None
+    filters : dict
+        Column of the board to the value that is kept; None keeps all.
+    overall, by : str or None
+        How gaps are treated in an overall rank; what ranks are shown against.
+    trust : Path or None
+        Weights of metrics, as `xaibench audit` writes them.
+    """
+
+    suite: str | None
+    filters: dict[str, str | None]
+    overall: str | None = None
+    by: str | None = None
+    trust: Path | None = None
+
+
+def show_leaderboard(store: str | Path | None, view: View, *, form: str | None, output: Path | None) -> None:
+    """Print a leaderboard, or write it to a file, filtered, in the form asked for."""
     path = store or default_store()
-    if overall is not None and overall not in get_args(Missing):
-        raise UsageError(f"--overall {overall!r} is no way to treat gaps", did_you_mean(overall, get_args(Missing)))
+    form = _form(form, output)
+    _check(view)
+    board = _filtered(_board(path, view.suite), view.filters)
+    if form == "table" and output is None and view.overall is None and view.by is None:
+        _print_tables(board, results(path, view.suite), view.filters["metric"])
+        return
+    frame, tables = _content(board, view)
+    if form == "table":
+        stdout().print(sheets.terminal(tables))
+    elif form == "parquet":
+        assert output is not None
+        write_atomic(output, lambda draft: frame.to_parquet(draft, index=False))
+    else:
+        text = _text(frame, tables, form)
+        if output is None:
+            stdout().print(text.rstrip("\n"), markup=False, soft_wrap=True)
+        else:
+            write_atomic(output, lambda draft: _write(draft, text))
+
+
+def _form(form: str | None, output: Path | None) -> str:
+    """The form that is asked for, or that the file's name says."""
+    if output is None:
+        if form == "parquet":
+            raise UsageError("Parquet goes to a file", "name it with --output FILE")
+        return form or "table"
+    found = form or SUFFIXES.get(output.suffix.lower())
+    if found is None or found == "table":
+        raise UsageError(f"{output.name} does not say which format it is to have", f"end it in {', '.join(SUFFIXES)}")
+    return found
+
+
+def _check(view: View) -> None:
+    for option, value, known in (("overall", view.overall, get_args(Missing)), ("by", view.by, BY)):
+        if value is not None and value not in known:
+            what = "way to treat gaps" if option == "overall" else "thing to show ranks by"
+            raise UsageError(f"--{option} {value!r} is no {what}", did_you_mean(value, known))
+    if view.trust is not None and view.overall is None and view.by in (None, "masker"):
+        raise UsageError("--trust weighs metrics in an overall rank", "ask for one with --overall")
+
+
+def _board(path: str | Path, suite: str | None) -> pd.DataFrame:
     try:
-        write_leaderboard(Store(path).path)
+        board = write_leaderboard(path)
     except StoreError:
         # A store that can only be read still has a leaderboard.
-        Store(path)
-    board = _filtered(leaderboard(path, suite), filters)
-    frame = board if overall is None else overall_of(board, missing=cast(Missing, overall))
-    if form != "table":
-        stdout().print(to_text(frame, form).rstrip("\n"), markup=False, soft_wrap=True)
-    elif overall is not None:
-        stdout().print(overall_table(frame))
-    else:
-        _print_tables(board, results(path, suite), filters["metric"])
-    for line in Store(path).coverage():
-        stderr().print(line, soft_wrap=True)
+        return leaderboard(path, suite)
+    if suite is not None and suite not in set(board["suite"]):
+        return leaderboard(path, suite)
+    return board if suite is None else board[board["suite"] == suite].reset_index(drop=True)
 
 
 def _filtered(board: pd.DataFrame, filters: dict[str, str | None]) -> pd.DataFrame:
@@ -54,6 +115,63 @@ def _filtered(board: pd.DataFrame, filters: dict[str, str | None]) -> pd.DataFra
     return board.reset_index(drop=True)
 
 
+def _content(board: pd.DataFrame, view: View) -> tuple[pd.DataFrame, list[Sheet]]:
+    """The frame for machines and the sheets for people; suites are never averaged."""
+    if view.by is None and view.overall is None:
+        metric = view.filters["metric"]
+        return board, board_sheets(board) if metric is None else metric_sheets(board, metric)
+    trust = None if view.trust is None else _trust(view.trust)
+    frames, tables, nothing = [], [], None
+    for name, part in board.groupby("suite", sort=False):
+        try:
+            frame, found = _ranks(part, view, trust)
+        except NothingToDoError as refusal:
+            nothing = refusal
+            continue
+        frames.append(frame.assign(suite=name)[["suite", *frame.columns]])
+        tables += [replace(t, title=f"{name}: {t.title}") if t.title else t for t in found]
+    if not frames:
+        raise nothing or NothingToDoError("the leaderboard is empty")
+    last = {t.notes: i for i, t in enumerate(tables) if not t.title}  # a legend stands once, at the end
+    return pd.concat(frames, ignore_index=True), [t for i, t in enumerate(tables) if t.title or last[t.notes] == i]
+
+
+def _ranks(board: pd.DataFrame, view: View, trust: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Sheet]]:
+    """Ranks of one suite."""
+    missing = cast(Missing, view.overall or "error")
+    if view.by == "masker":
+        ranks = masker_ranks(board)
+        if ranks.empty:
+            raise NothingToDoError("no metric on this board removes features")
+        return ranks, masker_sheets(ranks, masker_agreement(board))
+    if view.by in ("dataset", "model"):
+        frame = overall_by(board, "dataset" if view.by == "dataset" else "model", missing=missing, trust=trust)
+        return frame, by_sheets(frame, view.by)
+    frame = overall(board, missing=missing, trust=trust)
+    return frame, by_sheets(frame, "family") if view.by else overall_sheets(frame)
+
+
+def _trust(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", "`xaibench audit STORE` writes audit.parquet into a store")
+    try:
+        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except Exception as error:
+        raise UsageError(f"{path} holds no weights of metrics ({error})") from error
+
+
+def _text(frame: pd.DataFrame, tables: list[Sheet], form: str) -> str:
+    if form == "html":
+        return sheets.html(tables, "xaibench leaderboard")
+    if form == "markdown":
+        return sheets.markdown(tables)
+    return to_csv(frame) if form == "csv" else to_json(frame)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="")
+
+
 def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -> None:
     out = stdout()
     for i, (name, part) in enumerate(board.groupby("suite", sort=False)):
@@ -61,7 +179,8 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -
             out.print()
         problems = part[["dataset", "model"]].drop_duplicates()
         samples = ", ".join(sorted({s.partition(" ")[0] for s in part["selection"]}))
-        out.print(f"suite {name}: {len(problems)} problems, samples {samples}", style="bold")
+        n = len(problems)
+        out.print(f"suite {name}: {n} problem{'' if n == 1 else 's'}, samples {samples}", style="bold", markup=False)
         if metric is None:
             out.print(board_table(part))
         else:
@@ -69,10 +188,33 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -
             out.print(metric_table(shown, metric))
             if lacking:
                 out.print(f"unsupported on {', '.join(lacking)}", markup=False)
+            for line in _over_problems(shown):
+                out.print(line, markup=False)
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()
             out.print(table)
+
+
+def _over_problems(board: pd.DataFrame) -> list[str]:
+    """What a test over data sets says on one metric, or why there is none; nothing for a single problem."""
+    if len(board[["dataset", "model"]].drop_duplicates()) < 2:
+        return []
+    found = critical_differences(board)
+    lines = []
+    for _, part in found[found["metric"] != ""].groupby(["metric", "params", "asked_output", "truth_kind"], sort=False):
+        head = part.iloc[0]
+        if isinstance(head["reason"], str):
+            lines.append(head["reason"])
+            continue
+        names = variants(zip(part["explainer"], part["explainer_params"], strict=True))
+        places = part[["explainer", "explainer_params", "mean_rank", "tie_group"]].itertuples(index=False, name=None)
+        ranks = ", ".join(f"{names[e, p]} {rank:.2f} {group}" for e, p, rank, group in places)
+        lines.append(
+            f"over {head['n_datasets']} data sets: critical difference {head['critical_difference']:.2f} of mean ranks"
+            f" (Nemenyi, 5 %; Friedman p = {head['p_friedman']:.2g}): {ranks}"
+        )
+    return list(dict.fromkeys(lines))
 
 
 def _where_supported(board: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

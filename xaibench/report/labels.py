@@ -74,6 +74,13 @@ def interval(low: float, high: float) -> str:
     return "" if math.isnan(low) or math.isnan(high) else f"[{number(low)}, {number(high)}]"
 
 
+def rank_interval(low: float | None, high: float | None) -> str:
+    """``2``, or ``2-5`` where ranks cannot be told apart; nothing where there is no rank."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"
+
+
 def p_value(p: float) -> str:
     """A p-value; very small ones only as such."""
     if math.isnan(p):

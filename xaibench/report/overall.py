@@ -1,55 +1,158 @@
-"""The overall mean of relative ranks, one table per comparison."""
+"""Overall ranks as tables: per comparison, by data set, model or family, and by masker."""
 
 from __future__ import annotations
 
-import pandas as pd
-from rich.console import Group, RenderableType
-from rich.text import Text
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
 
-from xaibench.analysis.leaderboard import FAMILIES
-from xaibench.report.labels import number, variants
-from xaibench.report.layout import Trimmed, simple_table
+import pandas as pd
+from rich.console import RenderableType
+
+from xaibench.analysis.columns import ENTRY, FAMILIES
+from xaibench.report.labels import interval, number, share, variants
+from xaibench.report.sheets import Sheet, terminal
 
 LEGEND = (
-    "relative rank: mean over the problems and metrics of a comparison, 0 best, 1 last, among its explainers. Compare"
-    " only within a comparison: each is over all that some explainer supports, among the explainers that support it."
+    "relative rank: 0 best, 1 last, among the explainers of a comparison; mean over data sets, on each over votes."
+    " Metrics of one construct with one masker have one vote together.",
+    "Compare only within a comparison: each is over all that some explainer supports, among the explainers that"
+    " support it.",
 )
+NEW = "intervals (95 %) are for new problems like these: data sets are the units"
 
 
 def overall_table(frame: pd.DataFrame) -> RenderableType:
-    """Comparisons of `xaibench.analysis.ranks.overall`: families in the usual order, explainers by rank."""
+    """Comparisons of `xaibench.analysis.overall.overall`: families in the usual order, explainers by rank."""
+    return terminal(overall_sheets(frame))
+
+
+def overall_sheets(frame: pd.DataFrame) -> list[Sheet]:
+    """One sheet per comparison, and the legend. Frames of several suites say so in a column ``suite``."""
+    sheets = []
+    for block in _blocks(frame):
+        several = block["ci_low"].notna().any()
+        rows = [
+            (
+                row["label"],
+                number(row["relative_rank"]),
+                *([interval(row["ci_low"], row["ci_high"])] if several else []),
+            )
+            for row in block.to_dict("records")
+        ]
+        heads = ("explainer", "relative rank", *(["interval"] if several else []))
+        sheets.append(Sheet(_title(block), heads, rows, notes=(f"votes: {block['recipe'].iloc[0]}",)))
+    intervals = (NEW,) if frame["ci_low"].notna().any() else ()
+    return [*sheets, Sheet("", (), [], notes=(*LEGEND, *intervals))]
+
+
+def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Comparisons in the order of families, explainers by rank, with their labels."""
     names = variants(zip(frame["explainer"], frame["explainer_params"], strict=True))
     place = {family: i for i, family in enumerate(FAMILIES)}
     ordered = frame.assign(
         _family=frame["family"].map(place).fillna(len(place)),
         label=[names[e, p] for e, p in zip(frame["explainer"], frame["explainer_params"], strict=True)],
-    ).sort_values(["_family", "family", "truth_kind", "comparison", "relative_rank", "label"], kind="stable")
-    kinds = bool((frame["truth_kind"] != "").any())
-    heads = ["family", *(["truth kind"] if kinds else []), "explainer", "relative rank", "problems", "metrics"]
-    parts: list[RenderableType] = []
-    for _, block in ordered.groupby(["_family", "family", "truth_kind", "comparison"], sort=False):
-        parts.append(Text(_title(block), style="bold"))
-        table = simple_table(heads, left=range(3 if kinds else 2))
-        for row in block.to_dict("records"):
-            table.add_row(
-                Text(row["family"].replace("_", " ")),
-                *([Text(row["truth_kind"])] if kinds else []),
-                Text(row["label"]),
-                number(row["relative_rank"]),
-                str(row["n_problems"]),
-                str(row["n_metrics"]),
-            )
-        parts += [table, Text("")]
-    return Trimmed(Group(*parts, Text(LEGEND)))
+    ).sort_values(["_family", "family", "truth_kind", "about", "comparison", "relative_rank", "label"], kind="stable")
+    for _, block in ordered.groupby(["_family", "family", "truth_kind", "about", "comparison"], sort=False):
+        yield block
+
+
+def by_sheets(frame: pd.DataFrame, by: str) -> list[Sheet]:
+    """Explainers against data sets or models (from `overall_by`), or families (from `overall`).
+
+    Every cell is from the widest comparison that the explainer is in.
+    """
+    if by == "family":
+        frame = frame.assign(group=[_name(row) for row in frame[["family", "truth_kind", "about"]].to_dict("records")])
+        tables = [("relative rank by family", frame)]
+    else:
+        tables = [
+            (f"{_name(dict(zip(['family', 'truth_kind', 'about'], names, strict=True)))}: relative rank by {by}", part)
+            for names, part in frame.groupby(["family", "truth_kind", "about"], sort=False)
+        ]
+    sheets = [_pivot(title, part) for title, part in tables]
+    last = "~ over fewer metrics or problems than the others of the column, because it does not support them"
+    return [*sheets, Sheet("", (), [], notes=(*LEGEND[:1], last))]
+
+
+def _pivot(title: str, frame: pd.DataFrame) -> Sheet:
+    names = variants(zip(frame["explainer"], frame["explainer_params"], strict=True))
+    first = frame.sort_values("comparison", kind="stable").drop_duplicates(["group", *ENTRY])
+    groups = list(dict.fromkeys(frame["group"]))
+    cells = {
+        (row["explainer"], row["explainer_params"], row["group"]): share(row["relative_rank"])
+        + ("~" if row["comparison"] else "")
+        for row in first.to_dict("records")
+    }
+    means = first.groupby(ENTRY, sort=False)["relative_rank"].agg(["mean", "size"])
+    order = means.sort_values(["size", "mean"], ascending=[False, True], kind="stable").index
+    rows = [(names[e, p], *(cells.get((e, p, g), "") for g in groups)) for e, p in order]
+    shared, heads = _shortened(groups)
+    return Sheet(f"{title}{f' {shared}' if shared else ''}", ("explainer", *heads), rows)
+
+
+def _shortened(groups: list[str]) -> tuple[str, list[str]]:
+    """The name that all groups share, and their parameters; nothing and the groups, where they share none."""
+    names = {g.partition("(")[0] for g in groups}
+    if len(groups) < 2 or len(names) > 1 or not all(g.endswith(")") for g in groups):
+        return "", groups
+    return names.pop(), [g.partition("(")[2][:-1] for g in groups]
+
+
+def masker_sheets(ranks: pd.DataFrame, agreement: pd.DataFrame) -> list[Sheet]:
+    """Explainers against maskers, and Kendall's tau between maskers."""
+    names = variants(zip(ranks["explainer"], ranks["explainer_params"], strict=True))
+    maskers = sorted(ranks["masker"].unique())
+    cells = {
+        (row["explainer"], row["explainer_params"], row["masker"]): share(row["relative_rank"])
+        + ("~" if row["n_ranked"] < row["n_expected"] else "")
+        for row in ranks.to_dict("records")
+    }
+    order = ranks.groupby(ENTRY, sort=False)["relative_rank"].mean().sort_values(kind="stable").index
+    rows = [(names[e, p], *(cells.get((e, p, m), "") for m in maskers)) for e, p in order]
+    notes = [
+        "relative rank by what removed features are replaced with: 0 best, 1 last; one vote per construct, mean over"
+        " data sets"
+    ]
+    if any(text.endswith("~") for row in rows for text in row[1:]):
+        notes.append("~ ranked on fewer problems than the masker was used on")
+    first = Sheet("rank against masker", ("explainer", *maskers), rows, notes=tuple(notes))
+    if agreement.empty:
+        return [first, Sheet("", (), [], notes=("no metric was measured with two maskers",))]
+    taus = {(row["masker_a"], row["masker_b"]): row for row in agreement.to_dict("records")}
+    shown = [m for m in maskers if any(m in pair and pair[0] != pair[1] for pair in taus)]
+    if not shown:
+        return [first, Sheet("", (), [], notes=("no metric was measured with two maskers",))]
+    matrix = [(a, *(_tau(taus.get((a, b))) if a != b else "" for b in shown)) for a in shown]
+    second = Sheet(
+        "Kendall's tau between maskers",
+        ("masker", *shown),
+        matrix,
+        notes=(
+            "agreement of the explainer rankings of the same metric on the same problem: 1 the same order, 0 unrelated,"
+            " -1 reversed; (problems)",
+        ),
+    )
+    return [first, second]
+
+
+def _tau(row: Mapping[Hashable, Any] | None) -> str:
+    return "" if row is None else f"{row['tau']:.2f} ({row['n_problems']:.0f})"
+
+
+def _name(row: Mapping[Hashable, Any]) -> str:
+    """Family, with the kind and the form of the truth."""
+    extra = ", ".join(x for x in (row["truth_kind"], row["about"]) if x)
+    return f"{row['family'].replace('_', ' ')}{f' ({extra})' if extra else ''}"
 
 
 def _title(block: pd.DataFrame) -> str:
     head = block.iloc[0]
-    family = head["family"].replace("_", " ") + (f" ({head['truth_kind']})" if head["truth_kind"] else "")
-    counts = [_count(head[f"n_{name}s"], name) for name in ("explainer", "metric", "problem")]
+    counts = [_count(head[f"n_{name}s"], name) for name in ("explainer", "metric", "problem", "vote")]
     dropped = head["n_dropped"]
     left_out = f"; left out where a score is missing: {dropped} of {dropped + head['n_pairs']} pairs" if dropped else ""
-    return f"{family}: {counts[0]}, {counts[1]} on {counts[2]} ({head['problems']}){left_out}"
+    where = f"{counts[2]} ({head['problems']})"
+    return f"{_name(head.to_dict())}: {counts[0]}, {counts[1]} in {counts[3]} on {where}{left_out}"
 
 
 def _count(n: int, name: str) -> str:

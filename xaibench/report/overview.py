@@ -21,7 +21,7 @@ from xaibench.analysis.leaderboard import (
     SINGLE,
 )
 from xaibench.analysis.ranks import MEASURE, counted, mean_ranks
-from xaibench.report.labels import metric_labels, number, share, variants
+from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
 
 GAP = 2
 """Blank columns between two columns of a table."""
@@ -53,7 +53,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """An explainer: its label with the mark, tests won, made, and of too few samples, problems it ran on."""
+    """An explainer: its label with the mark, tests won, made, lost, and of too few samples, problems it ran on."""
 
     key: tuple[str, str]
     label: str
@@ -61,6 +61,7 @@ class Line:
     tested: int
     undecidable: int
     problems: int
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Overview:
     placebos: list[str]
     blind: list[str]
     estimands: list[str]
+
+    @property
+    def any_lost(self) -> bool:
+        """Whether any explainer is worse than a placebo anywhere."""
+        return any(line.lost for line in self.explainers)
 
 
 def overview(board: pd.DataFrame) -> Overview:
@@ -187,8 +193,9 @@ def _values(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Cells for a single problem: value, a star where every placebo is beaten, rank."""
     texts = {}
     for row in rows.to_dict("records"):
-        star = "*" if row["beats_placebo"] is True else ""
-        rank = f" #{row['rank']:g}" if row["rank"] == row["rank"] else ""
+        star = "*" if row["beats_placebo"] is True else "x" if row.get("loses_to_placebo") is True else ""
+        ranks = rank_interval(row.get("rank_low"), row.get("rank_high"))
+        rank = f" #{ranks}" if ranks else f" #{row['rank']:g}" if row["rank"] == row["rank"] else ""
         value = number(row["value"]) + star + rank if row["status"] == "ok" else REASONS[row["status"]]
         texts[row["explainer"], row["explainer_params"]] = value
     return texts
@@ -207,7 +214,8 @@ def _lines(board: pd.DataFrame, rows: pd.DataFrame, names: dict[tuple[str, str],
         undecidable = int((own["p_placebo"].notna() & own["beats_placebo"].isna()).sum())
         control = bool(group["control"].iloc[0])
         mark = "" if control or not n or 2 * won >= n else " !" if won else " !!"
-        line = Line(name, names[name] + mark, won, n, undecidable, len(ran[PROBLEM].drop_duplicates()))
+        lost = int(own["loses_to_placebo"].dropna().sum()) if "loses_to_placebo" in own else 0
+        line = Line(name, names[name] + mark, won, n, undecidable, len(ran[PROBLEM].drop_duplicates()), lost)
         place = own["relative_rank"].mean()
         found.append((control, -won / n if n else 1.0, place if place == place else 2.0, name, line))
     return [(line, control) for control, _, _, _, line in sorted(found, key=lambda f: f[:4])]
@@ -252,7 +260,8 @@ def legend(view: Overview) -> list[str]:
     lines = []
     if view.single:
         lines.append(
-            "value, * = beats every placebo, #rank (1 is best); last line of the head: which values are better"
+            "value, * = beats every placebo, x = loses to one, #ranks that cannot be excluded (1 is best); last line of"
+            " the head: which values are better"
         )
     else:
         lines.append("k/n .rr: beats every placebo on k of n problems; .rr is the mean relative rank, 0 best, 1 last")
@@ -273,6 +282,8 @@ def legend(view: Overview) -> list[str]:
                 f"too few samples to tell: {undecidable} of {n} tests could not have been won with any scores, so they"
                 " do not count"
             )
+        if view.any_lost:
+            lines.append("tests lost: significantly worse than a placebo, after correction; the others are not decided")
         if any(x.tested for x in view.explainers):
             lines.append("!! beats the placebos in no test; ! in fewer than half of the tests: do not trust it here")
         lines.append(

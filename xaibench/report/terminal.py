@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from rich import box
@@ -14,13 +15,15 @@ from rich.text import Text
 
 from xaibench.analysis.leaderboard import FIELD, PROBLEM
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.report.labels import interval, metric_labels, number, p_value, variants
+from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
 from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
 from xaibench.store import FAILURES
 
 CONTROLS = "-- controls --"
 TOO_FEW = "too few"
+NOT_SHOWN = "not shown"
+LOSES = "LOSES"
 
 
 def board_table(board: pd.DataFrame) -> RenderableType:
@@ -45,7 +48,9 @@ class _BoardTable:
         lines = [*view.explainers, *view.controls]
         names = ["explainer", *([CONTROLS] if view.controls else []), *(x.label for x in lines)]
         label = min(max(map(len, names)), max(options.max_width // 3, len(CONTROLS)))
-        summary = [Column("", ("tests", "won"), {x.key: _won(x) for x in lines})]
+        summary = [Column("", ("tests", "won"), {x.key: won(x) for x in lines})]
+        if view.any_lost:
+            summary.append(Column("", ("tests", "lost"), {x.key: str(x.lost) if x.lost else "" for x in lines}))
         if not view.single:
             ran = {x.key: f"{x.problems}/{view.n_problems}" for x in lines}
             summary.append(Column("", ("problems",), ran))
@@ -55,7 +60,8 @@ class _BoardTable:
         yield Text("\n".join(legend(view)))
 
 
-def _won(line: Line) -> str:
+def won(line: Line) -> str:
+    """Tests against the placebos that an explainer won, of those that it could have won."""
     return f"{line.won}/{line.tested}" if line.tested else TOO_FEW if line.undecidable else ""
 
 
@@ -118,17 +124,32 @@ def metric_table(
             if kept.empty:
                 raise UsageError(f"the leaderboard has no {column} {wanted!r}", did_you_mean(wanted, rows[column]))
             rows = kept
-    names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
-    labels = metric_labels(board)
     tables: list[RenderableType] = []
-    for _, group in rows.groupby(FIELD, sort=False):
-        tables += [_metric_table(group, names, labels), Text("")]
+    for table in metric_tables(rows, metric, named=board):
+        tables += [table, Text("")]
     return Trimmed(Group(*tables))
 
 
+def metric_tables(board: pd.DataFrame, metric: str, *, named: pd.DataFrame | None = None) -> list[MetricTable]:
+    """The tables of `metric_table`, one per problem; labels tell apart what is in ``named``."""
+    whole = board if named is None else named
+    names = variants(zip(whole["explainer"], whole["explainer_params"], strict=True))
+    labels = metric_labels(whole)
+    rows = board[board["metric"] == metric]
+    return [_metric_table(group, names, labels) for _, group in rows.groupby(FIELD, sort=False)]
+
+
 @dataclass(frozen=True)
-class _MetricTable:
-    """One metric on one problem. What does not fit the width goes, the least important first."""
+class MetricTable:
+    """One metric on one problem. What does not fit the width goes, the least important first.
+
+    Attributes
+    ----------
+    title : str
+    rows : list of dict
+        Head of the column to text.
+    notes : list of str
+    """
 
     title: str
     rows: list[dict[str, str]]
@@ -137,12 +158,12 @@ class _MetricTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         yield Text(self.title)
         columns = [c for c in self.rows[0] if any(row[c] for row in self.rows)]
-        for expendable in ("skill interval", "p", "skill", "undef."):
+        for expendable in ("skill interval", "p", "undef.", "skill", "n", "#"):
             if sum(self._width(c) + GAP for c in columns) - GAP > options.max_width and expendable in columns:
                 columns.remove(expendable)
         table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
         for column in columns:
-            left = column in ("explainer", "interval", "skill interval", "beats placebos")
+            left = column in ("explainer", "interval", "ties", "skill interval", "beats placebos")
             table.add_column(Text(HEADS.get(column, column)), justify="left" if left else "right", overflow="fold")
         for row in self.rows:
             table.add_row(*(Text(row[c]) for c in columns))
@@ -159,7 +180,7 @@ HEADS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
 
 def _metric_table(
     rows: pd.DataFrame, names: dict[tuple[str, str], str], labels: dict[tuple[str, str, str], str]
-) -> _MetricTable:
+) -> MetricTable:
     head = rows.iloc[0]
     aggregate = {"median_log10": "median of log10(score)"}.get(head["aggregate"], head["aggregate"])
     direction = "higher" if head["higher_is_better"] else "lower"
@@ -179,16 +200,17 @@ def _metric_table(
         name = names[row["explainer"], row["explainer_params"]]
         if isinstance(row["message"], str):
             notes.setdefault(row["message"].replace(f"explainer {row['explainer']} ", ""), []).append(name)
-        beats = row["beats_placebo"]
         cells.append(
             {
-                "#": "control" if row["control"] else "" if pd.isna(row["rank"]) else f"{row['rank']:g}",
+                "#": "" if pd.isna(row["rank"]) else f"{row['rank']:g}",
+                "ranks": "control" if row["control"] else rank_interval(row.get("rank_low"), row.get("rank_high")),
                 "explainer": name,
                 "value": number(row["value"]) if row["status"] == "ok" else row["status"],
                 "interval": interval(row["ci_low"], row["ci_high"]),
+                "ties": _text(row.get("tie_group")),
                 "skill": number(row["skill"]),
                 "skill interval": interval(row["skill_low"], row["skill_high"]),
-                "beats placebos": _beats(beats, row["p_placebo"]),
+                "beats placebos": _beats(row),
                 "p": p_value(row["p_placebo"]),
                 "n": str(row["n"]) if row["n"] else "",
                 "undef.": str(row["n_undefined"]) if row["n_undefined"] else "",
@@ -197,16 +219,28 @@ def _metric_table(
     below = []
     if isinstance(head["placebo"], str):
         below.append(f"best placebo: {head['placebo']}, {number(head['placebo_value'])}")
+    if any(cell["ties"] for cell in cells):
+        below.append(
+            "ranks: those that paired tests of all pairs do not exclude (Holm, 5 %); who shares a letter of ties is not"
+            " told apart"
+        )
+    if any(cell["beats placebos"] in (NOT_SHOWN, LOSES) for cell in cells):
+        below.append(f"{NOT_SHOWN}: no better than some placebo, as far as can be told; {LOSES}: worse than one")
     if any(cell["beats placebos"] == TOO_FEW for cell in cells):
         below.append(f"{TOO_FEW}: too few samples to tell, no scores could have passed the test")
     below += [f"{', '.join(who)}: {message}" for message, who in notes.items()]
-    return _MetricTable(title, cells, below)
+    return MetricTable(title, cells, below)
 
 
-def _beats(beats: bool | None, p: float) -> str:
+def _beats(row: Mapping[Hashable, Any]) -> str:
+    beats, loses = row["beats_placebo"], row.get("loses_to_placebo")
     if pd.isna(beats):
-        return "" if pd.isna(p) else TOO_FEW
-    return "yes" if beats else "NO"
+        return "" if pd.isna(row["p_placebo"]) else TOO_FEW
+    return "yes" if beats else LOSES if not pd.isna(loses) and loses else NOT_SHOWN
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType | None:

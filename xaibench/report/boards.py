@@ -1,0 +1,46 @@
+"""A leaderboard as sheets, for Markdown and HTML: what the terminal shows, without its width."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xaibench.report.overview import Overview, legend, overview
+from xaibench.report.sheets import Sheet
+from xaibench.report.terminal import CONTROLS, metric_tables, won
+
+
+def board_sheets(board: pd.DataFrame) -> list[Sheet]:
+    """Per suite and family a sheet of explainers against metrics; what the marks mean after the last of a suite."""
+    sheets = []
+    for suite, part in board.groupby("suite", sort=False):
+        view = overview(part)
+        families = list(dict.fromkeys(c.family for c in view.columns))
+        sheets += [_family_sheet(view, family, f"{suite}: {family.replace('_', ' ')}") for family in families]
+        sheets.append(Sheet("" if families else f"{suite}: nothing to compare", (), [], notes=tuple(legend(view))))
+    return sheets
+
+
+def _family_sheet(view: Overview, family: str, title: str) -> Sheet:
+    columns = [c for c in view.columns if c.family == family]
+    heads = ["explainer", "tests won", *(["tests lost"] if view.any_lost else [])]
+    heads += [*([] if view.single else ["problems"]), *(" ".join(c.header) for c in columns)]
+    rows = []
+    for lines, name in ((view.explainers, ""), (view.controls, CONTROLS)):
+        if name and lines:
+            rows.append((name, *[""] * (len(heads) - 1)))
+        for line in lines:
+            cells = [line.label, won(line), *([str(line.lost or "")] if view.any_lost else [])]
+            cells += [] if view.single else [f"{line.problems}/{view.n_problems}"]
+            rows.append((*cells, *(c.cells.get(line.key, "") for c in columns)))
+    return Sheet(title, tuple(heads), rows)
+
+
+def metric_sheets(board: pd.DataFrame, metric: str) -> list[Sheet]:
+    """One sheet per problem: value, interval, ranks that cannot be excluded, tie groups, placebo test."""
+    sheets = []
+    for table in metric_tables(board, metric):
+        heads = [c for c in table.rows[0] if any(row[c] for row in table.rows)]
+        rows = [tuple(row[c] for c in heads) for row in table.rows]
+        left = frozenset(i for i, c in enumerate(heads) if c in ("explainer", "ties", "beats placebos"))
+        sheets.append(Sheet(table.title, tuple(heads), rows, left, tuple(table.notes)))
+    return sheets
