@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.execution.settings import Settings
 from xaibench.execution.task import Emit, Options, Stop, Task
 from xaibench.execution.work import Workplace
 from xaibench.store import Store
@@ -55,6 +56,8 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
     if name not in found:
         raise UsageError(f"unknown executor {name!r}", did_you_mean(name, found))
     module, _, attribute = found[name].partition(":")
+    if name in ("inline", "pool"):
+        Settings(name, options.settings).done()
     try:
         executor: Executor = getattr(importlib.import_module(module), attribute)(store, options)
     except ModuleNotFoundError as error:

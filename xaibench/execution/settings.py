@@ -61,4 +61,5 @@ class Settings:
     def done(self) -> None:
         """Raise UsageError if something is given that nobody has asked for."""
         for name in self.others():
-            raise UsageError(f"executor {self.executor} has no setting {name!r}", did_you_mean(name, self._known))
+            hint = did_you_mean(name, self._known) if self._known else "name another one with --executor"
+            raise UsageError(f"executor {self.executor} has no setting {name!r}", hint)

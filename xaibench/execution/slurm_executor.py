@@ -83,7 +83,7 @@ class Slurm:
         settings = Settings("slurm", options.settings)
         self.units = settings.count("units") or UNITS
         self.cluster = settings.text("cluster") or "slurm"
-        minutes = settings.text("time") or MINUTES
+        minutes = settings.count("time") or MINUTES
         folder = settings.text("folder")
         self.parameters = {"time": minutes, "cpus_per_task": max(1, options.workers) * options.threads}
         self.parameters |= settings.others()
@@ -95,11 +95,13 @@ class Slurm:
         self._attempts: Counter[int] = Counter()
         self._flights: list[_Flight] = []
         self._died = False
+        self.place = self.folder / uuid.uuid4().hex[:12]
+        self._executor = self._submitit()
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        place = self.folder / uuid.uuid4().hex[:12]
-        place.mkdir(parents=True, mode=0o700)
-        executor = self._executor(place)
+        place = self.place
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o700)
         chunks = self.parcels.divide(tasks, self.units)
         again: list[Chunk] = []
         halt = place / "halt"
@@ -110,7 +112,7 @@ class Slurm:
                     again.clear()
                 elif len(self._flights) <= ARRAY // 2:
                     batch = list(itertools.islice(itertools.chain(_drained(again), chunks), ARRAY - len(self._flights)))
-                    self._submit(executor, place, batch)
+                    self._submit(batch)
                 if not self._flights:
                     break
                 for flight in list(self._flights):
@@ -128,21 +130,23 @@ class Slurm:
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
 
-    def _executor(self, place: Path) -> Any:
+    def _submitit(self) -> Any:
         try:
-            executor = submitit.AutoExecutor(folder=place / "%j", cluster=self.cluster)
+            executor = submitit.AutoExecutor(folder=self.place / "%j", cluster=self.cluster)
             executor.update_parameters(name="xaibench", **_named(self.parameters))
         except (RuntimeError, ValueError, TypeError, NameError) as error:
-            text = f"Slurm jobs cannot be handed in: {error}"
-            raise UsageError(text, "name parameters of sbatch, on a login node of the cluster") from error
+            why = str(error).partition("\n")[0].partition(". Valid")[0]
+            raise UsageError(
+                f"Slurm jobs cannot be handed in: {why}", "name parameters of sbatch, on a login node of the cluster"
+            ) from error
         return executor
 
-    def _submit(self, executor: Any, place: Path, batch: list[Chunk]) -> None:
+    def _submit(self, batch: list[Chunk]) -> None:
         if not batch:
             return
-        stems = [str(place / uuid.uuid4().hex) for _ in batch]
+        stems = [str(self.place / uuid.uuid4().hex) for _ in batch]
         try:
-            jobs = executor.map_array(work_and_tell, batch, stems, [str(place / "halt")] * len(batch))
+            jobs = self._executor.map_array(work_and_tell, batch, stems, [str(self.place / "halt")] * len(batch))
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UsageError(f"sbatch refuses the jobs: {error}", "check --partition, --time and --set") from error
         for chunk, job, stem in zip(batch, jobs, stems, strict=True):
