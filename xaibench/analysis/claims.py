@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from xaibench.analysis import stats
 from xaibench.analysis.paired import LEVEL, Evidence, of_differences, of_groups, of_share
-from xaibench.analysis.samples import FLOOR, unique_names
-from xaibench.core.gates import Gate
+from xaibench.analysis.sides import Prepared, Side, UndecidedError, sides
+from xaibench.analysis.turning import turning_point
 from xaibench.core.keys import seed
-from xaibench.suite import Claim, Scores, has_params
+from xaibench.suite import Claim
 
 Array = np.ndarray[Any, Any]
 ROUNDING = 1e-6
@@ -28,8 +24,8 @@ COLUMNS: dict[str, str] = {
     "suite": "str", "id": "str", "verdict": "str", "effect": "float64", "ci_low": "float64", "ci_high": "float64",
     "n": "int64", "n_informative": "int64", "unit": "str", "p": "float64", "direction": "str", "margin": "float64",
     "left": "float64", "right": "float64", "binding": "str", "statement": "str", "source": "str", "message": "str",
+    "would_need_n": "float64", "critical_margin": "float64", "would_change": "str",
 }  # fmt: skip
-_GROUP = ["dataset", "model", "explainer", "explainer_params", "metric", "params", "asked_output"]
 
 
 def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) -> pd.DataFrame:
@@ -59,6 +55,9 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
         - ``n_informative``: units whose score differs from the other side's, or from the number. Where
           they are few, or some are far larger than the others, test and interval promise too much.
         - ``p``: of the test that the verdict rests on; if nothing is decided, that of the claim.
+        - ``would_change``: what would change the verdict, in a sentence; ``would_need_n``: units that would
+          decide it, if effect and spread stay as they are; ``critical_margin``: the margin at which the
+          verdict tips, largest that is reproduced (*equal*: smallest), by the interval.
         - ``binding``: where a side is about *every* explainer, the one that decides.
 
     Notes
@@ -74,65 +73,6 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-class Prepared:
-    """Results with what selections look at, worked out once."""
-
-    def __init__(self, results: pd.DataFrame) -> None:
-        self.cells = results.reset_index(drop=True)
-        asked = self.cells.get("asked_output", pd.Series(None, self.cells.index, dtype=object))
-        self.cells["asked_output"] = asked.where(asked.notna(), "").astype(str)
-        self._bound: dict[str, dict[str, Any]] = {}
-
-    def _has(self, text: Any, wanted: dict[str, Any]) -> bool:
-        if text not in self._bound:
-            self._bound[text] = json.loads(text) if isinstance(text, str) else {}
-        return has_params(self._bound[text], wanted)
-
-    def take(self, wanted: Scores) -> pd.DataFrame:
-        """Cells that a side of a claim is about, apart from those that cannot be had."""
-        kept = self.cells["status"] != "unsupported"
-        for column in ("dataset", "model", "explainer"):
-            names = {n: _matches(n, getattr(wanted, column)) for n in self.cells[column].unique()}
-            kept &= self.cells[column].map(names).astype(bool)
-        # A control is named by itself: "every explainer" means those that look at the model.
-        literal = self.cells["explainer"].isin(wanted.explainer)
-        kept &= literal | ~self.cells["control"].astype(bool)
-        if wanted.gate is None:
-            kept &= self.cells["metric"].map(lambda name: _matches(name, wanted.metric)).astype(bool)
-            kept &= self.cells["asked_output"] == (wanted.output or "")
-        for column, given in (("params", wanted.params), ("explainer_params", wanted.explainer_params)):
-            if given:
-                kept &= self.cells[column].map(lambda text, given=given: self._has(text, given)).astype(bool)
-        return self.cells[kept]
-
-
-def _matches(name: str, globs: Sequence[str]) -> bool:
-    """Whether a name, as it is shown or without its parameters, fits any glob."""
-    return any(fnmatchcase(n, glob) for n in (name, name.partition("(")[0]) for glob in globs)
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a claim.
-
-    Attributes
-    ----------
-    values : Series
-        A value for every independent unit.
-    name : str
-        Of the explainer or problem, where the side is about every one.
-    explainers : frozenset of str
-    """
-
-    values: pd.Series[float]
-    name: str = ""
-    explainers: frozenset[str] = frozenset()
-
-
-class UndecidedError(Exception):
-    """Why a claim cannot be judged."""
-
-
 def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Side, Side | None]]:
     """Every comparison that a claim asks for, as values of independent units.
 
@@ -141,19 +81,20 @@ def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Side, Side | 
     UndecidedError
         If the results do not allow it.
     """
-    return list(_sides(Prepared(results), claim))
+    return list(sides(Prepared(results), claim))
 
 
 def _judge(prepared: Prepared, claim: Claim) -> dict[str, Any]:
     facts = {k: getattr(claim, k) for k in ("id", "unit", "direction", "margin", "statement", "source")}
     facts |= {"verdict": "inconclusive", "n": 0, "n_informative": 0, "binding": None, "message": None}
     try:
-        judged = [compare(claim, left, right) for left, right in _sides(prepared, claim)]
+        judged = [compare(claim, left, right) for left, right in sides(prepared, claim)]
         if not judged:
             raise UndecidedError("left and right are the same explainers")
     except UndecidedError as reason:
         return {**facts, "message": str(reason)}
-    return {**facts, **min(_corrected(judged), key=partial(_favour, claim))}
+    found = min(_corrected(judged), key=partial(_favour, claim))
+    return {**facts, **found, **turning_point(claim, found, n_comparisons=len(judged))}
 
 
 def _corrected(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -179,165 +120,6 @@ def _favour(claim: Claim, found: dict[str, Any]) -> tuple[int, float]:
     order = {"refuted": 0, "inconclusive": 1, "reproduced": 2}[found["verdict"]]
     toward = {"greater": found["effect"], "less": -found["effect"], "equal": -abs(found["effect"])}
     return order, toward[claim.direction]
-
-
-def _sides(prepared: Prepared, claim: Claim) -> Iterator[tuple[Side, Side | None]]:
-    """Every comparison that must hold."""
-    lefts = list(_values(prepared, claim, claim.left, "left"))
-    if claim.right is None:
-        yield from ((left, None) for left in lefts)
-        return
-    rights = list(_values(prepared, claim, claim.right, "right"))
-    # Where problems and metric are the same, "every other method" does not mean the method itself.
-    alike = ("dataset", "model", "metric", "params", "output", "explainer_params", "gate")
-    itself = all(getattr(claim.left, name) == getattr(claim.right, name) for name in alike)
-    # "Each falls": the same explainers on two problems, or with two metrics, are compared one by one.
-    each = claim.left.every and claim.right.every and claim.left.gate is None and not itself
-    matched = each and claim.left.explainer == claim.right.explainer
-    for left in lefts:
-        for right in rights:
-            same = left.explainers == right.explainers
-            if (matched and same) or not (matched or (itself and claim.right.every and same)):
-                yield left, right
-
-
-def _values(prepared: Prepared, claim: Claim, wanted: Scores, side: str) -> Iterator[Side]:
-    """The values of a side, apart for every explainer (or problem, of gates) where it says so."""
-    cells = prepared.take(wanted)
-    if cells.empty:
-        raise UndecidedError(f"no results match {side}")
-    if wanted.gate is None:
-        _check_scored(cells, side)
-        _check_gates(cells, claim)
-    by = ["dataset", "model"] if wanted.gate is not None else ["explainer", "explainer_params"]
-    groups = cells.groupby(by, sort=True, dropna=False) if wanted.every else [(None, cells)]
-    for _, group in groups:
-        explainers = frozenset(group["explainer"])
-        name = f"{group['dataset'].iloc[0]}/{group['model'].iloc[0]}" if wanted.gate else ", ".join(sorted(explainers))
-        if wanted.gate is not None:
-            values = _gate_values(group, wanted.gate, side)
-        elif claim.statistic == "agreement":
-            values = _agreement(prepared, group, claim)
-        else:
-            values = _per_sample(group) if claim.unit == "sample" else _per_training(group)
-        yield Side(values, name if wanted.every else "", explainers)
-
-
-def _check_scored(cells: pd.DataFrame, side: str) -> None:
-    """Refuse results with gaps: what is left might be a choice."""
-    undone = cells[~cells["status"].isin(("ok", "undefined"))]
-    if len(undone):
-        states = ", ".join(f"{n} {s}" for s, n in sorted(undone["status"].value_counts().items()))
-        raise UndecidedError(f"{len(undone)} of {len(cells)} cells of {side} have no scores ({states})")
-
-
-def _check_gates(cells: pd.DataFrame, claim: Claim) -> None:
-    """Refuse results of problems with a failed gate that the claim does not tolerate."""
-    for dataset, model, text in cells[["dataset", "model", "gates"]].drop_duplicates().itertuples(index=False):
-        for gate in _gates(text):
-            if not gate.passed and not any(fnmatchcase(gate.name, glob) for glob in claim.despite):
-                raise UndecidedError(f"a gate of {dataset}/{model} failed: {gate}")
-
-
-def _gates(text: Any) -> list[Gate]:
-    known = json.loads(text) if isinstance(text, str) else []
-    return [Gate(g["name"], g["value"], g["threshold"], g.get("at_least", True)) for g in known]
-
-
-def _gate_values(cells: pd.DataFrame, name: str, side: str) -> pd.Series[float]:
-    """Measured values of a gate, one per trained model, those of several problems averaged."""
-    found: dict[tuple[str, str, int], float] = {}
-    columns = ["dataset", "model", "problem_seed", "gates"]
-    names, expected = set(), set()
-    for dataset, model, number, text in cells[columns].drop_duplicates().itertuples(index=False):
-        expected.add((dataset, model, int(number)))
-        for gate in _gates(text):
-            if fnmatchcase(gate.name, name):
-                names.add(gate.name)
-                found[dataset, model, int(number)] = gate.value
-    if not found:
-        raise UndecidedError(f"no problem of {side} has a gate called {name}")
-    if len(names) > 1:
-        raise UndecidedError(f"{name} fits several gates: {', '.join(sorted(names))}")
-    if len(found) < len(expected):
-        raise UndecidedError(f"{len(expected) - len(found)} of {len(expected)} trained models of {side} lack the gate")
-    values = pd.Series(found)
-    return values.groupby(level=2).mean()
-
-
-def _long(cells: pd.DataFrame) -> pd.DataFrame:
-    """Scores one per row, with what they are of: ``group``, problem seed, sample."""
-    if cells["aggregate"].nunique() > 1:
-        raise UndecidedError("scores that are compared in log10 and others cannot be averaged")
-    groups = cells.groupby(_GROUP, sort=False, dropna=False).ngroup()
-    parts = []
-    for group, number, scores, ids, aggregate in zip(
-        groups, cells["problem_seed"], cells["scores"], cells["sample_ids"], cells["aggregate"], strict=True
-    ):
-        values = np.asarray(scores, dtype=np.float64)
-        if aggregate == "median_log10":
-            values = np.log10(np.maximum(values, FLOOR))
-        names = [str(name) for name in unique_names(ids, len(values))]
-        parts.append(pd.DataFrame({"group": group, "seed": int(number), "sample": names, "score": values}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _per_sample(cells: pd.DataFrame) -> pd.Series[float]:
-    """Mean score of every sample; one that is not defined for every explainer, metric and problem is left out.
-
-    Draws are averaged first, and problem seeds that have the same sample: it is one unit still.
-    """
-    if (cells["scope"] == "dataset").any():
-        raise UndecidedError('a score of a whole data set has no samples: unit = "training"')
-    long = _long(cells)
-    draws = long.groupby(["sample", "seed", "group"])["score"].mean()
-    wide = draws.groupby(["sample", "group"]).mean().unstack("group")
-    there = long.groupby(["sample", "group"]).size().unstack("group").notna()
-    # A group that never had this sample (another problem) is no reason to leave it out.
-    known = (wide.notna() | ~there).all(axis=1)
-    means: pd.Series[float] = wide[known].mean(axis=1)
-    return means
-
-
-def _per_training(cells: pd.DataFrame) -> pd.Series[float]:
-    """Value of every problem seed: mean over samples (median where the metric says so), then over groups."""
-    long = _long(cells)
-    units = long.groupby(["seed", "group", "sample"])["score"].mean()
-    median = cells["aggregate"].iloc[0] == "median_log10"
-    grouped = units.groupby(["seed", "group"])
-    values = (grouped.median() if median else grouped.mean()).unstack("group")
-    return values.dropna().mean(axis=1)
-
-
-def _agreement(prepared: Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
-    """Kendall's tau, per problem seed, of explainers' values on this metric and on the reference, better as more."""
-    assert claim.reference is not None
-    reference = prepared.take(claim.reference.model_copy(update={"explainer": claim.left.explainer}))
-    same = ["dataset", "model", "explainer"]
-    reference = reference[pd.MultiIndex.from_frame(reference[same]).isin(pd.MultiIndex.from_frame(cells[same]))]
-    if reference.empty:
-        raise UndecidedError("no results match reference")
-    _check_scored(reference, "reference")
-    merits = [_merit(part) for part in (cells, reference)]
-    both = pd.concat(merits, axis=1, keys=["score", "reference"]).dropna()
-    taus = {
-        key: kendalltau(part["score"], part["reference"]).statistic
-        for key, part in both.groupby(level=["problem_seed", "dataset", "model"])
-        if len(part) > 2
-    }
-    if not taus:
-        raise UndecidedError("fewer than three explainers have both scores")
-    means: pd.Series[float] = pd.Series(taus).dropna().groupby(level=0).mean()
-    return means
-
-
-def _merit(cells: pd.DataFrame) -> pd.Series[float]:
-    """Value of each explainer on each trained model, larger meaning better."""
-    sign = np.where(cells["higher_is_better"].astype(bool), 1.0, -1.0)
-    centre = stats.median if cells["aggregate"].iloc[0] == "median_log10" else stats.mean
-    value = np.array([float(centre(np.asarray(s, dtype=np.float64))) for s in cells["scores"]])
-    by = ["problem_seed", "dataset", "model", "explainer", "explainer_params"]
-    return pd.Series(sign * value, cells.index).groupby([cells[c] for c in by]).mean()
 
 
 def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
@@ -383,6 +165,7 @@ def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
         "right": claim.number if right is None else float(right.values.mean()),
         "binding": " and ".join(s.name for s in (left, right) if s is not None and s.name) or None,
         "message": why,
+        "share": float(left.values.mean()) if _is_share(claim, left, right) else None,
     }
 
 
@@ -391,7 +174,7 @@ def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Ev
     if right is None:
         assert claim.number is not None
         values = left.values.to_numpy()
-        if claim.unit == "sample" and len(values) and np.isin(values, (0.0, 1.0)).all():
+        if _is_share(claim, left, right):
             return of_share(values, claim.number + border)
         return of_differences(_beyond_rounding(values, claim.number + border), seed("claim", claim.id))
     both = pd.concat([left.values, right.values], axis=1, keys=["left", "right"])
@@ -400,6 +183,12 @@ def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Ev
         return of_groups(left.values.to_numpy(), right.values.to_numpy(), border)
     differences = _beyond_rounding(paired["left"].to_numpy(), paired["right"].to_numpy() + border)
     return of_differences(differences, seed("claim", claim.id))
+
+
+def _is_share(claim: Claim, left: Side, right: Side | None) -> bool:
+    """Whether the effect is a share of hits among samples, less a number."""
+    hits = right is None and claim.unit == "sample" and len(left.values) > 0
+    return hits and bool(np.isin(left.values, (0.0, 1.0)).all())
 
 
 def _beyond_rounding(values: Array, others: Array | float) -> Array:

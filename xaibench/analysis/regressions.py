@@ -22,6 +22,8 @@ MIN_TRAININGS = 5
 """Fewer retrained models are not compared: one training shifts all samples together."""
 MIN_SAMPLES = 5
 """A change beyond the delta on fewer samples is neither a regression nor none."""
+FEW = 20
+"""Units from which an entry's own spread is trusted."""
 UNDEFINED_DELTA = 0.02
 """Share of samples that may lose their score."""
 FAILING = ("regressed", "moved", *BAD)
@@ -85,8 +87,8 @@ def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings)
     Notes
     -----
     The test is Student's t of paired differences. If nothing but draws differs, the two sides may be
-    exchanged, differences are symmetric, and the test holds its level for heavy tails too; a
-    signed-rank test would need six trainings for any p below .05. Entries within rounding of the
+    exchanged, differences are symmetric, and the test holds its level for heavy tails too; of five
+    trainings no signed-rank test could say anything. Entries within rounding of the
     baseline cannot be wrong and are not counted by Holm's correction: given the sizes of differences
     only their signs are random, so that the choice tells nothing about the direction.
     """
@@ -273,11 +275,12 @@ def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: Setti
     typical = pd.Series(_mean_by(units.entry, np.abs(units.old), size), frame.index).where(~log10, 1.0)
     given = settings.deltas or {}
     delta = practical_deltas(frame, typical, exact=frame["_exact"], bounds=settings.bounds, given=given)
-    scores = frame.assign(measure="score", delta=delta, **_test(units.entry, units.change, size))
+    alike = frame.groupby(["metric", "params", "asked_output"], sort=False, dropna=False).ngroup().to_numpy()
+    scores = frame.assign(measure="score", delta=delta, **_test(units.entry, units.change, alike))
     scores["n_changed"] = np.bincount(units.entry, units.touched > 0, size).astype(np.int64)
     lost = frame.assign(
         measure="undefined", delta=np.where(frame["_exact"], 0.0, UNDEFINED_DELTA),
-        **_test(units.entry, units.lost, size),
+        **_test(units.entry, units.lost, alike),
     )  # fmt: skip
     lost["n_changed"] = np.bincount(units.entry, units.lost != 0, size).astype(np.int64)
     lost["baseline"] = lost["candidate"] = np.nan
@@ -302,8 +305,14 @@ def _mean_by(entry: Array, values: Array, size: int) -> Array:
     return found
 
 
-def _test(entry: Array, change: Array, size: int) -> dict[str, Array]:
-    """Student's t of the mean change of every entry, two-sided; NaN where nothing changed."""
+def _test(entry: Array, change: Array, alike: Array) -> dict[str, Array]:
+    """Student's t of the mean change of every entry, two-sided; NaN where nothing changed.
+
+    Fewer than 20 units tell little about their spread: five that happen to agree would prove anything.
+    It is taken to be no less than the median of those entries that changed and are ``alike``, as their
+    number says.
+    """
+    size = len(alike)
     known = np.isfinite(change)
     entry, change = entry[known], change[known]
     n = np.bincount(entry, minlength=size)
@@ -311,13 +320,15 @@ def _test(entry: Array, change: Array, size: int) -> dict[str, Array]:
     squares = np.bincount(entry, (change - effect[entry]) ** 2, size)
     largest = np.zeros(size)
     np.maximum.at(largest, entry, np.abs(change))
+    changed = (largest > 0) & (n > 1)
+    spread = np.sqrt(squares / np.maximum(n - 1, 1))
+    typical = pd.Series(np.where(changed, spread, np.nan)).groupby(alike).transform("median").to_numpy()
+    spread = np.where(n < FEW, np.fmax(spread, typical), spread)
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.sqrt(squares / (n - 1) / n)
-        p = 2 * stdtr(np.maximum(n - 1, 1).astype(np.float64), -np.abs(effect) / error)
+        p = 2 * stdtr(np.maximum(n - 1, 1).astype(np.float64), -np.abs(effect) / (spread / np.sqrt(n)))
     # All units alike: how much a next one would differ was not seen; that all have the same sign was.
-    flat = np.sqrt(squares / np.maximum(n, 1)) <= RTOL * np.abs(effect)
-    p = np.where(flat, 2.0 ** (1 - n), p)
-    p[(largest == 0) | (n < 2)] = np.nan
+    p = np.where(spread <= RTOL * np.abs(effect), 2.0 ** (1 - n), p)
+    p[~changed] = np.nan
     return {"n": n, "effect": effect, "p": p, "largest": largest}
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from xaibench.api.runs import _cells, shown_runs
+from xaibench.analysis.claims import claims_table
+from xaibench.api.runs import _cells, _claims_of, shown_runs
 from xaibench.core.errors import UsageError
 from xaibench.store import Store
 from xaibench.store.select import best_rows
@@ -37,12 +39,65 @@ def cells_of(store: Store, manifest: dict[str, Any], *, as_of: bool) -> pd.DataF
     planned = store.planned(manifest["run"]).to_pandas()
     if not as_of:
         return _cells(planned, store.read().to_pandas())
-    table = store.read(every=True)
-    then = best_rows(table.filter(pc.less_equal(table["run"], manifest["run"])))
-    cells = _cells(planned, then.to_pandas())
-    later = cells["cell_id"].isin(set(table["cell_id"].to_pylist())) & (cells["status"] == "missing")
-    cells.loc[later, "status"] = "replaced"
+    then, later = _parted(store.read(every=True), manifest["run"])
+    cells = _cells(planned, then)
+    replaced = cells["cell_id"].isin(later["cell_id"]) & (cells["status"] == "missing")
+    cells.loc[replaced, "status"] = "replaced"
     return cells
+
+
+def _parted(rows: pa.Table, run: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The best rows of what there was after a run, and of what came later."""
+    early = pc.less_equal(rows["run"], run)
+    return best_rows(rows.filter(early)).to_pandas(), best_rows(rows.filter(pc.invert(early))).to_pandas()
+
+
+def claims_history(store: str | Path, suite: str | None = None) -> pd.DataFrame:
+    """Verdicts on claims after every run of a store.
+
+    Where a later run has put its rows in place of those of a run that had finished, the later rows stand
+    in for them: they are of the same content.
+
+    Parameters
+    ----------
+    store : path
+    suite : str, optional
+        Only this suite; by default all.
+
+    Returns
+    -------
+    DataFrame
+        Columns of `xaibench.analysis.claims.claims_table` and ``run``, ``started``, ``whole``, ``flipped``
+        (another verdict than the run of this suite before); oldest run first within a claim.
+    """
+    opened = Store(store)
+    runs_of(opened, suite, None)
+    rows = opened.read(every=True)
+    tables = []
+    for manifest in opened.manifests():
+        if suite not in (None, manifest["suite"]):
+            continue
+        then, later = _parted(rows, manifest["run"])
+        ended = opened.outcome(manifest["run"]) or {}
+        if ended.get("end") == "finished":
+            then = pd.concat([part for part in (then, later[~later["cell_id"].isin(then["cell_id"])]) if len(part)])
+        cells = _cells(opened.planned(manifest["run"]).to_pandas(), then)
+        facts = {"run": manifest["run"], "started": manifest.get("started"), "whole": manifest.get("whole", True)}
+        for part, made in _claims_of(manifest.get("resolved_suite", {}), cells):
+            tables.append(claims_table(part, made, suite=manifest["suite"]).assign(**facts))
+    return flips(pd.concat(tables, ignore_index=True))
+
+
+def flips(history: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts by claim and run, with ``flipped`` where one differs from that of the run before."""
+    ordered = history.sort_values(["suite", "id", "run"], key=_in_order, kind="stable", ignore_index=True)
+    before = ordered.groupby(["suite", "id"], sort=False)["verdict"].shift()
+    return ordered.assign(flipped=before.notna() & (before != ordered["verdict"]))
+
+
+def _in_order(names: pd.Series[Any]) -> pd.Series[Any]:
+    """Keys that keep claims in the order of the suite file."""
+    return names if names.name == "run" else pd.Series(pd.factorize(names)[0], names.index)
 
 
 def runs_of(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:

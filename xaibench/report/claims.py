@@ -35,7 +35,12 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
             "samples" if claim["unit"] == "sample" else "trainings",
             _claimed(claim["direction"], claim["margin"]),
         )
-        detail = "; ".join(part for part in (_text(claim["binding"], "decided by "), _text(claim["message"])) if part)
+        told = (
+            _text(claim["binding"], "decided by "),
+            _text(claim["message"]),
+            _text(claim["would_change"], "would change it: "),
+        )
+        detail = "; ".join(part for part in told if part)
         lines.append(
             Text(f"{claim['id']}: {claim['statement']} [{claim['source']}]" + (f" -- {detail}" if detail else ""))
         )
@@ -44,6 +49,30 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
     counts = claims["verdict"].value_counts()
     total = ", ".join(f"{counts.get(v, 0)} {v}" for v in _STYLES)
     return Trimmed(Group(table, Text(""), *lines, Text(""), Text(f"{len(claims)} claims: {total}.")))
+
+
+def history_report(history: pd.DataFrame) -> RenderableType:
+    """Verdict and effect of every claim after every run, oldest first, and what flipped."""
+    table = simple_table(("claim", "run", "started", "verdict", "effect", "95 % interval", "n", ""), left=(0, 2, 3, 7))
+    before = None
+    for claim in history.to_dict("records"):
+        name = (claim["suite"], claim["id"])
+        table.add_row(
+            Text(claim["id"] if name != before else ""),
+            str(claim["run"]),
+            str(claim["started"])[:16].replace("T", " "),
+            Text(claim["verdict"], style=_STYLES[claim["verdict"]]),
+            number(claim["effect"]),
+            interval(claim["ci_low"], claim["ci_high"]),
+            str(claim["n"]),
+            Text("flipped" if claim["flipped"] else "", style="bold"),
+        )
+        before = name
+    flipped = history[history["flipped"]]
+    names = ", ".join(dict.fromkeys(flipped["id"]))
+    parts = [f"A part of the suite was run by run {r}." for r in sorted(set(history.loc[~history["whole"], "run"]))]
+    said = f"{len(flipped)} verdicts flipped: {names}." if len(flipped) else "No verdict flipped."
+    return Trimmed(Group(table, Text(""), *map(Text, parts), Text(said)))
 
 
 def _units(n: int, informative: int) -> str:

@@ -129,6 +129,10 @@ class Store:
         """Record how a run ended."""
         self._runs.finish(number, outcome)
 
+    def outcome(self, number: int) -> dict[str, Any] | None:
+        """How a run ended, None if it has not."""
+        return self._runs.document(number, "outcome.json")
+
     def manifests(self) -> list[dict[str, Any]]:
         """Manifests of all runs, oldest first; a run that died before writing one is left out."""
         return self._runs.manifests()
