@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from xaibench.core.paths import place
+
 app = typer.Typer(
     name="xaibench",
     help="Which explanation can you trust? Benchmarks explainers and tells you, with evidence.",
@@ -35,6 +37,8 @@ class Format(StrEnum):
     markdown = "markdown"
     csv = "csv"
     json = "json"
+    html = "html"
+    parquet = "parquet"
 
 
 class Listed(StrEnum):
@@ -51,9 +55,18 @@ class Listed(StrEnum):
 
 SuiteArgument = Annotated[str, typer.Argument(help="A shipped suite's name, or the path of a TOML file.")]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Folder of results [default: results/local in a checkout].")
+    Path | None,
+    typer.Option(
+        "--store",
+        parser=place,
+        metavar="STORE",
+        help="Folder of results, or a URL such as s3://bucket/store [default: results/local in a checkout].",
+    ),
 ]
-StoreArgument = Annotated[Path | None, typer.Argument(help="Folder of results.", show_default="the default store")]
+StoreArgument = Annotated[
+    Path | None,
+    typer.Argument(parser=place, metavar="[STORE]", help="Folder or URL of results.", show_default="the default store"),
+]
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
 ]
@@ -69,6 +82,9 @@ SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", 
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Offset of all seeds of the suite.")]
 RerunOption = Annotated[Rerun | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")]
+ShardOption = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the suite; merge joins them.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
@@ -100,10 +116,18 @@ def run(
     skip: SkipOption = None,
     limit: LimitOption = None,
     rerun: RerunOption = None,
+    shard: ShardOption = None,
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
     workers: Annotated[
-        str, typer.Option("--workers", "-j", metavar="N|auto", help="Processes; auto: one per core, 0: none but this.")
+        str,
+        typer.Option(
+            "--workers",
+            "-j",
+            metavar="N|auto",
+            envvar="XAIBENCH_WORKERS",
+            help="Worker processes; auto: one per core, 0: work in this one.",
+        ),
     ] = "auto",
     threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each, for large problems.")] = 1,
     timeout: Annotated[
@@ -121,6 +145,17 @@ def run(
     max_failures: Annotated[
         int | None, typer.Option("--max-failures", min=0, help="Stop when more cells than this have failed.")
     ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="NAME", help="Who works: dask, slurm, or one of a package.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; without, one of -j here.")
+    ] = None,
+    partition: Annotated[str | None, typer.Option("--partition", metavar="NAME", help="Of a Slurm cluster.")] = None,
+    minutes: Annotated[str | None, typer.Option("--time", metavar="MINUTES", help="Limit of a Slurm job.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Anything else the executor takes.")
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -128,9 +163,10 @@ def run(
 
     Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
     """
+    from xaibench.cli.limits import settings_from
     from xaibench.cli.running import Request, run_suite
 
-    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(
         run_suite(
             request,
@@ -143,6 +179,8 @@ def run(
             retry=retry,
             batch_size=batch_size,
             max_failures=max_failures,
+            executor=executor,
+            settings=settings_from(setting, scheduler=scheduler, partition=partition, time=minutes),
         )
     )
 
@@ -156,6 +194,7 @@ def plan(
     skip: SkipOption = None,
     limit: LimitOption = None,
     rerun: RerunOption = None,
+    shard: ShardOption = None,
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
     cells: Annotated[bool, typer.Option("--cells", help="List every cell with its state and reason.")] = False,
@@ -165,7 +204,7 @@ def plan(
     from xaibench.cli.planning import show_plan
     from xaibench.cli.running import Request
 
-    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device)
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(show_plan(request, cells=cells, json=json))
 
 
@@ -192,7 +231,8 @@ def show(
         list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: of the interpreter.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="Of a function: show the answer kept here, and ask nobody.")
+        Path | None,
+        typer.Option("--store", parser=place, help="Of a function: show the answer kept here, and ask nobody."),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
@@ -226,17 +266,33 @@ def leaderboard(
     model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
     explainer: Annotated[str | None, typer.Option("--explainer", help="Only this explainer.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Values and intervals of this metric.")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Only this family of metrics.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="dataset|model|family|masker", help="Mean ranks against these.")
+    ] = None,
     overall: Annotated[
         str | None,
-        typer.Option("--overall", metavar="error|drop|worst", help="Mean rank over everything; how to treat gaps."),
+        typer.Option(
+            "--overall",
+            metavar="error|drop|worst",
+            help="Mean rank over everything, one vote per construct and masker; how to treat gaps.",
+        ),
     ] = None,
-    format: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.table,
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", help="Weights of metrics in an overall rank: audit.parquet of another store."),
+    ] = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Output format [default: table, or by the file's name].")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file.")] = None,
 ) -> None:
     """Print the leaderboard of a store, and write it there as Parquet and CSV."""
-    from xaibench.cli.boards import show_leaderboard
+    from xaibench.cli.boards import View, show_leaderboard
 
-    filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric}
-    show_leaderboard(store, suite=suite, filters=filters, overall=overall, form=format.value)
+    filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric, "family": family}
+    view = View(suite, filters, overall, by, trust)
+    show_leaderboard(store, view, form=format and format.value, output=output)
 
 
 @app.command()
@@ -291,16 +347,21 @@ def compare(
 def claims(
     store: StoreArgument = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a claim is refuted.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Verdict and effect after every run.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 1 if a claim is refuted or a problem invalid, 4 if none is decided."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Say which published claims the results reproduce, with effect and interval, and write claims.parquet.
 
+    Also what would change each verdict: another margin, or about so many units at this effect and spread.
     Where few of the units differ at all, "k of n" says so: test and interval then promise too much.
     """
     from xaibench.cli.claiming import show_claims
 
-    raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict))
+    raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict, history=history))
 
 
 @app.command()
@@ -329,6 +390,37 @@ def report(
 
 
 @app.command()
+def audit(
+    store: StoreArgument = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say which metrics deserve trust on which problems, and write audit.parquet into the store.
+
+    Best on results of `xaibench run audit`: it has explanations of known order and several seeds.
+    """
+    from xaibench.cli.auditing import show_audit
+
+    raise typer.Exit(show_audit(store, suite=suite, json=json))
+
+
+@app.command()
+def agreement(
+    store: StoreArgument = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    k: Annotated[str, typer.Option("--k", help="How many features count: a number, or a share of them.")] = "0.25",
+    measure: Annotated[
+        str, typer.Option("--measure", metavar="feature|rank|sign|signed_rank", help="What must be the same.")
+    ] = "feature",
+    json: JsonOption = False,
+) -> None:
+    """Say how much explainers agree, beside what independent rankings would, and write agreement.parquet."""
+    from xaibench.cli.auditing import show_agreement
+
+    raise typer.Exit(show_agreement(store, suite=suite, k=k, measure=measure, json=json))
+
+
+@app.command()
 def doctor(
     store: StoreArgument = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
@@ -337,6 +429,35 @@ def doctor(
     from xaibench.cli.doctor import examine
 
     raise typer.Exit(examine(store, remove=remove))
+
+
+@app.command()
+def merge(
+    dest: Annotated[Path, typer.Argument(parser=place, metavar="DEST", help="Store to join into; made if need be.")],
+    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC...", help="Stores to join.")],
+) -> None:
+    """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
+
+    Where two stores have different values for the same content, both are printed and nothing is written.
+    """
+    from xaibench.cli.merging import merge_stores
+
+    raise typer.Exit(merge_stores(dest, sources))
+
+
+@app.command()
+def gc(
+    store: StoreArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option("--keep-runs", min=1, metavar="N", help="Forget all but the newest N runs of each suite."),
+    ] = None,
+) -> None:
+    """Remove what no result needs any more: superseded rows, explanations without results, drafts of dead runs."""
+    from xaibench.cli.collecting import collect_garbage
+
+    raise typer.Exit(collect_garbage(store, dry_run=dry_run, keep_runs=keep_runs))
 
 
 @data_app.command("list")
