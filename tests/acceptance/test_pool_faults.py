@@ -40,7 +40,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, pd.DataFr
         memory=1_000_000_000,
         explainers=[
             "segfaults", {"name": "hangs", "params": {"mark": str(mark)}}, "allocates", "exits", "vanishes",
-            "prints", "doubles", "words", "nan_map", "wrong_shape", "gradient",
+            "prints", "forks", "says_nothing", "doubles", "words", "nan_map", "wrong_shape", "gradient",
         ],
     )  # fmt: skip
     pids = [int(pid) for pid in mark.read_text().split()]
@@ -56,6 +56,8 @@ FATES = {
     "words": ("failed", "TypeError", "numpy.str_"),
     "wrong_shape": ("failed", "ValueError", "shape (8, 5)"),
     "prints": ("ok", None, None),
+    "forks": ("ok", None, None),
+    "says_nothing": ("failed", "ValueError", "half a character: ?, and a long story"),
     "doubles": ("ok", None, None),
     "nan_map": ("undefined", None, "no sample"),
     "gradient": ("ok", None, None),
@@ -76,7 +78,7 @@ def test_a_fault_costs_its_own_cells(explainer: str, faults: tuple[Outcome, pd.D
 def test_all_that_went_wrong_is_counted_and_said(faults: tuple[Outcome, pd.DataFrame, list[int]]) -> None:
     outcome, rows, _ = faults
     assert outcome.end == "finished"
-    assert outcome.statuses == {"ok": 6, "undefined": 2, "failed": 10, "timeout": 2, "oom": 2}
+    assert outcome.statuses == {"ok": 8, "undefined": 2, "failed": 12, "timeout": 2, "oom": 2}
     last_words = rows.loc[("segfaults", "sparseness"), "traceback"]
     assert "reading from nowhere" in last_words
     assert "Segmentation fault" in last_words

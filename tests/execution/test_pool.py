@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
+import torch
 from pooled import TIMES, StopAfter, frame, run
+
+from xaibench.cli.limits import size_from
+from xaibench.core.errors import UsageError
+from xaibench.execution.worker import device_of
 
 
 def test_numbers_do_not_depend_on_who_computes_them(tmp_path: Path) -> None:
@@ -52,3 +58,23 @@ def test_an_interrupted_pool_resumes(tmp_path: Path) -> None:
     assert rest.end == "finished"
     assert rest.cached == done
     assert set(frame(store)["status"]) == {"ok"}
+
+
+def test_workers_take_the_graphics_processors_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_of("cuda", slot) for slot in range(4)] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert device_of("cuda:1", 2) == "cuda:1"
+    assert device_of("cpu", 1) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GB", 4_000_000_000), ("512 MiB", 2**29), ("1.5g", 1_500_000_000), ("2e9", 2_000_000_000)]
+)
+def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
+    assert size_from(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "0", "-1GB", "1.2.3GB", "4 XB"])
+def test_what_is_no_size_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="is no size"):
+        size_from(text)

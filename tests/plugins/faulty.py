@@ -94,6 +94,19 @@ def prints(problem: xb.ProblemView, *, megabytes: int = 1000) -> torch.Tensor:
     return _map(problem)
 
 
+@xb.explainer("forks", kind="slope")
+def forks(problem: xb.ProblemView) -> torch.Tensor:
+    """Comes back twice."""
+    os.fork()
+    return _map(problem)
+
+
+@xb.explainer("says_nothing", kind="slope")
+def says_nothing(problem: xb.ProblemView) -> torch.Tensor:
+    """Raises what cannot be written down."""
+    raise ValueError("half a character: \ud800, and a long story: " + "la " * 100_000)
+
+
 @xb.explainer("doubles", kind="slope")
 def doubles(problem: xb.ProblemView) -> np.ndarray:
     """Numbers of another type."""

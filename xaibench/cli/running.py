@@ -18,7 +18,6 @@ from xaibench.core.errors import NothingToDoError
 from xaibench.core.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, Outcome, execute
 from xaibench.execution.heap import keep_heap
-from xaibench.execution.pool import Pool
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table
@@ -87,6 +86,8 @@ def run_suite(
     with ExitStack() as stack:
         pool = None
         if chosen.executor is None and chosen.workers:
+            from xaibench.execution.pool import Pool
+
             pool = Pool(store, chosen)
             stack.callback(pool.close)
             # They import while this process plans; in a store with results there may be little to do.

@@ -17,7 +17,7 @@ from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import StoreError, XaibenchError
 from xaibench.core.kept import Desk, Record
 from xaibench.core.program_evaluation import FunctionProblem, ProgramEvaluation
-from xaibench.core.programs import Interpretation, clean
+from xaibench.core.programs import Interpretation
 from xaibench.execution.rows import Facts, failure, make_row
 from xaibench.execution.task import Stop
 from xaibench.plan import Cell, Unit
@@ -130,7 +130,7 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
         except StoreError:
             raise
         except (Exception, SystemExit) as error:
-            done.failure = _failure(error)
+            done.failure = failure(error)
     done.n_asked = desk.n_asked
     done.answers = desk.all(problem.budget)
     return done
@@ -172,18 +172,13 @@ def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
         raise trouble[0]
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
-    """`failure` as text that can be kept, whatever the exception says."""
-    return {k: clean(v) if isinstance(v, str) else v for k, v in failure(error).items()}
-
-
 def _scored(cell: Cell, ev: ProgramEvaluation) -> list[float] | dict[str, Any]:
     try:
         values: list[float] = score_programs(cell.spec, cell.metric.params, ev).tolist()
     except (StoppedError, StoreError):
         raise
     except (Exception, SystemExit) as error:
-        return _failure(error)
+        return failure(error)
     return values
 
 

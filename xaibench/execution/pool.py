@@ -32,6 +32,8 @@ from xaibench.store import Store
 
 TICK = 0.1
 """Seconds between looks at clocks and processes, while nothing comes in."""
+AT_ONCE = 100
+"""Messages that are taken from one worker before the others have their turn."""
 MEMORY_EVERY = 0.5
 """Seconds between looks at the memory of workers, where it is limited."""
 CHANCES = 2
@@ -171,7 +173,10 @@ class Pool:
                 worker.log_open = worker.process.read_log()
                 continue
             try:
-                self._take(worker, worker.process.receive(), emit)
+                for _ in range(AT_ONCE):
+                    self._take(worker, worker.process.receive(), emit)
+                    if not worker.process.waiting():
+                        break
             except EOFError:
                 self._bury(worker, emit)
 
@@ -230,7 +235,7 @@ class Pool:
                 worker.process.close()
             elif not worker.process.alive():
                 self._bury(worker, emit)
-            elif self.options.timeout is not None and now - worker.since > self.options.timeout:
+            elif self._too_late(worker, now):
                 text = f"no end after {self.options.timeout:g} s (--timeout)"
                 self._bury(worker, emit, {"status": "timeout", "error_kind": "Timeout", "message": text})
             elif look and limit is not None and (held := worker.process.memory()) > limit:
@@ -239,13 +244,18 @@ class Pool:
         if look:
             self._looked = now
 
+    def _too_late(self, worker: Worker, now: float) -> bool:
+        """Whether a worker has been busy with its unit for too long, and not this process with something else."""
+        limit = self.options.timeout
+        return limit is not None and now - worker.since > limit and not worker.process.waiting()
+
     def _drain(self, worker: Worker, emit: Emit) -> None:
         """Take in what a process had sent before its end."""
         worker.process.kill()
         try:
-            while worker.process.connection.poll():
+            while worker.process.waiting():
                 self._take(worker, worker.process.receive(), emit)
-        except (EOFError, OSError):
+        except EOFError:
             pass
 
     def _bury(self, worker: Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:

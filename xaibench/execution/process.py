@@ -16,11 +16,13 @@ from typing import Any
 
 import psutil
 
+from xaibench.core.programs import visible
 from xaibench.execution.worker import Setup
 
 TAIL = 16 * 1024
 """Bytes of a worker's output that are kept, the last ones."""
 _READ = 1 << 20
+_READS = 16
 _LINES = 30
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -42,7 +44,7 @@ class Process:
         self.log, output = os.pipe()
         with contextlib.suppress(OSError, AttributeError):
             fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, _READ)
-        given = {"connection": theirs.fileno(), "lifeline": lifeline, "path": sys.path}
+        given = {"connection": theirs.fileno(), "lifeline": lifeline, "path": [str(p) for p in sys.path]}
         threads = dict.fromkeys(_THREADS, str(setup.options.threads))
         try:
             self._process = subprocess.Popen(
@@ -85,8 +87,7 @@ class Process:
 
     def last_words(self) -> str:
         """The last lines of what it wrote to its standard output and error."""
-        lines = self._tail.decode(errors="replace").replace("\0", "").splitlines()
-        return "\n".join(lines[-_LINES:])
+        return "\n".join(visible(self._tail.decode(errors="replace")).splitlines()[-_LINES:])
 
     def memory(self) -> int:
         """Bytes of memory (RSS) that it and its children hold now."""
@@ -110,14 +111,22 @@ class Process:
                 child.kill()
         self._process.wait()
         os.set_blocking(self.log, False)
-        while self.read_log():
-            pass
+        for _ in range(_READS):  # one that has left the group may still be printing
+            if not self.read_log():
+                break
 
     def close(self) -> None:
         """Give the file descriptors back; after `kill`."""
         self.connection.close()
         for fd in (self.log, self._lifeline):
             os.close(fd)
+
+    def waiting(self) -> bool:
+        """Whether a message is there."""
+        try:
+            return self.connection.poll()
+        except OSError:
+            return False
 
     def receive(self) -> Any:
         """The next message.

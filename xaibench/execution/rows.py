@@ -16,8 +16,12 @@ from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
 from xaibench.core.program_evaluation import FunctionProblem
+from xaibench.core.programs import clean
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
+
+MOST_TEXT = 20_000
+"""Characters of a message or a traceback that are kept."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +128,23 @@ def unsupported_row(unit: Unit, cell: Cell, run: int, reason: str, about: Facts 
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """Status, kind, message and traceback of an exception, as columns of a row."""
+    """Status, kind, message and traceback of an exception, as columns of a row, whatever it says."""
     if isinstance(error, UnsupportedError):
         return {"status": "unsupported", "message": error.message}
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+    try:
+        message = str(error)
+    except Exception:
+        message = "(it has no text)"
     return {
         "status": "oom" if out_of_memory else "failed",
         "error_kind": type(error).__name__,
-        "message": str(error) or type(error).__name__,
-        "traceback": "".join(traceback.format_exception(error)),
+        "message": _kept(message or type(error).__name__),
+        "traceback": _kept("".join(traceback.format_exception(error))),
     }
+
+
+def _kept(text: str) -> str:
+    """Text that files can hold, without its middle where it is very long."""
+    half = MOST_TEXT // 2
+    return clean(text if len(text) <= MOST_TEXT else f"{text[:half]}\n...\n{text[-half:]}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -88,6 +89,13 @@ def serve(fd: int) -> None:
 
 def _serve(connection: Connection) -> None:
     setup: Setup = connection.recv()
+    me = os.getpid()
+
+    def send(message: object) -> None:
+        if os.getpid() != me:  # a fork that came back from the code that made it
+            os._exit(1)
+        connection.send(message)
+
     options = replace(setup.options, device=device_of(setup.options.device, setup.slot))
     try:
         keep_heap()
@@ -99,10 +107,10 @@ def _serve(connection: Connection) -> None:
     connection.send(Ready())
     with computing_with(options.threads):
         while True:
-            _take(connection, place)
+            _take(connection, send, place)
 
 
-def _take(connection: Connection, place: Workplace) -> None:
+def _take(connection: Connection, send: Callable[[object], None], place: Workplace) -> None:
     message = connection.recv()
     if isinstance(message, Halt):  # everything was finished already
         return
@@ -118,7 +126,7 @@ def _take(connection: Connection, place: Workplace) -> None:
     def share(n: int) -> Iterator[int]:
         nonlocal halted
         while not halted:
-            connection.send(Ask(n))
+            send(Ask(n))
             answer = connection.recv()
             if isinstance(answer, Halt):
                 halted = True
@@ -130,15 +138,15 @@ def _take(connection: Connection, place: Workplace) -> None:
     place.share = share
     try:
         if isinstance(message, Help):
-            place.help(message.task, message.portion, connection.send, stop)
+            place.help(message.task, message.portion, send, stop)
         else:
             check_known(message)
-            place.work(message, connection.send, stop)
+            place.work(message, send, stop)
     except XaibenchError as error:
-        connection.send(Broken(error))
+        send(Broken(error))
     except Exception as error:
-        connection.send(Broken(WorkerError("".join(traceback.format_exception(error)))))
-    connection.send(Ready())
+        send(Broken(WorkerError("".join(traceback.format_exception(error)))))
+    send(Ready())
 
 
 def load_components(options: Options) -> None:
