@@ -170,14 +170,14 @@ class Slurm:
                 flight.over = event
             else:
                 flight.progress.take(event, emit)
-        if flight.over is not None:
-            self._flights.remove(flight)
-            if flight.over.error is not None:
-                raise flight.over.error
-        elif ended:
+        if flight.over is not None and flight.over.error is not None:
+            raise flight.over.error
+        if ended or flight.over is not None:
             flight.ended = flight.ended or time.monotonic()
-            if time.monotonic() - flight.ended > (LATE if self.cluster == "slurm" else 0):
-                self._flights.remove(flight)
+        late = flight.ended is not None and time.monotonic() - flight.ended > (LATE if self.cluster == "slurm" else 0)
+        if late or (ended and flight.over is not None):
+            self._flights.remove(flight)
+            if flight.over is None:
                 self._bury(flight, again, emit)
 
     def _bury(self, flight: _Flight, again: list[Chunk], emit: Emit) -> None:
@@ -188,7 +188,7 @@ class Slurm:
         caught = [j for j in left if j.number in flight.progress.begun] or left
         first = flight.chunk.task.jobs[0].number
         for job in left:
-            if job in caught and (job.number == first or caught == left):
+            if job in caught and (job.number == first or not flight.progress.begun):
                 self._attempts[job.number] += 1
                 if self._attempts[job.number] > self.options.retry:
                     emit(Lost((job.number,), dict(failure)))
