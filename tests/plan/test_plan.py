@@ -57,7 +57,7 @@ def test_shards_divide_the_units_and_know_that_they_belong_together(suite: suite
     whole = make_plan(suite)
     shards = [make_plan(suite, shard=Shard(i, of)) for i in range(1, of + 1)]
     parts = [[u.unit.unit_id for u in plan.units] for plan in shards]
-    assert sorted(sum(parts, [])) == sorted(u.unit.unit_id for u in whole.units)
+    assert sorted(unit for part in parts for unit in part) == sorted(u.unit.unit_id for u in whole.units)
     assert {plan.cells_digest for plan in shards} == {whole.cells_digest}
     assert {plan.whole for plan in shards} == {True}
     assert all(len(list(plan.every_unit())) == len(whole.units) for plan in shards)

@@ -63,7 +63,7 @@ class Unit:
         return tuple(self._cell(metric, output, versions) for metric, output in self.metrics)
 
     def _cell(self, metric: Choice, output: str | None, versions: tuple[tuple[str, int], ...]) -> Cell:
-        names = f"[{self._identity},{_identity(metric)},{canonical_json(output)}]"
+        names = f"[{self._identity},{_identity(metric)},{_json(output)}]"
         all_versions = versions_json(versions, metric.spec.version)
         return Cell(metric, output, digest_of_json('"cell"', names, all_versions), digest_of_json('"cell"', names))
 
@@ -87,7 +87,7 @@ class Unit:
             f'"{self.explain_key(fingerprint)}"',
             _content(cell.metric),
             str(cell.spec.version),
-            canonical_json(cell.output),
+            _json(cell.output),
         )
 
     def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
@@ -98,6 +98,11 @@ class Unit:
 def unsupported_key(reason: str) -> str:
     """Content key of a cell that cannot be had, for one reason."""
     return f"unsupported: {reason}"
+
+
+@lru_cache(maxsize=64)
+def _json(output: str | None) -> str:
+    return canonical_json(output)
 
 
 @lru_cache(maxsize=4096)

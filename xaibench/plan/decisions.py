@@ -54,36 +54,35 @@ def decide(
     """
     planned, problem, explainer = [], unit.problem.name, unit.spec.name
     for cell in unit.cells:
-        state, reason = _state(unit, cell, history, fingerprint, capabilities)
+        key = None if fingerprint is None else unit.score_key(fingerprint, cell)
+        state, reason = _state(unit, cell, history, key, capabilities)
         if rerun == "all" and state == "cached":
             state, reason = "run", "asked for"
         elif rerun in ("failed", "stale") and state in _LEFT[rerun] and not (state == "stale" and fingerprint is None):
             state, reason = "left", f"not {rerun}"
         seconds = history.score_seconds(problem, explainer, cell.spec.name)
-        planned.append(PlannedCell(cell, state, reason, seconds, _content(unit, cell, state, reason, fingerprint)))
+        planned.append(PlannedCell(cell, state, reason, seconds, _content(state, reason, key)))
     return PlannedUnit(unit, tuple(planned), history.explain_seconds(problem, explainer))
 
 
-def _content(unit: Unit, cell: Cell, state: State, reason: str, fingerprint: str | None) -> str | None:
+def _content(state: State, reason: str, key: str | None) -> str | None:
     """Score key of the result that is there already, None if there is none or it is not looked at."""
     if state == "unsupported":
         return unsupported_key(reason)
-    if state == "cached" and fingerprint is not None:
-        return unit.score_key(fingerprint, cell)
-    return None
+    return key if state == "cached" else None
 
 
 def _state(
-    unit: Unit, cell: Cell, history: History, fingerprint: str | None, capabilities: frozenset[str] | None
+    unit: Unit, cell: Cell, history: History, key: str | None, capabilities: frozenset[str] | None
 ) -> tuple[State, str]:
     reason = unit.unsupported(cell, capabilities)
     if reason is not None:
         return "unsupported", reason
-    if fingerprint is None:
+    if key is None:
         if history.failed_last(cell.cell_id):
             return "retry", "failed before"
         return ("stale", "known when the model is built") if history.knows(cell.cell_id) else ("run", "")
-    status = history.status(cell.cell_id, unit.score_key(fingerprint, cell))
+    status = history.status(cell.cell_id, key)
     if status == "done":
         return "cached", ""
     if status == "failed":
