@@ -81,6 +81,14 @@ def test_jackknife_of_a_mean_is_students_interval():
     assert (found.value, found.low, found.high) == pytest.approx((values.mean(), low, high))
 
 
+def test_jackknife_of_many_samples_goes_by_groups():
+    values = RNG(2).random(5000)
+    found = jackknife(lambda x: float(x.mean()), values)
+    low, high = stats.t.interval(0.95, 4999, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)
+    assert found.n == 5000
+
+
 def test_auroc_is_that_of_scikit_learn():
     rng = RNG(3)
     good, bad = rng.integers(6, size=(2, 3, 20)) + np.array([[[2]], [[0]]])
