@@ -256,6 +256,35 @@ def test_where_nothing_is_drawn_a_change_is_a_fact() -> None:
     assert verdict(scores(n=3), scores(n=3) + change / 200, {"exact": ids})["verdict"] == "changed"
 
 
+def test_near_ties_are_no_fact() -> None:
+    ids = frozenset(make_results({"a": scores()})["cell_id"])
+    one, two = ((np.arange(60) < k) * -0.3 for k in (1, 2))
+    assert verdict(scores(), scores() + one, {"exact": ids})["verdict"] == "changed"
+    assert verdict(scores(), scores() + two, {"exact": ids})["verdict"] == "regressed"
+
+
+def test_five_trainings_that_agree_by_chance_prove_nothing() -> None:
+    """Their spread counts as that of the other explainers' trainings with this metric."""
+    names, rng = "abcdefg", np.random.default_rng(3)
+
+    def side(shifts: dict[str, np.ndarray], fingerprint: str) -> pd.DataFrame:
+        return concat(
+            *(
+                make_results(
+                    {n: scores(s) + shifts[n][s] for n in names}, problem_seed=s, fingerprint=f"{fingerprint}{s}"
+                )
+                for s in range(5)
+            )
+        )
+
+    none = {n: np.zeros(5) for n in names}
+    chance = {n: rng.normal(0, 0.2, 5) for n in names} | {"a": -0.1 + rng.normal(0, 1e-4, 5)}
+    found = judge(side(none, "w"), side(chance, "v")).set_index("explainer")
+    assert found.loc["a", "verdict"] == "changed"
+    alone = {n: np.zeros(5) for n in names} | {"a": chance["a"]}
+    assert judge(side(none, "w"), side(alone, "v")).set_index("explainer").loc["a", "verdict"] == "regressed"
+
+
 def test_few_samples_decide_nothing_beyond_the_delta() -> None:
     n = MIN_SAMPLES - 1
     row = verdict(scores(n=n), scores(n=n) - 0.3)

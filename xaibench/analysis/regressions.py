@@ -24,6 +24,8 @@ MIN_SAMPLES = 5
 """A change beyond the delta on fewer samples is neither a regression nor none."""
 FEW = 20
 """Units from which an entry's own spread is trusted."""
+NEAR_TIES = 0.02
+"""Share of samples in which an order near a tie may fall the other way on another machine, where nothing is drawn."""
 UNDEFINED_DELTA = 0.02
 """Share of samples that may lose their score."""
 FAILING = ("regressed", "moved", *BAD)
@@ -344,7 +346,8 @@ def _judged(found: pd.DataFrame) -> pd.DataFrame:
     p, corrected = _corrected(found["p"].to_numpy(dtype=np.float64), worse, either)
     few, none = _few(found).to_numpy(), found["n"].to_numpy() == 0
     beyond = np.abs(worse) > found["delta"].to_numpy()
-    proven = exact | (corrected < LEVEL)
+    many = found["n_changed"].to_numpy() > NEAR_TIES * found["n"].to_numpy()
+    proven = (exact & many) | (corrected < LEVEL)
     choices = {
         "incomparable": none | (few & ~exact & (beyond | ~same_weights)),
         "same": found["n_changed"].to_numpy() == 0,
