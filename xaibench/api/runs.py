@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ def run(
     timeout: float | None = None,
     memory: int | None = None,
     retry: int = 0,
+    executor: str | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> Run:
     """Run a suite given by name, path or as a dictionary, like ``xaibench run``.
 
@@ -82,6 +84,10 @@ def run(
         Bytes that a worker may hold.
     retry : int
         Times that a unit is repeated when its worker was killed or lost.
+    executor : str, optional
+        ``dask``, ``slurm``, or one of an installed package.
+    settings : mapping of str to str, optional
+        What the executor wants to know, say ``{"scheduler": "tcp://HOST:8786"}``.
 
     Returns
     -------
@@ -101,6 +107,8 @@ def run(
         timeout=timeout,
         memory=memory,
         retry=retry,
+        executor=executor,
+        settings=dict(settings or {}),
     )
     outcome = execute(plan, where, options)
     write_leaderboard(where.path)

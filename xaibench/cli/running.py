@@ -14,9 +14,9 @@ from xaibench.cli.limits import positive, size_from, workers_from
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
-from xaibench.core.errors import NothingToDoError
+from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.paths import Place, cache_folder, default_store
-from xaibench.execution import Options, Outcome, execute
+from xaibench.execution import Executor, Options, Outcome, execute, find_executor
 from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.report.claims import claims_report
@@ -84,11 +84,15 @@ def run_suite(
         **options,
     )
     with ExitStack() as stack:
-        pool = None
-        if chosen.executor is None and chosen.workers:
+        doer: Executor | None = None
+        if chosen.executor is not None:
+            doer = find_executor(chosen.executor, store, chosen)
+        elif chosen.settings:
+            raise UsageError(f"{next(iter(chosen.settings))} is for an executor", "name one, say --executor dask")
+        elif chosen.workers:
             from xaibench.execution.pool import Pool
 
-            pool = Pool(store, chosen)
+            doer = pool = Pool(store, chosen)
             stack.callback(pool.close)
             # They import while this process plans; in a store with results there may be little to do.
             pool.start(1 if store.manifests() else None)
@@ -97,7 +101,7 @@ def run_suite(
         if spent:
             stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
         observer = stack.enter_context(observer_for(stderr(), quiet=quiet or json, workers=chosen.workers))
-        outcome = execute(plan, store, chosen, observer, executor=pool)
+        outcome = execute(plan, store, chosen, observer, executor=doer)
     if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
         if outcome.end == "interrupted":
             stderr().print(RESUME)

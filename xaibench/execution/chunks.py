@@ -80,9 +80,9 @@ class Parcels:
         self.options = options
         self._run_ids: dict[int, str] = {}
         self._place = str(store.path.resolve() if isinstance(store.path, Path) else store.path)
-        files = (Path(p) for p in options.plugins if p.endswith(".py"))
+        files = [Path(p) for p in options.plugins if Path(p).is_file()]
         self._sources = tuple((str(f.resolve()), f.read_bytes()) for f in files)
-        modules = tuple(p for p in options.plugins if not p.endswith(".py"))
+        modules = tuple(p for p in options.plugins if not Path(p).is_file())
         plugins = (*modules, *(path for path, _ in self._sources))
         self._options = replace(options, plugins=plugins, argv=None)
 

@@ -85,7 +85,7 @@ class Slurm:
         self.cluster = settings.text("cluster") or "slurm"
         minutes = settings.count("time") or MINUTES
         folder = settings.text("folder")
-        self.parameters = {"time": minutes, "cpus_per_task": max(1, options.workers) * options.threads}
+        self.parameters: dict[str, Any] = {"time": minutes, "cpus_per_task": max(1, options.workers) * options.threads}
         self.parameters |= settings.others()
         if folder is None and not isinstance(store.path, Path):
             raise UsageError("jobs need a folder that all machines see", "give one with --set folder=PATH")
