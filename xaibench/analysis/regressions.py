@@ -380,5 +380,5 @@ def _too_few(n: int, unit: str) -> str:
     if n == 0:
         return "no sample in common"
     if unit == "samples":
-        return f"changed, and {n} samples are too few for a test"
+        return f"changed, and {n} {'sample is' if n == 1 else 'samples are'} too few for a test"
     return f"other weights: {n} training{'s' if n > 1 else ''} of {MIN_TRAININGS} that a test needs"

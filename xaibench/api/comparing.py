@@ -71,8 +71,7 @@ def compare(
         found = [[m for m in runs if m["suite"] in common] for runs in found]
     sides = [Side(text, runs) for (text, *_), runs in zip(opened, found, strict=True)]
     old, new = (
-        _cells(store, runs, as_of=number is not None)
-        for (*_, number), store, runs in zip(opened, stores, found, strict=True)
+        cells_of(store, runs, as_of=number) for (*_, number), store, runs in zip(opened, stores, found, strict=True)
     )
     notes += [
         f"run {m['run']} of {side.reference} took a part of suite {m['suite']} only"
@@ -102,19 +101,17 @@ def compare(
     )
 
 
-def _cells(store: Store, runs: list[dict[str, Any]], *, as_of: bool) -> pd.DataFrame:
-    """Cells of several suites; one that several have planned is there once."""
-    parts = [cells_of(store, manifest, as_of=as_of) for manifest in runs]
-    return pd.concat(parts, ignore_index=True).drop_duplicates("cell_id", ignore_index=True)
-
-
 def _exact(document: dict[str, Any], cells: pd.DataFrame) -> set[str]:
     """Cells of the parts of a suite that say so, by id."""
     if document.get("compare", {}).get("exact", False):
         return set(cells["cell_id"])
-    return {
-        cell for part in document.get("parts", []) if _says_exact(part) for cell in _exact(part, _of_part(part, cells))
-    }
+    found: set[str] = set()
+    for part in document.get("parts", []):
+        if _says_exact(part):
+            own = _of_part(part, cells)
+            # A part that cannot be read any more is taken for everything: of no use here.
+            found |= _exact(part, own) if len(own) < len(cells) or len(document["parts"]) == 1 else set()
+    return found
 
 
 def _says_exact(document: dict[str, Any]) -> bool:

@@ -25,21 +25,22 @@ def parse_reference(text: str) -> tuple[str, int | None]:
     return found[1], int(found[2])
 
 
-def cells_of(store: Store, manifest: dict[str, Any], *, as_of: bool) -> pd.DataFrame:
-    """Cells that a run planned, with their results.
+def cells_of(store: Store, runs: list[dict[str, Any]], *, as_of: int | None = None) -> pd.DataFrame:
+    """Cells that runs planned, with their results; a cell that several have planned is there once.
 
     Parameters
     ----------
     store : Store
-    manifest : dict
-        Of the run.
-    as_of : bool
-        As they were after that run: a cell whose only results are from later runs has status ``replaced``.
+    runs : list of dict
+        Their manifests.
+    as_of : int, optional
+        Only what there was after this run: a cell whose results are all from later ones has status ``replaced``.
     """
-    planned = store.planned(manifest["run"]).to_pandas()
-    if not as_of:
+    parts = [store.planned(manifest["run"]).to_pandas() for manifest in runs]
+    planned = pd.concat(parts, ignore_index=True).drop_duplicates("cell_id", ignore_index=True)
+    if as_of is None:
         return _cells(planned, store.read().to_pandas())
-    then, later = _parted(store.read(every=True), manifest["run"])
+    then, later = _parted(store.read(every=True), as_of)
     cells = _cells(planned, then)
     replaced = cells["cell_id"].isin(later["cell_id"]) & (cells["status"] == "missing")
     cells.loc[replaced, "status"] = "replaced"
