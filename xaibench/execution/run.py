@@ -195,6 +195,8 @@ class _Run:
             self._close()
         except KeyboardInterrupt:
             self.outcome.end = "interrupted"
+            for unit in self.open.values():
+                self.outcome.count(unit.rows)
         finally:
             self.store.revive(self.revived, self.outcome.run)
 
