@@ -232,6 +232,8 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
 
 def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
     """Where each explainer is defined on too few samples: the first such problem seed."""
+    if enough.all():
+        return [None] * len(enough)
     found: list[str | None] = []
     for known, kept in zip(np.isfinite(samples.scores), enough, strict=True):
         if kept.all():

@@ -98,10 +98,11 @@ def _needed(groups: list[int]) -> list[int]:
     return kept
 
 
-def _members(bits: int) -> list[int]:
+@lru_cache(maxsize=65536)
+def _members(bits: int) -> tuple[int, ...]:
     members = []
     while bits:
         lowest = bits & -bits
         members.append(lowest.bit_length() - 1)
         bits ^= lowest
-    return members
+    return tuple(members)

@@ -199,6 +199,12 @@ def _average(
         with np.errstate(invalid="ignore"):
             return total(np.where(kept, matrix, 0.0)) / total(kept.astype(np.float64))
 
+    def first_repeat() -> Array:
+        kept = repeats == lowest
+        if np.count_nonzero(kept) == len(starts):  # one cell each, which needs no average
+            return matrix[kept]
+        return averaged(known & kept[:, None])
+
     counts = total(known.astype(np.int64))
     rows = total(given.astype(np.int64))
     shape = (n_explainers, matrix.shape[1])
@@ -206,7 +212,7 @@ def _average(
     scored, partly = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     draws = np.zeros(n_explainers, dtype=np.int64)
     scores[present] = averaged(known)
-    first[present] = averaged(known & (repeats == lowest)[:, None])
+    first[present] = first_repeat()
     scored[present] = rows > 0
     partly[present] = (counts > 0) & (counts < rows)
     draws[present] = np.diff(np.append(starts, len(explainers)))

@@ -104,8 +104,7 @@ def mean_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
         with np.errstate(invalid="ignore", divide="ignore"):
             bent = (np.cbrt(1 + 3 * slope * (quantile - shift)) - 1) / slope
         limits.append(centre - error * np.where(np.abs(slope) > 1e-6, bent, quantile))
-    smallest = np.where(known, values, np.inf).min(axis=-1, initial=np.inf)
-    largest = np.where(known, values, -np.inf).max(axis=-1, initial=-np.inf)
+    smallest, largest = np.fmin.reduce(values, axis=-1, initial=np.nan), np.fmax.reduce(values, axis=-1, initial=np.nan)
     spread = (n > 1) & (largest > smallest)
     return np.where(spread, limits[0], np.nan), np.where(spread, limits[1], np.nan)
 

@@ -74,14 +74,17 @@ def signed_ranks(differences: Array) -> SignedRanks:
     keys >>= 1
     equal = (keys[:, 1:] == keys[:, :-1]) & (nonzero & known)[:, 1:]
     tied = np.flatnonzero(equal.any(axis=1))
-    averages = _average_ranks(equal[tied], zeros[tied], n[tied])
-    won[tied] = (averages * positive[tied]).sum(axis=1)
-    squares[tied] = (averages**2).sum(axis=1)
+    averages = np.empty((0, width))
+    if len(tied):
+        averages = _average_ranks(equal[tied], zeros[tied], n[tied])
+        won[tied] = np.einsum("ij,ij->i", averages, positive[tied])
+        squares[tied] = np.einsum("ij,ij->i", averages, averages)
     above, below = _normal_tails(won, total, squares)
     small = (m > 0) & (m <= EXACT_UP_TO)
     plain = small.copy()
     plain[tied] = False
-    above[plain], below[plain] = _plain_tails(won[plain], m[plain], total[plain])
+    if plain.any():
+        above[plain], below[plain] = _plain_tails(won[plain], m[plain], total[plain])
     for row, ranks in zip(tied, averages, strict=True):
         if small[row]:
             doubled = np.rint(2 * ranks[ranks > 0]).astype(np.int64)
