@@ -16,7 +16,8 @@ from xaibench.plan import Shard, make_plan
 from xaibench.store import Store
 
 PLUGINS = tuple(str(Path(__file__).parent / "plugins" / f"{name}.py") for name in ("tiny", "faulty", "programs"))
-TIMES = ["explain_seconds", "score_seconds", "created", "run"]
+TIMES = ["explain_seconds", "score_seconds", "created", "run", "n_evaluations", "explain_cached"]
+"""Columns that say when a row was made and what was there already: evaluations are shared with whoever was first."""
 
 
 MIXED: dict[str, Any] = {
@@ -89,7 +90,7 @@ def statuses(store: Store) -> dict[str, set[str]]:
 
 
 def assert_same(one: Store, other: Store) -> None:
-    """Everything that is stored is equal but for times, scores bit by bit."""
+    """Everything that is stored is equal but for `TIMES`, scores bit by bit."""
     a, b = frame(one), frame(other)
     pd.testing.assert_frame_equal(a.drop(columns=[*TIMES, "scores"]), b.drop(columns=[*TIMES, "scores"]))
     for x, y in zip(a["scores"], b["scores"], strict=True):

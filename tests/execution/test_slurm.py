@@ -105,12 +105,13 @@ def test_arrays_go_through_sbatch_and_dead_jobs_cost_the_unit_that_they_were_at(
     outcome, store = run(
         tmp_path,
         "slurm",
-        settings={"units": "3", "partition": "short", "time": "5", "mem": "2GB"},
+        settings={"units": "3", "partition": "short", "time": "5", "mem": "2GB", "setup": "export A=1;export B=2"},
         explainers=["gradient", "segfaults", "saliency", "raises"],
     )
     script = (cluster / "100.sh").read_text()
     for line in ("--partition=short", "--time=5", "--mem=2GB", "--array=0-1", "--job-name=xaibench"):
         assert f"#SBATCH {line}" in script
+    assert "\nexport A=1\nexport B=2\n" in script
     assert statuses(store) == {"gradient": {"ok"}, "saliency": {"ok"}, "segfaults": {"failed"}, "raises": {"failed"}}
     assert outcome.statuses == {"ok": 4, "failed": 4}
     lost = frame(store).query("explainer == 'segfaults'")

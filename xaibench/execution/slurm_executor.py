@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
+import shlex
 import shutil
 import time
 import uuid
@@ -247,8 +248,12 @@ def _drained(chunks: list[Chunk]) -> Iterator[Chunk]:
 
 
 def _named(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as submitit wants them: those of sbatch with its prefix, numbers as numbers."""
-    return {f"slurm_{k}": int(v) if str(v).isdecimal() else v for k, v in parameters.items()}
+    """Parameters as submitit wants them: those of sbatch with its prefix, numbers as numbers, commands as lists."""
+    lists = {name: str(parameters[name]).split(";") for name in ("setup", "teardown") if name in parameters}
+    if "srun_args" in parameters:
+        lists["srun_args"] = shlex.split(str(parameters["srun_args"]))
+    plain = {k: int(v) if str(v).isdecimal() else v for k, v in parameters.items()}
+    return {f"slurm_{k}": v for k, v in {**plain, **lists}.items()}
 
 
 def _cancel(job: Any) -> None:
