@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from store.places import contents, scored, values
+from store.places import call, contents, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.store import Store, generations
@@ -137,22 +137,9 @@ def test_a_file_system_without_links_will_do(store: Store) -> None:
     assert store.check() == []
 
 
-def command(*args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "xaibench", *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(suite: Path, where: Path) -> subprocess.Popen[str]:
-    return command("run", suite, "--plugin", PLUGIN, "--store", where, "-q", "-j", 0)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out + err
+def run(suite: Path, where: Path) -> list[object]:
+    """Arguments that run the suite."""
+    return ["run", suite, "--plugin", PLUGIN, "--store", where, "-q", "-j", 0]
 
 
 @pytest.fixture
@@ -163,8 +150,10 @@ def suite(tmp_path: Path) -> Path:
 
 
 def test_two_runs_on_one_store_at_once(suite: Path, tmp_path: Path) -> None:
-    both = [run(suite, tmp_path / "store") for _ in range(2)]
-    assert [ended(process)[0] for process in both] == [0, 0]
+    command = [sys.executable, "-m", "xaibench", *map(str, run(suite, tmp_path / "store"))]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     store = Store(tmp_path / "store")
     assert sorted(m["run"] for m in store.manifests()) == [1, 2]
     assert len(values(store)) == 4
@@ -225,7 +214,9 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(where)], check=True)
 
 
-def test_a_full_disk_keeps_what_is_finished(disk: Callable[[str], Path], suite: Path) -> None:
+def test_a_full_disk_keeps_what_is_finished(
+    disk: Callable[[str], Path], suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     where = disk("size=400k")
     store = Store(where / "store", create=True)
     written, error = fill_until_it_fails(store)
@@ -237,23 +228,26 @@ def test_a_full_disk_keeps_what_is_finished(disk: Callable[[str], Path], suite: 
     with pytest.raises(StoreError, match="No space left"):  # a merge that has no room removes nothing
         store.compact()
     assert len(values(store)) == written
-    code, said = ended(run(suite, store.path))
+    code, said = call(capsys, *run(suite, store.path))
     assert code == 2
     assert "No space left on device" in said
     assert "Traceback" not in said
     disk("size=4m")
-    assert ended(run(suite, store.path))[0] == 0
+    code, said = call(capsys, *run(suite, store.path))
+    assert code == 0, said
     assert len(values(store)) == written + 4
 
 
-def test_a_read_only_disk_can_be_read(disk: Callable[[str], Path], suite: Path) -> None:
+def test_a_read_only_disk_can_be_read(
+    disk: Callable[[str], Path], suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     where = disk("size=4m") / "store"
-    assert ended(run(suite, where))[0] == 0
+    assert call(capsys, *run(suite, where))[0] == 0
     disk("ro")
     for args in (("leaderboard", where), ("doctor", where), ("gc", where, "--dry-run")):
-        code, said = ended(command(*args))
+        code, said = call(capsys, *args)
         assert code == 0, said
-    code, said = ended(run(suite, where))
+    code, said = call(capsys, *run(suite, where))
     assert code == 2
     assert "Read-only file system" in said
     assert "Traceback" not in said

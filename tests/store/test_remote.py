@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from store.places import ROW, scored, values
+from store.places import ROW, call, scored, values
 
-from xaibench.cli import main
 from xaibench.core.errors import StoreError
 from xaibench.core.paths import StoreUrl, place
 from xaibench.store import Store
@@ -171,7 +170,7 @@ def test_addresses_are_told_from_folders() -> None:
 
 
 def test_the_command_line_works_on_s3(
-    s3: str, tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    s3: str, tmp_path: Path, plugin: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     suite = tmp_path / "tiny.toml"
     suite.write_text(
@@ -182,22 +181,15 @@ def test_the_command_line_works_on_s3(
         'right = { explainer = "weights_times_input", metric = "sparseness" }\n'
     )
 
-    def call(*args: object) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["xaibench", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        found = capsys.readouterr()
-        return int(end.value.code or 0), found.out + found.err
-
     store = f"{s3}/{tmp_path.name}/store"
-    assert call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
-    code, out = call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
+    assert call(capsys, "run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
+    code, out = call(capsys, "run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
     assert code == 0
     assert "nothing new; 2 cells were there already" in out
-    code, out = call("leaderboard", store)
+    code, out = call(capsys, "leaderboard", store)
     assert code == 0
     assert "weights_times_input" in out
-    assert call("claims", store)[0] == 0
-    code, out = call("doctor", store)
+    assert call(capsys, "claims", store)[0] == 0
+    code, out = call(capsys, "doctor", store)
     assert code == 0
     assert "every file is sound" in out
