@@ -249,11 +249,11 @@ def _drained(chunks: list[Chunk]) -> Iterator[Chunk]:
 
 def _named(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters as submitit wants them: those of sbatch with its prefix, numbers as numbers, commands as lists."""
-    lists = {name: str(parameters[name]).split(";") for name in ("setup", "teardown") if name in parameters}
-    if "srun_args" in parameters:
-        lists["srun_args"] = shlex.split(str(parameters["srun_args"]))
-    plain = {k: int(v) if str(v).isdecimal() else v for k, v in parameters.items()}
-    return {f"slurm_{k}": v for k, v in {**plain, **lists}.items()}
+    found: dict[str, Any] = {k: int(v) if str(v).isdecimal() else v for k, v in parameters.items()}
+    found |= {name: str(found[name]).split(";") for name in ("setup", "teardown") if name in found}
+    if "srun_args" in found:
+        found["srun_args"] = shlex.split(str(found["srun_args"]))
+    return {f"slurm_{name}": value for name, value in found.items()}
 
 
 def _cancel(job: Any) -> None:
