@@ -11,6 +11,8 @@ from synthetic import concat, make_results
 
 from xaibench.analysis.audit import COLUMNS, audit
 from xaibench.analysis.audit_scores import Maps, size_and_rest, trials
+from xaibench.analysis.trust import weights_elsewhere
+from xaibench.core.errors import UsageError
 
 N, FEW = 24, 8
 NOISE = {0.0: "oracle", 1.0: "degraded_oracle", np.inf: "random"}
@@ -273,3 +275,20 @@ def test_a_sanity_metric_that_prefers_edges_is_weak_not_flipped():
     assert found.loc["efficient_mprt", "verdict"] == "weak"
     found = judged(cells("input_invariance", score, names=names, family="sanity"))
     assert found.loc["input_invariance", "verdict"] == "undecided", "edges may be invariant"
+
+
+def test_an_audit_weighs_metrics_on_other_problems():
+    problems = ("digits", "mnist")
+    frames = [cells("good", sound, dataset=d) for d in problems]
+    frames += [cells("noise", noise_of, dataset=d) for d in problems]
+    frames += [cells("plain", sound, dataset=d, family="complexity") for d in problems]
+    large = SELECTION.format(N)
+    steady = frozenset((d, "cnn", large, name, "{}") for d in problems for name in STEADY)
+    metrics, _ = audit(concat(*frames), suite="mine", maps=Maps(steady))
+    by = metrics.set_index(["dataset", "metric"])["trust"]
+    pairs = pd.DataFrame({"dataset": "digits", "metric": ["good", "noise"], "params": "{}", "asked_output": ""})
+    assert list(weights_elsewhere(pairs, metrics)) == [by["mnist", "good"], 0]
+    plain = pairs.assign(metric="plain").iloc[:1]
+    assert list(weights_elsewhere(plain, metrics)) == [1], "what no audit can judge keeps its weight"
+    with pytest.raises(UsageError, match="nothing says how far plain"):
+        weights_elsewhere(pd.concat([pairs, plain]), metrics)

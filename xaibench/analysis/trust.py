@@ -27,11 +27,13 @@ def weights_elsewhere(pairs: pd.DataFrame, trust: pd.DataFrame) -> Array:
     Returns
     -------
     array (pairs,)
+        All 1 where nothing is known of any of these metrics elsewhere: an audit cannot judge whole
+        families, such as robustness, and they stay as they are without it.
 
     Raises
     ------
     UsageError
-        If a metric has no trust on another data set, or the frame is no such frame.
+        If some metrics have trust on another data set and others have not, or the frame is no such frame.
     """
     lacking = {"dataset", "metric", "params", "trust"} - set(trust.columns)
     if lacking:
@@ -43,13 +45,14 @@ def weights_elsewhere(pairs: pd.DataFrame, trust: pd.DataFrame) -> Array:
     found: dict[tuple[Any, ...], list[tuple[Any, float]]] = defaultdict(list)
     for *key, dataset, value in known[[*_KEY, "dataset", "trust"]].itertuples(index=False, name=None):
         found[tuple(key)].append((dataset, float(value)))
-    weights = []
-    for *key, dataset in pairs[[*_KEY, "dataset"]].itertuples(index=False, name=None):
-        elsewhere = [value for place, value in found[tuple(key)] if place != dataset]
-        if not elsewhere:
+    wanted = list(pairs[[*_KEY, "dataset"]].itertuples(index=False, name=None))
+    elsewhere = [[value for place, value in found[tuple(key)] if place != dataset] for *key, dataset in wanted]
+    if not any(elsewhere):
+        return np.ones(len(wanted))
+    for (metric, *_, dataset), values in zip(wanted, elsewhere, strict=True):
+        if not values:
             raise UsageError(
-                f"nothing says how far {key[0]} can be trusted on data sets other than {dataset}",
+                f"nothing says how far {metric} can be trusted on data sets other than {dataset}",
                 "audit it on another data set, or leave the weights out",
             )
-        weights.append(sum(elsewhere) / len(elsewhere))
-    return np.array(weights)
+    return np.array([sum(values) / len(values) for values in elsewhere])
