@@ -218,10 +218,12 @@ _NAMES = ["dataset", "model", "problem_seed", "explainer", "explainer_params", "
 def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
     """Results of the matrices of a part; how many samples a run was limited to plays no role.
 
-    All results, where a part names files that are not found from here.
+    All results, where a part names code that is not loaded.
     """
     try:
-        part = suites.parse(document, source=document["name"])
+        with registry.no_new_code():
+            part = suites.parse(document, source=document["name"])
+            units = list(expand(part))
     except UsageError:
         return cells
     wanted = {
@@ -233,7 +235,7 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
             c.spec.name,
             c.metric.bound,
         )
-        for u in expand(part)
+        for u in units
         for c in u.cells
     }
     kept = [row in wanted for row in cells[_NAMES].itertuples(index=False, name=None)]

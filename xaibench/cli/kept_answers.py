@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xaibench import suite as suites
+from xaibench.core import registry
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.core.kept import Desk
@@ -81,7 +82,8 @@ def _units(store: Store, interpreter: str) -> Iterator[tuple[Unit, FunctionProbl
     """Units of this interpreter, of all runs, newest first."""
     for manifest in reversed(store.manifests()):
         try:
-            units = list(expand(suites.parse({**manifest["resolved_suite"], "claims": []})))
+            with registry.no_new_code():
+                units = list(expand(suites.parse({**manifest["resolved_suite"], "claims": []})))
         except (XaibenchError, KeyError):
             continue
         for unit in units:

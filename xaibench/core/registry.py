@@ -8,6 +8,8 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
@@ -278,6 +280,9 @@ function_set = functions
 """The public name: ``xaibench.functions`` is the package."""
 
 
+_closed: ContextVar[bool] = ContextVar("closed", default=False)
+
+
 def _ensure_loaded(kind: Kind) -> None:
     if kind in _loaded:
         return
@@ -335,12 +340,33 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
     return spec
 
 
+@contextmanager
+def no_new_code() -> Iterator[None]:
+    """Inside, no file or module is imported that is not imported already.
+
+    For suites that a store names: a store may come from anywhere, and reading it runs nothing.
+    """
+    token = _closed.set(True)
+    try:
+        yield
+    finally:
+        _closed.reset(token)
+
+
+def _check_open(source: str) -> None:
+    if _closed.get():
+        raise UsageError(f"the store names code in {source}, which is not loaded for that", "load it with --plugin")
+
+
 def load_module(source: str, *, folder: Path | None = None) -> ModuleType:
     """Import a Python file by path (once per file), or a module: one beside the suite first, else an installed one."""
+    if _closed.get() and not source.endswith(".py") and source in sys.modules:
+        return sys.modules[source]
     file = source if source.endswith(".py") else f"{source.replace('.', '/')}.py"
     candidates = [base / file for base in (folder, Path.cwd()) if base is not None]
     path = next((p.resolve() for p in candidates if p.is_file()), None)
     if path is None and not source.endswith(".py"):
+        _check_open(source)
         try:
             return importlib.import_module(source)
         except ModuleNotFoundError as error:
@@ -350,6 +376,7 @@ def load_module(source: str, *, folder: Path | None = None) -> ModuleType:
     name = f"xaibench_plugin_{path.stem}_{digest(str(path), size=6)}"
     if name in sys.modules:
         return sys.modules[name]
+    _check_open(source)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
