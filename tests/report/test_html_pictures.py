@@ -48,7 +48,7 @@ def test_what_is_not_finite_is_grey_and_said_so() -> None:
 def test_pictures_decode_to_the_colours_they_were_made_of() -> None:
     gallery = make_content(2).galleries[0]
     (instance,) = gallery.instances
-    for picture in pictures(instance, gallery.features):
+    for picture in pictures(gallery, instance):
         raw = base64.b64decode(picture.uri.partition(",")[2])
         decoded = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
         assert np.array_equal(decoded, picture.rgb)
@@ -79,7 +79,7 @@ def test_numbers_in_figures_keep_their_digits() -> None:
     content = make_content(2)
     html = make_report(content).html
     assert "±" in html
-    scales = {p.below for g in content.galleries for i in g.instances for p in pictures(i, g.features)}
+    scales = {p.below for g in content.galleries for i in g.instances for p in pictures(g, i)}
     shown = [s for s in scales if "±" in s and "<" not in s]
     assert shown
     assert all(part in html for s in shown for part in s.split("; "))

@@ -16,7 +16,7 @@ from xaibench import suite as suites
 from xaibench.core import calls, registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.data import Data
-from xaibench.core.errors import UnsupportedError, XaibenchError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
@@ -66,9 +66,17 @@ def candidates(board: pd.DataFrame, limit: int) -> list[tuple[str, str, str, str
 
 
 def rebuild(
-    manifest: dict[str, Any], board: pd.DataFrame, cells: pd.DataFrame, key: tuple[str, str, str, str], made: Problems
+    manifest: dict[str, Any],
+    board: pd.DataFrame,
+    cells: pd.DataFrame,
+    key: tuple[str, str, str, str],
+    made: Problems,
+    plugins: frozenset[str] = frozenset(),
 ) -> Rebuilt:
     """Build a problem again, exactly the one that was scored.
+
+    A store may come from anywhere: of the files and modules that its suite names components of, only
+    those among ``plugins`` are loaded.
 
     Raises
     ------
@@ -84,6 +92,10 @@ def rebuild(
     rows = here[(here["problem_seed"] == first["problem_seed"]) & (here["seed"] == first["seed"])]
     asked = rows["asked_output"]
     rows = rows.assign(asked_output=asked.where(asked.notna(), ""))
+    named = _sources(manifest.get("resolved_suite", {})) - plugins
+    if named:
+        source = min(named)
+        raise UnsupportedError(f"the suite uses components of {source}; --plugin {source} loads it")
     spec = _spec(manifest, dataset, model, selection, int(first["problem_seed"]))
     if spec is None:
         raise UnsupportedError("the suite of this run has no such problem")
@@ -96,6 +108,16 @@ def rebuild(
     for column, wanted in zip(_PROBLEM, (dataset, model, selection), strict=True):
         part = part[part[column] == wanted]
     return Rebuilt(suite, f"{dataset}/{model}", rows, part, made.data(spec), problem)
+
+
+def _sources(document: dict[str, Any]) -> set[str]:
+    """Files and modules that a suite names components of, as ``file.py:name`` or ``module:name``."""
+    entries = [e for kind in ("explainers", "interpreters", "metrics") for e in document.get(kind) or ()]
+    for problem in document.get("problems") or ():
+        entries += [problem.get("dataset"), problem.get("functions"), *(problem.get("models") or ())]
+    names = (entry.get("name") if isinstance(entry, dict) else entry for entry in entries)
+    own = {name.rpartition(":")[0] for name in names if isinstance(name, str) and ":" in name}
+    return own.union(*(_sources(part) for part in document.get("parts") or () if isinstance(part, dict)))
 
 
 def _spec(manifest: dict[str, Any], dataset: str, model: str, selection: str, seed: int) -> ProblemSpec | None:
@@ -323,6 +345,3 @@ def _curve_order(board: pd.DataFrame, field: Field) -> Iterator[tuple[Key, bool]
     rows = rows.assign(_at=sign * rows["value"], _c=[order.get(e, 0) for e in rows["explainer"]])
     for row in rows.sort_values(["_c", "_at"], kind="stable").to_dict("records"):
         yield (str(row["explainer"]), str(row["explainer_params"])), bool(row["control"])
-
-
-__all__ = ["Rebuilt", "XaibenchError", "candidates", "curve_seconds", "curves", "gallery", "rebuild"]

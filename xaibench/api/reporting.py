@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import torch
 from xaibench.api import rebuilding
 from xaibench.api.runs import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
-from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.core.errors import XaibenchError
 from xaibench.core.files import write_atomic
 from xaibench.core.paths import cache_folder
 from xaibench.problems import Problems
 from xaibench.report.html.content import Content, Curves, Gallery
-from xaibench.report.html.page import Report, make_report
+from xaibench.report.html.page import make_report
 from xaibench.store import Store
 
 AFFORDABLE = 20.0
@@ -38,6 +39,7 @@ def report(
     curves: bool | None = None,
     figures: str | Path | None = None,
     pdf: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Path:
     """Write the report of a store as one self-contained HTML page.
 
@@ -59,6 +61,8 @@ def report(
         Folder for every figure as PNG and SVG.
     pdf : path, optional
         File for all figures, a page each.
+    plugins : sequence of path or str
+        Files or modules with components that the suites use; no others are loaded, whatever a store names.
 
     Returns
     -------
@@ -74,7 +78,9 @@ def report(
     UsageError
         If it holds none of this suite.
     """
-    made = make_report(gather(store, suite=suite, examples=examples, n_problems=n_problems, curves=curves))
+    made = make_report(
+        gather(store, suite=suite, examples=examples, n_problems=n_problems, curves=curves, plugins=plugins)
+    )
     page = Path(output)
     write_atomic(page, lambda draft: _write(draft, made.html))
     if figures is not None or pdf is not None:
@@ -93,13 +99,18 @@ def gather(
     examples: int = N_EXAMPLES,
     n_problems: int = N_PROBLEMS,
     curves: bool | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Content:
     """Read from a store what its report shows; parameters and errors are those of `report`."""
+    for plugin in plugins:
+        registry.load_module(str(plugin))
     opened = Store(store)
     manifests = shown_runs(opened, suite, None)
     board, cells = leaderboard(store, suite), results(store, suite)
     notes: dict[str, list[str]] = defaultdict(list)
-    galleries, lines = _rebuilt(opened, manifests, board, cells, notes, examples, n_problems, curves)
+    keys = rebuilding.candidates(board, n_problems) if examples or curves is not False else []
+    allowed = frozenset(map(str, plugins))
+    galleries, lines = _rebuilt(opened, manifests, board, cells, notes, keys, examples, curves, allowed)
     return Content(
         store=str(store),
         board=board,
@@ -129,23 +140,17 @@ def _rebuilt(
     board: pd.DataFrame,
     cells: pd.DataFrame,
     notes: dict[str, list[str]],
+    keys: list[tuple[str, str, str, str]],
     examples: int,
-    n_problems: int,
     wanted: bool | None,
+    plugins: frozenset[str],
 ) -> tuple[tuple[Gallery, ...], tuple[Curves, ...]]:
     """Examples and curves of some problems, as far as these can be built again."""
     by_suite = {m["suite"]: m for m in manifests}
     problems = Problems(cache_folder())
     galleries: list[Gallery] = []
     lines: list[Curves] = []
-    lost: dict[str, list[str]] = defaultdict(list)
-    missing: set[str] = set()
-    for plugin in {p for m in manifests for p in m.get("plugins", [])}:
-        try:
-            registry.load_module(plugin)
-        except Exception:
-            missing.add(plugin)
-    keys = rebuilding.candidates(board, n_problems) if examples or wanted is not False else []
+    lost: dict[tuple[str, str], list[str]] = defaultdict(list)
     spent = 0.0
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -153,15 +158,15 @@ def _rebuilt(
         for key in keys:
             name = "/".join(key[1:3])
             try:
-                found = rebuilding.rebuild(by_suite[key[0]], board, cells, key, problems)
+                found = rebuilding.rebuild(by_suite[key[0]], board, cells, key, problems, plugins)
             except Exception as error:
-                lost[_reason(error)].append(name)
+                lost["rebuilt", _reason(error)].append(name)
                 continue
             if examples:
                 try:
                     galleries.append(rebuilding.gallery(found, store, examples))
                 except XaibenchError as error:
-                    notes["gallery"].append(f"{name}: {_reason(error)}.")
+                    lost["gallery", _reason(error)].append(name)
             if wanted is False:
                 continue
             seconds = rebuilding.curve_seconds(found.rows)
@@ -172,7 +177,7 @@ def _rebuilt(
             try:
                 drawn, differ = rebuilding.curves(found, store)
             except XaibenchError as error:
-                notes["curves"].append(f"{name}: {_reason(error)}.")
+                lost["curves", _reason(error)].append(name)
                 continue
             lines.append(drawn)
             if differ:
@@ -181,10 +186,10 @@ def _rebuilt(
                 )
     finally:
         torch.set_num_threads(threads)
-    for reason, names in lost.items():
-        notes["rebuilt"].append(f"{', '.join(names)}: {reason}.")
-    for plugin in sorted(missing):
-        notes["rebuilt"].append(f"The plugin {plugin} of a run cannot be loaded here.")
+    for (section, reason), names in lost.items():
+        notes[section].append(f"{', '.join(names)}: {reason}.")
+    for plugin in sorted({p for m in manifests for p in m.get("plugins", [])} - plugins) if lost else ():
+        notes["rebuilt"].append(f"A run used the plugin {plugin}; --plugin loads it.")
     n_all = board.loc[board["truth_kind"].fillna("") != "program", ["suite", "dataset", "model", "selection"]]
     n_left = len(n_all.drop_duplicates()) - len(keys)
     if keys and n_left > 0:
@@ -200,6 +205,3 @@ def _rebuilt(
 
 def _reason(error: Exception) -> str:
     return error.message if isinstance(error, XaibenchError) else f"{type(error).__name__}: {error}"
-
-
-__all__ = ["Report", "UsageError", "gather", "report"]

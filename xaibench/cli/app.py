@@ -377,6 +377,7 @@ def report(
     ] = None,
     figures: Annotated[Path | None, typer.Option("--figures", help="Folder for every figure, PNG and SVG.")] = None,
     pdf: Annotated[Path | None, typer.Option("--pdf", help="File for all figures, a page each.")] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Write a report as one HTML page: leaderboard, ranks, curves, examples, claims, failures, provenance.
 
@@ -385,7 +386,15 @@ def report(
     from xaibench.cli.reporting import write_report
 
     write_report(
-        store, output, suite=suite, examples=examples, problems=problems, curves=curves, figures=figures, pdf=pdf
+        store,
+        output,
+        suite=suite,
+        examples=examples,
+        problems=problems,
+        curves=curves,
+        figures=figures,
+        pdf=pdf,
+        plugins=plugin,
     )
 
 

@@ -20,6 +20,7 @@ def write_report(
     curves: bool | None,
     figures: Path | None,
     pdf: Path | None,
+    plugins: list[str] | None,
 ) -> None:
     """Write the page, and say where it is and how large."""
     if output.is_dir():
@@ -33,6 +34,7 @@ def write_report(
         curves=curves,
         figures=figures,
         pdf=pdf,
+        plugins=plugins or (),
     )
     said = [f"report: {page} ({page.stat().st_size / 1e6:.1f} MB)"]
     said += [f"figures: {figures}"] if figures else []

@@ -120,15 +120,31 @@ def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return in_style
 
 
-def _grid(n: int, columns: int, panel: tuple[float, float], **kwargs: Any) -> tuple[Figure, list[Any]]:
-    """A figure with n panels, and their axes."""
+def _grid(
+    n: int, columns: int, panel: tuple[float, float], margin: tuple[float, float], *, share: bool = False
+) -> tuple[Figure, list[Any]]:
+    """A figure with n panels, and their axes.
+
+    Sizes are (width, height) in inches: of a panel, and of the room to its left and above it. Said
+    and not found: matplotlib's own layout of many panels takes longer than drawing them.
+    """
     columns = min(columns, n)
     rows = -(-n // columns)
-    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel().tolist()
-    for axis in axes[n:]:
-        axis.set_visible(False)
-    return figure, axes[:n]
+    outer = (0.45, 0.45) if share else (0.0, 0.25)
+    width = outer[0] + columns * (panel[0] + margin[0]) + 0.1
+    height = outer[1] + rows * (panel[1] + margin[1])
+    figure = Figure(figsize=(width, height))
+    axes: list[Any] = []
+    for k in range(n):
+        row, column = divmod(k, columns)
+        left = outer[0] + column * (panel[0] + margin[0]) + margin[0]
+        top = row * (panel[1] + margin[1]) + margin[1]
+        place = (left / width, 1 - (top + panel[1]) / height, panel[0] / width, panel[1] / height)
+        shared = {"sharex": axes[0], "sharey": axes[0]} if share and axes else {}
+        axes.append(figure.add_axes(place, **shared))
+        if share:
+            axes[-1].tick_params(labelleft=column == 0, labelbottom=k + columns >= n)
+    return figure, axes
 
 
 @drawn
@@ -141,7 +157,9 @@ def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figu
         Title to rows with ``label, rank, rank_low, rank_high``, in the order that is drawn.
     """
     most = max(len(rows) for rows in panels.values())
-    figure, axes = _grid(len(panels), columns, (3.1, 0.62 + 0.17 * most))
+    longest = max(len(short(label)) for rows in panels.values() for label in rows["label"])
+    beside = 0.25 + 0.062 * longest
+    figure, axes = _grid(len(panels), columns, (1.6, 0.2 + 0.17 * most), (beside, 0.5))
     for axis, (title, rows) in zip(axes, panels.items(), strict=True):
         y = np.arange(len(rows))
         axis.hlines(y, rows["rank_low"] - 0.12, rows["rank_high"] + 0.12, color=ACCENT, linewidth=5, alpha=0.45)
@@ -150,7 +168,7 @@ def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figu
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_xlim(0.3, max(rows["rank_high"].max(), 2) + 0.7)
         axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_title(short(title, 40), fontsize=8)
+        axis.set_title(short(title, 40), fontsize=8, x=-0.8 * beside / 1.6)
         axis.tick_params(length=2, labelsize=7.5)
         axis.grid(axis="x", color=MUTED, alpha=0.25, linewidth=0.5)
     return figure
@@ -194,7 +212,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     """Mean removal curve of every explainer with its 95 % band, beside those of random and oracle."""
     beside = [x for x in curves.lines if x.control]
     own = [x for x in curves.lines if not x.control]
-    figure, axes = _grid(max(len(own), 1), columns, (2.1, 1.65), sharex=True, sharey=True)
+    figure, axes = _grid(max(len(own), 1), columns, (1.65, 1.2), (0.22, 0.32), share=True)
     for i, axis in enumerate(axes):
         for line, dashes in zip(beside, ("--", ":", "-."), strict=False):
             axis.plot(curves.share, stats.mean(line.values.T), color=MUTED, linewidth=1, linestyle=dashes)
@@ -205,8 +223,8 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
             axis.set_title(short(own[i].label), fontsize=8)
         axis.tick_params(length=2, labelsize=7.5)
         axis.set_xlim(0, 1)
-    figure.supxlabel("share of features removed, most relevant first", fontsize=8)
-    figure.supylabel(curves.output, fontsize=8)
+    figure.text(0.5, 0.06 / figure.get_figheight(), "share of features removed, most relevant first", ha="center")
+    figure.text(0.1 / figure.get_figwidth(), 0.5, curves.output, rotation=90, va="center")
     return figure
 
 

@@ -109,11 +109,13 @@ def truth_picture(instance: Instance, features: str) -> Picture | None:
     return Picture("truth", scale, f"Truth: weights, {_largest(truth)}", rgb)
 
 
-def map_picture(found: Map, features: str) -> Picture:
-    """An explanation."""
+def map_picture(found: Map, features: str, *, scored: bool = True) -> Picture:
+    """An explanation, with its score where maps are scored."""
     rgb, scale = heat(plane(found.values, features), found.kind)
     score = f"score {number(found.score)}" if np.isfinite(found.score) else "score undefined"
-    return Picture(found.label, f"{score}; {scale}", f"{found.label}: {score}, {_largest(found.values)}", rgb)
+    said = [score] if scored else []
+    alt = f"{found.label}: {', '.join([*said, _largest(found.values)])}"
+    return Picture(found.label, "; ".join([*said, scale]), alt, rgb)
 
 
 def _largest(values: Array) -> str:
@@ -124,17 +126,18 @@ def _largest(values: Array) -> str:
     return f"largest at {'feature' if len(at) == 1 else 'row, column'} {place} ({number(float(values[at]), 2)})"
 
 
-def pictures(instance: Instance, features: str) -> list[Picture]:
-    """Input, truth and all maps of one sample."""
+def pictures(gallery: Gallery, instance: Instance) -> list[Picture]:
+    """Input, truth and all maps of one sample of a gallery."""
+    features = gallery.features
     truth = truth_picture(instance, features)
-    maps = [map_picture(m, features) for m in instance.maps]
+    maps = [map_picture(m, features, scored=bool(gallery.metric)) for m in instance.maps]
     return [input_picture(instance, features), *([truth] if truth else []), *maps]
 
 
 @drawn
 def montage(gallery: Gallery) -> Figure:
     """All pictures of a gallery, one row of panels per sample."""
-    rows = [pictures(instance, gallery.features) for instance in gallery.instances]
+    rows = [pictures(gallery, instance) for instance in gallery.instances]
     across = min(8, max(map(len, rows)))
     per = [-(-len(row) // across) for row in rows]
     figure = Figure(figsize=(1.25 * across, 1.62 * sum(per)), layout="constrained")
@@ -156,7 +159,7 @@ def montage(gallery: Gallery) -> Figure:
 @drawn
 def strips(gallery: Gallery, instance: Instance) -> Figure:
     """One sample with its features in a line: input, truth and maps below each other."""
-    rows = pictures(instance, gallery.features)
+    rows = pictures(gallery, instance)
     n = rows[0].rgb.shape[1]
     titles, scales = [short(r.title) for r in rows], [short(r.below, 40) for r in rows]
     named = len(gallery.feature_names) == n and n <= 40
