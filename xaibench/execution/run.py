@@ -45,6 +45,8 @@ UNANSWERED = {
     "error_kind": "Unanswered",
     "message": "whoever was to do the work came back without an answer",
 }
+TIDY = 500
+"""Units after which parts are merged while the run goes on: a killed run leaves few files to read."""
 
 
 @dataclass
@@ -146,8 +148,8 @@ def execute(
     with _interruptible() as stop:
         _Run(plan, store, options, watch, outcome, stop)(doer)
     outcome.seconds = time.perf_counter() - started
-    store.compact()
     store.finish_run(run, outcome.as_dict())
+    store.compact()
     return outcome
 
 
@@ -188,6 +190,7 @@ class _Run:
         self.left: Counter[str] = Counter()
         self.facts: dict[str, Facts] = {}
         self.given_out = self.cut_short = self.told = False
+        self.over = 0
 
     def __call__(self, executor: Executor) -> None:
         try:
@@ -321,6 +324,9 @@ class _Run:
         self.outcome.count(unit.rows)
         if shown:
             self.watch.unit_finished(unit.planned, unit.scored())
+        self.over += 1
+        if self.over % TIDY == 0:
+            self.store.compact(at_least=TIDY)
         key = unit.planned.unit.problem.key
         self.left[key] -= 1
         if self.left[key] == 0 and key in self.facts:
