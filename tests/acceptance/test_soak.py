@@ -30,15 +30,15 @@ from xaibench.cli import main
 
 SEED = int(os.environ.get("XAIBENCH_SOAK_SEED", "0"))
 KILLS = int(os.environ.get("XAIBENCH_SOAK_KILLS", "200"))
-WAYS = {"alone": 12, "pool": 2, "fresh": 1}
-"""How often a run is in one process, has two workers, or begins with imports and has two workers."""
-
-
-def longest(way: str, importing: float) -> float:
-    """Seconds within which a process is killed, where imports take so long."""
-    return {"alone": 1.5, "pool": min(2 + 1.5 * importing, 15.0), "fresh": min(2 + 3 * importing, 30.0)}[way]
-
-
+WAYS = {"alone": 30, "part": 8, "pool": 2, "fresh": 1}
+"""How often a run is in one process, takes a part of the suite, has two workers, or imports first and has two."""
+AIMS = {
+    "start": ((), 2.0),
+    "work": (("idle", "preparing", "training", "explaining", "scoring", "writing"), 1.0),
+    "end": (("compacting", "reporting"), 0.08),
+}
+"""Moments that are waited for, and the seconds after them in which a process is killed."""
+MOMENTS = {"importing", "planning", "training", "explaining", "scoring", "writing", "compacting", "idle"}
 PLUGIN = Path(__file__).parents[1] / "plugins" / "soaking.py"
 SUITE = """
 name = "soak"
@@ -67,11 +67,12 @@ class Place:
         (folder / "soak.toml").write_text(SUITE)
         self.environment = {"XAIBENCH_CACHE": str(folder / "cache"), "XAIBENCH_SOAK": str(self.notes)}
 
-    def arguments(self, workers: int) -> list[str]:
+    def arguments(self, workers: int, part: int | None = None) -> list[str]:
         given = ["--store", str(self.store), "--plugin", str(PLUGIN), "-j", str(workers), "--quiet"]
+        given += [] if part is None else ["--only", f"soak_map(k={part})"]
         return ["xaibench", "run", str(self.folder / "soak.toml"), *given]
 
-    def start(self, way: str) -> psutil.Process:
+    def start(self, way: str, part: int | None = None) -> psutil.Process:
         """Begin or resume the suite."""
         if way == "fresh":
             command = [sys.executable, "-m", *self.arguments(2)]
@@ -82,7 +83,7 @@ class Place:
         self.child = None
         pid = os.fork()
         if pid == 0:
-            self._become(self.arguments(0 if way == "alone" else 2))
+            self._become(self.arguments(2 if way == "pool" else 0, part))
         return psutil.Process(pid)
 
     def _become(self, arguments: list[str]) -> None:
@@ -145,23 +146,29 @@ def all_end(processes: list[psutil.Process], within: float = 30.0) -> bool:
     return True
 
 
-def disturb(place: Place, way: str, within: float, rng: random.Random, kills: Counter[tuple[str, str]]) -> int:
+def wait(place: Place, run: psutil.Process, aim: str, rng: random.Random) -> bool:
+    """Let a run come to the moment that is aimed at, and a random time further; False if it ends before."""
+    moments, within = AIMS[aim]
+    while moments and alive(run) and not any(place.doing(p.pid) in moments for p in [*workers_of(run), run][:2]):
+        time.sleep(0.002)
+    deadline = time.monotonic() + rng.uniform(0.0, within)
+    while alive(run) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return alive(run)
+
+
+def disturb(place: Place, way: str, rng: random.Random, kills: Counter[tuple[str, str]]) -> int:
     """Begin or resume, and kill until nothing is left of the run; returns its exit code."""
-    run = place.start(way)
+    run = place.start(way, part=rng.randrange(10) if way == "part" else None)
     known: list[psutil.Process] = []
-    while True:
-        deadline = time.monotonic() + rng.uniform(0.0, within)
-        while alive(run) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        if not alive(run):
-            break
+    while wait(place, run, "end" if way == "part" else rng.choices(["start", "work"], [1, 4])[0], rng):
         workers = workers_of(run)
         known += [w for w in workers if w not in known]
         victim = rng.choice([run, *workers, *workers])
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.send_signal(signal.SIGSTOP)
             doing = place.doing(victim.pid)
-            if doing == "importing" and way == "alone":
+            if doing == "importing" and way in ("alone", "part"):
                 doing = "planning"  # it has only read the suite
             victim.send_signal(signal.SIGKILL)
             kills["parent" if victim == run else "worker", doing] += 1
@@ -186,10 +193,6 @@ def test_kills_at_random_moments_leave_the_leaderboard_of_an_undisturbed_run(tmp
     truth = calm.board()
     assert len(truth) == 96
 
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import xaibench.execution"], check=True)
-    importing = time.monotonic() - started
-
     rng = random.Random(SEED)
     kills: Counter[tuple[str, str]] = Counter()
     codes: Counter[int] = Counter()
@@ -198,12 +201,13 @@ def test_kills_at_random_moments_leave_the_leaderboard_of_an_undisturbed_run(tmp
     while sum(kills.values()) < KILLS:
         place = Place(tmp_path / f"store{stores}")
         stores += 1
-        code = None
-        while code != GOOD:
+        complete = False
+        while not complete:
             enough = sum(kills.values()) >= KILLS
             way = "alone" if enough else rng.choices(list(WAYS), list(WAYS.values()))[0]
-            code = place.end(place.start(way)) if enough else disturb(place, way, longest(way, importing), rng, kills)
+            code = place.end(place.start(way)) if enough else disturb(place, way, rng, kills)
             codes[code] += 1
+            complete = code == GOOD and way != "part"
             log = (place.folder / "log").read_text() if (place.folder / "log").exists() else ""
             # Workers that are killed before they have begun, one after the other, end the run.
             given_up = code == USAGE and "worker processes do not start" in log[-2000:]
@@ -214,3 +218,5 @@ def test_kills_at_random_moments_leave_the_leaderboard_of_an_undisturbed_run(tmp
     print(f"\n{sum(kills.values())} kills, seed {SEED}, {stores} stores, {time.monotonic() - began:.0f} s\n{table}")
     print(f"exit codes of runs: {dict(codes)}")
     assert sum(kills.values()) >= KILLS
+    if KILLS >= 200:
+        assert {moment for _, moment in kills} >= MOMENTS

@@ -190,6 +190,7 @@ def _connected(address: str | None, options: Options, patience: float) -> Iterat
                 memory_limit=None,
                 dashboard_address=":0",
                 silence_logs="CRITICAL",
+                preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],  # Ctrl-C is for this process
             )
             with cluster, Client(cluster) as client:
                 yield client
