@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -159,3 +161,21 @@ def test_the_command_writes_page_figures_and_pdf(
     assert pdf.stat().st_size > 1000
     assert call(store, "-o", tmp_path)[0] == 2
     assert call(tmp_path / "nothing", "-o", page)[0] == 2
+
+
+def test_a_store_cannot_have_its_own_code_loaded(store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    evil, mark = tmp_path / "evil.py", tmp_path / "loaded"
+    evil.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).write_text('x')\n")
+    (manifest,) = copy.glob("runs/*/manifest.json")
+    document = json.loads(manifest.read_text())
+    document["resolved_suite"]["problems"][0]["dataset"]["name"] = f"{evil}:thing"
+    document["plugins"] = [str(evil)]
+    # Who makes a store can make its digests.
+    del document["digest"]
+    manifest.write_text(json.dumps(document))
+    content = gather(copy)
+    assert not mark.exists()
+    assert content.galleries == ()
+    assert any("--plugin" in note for note in content.notes["rebuilt"])
