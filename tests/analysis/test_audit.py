@@ -62,7 +62,8 @@ def judged(*frames: pd.DataFrame, known: Maps | None = None) -> pd.DataFrame:
 def test_a_sound_metric_is_trusted():
     row = judged(cells("good", sound), cells("good", sound, n=FEW)).loc["good"]
     assert row["verdict"] == "trusted"
-    assert row["diagnosis"] == "oracle > 1 with noise > random in this order, and much the same with another seed"
+    assert row["contrast"] == "oracle > 1 with noise > random"
+    assert row["diagnosis"] == "keeps the known order, also with another seed"
     assert row["auroc"] > 0.99
     assert row["trust"] == min(row["trend"], row["icc"])
     assert row["trust"] > 0.8

@@ -26,7 +26,7 @@ def audit_frame(**columns) -> pd.DataFrame:
         "params": [f'{{"masker":"{m}"}}' for m in ("zero", "mean", "blur")], "metric": "removal",
         "verdict": ["trusted", "weak", "broken"], "trust": [0.9, 0.25, 0.0],
         "diagnosis": [
-            "oracle > random in this order, and much the same with another seed; "
+            "keeps the known order, also with another seed; "
             "follows the model's confidence (rho 0.81)",
             "another seed gives another score (ICC 0.25 [0.10, 0.40]); follows the model's confidence (rho 0.70)",
             "constant: every explanation of every sample gets the same score",
@@ -47,7 +47,7 @@ def test_an_audit_fits_and_says_everything(width):
     joined = " ".join(text.split())
     assert "constant: every explanation of every sample gets the same score: removal(masker=blur)" in joined
     assert "follows the model's confidence: removal(masker=zero) (rho 0.81), removal(masker=mean) (rho 0.70)" in joined
-    assert "oracle > random in this order" not in joined, "that all is well needs no words"
+    assert "keeps the known order" not in joined, "that all is well needs no words"
     assert "3 metrics on trial: 1 trusted, 1 weak, 1 broken." in joined
 
 

@@ -59,7 +59,7 @@ def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
     trust = max(0.0, min(row["trend"].value, row["icc"].value)) if row["auroc"].low > 0.5 else 0.0
     if weak:
         return {"verdict": "weak", "trust": trust, "diagnosis": "; ".join([*weak, *notes])}
-    good = f"{row['contrast']} in this order, and much the same with another seed"
+    good = "keeps the known order, also with another seed"
     return {"verdict": "trusted", "trust": trust, "diagnosis": "; ".join([good, *notes])}
 
 
