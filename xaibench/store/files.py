@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,8 @@ from xaibench.core.paths import Place, StoreUrl
 from xaibench.core.processes import life_of
 
 DRAFT_SUFFIX = ".draft"
+AT_ONCE = 64
+"""Files that are asked of an object store at the same time."""
 GRACE = 86400.0
 """Seconds after which a file whose writer cannot be seen from here is given up."""
 
@@ -30,6 +34,9 @@ class Files(Protocol):
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
+
+    def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Contents of files by name, in order; those that have gone are left out."""
 
     def write(self, name: str, content: bytes, *, exclusive: bool = False) -> bool:
         """Publish a file; False if ``exclusive`` and there is one of that name."""
@@ -65,6 +72,13 @@ class LocalFiles:
             return (self._root / name).read_bytes()
         except PermissionError as error:
             raise StoreError(f"cannot read {self._root / name}: {error.strerror}", "check its permissions") from error
+
+    def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        for name in names:
+            try:
+                yield name, self.read(name)
+            except FileNotFoundError:
+                continue
 
     def write(self, name: str, content: bytes, *, exclusive: bool = False) -> bool:
         return write_bytes(self._root / name, content, exclusive=exclusive)
@@ -155,13 +169,35 @@ class RemoteFiles:
         except (FileNotFoundError, FileExistsError):
             raise
         except Exception as error:  # every service has exceptions of its own
-            raise StoreError(
-                f"the store {self.place} cannot be reached: {type(error).__name__}: {error}",
-                "check the address, the network and the credentials",
-            ) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"the store {self.place} cannot be reached: {type(error).__name__}: {error}",
+            "check the address, the network and the credentials",
+        )
 
     def read(self, name: str) -> bytes:
         return bytes(self._call(name, self._fs.cat_file))
+
+    def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Some at a time, because each takes a way there and back."""
+        left = iter(names)
+        while some := list(itertools.islice(left, AT_ONCE)):
+            paths = [f"{self._root}/{name}" for name in some]
+            found = self._call("", partial(self._several, paths))
+            contents = {self._name(path): content for path, content in found.items()}
+            for name in some:
+                content = contents[name]
+                if isinstance(content, FileNotFoundError):
+                    continue
+                if isinstance(content, Exception):
+                    raise self._unreachable(content) from content
+                yield name, bytes(content)
+
+    def _several(self, paths: list[str], _root: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._fs.cat(paths, on_error="return")
+        return found
 
     def write(self, name: str, content: bytes, *, exclusive: bool = False) -> bool:
         mode = "create" if exclusive else "overwrite"

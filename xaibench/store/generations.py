@@ -54,10 +54,10 @@ def result_tables(files: Files, columns: list[str] | None = None) -> Iterator[tu
         if attempt and not fresh:
             return
         seen.update(fresh)
-        for name in fresh:
+        for name, content in files.read_many(fresh):
             try:
-                yield name, from_bytes(files.read(name), columns, name=name)
-            except (FileNotFoundError, DamagedError):  # merged meanwhile, or for the doctor
+                yield name, from_bytes(content, columns, name=name)
+            except DamagedError:  # for the doctor
                 continue
     raise StoreError(f"the store {files.place} keeps changing while it is read", "wait for the other run to end")
 
@@ -102,10 +102,10 @@ def compact(files: Files, *, at_least: int = 1) -> int:
 def rewrite(files: Files, names: Iterable[str], keep: Where) -> int:
     """Put the rows of some files into one, those that ``keep`` keeps; returns their number."""
     merged, tables = [], [migrate(to_table([]))]
-    for name in names:
+    for name, content in files.read_many(names):
         try:
-            tables.append(from_bytes(files.read(name), name=name))
-        except (FileNotFoundError, DamagedError):
+            tables.append(from_bytes(content, name=name))
+        except DamagedError:
             continue
         merged.append(name)
     table = keep(pa.concat_tables(tables))
