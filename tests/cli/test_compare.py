@@ -191,3 +191,13 @@ def test_wrong_usage(call: Call, store: Path, tmp_path: Path) -> None:
     assert call("compare", store)[0] == 2
     code, _, err = call("compare", store, store, "--junit", tmp_path / "no" / "folder.xml")
     assert (code, "cannot write" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["quick", "synthgauss"])
+def test_the_published_baselines_can_be_compared(call: Call, name: str) -> None:
+    """Small, whole, and of cells that the suite still plans."""
+    folder = Path(__file__).parents[2] / "results" / "baselines" / name
+    assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 5_000_000
+    assert Store(folder).check() == []
+    code, out, _ = call("compare", folder, folder)
+    assert (code, f"run 1 of {name}" in out) == (0, True)

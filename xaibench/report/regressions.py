@@ -138,15 +138,14 @@ def _counts(comparison: Comparison) -> RenderableType:
 
 
 def _table(rows: pd.DataFrame) -> RenderableType:
-    heads = ("verdict", "problem", "explainer", "metric", "change", "delta", "p", "n")
-    table = simple_table(heads, left=(0, 1, 2, 3, 4))
+    table = simple_table(("verdict", "problem, explainer, metric", "change", "delta", "p", "n"), left=(0, 1, 2))
+    for column in (table.columns[0], *table.columns[3:]):
+        column.no_wrap = True
     for finding in rows.to_dict("records"):
         tested = not isinstance(finding["message"], str) and finding["verdict"] not in ("fixed", "undefined")
         table.add_row(
             str(finding["verdict"]),
-            Text(finding["problem"]),
-            Text(finding["by"]),
-            Text(finding["what"]),
+            Text(f"{finding['problem']} {finding['by']} {finding['what']}"),
             Text(change(finding)),
             number(finding["delta"]) if tested else "",
             p_value(float(finding["p_corrected"])) if tested else "",
