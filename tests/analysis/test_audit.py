@@ -293,3 +293,29 @@ def test_an_audit_weighs_metrics_on_other_problems():
     assert list(weights_elsewhere(plain, metrics)) == [1], "what no audit can judge keeps its weight"
     with pytest.raises(UsageError, match="nothing says how far plain"):
         weights_elsewhere(pd.concat([pairs, plain]), metrics)
+
+
+@pytest.mark.parametrize("names", [("oracle", "random"), ("oracle", "random", "gradient"), ("gradient",), ("oracle",)])
+def test_few_explainers_leave_gaps_and_no_error(names):
+    frames = [cells("removal", sound, names=names, params=f'{{"masker":"{m}","n_samples":{b}}}', n=n)
+              for m in ("zero", "mean") for b in (1, 9) for n in (N, FEW)]  # fmt: skip
+    frames.append(cells("confidence", lambda *_: np.linspace(0, 1, N), names=("random",), family="complexity"))
+    metrics, pairs = audit(concat(*frames), suite="mine", maps=maps())
+    assert len(metrics) == 4
+    assert metrics["masker_tau"].isna().all()
+    assert pairs["tau"].isna().all()
+    assert set(metrics["verdict"]) <= {"trusted", "weak", "undecided"}
+
+
+def test_undefined_scores_are_counted_and_no_error():
+    def gappy(name, seed):
+        scores = sound(name, seed)
+        scores[:6] = np.nan
+        return scores
+
+    nothing = cells("nothing", lambda *_: np.full(N, np.nan))
+    found = judged(cells("gappy", gappy), nothing)
+    assert found.loc["gappy", "undefined"] == pytest.approx(6 / 24)
+    assert "undefined in 25% of the scores" in found.loc["gappy", "diagnosis"]
+    assert found.loc["gappy", "verdict"] == "trusted"
+    assert found.loc["nothing", "diagnosis"].startswith("no defined score")
