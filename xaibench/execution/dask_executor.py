@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -166,8 +167,9 @@ def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> Answer:
         return answer
     if log is not None:
         _redirect(log, worker.name)
-    slot = worker.name if isinstance(worker.name, int) else 0
-    options = replace(chunk.options, device=device_of(chunk.options.device, slot))
+    number = re.search(r"\d+$", str(worker.name))  # a number, NAME-3, or an address: all spread workers over devices
+    device = device_of(chunk.options.device, int(number[0]) if number else 0)
+    options = replace(chunk.options, device=device)
     with alone():
         sync(worker.loop, worker.scheduler.event_set, name=begun)
         answer.files = work_off(replace(chunk, options=options), answer.events.append, stop)
