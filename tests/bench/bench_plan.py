@@ -107,16 +107,17 @@ def plan_large(cells: int) -> None:
     watch.report(f"claimed a run, its list of cells takes {size:.0f} MiB")
 
 
+def fill(cells: int, folder: str) -> None:
+    finished(million(cells), cells, Path(folder))
+
+
 def plan_against(cells: int) -> None:
     suite = million(cells)
     with tempfile.TemporaryDirectory() as folder:
-        finished(suite, cells, Path(folder) / "store")
-        watch = Watch()
-        store = Store(Path(folder) / "store")
-        history = History.of(store)
-        watch.report(f"read the history of {len(store.read(['cell_id']))} finished cells (read twice)")
+        subprocess.run([sys.executable, __file__, "fill", str(cells), f"{folder}/store"], check=True)
         watch = Watch()
         history = History.of(Store(Path(folder) / "store"))
+        watch.report("read the history")
         plan = make_plan(suite, history=history, fingerprint=fingerprint)
         watch.report(f"history and plan of {plan.states.total()} cells: {dict(plan.states)}")
 
@@ -148,7 +149,9 @@ def compact_life(runs: int) -> None:
 PARTS = {"large": plan_large, "against": plan_against, "life": compact_life}
 
 if __name__ == "__main__":
-    if sys.argv[1:2] and sys.argv[1] in PARTS:
+    if sys.argv[1:2] == ["fill"]:
+        fill(int(sys.argv[2]), sys.argv[3])
+    elif sys.argv[1:2] and sys.argv[1] in PARTS:
         PARTS[sys.argv[1]](int(sys.argv[2]))
     else:
         cells = int(sys.argv[1]) if sys.argv[1:] else 1_000_000

@@ -65,7 +65,7 @@ StoreOption = Annotated[
 ]
 StoreArgument = Annotated[
     Path | None,
-    typer.Argument(parser=place, metavar="[STORE]", help="Folder or URL of results.", show_default="the default store"),
+    typer.Argument(parser=place, metavar="STORE", help="Folder or URL of results.", show_default="the default store"),
 ]
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
@@ -443,7 +443,7 @@ def doctor(
 @app.command()
 def merge(
     dest: Annotated[Path, typer.Argument(parser=place, metavar="DEST", help="Store to join into; made if need be.")],
-    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC...", help="Stores to join.")],
+    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC", help="Stores to join.")],
 ) -> None:
     """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
 
