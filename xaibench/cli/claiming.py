@@ -46,7 +46,10 @@ def show_claims(
     if found.empty:
         raise NothingToDoError(f"no suite that was run in {path} makes claims", "`xaibench run known_answers` does")
     try:
-        write_claims(Store(path).path)
+        if suite is None:
+            Store(path).write_frame("claims", found)
+        else:
+            write_claims(Store(path).path)
     except StoreError:
         # A store that can only be read still has verdicts.
         Store(path)
