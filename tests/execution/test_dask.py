@@ -101,30 +101,3 @@ def test_an_error_of_the_worker_ends_the_run(tmp_path: Path, here: str, monkeypa
     monkeypatch.setattr("xaibench.execution.chunks.Parcels.chunk", chunk)
     with pytest.raises(WorkerError, match="a worker has torch 0 instead of 1"):
         run(tmp_path, "dask", settings={"scheduler": here})
-
-
-def test_a_worker_that_dies_costs_the_unit_that_ends_it(tmp_path: Path) -> None:
-    """A cluster of processes, on a store that they do not see: what was finished elsewhere comes back."""
-    import dask
-    from distributed import LocalCluster
-
-    own = {"distributed.scheduler.allowed-failures": 0, "distributed.deploy.lost-worker-timeout": "1 hour"}
-    with (
-        dask.config.set(own),
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, memory_limit=None, dashboard_address=":0", silence_logs="CRITICAL"
-        ) as cluster,
-    ):
-        outcome, store = run(
-            tmp_path,
-            "dask",
-            store="memory://dask-unseen",
-            settings={"scheduler": cluster.scheduler_address, "units": "3"},
-            explainers=["gradient", "segfaults", "saliency"],
-        )
-    assert statuses(store) == {"gradient": {"ok"}, "segfaults": {"failed"}, "saliency": {"ok"}}
-    assert outcome.statuses == {"ok": 4, "failed": 2}
-    lost = frame(store).query("explainer == 'segfaults'")
-    assert set(lost["error_kind"]) == {"WorkerDied"}
-    assert lost["message"].str.contains("1 Dask workers ended with it").all()
-    assert len(store.files.find("attributions")) == 2
