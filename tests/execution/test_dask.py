@@ -1,4 +1,4 @@
-"""A Dask cluster: in this process for what is said between the two, in processes where one must die."""
+"""A Dask cluster in this process: what is said between the two. Processes that die are in tests/acceptance."""
 
 from __future__ import annotations
 
