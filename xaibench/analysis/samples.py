@@ -202,7 +202,8 @@ def _average(
     def first_repeat() -> Array:
         kept = repeats == lowest
         if np.count_nonzero(kept) == len(starts):  # one cell each, which needs no average
-            return matrix[kept]
+            alone: Array = matrix[kept]
+            return alone
         return averaged(known & kept[:, None])
 
     counts = total(known.astype(np.int64))
