@@ -135,7 +135,7 @@ def test_workers_end_with_a_parent_that_is_killed_and_nothing_finished_is_lost(t
     mark = tmp_path / "pids"
     fields = {"explainers": ["gradient", {"name": "hangs", "params": {"mark": str(mark)}}]}
     script = f"import pooled, pathlib; pooled.run(pathlib.Path({str(tmp_path)!r}), **{fields!r})"
-    environment = {**os.environ, "PYTHONPATH": str(Path(pooled.__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(pooled.__file__).parent), *sys.path])}
     with subprocess.Popen([sys.executable, "-c", script], env=environment) as parent:
         deadline = time.monotonic() + 60
         while not mark.exists() and time.monotonic() < deadline:
