@@ -108,7 +108,9 @@ def test_what_an_attempt_has_finished_the_next_one_takes_from_the_store(tmp_path
     assert begun == [1, 1, 2, 3], "the first one came from the store"
 
 
-def test_only_parts_of_this_run_and_these_units_count_as_an_earlier_attempt(tmp_path: Path) -> None:
+@pytest.fixture
+def sent(tmp_path: Path) -> tuple[Store, Task]:
+    """A store, and the only task of a run in it that nobody has worked off."""
     captured: list[Task] = []
 
     class Capture:
@@ -117,9 +119,12 @@ def test_only_parts_of_this_run_and_these_units_count_as_an_earlier_attempt(tmp_
 
     load()
     store = Store(tmp_path / "store", create=True)
-    plan = make_plan(suites.parse(document()))
-    execute(plan, store, Options(), executor=Capture())
-    (task,) = captured
+    execute(make_plan(suites.parse(document())), store, Options(), executor=Capture())
+    return store, captured[0]
+
+
+def test_only_parts_of_this_run_and_these_units_count_as_an_earlier_attempt(sent: tuple[Store, Task]) -> None:
+    store, task = sent
     assert list(written(store, task)) == []  # their failures are in a generation
     own, other = task.jobs[0], task.jobs[1]
     chunk = Parcels(store, Options(plugins=PLUGINS)).chunk(task.only(own))
@@ -127,6 +132,14 @@ def test_only_parts_of_this_run_and_these_units_count_as_an_earlier_attempt(tmp_
     assert {e.number for e in written(store, task) if isinstance(e, Scored)} == {own.number}
     assert list(written(store, task.only(other))) == []
     assert list(written(store, replace(task, run=task.run + 1))) == []
+
+
+def test_another_store_of_the_same_name_is_left_alone(sent: tuple[Store, Task]) -> None:
+    store, task = sent
+    chunk = replace(Parcels(store, Options(plugins=PLUGINS)).chunk(task), run_id="the run of another store")
+    files = work_off(chunk, lambda event: None, lambda: False)
+    assert len(files) == 3
+    assert store.files.find("parts") == {}
 
 
 @pytest.fixture
