@@ -18,10 +18,10 @@ _AGREEMENTS = ("feature", "sign")
 
 @dataclass(frozen=True)
 class Listing:
-    """A table as texts; the first ``left`` columns are words, the others numbers."""
+    """A table as texts, in parts with a title; the first ``left`` columns are words, the others numbers."""
 
     heads: list[str]
-    rows: list[list[str]]
+    parts: list[tuple[str, list[list[str]]]]
     left: int
     more: int
 
@@ -41,12 +41,19 @@ def audit_listing(audit: pd.DataFrame | None) -> Listing | None:
     ).sort_values(["_place", "_trust"], kind="stable")
     measured = [c for c in _MEASURED if c in shown and shown[c].notna().any()]
     words = ("metric", "problem", "verdict", "diagnosis")
-    rows = [
-        [*(str(row[c]) if isinstance(row[c], str) else "" for c in words), *(_measured(row, c) for c in measured)]
-        for row in shown.head(MAX_ROWS).to_dict("records")
+    counts = shown["verdict"].value_counts()
+    parts = [
+        (
+            f"{counts[verdict]} {verdict}",
+            [
+                [*(r[c] if isinstance(r[c], str) else "" for c in words), *(_measured(r, c) for c in measured)]
+                for r in rows.to_dict("records")
+            ],
+        )
+        for verdict, rows in shown.head(MAX_ROWS).groupby("verdict", sort=False)
     ]
     heads = [c.replace("_", " ") for c in (*words, *measured)]
-    return Listing(heads, rows, len(words), max(len(shown) - MAX_ROWS, 0))
+    return Listing(heads, parts, len(words), max(len(shown) - MAX_ROWS, 0))
 
 
 def _measured(row: dict[Any, Any], column: str) -> str:
