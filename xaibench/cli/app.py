@@ -297,7 +297,7 @@ def leaderboard(
 
 @app.command()
 def compare(
-    baseline: Annotated[str, typer.Argument(help="Folder of results, or FOLDER@RUN for one of its runs.")],
+    baseline: Annotated[str, typer.Argument(help="Folder or URL of results, or STORE@RUN for one run.")],
     candidate: Annotated[str, typer.Argument(help="What is judged, given like the baseline.")],
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
     delta: Annotated[
