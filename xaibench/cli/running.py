@@ -90,6 +90,8 @@ def run_suite(
         elif chosen.settings:
             raise UsageError(f"{next(iter(chosen.settings))} is for an executor", "name one, say --executor dask")
         elif chosen.workers:
+            if str(store.path).startswith("memory://"):
+                raise UsageError("a store in memory:// lives in one process", "add -j 0, or name a folder")
             from xaibench.execution.pool import Pool
 
             doer = pool = Pool(store, chosen)
