@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.columns import (
-    CELL,
     COLUMNS,
     CONDITIONAL,
     ENTRY,
@@ -21,12 +20,12 @@ from xaibench.analysis.columns import (
     PROBLEM,
     REPEATED,
     RETRAINED,
-    SCORED,
     SETS,
     SINGLE,
 )
 from xaibench.analysis.controls import Comparison, compare, defined_enough
-from xaibench.analysis.samples import Samples, stack, unique_names
+from xaibench.analysis.fields import sorted_cells, stacked
+from xaibench.analysis.samples import Samples
 from xaibench.analysis.standing import judge, units
 from xaibench.analysis.ties import tie_groups
 from xaibench.core.components import MetricSpec
@@ -100,7 +99,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     ValueError
         If a cell is there twice.
     """
-    cells = _sorted(results)
+    cells = sorted_cells(results)
     if cells.empty:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
     field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
@@ -136,22 +135,6 @@ def masker_of(params: str) -> str:
     return str(found.get("masker", found.get("baseline", "")))
 
 
-def _sorted(results: pd.DataFrame) -> pd.DataFrame:
-    """Cells in the order of the board: fields together, explainers before controls."""
-    by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *CELL]
-    order = {family: f"{i}" for i, family in enumerate(FAMILIES)}
-    # Not ``output``, what was measured: a cell without a result has none and belongs to the same entry.
-    asked = results.get("asked_output", pd.Series(None, results.index, dtype=object))
-    cells = results.assign(asked_output=asked.where(asked.notna(), "").astype(str)).sort_values(
-        by, key=lambda s: s.map(order).fillna(s) if s.name == "family" else s, kind="stable", ignore_index=True
-    )
-    twice = cells.duplicated([*FIELD, *ENTRY, *CELL])
-    if twice.any():
-        row = cells[twice].iloc[0]
-        raise ValueError(f"two results for one cell: {row.explainer}, {row.metric} on {row.dataset}/{row.model}")
-    return cells
-
-
 def _problems(cells: pd.DataFrame) -> pd.DataFrame:
     """Per problem: gates of all problem seeds, whether they passed, and whether trainings are mixed."""
     rows = []
@@ -185,27 +168,16 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
     out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
     out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group", "_few")}
-    scored = np.isin(cells["status"].to_numpy(), SCORED)
-    kept = cells["scores"].to_numpy()
-    names = _names(cells, scored)
-    problem_seed, repeat = cells["problem_seed"].to_numpy(np.int64), cells["repeat"].to_numpy(np.int64)
+    problem_seed = cells["problem_seed"].to_numpy(np.int64)
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
     mixed = board["_mixed"].to_numpy(dtype=bool)
     barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
     cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
     head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]
-    heads = iter(board[head_of].iloc[entry_of[cuts]].to_dict("records"))
-    for start, stop in zip(cuts, [*cuts[1:], len(cells)], strict=True):
-        rows = np.flatnonzero(scored[start:stop]) + start
-        at = slice(entry_of[start], entry_of[stop - 1] + 1)
-        head = next(heads)
-        # Stacking wants cells by problem seed first; they come by explainer.
-        rows = rows[np.lexsort((rows, problem_seed[rows]))]
-        samples = stack(
-            [kept[r] for r in rows], [names[r] for r in rows], entry_of[rows] - at.start, problem_seed[rows],
-            repeat[rows], at.stop - at.start, log10=head["aggregate"] == "median_log10",
-        )  # fmt: skip
+    heads = board[head_of].iloc[entry_of[cuts]].to_dict("records")
+    log10 = [head["aggregate"] == "median_log10" for head in heads]
+    for head, (start, stop, rows, at, samples) in zip(heads, stacked(cells, field_of, entry_of, log10), strict=True):
         out["value"][at], out["ci_low"][at], out["ci_high"][at] = value, _, _ = samples.aggregate()
         n_seeds = (samples.draws > 0).sum(axis=1)
         n = samples.scored.sum(axis=1)
@@ -253,19 +225,3 @@ def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, exp
     out["n_placebos"][at] = len(found.tested)
     if found.placebo is not None:
         out["placebo"][at], out["placebo_value"][at] = explainer[found.placebo], value[found.placebo]
-
-
-def _names(cells: pd.DataFrame, scored: Array) -> list[tuple[Any, ...]]:
-    """Sample names of every cell, one tuple object for all cells with the same names."""
-    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-    names: list[tuple[Any, ...]] = []
-    for ids, scores, wanted in zip(cells["sample_ids"], cells["scores"], scored, strict=True):
-        if not wanted:
-            names.append(())
-            continue
-        n = len(scores)
-        raw = (n, *(() if ids is None else ids.tolist() if isinstance(ids, np.ndarray) else ids))
-        if raw not in known:
-            known[raw] = unique_names(raw[1:], n)
-        names.append(known[raw])
-    return names

@@ -167,11 +167,3 @@ def _win_rates(pairs: Pairs, size: int) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         rates: Array = wins / (np.bincount(pairs.left, pairs.n, size) + np.bincount(pairs.right, pairs.n, size))
     return rates
-
-
-def pair_table(pairs: Pairs) -> list[dict[str, Any]]:
-    """One record per pair, corrected over all of them: Holm for the family, Benjamini-Hochberg for the share."""
-    holm, bh = stats.holm(pairs.p), stats.benjamini_hochberg(pairs.p)
-    columns = (pairs.left, pairs.right, pairs.n, pairs.won, pairs.effect, pairs.p, holm, bh, pairs.favour)
-    names = ("left", "right", "n", "win_rate", "effect", "p", "p_holm", "p_bh", "favour")
-    return [dict(zip(names, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)]
