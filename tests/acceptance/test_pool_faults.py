@@ -90,6 +90,12 @@ def test_what_a_worker_has_started_ends_with_it(faults: tuple[Outcome, pd.DataFr
         assert gone(pid)
 
 
+def test_a_fork_that_comes_back_does_not_answer_for_its_worker(tmp_path: Path) -> None:
+    explainers = ["forks", "gradient", "weights_times_input", "doubles", "smoothgrad"]
+    outcome, _ = run(tmp_path, explainers=explainers)
+    assert outcome.statuses == {"ok": 10}
+
+
 def test_a_problem_that_kills_workers_is_given_up(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     models = [{"name": "deadly", "params": {"mark": str(mark)}}, "exact"]
