@@ -24,6 +24,8 @@ from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
 GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
+EARLY = 4
+"""Workers that are started before the plan says how many there is work for."""
 RESUME = "interrupted: what is finished is kept, run the same command again to resume"
 
 
@@ -96,8 +98,8 @@ def run_suite(
 
             doer = pool = Pool(store, chosen)
             stack.callback(pool.close)
-            # They import while this process plans; in a store with results there may be little to do.
-            pool.start(1 if store.manifests() else None)
+            # Some import while this process plans; in a store with results there may be little to do.
+            pool.start(1 if store.manifests() else min(chosen.workers, EARLY))
         plan = request.plan(store)
         spent = spending(plan, store)
         if spent:
