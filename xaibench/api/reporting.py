@@ -196,6 +196,8 @@ def _rebuilt(
         notes["rebuilt"].append(
             f"{n_left} more problem{' is' if n_left == 1 else 's are'} not shown; --problems N shows more."
         )
+    if not keys and (examples or wanted is not False):
+        notes["rebuilt"].append("No problem here has inputs with explanations that could be shown.")
     if not examples:
         notes["gallery"].append("Not asked for.")
     if wanted is False:

@@ -21,6 +21,8 @@ _TIERS = (
     ("none", "Beat every placebo in no test"),
     ("unknown", "Not tested, or on too few samples"),
 )
+_TERMINAL = ("value, ", "k/n ")
+"""Lines of the legend about the terminal's notation; the page has one of its own."""
 SHADES = 5
 """Steps of the background of a relative rank: 0 is best."""
 
@@ -87,7 +89,7 @@ def summarise(board: pd.DataFrame) -> Summary:
         view,
         tiers(view),
         _measures(board, single=view.single),
-        legend(view),
+        [line for line in legend(view) if not line.startswith(_TERMINAL)],
         validity(board),
     )
 
