@@ -84,7 +84,7 @@ OPERATIONS: dict[str, Callable[[Store], None]] = {
 
 
 def arm(step: int, moment: str) -> None:
-    """From here on this process is killed at its n-th step: before it, after it, or with half of a file written."""
+    """From here on this process is killed at its n-th step: before it, after it, or halfway through writing a file."""
     count = 0
 
     def wrap(owner: Any, name: str) -> None:
@@ -92,9 +92,9 @@ def arm(step: int, moment: str) -> None:
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             nonlocal count
-            count += 1
+            count += moment != "half" or name == "write_bytes"
             if count == step:
-                if moment == "half" and name == "write_bytes":
+                if moment == "half":
                     plain(args[0], args[1][: len(args[1]) // 2])
                 elif moment != "before" and name != "fsync":
                     plain(*args, **kwargs)
@@ -175,7 +175,7 @@ def main(folder: Path, operation: str, stride: int) -> None:
     final = state(undisturbed)
     kills, wrong = 0, []
     for moment in ("before", "after", "half"):
-        for step in range(1, 10_000, stride):
+        for step in range(1, 10_000, 1 if moment == "half" else stride):
             case = folder.parent / "case"
             shutil.copytree(folder, case)
             status = child(partial(killed_at, step, moment, operation, case / "store"))

@@ -45,7 +45,7 @@ def killing(folder: Path, *args: object) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("operation", "stride", "at_least"), [("write", 2, 12), ("compact", 5, 6)])
+@pytest.mark.parametrize(("operation", "stride", "at_least"), [("write", 2, 8), ("compact", 5, 6)])
 def test_a_kill_at_any_step_loses_nothing(tmp_path: Path, operation: str, stride: int, at_least: int) -> None:
     """tests/acceptance/test_store_kills.py tries every step of every operation."""
     found = killing(tmp_path, operation, stride)
