@@ -34,7 +34,8 @@ WAYS = {"alone": 30, "part": 8, "pool": 2, "fresh": 1}
 """How often a run is in one process, takes a part of the suite, has two workers, or imports first and has two."""
 AIMS = {
     "start": ((), 2.0),
-    "work": (("idle", "preparing", "training", "explaining", "scoring", "writing"), 1.0),
+    "problem": (("preparing", "training"), 0.3),
+    "units": (("explaining", "scoring", "writing"), 1.0),
     "end": (("compacting", "reporting"), 0.08),
 }
 """Moments that are waited for, and the seconds after them in which a process is killed."""
@@ -161,7 +162,7 @@ def disturb(place: Place, way: str, rng: random.Random, kills: Counter[tuple[str
     """Begin or resume, and kill until nothing is left of the run; returns its exit code."""
     run = place.start(way, part=rng.randrange(10) if way == "part" else None)
     known: list[psutil.Process] = []
-    while wait(place, run, "end" if way == "part" else rng.choices(["start", "work"], [1, 4])[0], rng):
+    while wait(place, run, "end" if way == "part" else rng.choices(["start", "problem", "units"], [2, 1, 7])[0], rng):
         workers = workers_of(run)
         known += [w for w in workers if w not in known]
         victim = rng.choice([run, *workers, *workers])
