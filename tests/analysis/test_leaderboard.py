@@ -199,6 +199,14 @@ def test_skill_needs_both_controls_ten_draws_and_a_better_oracle() -> None:
     assert skill(scores, higher_is_better=False).isna().all()
 
 
+def test_skill_where_oracle_and_random_always_lie_as_far_apart() -> None:
+    n = 8
+    scores = {"good": np.linspace(0.2, 0.8, n), "oracle": np.ones(n), "random": np.zeros((10, n))}
+    assert board_of(scores, skill_valid=True).at["good", "skill"] == pytest.approx(0.5)
+    few = {k: v[..., :4] for k, v in scores.items()}
+    assert board_of(few, skill_valid=True)["skill"].isna().all()
+
+
 def test_skill_is_not_clipped_and_its_interval_holds_the_truth() -> None:
     r, trials = rng(11), []
     for i in range(100):

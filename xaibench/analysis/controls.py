@@ -172,7 +172,7 @@ def _skill(samples: Samples, names: Array, control: Array, sign: float) -> tuple
         return missing, missing, missing
     scores = samples.scores
     span = scores[oracle] - scores[random]
-    if not (stats.mean_interval(_units(samples, sign * span[None]))[0] > 0).all():
+    if not _above_zero(_units(samples, sign * span[None])[0]):
         return missing, missing, missing
     above = scores - scores[random]
     below = np.where(np.isfinite(above), span, np.nan)
@@ -180,6 +180,14 @@ def _skill(samples: Samples, names: Array, control: Array, sign: float) -> tuple
     skill, low, high = stats.ratio_interval(_units(samples, above), _units(samples, below))
     fixed = np.isin(np.arange(len(names)), (oracle, random))
     return skill, np.where(fixed, np.nan, low), np.where(fixed, np.nan, high)
+
+
+def _above_zero(values: Array) -> bool:
+    """Whether the 95 % interval of the mean of values (n,) lies above 0; of equal ones, whether enough are above 0."""
+    known = values[np.isfinite(values)]
+    if len(known) and known.min() == known.max():
+        return bool(known[0] > 0 and 0.5 ** (len(known) - 1) < LEVEL)
+    return bool(stats.mean_interval(values)[0] > 0)
 
 
 def _units(samples: Samples, scores: Array) -> Array:

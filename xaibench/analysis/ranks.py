@@ -43,7 +43,7 @@ def counted(board: pd.DataFrame) -> pd.DataFrame:
     ``truth_kind`` is kept for the ground-truth family only; elsewhere no truth is involved.
     Boards of older versions do not say what metrics measure: there every metric is a construct of its own.
     """
-    older = {"construct": board["metric"], "about": "", "masker": ""}
+    older: dict[str, Any] = {"construct": board["metric"], "about": "", "masker": ""}
     board = board.assign(**{name: values for name, values in older.items() if name not in board})
     kept = board[~(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
     kept = kept.assign(
