@@ -177,3 +177,15 @@ def test_guided_backprop_keeps_the_picture_of_the_input_and_the_gradient_does_no
     assert float(run("mprt", plain).mean()) < 0.2
     assert float(run("mprt", guided).mean()) > 0.5
     assert float(run("smooth_mprt", plain).mean()) < float(run("smooth_mprt", guided).mean()) - 0.2
+
+
+def test_a_model_without_parameters_is_randomised_by_its_buffers() -> None:
+    class Held(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("weight", torch.arange(6.0).reshape(2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.weight.T
+
+    assert forward_order(Held(), torch.ones(1, 3)) == [""]

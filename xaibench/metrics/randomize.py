@@ -54,7 +54,8 @@ def forward_order(module: nn.Module, one: Tensor) -> list[str]:
     with hooked(handles), torch.enable_grad():
         output = module(one)
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    slopes = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
+    # A model may know everything by its buffers.
+    slopes = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True) if parameters else ()
     has_part = {name for name, slope in zip(parameters, slopes, strict=True) if slope is not None}
 
     def first(name: str) -> int:
