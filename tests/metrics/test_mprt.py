@@ -16,7 +16,7 @@ from torch.nn import functional
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.metrics.histogram import FEWEST, MOST, BinRule, entropy, n_bins
-from xaibench.metrics.randomize import random_weights, randomised_models, with_weights
+from xaibench.metrics.randomize import forward_order, random_weights, randomised_models, with_weights
 
 NUMPY_RULES: dict[BinRule, str] = {
     "freedman_diaconis": "fd", "scott": "scott", "sqrt": "sqrt", "sturges": "sturges", "rice": "rice",
