@@ -1,6 +1,6 @@
 """Copy the latest run of a store without attributions, leaderboards and places on the machine that made it.
 
-    python results/publish.py STORE results/baselines/NAME
+python results/publish.py STORE results/baselines/NAME
 """
 
 from __future__ import annotations

@@ -326,7 +326,7 @@ def test_a_pointer_of_an_earlier_version_plays_no_role(call: Call, suite: Path, 
     (generation,) = (store / "compact").glob("generation-*.parquet")
     old = generation.rename(store / "compact" / "generation-000001.parquet")
     (store / "compact" / "CURRENT").write_text('{"file": "generation-000000.parquet"}')
-    code, out, _ = call("run", suite, "--store", store)
+    _, out, _ = call("run", suite, "--store", store)
     assert "nothing new; 4 cells were there already" in out
     assert old.exists()
     assert call("doctor", store)[0] == 0
