@@ -207,6 +207,20 @@ def test_skill_where_oracle_and_random_always_lie_as_far_apart() -> None:
     assert board_of(few, skill_valid=True)["skill"].isna().all()
 
 
+def test_skill_needs_a_better_oracle_on_the_samples_of_the_explainer() -> None:
+    """On the first half the oracle is random's equal, so who is defined only there has no skill."""
+    oracle = np.full(N, 0.9)
+    oracle[: N // 2] = np.tile([0.29, 0.3101], N // 4)
+    scores = {"oracle": oracle, "random": np.tile(np.full(N, 0.3), (10, 1)), "all": np.full(N, 0.6)}
+    for name, columns in {"first": slice(0, 20), "second": slice(20, 40), "few": slice(28, 40)}.items():
+        scores[name] = np.full(N, np.nan)
+        scores[name][columns] = rng().random(N)[columns] / 2
+    board = board_of(scores, skill_valid=True, family="ground_truth", truth_kind="mask")
+    assert board.loc[["first", "few"], ["skill", "skill_low", "skill_high"]].isna().all(axis=None)
+    assert board.loc[["all", "second"], ["skill", "skill_low", "skill_high"]].notna().all(axis=None)
+    assert board.at["second", "skill"] == pytest.approx((np.mean(rng().random(N)[20:] / 2) - 0.3) / 0.6, rel=1e-4)
+
+
 def test_skill_is_not_clipped_and_its_interval_holds_the_truth() -> None:
     r, trials = rng(11), []
     for i in range(100):

@@ -100,7 +100,7 @@ def compare(
     missing = np.full(len(names), np.nan)
     skill = (missing, missing, missing)
     if skill_valid and not samples.median:
-        skill = _skill(samples, names, control, sign)
+        skill = _skill(samples, names, control, eligible, sign)
     placebos = np.flatnonzero(control & (names != ORACLE) & eligible & np.isfinite(value))
     best = int(placebos[np.argmax(sign * value[placebos])]) if len(placebos) else None
     p, least, beats, worse, loses, effect = (missing.copy() for _ in range(6))
@@ -161,8 +161,12 @@ def _against(
     return p, np.where(np.isfinite(p), least.max(axis=1), np.nan), worse, effect
 
 
-def _skill(samples: Samples, names: Array, control: Array, sign: float) -> tuple[Array, Array, Array]:
-    """(score - random) / (oracle - random) on the samples where all three are defined, with its interval."""
+def _skill(samples: Samples, names: Array, control: Array, eligible: Array, sign: float) -> tuple[Array, Array, Array]:
+    """(score - random) / (oracle - random) on the samples where all three are defined, with its interval.
+
+    NaN for explainers that are not eligible, and where the oracle is not shown to be better than random
+    on these very samples: a ratio to a span of about 0 can have any value.
+    """
     missing = np.full(len(names), np.nan)
     found = [np.flatnonzero(control & (names == name)) for name in (ORACLE, RANDOM)]
     if any(len(f) == 0 for f in found):
@@ -172,22 +176,22 @@ def _skill(samples: Samples, names: Array, control: Array, sign: float) -> tuple
         return missing, missing, missing
     scores = samples.scores
     span = scores[oracle] - scores[random]
-    if not _above_zero(_units(samples, sign * span[None])[0]):
-        return missing, missing, missing
     above = scores - scores[random]
     below = np.where(np.isfinite(above), span, np.nan)
     above = np.where(np.isfinite(below), above, np.nan)
-    skill, low, high = stats.ratio_interval(_units(samples, above), _units(samples, below))
-    fixed = np.isin(np.arange(len(names)), (oracle, random))
-    return skill, np.where(fixed, np.nan, low), np.where(fixed, np.nan, high)
+    spans = _units(samples, below)
+    skill, low, high = stats.ratio_interval(_units(samples, above), spans)
+    shown = eligible & _above_zero(sign * spans)
+    bounded = shown & ~np.isin(np.arange(len(names)), (oracle, random))
+    return np.where(shown, skill, np.nan), np.where(bounded, low, np.nan), np.where(bounded, high, np.nan)
 
 
-def _above_zero(values: Array) -> bool:
-    """Whether the 95 % interval of the mean of values (n,) lies above 0; of equal ones, whether enough are above 0."""
-    known = values[np.isfinite(values)]
-    if len(known) and known.min() == known.max():
-        return bool(known[0] > 0 and 0.5 ** (len(known) - 1) < LEVEL)
-    return bool(stats.mean_interval(values)[0] > 0)
+def _above_zero(values: Array) -> Array:
+    """Whether the 95 % interval of the mean of values (E, n) lies above 0; of equal ones, whether enough do."""
+    least, most = np.fmin.reduce(values, axis=1, initial=np.nan), np.fmax.reduce(values, axis=1, initial=np.nan)
+    enough = 0.5 ** (np.isfinite(values).sum(axis=1) - 1.0) < LEVEL
+    result: Array = np.where(least == most, (least > 0) & enough, stats.mean_interval(values)[0] > 0)
+    return result
 
 
 def _units(samples: Samples, scores: Array) -> Array:
