@@ -51,7 +51,7 @@ def test_t_interval_covers_the_mean_in_95_percent_of_normal_samples() -> None:
 
 @pytest.mark.parametrize("n", [3, 7, 40])
 def test_mean_interval_solves_halls_equation(n: int) -> None:
-    x = rng(n).exponential(size=n)
+    x = rng(n).gamma(4, size=n)
     low, high = stats.mean_interval(x[None], 0.9)
     error, skew = x.std(ddof=1) / np.sqrt(n), sps.skew(x)
 
@@ -68,6 +68,26 @@ def test_mean_interval_solves_halls_equation(n: int) -> None:
 def test_mean_interval_of_symmetric_values_is_students() -> None:
     x = np.array([[-3.0, -1, 0, 1, 3], [2, 4, np.nan, 6, np.nan], [1, 2, np.nan, np.nan, np.nan]])
     np.testing.assert_allclose(stats.mean_interval(x), stats.t_interval(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("values", [[0.0] * 8 + [1.0] * 2, [0.0, 0, 1], [1.0, 1, 1, 9], [0.0] * 19 + [1.0]])
+def test_mean_interval_stays_near_students_for_few_or_discrete_values(values: list[float]) -> None:
+    x = np.array(values)
+    centre, half = x.mean(), np.ptp(stats.t_interval(x)) / 2
+    low, high = stats.mean_interval(x)
+    assert half / 2 <= centre - low < half
+    assert high - centre == pytest.approx(2 * half)
+    np.testing.assert_allclose(stats.mean_interval(-x), [-high, -low])
+
+
+@pytest.mark.parametrize("n", [5, 10, 30])
+def test_mean_interval_covers_skewed_values_more_often_than_students(n: int) -> None:
+    r = rng(n)
+    for x, truth in ((r.exponential(size=(4000, n)), 1.0), (r.lognormal(size=(4000, n)), np.exp(0.5))):
+        shares = [
+            ((low <= truth) & (truth <= high)).mean() for low, high in (stats.mean_interval(x), stats.t_interval(x))
+        ]
+        assert shares[1] + 0.01 < shares[0] < 0.96
 
 
 def test_mean_interval_moves_and_turns_with_the_values() -> None:
@@ -116,6 +136,8 @@ def test_last_digit_and_significant() -> None:
     values = np.array([0.3, -123456.7, 1.0, 0.99999951, 0.0, np.nan])
     np.testing.assert_allclose(stats.last_digit(values), [1e-6, 1, 1e-5, 1e-6, 0, np.nan], rtol=1e-12)
     np.testing.assert_array_equal(stats.significant(values), [0.3, -123457, 1, 1, 0, np.nan])
+    small = stats.significant(np.array([1e-305, -5e-324, 1.23456789e-280]))
+    np.testing.assert_allclose(small, [0, 0, 1.23457e-280], rtol=1e-12)
 
 
 def test_holm_on_a_worked_example() -> None:
