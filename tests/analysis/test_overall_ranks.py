@@ -225,3 +225,27 @@ def test_overall_has_nothing_to_say_about_one_explainer() -> None:
 def test_overall_knows_three_ways_with_missing_scores() -> None:
     with pytest.raises(UsageError, match="'skip'"):
         overall(board_of(results({"a": 1, "b": 0})), missing="skip")  # type: ignore[arg-type]
+
+
+def test_a_metric_of_weight_0_makes_no_second_comparison() -> None:
+    """Without it both sets of pairs are one, which is shown once."""
+    board = board_of(
+        results({"a": 2, "b": 1, "c": 3}, dataset="one", metric="pixel_flipping"),
+        results({"a": 1, "b": 2, "c": "unsupported"}, dataset="one", metric="infidelity"),
+    )
+    assert overall(board)["comparison"].nunique() == 2
+    table = overall(board, trust=trust_of(two__pixel_flipping=1, two__infidelity=0))
+    assert table["comparison"].tolist() == [0, 0, 0]
+    assert sorted(table["explainer"]) == ["a", "b", "c"]
+
+
+def test_trust_counts_every_data_set_once() -> None:
+    """Three models of "two" say 1, one of "three" says 0: the weight is 1/2, as is that of the other metric."""
+    board = board_of(
+        results({"a": 2, "b": 1}, dataset="one", metric="pixel_flipping"),
+        results({"a": 1, "b": 2}, dataset="one", metric="infidelity"),
+    )
+    one = trust_of(two__pixel_flipping=1)
+    trust = pd.concat([one, one, one, trust_of(three__pixel_flipping=0, three__infidelity=0.5)])
+    table = overall(board, trust=trust).set_index("explainer")
+    assert table["relative_rank"].to_dict() == pytest.approx({"a": 0.5, "b": 0.5})

@@ -125,11 +125,11 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
     costs = np.full(supported.shape, np.inf)
     supported[row, column] = True
     costs[row, column] = cost
-    sets = sorted({tuple(np.flatnonzero(s).tolist()) for s in supported}, key=lambda s: (-len(s), s))
     pairs = group[[*PROBLEM, *MEASURE, *VOTE]].groupby(column).first()
     weight = np.ones(len(pairs)) if trust is None else weights_elsewhere(pairs, trust)
+    sets = {tuple(np.flatnonzero(s).tolist()) for s in supported & (weight > 0)}
     frames: list[pd.DataFrame] = []
-    for wanted in (tuple(pair for pair in pairs_of_one if weight[pair] > 0) for pairs_of_one in sets):
+    for wanted in sorted(sets, key=lambda s: (-len(s), s)):
         if not wanted:
             continue
         members = np.flatnonzero(supported[:, wanted].all(axis=1))

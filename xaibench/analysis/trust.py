@@ -17,6 +17,8 @@ _KEY = ["metric", "params", "asked_output"]
 def weights_elsewhere(pairs: pd.DataFrame, trust: pd.DataFrame) -> Array:
     """Mean trust in the metric of every pair on data sets other than that of the pair.
 
+    Each data set counts once, with its mean: several models of one data set are not independent.
+
     Parameters
     ----------
     pairs : DataFrame
@@ -43,7 +45,8 @@ def weights_elsewhere(pairs: pd.DataFrame, trust: pd.DataFrame) -> Array:
     if not np.isfinite(known["trust"]).all() or (known["trust"] < 0).any():
         raise UsageError("weights of metrics must be numbers from 0 on")
     found: dict[tuple[Any, ...], list[tuple[Any, float]]] = defaultdict(list)
-    for *key, dataset, value in known[[*_KEY, "dataset", "trust"]].itertuples(index=False, name=None):
+    means = known.groupby([*_KEY, "dataset"], sort=False)["trust"].mean().reset_index()
+    for *key, dataset, value in means.itertuples(index=False, name=None):
         found[tuple(key)].append((dataset, float(value)))
     wanted = list(pairs[[*_KEY, "dataset"]].itertuples(index=False, name=None))
     elsewhere = [[value for place, value in found[tuple(key)] if place != dataset] for *key, dataset in wanted]
