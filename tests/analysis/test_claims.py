@@ -75,6 +75,7 @@ def test_samples_pair_by_name_whatever_their_order_and_undefined_ones_are_left_o
     assert row["n"] == 59
     kept = np.arange(60) != 3
     assert row["effect"] == pytest.approx((a[kept] - b[kept]).mean())
+    assert (row["left"], row["right"]) == pytest.approx((a[kept].mean(), b[kept].mean())), "of the pairs"
 
 
 def test_one_sample_seen_by_several_models_is_one_unit() -> None:

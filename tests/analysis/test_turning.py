@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
+from scipy.stats import binom
 from synthetic import concat, make_results
 
 from xaibench.analysis.claims import claims_table
@@ -45,6 +47,8 @@ def test_so_many_units_decide_and_clearly_fewer_do_not(
     distance: float, direction: str, holds: bool, n: int, margin: float
 ) -> None:
     """The same effect and spread over as many units as were said to be needed."""
+    if direction == "equal":
+        margin += 0.3  # the other border is out of reach
     border = -margin if direction == "less" else margin
     effect = border + (distance if holds == (direction == "greater") else -distance)
     row = judge(pair(effect, 1.0, n), direction=direction, margin=margin)
@@ -97,11 +101,17 @@ def test_trainings_are_counted_as_such() -> None:
 
     row = judge(trained(3), unit="training")
     assert row["would_need_n"] == 6
-    assert row["would_change"].startswith("about 6 training seeds at this effect (reproduced); or a margin below ")
+    assert row["would_change"] == "about 6 training seeds at this effect (reproduced)"
+    assert math.isnan(row["critical_margin"]), "no margin makes three seeds a test"
     assert judge(trained(6), unit="training")["verdict"] == "reproduced"
     assert judge(trained(5), unit="training")["verdict"] == "inconclusive"
     row = judge(trained(1), unit="training")
-    assert (row["would_need_n"], "at least 6" in row["would_change"]) == (6, True)
+    assert row["would_need_n"] == 6
+    assert row["would_change"] == "at least 6 training seeds at this effect (reproduced)"
+    assert math.isnan(row["critical_margin"])
+    assert math.isnan(row["ci_low"])
+    assert math.isnan(row["ci_high"])
+    assert row["effect"] == 1
 
 
 @pytest.mark.parametrize(("hits", "n", "number"), [(20, 20, 0.95), (0, 20, 0.05), (13, 20, 0.5), (5, 20, 0.4)])
@@ -117,6 +127,40 @@ def test_shares_follow_the_binomial_test(hits: int, n: int, number: float) -> No
     assert judge(share(math.floor(0.85 * need)), number=number, direction=direction)["verdict"] == "inconclusive"
     if hits == n:
         assert need == math.ceil(math.log(0.025) / math.log(number))
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.02, -0.05])
+def test_equal_needs_units_for_both_borders(effect: float) -> None:
+    """Half of the simulated repetitions decide, by two one-sided tests."""
+    need = int(judge(pair(effect, 1.0, 40), direction="equal", margin=0.1)["would_need_n"])
+    rng = np.random.default_rng(0)
+    mean = effect + rng.standard_normal(20_000) / math.sqrt(need)
+    half = stdtrit(need - 1, 0.975) * np.sqrt(rng.chisquare(need - 1, 20_000) / (need - 1) / need)
+    assert np.mean((mean + half < 0.1) & (mean - half > -0.1)) == pytest.approx(0.5, abs=0.015)
+
+
+def hits_of(n: int, hits: int) -> pd.DataFrame:
+    return make_results({"a": (np.arange(n) < hits).astype(float)})
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_equal_shares_at_the_end_of_their_scale(share: int) -> None:
+    """A share beyond 0 and 1 is no border: .99^368 is the first power of .99 below .025."""
+    equal: dict[str, Any] = {"number": float(share), "direction": "equal", "margin": 0.01}
+    assert judge(hits_of(40, 40 * share), **equal)["would_need_n"] == 368
+    assert judge(hits_of(368, 368 * share), **equal)["verdict"] == "reproduced"
+    assert judge(hits_of(367, 367 * share), **equal)["verdict"] == "inconclusive"
+
+
+def test_equal_shares_need_units_for_both_borders() -> None:
+    equal: dict[str, Any] = {"number": 0.5, "direction": "equal", "margin": 0.1}
+    need = int(judge(hits_of(40, 20), **equal)["would_need_n"])
+    decided = [k for k in range(need + 1) if equal_by_scipy(k, need, 0.4, 0.6)]
+    assert binom.pmf(decided, need, 0.5).sum() == pytest.approx(0.5, abs=0.05)
+
+
+def equal_by_scipy(hits: int, n: int, low: float, high: float) -> bool:
+    return bool(binom.sf(hits - 1, n, low) <= 0.025 and binom.cdf(hits, n, high) <= 0.025)
 
 
 def test_what_no_number_of_units_decides() -> None:

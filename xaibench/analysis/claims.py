@@ -51,7 +51,8 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
           or beyond one of them. Nothing is decided where a cell failed or is missing, where a gate
           failed that the claim does not tolerate, or by too few units for any test.
         - ``effect``, ``ci_low``, ``ci_high``: left less right, or less the number, with its 95 %
-          interval over ``n`` units. Scores that aggregate by the median of log10 are compared in log10.
+          interval over ``n`` units; ``left`` and ``right`` are means of these units.
+          Scores that aggregate by the median of log10 are compared in log10.
         - ``n_informative``: units whose score differs from the other side's, or from the number. Where
           they are few, or some are far larger than the others, test and interval promise too much.
         - ``p``: of the test that the verdict rests on; if nothing is decided, that of the claim.
@@ -149,6 +150,7 @@ def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
     if not plain.decidable:
         holds = fails = False
     verdict = "reproduced" if holds else "refuted" if fails else "inconclusive"
+    pairs = None if right is None else _pairs(claim, left, right)
     why = None
     if not plain.decidable:
         why = f"{plain.n} {'samples' if claim.unit == 'sample' else 'trained models'} are too few for any test"
@@ -161,10 +163,11 @@ def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
         "n_informative": plain.n_informative,
         "p": p,
         "p_refuted": p_refuted,
-        "left": float(left.values.mean()),
-        "right": claim.number if right is None else float(right.values.mean()),
+        "left": float((left.values if pairs is None else pairs["left"]).mean()),
+        "right": claim.number if right is None else float((right.values if pairs is None else pairs["right"]).mean()),
         "binding": " and ".join(s.name for s in (left, right) if s is not None and s.name) or None,
         "message": why,
+        "decidable": plain.decidable,
         "share": float(left.values.mean()) if _is_share(claim, left, right) else None,
     }
 
@@ -177,12 +180,17 @@ def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Ev
         if _is_share(claim, left, right):
             return of_share(values, claim.number + border)
         return of_differences(_beyond_rounding(values, claim.number + border), seed("claim", claim.id))
-    both = pd.concat([left.values, right.values], axis=1, keys=["left", "right"])
-    paired = both.dropna()
-    if paired.empty and claim.unit == "sample":
+    paired = _pairs(claim, left, right)
+    if paired is None:
         return of_groups(left.values.to_numpy(), right.values.to_numpy(), border)
     differences = _beyond_rounding(paired["left"].to_numpy(), paired["right"].to_numpy() + border)
     return of_differences(differences, seed("claim", claim.id))
+
+
+def _pairs(claim: Claim, left: Side, right: Side) -> pd.DataFrame | None:
+    """Values of the units that both sides have; None if none does, and samples are compared as groups."""
+    paired = pd.concat([left.values, right.values], axis=1, keys=["left", "right"]).dropna()
+    return None if paired.empty and claim.unit == "sample" else paired
 
 
 def _is_share(claim: Claim, left: Side, right: Side | None) -> bool:

@@ -25,7 +25,8 @@ class Evidence:
     Attributes
     ----------
     mean, low, high : float
-        Mean and its 95 % interval. Where all units are equal the interval is that one value.
+        Mean and its 95 % interval. Where all units are equal the interval is that one
+        value, and NaN of a single unit.
     n : int
         Independent units.
     p_above, p_below : float
@@ -67,7 +68,7 @@ def of_differences(differences: Array, seed: int) -> Evidence:
     n = len(differences)
     centre = float(differences.mean()) if n else np.nan
     low, high = (float(b[0]) for b in stats.t_interval(differences[None]))
-    if n and differences.min() == differences.max():
+    if n > 1 and differences.min() == differences.max():
         low = high = centre
     informative = int(np.count_nonzero(differences))
     return Evidence(centre, low, high, n, *_sign_flip(differences, seed), 0.5**n <= LEVEL, informative)
