@@ -90,9 +90,14 @@ def test_jackknife_of_many_samples_goes_by_groups():
 
 
 def test_auroc_is_that_of_scikit_learn():
+    """Of every good score among the bad ones of other samples."""
     rng = RNG(3)
     good, bad = rng.integers(6, size=(2, 3, 20)) + np.array([[[2]], [[0]]])
-    wanted = [roc_auc_score([1] * 20 + [0] * 20, [*g, *b]) for g, b in zip(good, bad, strict=True)]
+    wanted = [
+        roc_auc_score([1] + [0] * 19, [g[i], *np.delete(b, i)])
+        for g, b in zip(good, bad, strict=True)
+        for i in range(20)
+    ]
     found = auroc(good.astype(float), bad.astype(float))
     assert found.value == pytest.approx(np.mean(wanted))
     assert found.low < found.value < found.high
@@ -109,6 +114,26 @@ def test_auroc_covers_where_good_and_bad_are_of_the_same_samples():
     assert 0.92 <= hits / 400 <= 0.98
 
 
+@pytest.mark.parametrize(("shift", "noise"), [(0.0, 0.0), (0.0, 0.01), (0.01, 0.0005), (0.5, 0.01)])
+def test_auroc_covers_where_samples_are_all_that_differs(shift: float, noise: float) -> None:
+    """Good and bad scores of one sample are almost the same: between samples the area is Phi(shift / sqrt 2)."""
+    rng, area, hits = RNG(5), stats.norm.cdf(shift / np.sqrt(2 + noise**2)), 0
+    for _ in range(200):
+        bad = rng.standard_normal((1, 48))
+        found = auroc(bad + 1e-9 + shift + noise * rng.standard_normal((1, 48)), bad)
+        hits += found.low <= area <= found.high
+    assert hits / 200 >= 0.9
+
+
+def test_an_area_without_spread_has_an_interval():
+    copy = auroc(np.arange(48.0)[None] + 1e-9, np.arange(48.0)[None])
+    assert (copy.value, copy.high - copy.low) == (0.5, pytest.approx(2 * (1 - 0.025 ** (1 / 48))))
+    good = np.array([[1.0], [1.0], [-1.0]]) * np.ones(20)
+    found = auroc(good, np.zeros((3, 20)))
+    assert found.value == pytest.approx(2 / 3)
+    assert found.low < 2 / 3 < found.high
+
+
 def test_auroc_at_the_end_of_its_scale():
     perfect = auroc(np.arange(20.0)[None] + 100, np.arange(20.0)[None])
     assert perfect.value == perfect.high == 1
@@ -117,7 +142,8 @@ def test_auroc_at_the_end_of_its_scale():
     assert (flipped.value, flipped.low) == (0, 0)
     assert flipped.high == pytest.approx(1 - perfect.low)
     equal = auroc(np.ones((1, 20)), np.ones((1, 20)))
-    assert (equal.value, equal.low, equal.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert equal.value == 0.5
+    assert equal.low < 0.5 < equal.high
     assert np.isnan(auroc(np.ones((1, 5)), np.zeros((1, 5))).value), "five samples say nothing"
 
 

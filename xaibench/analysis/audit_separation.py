@@ -34,7 +34,8 @@ def auroc(good: Array, bad: Array) -> Estimate:
     """Area under the ROC curve of scores of good explanations against scores of bad ones.
 
     The probability that a good explanation of one sample has a larger score than a bad one of
-    another (or the same) sample, ties by half: what a score says by itself, without the sample.
+    another sample, ties by half: what a score says by itself, without the sample. Scores of the same
+    sample are left out: they go together, and would add 1/U even where the area is .5.
 
     Parameters
     ----------
@@ -45,18 +46,21 @@ def auroc(good: Array, bad: Array) -> Estimate:
     -------
     Estimate
         Mean over the seeds. The interval takes samples as units, good and bad scores of one sample
-        together (DeLong et al. 1988; clustered as in Obuchowski 1997), on the logit scale. At an
-        area of 0 or 1 it ends where n samples without an error may still come from (Clopper-Pearson).
+        together (DeLong et al. 1988; clustered as in Obuchowski 1997), on the logit scale. Where they
+        do not vary it reaches as far as n samples without an exception may still come from
+        (Clopper-Pearson), on both sides of an area inside of (0, 1).
         NaN with fewer than 6 samples.
     """
     areas, influence = [], np.full(good.shape, np.nan)
     for s, (g, b) in enumerate(zip(good, bad, strict=True)):
         both = np.isfinite(g) & np.isfinite(b)
-        if not both.any():
+        others = int(both.sum()) - 1
+        if others < 1:
             continue
         wins = (g[both][:, None] > b[both]) + 0.5 * (g[both][:, None] == b[both])
-        areas.append(wins.mean())
-        influence[s, both] = wins.mean(axis=1) + wins.mean(axis=0)
+        np.fill_diagonal(wins, 0.0)
+        areas.append(wins.sum() / (len(wins) * others))
+        influence[s, both] = (wins.sum(axis=1) + wins.sum(axis=0)) / others
     per_sample = stats.mean(influence.T)
     per_sample = per_sample[np.isfinite(per_sample)]
     n = len(per_sample)
@@ -64,9 +68,9 @@ def auroc(good: Array, bad: Array) -> Estimate:
         return NOTHING
     area = float(np.mean(areas))
     error = float(per_sample.std(ddof=1) / np.sqrt(n))
-    sure = _none_of(n)
-    if error == 0 and area in (0.0, 1.0):
-        return Estimate(area, sure if area else 0.0, 1.0 if area else 1 - sure, n)
+    if error < 1e-12:
+        slack = 1 - _none_of(n)
+        return Estimate(area, max(area - slack, 0.0), min(area + slack, 1.0), n)
     inside = min(max(area, 1e-9), 1 - 1e-9)
     half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error / (inside * (1 - inside))
     return Estimate(area, float(expit(logit(inside) - half)), float(expit(logit(inside) + half)), n)
