@@ -58,7 +58,8 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
         - ``p``: of the test that the verdict rests on; if nothing is decided, that of the claim.
         - ``would_change``: what would change the verdict, in a sentence; ``would_need_n``: units that would
           decide it, if effect and spread stay as they are; ``critical_margin``: the margin at which the
-          verdict tips, largest that is reproduced (*equal*: smallest), by the interval.
+          verdict tips, largest that is reproduced (*equal*: smallest), by the interval; NaN where units are
+          too few for any test.
         - ``binding``: where a side is about *every* explainer, the one that decides.
 
     Notes

@@ -143,7 +143,7 @@ def _significantly_few(n: Array, number: float, level: float) -> Array:
     """The most hits of n that are significantly fewer than this share; -1 where not even 0 are."""
     if number == 1:
         return n - 1
-    hits = np.ceil(np.nan_to_num(bdtrik(level, n, number))).astype(np.int64)
+    hits: Array = np.ceil(np.nan_to_num(bdtrik(level, n, number))).astype(np.int64)
     for _ in range(2):
         hits = hits - ((hits >= 0) & (bdtr(np.maximum(hits, 0), n, number) > level))
     return hits
