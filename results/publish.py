@@ -20,6 +20,8 @@ def publish(source: Store, target: Store) -> None:
     said = manifest["provenance"]
     said["argv"] = ["xaibench", "run", manifest["suite"]]
     said["environment"] = {k: v for k, v in said["environment"].items() if k not in PLACES}
+    machine = said.get("machine", said)
+    machine["system"] = machine["system"].split("-")[0]
     planned = [Row(**row) for row in source.planned(manifest["run"]).to_pylist()]
     number = target.claim_run({k: v for k, v in manifest.items() if k not in ("id", "run")}, planned)
     wanted = {row.cell_id for row in planned}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_samples_pair_by_name() -> None:
     assert judge(old, new)["verdict"].tolist() == ["same"]
     other = make_results({"a": scores()}, sample_ids=[f"x{i}" for i in range(60)])
     (row,) = judge(old, other).to_dict("records")
-    assert (row["verdict"], row["message"]) == ("incomparable", "no sample in common")
+    assert (row["verdict"], row["measure"], row["effect"]) == ("regressed", "undefined", 1.0)
 
 
 def trainings(change: Any, seeds: int, fingerprint: str, **facts: Any) -> pd.DataFrame:
@@ -334,3 +335,51 @@ def test_times_are_compared_once_per_explanation() -> None:
     assert found.loc[("score", "pixel_flipping"), ["baseline_seconds", "ratio", "n"]].tolist() == [0.5, 8.0, 2]
     assert set(slower(found.reset_index(), 5)["name"]) == {"pixel_flipping", "other"}
     assert costs(pair_cells(old, old), old, old).empty
+
+
+def test_samples_that_are_gone_are_a_regression() -> None:
+    names = [f"s{i}" for i in range(60)]
+    old = make_results({"a": scores()}, sample_ids=names)
+    for kept in (1, 30):
+        new = make_results({"a": scores()[:kept]}, sample_ids=names[:kept])
+        found = judge(old, new).set_index("measure")["verdict"]
+        assert found["undefined"] == "regressed"
+        assert found.get("score", "changed") in ("same", "changed", "incomparable")
+
+
+@pytest.mark.parametrize("fact", ["higher_is_better", "control"])
+def test_another_direction_or_role_is_no_equal_cell(fact: str) -> None:
+    old = make_results({"a": scores(), "b": scores() / 2})
+    new = old.assign(**{fact: ~old[fact].astype(bool)})
+    found = judge(old, new)
+    assert set(found["verdict"]) == {"lost"}
+    assert found["message"].str.contains(fact).all()
+
+
+def test_exact_scores_that_change_places_are_noticed() -> None:
+    old = make_results({"a": scores()})
+    new = make_results({"a": scores()[::-1]})
+    assert judge(old, new)["verdict"].tolist() != ["moved"]
+    found = compare(old, new, Settings(bounds={"pixel_flipping": (0, 1)}, exact=frozenset(old["cell_id"])))
+    assert found["verdict"].tolist() == ["moved"]
+
+
+def test_few_changes_among_many_equal_scores_keep_the_level() -> None:
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(300):
+        hits = np.zeros((2, 60))
+        hits[rng.integers(2, size=3), rng.choice(60, size=3, replace=False)] = 1
+        found = judge(*(make_results({"a": side}) for side in hits))
+        alarms += found["verdict"].tolist() == ["regressed"]
+    assert alarms <= 15 + 2 * math.sqrt(300 * 0.05 * 0.95)
+
+
+def test_what_no_data_could_show_is_not_comparable() -> None:
+    names = [f"e{i}" for i in range(20)]
+    old = make_results({name: np.ones(8) for name in names})
+    new = make_results({name: np.zeros(8) for name in names})
+    assert set(judge(old, new)["verdict"]) == {"incomparable"}
+    few = names[:5]
+    found = judge(*(make_results({n: full(8) for n in few}) for full in (np.ones, np.zeros)))
+    assert set(found["verdict"]) == {"regressed"}

@@ -97,10 +97,17 @@ def _states(left: pd.DataFrame, right: pd.DataFrame, b: Any, c: Any) -> list[tup
             why = f"{why}: {_changes(old['versions'][i], new['versions'][j])}"
         elif state == "failed" or (state == "lost" and why == "unsupported"):
             why = _reason(new["status"][j], new["error_kind"][j], new["message"][j])
+        other = [f for f in FACTS if not _same(old[f][i], new[f][j])]
+        if state in ("pair", "undefined") and other:
+            state, why = "lost", "declared otherwise: " + ", ".join(f"{f} {old[f][i]} to {new[f][j]}" for f in other)
         if state == "pair" and old["fingerprint"][i] != new["fingerprint"][j]:
             state = "retrained"
         found.append((state, why))
     return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) or (pd.isna(a) and pd.isna(b))
 
 
 _VERSIONS = "version changed"

@@ -75,13 +75,15 @@ def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings)
         Rows are findings about an entry (an explainer on a problem with a metric, its seeds and draws
         together), worst verdict first; an entry has one row for every state that its cells are in.
 
-        - ``verdict``: *same*, within rounding everywhere; *changed*, but not beyond the practical delta
-          or not significantly; *regressed* and *improved*, both beyond the delta and by a one-sided
-          paired test at 5 % after Holm's correction over all entries that changed; *moved*, of a control,
-          which has no merit to gain, by a two-sided one; *failed*, *undefined*, *lost*, *gate*: cells
-          that had a result and have none now, or are on a problem that no longer passes its gates;
-          *fixed*, *new*; *incomparable*, and ``message`` says why; *unscored* on both sides.
-        - ``measure``: ``score``, or ``undefined``, the share of samples without a defined score.
+        - ``verdict``: *same*, within rounding everywhere; *changed*, but not beyond the practical delta or
+          not significantly; *regressed* and *improved*, both beyond the delta and by a one-sided paired test
+          at 5 % after Holm's correction over all entries that changed; *moved*, of a control, which has no
+          merit to gain, by a two-sided one, and of exact cells whose scores changed while their mean did not;
+          *failed*, *undefined*, *lost*, *gate*: cells that had a result and have none now, or are on a
+          problem that no longer passes its gates; *fixed*, *new*; *incomparable*, and ``message`` says why;
+          *unscored* on both sides.
+        - ``measure``: ``score``, or ``undefined``, the share of the baseline's samples without a
+          defined score, or without any.
         - ``effect``: mean over units of candidate less baseline, in log10 where the metric aggregates so.
         - ``weights``: with the *same* weights units are samples, their draws averaged; differences within
           rounding count as none. *Retrained* models shift all samples together: units are trainings.
@@ -205,15 +207,15 @@ def _entries(cells: pd.DataFrame) -> Array:
 
 
 def _aligned(old: tuple[Any, Any], new: tuple[Any, Any]) -> tuple[tuple[Array, Array], tuple[Any, ...]]:
-    """Scores of both sides on their common samples, and the names of these."""
+    """Scores of both sides on the samples of the baseline, NaN where the candidate lacks one, and their names."""
     scores = [np.asarray(side[0], dtype=np.float64) for side in (old, new)]
     names = [unique_names(side[1], len(values)) for side, values in zip((old, new), scores, strict=True)]
     if names[0] == names[1]:
         return (scores[0], scores[1]), names[0]
     where = {name: i for i, name in enumerate(names[1])}
-    common = [(i, where[name]) for i, name in enumerate(names[0]) if name in where]
-    left, right = ([pair[side] for pair in common] for side in (0, 1))
-    return (scores[0][left], scores[1][right]), tuple(names[0][i] for i in left)
+    places = np.array([where.get(name, -1) for name in names[0]], dtype=np.int64)
+    found = np.append(scores[1], np.nan)[places]
+    return (scores[0], found), names[0]
 
 
 def _changes(old: Array, new: Array, log10: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -231,14 +233,18 @@ def _changes(old: Array, new: Array, log10: Array) -> tuple[Array, Array, Array,
 def _trainings(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> _Units:
     """Retrained models of entries: the mean score of each, draws averaged."""
     log10 = (cells["aggregate"] == "median_log10").to_numpy()
-    values, undefined = [], []
+    values: list[Array] = []
+    undefined: list[Array] = []
+    expected = np.empty(0)
     for side, at in ((baseline, cells["b"]), (candidate, cells["c"])):
         rows = [np.asarray(scores, dtype=np.float64) for scores in side["scores"].to_numpy()[at.to_numpy()]]
         sizes = [len(row) for row in rows]
         cell, flat = np.repeat(np.arange(len(rows)), sizes), np.concatenate(rows)
         flat = np.where(np.repeat(log10, sizes), np.log10(np.maximum(flat, ATOL)), flat)
         values.append(_mean_by(cell, flat, len(rows)))
-        undefined.append(np.bincount(cell, ~np.isfinite(flat), len(rows)) / sizes)
+        # Samples that the candidate lacks count as undefined.
+        expected = expected if undefined else np.array(sizes, dtype=np.float64)
+        undefined.append(1 - np.minimum(np.bincount(cell, np.isfinite(flat), len(rows)), expected) / expected)
     change = values[1] - values[0]
     change = np.where(np.abs(change) <= ATOL + RTOL * np.abs(values[0]), 0.0, change)
     lost = undefined[1] - undefined[0]
@@ -330,8 +336,15 @@ def _test(entry: Array, change: Array, alike: Array) -> dict[str, Array]:
         p = 2 * stdtr(np.maximum(n - 1, 1).astype(np.float64), -np.abs(effect) / (spread / np.sqrt(n)))
     # All units alike: how much a next one would differ was not seen; that all have the same sign was.
     p = np.where(spread <= RTOL * np.abs(effect), 2.0 ** (1 - n), p)
+    # Where most units did not change at all, the signs of those that did are all that chance can play with.
+    moved = np.bincount(entry, change != 0, size)
+    p = np.where(moved < n, np.maximum(p, 2.0 ** (1 - moved)), p)
     p[~changed] = np.nan
-    return {"n": n, "effect": effect, "p": p, "largest": largest}
+    flat = (spread <= RTOL * np.abs(effect)) | (moved < n)
+    return {
+        "n": n, "effect": effect, "p": p, "largest": largest, "_shift": _mean_by(entry, np.abs(change), size),
+        "_least": np.where(changed & flat, 2.0**-moved, 0.0),
+    }  # fmt: skip
 
 
 def _judged(found: pd.DataFrame) -> pd.DataFrame:
@@ -348,10 +361,14 @@ def _judged(found: pd.DataFrame) -> pd.DataFrame:
     beyond = np.abs(worse) > found["delta"].to_numpy()
     many = found["n_changed"].to_numpy() > NEAR_TIES * found["n"].to_numpy()
     proven = (exact & many) | (corrected < LEVEL)
+    # Nothing is drawn anew: scores that change places are no chance, whatever their mean.
+    shaken = exact & many & score & ~beyond & (found["_shift"].to_numpy() > found["delta"].to_numpy())
+    # What no data could have shown, among so many changes, is no result either.
+    hopeless = beyond & ~proven & ~exact & (found["_least"].to_numpy() * np.isfinite(p).sum() >= LEVEL)
     choices = {
-        "incomparable": none | (few & ~exact & (beyond | ~same_weights)),
+        "incomparable": none | (few & ~exact & (beyond | ~same_weights)) | hopeless,
         "same": found["n_changed"].to_numpy() == 0,
-        "moved": beyond & proven & either,
+        "moved": (beyond & proven & either) | shaken,
         "regressed": beyond & proven & (worse > 0),
         "improved": beyond & proven,
     }

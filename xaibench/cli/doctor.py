@@ -48,7 +48,9 @@ def _examine_store(store: Store, *, remove: bool) -> int:
     rows, manifests = store.read(["status"]), store.manifests()
     statuses = pd.Series(rows["status"].to_pylist(), dtype="object").value_counts()
     counts = ", ".join(f"{n} {status}" for status, n in statuses.items()) or "none"
-    out.print(f"store {store.path}: {len(manifests)} runs; cells: {counts}", soft_wrap=True)
+    out.print(
+        f"store {store.path}: {len(manifests)} run{'' if len(manifests) == 1 else 's'}; cells: {counts}", soft_wrap=True
+    )
     for number, who in store.under_way().items():
         out.print(f"run {number} is under way: {who}", soft_wrap=True)
     found = store.examine()

@@ -19,7 +19,7 @@ def merge_stores(dest: Place, sources: Sequence[Place]) -> int:
     out = stdout()
     out.print(
         f"{dest}: {brought.runs} runs, {brought.rows} rows, {brought.attributions} explanations "
-        f"and {brought.answers} answers came from {len(sources)} stores",
+        f"and {brought.answers} answers came from {len(sources)} store{'' if len(sources) == 1 else 's'}",
         soft_wrap=True,
     )
     if store.manifests():

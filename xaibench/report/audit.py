@@ -43,7 +43,8 @@ def audit_report(audit: pd.DataFrame) -> RenderableType:
     parts: list[RenderableType] = []
     for names, group in audit.groupby(["dataset", "model", "selection"], sort=False):
         first = group.iloc[0]
-        title = f"{names[0]}/{names[1]}, {first['n']} samples, {group['n_seeds'].max()} seeds"
+        seeds = group["n_seeds"].max()
+        title = f"{names[0]}/{names[1]}, {first['n']} samples, {seeds} seed{'' if seeds == 1 else 's'}"
         parts += [Text(title, style="bold"), _AuditTable(group.to_dict("records"), labels), Text("")]
     parts += [Text(LEGEND), Text("")]
     counts = audit["verdict"].value_counts()
