@@ -59,6 +59,23 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def board(session: nox.Session) -> None:
+    """The board and all scores of `quick`, cold, from this tree and from another revision (``-- REVISION``)."""
+    session.install(*CONSTRAINTS, "-e", ".")
+    revision = session.posargs[0] if session.posargs else "HEAD"
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("git", "clone", "-q", ".", f"{folder}/tree", external=True)
+        session.run("git", "-C", f"{folder}/tree", "checkout", "-q", revision, external=True)
+        for name, tree in (("before", f"{folder}/tree"), ("after", str(Path.cwd()))):
+            environment = {**ENVIRONMENT, "PYTHONPATH": tree, "XAIBENCH_CACHE": f"{folder}/cache-{name}"}
+            session.run(
+                *("python", "-m", "xaibench", "run", "quick", "-q", "--store", f"{folder}/{name}"), env=environment
+            )
+        compare = ("python", "-m", "helpers.same_board", f"{folder}/before", f"{folder}/after")
+        session.run(*compare, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Speed, as ratios in one process."""
     session.install(*CONSTRAINTS, "-e", ".[test]")

@@ -1,0 +1,1 @@
+"""What several test modules share: builders, fixtures' parts, synthetic results, fake clusters."""

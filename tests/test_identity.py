@@ -1,0 +1,31 @@
+"""Names and keys of the shipped suites are those on record, so that stores and caches stay good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.identity import real_keys, suite_identity
+
+from xaibench import suite as suites
+
+RECORD: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "identity.json").read_text(encoding="utf-8"))
+HINT = "a change needs a raised version and a line in CHANGELOG.md; then record anew (tests/helpers/identity.py)"
+
+
+def test_every_shipped_suite_is_on_record() -> None:
+    assert sorted(suites.available()) == sorted(RECORD["ids"])
+
+
+@pytest.mark.parametrize("name", sorted(RECORD["ids"]))
+def test_ids_and_key_functions_are_as_before(name: str) -> None:
+    found, expected = suite_identity(name), RECORD["ids"][name]
+    for part in ("problems", "metrics", "explainers"):
+        assert found[part] == expected[part], f"{part} of {name}: {HINT}"
+
+
+@pytest.mark.parametrize("name", sorted(RECORD["keys"]))
+def test_content_keys_of_analytic_problems_are_as_before(name: str) -> None:
+    assert real_keys(name) == RECORD["keys"][name], HINT
