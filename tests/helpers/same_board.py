@@ -42,14 +42,16 @@ def _equal(a: object, b: object) -> bool:
     if isinstance(a, np.ndarray | list) and isinstance(b, np.ndarray | list):
         x, y = np.asarray(a), np.asarray(b)
         return x.shape == y.shape and np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
-    return bool(a == b) or bool(pd.isna(a) and pd.isna(b))
+    if pd.isna(a) or pd.isna(b):
+        return bool(pd.isna(a) and pd.isna(b))
+    return bool(a == b)
 
 
 def main() -> None:
     """Print the differences; exit with 1 where there are any."""
     before, after = sys.argv[1:]
     found = differences(before, after)
-    print("\n".join(found) or "equal value for value, times excepted")
+    sys.stdout.write("\n".join(found or ["equal value for value, times excepted"]) + "\n")
     sys.exit(bool(found))
 
 
