@@ -21,7 +21,7 @@ def differences(before: str, after: str) -> list[str]:
 
 
 def _results(store: str) -> pd.DataFrame:
-    frame = Store(store).read().sort_values("cell_id", ignore_index=True)
+    frame = Store(store).read().to_pandas().sort_values("cell_id", ignore_index=True)
     return frame[RESULT]
 
 
