@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 import xaibench as xb
 from xaibench.core import registry
 from xaibench.core.data import Data
-from xaibench.core.programs import BlackBox
+from xaibench.core.programs.black_box import BlackBox
 from xaibench.report.braille import y_range
 
 mpl.use("Agg")

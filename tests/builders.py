@@ -13,7 +13,6 @@ import torch
 from refit import Refit
 from torch import Tensor, nn
 
-from xaibench.core.calls import Explainer, ExplainFunction, explain
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
@@ -21,6 +20,7 @@ from xaibench.core.pairs import Pair
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.retraining import Retraining
+from xaibench.core.scoring import Explainer, ExplainFunction, explain
 
 IMAGE, RGB, TABLE, SERIES = (1, 8, 8), (3, 8, 8), (6,), (10, 2)
 SHAPES = {"image": IMAGE, "rgb": RGB, "table": TABLE, "series": SERIES}

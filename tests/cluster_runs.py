@@ -11,8 +11,8 @@ import pandas as pd
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.execution import Observer, Options, Outcome, execute
-from xaibench.history import History
 from xaibench.plan import Shard, make_plan
+from xaibench.plan.history import History
 from xaibench.store import Store
 
 PLUGINS = tuple(str(Path(__file__).parent / "plugins" / f"{name}.py") for name in ("tiny", "faulty", "programs"))

@@ -14,8 +14,8 @@ import psutil
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.execution import Observer, Options, Outcome, execute
-from xaibench.history import History
 from xaibench.plan import PlannedUnit, make_plan
+from xaibench.plan.history import History
 from xaibench.store import Row, Store
 
 PLUGINS = tuple(str(Path(__file__).parent / "plugins" / f"{name}.py") for name in ("tiny", "faulty"))

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.agreement import Explanations, explainer_agreement
-from xaibench.analysis.claims import claims_table
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.claims.verdicts import claims_table
+from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.html.content import Content, Curve, Curves, Gallery, Instance, Map
 from xaibench.suite import Claim
 

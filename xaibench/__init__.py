@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
     from xaibench.core.evaluation import Evaluation
     from xaibench.core.problem import ProblemView
-    from xaibench.core.program_evaluation import ProgramEvaluation
-    from xaibench.core.programs import BlackBox, Domain, Interpretation, Probe
+    from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
+    from xaibench.core.programs.evaluation import ProgramEvaluation
     from xaibench.core.registry import dataset, explainer, function_set, interpreter, metric, model
 
 _HOME = {
@@ -37,8 +37,8 @@ _HOME = {
     "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
     "core.evaluation": ("Evaluation",),
     "core.problem": ("ProblemView",),
-    "core.program_evaluation": ("ProgramEvaluation",),
-    "core.programs": ("BlackBox", "Domain", "Interpretation", "Probe"),
+    "core.programs.evaluation": ("ProgramEvaluation",),
+    "core.programs.black_box": ("BlackBox", "Domain", "Interpretation", "Probe"),
     "core.registry": ("dataset", "explainer", "function_set", "interpreter", "metric", "model"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xaibench.analysis.columns import CONDITIONAL, RETRAINED
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.overall import NEW_PROBLEMS, overall
+from xaibench.analysis.leaderboard.columns import CONDITIONAL, RETRAINED
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.overall import NEW_PROBLEMS, overall
 
 SIMULATIONS = 1000
 SAMPLES = 48

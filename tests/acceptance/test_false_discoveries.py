@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xaibench.core.calls import explain, explain_function, score
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
-from xaibench.problems import Problems, ProblemSpec
+from xaibench.core.scoring import explain, explain_function, score
+from xaibench.problems.preparing import Problems, ProblemSpec
 from xaibench.suite import Choice
 
 LEVELS = (0.05, 0.1, 0.2)

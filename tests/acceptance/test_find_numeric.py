@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from xaibench.core.asking import ask
 from xaibench.core.components import InterpreterSpec, MetricSpec
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Interpretation
+from xaibench.core.programs.black_box import BlackBox, Interpretation
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.programs.interpreting import ask
 from xaibench.core.registry import get
-from xaibench.functions.approximation import fit_network, hidden
-from xaibench.functions.numeric import DOMAIN, Formula, find_numeric
+from xaibench.functions.numeric.approximation import fit_network, hidden
+from xaibench.functions.numeric.formulas import DOMAIN, Formula, find_numeric
 
 SEEDS = (41, 42, 43)
 CLASSICAL = (

@@ -12,10 +12,10 @@ import pytest
 
 import xaibench as xb
 from xaibench import suite as suites
-from xaibench.core.asking import ask, score_programs
 from xaibench.core.components import InterpreterSpec, MetricSpec
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox
+from xaibench.core.programs.black_box import BlackBox
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.programs.interpreting import ask, score_programs
 from xaibench.core.registry import get
 from xaibench.execution import interpreting
 from xaibench.functions.strings.catalogue import catalogue

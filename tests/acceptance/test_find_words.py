@@ -8,12 +8,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from xaibench.core.asking import ask
 from xaibench.core.components import FunctionsSpec, InterpreterSpec, MetricSpec
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Interpretation
+from xaibench.core.programs.black_box import BlackBox, Interpretation
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.programs.interpreting import ask
 from xaibench.core.registry import get
-from xaibench.functions.concepts import MODES
+from xaibench.functions.neurons.concepts import MODES
 
 SEEDS = (31, 32, 33)
 CHANCE = 1 / 3

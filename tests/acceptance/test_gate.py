@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from gate_tables import Matrix, fresh_draws, retrained_models, two_sided
 
-from xaibench.analysis.regressions import Settings, compare
+from xaibench.analysis.regressions.verdicts import Settings, compare
 
 N, N_ENTRIES, N_SEEDS = 200, 1000, 5
 """Samples, entries with equal weights, and trainings of the others."""

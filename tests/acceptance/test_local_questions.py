@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from xaibench.core.calls import explain, explain_function, score
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Problem
 from xaibench.core.registry import get
-from xaibench.problems import Problems, ProblemSpec
+from xaibench.core.scoring import explain, explain_function, score
+from xaibench.problems.preparing import Problems, ProblemSpec
 from xaibench.suite import Choice
 
 SEEDS = (101, 102, 103)

@@ -23,7 +23,7 @@ from pooled import TIMES, StopAfter, frame, gone, run
 
 import xaibench as xb
 from xaibench.core.errors import XaibenchError
-from xaibench.core.paths import shipped
+from xaibench.core.storage.paths import shipped
 from xaibench.execution import Outcome, pool
 from xaibench.store import Store
 

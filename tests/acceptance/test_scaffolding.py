@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from xaibench.core.calls import explain, explain_function
 from xaibench.core.registry import get
-from xaibench.problems import Problems, ProblemSpec
+from xaibench.core.scoring import explain, explain_function
+from xaibench.problems.preparing import Problems, ProblemSpec
 from xaibench.suite import Choice
 
 SEEDS = (101, 102, 103)

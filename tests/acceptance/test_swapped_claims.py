@@ -16,8 +16,8 @@ from scipy.stats import binom
 
 import xaibench as xb
 from xaibench import suite as suites
-from xaibench.analysis.claims import Side, UndecidedError, compare, comparisons
-from xaibench.analysis.paired import LEVEL
+from xaibench.analysis.claims.verdicts import Side, UndecidedError, compare, comparisons
+from xaibench.analysis.statistics.evidence import LEVEL
 
 REPLICATES = 1000
 SUITES = ("leakage", "impossibility", "synthgauss")
@@ -48,7 +48,7 @@ def test_swapped_claims_are_reproduced_at_most_at_the_level(
     store: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fewer flips than for a verdict: a coarser p of the same level, in a tenth of the time.
-    monkeypatch.setattr("xaibench.analysis.paired.N_FLIPS", 999)
+    monkeypatch.setattr("xaibench.analysis.statistics.evidence.N_FLIPS", 999)
     results = xb.results(store, name)
     untested = []
     for claim in suites.load(name).claims:

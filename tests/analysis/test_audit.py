@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from synthetic import concat, make_results
 
-from xaibench.analysis.audit import COLUMNS, audit
-from xaibench.analysis.audit_scores import Maps, size_and_rest, trials
-from xaibench.analysis.trust import weights_elsewhere
+from xaibench.analysis.audit.audit import COLUMNS, audit
+from xaibench.analysis.audit.trials import Maps, size_and_rest, trials
+from xaibench.analysis.ranks.metric_weights import weights_elsewhere
 from xaibench.core.errors import UsageError
 
 N, FEW = 24, 8

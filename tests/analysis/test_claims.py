@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
 from synthetic import concat, make_results
 
-from xaibench.analysis.claims import COLUMNS, Side, _corrected, claims_table, compare
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.paired import LEVEL, of_differences, of_groups, of_share
-from xaibench.analysis.validity import validity
+from xaibench.analysis.claims.verdicts import COLUMNS, Side, _corrected, claims_table, compare
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.leaderboard.validity import validity
+from xaibench.analysis.statistics.evidence import LEVEL, of_differences, of_groups, of_share
 from xaibench.suite import Claim
 
 FAILED = {"name": "margin share", "value": 0.2, "threshold": 0.05, "at_least": False}

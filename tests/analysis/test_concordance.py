@@ -10,8 +10,8 @@ import pytest
 import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.concordance import kendall, masker_agreement, masker_ranks, metric_agreement
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.rank_agreement import kendall, masker_agreement, masker_ranks, metric_agreement
 from xaibench.core.components import MetricSpec
 
 SPECS = {m: MetricSpec(m, lambda ev: ev, construct="removal") for m in ("deletion", "insertion")}

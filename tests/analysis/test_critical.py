@@ -10,8 +10,8 @@ import pytest
 import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.critical import critical_difference, critical_differences, nemenyi
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.critical_differences import critical_difference, critical_differences, nemenyi
 from xaibench.core.errors import NothingToDoError
 
 

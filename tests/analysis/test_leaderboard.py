@@ -12,8 +12,8 @@ import pytest
 import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import CONDITIONAL, RETRAINED, leaderboard
-from xaibench.analysis.stats import mean_interval, median_interval
+from xaibench.analysis.leaderboard.table import CONDITIONAL, RETRAINED, leaderboard
+from xaibench.analysis.statistics.intervals import mean_interval, median_interval
 
 N = 40
 TIMES = ["explain_seconds", "score_seconds"]

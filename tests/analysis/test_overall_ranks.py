@@ -11,9 +11,9 @@ from analysis.synthetic import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.overall import NEW_PROBLEMS, overall, overall_by
-from xaibench.analysis.stats import mean_interval
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.overall import NEW_PROBLEMS, overall, overall_by
+from xaibench.analysis.statistics.intervals import mean_interval
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError
 

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.pairwise import pairwise
+from xaibench.analysis.leaderboard.pairwise import pairwise
+from xaibench.analysis.leaderboard.table import leaderboard
 
 
 def test_pairs_tell_what_the_board_tells() -> None:

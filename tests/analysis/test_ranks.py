@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.overall import overall
-from xaibench.analysis.ranks import mean_ranks, relative_ranks
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.overall import overall
+from xaibench.analysis.ranks.relative_ranks import mean_ranks, relative_ranks
 from xaibench.core.errors import NothingToDoError
 
 BAD_GATE = [{"name": "accuracy", "value": 0.5, "threshold": 0.9, "at_least": True}]

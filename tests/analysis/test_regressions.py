@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 from synthetic import concat, make_results
 
-from xaibench.analysis.costs import costs, slower
-from xaibench.analysis.deltas import ATOL, LOG_DELTA, RTOL, TIGHT
-from xaibench.analysis.pairing import pair_cells
-from xaibench.analysis.regressions import MIN_SAMPLES, Settings, compare
+from xaibench.analysis.regressions.cell_matching import pair_cells
+from xaibench.analysis.regressions.timings import costs, slower
+from xaibench.analysis.regressions.tolerances import ATOL, LOG_DELTA, RTOL, TIGHT
+from xaibench.analysis.regressions.verdicts import MIN_SAMPLES, Settings, compare
 
 BOUNDS = {"pixel_flipping": (0.0, 1.0), "truth": (0.0, 1.0)}
 PASSED = {"name": "accuracy", "value": 0.95, "threshold": 0.9, "at_least": True}

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import CONDITIONAL, FUNCTIONS, REPEATED, RETRAINED, SETS, SINGLE, leaderboard
-from xaibench.analysis.stats import mean_interval
+from xaibench.analysis.leaderboard.table import CONDITIONAL, FUNCTIONS, REPEATED, RETRAINED, SETS, SINGLE, leaderboard
+from xaibench.analysis.statistics.intervals import mean_interval
 from xaibench.report.overview import ESTIMANDS
 
 NAN = np.nan

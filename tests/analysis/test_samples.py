@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xaibench.analysis.samples import stack, unique_names
+from xaibench.analysis.leaderboard.score_matrix import stack, unique_names
 
 NAN = np.nan
 

@@ -12,12 +12,12 @@ from analysis.synthetic import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xaibench.analysis.controls import compare
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.letters import letters
-from xaibench.analysis.samples import Samples
-from xaibench.analysis.ties import tie_groups
-from xaibench.analysis.wilcoxon import signed_ranks, two_sided
+from xaibench.analysis.leaderboard.placebo_tests import compare
+from xaibench.analysis.leaderboard.score_matrix import Samples
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.leaderboard.tie_groups import tie_groups
+from xaibench.analysis.statistics.letter_display import letters
+from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
 
 GATE = [{"name": "accuracy", "value": 0.5, "threshold": 0.9, "at_least": True}]
 

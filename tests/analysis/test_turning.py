@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from scipy.stats import binom
 from synthetic import concat, make_results
 
-from xaibench.analysis.claims import claims_table
+from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.suite import Claim
 
 SIDES: dict[str, Any] = {"left": {"explainer": "a"}, "right": {"explainer": "b"}}

@@ -20,10 +20,10 @@ import torch
 from builders import make_inputs, make_view
 from torch import nn
 
-from xaibench.core.calls import explain, explain_function
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import components
-from xaibench.explainers.players import make_players
+from xaibench.core.scoring import explain, explain_function
+from xaibench.explainers.engines.coalitions import make_players
 
 
 def small_cnn() -> nn.Module:

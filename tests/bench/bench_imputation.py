@@ -25,7 +25,7 @@ sys.path.insert(0, "tests/core")
 from builders import linear, make_view
 from test_imputation import exact
 
-from xaibench.core.imputation import linear_imputation
+from xaibench.core.masking.imputation import linear_imputation
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 REPEATS = 7

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
 
 EXPLAINERS = [f"explainer_{i:02}" for i in range(19)]
 CONTROLS = ["oracle", "random_smooth", "other_sample", "constant", "input_edges"]

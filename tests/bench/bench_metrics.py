@@ -16,12 +16,12 @@ from dataclasses import replace
 
 from builders import make_evaluation, make_view
 
-from xaibench.core.cache import MemoryCache, SharedCache
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec, missing_needs
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.registry import components, get
+from xaibench.core.scoring import score
+from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 CASES = {
     "cnn 28x28": (cnn(), (1, 28, 28), 64, 3),

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 
 from xaibench import suite as suites
-from xaibench.history import History
 from xaibench.plan import expand, make_plan, planned_tables
+from xaibench.plan.history import History
 from xaibench.store import Store, generations
 from xaibench.store.schema import SCHEMA
 from xaibench.store.tables import sealed, to_bytes

@@ -21,9 +21,9 @@ from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.execution import Observer, Options, execute
 from xaibench.execution.pool import Pool
-from xaibench.history import History
 from xaibench.plan import Plan, PlannedUnit, Selection, make_plan
-from xaibench.problems import Problems
+from xaibench.plan.history import History
+from xaibench.problems.preparing import Problems
 from xaibench.store import Row, Store
 
 PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "noop"))

@@ -18,12 +18,12 @@ from bench_models import cnn, medians, mlp
 sys.path.insert(0, "tests")
 from builders import make_evaluation, make_view
 
-from xaibench.core.cache import MemoryCache, SharedCache
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
+from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 warnings.simplefilter("ignore")
 import quantus  # noqa: E402

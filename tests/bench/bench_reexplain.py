@@ -24,13 +24,13 @@ from torch import Tensor, nn
 sys.path.insert(0, "tests")
 from builders import make_evaluation, make_view
 
-from xaibench.core.cache import MemoryCache, SharedCache
-from xaibench.core.calls import score
 from xaibench.core.components import DATA_NEEDS, MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.registry import get
-from xaibench.metrics.randomize import layer_tensors
+from xaibench.core.scoring import score
+from xaibench.core.storage.cache import MemoryCache, SharedCache
+from xaibench.metrics.engines.random_weights import layer_tensors
 
 try:
     with warnings.catch_warnings():

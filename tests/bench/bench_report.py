@@ -16,7 +16,7 @@ import pandas as pd
 from bench_leaderboard import make_cells
 from playwright.sync_api import Page, sync_playwright
 
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.html.content import Content
 from xaibench.report.html.page import make_report
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.cli import boards
 from xaibench.cli.boards import View, show_leaderboard
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError

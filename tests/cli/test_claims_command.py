@@ -13,7 +13,7 @@ import pytest
 
 import xaibench as xb
 from xaibench import cli
-from xaibench.api.past import claims_history, flips
+from xaibench.api.snapshots import claims_history, flips
 from xaibench.cli.claiming import _strictly
 
 Call = Callable[..., tuple[int, str, str]]

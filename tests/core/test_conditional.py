@@ -8,9 +8,9 @@ import torch
 from builders import SHAPES, linear, make_inputs, make_view
 from torch import Tensor
 
-from xaibench.core import conditional
-from xaibench.core.conditional import RIDGE, Gaussian
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.masking import conditional
+from xaibench.core.masking.conditional import RIDGE, Gaussian
 
 D = 5
 FACTORS = torch.from_numpy(np.random.default_rng(0).standard_normal((D, D)))

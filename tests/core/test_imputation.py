@@ -12,10 +12,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
-from xaibench.core import imputation
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout, infer_layout
-from xaibench.core.imputation import linear_imputation
+from xaibench.core.masking import imputation
+from xaibench.core.masking.imputation import linear_imputation
 
 SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
 WEIGHTS = {(0, 1): 1 / 6, (1, 0): 1 / 6, (1, 1): 1 / 12, (1, -1): 1 / 12}

@@ -18,8 +18,8 @@ from xaibench.core import findings
 from xaibench.core.data import Data
 from xaibench.core.findings import KeptFindings
 from xaibench.core.gates import Findings, Gate
-from xaibench.core.locks import alone
 from xaibench.core.predictor import Predictor, TorchPredictor
+from xaibench.core.storage.locks import alone
 
 
 def hold(path: Path, times: Queue[tuple[float, float]]) -> None:

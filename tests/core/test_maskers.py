@@ -9,8 +9,8 @@ from builders import SHAPES, linear, make_inputs, make_view
 from scipy.ndimage import gaussian_filter
 
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.imputation import linear_imputation
-from xaibench.core.maskers import FILLS, MASKERS, NOISE, choose
+from xaibench.core.masking.imputation import linear_imputation
+from xaibench.core.masking.maskers import FILLS, MASKERS, NOISE, choose
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -7,10 +7,10 @@ import torch
 from builders import TABLE, linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
-from xaibench.core.calls import explain, explain_function, score
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
+from xaibench.core.scoring import explain, explain_function, score
 
 DRAWN = ["uniform", "marginal", "conditional"]
 FIXED = ["zero", "mean", "sample_min"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from xaibench.core import paths
 from xaibench.core.errors import DataError
 from xaibench.core.registry import get
+from xaibench.core.storage import paths
 from xaibench.datasets import cards
 
 SHIPPED = [(name, file) for name in cards.card_names() for file in cards.card(name).files]

@@ -20,9 +20,9 @@ from xaibench.core.errors import UsageError
 from xaibench.core.problem import Problem
 from xaibench.execution import Observer, Options, Outcome, execute
 from xaibench.execution.provenance import provenance
-from xaibench.history import History
 from xaibench.plan import PlannedUnit, make_plan
-from xaibench.problems import Problems, ProblemSpec
+from xaibench.plan.history import History
+from xaibench.problems.preparing import Problems, ProblemSpec
 from xaibench.store import Row, Store
 
 Make = Callable[..., dict[str, Any]]

@@ -10,10 +10,10 @@ from builders import SHAPES, cnn, make_inputs, make_view, mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xaibench.core.calls import explain, explain_function
 from xaibench.core.components import ExplainerSpec
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import components, get
+from xaibench.core.scoring import explain, explain_function
 
 NAMES = [spec.name for spec in components("explainer")]
 

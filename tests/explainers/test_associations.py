@@ -15,7 +15,7 @@ from xaibench.core.data import Array
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.datasets.suppressors import Theory, suppressor
-from xaibench.explainers.local_regression import conditional_mean
+from xaibench.explainers.engines.local_regression import conditional_mean
 from xaibench.models.logistic import bayes_linear
 
 CORRELATIONS = (0.0, 0.4, 0.8)

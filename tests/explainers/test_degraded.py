@@ -9,9 +9,9 @@ from builders import linear, make_inputs, make_view
 from explainer_cases import run, spec_of, view_of
 from scipy.stats import spearmanr
 
-from xaibench.core.calls import attribution_kind
 from xaibench.core.errors import UsageError
 from xaibench.core.problem import Truth
+from xaibench.core.scoring import attribution_kind
 
 
 def weights_view(n: int = 7):

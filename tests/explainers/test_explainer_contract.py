@@ -10,9 +10,9 @@ import torch
 from builders import make_inputs, make_view, mlp
 from explainer_cases import NAMES, black_box, capabilities, run, spec_of, view_of
 
-from xaibench.core.calls import attribution_kind
 from xaibench.core.components import DATA_NEEDS, missing_needs, sees_truth
 from xaibench.core.problem import ProblemView
+from xaibench.core.scoring import attribution_kind
 
 DATA = ("image", "rgb", "table", "series")
 EXPECTED = {

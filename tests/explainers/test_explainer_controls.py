@@ -7,11 +7,11 @@ from builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, 
 from explainer_cases import black_box, run, spec_of, view_of
 from scipy import ndimage
 
-from xaibench.core.calls import attribution_kind
 from xaibench.core.components import missing_needs
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, Samples, Truth
+from xaibench.core.scoring import attribution_kind
 
 
 class Untouchable(Predictor):

@@ -14,8 +14,8 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.masking.references import evenly_spaced, kmeans_centres
 from xaibench.core.problem import ProblemView
-from xaibench.core.references import evenly_spaced, kmeans_centres
 
 D = 6
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
-from xaibench.explainers.tracking import TrackingMode, run_tracked
+from xaibench.explainers.engines.tracing import TrackingMode, run_tracked
 from xaibench.models import networks
 
 RECTIFIERS = ("guided_backprop", "deconvolution")

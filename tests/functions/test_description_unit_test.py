@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xaibench.core.program_evaluation import ProgramEvaluation, keyed_generator
-from xaibench.core.programs import BlackBox, Domain, Interpretation
+from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
+from xaibench.core.programs.evaluation import ProgramEvaluation, keyed_generator
 from xaibench.core.registry import components, get
-from xaibench.functions import unit_test
-from xaibench.functions.neurons import find_neuron
-from xaibench.functions.relations import UNDEFINED, find_relation
-from xaibench.functions.unit_test import description_unit_test
+from xaibench.functions import description_test
+from xaibench.functions.description_test import description_unit_test
+from xaibench.functions.neurons.generation import find_neuron
+from xaibench.functions.relations.catalogue import UNDEFINED, find_relation
 
 WORDS = ["abc", "hello", "xyzzy", "plugh", "level", "stone"]
 
@@ -100,7 +100,7 @@ def test_triplets_have_the_own_pair_and_none_that_the_function_would_give_too() 
     inputs = ["ABC", "XYZ", "low"]
     peers = (UPPER, text("same", str, inputs), text("again", str, inputs), text("reverse", lambda x: x[::-1]))
     for seed in range(30):
-        for own, *others in unit_test._triplets(UPPER, list(peers[1:]), 10, np.random.default_rng(seed)):
+        for own, *others in description_test._triplets(UPPER, list(peers[1:]), 10, np.random.default_rng(seed)):
             assert own[1] == own[0].upper()
             for x, y in others:
                 assert x.upper() != y
@@ -111,7 +111,7 @@ def test_pairs_without_an_attribute_are_in_no_triplet() -> None:
     functions = find_relation(seed=6)
     for f in functions[:20]:
         others = [g for g in functions if g is not f]
-        for triplet in unit_test._triplets(f, others, 10, np.random.default_rng(0)):
+        for triplet in description_test._triplets(f, others, 10, np.random.default_rng(0)):
             assert all(y != UNDEFINED for _, y in triplet)
             assert f.program([x for x, _ in triplet][1:]) != [y for _, y in triplet[1:]]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.programs import BudgetError, outputs_of
+from xaibench.core.programs.black_box import BudgetError, outputs_of
 
 
 def test_a_function_is_interpreted_within_its_budget(programs: ModuleType) -> None:

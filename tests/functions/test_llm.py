@@ -15,14 +15,14 @@ from functions.chat_server import KEY, ChatServer, answer, call, chat_server, er
 import xaibench as xb
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError
-from xaibench.core.programs import AskAgainError, Domain
+from xaibench.core.programs.black_box import AskAgainError, Domain
 from xaibench.core.registry import get
-from xaibench.functions import sandbox, sandbox_confinement
-from xaibench.functions.llm import estimate, restore
-from xaibench.functions.llm_protocol import answer_in, answer_of, call_in, instructions, told
+from xaibench.functions.llm.interpreter import estimate, restore
+from xaibench.functions.llm.protocol import answer_in, answer_of, call_in, instructions, told
+from xaibench.functions.sandbox import confinement, program
 
 pytest.importorskip("openai", reason="the extra llm is not installed")
-pytestmark = pytest.mark.skipif(not sandbox_confinement.supported(), reason="programs are confined on Linux only")
+pytestmark = pytest.mark.skipif(not confinement.supported(), reason="programs are confined on Linux only")
 Ask = Callable[..., xb.Interpretation]
 
 
@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
         monkeypatch.delenv(name, raising=False)
     with chat_server() as running:
         yield running
-    sandbox.dismiss_all()
+    program.dismiss_all()
 
 
 @pytest.fixture
@@ -322,7 +322,7 @@ def test_without_the_sdk_it_says_what_to_install(ask: Ask, monkeypatch: pytest.M
 def test_nothing_is_asked_where_programs_cannot_run(
     ask: Ask, server: ChatServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox_confinement, "supported", lambda: False)
+    monkeypatch.setattr(confinement, "supported", lambda: False)
     with pytest.raises(xb.UnsupportedError, match="Linux"):
         ask()
     assert server.requests == []

@@ -14,11 +14,11 @@ from functions.chat_server import KEY, ChatServer, chat_server, error
 
 import xaibench as xb
 from xaibench import cli
-from xaibench.functions import sandbox, sandbox_confinement
+from xaibench.functions.sandbox import confinement, program
 from xaibench.store import Store
 
 pytest.importorskip("openai", reason="the extra llm is not installed")
-pytestmark = pytest.mark.skipif(not sandbox_confinement.supported(), reason="programs are confined on Linux only")
+pytestmark = pytest.mark.skipif(not confinement.supported(), reason="programs are confined on Linux only")
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
 N = 4
 Call = Callable[..., tuple[int, str, str]]
@@ -31,7 +31,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
         monkeypatch.delenv(name, raising=False)
     with chat_server() as running:
         yield running
-    sandbox.dismiss_all()
+    program.dismiss_all()
 
 
 @pytest.fixture

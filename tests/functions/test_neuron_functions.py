@@ -9,11 +9,11 @@ import pytest
 
 from xaibench.core.components import FunctionsSpec
 from xaibench.core.errors import UsageError
-from xaibench.core.programs import BlackBox
+from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.registry import get
 from xaibench.datasets.cards import card
-from xaibench.functions.concepts import FORMS, NEAR, Expression, similarity, vocabulary
-from xaibench.functions.neurons import ACTIVE, FEWEST_ASKED, FEWEST_TEST, TEST_WORDS, Neuron, find_neuron
+from xaibench.functions.neurons.concepts import FORMS, NEAR, Expression, similarity, vocabulary
+from xaibench.functions.neurons.generation import ACTIVE, FEWEST_ASKED, FEWEST_TEST, TEST_WORDS, Neuron, find_neuron
 
 WORDS = vocabulary()
 

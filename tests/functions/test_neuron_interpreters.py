@@ -10,10 +10,10 @@ from sklearn.metrics import roc_auc_score
 
 import xaibench as xb
 from xaibench.core.errors import UsageError
-from xaibench.core.programs import Interpretation
-from xaibench.functions.concepts import Expression, vocabulary
-from xaibench.functions.neurons import find_neuron
-from xaibench.functions.neurons_interpreters import _guesses
+from xaibench.core.programs.black_box import Interpretation
+from xaibench.functions.neurons.concepts import Expression, vocabulary
+from xaibench.functions.neurons.generation import find_neuron
+from xaibench.functions.neurons.search import _guesses
 
 WORDS = vocabulary()
 FUNCTIONS = find_neuron(seed=9, n=12)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Domain, Interpretation
-from xaibench.functions.neurons_scores import neuron_auroc, neuron_concept_accuracy, neuron_iou
+from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.functions.neurons.scores import neuron_auroc, neuron_concept_accuracy, neuron_iou
 
 WORDS = [f"w{k}" for k in range(10)]
 TRUTH = {word: (1.0 if k < 4 else 0.1) for k, word in enumerate(WORDS)}

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.stats as sps
 
-from xaibench.functions.approximation import fit_network
-from xaibench.functions.families import ATOMIC, FAMILIES, equivalent
-from xaibench.functions.numeric import DOMAIN, TEST_INPUTS, Formula, find_numeric, inside, keyed_uniform
+from xaibench.functions.numeric.approximation import fit_network
+from xaibench.functions.numeric.families import ATOMIC, FAMILIES, equivalent
+from xaibench.functions.numeric.formulas import DOMAIN, TEST_INPUTS, Formula, find_numeric, inside, keyed_uniform
 
 VALUES = [
     ("linear", {"slope": 2.0, "bias": -1.0}, 3.0, 5.0),

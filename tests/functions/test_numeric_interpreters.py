@@ -11,12 +11,12 @@ import pytest
 from sklearn.tree import DecisionTreeRegressor
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs import Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe
 from xaibench.core.registry import components, get
-from xaibench.functions.families import ATOMIC, FAMILIES, equivalent
-from xaibench.functions.grammar_search import name_noise
-from xaibench.functions.interpreters import places
-from xaibench.functions.numeric import TEST_INPUTS, Formula, find_numeric
+from xaibench.functions.numeric.baselines import places
+from xaibench.functions.numeric.families import ATOMIC, FAMILIES, equivalent
+from xaibench.functions.numeric.formulas import TEST_INPUTS, Formula, find_numeric
+from xaibench.functions.numeric.grammar_search import name_noise
 
 DOMAIN = Domain()
 CURVES = ("linear_interpolation", "polynomial", "nearest_neighbour", "decision_tree", "gaussian_process", "mean")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xaibench.core.asking import score_programs
 from xaibench.core.errors import UsageError
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Domain, Interpretation
+from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.programs.interpreting import score_programs
 from xaibench.core.registry import get
-from xaibench.functions.interpreters import level
-from xaibench.functions.numeric import find_numeric
+from xaibench.functions.numeric.baselines import level
+from xaibench.functions.numeric.formulas import find_numeric
 
 X = np.arange(-4.0, 4.0) + 0.5
 NAN = float("nan")

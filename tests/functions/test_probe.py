@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.asking import ask
 from xaibench.core.components import InterpreterSpec
-from xaibench.core.programs import BlackBox, BudgetError, Domain, Interpretation, Probe, outputs_of
+from xaibench.core.programs.black_box import BlackBox, BudgetError, Domain, Interpretation, Probe, outputs_of
+from xaibench.core.programs.interpreting import ask
 
 
 def squares(x: Any) -> Any:

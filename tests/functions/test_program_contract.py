@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from xaibench.core.asking import ask, checked, score_programs
 from xaibench.core.components import FunctionsSpec, InterpreterSpec, MetricSpec
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.programs.interpreting import ask, checked, score_programs
 from xaibench.core.registry import components, get
 
 BUDGET = 24

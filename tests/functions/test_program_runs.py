@@ -21,11 +21,11 @@ import pytest
 import xaibench as xb
 from xaibench import suite as suites
 from xaibench.core import registry
-from xaibench.core.files import write_bytes
+from xaibench.core.storage.files import write_bytes
 from xaibench.execution import Options, Outcome, execute, interpreting, pool
-from xaibench.history import History
 from xaibench.plan import make_plan
-from xaibench.problems import Problems
+from xaibench.plan.history import History
+from xaibench.problems.preparing import Problems
 from xaibench.store import Store
 
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"

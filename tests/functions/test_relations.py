@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Interpretation
+from xaibench.core.programs.black_box import BlackBox, Interpretation
+from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.datasets.cards import card
-from xaibench.functions.relations import UNDEFINED, find_relation, number_word, ordinal, relations, roman_numeral
-from xaibench.functions.relations_scores import relation_exact
+from xaibench.functions.relations.catalogue import (
+    UNDEFINED,
+    find_relation,
+    number_word,
+    ordinal,
+    relations,
+    roman_numeral,
+)
+from xaibench.functions.relations.scores import relation_exact
 
 KNOWN = {r.name: r for r in relations()}
 FUNCTIONS = find_relation(seed=3)

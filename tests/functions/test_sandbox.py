@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xaibench.core.programs import outputs_of
-from xaibench.functions import sandbox, sandbox_confinement
-from xaibench.functions.sandbox import Limits, ProgramError, SandboxedProgram
-from xaibench.functions.sandbox_syntax import ATTRIBUTES, BUILTINS, MODULES, RefusedError, parse
+from xaibench.core.programs.black_box import outputs_of
+from xaibench.functions.sandbox import confinement
+from xaibench.functions.sandbox import program as sandbox
+from xaibench.functions.sandbox.program import Limits, ProgramError, SandboxedProgram
+from xaibench.functions.sandbox.syntax import ATTRIBUTES, BUILTINS, MODULES, RefusedError, parse
 
-pytestmark = pytest.mark.skipif(not sandbox_confinement.supported(), reason="programs are confined on Linux only")
+pytestmark = pytest.mark.skipif(not confinement.supported(), reason="programs are confined on Linux only")
 QUICK = Limits(seconds=0.2)
 X = np.array([-1.0, 0.0, 2.0])
 
@@ -387,12 +388,12 @@ def test_long_outputs_are_missing() -> None:
 
 
 def test_the_system_calls_that_are_left_are_those_of_computing() -> None:
-    for calls in (sandbox_confinement._X86_64, sandbox_confinement._AARCH64):
+    for calls in (confinement._X86_64, confinement._AARCH64):
         assert not {"open", "openat", "socket", "clone", "fork", "execve", "kill", "ptrace", "dup", "ioctl"} & set(
             calls
         )
         assert len(set(calls.values())) == len(calls)
-    assert set(sandbox_confinement._X86_64) == set(sandbox_confinement._AARCH64)
+    assert set(confinement._X86_64) == set(confinement._AARCH64)
 
 
 # Processes
@@ -420,7 +421,7 @@ def test_programs_end_when_this_process_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(
         "import threading, os, time\n"
-        "from xaibench.functions.sandbox import *\n"
+        "from xaibench.functions.sandbox.program import *\n"
         "p = SandboxedProgram('def f(x):\\n    while True: pass', 'numeric', Limits(seconds=50))\n"
         "threading.Thread(target=lambda: (time.sleep(0.5), print('now', flush=True))).start()\n"
         "p([1.0])\n"
@@ -449,13 +450,13 @@ def _state(pid: int) -> str:
 def test_systems_without_a_filter_are_unsupported(monkeypatch: pytest.MonkeyPatch) -> None:
     from xaibench.core.errors import UnsupportedError
 
-    monkeypatch.setattr(sandbox_confinement.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(confinement.platform, "machine", lambda: "riscv64")
     with pytest.raises(UnsupportedError, match="Linux on x86_64 or aarch64"):
         run("def f(x):\n    return x + 3")
 
 
 def test_a_worker_that_cannot_confine_itself_serves_nobody() -> None:
-    worker = Path(sandbox.__file__).with_name("sandbox_worker.py")
+    worker = Path(sandbox.__file__).with_name("worker.py")
     options = json.dumps({"memory": 2**28, "cpu": 10, "without": []})
     code = (
         "import ctypes, runpy, sys\n"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from xaibench import cli
-from xaibench.core.programs import BlackBox, Domain, Interpretation
-from xaibench.functions.neurons import find_neuron
-from xaibench.functions.relations import find_relation
+from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
+from xaibench.functions.neurons.generation import find_neuron
+from xaibench.functions.relations.catalogue import find_relation
 from xaibench.report.words import neuron_lines, relation_lines
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xaibench.core.asking import score_programs
 from xaibench.core.errors import UsageError
-from xaibench.core.program_evaluation import ProgramEvaluation
-from xaibench.core.programs import BlackBox, Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
+from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.programs.interpreting import score_programs
 from xaibench.core.registry import get
 from xaibench.functions.strings.baselines import Neighbours, carried_over, edit_neighbour, identity
 from xaibench.functions.strings.edits import alignment, distance, similarity

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.programs import Domain
+from xaibench.core.programs.black_box import Domain
 from xaibench.functions.strings.catalogue import FIRST_QUESTIONS, catalogue
 from xaibench.functions.strings.generation import find_string
 from xaibench.functions.strings.letters import agreement, guesses

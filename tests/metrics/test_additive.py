@@ -9,10 +9,10 @@ from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_in
 from scipy import stats
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 MASKERS = ["zero", "mean", "uniform", "marginal"]
 
@@ -142,8 +142,8 @@ def test_rescaling_finds_the_best_factor() -> None:
 
 
 def test_every_square_is_as_likely_as_any_other() -> None:
-    from xaibench.metrics.infidelity import _inside_squares
-    from xaibench.metrics.perturbation import blocks
+    from xaibench.metrics.engines.perturbation import blocks
+    from xaibench.metrics.faithfulness.infidelity import _inside_squares
 
     view, w = linear_view((1, 3, 4), n=1)
     ev = make_evaluation(view, view.layout.reduce(w))

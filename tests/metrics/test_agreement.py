@@ -14,11 +14,11 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 from xaibench.models.linear import truth_weights
 
 AGREEMENTS = ["feature_agreement", "rank_agreement", "sign_agreement", "signed_rank_agreement"]

@@ -9,8 +9,8 @@ from builders import TABLE, linear, make_evaluation, make_inputs, make_view
 from sklearn.linear_model import LinearRegression
 
 import xaibench as xb
-from xaibench.core.calls import score
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 
 def test_it_is_the_probability_of_the_target():

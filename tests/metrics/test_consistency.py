@@ -11,13 +11,13 @@ from builders import IMAGE, TABLE, gradient, linear, make_evaluation, make_input
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 BOTH = ("consistency", "sufficiency_distance")
 

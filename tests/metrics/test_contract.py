@@ -11,14 +11,14 @@ from builders import SHAPES, cnn, gradient, linear, make_evaluation, make_inputs
 from refit import Refit
 from torch import nn
 
-from xaibench.core.cache import MemoryCache, SharedCache
-from xaibench.core.calls import score
 from xaibench.core.components import DATA_NEEDS, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import components
+from xaibench.core.scoring import score
+from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
 FIRST_SET = {
@@ -168,7 +168,7 @@ def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> 
 @every_metric
 def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(spec, evaluation(problem("image", batch_size=1, n=3)))
-    monkeypatch.setattr("xaibench.metrics.perturbation.BLOCK_BYTES", 1)
+    monkeypatch.setattr("xaibench.metrics.engines.perturbation.BLOCK_BYTES", 1)
     np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1, n=3))), whole, rtol=1e-4, atol=1e-5)
 
 

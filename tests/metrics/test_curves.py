@@ -10,11 +10,11 @@ import torch
 from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.registry import get
-from xaibench.metrics.orders import descending
-from xaibench.metrics.removal import area, removal_curve, removal_order, schedule
+from xaibench.core.scoring import score
+from xaibench.metrics.engines.removal import area, removal_curve, removal_order, schedule
+from xaibench.metrics.maps.orders import descending
 
 
 def run(name: str, ev, **params) -> Tensor:

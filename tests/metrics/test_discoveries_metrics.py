@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
-from xaibench.metrics.discoveries import symmetric_threshold
+from xaibench.core.scoring import score
+from xaibench.metrics.ground_truth.false_discoveries import symmetric_threshold
 
 FDP, POWER = "false_discovery_proportion", "discovery_power"
 

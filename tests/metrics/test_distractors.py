@@ -10,12 +10,12 @@ import torch
 from builders import linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 nan = math.nan
 NAMES = ["distractor_share", "distractor_mass", "distractor_ratio"]

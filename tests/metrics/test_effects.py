@@ -11,13 +11,13 @@ from builders import IMAGE, SHAPES, TABLE, cnn, linear, make_evaluation, make_in
 from scipy import stats
 from torch import Tensor, nn
 
-from xaibench.core.cache import MemoryCache, SharedCache
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
-from xaibench.metrics.effects import drawn_masker, mean_square_effects, without_each
+from xaibench.core.scoring import score
+from xaibench.core.storage.cache import MemoryCache, SharedCache
+from xaibench.metrics.faithfulness.single_effects import drawn_masker, mean_square_effects, without_each
 
 UNUSED = [1, 4]
 

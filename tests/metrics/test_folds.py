@@ -17,7 +17,6 @@ from refit import Refit
 from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor, nn
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.draws import Draws
@@ -25,8 +24,9 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.metrics import folds
-from xaibench.metrics.folds import fold_of, separation
+from xaibench.core.scoring import score
+from xaibench.metrics.robustness import training_stability
+from xaibench.metrics.robustness.training_stability import fold_of, separation
 
 Function = Callable[[ProblemView, str], Tensor]
 
@@ -64,7 +64,7 @@ def evaluation(retraining: type[Refit] = Refit, function: Function = gradient) -
 
 def test_distances_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample by sample: who has seen it, who is right, and SciPy's correlation of the maps."""
-    monkeypatch.setattr(folds, "LEAST_PAIRS", 1)
+    monkeypatch.setattr(training_stability, "LEAST_PAIRS", 1)
 
     def slope_times_input(view: ProblemView, stream: str) -> Tensor:
         return gradient(view) * view.inputs

@@ -15,14 +15,14 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import components, get
-from xaibench.metrics.ground_truth import dilate
-from xaibench.metrics.orders import top_size
+from xaibench.core.scoring import score
+from xaibench.metrics.ground_truth.localisation import dilate
+from xaibench.metrics.maps.orders import top_size
 
 COMPARED = ("model_pair", "input_pair")
 """Metrics of other models and inputs, and of all samples at once, have tests of their own."""

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import label as components
 from torch import Tensor
 
-from xaibench.core.cache import SharedCache
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
-from xaibench.metrics.groups import group_values, patches, superpixels
+from xaibench.core.storage.cache import SharedCache
+from xaibench.metrics.maps.segments import group_values, patches, superpixels
 
 
 def evaluation_of(inputs: Tensor) -> Evaluation:

@@ -10,10 +10,10 @@ import torch
 from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 
 def run(name: str, ev, **params) -> Tensor:

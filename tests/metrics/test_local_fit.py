@@ -12,12 +12,12 @@ import torch
 from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor, nn
 
-from xaibench.core.calls import explain, explain_function, score
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.metrics.local_fit import OfContributions, OfSlopes
+from xaibench.core.scoring import explain, explain_function, score
+from xaibench.metrics.faithfulness.neighbourhood_fit import OfContributions, OfSlopes
 
 SLOPES, CONTRIBUTIONS = get_args(OfSlopes), get_args(OfContributions)
 ALL = SLOPES + CONTRIBUTIONS

@@ -10,13 +10,13 @@ import torch
 from builders import RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor, nn
 
-from xaibench.core.cache import MemoryCache
-from xaibench.core.calls import explain, explain_function
 from xaibench.core.components import ExplainerSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
+from xaibench.core.scoring import explain, explain_function
+from xaibench.core.storage.cache import MemoryCache
 from xaibench.datasets.piecewise import piecewise
-from xaibench.metrics.local_tests import recourse_test, slope_test, spurious_test
+from xaibench.metrics.faithfulness.local_tests import recourse_test, slope_test, spurious_test
 from xaibench.models.analytic import piecewise_linear
 
 LOCAL = (slope_test, recourse_test)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 
 def run(ev: Evaluation, **params: object) -> Tensor:

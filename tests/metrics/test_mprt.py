@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
-from xaibench.metrics.histogram import FEWEST, MOST, BinRule, entropy, n_bins
-from xaibench.metrics.randomize import forward_order, random_weights, randomised_models, with_weights
+from xaibench.metrics.engines.random_weights import forward_order, random_weights, randomised_models, with_weights
+from xaibench.metrics.maps.histogram import FEWEST, MOST, BinRule, entropy, n_bins
 
 NUMPY_RULES: dict[BinRule, str] = {
     "freedman_diaconis": "fd", "scott": "scott", "sqrt": "sqrt", "sturges": "sturges", "rice": "rice",

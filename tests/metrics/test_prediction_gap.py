@@ -10,11 +10,11 @@ import torch
 from builders import RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 
 def run(name: str, ev: Evaluation, *, output: str | None = None, **params: object) -> Tensor:

@@ -12,7 +12,6 @@ from builders import gradient, linear, make_evaluation, make_view
 from refit import Refit
 from torch import Tensor, nn
 
-from xaibench.core.calls import Explainer, explain, explain_function, score
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
@@ -20,7 +19,8 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import get
-from xaibench.metrics.explained import chosen_rows, explain_rows, explained, rows_of
+from xaibench.core.scoring import Explainer, explain, explain_function, score
+from xaibench.metrics.engines.explained_rows import chosen_rows, explain_rows, explained, rows_of
 
 F, N_TRAIN, N_TEST, TOLD = 10, 200, 400, 3
 CHANCE = pytest.approx(0.5, abs=0.1)
@@ -223,7 +223,7 @@ def test_rows_are_explained_with_their_own_draws_in_blocks_of_any_size(monkeypat
     rows = rows_of(ev, "test", 400)
     whole = explain_rows(ev, rows)
     assert torch.equal(whole[:4], ev.attributions)
-    monkeypatch.setattr("xaibench.metrics.explained._BLOCK", 7)
+    monkeypatch.setattr("xaibench.metrics.engines.explained_rows._BLOCK", 7)
     assert torch.equal(explain_rows(ev, rows), whole)
 
 

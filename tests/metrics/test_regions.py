@@ -10,16 +10,16 @@ import torch
 from builders import IMAGE, RGB, SERIES, cnn, linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.imputation import linear_imputation
+from xaibench.core.masking.imputation import linear_imputation
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.registry import get
-from xaibench.metrics.groups import patches, superpixels
-from xaibench.metrics.regions import Groups, group_curve
-from xaibench.metrics.removal import removal_curve
+from xaibench.core.scoring import score
+from xaibench.metrics.engines.removal import removal_curve
+from xaibench.metrics.faithfulness.region_curves import Groups, group_curve
+from xaibench.metrics.maps.segments import patches, superpixels
 
 
 def spec_of(name: str) -> MetricSpec:

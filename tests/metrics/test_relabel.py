@@ -9,13 +9,13 @@ from builders import gradient, make_evaluation, make_view
 from refit import Refit
 from torch import Tensor, nn
 
-from xaibench.core.calls import ExplainFunction, score
 from xaibench.core.components import MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
+from xaibench.core.scoring import ExplainFunction, score
 
 F, N = 24, 40
 

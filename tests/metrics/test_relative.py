@@ -12,7 +12,6 @@ import torch
 from builders import make_evaluation, make_view
 from torch import Tensor, nn
 
-from xaibench.core.calls import Explainer, explain_function, score
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
@@ -21,7 +20,8 @@ from xaibench.core.pairs import Pair, PairSource
 from xaibench.core.predictor import Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView, Truth
 from xaibench.core.registry import get
-from xaibench.metrics.relative import brightness, drawn
+from xaibench.core.scoring import Explainer, explain_function, score
+from xaibench.metrics.ground_truth.relative_importance import brightness, drawn
 
 SHAPE, N = (1, 4, 4), 6
 OBJECT = torch.zeros(N, 4, 4, dtype=torch.bool)

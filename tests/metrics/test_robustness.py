@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from xaibench.core.calls import explain_function, score
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
+from xaibench.core.scoring import explain_function, score
 
 RADIUS, N_SAMPLES = 0.2, 10
 NOISY = ["max_sensitivity", "avg_sensitivity", "local_lipschitz"]

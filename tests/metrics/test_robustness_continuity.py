@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
-from xaibench.metrics.continuity import translate, translations
+from xaibench.metrics.robustness.continuity import translate, translations
 
 
 def moved(x: np.ndarray, axis: int, pixels: int) -> np.ndarray:

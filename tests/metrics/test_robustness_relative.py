@@ -9,11 +9,11 @@ from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_
 from test_robustness import itself, noise_of, run, times_gradient
 from torch import Tensor, nn
 
-from xaibench.core.cache import MemoryCache
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import CallablePredictor, TorchPredictor
 from xaibench.core.problem import ProblemView
-from xaibench.metrics.hidden import Representation, layer_calls
+from xaibench.core.storage.cache import MemoryCache
+from xaibench.metrics.engines.representations import Representation, layer_calls
 
 INPUT, OUTPUT, HIDDEN = (f"relative_{what}_stability" for what in ("input", "output", "representation"))
 FORMS = pytest.mark.parametrize("relative", ["element", "norm"])

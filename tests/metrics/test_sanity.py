@@ -12,14 +12,14 @@ from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_
 from test_robustness import registered
 from torch import Tensor, nn
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import CallablePredictor, TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.metrics.randomize import forward_order, layer_tensors, random_weights, randomised_models
-from xaibench.metrics.similarity import spearman
+from xaibench.core.scoring import score
+from xaibench.metrics.engines.random_weights import forward_order, layer_tensors, random_weights, randomised_models
+from xaibench.metrics.maps.similarity import spearman
 
 
 class Transformer(nn.Module):

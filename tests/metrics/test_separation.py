@@ -16,13 +16,13 @@ import pytest
 from builders import IMAGE, gradient, linear, make_evaluation, make_inputs, make_view
 from scipy import stats
 
-from xaibench.core.cache import SharedCache
-from xaibench.core.calls import explain, score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.paths import cache_folder
 from xaibench.core.registry import components
-from xaibench.problems import Problems, ProblemSpec
+from xaibench.core.scoring import explain, score
+from xaibench.core.storage.cache import SharedCache
+from xaibench.core.storage.paths import cache_folder
+from xaibench.problems.preparing import Problems, ProblemSpec
 from xaibench.suite import Choice
 
 FAITHFUL = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from xaibench.metrics.similarity import is_constant, pearson, ranks, similarity_to, spearman
+from xaibench.metrics.maps.similarity import is_constant, pearson, ranks, similarity_to, spearman
 
 few = st.integers(-3, 3).map(float)  # many ties
 

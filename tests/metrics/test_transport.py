@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 
 def emd(maps: Tensor, mask: Tensor, **params: object) -> Tensor:

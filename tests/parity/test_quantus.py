@@ -29,12 +29,12 @@ import pytest
 import torch
 from builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
-from xaibench.metrics.removal import removal_curve
+from xaibench.core.scoring import score
+from xaibench.metrics.engines.removal import removal_curve
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -26,12 +26,12 @@ import torch
 from builders import IMAGE, cnn, linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.metrics.effects import drawn_masker
+from xaibench.core.scoring import score
+from xaibench.metrics.faithfulness.single_effects import drawn_masker
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

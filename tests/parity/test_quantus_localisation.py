@@ -29,11 +29,11 @@ import pytest
 import torch
 from builders import IMAGE, RGB, TABLE, cnn, make_evaluation, make_inputs, make_view, mlp
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Truth
 from xaibench.core.registry import get
+from xaibench.core.scoring import score
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -29,14 +29,14 @@ import torch
 from builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
 from torch import Tensor, nn
 
-from xaibench.core.calls import score
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.metrics.histogram import entropy
-from xaibench.metrics.randomize import random_weights, with_weights
+from xaibench.core.scoring import score
+from xaibench.metrics.engines.random_weights import random_weights, with_weights
+from xaibench.metrics.maps.histogram import entropy
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

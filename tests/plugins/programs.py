@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import xaibench as xb
-from xaibench.core.programs import AskAgainError
+from xaibench.core.programs.black_box import AskAgainError
 
 ASKED: list[str] = []
 """Interpreter of every answer that was asked for in this process."""

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from xaibench.analysis.agreement import Explanations, explainer_agreement
-from xaibench.analysis.audit import COLUMNS
+from xaibench.analysis.audit.audit import COLUMNS
+from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.report.audit import agreement_report, audit_report, records
 
 

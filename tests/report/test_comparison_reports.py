@@ -12,10 +12,10 @@ import pytest
 from analysis.synthetic import concat, make_results
 from rich.console import Console
 
-from xaibench.analysis.comparison import Comparison, Side
-from xaibench.analysis.costs import COLUMNS, costs
-from xaibench.analysis.pairing import pair_cells
-from xaibench.analysis.regressions import Settings, compare
+from xaibench.analysis.regressions.cell_matching import pair_cells
+from xaibench.analysis.regressions.comparison import Comparison, Side
+from xaibench.analysis.regressions.timings import COLUMNS, costs
+from xaibench.analysis.regressions.verdicts import Settings, compare
 from xaibench.report.junit import junit
 from xaibench.report.regressions import SHOWN, comparison_report
 from xaibench.report.summary import markdown

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from report_content import CLOSING, HOSTILE, make_cells, make_content
 
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.html.content import Content
 from xaibench.report.html.page import Report, make_report
 from xaibench.report.html.rows import as_json, board_columns

@@ -6,9 +6,9 @@ import numpy as np
 from analysis.synthetic import concat, make_results
 from report.test_terminal import text_of
 
-from xaibench.analysis.concordance import masker_agreement, masker_ranks
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.overall import overall, overall_by
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.overall import overall, overall_by
+from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
 from xaibench.report.overall import by_sheets, masker_sheets, overall_table
 from xaibench.report.sheets import terminal
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard import leaderboard
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.boards import board_sheets, metric_sheets
 from xaibench.report.sheets import Sheet, html, markdown
 

@@ -11,10 +11,10 @@ import pytest
 from analysis.synthetic import concat, make_results
 from rich.console import Console
 
-from xaibench.analysis.claims import claims_table
-from xaibench.analysis.leaderboard import leaderboard
-from xaibench.analysis.overall import overall
-from xaibench.analysis.ranks import mean_ranks
+from xaibench.analysis.claims.verdicts import claims_table
+from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.ranks.overall import overall
+from xaibench.analysis.ranks.relative_ranks import mean_ranks
 from xaibench.core.errors import UsageError
 from xaibench.report.claims import FEW, claims_report
 from xaibench.report.overall import overall_table

@@ -13,9 +13,9 @@ import pytest
 import torch
 from store.places import contents, row, scored, values
 
-from xaibench.core import processes
 from xaibench.core.errors import StoreError
-from xaibench.core.files import write_atomic
+from xaibench.core.storage import processes
+from xaibench.core.storage.files import write_atomic
 from xaibench.store import Store
 from xaibench.store.files import GRACE
 from xaibench.store.generations import due

@@ -17,8 +17,8 @@ import xaibench as xb
 from xaibench import suite as suites
 from xaibench.core.errors import StoreError
 from xaibench.execution import Options, execute
-from xaibench.history import History
 from xaibench.plan import Shard, make_plan
+from xaibench.plan.history import History
 from xaibench.store import Row, Store
 from xaibench.store.merging import ConflictError, Merged
 

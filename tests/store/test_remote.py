@@ -12,7 +12,7 @@ import torch
 from store.places import ROW, call, scored, values
 
 from xaibench.core.errors import StoreError
-from xaibench.core.paths import StoreUrl, place
+from xaibench.core.storage.paths import StoreUrl, place
 from xaibench.store import Store
 from xaibench.store.files import RemoteFiles
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.agreement import Explanations, explainer_agreement
-from xaibench.analysis.audit import audit as audit_of
-from xaibench.analysis.audit_scores import Maps, size_and_rest
+from xaibench.analysis.audit.audit import audit as audit_of
+from xaibench.analysis.audit.trials import Maps, size_and_rest
+from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.api.runs import results, shown_runs
 from xaibench.core.errors import NothingToDoError
 from xaibench.store import Store
@@ -33,7 +33,7 @@ def audit(store: str | Path, suite: str | None = None) -> tuple[pd.DataFrame, pd
     Returns
     -------
     metrics, pairs : DataFrame
-        See `xaibench.analysis.audit.audit`.
+        See `xaibench.analysis.audit.audit.audit`.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
     Returns
     -------
     DataFrame
-        See `xaibench.analysis.agreement.explainer_agreement`. Of several draw seeds the first.
+        See `xaibench.analysis.explainer_agreement.explainer_agreement`. Of several draw seeds the first.
 
     Raises
     ------

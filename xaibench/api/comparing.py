@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.comparison import Comparison, Side
-from xaibench.analysis.costs import costs
-from xaibench.analysis.pairing import pair_cells
-from xaibench.analysis.regressions import Settings
-from xaibench.analysis.regressions import compare as compare_cells
-from xaibench.api.past import cells_of, parse_reference, runs_of
+from xaibench.analysis.regressions.cell_matching import pair_cells
+from xaibench.analysis.regressions.comparison import Comparison, Side
+from xaibench.analysis.regressions.timings import costs
+from xaibench.analysis.regressions.verdicts import Settings
+from xaibench.analysis.regressions.verdicts import compare as compare_cells
 from xaibench.api.runs import _of_part
+from xaibench.api.snapshots import cells_of, parse_reference, runs_of
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean

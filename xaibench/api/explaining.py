@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from xaibench.api.given import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require, with_distractors
+from xaibench.api.inputs import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require, with_distractors
 from xaibench.api.pairs import Pairs, make_labels, make_pairs
 from xaibench.api.retraining import RetrainWith, make_retraining
-from xaibench.core import calls, registry
+from xaibench.core import registry, scoring
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 
@@ -69,8 +69,8 @@ def explain(
     view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
     spec = cast(ExplainerSpec, registry.get("explainer", name))
     require(spec, view)
-    function = calls.explain_function(spec, spec.bind(params))
-    return calls.explain(function, view, f"explain/{spec.name}").cpu().numpy()
+    function = scoring.explain_function(spec, spec.bind(params))
+    return scoring.explain(function, view, f"explain/{spec.name}").cpu().numpy()
 
 
 def score(
@@ -159,7 +159,7 @@ def score(
     if retrain is not None or train is not None:
         ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
     require(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
-    return calls.score(spec, spec.bind(params), ev, output=output).values.numpy()
+    return scoring.score(spec, spec.bind(params), ev, output=output).values.numpy()
 
 
 def curve(
@@ -203,4 +203,4 @@ def curve(
     view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
     require(spec, view)
     ev = make_evaluation(view, attributions, None, None)
-    return calls.curve(spec, spec.bind(params), ev, output=output).numpy()
+    return scoring.curve(spec, spec.bind(params), ev, output=output).numpy()

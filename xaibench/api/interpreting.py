@@ -10,10 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from xaibench.core import registry
-from xaibench.core.asking import ask
 from xaibench.core.components import FUNCTION_KINDS, InterpreterSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
-from xaibench.core.programs import (
+from xaibench.core.programs.black_box import (
     BlackBox,
     Domain,
     FunctionKind,
@@ -22,6 +21,7 @@ from xaibench.core.programs import (
     Values,
     numeric_outputs,
 )
+from xaibench.core.programs.interpreting import ask
 
 
 def interpret(

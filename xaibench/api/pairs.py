@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from xaibench.api.given import as_classes, as_tensor, make_truth
+from xaibench.api.inputs import as_classes, as_tensor, make_truth
 from xaibench.core import registry
 from xaibench.core.components import PAIRS
 from xaibench.core.errors import UsageError, did_you_mean

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from xaibench import suite as suites
-from xaibench.core import calls, registry
+from xaibench.core import registry, scoring
 from xaibench.core.components import MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
@@ -21,9 +21,9 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
-from xaibench.metrics.removal import schedule
+from xaibench.metrics.engines.removal import schedule
 from xaibench.plan import Selection, problems
-from xaibench.problems import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems, ProblemSpec
 from xaibench.report.html.content import Curve, Curves, Gallery, Instance, Map
 from xaibench.report.labels import metric_labels, variants
 from xaibench.store import Store
@@ -313,8 +313,8 @@ def curves(found: Rebuilt, store: Store) -> tuple[Curves, list[str]]:
             continue
         seed = int(found.rows["seed"].iloc[0])
         ev = Evaluation.of(found.problem.view(seed), attributions=kept[0], kind=kept[1], truth=found.problem.truth)
-        values = calls.curve(spec, params, ev, output=output).numpy()
-        again = calls.score(spec, params, ev, output=output)
+        values = scoring.curve(spec, params, ev, output=output).numpy()
+        again = scoring.score(spec, params, ev, output=output)
         if not _agree(again.values.numpy(), scored[key]):
             differ.append(names[key])
             continue

@@ -15,9 +15,9 @@ from xaibench.api import rebuilding
 from xaibench.api.runs import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
 from xaibench.core.errors import XaibenchError
-from xaibench.core.files import write_atomic
-from xaibench.core.paths import cache_folder
-from xaibench.problems import Problems
+from xaibench.core.storage.files import write_atomic
+from xaibench.core.storage.paths import cache_folder
+from xaibench.problems.preparing import Problems
 from xaibench.report.html.content import Content, Curves, Gallery
 from xaibench.report.html.page import make_report
 from xaibench.store import Store

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from xaibench.api.given import Array, ArrayLike, as_classes, as_tensor
+from xaibench.api.inputs import Array, ArrayLike, as_classes, as_tensor
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.keys import digest

@@ -10,17 +10,17 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.analysis.claims import claims_table
-from xaibench.analysis.leaderboard import leaderboard as board_of
+from xaibench.analysis.claims.verdicts import claims_table
+from xaibench.analysis.leaderboard.table import leaderboard as board_of
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
-from xaibench.core.paths import Place, cache_folder, default_store
+from xaibench.core.storage.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, execute
-from xaibench.history import History
 from xaibench.models.adapters import find_device
 from xaibench.plan import Plan, Rerun, Selection, Shard, expand, make_plan
-from xaibench.problems import Problems
+from xaibench.plan.history import History
+from xaibench.problems.preparing import Problems
 from xaibench.store import Store
 
 

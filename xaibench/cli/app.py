@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xaibench.core.paths import place
+from xaibench.core.storage.paths import place
 
 app = typer.Typer(
     name="xaibench",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from xaibench.analysis.agreement import MEASURES
+from xaibench.analysis.explainer_agreement import MEASURES
 from xaibench.api.auditing import agreement, audit, keep_tables
 from xaibench.api.runs import shown_runs
 from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
-from xaibench.core.paths import default_store
+from xaibench.core.storage.paths import default_store
 from xaibench.report.audit import agreement_report, audit_report, records
 from xaibench.store import Store
 

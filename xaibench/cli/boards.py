@@ -8,14 +8,14 @@ from typing import cast, get_args
 
 import pandas as pd
 
-from xaibench.analysis.concordance import masker_agreement, masker_ranks
-from xaibench.analysis.critical import critical_differences
-from xaibench.analysis.overall import Missing, overall, overall_by
+from xaibench.analysis.ranks.critical_differences import critical_differences
+from xaibench.analysis.ranks.overall import Missing, overall, overall_by
+from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
 from xaibench.api.runs import leaderboard, results, write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
-from xaibench.core.files import write_atomic
-from xaibench.core.paths import default_store
+from xaibench.core.storage.files import write_atomic
+from xaibench.core.storage.paths import default_store
 from xaibench.report import sheets
 from xaibench.report.boards import board_sheets, metric_sheets
 from xaibench.report.labels import variants

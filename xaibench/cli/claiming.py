@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.validity import validity
-from xaibench.api.past import claims_history
+from xaibench.analysis.leaderboard.validity import validity
 from xaibench.api.runs import claims, leaderboard, write_claims
+from xaibench.api.snapshots import claims_history
 from xaibench.cli.output import print_json, stderr, stdout
 from xaibench.core.errors import NothingToDoError, StoreError
-from xaibench.core.paths import default_store
+from xaibench.core.storage.paths import default_store
 from xaibench.report.claims import claims_report, history_report, validity_report
 from xaibench.store import Store
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xaibench.cli.output import size, stdout
-from xaibench.core.paths import Place, default_store
+from xaibench.core.storage.paths import Place, default_store
 from xaibench.store import Store
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xaibench.analysis.comparison import Comparison
+from xaibench.analysis.regressions.comparison import Comparison
 from xaibench.api.comparing import compare
 from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import UsageError

@@ -8,7 +8,7 @@ import pandas as pd
 
 from xaibench.cli.output import stderr, stdout
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.paths import cache_folder
+from xaibench.core.storage.paths import cache_folder
 from xaibench.datasets.cards import card, card_names
 from xaibench.datasets.fetch import fetch, fetchable, is_fetched
 from xaibench.report.terminal import frame_table

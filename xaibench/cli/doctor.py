@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from xaibench.cli.output import size, stdout
-from xaibench.core.files import write_bytes
-from xaibench.core.paths import Place, cache_folder, default_store
+from xaibench.core.storage.files import write_bytes
+from xaibench.core.storage.paths import Place, cache_folder, default_store
 from xaibench.execution.provenance import provenance
 from xaibench.report.terminal import frame_table
 from xaibench.store import Store

@@ -14,7 +14,7 @@ from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.components import FunctionsSpec, InterpreterSpec
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.programs import AskAgainError, BlackBox, Interpretation, Values, as_inputs
+from xaibench.core.programs.black_box import AskAgainError, BlackBox, Interpretation, Values, as_inputs
 from xaibench.report.functions import Shown, draw_function, function_text
 
 PREFERRED = ("grammar_search", "string_search", "concept_search", "relation_search")

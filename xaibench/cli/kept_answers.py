@@ -12,10 +12,10 @@ from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError, XaibenchError
-from xaibench.core.kept import Desk
-from xaibench.core.programs import BlackBox, Interpretation, visible
+from xaibench.core.programs.answers import Desk
+from xaibench.core.programs.black_box import BlackBox, Interpretation, visible
 from xaibench.plan import Unit, expand
-from xaibench.problems import FunctionProblemSpec, Problems
+from xaibench.problems.preparing import FunctionProblemSpec, Problems
 from xaibench.store import Store
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xaibench.api.runs import write_leaderboard
 from xaibench.cli.output import stdout
-from xaibench.core.paths import Place
+from xaibench.core.storage.paths import Place
 from xaibench.report.terminal import board_table
 from xaibench.store import Store
 

@@ -10,7 +10,7 @@ import pandas as pd
 from xaibench.cli.output import duration, print_json, stdout
 from xaibench.cli.running import Request
 from xaibench.cli.spending import spending, spending_text
-from xaibench.core.paths import cache_folder
+from xaibench.core.storage.paths import cache_folder
 from xaibench.plan import STATES, Plan
 from xaibench.report.terminal import frame_table
 from xaibench.store import Store

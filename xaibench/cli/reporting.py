@@ -7,7 +7,7 @@ from pathlib import Path
 from xaibench.api.reporting import report
 from xaibench.cli.output import stderr
 from xaibench.core.errors import UsageError
-from xaibench.core.paths import default_store
+from xaibench.core.storage.paths import default_store
 
 
 def write_report(

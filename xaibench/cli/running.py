@@ -15,7 +15,7 @@ from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError, UsageError
-from xaibench.core.paths import Place, cache_folder, default_store
+from xaibench.core.storage.paths import Place, cache_folder, default_store
 from xaibench.execution import Executor, Options, Outcome, execute, find_executor
 from xaibench.execution.heap import keep_heap
 from xaibench.plan import Plan, Rerun, Selection, Shard

@@ -14,8 +14,8 @@ from torch import Tensor
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
-from xaibench.core.maskers import MASKERS
-from xaibench.core.programs import FunctionKind
+from xaibench.core.masking.maskers import MASKERS
+from xaibench.core.programs.black_box import FunctionKind
 
 Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functions"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

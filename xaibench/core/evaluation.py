@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from xaibench.core.cache import MemoryCache, SharedCache
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.maskers import Masker
+from xaibench.core.masking.maskers import Masker
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Samples, Truth
 from xaibench.core.retraining import Retraining
+from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 
 class Explain(Protocol):

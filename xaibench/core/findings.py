@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from xaibench.core.data import Data
-from xaibench.core.files import load_tensors_and_metadata, save_tensors
 from xaibench.core.gates import Check, Findings, Gate
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
+from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors
 
 WORTH = 1.0
 """Seconds; what is found sooner is not worth a file."""

@@ -13,7 +13,7 @@ from xaibench.core.components import sees_truth
 from xaibench.core.draws import Draws
 from xaibench.core.features import FeatureLayout
 from xaibench.core.gates import Gate
-from xaibench.core.maskers import Masker, make_masker
+from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module

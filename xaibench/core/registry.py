@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from xaibench.core.components import (
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
-from xaibench.core.programs import FunctionKind
+from xaibench.core.programs.black_box import FunctionKind
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "explainer": ("xaibench.explainers",),
@@ -288,7 +289,7 @@ def _ensure_loaded(kind: Kind) -> None:
         return
     _loaded.add(kind)
     for package in _BUILT_IN[kind]:
-        importlib.import_module(package)
+        _import_all(package)
     for entry in importlib.metadata.entry_points(group=f"xaibench.{plural(kind)}"):
         try:
             entry.load()
@@ -297,6 +298,13 @@ def _ensure_loaded(kind: Kind) -> None:
                 f"the {kind} {entry.name!r} of an installed package cannot be loaded: {error}",
                 f"it is declared as {entry.value}; update or uninstall that package",
             ) from error
+
+
+def _import_all(package: str) -> None:
+    """Import every module below a package, so that a component is registered by having a file there."""
+    root = importlib.import_module(package)
+    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
+        importlib.import_module(found.name)
 
 
 def components(kind: Kind) -> Iterator[Component]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xaibench.core.errors import DataError, did_you_mean
-from xaibench.core.paths import shipped
+from xaibench.core.storage.paths import shipped
 
 
 @dataclass(frozen=True)

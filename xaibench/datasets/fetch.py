@@ -12,8 +12,8 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from xaibench.core.errors import DataError, did_you_mean
-from xaibench.core.files import write_bytes
-from xaibench.core.paths import cache_folder
+from xaibench.core.storage.files import write_bytes
+from xaibench.core.storage.paths import cache_folder
 from xaibench.datasets.cards import Card, Origin, card, card_names, check, read_checked
 
 TIMEOUT = 600

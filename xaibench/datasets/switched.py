@@ -9,8 +9,8 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import NonNegativeInt, PositiveInt
 
-from xaibench.core.conditional import Gaussian
 from xaibench.core.data import Array, Data, Intervention
+from xaibench.core.masking.conditional import Gaussian
 from xaibench.core.registry import dataset
 from xaibench.datasets.splits import generator
 

@@ -18,7 +18,7 @@ import torch
 
 from xaibench import __version__
 from xaibench.core.errors import StoreError
-from xaibench.core.paths import cache_folder
+from xaibench.core.storage.paths import cache_folder
 from xaibench.execution.executor import computing_with
 from xaibench.execution.pool import Pool
 from xaibench.execution.task import Emit, Event, Finished, Job, Lost, Options, Scored, Started, Stop, Stranded, Task

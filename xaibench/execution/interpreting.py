@@ -12,12 +12,12 @@ from typing import Any, cast
 
 from threadpoolctl import threadpool_limits
 
-from xaibench.core.asking import score_programs
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import StoreError, XaibenchError
-from xaibench.core.kept import Desk, Record
-from xaibench.core.program_evaluation import FunctionProblem, ProgramEvaluation
-from xaibench.core.programs import Interpretation
+from xaibench.core.programs.answers import Desk, Record
+from xaibench.core.programs.black_box import Interpretation
+from xaibench.core.programs.evaluation import FunctionProblem, ProgramEvaluation
+from xaibench.core.programs.interpreting import score_programs
 from xaibench.execution.rows import Facts, failure, make_row
 from xaibench.execution.task import Stop
 from xaibench.plan import Cell, Unit

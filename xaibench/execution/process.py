@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from xaibench.core.programs import visible
+from xaibench.core.programs.black_box import visible
 from xaibench.execution.worker import Setup
 
 TAIL = 16 * 1024

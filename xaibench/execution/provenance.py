@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from xaibench.core.paths import checkout
+from xaibench.core.storage.paths import checkout
 
 _PACKAGES = ("xaibench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "pyarrow")
 

@@ -15,8 +15,8 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
-from xaibench.core.program_evaluation import FunctionProblem
-from xaibench.core.programs import clean
+from xaibench.core.programs.black_box import clean
+from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
 

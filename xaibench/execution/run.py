@@ -34,9 +34,9 @@ from xaibench.execution.task import (
     Training,
 )
 from xaibench.execution.work import Settled, settle
-from xaibench.history import History
 from xaibench.plan import Plan, PlannedUnit, planned_tables
-from xaibench.problems import AnyProblemSpec
+from xaibench.plan.history import History
+from xaibench.problems.preparing import AnyProblemSpec
 from xaibench.store import FAILURES, Row, Store
 
 End = Literal["finished", "interrupted", "too many failures"]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from xaibench.execution.rows import Facts
-from xaibench.history import History
 from xaibench.plan import Rerun, Unit
-from xaibench.problems import AnyProblemSpec
+from xaibench.plan.history import History
+from xaibench.problems.preparing import AnyProblemSpec
 from xaibench.store import Row
 
 Stop = Callable[[], bool]

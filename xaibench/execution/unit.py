@@ -12,14 +12,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from xaibench.core.cache import SharedCache
-from xaibench.core.calls import Explainer, attribution_kind, channel_handling, explain_function, score
 from xaibench.core.components import ExplainerSpec
 from xaibench.core.errors import StoreError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids, unit_ids
-from xaibench.core.maskers import MASKERS_VERSION
+from xaibench.core.masking.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
+from xaibench.core.scoring import Explainer, attribution_kind, channel_handling, explain_function, score
+from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.rows import Facts, failure, make_row
 from xaibench.plan import Cell, Unit
 from xaibench.store import Row, Store

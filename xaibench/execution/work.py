@@ -8,7 +8,7 @@ from types import TracebackType
 
 from xaibench.core.errors import StoreError
 from xaibench.core.problem import Problem
-from xaibench.core.program_evaluation import FunctionProblem
+from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.execution.interpreting import Share, interpret_portion, interpret_unit
 from xaibench.execution.rows import Facts, failure, unsupported_row
 from xaibench.execution.task import (
@@ -27,9 +27,9 @@ from xaibench.execution.task import (
     Training,
 )
 from xaibench.execution.unit import Workbench, score_unit
-from xaibench.history import History
 from xaibench.plan import Cell, PlannedUnit, decide
-from xaibench.problems import AnyProblemSpec, FunctionProblemSpec, Problems
+from xaibench.plan.history import History
+from xaibench.problems.preparing import AnyProblemSpec, FunctionProblemSpec, Problems
 from xaibench.store import Row, Store
 
 KEPT_EVERY = 10.0

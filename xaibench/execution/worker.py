@@ -17,7 +17,7 @@ import torch
 from xaibench.core import registry
 from xaibench.core.components import KINDS
 from xaibench.core.errors import XaibenchError
-from xaibench.core.paths import Place
+from xaibench.core.storage.paths import Place
 from xaibench.execution.executor import computing_with
 from xaibench.execution.heap import keep_heap
 from xaibench.execution.task import Options, Task

@@ -1,39 +1,4 @@
-"""Explainers and controls; importing this package registers them all."""
+"""Explainers and controls, one family of methods per file; what several of them share is in `engines`.
 
-from xaibench.explainers import (
-    ablation,
-    associations,
-    cam,
-    controls,
-    deep_lift,
-    degraded,
-    effects,
-    gradients,
-    guided,
-    hypothesis_tests,
-    lrp,
-    queries,
-    rise,
-    shapley,
-    surrogates,
-    tabular_lime,
-)
-
-__all__ = [
-    "ablation",
-    "associations",
-    "cam",
-    "controls",
-    "deep_lift",
-    "degraded",
-    "effects",
-    "gradients",
-    "guided",
-    "hypothesis_tests",
-    "lrp",
-    "queries",
-    "rise",
-    "shapley",
-    "surrogates",
-    "tabular_lime",
-]
+The registry imports every module below; a component needs its file and nothing else.
+"""

@@ -11,8 +11,8 @@ from torch import Tensor
 from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import default_patch, make_players, masked_scores, touched
+from xaibench.explainers.engines.coalitions import default_patch, make_players, masked_scores, touched
+from xaibench.explainers.engines.perturbed_copies import blocks, check_positive
 
 
 @explainer("feature_ablation", kind="contribution")

@@ -16,8 +16,8 @@ from xaibench.core.features import FeatureLayout
 from xaibench.core.outputs import select_output
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.local_regression import conditional_mean
-from xaibench.explainers.players import all_coalitions, shapley_weights
+from xaibench.explainers.engines.coalitions import all_coalitions, shapley_weights
+from xaibench.explainers.engines.local_regression import conditional_mean
 
 MAX_COLUMNS = 8
 """Columns whose coalitions are enumerated; conditional means of more could not be estimated either."""

@@ -13,8 +13,8 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.channels import Channels, per_feature
-from xaibench.explainers.copies import model_batches
+from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.guided import guided_gradients
 
 

@@ -13,7 +13,7 @@ from xaibench.core.components import AttributionKind
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
-from xaibench.core.maskers import gaussian_blur
+from xaibench.core.masking.maskers import gaussian_blur
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation

@@ -12,11 +12,11 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers import rules
-from xaibench.explainers.channels import Channels, per_feature
-from xaibench.explainers.copies import model_batches
-from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back
-from xaibench.explainers.tracking import run_tracked
+from xaibench.explainers.engines import backward_rules
+from xaibench.explainers.engines.backward_rules import Operation, Rule, RuleMode, apply_rule, pull_back
+from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.perturbed_copies import model_batches
+from xaibench.explainers.engines.tracing import run_tracked
 
 PATH_STEPS = 128
 """Points of the midpoint rule for softmax and for the explained output."""
@@ -132,9 +132,11 @@ def _constant_statistics(op: Operation) -> Tensor:
 
 
 RULES: dict[str, Rule | None] = {
-    **dict.fromkeys(rules.WEIGHTED | rules.LINEAR),
-    **dict.fromkeys(rules.ACTIVATIONS | {"sigmoid", "softplus", "hardsigmoid", "logsigmoid", "threshold"}, _rescale),
-    **dict.fromkeys(rules.MAX_POOLING, _max_pooling),
+    **dict.fromkeys(backward_rules.WEIGHTED | backward_rules.LINEAR),
+    **dict.fromkeys(
+        backward_rules.ACTIVATIONS | {"sigmoid", "softplus", "hardsigmoid", "logsigmoid", "threshold"}, _rescale
+    ),
+    **dict.fromkeys(backward_rules.MAX_POOLING, _max_pooling),
     **dict.fromkeys(("softmax", "log_softmax"), _path),
     "batch_norm": _constant_statistics,
 }

@@ -13,8 +13,8 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers import copies
 from xaibench.explainers.associations import background_of, by_feature, explained_targets, outputs_of
+from xaibench.explainers.engines import perturbed_copies
 
 
 @explainer("partial_dependence", kind="slope", needs={"background"})
@@ -130,7 +130,9 @@ def _changed(
     """
     background = background_of(problem)
     m = len(background)
-    for part in copies.chunks(len(features), max(1, copies.BLOCK_BYTES // (4 * background.numel()))):
+    for part in perturbed_copies.chunks(
+        len(features), max(1, perturbed_copies.BLOCK_BYTES // (4 * background.numel()))
+    ):
         chosen = features[part].to(background.device)
         changed = background.expand(len(chosen), *background.shape).clone()
         channels = (problem.layout.channels or 1) if pixels else 1

@@ -11,9 +11,9 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers import copies
-from xaibench.explainers.channels import Channels, per_feature
-from xaibench.explainers.copies import check_positive
+from xaibench.explainers.engines import perturbed_copies
+from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.perturbed_copies import check_positive
 
 
 @explainer("gradient", kind="slope", needs={"gradients"})
@@ -64,14 +64,14 @@ def integrated_gradients(
     check_positive(steps=steps)
     positions = (torch.arange(steps, dtype=problem.inputs.dtype, device=problem.inputs.device) + 0.5) / steps
     maps = []
-    for block, parts in copies.copy_blocks(problem, steps):
+    for block, parts in perturbed_copies.copy_blocks(problem, steps):
         view = problem.take(block)
         start = view.baseline(baseline)
         way = view.inputs - start
         total = torch.zeros_like(way)
         for part in parts:
             t = _align(positions[part], way)
-            total += copies.gradients(view, start.unsqueeze(1) + t * way.unsqueeze(1)).sum(dim=1)
+            total += perturbed_copies.gradients(view, start.unsqueeze(1) + t * way.unsqueeze(1)).sum(dim=1)
         maps.append(per_feature(problem, way * total / steps, channels))
     return torch.cat(maps)
 
@@ -144,7 +144,7 @@ def gradient_shap(
     strata = torch.arange(n_samples, device=problem.inputs.device)
     positions = (strata + draws.uniform((n_samples,))) / n_samples
     maps = []
-    for block, parts in copies.copy_blocks(problem, n_samples):
+    for block, parts in perturbed_copies.copy_blocks(problem, n_samples):
         view, own = problem.take(block), draws[block]
         total = torch.zeros_like(view.inputs)
         for part in parts:
@@ -157,7 +157,7 @@ def gradient_shap(
             points = start + t * way
             if radius > 0:
                 points = points + radius * own.normal(tuple(points.shape[1:]))
-            total += (way * copies.gradients(view, points)).sum(dim=1)
+            total += (way * perturbed_copies.gradients(view, points)).sum(dim=1)
         maps.append(per_feature(problem, total / n_samples, channels))
     return torch.cat(maps)
 
@@ -166,7 +166,7 @@ def _noisy_gradients(problem: ProblemView, n_samples: int, radius: float, draws:
     """Mean and variance (N, *input_shape) of the gradient over noisy copies."""
     check_positive(n_samples=n_samples)
     means, variances = [], []
-    for block, parts in copies.copy_blocks(problem, n_samples):
+    for block, parts in perturbed_copies.copy_blocks(problem, n_samples):
         view, own = problem.take(block), draws[block]
         mean, squares = torch.zeros_like(view.inputs), torch.zeros_like(view.inputs)
         seen = 0
@@ -186,7 +186,7 @@ def _noisy_gradients(problem: ProblemView, n_samples: int, radius: float, draws:
 def _chunk_gradients(view: ProblemView, parts: Iterator[slice], radius: float, draws: Draws) -> Iterator[Tensor]:
     for part in parts:
         noise = draws.normal((part.stop - part.start, *view.layout.input_shape))
-        yield copies.gradients(view, view.inputs.unsqueeze(1) + radius * noise)
+        yield perturbed_copies.gradients(view, view.inputs.unsqueeze(1) + radius * noise)
 
 
 def _align(positions: Tensor, inputs: Tensor) -> Tensor:

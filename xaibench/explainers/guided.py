@@ -13,9 +13,9 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.channels import Channels, per_feature
-from xaibench.explainers.copies import model_batches
-from xaibench.explainers.tracking import TrackingMode, graph_nodes, run_tracked, tensors, tracked
+from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.perturbed_copies import model_batches
+from xaibench.explainers.engines.tracing import TrackingMode, graph_nodes, run_tracked, tensors, tracked
 
 _OTHER_ACTIVATIONS = (
     "Celu", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid",

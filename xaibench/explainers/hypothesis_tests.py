@@ -12,7 +12,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.copies import blocks, check_positive, scores
+from xaibench.explainers.engines.perturbed_copies import blocks, check_positive, scores
 
 _RTOL, _ATOL = 1e-5, 1e-7
 """Outputs that are closer than this are equal: otherwise rounding would decide about features that change nothing."""

@@ -12,11 +12,11 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers import rules
-from xaibench.explainers.channels import Channels, per_feature
-from xaibench.explainers.copies import model_batches
-from xaibench.explainers.rules import Operation, Rule, RuleMode, apply_rule, pull_back
-from xaibench.explainers.tracking import run_tracked
+from xaibench.explainers.engines import backward_rules
+from xaibench.explainers.engines.backward_rules import Operation, Rule, RuleMode, apply_rule, pull_back
+from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.perturbed_copies import model_batches
+from xaibench.explainers.engines.tracing import run_tracked
 
 
 @explainer("lrp", kind="contribution", needs={"module"})
@@ -84,10 +84,10 @@ def _rules(rule: str, epsilon: float) -> dict[str, Rule | None]:
         return weighted(_merged(before, op))
 
     return {
-        **dict.fromkeys(rules.WEIGHTED, weighted),
-        **dict.fromkeys(rules.LINEAR, lambda op: _epsilon(op, epsilon)),
-        **dict.fromkeys(rules.ACTIVATIONS, _pass),
-        **dict.fromkeys(rules.MAX_POOLING),
+        **dict.fromkeys(backward_rules.WEIGHTED, weighted),
+        **dict.fromkeys(backward_rules.LINEAR, lambda op: _epsilon(op, epsilon)),
+        **dict.fromkeys(backward_rules.ACTIVATIONS, _pass),
+        **dict.fromkeys(backward_rules.MAX_POOLING),
         "batch_norm": normalise,
     }
 

@@ -10,8 +10,8 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers import copies
-from xaibench.explainers.copies import check_positive
+from xaibench.explainers.engines import perturbed_copies
+from xaibench.explainers.engines.perturbed_copies import check_positive
 
 
 @explainer("rise", kind="saliency")
@@ -49,7 +49,7 @@ def rise(
         raise UsageError(f"p must be between 0 and 1, not {p}")
     layout = problem.layout
     maps = []
-    for block, parts in copies.copy_blocks(problem, n_samples):
+    for block, parts in perturbed_copies.copy_blocks(problem, n_samples):
         view, own = problem.take(block), draws[block]
         fill = view.baseline(masker).unsqueeze(1)
         weighted = torch.zeros(len(view), *layout.feature_shape, dtype=fill.dtype, device=fill.device)
@@ -58,7 +58,7 @@ def rise(
         for part in parts:
             masks = _masks(layout.kind, layout.feature_shape, part.stop - part.start, cells, p, own).to(fill.dtype)
             shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
-            values = copies.scores(view, shown).to(fill.dtype)
+            values = perturbed_copies.scores(view, shown).to(fill.dtype)
             weighted += torch.einsum("nk,nk...->n...", values, masks)
             weight += masks.sum(dim=1)
             total += values.sum(dim=1)

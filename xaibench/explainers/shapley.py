@@ -9,8 +9,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import (
+from xaibench.explainers.engines.coalitions import (
     Players,
     all_coalitions,
     coalition_values,
@@ -19,6 +18,7 @@ from xaibench.explainers.players import (
     shapley_weights,
     touched,
 )
+from xaibench.explainers.engines.perturbed_copies import blocks, check_positive
 
 
 @explainer("shapley_sampling", kind="contribution")

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.maskers import FillMasker, Masker
+from xaibench.core.masking.maskers import FillMasker, Masker
+from xaibench.core.masking.references import evenly_spaced, kmeans_centres
 from xaibench.core.problem import ProblemView
-from xaibench.core.references import evenly_spaced, kmeans_centres
 from xaibench.core.registry import explainer
-from xaibench.explainers.copies import blocks, check_positive
-from xaibench.explainers.players import Players, all_coalitions, coalition_values, make_players
+from xaibench.explainers.engines.coalitions import Players, all_coalitions, coalition_values, make_players
+from xaibench.explainers.engines.perturbed_copies import blocks, check_positive
 
 References = Literal["rows", "kmeans", "kmeans_rounded"]
 

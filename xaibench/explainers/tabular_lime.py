@@ -12,7 +12,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.copies import blocks, check_positive, scores
+from xaibench.explainers.engines.perturbed_copies import blocks, check_positive, scores
 from xaibench.explainers.surrogates import weighted_ridge
 
 

@@ -1,39 +1,4 @@
-"""Function interpretation: sets of functions, interpreters and program metrics; importing this registers them all."""
+"""Function interpretation: sets of functions, interpreters and program metrics, one folder per kind of function.
 
-from xaibench.functions import (
-    controls,
-    gaussian_process,
-    grammar_search,
-    interpreters,
-    llm,
-    neurons,
-    neurons_interpreters,
-    neurons_scores,
-    numeric,
-    relations,
-    relations_interpreters,
-    relations_scores,
-    scores,
-    strings,
-    symbolic,
-    unit_test,
-)
-
-__all__ = [
-    "controls",
-    "gaussian_process",
-    "grammar_search",
-    "interpreters",
-    "llm",
-    "neurons",
-    "neurons_interpreters",
-    "neurons_scores",
-    "numeric",
-    "relations",
-    "relations_interpreters",
-    "relations_scores",
-    "scores",
-    "strings",
-    "symbolic",
-    "unit_test",
-]
+The registry imports every module below; a component needs its file and nothing else.
+"""

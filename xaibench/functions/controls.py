@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 
-from xaibench.core.programs import BlackBox, Domain, FunctionKind, Interpretation, Probe
+from xaibench.core.programs.black_box import BlackBox, Domain, FunctionKind, Interpretation, Probe
 from xaibench.core.registry import interpreter
 
 

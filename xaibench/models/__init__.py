@@ -1,14 +1,4 @@
-"""Models: architectures and training recipes. Importing this package registers them."""
+"""Models: architectures and training recipes.
 
-from xaibench.models import (
-    analytic,
-    deep,
-    discoveries,
-    forests,
-    logistic,
-    networks,
-    robust,
-    scaffold,
-)
-
-__all__ = ["analytic", "deep", "discoveries", "forests", "logistic", "networks", "robust", "scaffold"]
+The registry imports every module below; a component needs its file and nothing else.
+"""

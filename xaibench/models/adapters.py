@@ -88,7 +88,7 @@ def fingerprint(model: Any, inputs: Array) -> str:
     Of a module: its weights and how it prints, layers with their settings. Of a black box: what it
     returns for ``inputs`` (N, *input_shape), and off the data, with the columns of ``inputs`` mixed.
     What neither shows (the code of a forward pass) is told apart by name, parameters and version of
-    the recipe, or by its source; see `xaibench.problems`.
+    the recipe, or by its source; see `xaibench.problems.preparing`.
     """
     module = model.module if isinstance(model, Predictor) else model
     if isinstance(module, nn.Module):

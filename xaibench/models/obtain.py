@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
-from xaibench.core.files import load_tensors_and_metadata, save_tensors, write_json
 from xaibench.core.keys import KEY_VERSION, digest
-from xaibench.core.locks import alone
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import Predictor
+from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors, write_json
+from xaibench.core.storage.locks import alone
 from xaibench.models.adapters import as_predictor, fingerprint
 from xaibench.models.training import Progress, Weights, known_weights
 

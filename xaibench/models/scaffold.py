@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from xaibench.core.data import Array, Data
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import seed as derive_seed
-from xaibench.core.references import kmeans_centres
+from xaibench.core.masking.references import kmeans_centres
 from xaibench.core.registry import model
 from xaibench.datasets.splits import split
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from xaibench.history import History
 from xaibench.plan.cells import Cell, Unit, unsupported_key
+from xaibench.plan.history import History
 
 State = Literal["run", "cached", "stale", "retry", "unsupported", "left"]
 STATES: tuple[State, ...] = get_args(State)

@@ -11,11 +11,11 @@ from typing import Any
 
 from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.keys import canonical_json
-from xaibench.history import History
 from xaibench.plan.cells import Unit
 from xaibench.plan.decisions import PlannedUnit, Rerun, State, decide
 from xaibench.plan.expansion import Metrics, Selection, expand
-from xaibench.problems import AnyProblemSpec
+from xaibench.plan.history import History
+from xaibench.problems.preparing import AnyProblemSpec
 from xaibench.suite import Suite
 
 KEPT = 50_000

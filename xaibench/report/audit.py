@@ -37,7 +37,7 @@ def audit_report(audit: pd.DataFrame) -> RenderableType:
     Parameters
     ----------
     audit : DataFrame
-        From `xaibench.analysis.audit.audit`.
+        From `xaibench.analysis.audit.audit.audit`.
     """
     labels = metric_labels(audit)
     parts: list[RenderableType] = []
@@ -105,7 +105,7 @@ def agreement_report(found: pd.DataFrame, measure: str) -> RenderableType:
     Parameters
     ----------
     found : DataFrame
-        From `xaibench.analysis.agreement.explainer_agreement`.
+        From `xaibench.analysis.explainer_agreement.explainer_agreement`.
     measure : str
     """
     parts: list[RenderableType] = []

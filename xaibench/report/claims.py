@@ -8,7 +8,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from xaibench.analysis.validity import Validity
+from xaibench.analysis.leaderboard.validity import Validity
 from xaibench.report.labels import interval, number
 from xaibench.report.layout import Trimmed, simple_table
 

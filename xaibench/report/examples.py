@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xaibench.core.programs import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
 
 PROBES = 24
 WRONG = "<--"

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from xaibench.analysis.comparison import Comparison
+from xaibench.analysis.regressions.comparison import Comparison
 from xaibench.report.labels import number, p_value
 from xaibench.report.regressions import MEANING, change, named
 

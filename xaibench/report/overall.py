@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
-from xaibench.analysis.columns import ENTRY, FAMILIES
+from xaibench.analysis.leaderboard.columns import ENTRY, FAMILIES
 from xaibench.report.labels import interval, number, share, variants
 from xaibench.report.sheets import Sheet, terminal
 
@@ -22,7 +22,7 @@ NEW = "intervals (95 %) are for new problems like these: data sets are the units
 
 
 def overall_table(frame: pd.DataFrame) -> RenderableType:
-    """Comparisons of `xaibench.analysis.overall.overall`: families in the usual order, explainers by rank."""
+    """Comparisons of `xaibench.analysis.ranks.overall.overall`: families in the usual order, explainers by rank."""
     return terminal(overall_sheets(frame))
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xaibench.analysis.controls import ORACLE, TESTED_FAMILIES
-from xaibench.analysis.leaderboard import (
+from xaibench.analysis.leaderboard.placebo_tests import ORACLE, TESTED_FAMILIES
+from xaibench.analysis.leaderboard.table import (
     CONDITIONAL,
     ENTRY,
     FAMILIES,
@@ -20,7 +20,7 @@ from xaibench.analysis.leaderboard import (
     SETS,
     SINGLE,
 )
-from xaibench.analysis.ranks import MEASURE, counted, mean_ranks
+from xaibench.analysis.ranks.relative_ranks import MEASURE, counted, mean_ranks
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
 
 GAP = 2

@@ -9,9 +9,9 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from xaibench.analysis.comparison import Comparison
-from xaibench.analysis.costs import slower
-from xaibench.analysis.pairing import BAD
+from xaibench.analysis.regressions.cell_matching import BAD
+from xaibench.analysis.regressions.comparison import Comparison
+from xaibench.analysis.regressions.timings import slower
 from xaibench.report.labels import metric_labels, number, p_value, variants
 from xaibench.report.layout import Trimmed, simple_table
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from xaibench.analysis.comparison import Comparison
-from xaibench.analysis.costs import slower
+from xaibench.analysis.regressions.comparison import Comparison
+from xaibench.analysis.regressions.timings import slower
 from xaibench.report.labels import number, p_value
 from xaibench.report.regressions import MEANING, OUTCOMES, change, facts, reasons, shown, why
 

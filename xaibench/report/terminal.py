@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xaibench.analysis.leaderboard import FIELD, PROBLEM
+from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
@@ -107,7 +107,7 @@ def metric_table(
     Parameters
     ----------
     board : DataFrame
-        From `xaibench.analysis.leaderboard.leaderboard`.
+        From `xaibench.analysis.leaderboard.table.leaderboard`.
     metric : str
     dataset, model, params : str, optional
         Keep one data set, model, or parameters (canonical JSON).

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xaibench.core.programs import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
 from xaibench.report.examples import WRONG, table
 
 LOUDEST = 12

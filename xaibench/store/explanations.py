@@ -7,8 +7,8 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from xaibench.core.files import tensors_from_bytes, tensors_to_bytes
 from xaibench.core.keys import digest
+from xaibench.core.storage.files import tensors_from_bytes, tensors_to_bytes
 from xaibench.store.files import Files
 
 if TYPE_CHECKING:

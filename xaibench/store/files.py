@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xaibench.core.errors import StoreError
-from xaibench.core.files import write_bytes
-from xaibench.core.paths import Place, StoreUrl
-from xaibench.core.processes import life_of
+from xaibench.core.storage.files import write_bytes
+from xaibench.core.storage.paths import Place, StoreUrl
+from xaibench.core.storage.processes import life_of
 
 DRAFT_SUFFIX = ".draft"
 AT_ONCE = 64

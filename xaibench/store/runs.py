@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from xaibench.core.errors import StoreError
 from xaibench.core.keys import digest
-from xaibench.core.processes import life_of, this_process
+from xaibench.core.storage.processes import life_of, this_process
 from xaibench.store.files import GRACE, Files
 from xaibench.store.generations import part_files
 from xaibench.store.schema import Row

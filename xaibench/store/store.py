@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xaibench.core.errors import StoreError
-from xaibench.core.paths import Place, place
+from xaibench.core.storage.paths import Place, place
 from xaibench.store import generations
 from xaibench.store.checking import Damage, Examination, damage, examine
 from xaibench.store.collecting import YOUNG, Garbage, collect, garbage

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.paths import shipped
+from xaibench.core.storage.paths import shipped
 from xaibench.suite.checks import check_claims, check_company, check_names
 from xaibench.suite.matrix import Suite
 from xaibench.suite.mistakes import first_mistake

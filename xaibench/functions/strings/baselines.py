@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xaibench.core.programs import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
 from xaibench.functions.strings.edits import alignment, similarity
 from xaibench.functions.strings.phrases import phrases

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from xaibench.core.programs import BlackBox
+from xaibench.core.programs.black_box import BlackBox
 from xaibench.functions.strings.phrases import many_phrases
 from xaibench.functions.strings.primitives import LOWER, N_LETTERS, PRIMITIVES
 from xaibench.functions.strings.programs import StringProgram, named_steps, program_of, steps_of

@@ -10,8 +10,8 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic import PositiveInt
 
-from xaibench.core.program_evaluation import keyed_generator
-from xaibench.core.programs import BlackBox, Domain
+from xaibench.core.programs.black_box import BlackBox, Domain
+from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.registry import functions
 from xaibench.functions.strings.phrases import informative, many_phrases, phrases
 from xaibench.functions.strings.primitives import ALPHABET, N_LETTERS, PRIMITIVES

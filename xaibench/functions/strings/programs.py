@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from xaibench.core.programs import Domain, Values
+from xaibench.core.programs.black_box import Domain, Values
 from xaibench.functions.strings.primitives import PRIMITIVES, Need
 
 Constant = str | int

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs import Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe
 from xaibench.core.registry import interpreter
 from xaibench.functions.strings.catalogue import FIRST_QUESTIONS, catalogue
 from xaibench.functions.strings.letters import Pair, climbed, guesses, improved, recognised

@@ -121,11 +121,11 @@ class Content:
     ----------
     store : str
     board : DataFrame
-        Leaderboards of all suites that are shown, see `xaibench.analysis.leaderboard.leaderboard`.
+        Leaderboards of all suites that are shown, see `xaibench.analysis.leaderboard.table.leaderboard`.
     cells : DataFrame
         Their cells: at least ``status, error_kind, message, dataset, model, explainer, metric``.
     claims : DataFrame
-        See `xaibench.analysis.claims.claims_table`.
+        See `xaibench.analysis.claims.verdicts.claims_table`.
     runs : list of dict
         Manifests of the runs that are shown.
     audit, agreement : DataFrame or None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xaibench.analysis.critical import critical_differences
+from xaibench.analysis.ranks.critical_differences import critical_differences
 from xaibench.report.labels import number, p_value, variants
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard import FIELD
+from xaibench.analysis.leaderboard.table import FIELD
 from xaibench.report.labels import metric_labels, variants
 
 DIGITS = 4

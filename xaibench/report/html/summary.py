@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard import ENTRY, FAMILIES, PROBLEM
-from xaibench.analysis.ranks import MEASURE, mean_ranks
-from xaibench.analysis.validity import Validity, validity
+from xaibench.analysis.leaderboard.table import ENTRY, FAMILIES, PROBLEM
+from xaibench.analysis.leaderboard.validity import Validity, validity
+from xaibench.analysis.ranks.relative_ranks import MEASURE, mean_ranks
 from xaibench.report.labels import metric_labels, number, share
 from xaibench.report.overview import REASONS, Line, Overview, legend, overview
 

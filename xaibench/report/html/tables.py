@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis import stats
-from xaibench.analysis.leaderboard import FIELD, PROBLEM
+from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
+from xaibench.analysis.statistics import intervals
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
 from xaibench.store import FAILURES
@@ -161,7 +161,7 @@ def curve_rows(curves: Curves) -> list[tuple[str, list[str]]]:
     """Mean curves as numbers with their intervals, a line per explainer."""
     rows = []
     for line in curves.lines:
-        mean, (low, high) = stats.mean(line.values.T), stats.t_interval(line.values.T)
+        mean, (low, high) = intervals.mean(line.values.T), intervals.t_interval(line.values.T)
         texts = [f"{number(mean[i], 2)} {interval(low[i], high[i])}".strip() for i in curve_points(curves)]
         rows.append((line.label, texts))
     return rows

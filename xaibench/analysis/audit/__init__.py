@@ -1,0 +1,1 @@
+"""Audit of the metrics themselves: how far each of their scores can be trusted."""

@@ -1,0 +1,230 @@
+"""What else does a metric's verdict depend on: the masker, the model's confidence, the choice of metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from xaibench.analysis.audit.reliability import jackknife
+from xaibench.analysis.audit.separation import MIN_SAMPLES, NOTHING, Estimate
+from xaibench.analysis.statistics import intervals
+
+Array = np.ndarray[Any, Any]
+N_RESAMPLES = 400
+MIN_EXPLAINERS = 3
+"""Fewer explainers have no order to speak of."""
+
+
+def mean_over_seeds(merit: Array) -> Array:
+    """Scores (..., S, U) averaged over the seeds in which they are defined: (..., U)."""
+    averaged: Array = intervals.mean(np.moveaxis(merit, -2, -1))
+    return averaged
+
+
+def kendall(a: Array, b: Array) -> Array:
+    """Kendall's tau-b of every row of ``a`` (A, E, ...) with every row of ``b`` (B, E, ...): (A, B, ...).
+
+    Values are compared to six digits; a missing value leaves its pairs out. NaN where a row is all
+    tied, or where fewer than three values are in both.
+    """
+    first, second = np.triu_indices(a.shape[1], k=1)
+    if a.shape[1] < MIN_EXPLAINERS:
+        return np.full((len(a), len(b), *a.shape[2:]), np.nan)
+
+    def signs(rows: Array) -> Array:
+        rounded = intervals.significant(rows)
+        with np.errstate(invalid="ignore"):
+            compared: Array = np.sign(rounded[:, first] - rounded[:, second])
+        return compared
+
+    x, y = signs(a), signs(b)
+    both = [np.isfinite(x).astype(np.float64), np.isfinite(y).astype(np.float64)]
+    x, y = np.nan_to_num(x), np.nan_to_num(y)
+    untied = np.einsum("ap...,bp...->ab...", x**2, both[1]), np.einsum("ap...,bp...->ab...", both[0], y**2)
+    enough = np.einsum("ap...,bp...->ab...", *both) >= MIN_EXPLAINERS * (MIN_EXPLAINERS - 1) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tau = np.einsum("ap...,bp...->ab...", x, y) / np.sqrt(untied[0] * untied[1])
+    return np.where(enough, np.clip(tau, -1, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Means of explainers over all samples, and over resamples of them.
+
+    Attributes
+    ----------
+    means : array (M, E)
+        By metric and explainer.
+    resampled : array (M, E, B)
+    n : int
+        Samples.
+    """
+
+    means: Array
+    resampled: Array
+    n: int
+
+    @classmethod
+    def of(cls, scores: Array, seed: int) -> Resampled:
+        """Means of scores (M, E, U), each over the samples where it is defined."""
+        n = scores.shape[-1]
+        weights = intervals.bootstrap_weights(n, N_RESAMPLES, seed) if n else np.empty((N_RESAMPLES, 0))
+        known = np.isfinite(scores)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            resampled = (np.where(known, scores, 0.0) @ weights.T) / (known.astype(np.float64) @ weights.T)
+        return cls(intervals.mean(scores), resampled, n)
+
+    def ends(self, resampled: Array) -> tuple[Array, Array]:
+        """Percentile intervals of statistics (..., B): low and high (...).
+
+        NaN with fewer than 6 samples, and where the statistic is defined in less than half of the resamples.
+        """
+        if self.n < MIN_SAMPLES:
+            missing = np.full(resampled.shape[:-1], np.nan)
+            return missing, missing
+        ordered = np.sort(resampled, axis=-1)
+        known = np.isfinite(ordered).sum(axis=-1)
+        found = []
+        for tail in (0.025, 0.975):
+            place = np.maximum(tail * (known - 1), 0.0)
+            below = np.floor(place).astype(np.int64)
+            above = np.minimum(below + 1, np.maximum(known - 1, 0))
+            low, high = (np.take_along_axis(ordered, k[..., None], -1)[..., 0] for k in (below, above))
+            value = low + (place - below) * (high - low)
+            found.append(np.where(known > ordered.shape[-1] / 2, value, np.nan))
+        return found[0], found[1]
+
+    def estimates(self, value: Array, resampled: Array) -> list[Estimate]:
+        """Statistics (K,) with the intervals of their resamples (K, B)."""
+        low, high = self.ends(resampled)
+        return [Estimate(float(v), float(a), float(b), self.n) for v, a, b in zip(value, low, high, strict=True)]
+
+
+@dataclass(frozen=True)
+class MetricAgreement:
+    """Do metrics put explainers in the same order? Kendall's tau-b between all of them.
+
+    Attributes
+    ----------
+    found : Resampled
+    tau, low, high : array (M, M)
+        These explainers, new samples.
+    resampled : array (M, M, B)
+    """
+
+    found: Resampled
+    tau: Array
+    low: Array
+    high: Array
+    resampled: Array
+
+    def mean_with(self, i: int, others: list[int]) -> Estimate:
+        """Mean tau of a metric with some others."""
+        if not others:
+            return NOTHING
+        value, drawn = intervals.mean(self.tau[i, others]), intervals.mean(self.resampled[i, others].T)
+        return self.found.estimates(value[None], drawn[None])[0]
+
+    def n_explainers(self, i: int, j: int) -> int:
+        """Explainers that both metrics have scored."""
+        return int(np.isfinite(self.found.means[[i, j]]).all(axis=0).sum())
+
+
+def metric_agreement(merits: Array, seed: int) -> MetricAgreement:
+    """Agreement between metrics.
+
+    Parameters
+    ----------
+    merits : array (M, E, U)
+        Merits of E explainers under M metrics, averaged over seeds.
+    seed : int
+        Of the resamples.
+    """
+    found = Resampled.of(merits, seed)
+    resampled = kendall(found.resampled, found.resampled)
+    return MetricAgreement(found, kendall(found.means, found.means), *found.ends(resampled), resampled)
+
+
+@dataclass(frozen=True)
+class MaskerDependence:
+    """How much a ranking is the masker's.
+
+    Attributes
+    ----------
+    tau : list of Estimate
+        For each masker, Kendall's tau with the others, averaged over them.
+    main, interaction : Estimate
+        Shares of the variance of the table of means (maskers x explainers) between maskers, and left
+        over: what maskers do to explainers differently. Only the second changes ranks.
+    """
+
+    tau: list[Estimate]
+    main: Estimate
+    interaction: Estimate
+
+
+def masker_dependence(scores: Array, seed: int) -> MaskerDependence:
+    """Compare the variants of one metric that differ in the masker only.
+
+    Parameters
+    ----------
+    scores : array (V, E, U)
+        Merits under V maskers, averaged over seeds.
+    seed : int
+        Of the resamples.
+    """
+    found = Resampled.of(scores, seed)
+    size = len(scores)
+    others = ~np.eye(size, dtype=bool)
+
+    def mean_tau(means: Array) -> Array:
+        tau = np.moveaxis(kendall(means, means), 1, -1)
+        return intervals.mean(np.where(others[:, None] if tau.ndim == 3 else others, tau, np.nan))
+
+    shares, drawn = _shares(found.means[..., None]), _shares(found.resampled)
+    main, interaction = (found.estimates(shares[i], drawn[i][None])[0] for i in (0, 1))
+    return MaskerDependence(found.estimates(mean_tau(found.means), mean_tau(found.resampled)), main, interaction)
+
+
+def _shares(means: Array) -> Array:
+    """Shares of the variance of tables (V, E, B) between rows, and of the interaction: (2, B)."""
+    if means.shape[1] < MIN_EXPLAINERS:
+        return np.full((2, means.shape[2]), np.nan)
+    centre = means.mean(axis=(0, 1))
+    rows, columns = means.mean(axis=1), means.mean(axis=0)
+    rest = means - rows[:, None] - columns[None] + centre
+    total = ((means - centre) ** 2).sum(axis=(0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Array = np.stack([means.shape[1] * ((rows - centre) ** 2).sum(axis=0), (rest**2).sum(axis=(0, 1))])
+        return found / np.where(total > 0, total, np.nan)
+
+
+def confidence_dependence(scores: Array, confidence: Array) -> Estimate:
+    """Spearman's correlation over samples of the score with the model's confidence, averaged over explainers.
+
+    Parameters
+    ----------
+    scores : array (E, U)
+        Scores as the metric gives them, averaged over seeds.
+    confidence : array (U,)
+        Probability of the explained class.
+    """
+    kept = np.isfinite(confidence) & np.isfinite(scores).any(axis=0)
+    stacked = np.concatenate([scores[:, kept], confidence[None, kept]])
+    return jackknife(_mean_spearman, stacked, least=-1.0, most=1.0) if len(scores) else NOTHING
+
+
+def _mean_spearman(stacked: Array) -> float:
+    rows = stacked[:-1][np.isfinite(stacked[:-1]).all(axis=1)]
+    if len(rows) == 0:
+        return np.nan
+    ranks = rankdata(np.concatenate([rows, stacked[-1:]]), axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    norms = np.sqrt((ranks**2).sum(axis=1))
+    varying = norms[:-1] > 0
+    if not varying.any() or norms[-1] == 0:
+        return np.nan
+    return float(((ranks[:-1] @ ranks[-1])[varying] / (norms[:-1][varying] * norms[-1])).mean())

@@ -1,0 +1,227 @@
+"""The leaderboard: one row per problem, explainer and metric, with interval, skill, placebo and rank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from xaibench.analysis.leaderboard.columns import (
+    COLUMNS,
+    CONDITIONAL,
+    ENTRY,
+    FACTS,
+    FAMILIES,
+    FIELD,
+    FUNCTIONS,
+    PROBLEM,
+    REPEATED,
+    RETRAINED,
+    SETS,
+    SINGLE,
+)
+from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
+from xaibench.analysis.leaderboard.placebo_tests import Comparison, compare, defined_enough
+from xaibench.analysis.leaderboard.ranking_status import judge, units
+from xaibench.analysis.leaderboard.score_matrix import Samples
+from xaibench.analysis.leaderboard.tie_groups import tie_groups
+from xaibench.core.components import MetricSpec
+from xaibench.core.keys import canonical_json
+from xaibench.store import FAILURES
+
+Array = np.ndarray[Any, Any]
+__all__ = [
+    "CONDITIONAL", "ENTRY", "FAMILIES", "FIELD", "FUNCTIONS", "PROBLEM", "REPEATED", "RETRAINED", "SETS", "SINGLE",
+    "leaderboard",
+]  # fmt: skip
+
+
+def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, MetricSpec] | None = None) -> pd.DataFrame:
+    """Aggregate cells to a leaderboard.
+
+    Parameters
+    ----------
+    results : DataFrame
+        One row per cell, columns as in `xaibench.store.Row`. A cell that was planned and has no
+        result may be there with status ``missing``.
+    suite : str
+        Name that goes into the first column.
+    metrics : mapping of str to MetricSpec, optional
+        What is known of metrics, for the columns ``construct`` and ``about``. One that is not there
+        measures something of its own.
+
+    Returns
+    -------
+    DataFrame
+        One row per (dataset, model, selection, explainer, explainer_params, metric, params,
+        asked_output), in an order that does not depend on that of ``results``. Apart from ``explain_seconds`` and
+        ``score_seconds`` (mean per cell) equal scores give an equal frame.
+
+        - ``asked_output``: the output that the suite asks the metric for, empty where it asks for
+          none; ``output``: the one that was measured.
+        - ``construct``: what the metric measures; metrics of one construct have one vote in `overall`.
+          ``about``: ``mask`` or ``weights``, the form of the truth that it needs. ``masker``: what its
+          parameters say is put in the place of removed features (or the baseline).
+        - ``value``: mean over samples, draws averaged first; ``median_log10``: median of
+          log10(max(score, 1e-12)), draws averaged in log10. With several problem seeds the mean of
+          their values.
+        - ``ci_low``, ``ci_high``, ``estimand``: 95 % interval, see `Samples.aggregate`.
+        - ``skill`` and its interval, on the samples where score, oracle and random are defined.
+        - ``placebo``: the control other than the oracle with the best value. ``beats_placebo``:
+          better than *every* placebo on every trained model by paired one-sided signed-rank tests
+          (largest p, then Holm over the explainers, 5 %), and better by value; differences beyond 6
+          digits are none. Null where there is no test: controls, what may not be ranked, no placebo or
+          no sample in common with one, families in which a placebo may win, and so few samples that
+          no scores could have passed (``p_placebo`` is there then). The oracle is tested, on its own,
+          where it is the best answer by definition (ground truth, ``skill_valid``).
+        - ``loses_to_placebo``: worse than some placebo on every trained model, by the opposite tests
+          (times the number of placebos, then Holm over the explainers, 5 %), and worse by value than
+          the best. Neither of the two means that nothing could be shown. ``placebo_effect``:
+          matched-pairs rank-biserial correlation with the best placebo, from -1 (worse on every
+          sample) to 1.
+        - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
+          digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
+          on over half of the samples of a problem seed, of those that anyone has a defined score
+          on; ``message`` says which.
+        - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of all
+          pairs of ranked explainers; ``tie_group``: letters, two explainers that share one are not told
+          apart (`tie_groups`). ``win_rate``: share of (sample, other ranked explainer) pairs won.
+        - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
+          one in some draws only.
+        - ``scope``: where it is ``dataset``, the scores are those of repeats (retrainings, folds), and
+          everything above is about repeats where it says samples. One repeat has no interval.
+
+    Raises
+    ------
+    ValueError
+        If a cell is there twice.
+    """
+    cells = sorted_cells(results)
+    if cells.empty:
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
+    field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
+    entry = cells.groupby([*FIELD, *ENTRY], sort=False)
+    entry_of = entry.ngroup().to_numpy()
+    board = entry[FACTS].first().reset_index()
+    status = cells["status"].to_numpy()
+    board["n_cells"] = np.bincount(entry_of)
+    for name, counted in {"unsupported": ("unsupported",), "failed": FAILURES, "missing": ("missing",)}.items():
+        board[f"n_{name}"] = np.bincount(entry_of, np.isin(status, counted)).astype(np.int64)
+    for name in ("explain_seconds", "score_seconds"):
+        board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
+    board["truth_kind"] = board.groupby(FIELD, sort=False)["truth_kind"].transform("first")
+    board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
+    board = pd.concat([board, _compared(cells, board, field_of, entry_of)], axis=1)
+    board["suite"] = suite
+    _name(board, metrics or {})
+    judge(board, cells, entry_of)
+    return board[list(COLUMNS)].astype(COLUMNS)
+
+
+def _name(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> None:
+    """What metrics measure, against which form of truth, and with which masker."""
+    known = {m: metrics[m] for m in board["metric"].unique() if m in metrics}
+    board["construct"] = board["metric"].map(lambda m: known[m].measures if m in known else m)
+    board["about"] = board["metric"].map(lambda m: known[m].about if m in known else "")
+    board["masker"] = board["params"].map({p: masker_of(p) for p in board["params"].unique()})
+
+
+def masker_of(params: str) -> str:
+    """Masker or baseline in the parameters (JSON) of a metric; empty where there is none."""
+    found = json.loads(params or "{}")
+    return str(found.get("masker", found.get("baseline", "")))
+
+
+def _problems(cells: pd.DataFrame) -> pd.DataFrame:
+    """Per problem: gates of all problem seeds, whether they passed, and whether trainings are mixed."""
+    rows = []
+    seeds = cells[[*PROBLEM, "problem_seed", "fingerprint", "gate_passed", "gates"]].drop_duplicates()
+    for names, group in seeds.groupby(PROBLEM, sort=False):
+        passed = group["gate_passed"].dropna()
+        gates = [
+            {**gate, "problem_seed": int(number)}
+            for number, text in group[["problem_seed", "gates"]].drop_duplicates().itertuples(index=False)
+            for gate in json.loads(text if isinstance(text, str) else "[]")
+        ]
+        rows.append(
+            {
+                **dict(zip(PROBLEM, names, strict=True)),
+                "gate_passed": bool(passed.astype(bool).all()) if len(passed) else None,
+                "gates": canonical_json(gates),
+                "_mixed": bool((group.groupby("problem_seed")["fingerprint"].nunique() > 1).any()),
+            }
+        )
+    return pd.DataFrame(rows).astype({"gate_passed": "boolean"})
+
+
+def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_of: Array) -> pd.DataFrame:
+    """Everything that needs the scores, field by field."""
+    size = len(board)
+    floats = ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]
+    floats += ["placebo_value", "beats_placebo", "p_placebo", "loses_to_placebo", "p_loses", "placebo_effect"]
+    floats += ["rank_low", "rank_high", "win_rate"]
+    counts = ("n", "n_undefined", "n_partly", "n_seeds", "n_draws", "n_placebos")
+    out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
+    out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
+    out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
+    out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group", "_few")}
+    problem_seed = cells["problem_seed"].to_numpy(np.int64)
+    explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
+    mixed = board["_mixed"].to_numpy(dtype=bool)
+    barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
+    unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
+    cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
+    head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]
+    heads = board[head_of].iloc[entry_of[cuts]].to_dict("records")
+    log10 = [head["aggregate"] == "median_log10" for head in heads]
+    for head, (start, stop, rows, at, samples) in zip(heads, stacked(cells, field_of, entry_of, log10), strict=True):
+        out["value"][at], out["ci_low"][at], out["ci_high"][at] = value, _, _ = samples.aggregate()
+        n_seeds = (samples.draws > 0).sum(axis=1)
+        n = samples.scored.sum(axis=1)
+        out["n"][at], out["n_seeds"][at], out["n_draws"][at] = n, n_seeds, samples.draws.sum(axis=1)
+        out["n_undefined"][at] = n - np.isfinite(samples.scores).sum(axis=1)
+        out["n_partly"][at] = samples.partly.sum(axis=1)
+        expected = len(np.unique(problem_seed[start:stop]))
+        out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
+        enough = defined_enough(samples)
+        out["_defined"][at] = defined = enough.all(axis=1)
+        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
+        found = compare(
+            samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
+            higher_is_better=bool(head["higher_is_better"]), family=head["family"],
+            skill_valid=bool(head["skill_valid"]),
+        )  # fmt: skip
+        _fill(out, at, found, value, explainer[at])
+        rankable = complete & defined & ~control[at] & ~barred[at] & np.isfinite(value)
+        ties = tie_groups(samples, value, rankable, higher_is_better=bool(head["higher_is_better"]))
+        out["rank_low"][at], out["rank_high"][at], out["win_rate"][at] = ties.low, ties.high, ties.win_rate
+        out["tie_group"][at] = ties.group
+    return pd.DataFrame(out)
+
+
+def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
+    """Where each explainer is defined on too few samples: the first such problem seed."""
+    if enough.all():
+        return [None] * len(enough)
+    found: list[str | None] = []
+    for known, kept in zip(np.isfinite(samples.scores), enough, strict=True):
+        if kept.all():
+            found.append(None)
+            continue
+        k = int(np.argmin(kept))
+        where = f" of problem seed {problem_seeds[k]}" if len(kept) > 1 else ""
+        found.append(f"not ranked: defined on {known[samples.seeds[k]].sum()} {units}{where} only")
+    return found
+
+
+def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, explainer: Array) -> None:
+    out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
+    out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
+    out["p_loses"][at], out["loses_to_placebo"][at] = found.p_loses, found.loses
+    out["placebo_effect"][at] = found.effect
+    out["n_placebos"][at] = len(found.tested)
+    if found.placebo is not None:
+        out["placebo"][at], out["placebo_value"][at] = explainer[found.placebo], value[found.placebo]

@@ -1,0 +1,169 @@
+"""Which explainers one metric can tell apart: pairwise tests, rank intervals and tie groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from xaibench.analysis.leaderboard.score_matrix import Samples, paired
+from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.letter_display import letters
+from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
+
+Array = np.ndarray[Any, Any]
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every pair of E explainers with one metric on one problem; arrays are (P,).
+
+    Attributes
+    ----------
+    left, right : array of int
+        The two explainers, ``left < right``.
+    p : array
+        Two-sided p-value before any correction; NaN where they have no sample in common.
+    favour : array of int
+        1 where the left one is better by test and by value, -1 where the right one is, 0 where test and
+        value disagree or neither is ahead.
+    effect : array
+        Rank-biserial correlation of the paired differences, positive where the left one is better; mean
+        over the problem seeds.
+    won : array
+        Share of the common samples on which the left one is better, ties by half.
+    n : array of int
+        Samples in common.
+    """
+
+    left: Array
+    right: Array
+    p: Array
+    favour: Array
+    effect: Array
+    won: Array
+    n: Array
+
+
+def all_pairs(samples: Samples, value: Array, rows: Array, *, higher_is_better: bool) -> Pairs:
+    """Compare every two of some explainers on the samples that both have a defined score on.
+
+    With one problem seed a two-sided signed-rank test. With several, a difference must show on *every*
+    trained model: in each direction the largest of their p-values (Berger 1982), twice the smaller of
+    the two directions. Draws are averaged, unless their numbers differ between the explainers: the
+    mean of ten draws has another distribution than one draw.
+
+    Parameters
+    ----------
+    samples : Samples
+    value : array (E,)
+        The aggregates that the board shows.
+    rows : array of int
+        The explainers that are compared.
+    higher_is_better : bool
+    """
+    left, right = (rows[side] for side in _pairs_of(len(rows)))
+    sign = 1.0 if higher_is_better else -1.0
+    draws = samples.draws[rows]
+    scores = samples.scores if (draws == draws[:1]).all() else samples.first
+    rounding = samples.rounding
+    above, below, n = np.zeros(len(left)), np.zeros(len(left)), np.zeros(len(left), dtype=np.int64)
+    effects, won = [], np.zeros(len(left))
+    for columns in samples.seeds:
+        here = scores[:, columns]
+        if not np.isfinite(here).any():
+            continue
+        differences = sign * paired(here, rounding[:, columns], left, right)
+        test = signed_ranks(differences)
+        above, below = np.maximum(above, test.above), np.maximum(below, test.below)
+        n += test.n
+        effects.append(test.effect)
+        won += (differences > 0).sum(axis=1) + (test.n - test.n_differ) / 2
+    if not effects:
+        above[:] = below[:] = np.nan
+        effects.append(above)
+    merit = sign * intervals.significant(value)
+    ahead = np.sign(merit[left] - merit[right])
+    tested = np.sign(below - above)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = won / n
+    favour = np.where(tested == ahead, ahead, 0.0)
+    return Pairs(
+        left,
+        right,
+        two_sided(above, below),
+        np.where(np.isfinite(favour), favour, 0).astype(np.int64),
+        np.mean(effects, axis=0),
+        share,
+        n,
+    )
+
+
+@lru_cache(maxsize=64)
+def _pairs_of(n: int) -> tuple[Array, Array]:
+    left, right = np.triu_indices(n, 1)
+    return left, right
+
+
+@dataclass(frozen=True)
+class Ties:
+    """What cannot be told apart among E explainers; every array is (E,).
+
+    Attributes
+    ----------
+    low, high : array
+        1 + number of explainers that are significantly better, and number of explainers less those that
+        are significantly worse: with at least 95 % probability all true ranks lie between them.
+    group : array of object
+        Letters: two explainers that share one are not told apart, two that share none are.
+    win_rate : array
+        Share of (sample, other explainer) pairs won, ties by half.
+    """
+
+    low: Array
+    high: Array
+    group: Array
+    win_rate: Array
+
+
+def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_better: bool) -> Ties:
+    """Rank intervals and tie groups of the ranked explainers (E,) of bool; NaN and None for the others.
+
+    All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
+    two explainers of the field are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
+    letters as in Piepho 2004). Better by test counts only where it is better by value as well.
+    """
+    size = len(value)
+    low, high, win = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)
+    group = np.full(size, None, dtype=object)
+    rows = np.flatnonzero(ranked)
+    if len(rows):
+        pairs = all_pairs(samples, value, rows, higher_is_better=higher_is_better)
+        better = told_apart(pairs, size)[rows[:, None], rows]
+        low[rows] = 1 + better.sum(axis=0)
+        high[rows] = len(rows) - better.sum(axis=1)
+        merit = (1.0 if higher_is_better else -1.0) * value[rows]
+        group[rows] = letters(better | better.T, np.argsort(-merit, kind="stable"))
+        win[rows] = _win_rates(pairs, size)[rows]
+    return Ties(low, high, group, win)
+
+
+def told_apart(pairs: Pairs, size: int) -> Array:
+    """Whether explainer i is significantly better than j, at [i, j], after Holm over all pairs."""
+    better = np.zeros((size, size), dtype=bool)
+    found = (intervals.holm(pairs.p) < LEVEL) & (pairs.favour != 0)
+    best = np.where(pairs.favour > 0, pairs.left, pairs.right)
+    worst = np.where(pairs.favour > 0, pairs.right, pairs.left)
+    better[best[found], worst[found]] = True
+    return better
+
+
+def _win_rates(pairs: Pairs, size: int) -> Array:
+    won = np.where(pairs.n > 0, pairs.won, 0.0) * pairs.n
+    wins = np.bincount(pairs.left, won, size) + np.bincount(pairs.right, pairs.n - won, size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates: Array = wins / (np.bincount(pairs.left, pairs.n, size) + np.bincount(pairs.right, pairs.n, size))
+    return rates

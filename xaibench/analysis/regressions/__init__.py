@@ -1,0 +1,1 @@
+"""The gate between two runs: which changes are regressions, and which are noise."""

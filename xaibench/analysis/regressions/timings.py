@@ -1,0 +1,58 @@
+"""What explaining and scoring took, in two runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+WORTH = 0.5
+"""Seconds that a stage must take more than before to be worth a line."""
+SLOWER = 1.5
+"""Ratio from which a stage is called slower."""
+COLUMNS = ["stage", "name", "baseline_seconds", "candidate_seconds", "ratio", "n"]
+
+
+def costs(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
+    """Seconds per explainer and per metric, summed over what both sides have computed on their own.
+
+    An explanation counts once per unit. What has the very same time on both sides was taken over from
+    one to the other and is left out.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        From `xaibench.analysis.regressions.cell_matching.pair_cells`.
+    baseline, candidate : DataFrame
+
+    Returns
+    -------
+    DataFrame
+        Columns ``stage`` (explain, score), ``name``, ``baseline_seconds``, ``candidate_seconds``,
+        ``ratio`` and ``n`` (explanations, or cells); largest difference first.
+    """
+    both = pairs[pairs["state"].isin(("pair", "retrained", "undefined", "fixed"))]
+    frames = []
+    for stage, name in (("explain", "explainer"), ("score", "metric")):
+        part = pd.DataFrame(
+            {
+                "name": both[name].to_numpy(),
+                "unit": candidate["unit_id"].to_numpy()[both["c"]],
+                "baseline_seconds": baseline[f"{stage}_seconds"].to_numpy(dtype=float)[both["b"]],
+                "candidate_seconds": candidate[f"{stage}_seconds"].to_numpy(dtype=float)[both["c"]],
+            }
+        ).dropna()
+        if stage == "explain":
+            part = part.drop_duplicates("unit")
+        part = part[part["baseline_seconds"] != part["candidate_seconds"]]
+        summed = part.groupby("name")[["baseline_seconds", "candidate_seconds"]].sum()
+        summed["n"] = part.groupby("name").size()
+        frames.append(summed.reset_index().assign(stage=stage))
+    found = pd.concat(frames, ignore_index=True)
+    found["ratio"] = found["candidate_seconds"] / found["baseline_seconds"].clip(lower=1e-9)
+    order = (found["baseline_seconds"] - found["candidate_seconds"]).sort_values(kind="stable").index
+    return found.loc[order, COLUMNS].reset_index(drop=True)
+
+
+def slower(found: pd.DataFrame, ratio: float = SLOWER) -> pd.DataFrame:
+    """Stages that take more than ``ratio`` times as long, and at least half a second more."""
+    more = found["candidate_seconds"] - found["baseline_seconds"]
+    return found[(found["ratio"] > ratio) & (more > WORTH)].reset_index(drop=True)

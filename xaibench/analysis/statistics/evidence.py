@@ -1,0 +1,133 @@
+"""Tests and intervals for the mean of independent units: what claims are decided by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import bdtr, bdtrc, betaincinv, stdtr, stdtrit
+
+from xaibench.analysis.statistics import intervals
+
+Array = np.ndarray[Any, Any]
+LEVEL = 0.025
+"""One-sided level of every test: that of a 95 % interval."""
+EXACT_UNITS = 14
+"""Sign flips of at most this many units are all tried."""
+N_FLIPS = 9999
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What n independent units say about a mean, shifted so that 0 is the border.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        Mean and its 95 % interval. Where all units are equal the interval is that one
+        value, and NaN of a single unit.
+    n : int
+        Independent units.
+    p_above, p_below : float
+        One-sided p of "the mean is 0 or less", and of "0 or more".
+    decidable : bool
+        Whether any values of so many units could pass a test.
+    n_informative : int
+        Units that differ: those whose difference is not 0; all, of shares and of groups.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    p_above: float
+    p_below: float
+    decidable: bool
+    n_informative: int
+
+    @property
+    def above(self) -> bool:
+        """Significantly above 0, by test and interval."""
+        return self.p_above <= LEVEL and self.low > 0
+
+    @property
+    def below(self) -> bool:
+        """Significantly below 0, by test and interval."""
+        return self.p_below <= LEVEL and self.high < 0
+
+
+def of_differences(differences: Array, seed: int) -> Evidence:
+    """Evidence of paired differences (n,): sign-flip test of the mean and Student's t interval.
+
+    The test is exact where swapping the two sides of a pair changes nothing but the sign
+    (Fisher 1935). Up to 14 units all flips are tried, beyond that 9,999 seeded ones and the data.
+    Against a number, or a margin, it needs differences that are about symmetric: where a few units
+    differ and most are equal, or tails are heavy, test and interval promise too much.
+    """
+    n = len(differences)
+    centre = float(differences.mean()) if n else np.nan
+    low, high = (float(b[0]) for b in intervals.t_interval(differences[None]))
+    if n > 1 and differences.min() == differences.max():
+        low = high = centre
+    informative = int(np.count_nonzero(differences))
+    return Evidence(centre, low, high, n, *_sign_flip(differences, seed), 0.5**n <= LEVEL, informative)
+
+
+def _sign_flip(differences: Array, seed: int) -> tuple[float, float]:
+    """One-sided p-values (above 0, below 0) of the sum under random signs."""
+    n = len(differences)
+    if n == 0:
+        return np.nan, np.nan
+    if n <= EXACT_UNITS:
+        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(np.float64)
+        sums = signs @ differences
+        observed = sums[0]
+    else:
+        rng = np.random.Generator(np.random.Philox(seed))
+        observed = differences.sum()
+        sums = np.concatenate([[observed], *(_flipped(differences, rng, size) for size in _chunks(n))])
+    slack = 1e-12 * np.abs(differences).sum()
+    return float((sums >= observed - slack).mean()), float((sums <= observed + slack).mean())
+
+
+def _chunks(n: int) -> list[int]:
+    size = max(1, 2**24 // n)
+    return [min(size, N_FLIPS - start) for start in range(0, N_FLIPS, size)]
+
+
+def _flipped(differences: Array, rng: np.random.Generator, size: int) -> Array:
+    signs = rng.integers(2, size=(size, len(differences)), dtype=np.int8)
+    total: Array = 2 * (signs @ differences) - differences.sum()
+    return total
+
+
+def of_share(values: Array, number: float) -> Evidence:
+    """Evidence of a share less a number: values (n,) are 0 or 1; exact binomial test and interval (Clopper-Pearson)."""
+    n, hits = len(values), int(values.sum())
+    tail = (1 - (1 - 2 * LEVEL)) / 2
+    low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
+    inside = min(max(number, 0.0), 1.0)
+    p_above = float(bdtrc(hits - 1, n, inside)) if hits else 1.0
+    p_below = float(bdtr(hits, n, inside))
+    if not 0 <= number <= 1:
+        p_above, p_below = float(number > 1), float(number < 0)
+    decidable = min((1 - inside) ** n, inside**n) <= LEVEL if 0 < number < 1 else 0.5**n <= LEVEL
+    return Evidence(hits / n - number, low - number, high - number, n, p_above, p_below, decidable, n)
+
+
+def of_groups(a: Array, b: Array, shift: float = 0.0) -> Evidence:
+    """Evidence of the difference of two means of units that are no pairs (Welch 1947); n is the smaller group."""
+    n = min(len(a), len(b))
+    centre = float(a.mean() - b.mean()) - shift if n else np.nan
+    if n < 2:
+        return Evidence(centre, np.nan, np.nan, n, np.nan, np.nan, False, n)
+    parts = np.array([a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)])
+    error = float(np.sqrt(parts.sum()))
+    if error == 0:
+        return Evidence(centre, centre, centre, n, float(centre <= 0), float(centre >= 0), False, n)
+    freedom = parts.sum() ** 2 / (parts**2 / [len(a) - 1, len(b) - 1]).sum()
+    half = float(stdtrit(freedom, 1 - LEVEL)) * error
+    p_above = float(stdtr(freedom, -centre / error))
+    return Evidence(centre, centre - half, centre + half, n, p_above, 1 - p_above, True, n)

@@ -1,0 +1,1 @@
+"""Maskers: what stands in for a feature that is removed."""

@@ -1,0 +1,1 @@
+"""Functions that are interpreted: black boxes, counted questions, programs and their evaluation."""

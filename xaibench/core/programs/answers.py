@@ -1,0 +1,187 @@
+"""Interpretations that can be kept: what was answered, and the outputs of the program that metrics asked for."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from xaibench.core.components import InterpreterSpec
+from xaibench.core.keys import array_digest, digest
+from xaibench.core.programs.black_box import (
+    BlackBox,
+    FunctionKind,
+    Interpretation,
+    Program,
+    Values,
+    numeric_outputs,
+    outputs_of,
+)
+from xaibench.core.programs.interpreting import Answer, ask
+
+Record = dict[str, Any]
+"""An answer as plain values that JSON can hold."""
+
+
+class Desk:
+    """Where the answers of one interpreter for one set of functions are asked for, or looked up.
+
+    An answer comes from the records, if it is there and its interpreter did not raise; else the
+    interpreter is asked. Outputs of a program are looked up in the same way; for points that no
+    metric has asked for before, the program is restored from its facts, or asked for again.
+
+    Parameters
+    ----------
+    spec : InterpreterSpec
+    params : mapping
+        Bound parameters.
+    functions : sequence of BlackBox
+        The whole set.
+    seed : int
+    stream : str
+        Name of the draws.
+    records : sequence of Record
+        Answers that are there already; of several for one function and budget the last one counts.
+    """
+
+    def __init__(
+        self,
+        spec: InterpreterSpec,
+        params: Mapping[str, Any],
+        functions: Sequence[BlackBox],
+        *,
+        seed: int,
+        stream: str,
+        records: Sequence[Record] = (),
+    ) -> None:
+        self.spec = spec
+        self.params = params
+        self.functions = functions
+        self.seed = seed
+        self.stream = stream
+        self.n_asked = 0
+        self._records = {(r["name"], r["budget"]): r for r in records if not r["traceback"]}
+        self._kept: dict[tuple[int, int], _Kept] = {}
+
+    def ask(self, i: int, budget: int) -> Answer:
+        """Ask the interpreter, whatever is there."""
+        return ask(self.spec, self.params, self.functions, i, budget=budget, seed=self.seed, stream=self.stream)
+
+    def answer(self, i: int, budget: int) -> Interpretation:
+        """The interpretation of function i with a budget; its program remembers what it is asked."""
+        return self._take(i, budget).interpretation
+
+    def _take(self, i: int, budget: int) -> _Kept:
+        if (i, budget) not in self._kept:
+            record = self._records.get((self.functions[i].name, budget))
+            if record is None:
+                self.n_asked += 1
+                self._kept[i, budget] = _Kept.of_answer(self, i, budget, self.ask(i, budget))
+            else:
+                self._kept[i, budget] = _Kept(self, i, budget, record)
+        return self._kept[i, budget]
+
+    def take_new(self) -> list[Record]:
+        """Records of the answers that are new, or of which more outputs are known, since this was called last.
+
+        Another thread may call this while answers are taken.
+        """
+        changed = [kept for kept in list(self._kept.values()) if kept.changed]
+        for kept in changed:
+            kept.changed = False
+        return [kept.record for kept in changed]
+
+    def all(self, budget: int) -> list[Record]:
+        """Records of all answers that were taken with this budget."""
+        return [kept.record for (_, b), kept in self._kept.items() if b == budget]
+
+
+class _Kept:
+    """One answer and its record, which grows as its program is used."""
+
+    def __init__(
+        self, desk: Desk, i: int, budget: int, record: Record, program: Program | None = None, changed: bool = False
+    ) -> None:
+        self._desk = desk
+        self._i = i
+        self._budget = budget
+        self._program = program
+        self.record = record
+        self.changed = changed
+
+    @classmethod
+    def of_answer(cls, desk: Desk, i: int, budget: int, answer: Answer) -> _Kept:
+        """A new answer."""
+        found = answer.interpretation
+        record: Record = {
+            "name": desk.functions[i].name,
+            "budget": budget,
+            "description": found.description,
+            "family": found.family,
+            "intervals": [list(pair) for pair in found.intervals],
+            "queries": found.queries,
+            "facts": dict(found.facts),
+            "failure": found.failure,
+            "traceback": answer.traceback,
+            "seconds": answer.seconds,
+            "broken": "",
+            "outputs": {},
+        }
+        return cls(desk, i, budget, record, found.program, changed=True)
+
+    @property
+    def interpretation(self) -> Interpretation:
+        """The answer, with a program that looks up what it can."""
+        return interpretation_of(self.record, self.outputs)
+
+    def outputs(self, inputs: Values) -> Values:
+        """Outputs of the program, from the record where they are there."""
+        kind = self._desk.functions[self._i].kind
+        key = array_digest(np.asarray(inputs)) if kind == "numeric" else digest(list(inputs))
+        if key not in self.record["outputs"]:
+            found, failure = outputs_of(self._live(), inputs, kind)
+            outputs = {**self.record["outputs"], key: _encoded(found)}
+            self.record = {**self.record, "outputs": outputs, "broken": self.record["broken"] or failure}
+            self.changed = True
+        return _decoded(self.record["outputs"][key], kind)
+
+    def _live(self) -> Program:
+        """The program itself."""
+        if self._program is None:
+            desk, restore = self._desk, self._desk.spec.restore
+            if self.record["failure"]:
+                self._program = Interpretation.failed(self.record["failure"]).program
+            elif restore is not None:
+                self._program = restore(self.record["facts"], desk.functions[self._i].domain)
+            else:
+                self._program = desk.ask(self._i, self._budget).interpretation.program
+        return self._program
+
+
+def interpretation_of(record: Record, program: Program) -> Interpretation:
+    """The interpretation that a record is of."""
+    return Interpretation(
+        program,
+        description=record["description"],
+        family=record["family"],
+        intervals=tuple((low, high) for low, high in record["intervals"]),
+        queries=record["queries"],
+        facts=record["facts"],
+        failure=record["failure"] or record["broken"],
+    )
+
+
+def _encoded(outputs: Any) -> Any:
+    """Numbers bit for bit as text, strings as they are."""
+    if isinstance(outputs, np.ndarray):
+        return base64.b64encode(np.ascontiguousarray(outputs, "<f8").tobytes()).decode("ascii")
+    return list(outputs)
+
+
+def _decoded(kept: Any, kind: FunctionKind) -> Values:
+    if numeric_outputs(kind):
+        return np.frombuffer(base64.b64decode(kept), "<f8").astype(np.float64)
+    strings: list[str] = kept
+    return list(strings)

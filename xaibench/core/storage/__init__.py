@@ -1,0 +1,1 @@
+"""Files: atomic writes, locks, paths, caches and processes that hold them."""

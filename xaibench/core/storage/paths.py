@@ -1,0 +1,63 @@
+"""Where things are: caches, stores, and the suites and data that are shipped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class StoreUrl(str):
+    """Address of a store that is no folder: ``s3://bucket/store``; like a path, it grows with ``/``."""
+
+    def __truediv__(self, name: str) -> StoreUrl:
+        return StoreUrl(f"{self.rstrip('/')}/{name}")
+
+
+Place = Path | StoreUrl
+"""Where a store is."""
+
+
+def place(where: str | Path) -> Place:
+    """Where a store is: a URL of fsspec if there is a ``://`` in it, else a folder."""
+    text = str(where)
+    return StoreUrl(text.rstrip("/")) if "://" in text else Path(where)
+
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+
+
+def checkout() -> Path | None:
+    """The checkout's top folder, or None for an installed package."""
+    top = _PACKAGE.parent
+    project = top / "pyproject.toml"
+    if project.is_file() and 'name = "xaibench"' in project.read_text(encoding="utf-8"):
+        return top
+    return None
+
+
+def shipped(kind: str) -> Path:
+    """Folder of shipped ``suites`` or ``datasets``: the checkout's, else the one inside the wheel."""
+    top = checkout()
+    if top is not None and (top / kind).is_dir():
+        return top / kind
+    return _PACKAGE / "_data" / kind
+
+
+def cache_folder() -> Path:
+    """Folder for models, data and shared evaluations: ``XAIBENCH_CACHE``, else the user's cache."""
+    named = os.environ.get("XAIBENCH_CACHE")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("xaibench", appauthor=False)
+
+
+def default_store() -> Path:
+    """``results/local`` in a checkout, else a folder among the user's data."""
+    top = checkout()
+    if top is not None:
+        return top / "results" / "local"
+    from platformdirs import user_data_path
+
+    return user_data_path("xaibench", appauthor=False) / "store"

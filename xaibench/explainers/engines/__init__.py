@@ -1,0 +1,1 @@
+"""What several explainers share: perturbed copies, coalitions, backward rules. Nothing registers here."""

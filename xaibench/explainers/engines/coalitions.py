@@ -1,0 +1,121 @@
+"""Players: groups of features that are kept or removed together, and the value of their coalitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xaibench.core.features import FeatureLayout
+from xaibench.core.masking.maskers import Masker
+from xaibench.core.problem import ProblemView
+from xaibench.explainers.engines.perturbed_copies import BLOCK_BYTES, check_positive, chunks
+
+
+@dataclass(frozen=True)
+class Players:
+    """A partition of the features.
+
+    Attributes
+    ----------
+    index : Tensor (*feature_shape) of int64
+        Player of every feature.
+    count : int
+    """
+
+    index: Tensor
+    count: int
+
+    def expand(self, coalitions: Tensor) -> Tensor:
+        """Features kept by coalitions (..., count): (..., *feature_shape)."""
+        return coalitions[..., self.index]
+
+    def share(self, values: Tensor) -> Tensor:
+        """Divide each player's number (..., count) equally among its features (..., *feature_shape)."""
+        sizes = torch.bincount(self.index.flatten(), minlength=self.count)
+        return self.expand(values / sizes)
+
+
+def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) -> Players:
+    """Square patches of an image, stretches of one sensor of a series, columns of a table.
+
+    Parameters
+    ----------
+    problem : ProblemView
+    patch : int, optional
+        Side of a patch in pixels, or its length in time steps. Default: the smallest that gives at
+        most ``limit`` players. Tables have one player per column whatever it is.
+    limit : int
+    """
+    layout, device = problem.layout, problem.inputs.device
+    side = patch if patch is not None else default_patch(layout, limit)
+    check_positive(patch=side)
+    index = layout.patches(side).to(device)
+    return Players(index, int(index.max()) + 1)
+
+
+def default_patch(layout: FeatureLayout, limit: int) -> int:
+    """Smallest patch that gives at most ``limit`` players, or the longest that the layout has room for."""
+    if layout.kind not in ("image", "series"):
+        return 1
+    shape = layout.feature_shape
+    for side in range(1, max(shape)):
+        if math.prod(math.ceil(n / s) for n, s in zip(shape, layout.patch_sides(side), strict=True)) <= limit:
+            return side
+    return max(shape)
+
+
+def all_coalitions(d: int) -> Tensor:
+    """Every subset of d players (2^d, d) of bool; row i holds the bits of i."""
+    return (torch.arange(2**d).unsqueeze(1) >> torch.arange(d)) & 1 == 1
+
+
+def shapley_weights(coalitions: Tensor) -> Tensor:
+    """Weight (2^d, d) of every coalition's value in every player's Shapley value (Shapley 1953), float64.
+
+    For a player in the coalition ``(s-1)! (d-s)! / d!``, s being its size; otherwise ``-s! (d-s-1)! / d!``.
+    """
+    d = coalitions.shape[1]
+    sizes = coalitions.sum(dim=1, keepdim=True)
+    table = torch.tensor([1 / (d * math.comb(d - 1, s)) for s in range(d)], dtype=torch.float64)
+    return torch.where(coalitions, table[(sizes - 1).clamp(min=0)], -table[sizes.clamp(max=d - 1)])
+
+
+def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor, masker: str | Masker) -> Tensor:
+    """Explained output (N, K) of coalitions of players: (K, count) for all samples, or (N, K, count) for each."""
+    shared, n_coalitions = coalitions.ndim == 2, coalitions.shape[-2]
+    flat = coalitions.reshape(-1, players.count)
+    pairs = torch.arange(len(problem) * n_coalitions, device=problem.inputs.device)
+    which = pairs % n_coalitions if shared else pairs
+    values = masked_scores(problem, masker, pairs // n_coalitions, lambda part: players.expand(flat[which[part]]))
+    return values.view(len(problem), n_coalitions)
+
+
+def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
+    """Whether masking a group of features (K, *feature_shape) changes a sample at all: (N, K) of bool."""
+    moved = problem.layout.reduce((problem.inputs != problem.baseline(masker)).to(problem.inputs.dtype))
+    return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
+
+
+def masked_scores(problem: ProblemView, masker: str | Masker, rows: Tensor, keep: Callable[[slice], Tensor]) -> Tensor:
+    """Explained output (B,) of masked copies.
+
+    Parameters
+    ----------
+    problem : ProblemView
+    masker : str or Masker
+        The name of one, or one that is bound to the samples.
+    rows : Tensor (B,) of int64
+        Sample of each copy.
+    keep : callable
+        Gives the kept features (K, *feature_shape) of a slice of the copies.
+    """
+    fill = problem.masker(masker) if isinstance(masker, str) else masker
+    values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
+    for part in chunks(len(rows), max(1, BLOCK_BYTES // (4 * problem.inputs[0].numel()))):
+        own = rows[part]
+        values[part] = problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values)
+    return values

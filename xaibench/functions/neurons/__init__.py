@@ -1,0 +1,1 @@
+"""Synthetic neurons over words: generation, search for their concept, scores."""

@@ -1,0 +1,1 @@
+"""Functions of one number: families, formulas, interpreters, scores."""

@@ -1,0 +1,1 @@
+"""Running programs of unknown origin in a confined process."""

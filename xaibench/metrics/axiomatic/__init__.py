@@ -1,0 +1,1 @@
+"""Metrics of axioms that an explanation should satisfy."""

@@ -1,0 +1,46 @@
+"""Axioms: properties that an explanation claims by its construction."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.registry import metric
+from xaibench.metrics.engines.perturbation import clean_scores, reference_scores
+
+RESOLVED = 1e-2
+"""Output differences below this share of the outputs are not known to the 1e-4 that scores promise, in float32."""
+
+
+@metric(
+    "completeness",
+    family="axiomatic",
+    higher_is_better=False,
+    bounds=(0, None),
+    aggregate="median_log10",
+    source="Sundararajan et al. 2017, Axiomatic attribution for deep networks, proposition 1",
+)
+def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
+    """Relative error of the claim that attributions sum to the output minus that of the baseline.
+
+    ``|sum(phi) - (f(x) - f(b))| / |f(x) - f(b)|``. Attributions of every kind are summed as they
+    are, since the claim is about these numbers; an explainer that starts from another baseline
+    needs the same one here.
+
+    Parameters
+    ----------
+    baseline : str
+        Masker whose fully masked sample is b; one that draws gives explainers and this metric the same.
+
+    Returns
+    -------
+    Tensor (N,)
+        0 when the sum is exact, 1 for an all-zero map; NaN where f(x) and f(b) differ
+        by less than a hundredth of the larger one, a difference that float32 does not know well enough.
+    """
+    clean, masked = clean_scores(ev), reference_scores(ev, baseline)
+    difference = clean.double() - masked.double()
+    defined = difference.abs() > RESOLVED * torch.maximum(clean.abs(), masked.abs())
+    error = (ev.attributions.flatten(1).double().sum(dim=1) - difference).abs() / difference.abs()
+    return torch.where(defined, error, torch.nan)

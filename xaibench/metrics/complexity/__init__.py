@@ -1,0 +1,1 @@
+"""Metrics of how concentrated an explanation is."""

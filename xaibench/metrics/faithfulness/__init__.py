@@ -1,0 +1,1 @@
+"""Metrics of whether the features that an explanation names matter to the model."""

@@ -1,0 +1,126 @@
+"""Faithfulness by erasure: what the output loses without the most important features, or with nothing else."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Gt, Le, MinLen
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.registry import metric
+from xaibench.metrics.engines.perturbation import clean_scores
+from xaibench.metrics.engines.removal import counts_of_shares, removal_points
+
+Shares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+"""Shares of the features that count as the top, as published."""
+LEAST = 1e-6
+"""Probabilities below this count as this much in a logarithm: trees and forests give exact zeros."""
+_ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP models"
+
+
+@metric(
+    "comprehensiveness",
+    family="faithfulness",
+    construct="removal",
+    higher_is_better=True,
+    bounds=(-1, 1),
+    output="curve",
+    convert="order",
+    source=f"{_ERASER}, comprehensiveness, averaged over shares as for soft scores",
+)
+def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
+    """Mean drop of the output when the top features are removed: large if everything that it needs was among them.
+
+    ``mean_k f(x) - f(x without its top k)`` over several shares of the features. Attributions are
+    ordered by their signed values.
+
+    Parameters
+    ----------
+    shares : tuple of float
+        Shares of the features, above 0 and up to 1, each at least one feature. Shares of few
+        features may mean the same number, which then counts as often.
+    masker : str
+        What removed features are set to.
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    counts = counts_of_shares(ev.layout.n_features, shares)
+    return clean_scores(ev) - removal_points(ev, "morf", masker, counts).mean(dim=1)
+
+
+@metric(
+    "sufficiency",
+    family="faithfulness",
+    construct="removal",
+    higher_is_better=False,
+    bounds=(-1, 1),
+    output="curve",
+    convert="order",
+    source=f"{_ERASER}, sufficiency, averaged over shares as for soft scores",
+)
+def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
+    """Mean drop of the output when only the top features are kept: small if they are enough.
+
+    ``mean_k f(x) - f(the top k alone)`` over several shares of the features. Keeping the top k is
+    removing the others, least relevant first.
+
+    Parameters
+    ----------
+    shares : tuple of float
+        Shares of the features, above 0 and up to 1, each at least one feature.
+    masker : str
+        What removed features are set to.
+
+    Returns
+    -------
+    Tensor (N,)
+        Below 0 where the top features alone give more than the whole sample.
+    """
+    n_features = ev.layout.n_features
+    counts = [n_features - kept for kept in counts_of_shares(n_features, shares)]
+    return clean_scores(ev) - removal_points(ev, "lerf", masker, counts).mean(dim=1)
+
+
+@metric(
+    "log_odds",
+    family="faithfulness",
+    construct="removal",
+    higher_is_better=False,
+    output="probability",
+    convert="order",
+    source="Shrikumar et al. 2017, Learning important features through propagating activation differences, "
+    "log-odds; as ratio of probabilities in Chen et al. 2019, L-Shapley and C-Shapley",
+)
+def log_odds(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
+    """Mean change of the log probability when the top features are removed: the further down, the better.
+
+    ``mean_k log p(x without its top k) - log p(x)``. `comprehensiveness` on a scale on which the
+    way from 1e-2 to 1e-4 counts as much as that from 1 to 1e-2.
+
+    Parameters
+    ----------
+    shares : tuple of float
+        Shares of the features, above 0 and up to 1, each at least one feature.
+    masker : str
+        What removed features are set to.
+
+    Returns
+    -------
+    Tensor (N,)
+        In nats. Probabilities below 1e-6 count as 1e-6.
+
+    Raises
+    ------
+    UnsupportedError
+        If the model gives no probabilities, or another output is asked for.
+    """
+    if ev.output != "probability":
+        raise UnsupportedError(f"log odds are those of a probability, not of a {ev.output}", "leave the output out")
+    counts = counts_of_shares(ev.layout.n_features, shares)
+    without = removal_points(ev, "morf", masker, counts).clamp(min=LEAST).log().mean(dim=1)
+    return without - clean_scores(ev).clamp(min=LEAST).log()

@@ -1,0 +1,95 @@
+"""Remove and debias: removal whose traces the model cannot see, by imputing from the neighbours."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.registry import metric
+from xaibench.metrics.engines.removal import Order, counts_of_shares, removal_points, removal_raw
+from xaibench.metrics.faithfulness.erasure import Shares
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+"""Shares of removed pixels, as published."""
+Measure = Literal["output", "accuracy"]
+_SOURCE = "Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods, section 4 (ROAD)"
+
+
+def _curve(order: Order, ev: Evaluation, shares: Shares, masker: str, measure: Measure) -> Tensor:
+    """Output, or 1 where the target is still predicted, at every share (N, len(shares))."""
+    counts = counts_of_shares(ev.layout.n_features, shares)
+    if measure == "output":
+        return removal_points(ev, order, masker, counts)
+    if ev.model.returns == "value":
+        raise UnsupportedError("accuracy is about predicted classes, and the model returns values")
+    return (removal_raw(ev, order, masker, counts).argmax(dim=2) == ev.targets.unsqueeze(1)).float()
+
+
+@metric(
+    "road_morf",
+    family="faithfulness",
+    construct="removal",
+    higher_is_better=False,
+    bounds=(0, 1),
+    needs={"image", "series"},
+    output="curve",
+    convert="order",
+    curve=lambda ev, **params: _curve("morf", ev, **params),
+    source=_SOURCE,
+)
+def road_morf(
+    ev: Evaluation, *, shares: Shares = SHARES, masker: str = "noisy_linear", measure: Measure = "output"
+) -> Tensor:
+    """Mean target score when shares of the most relevant pixels are imputed from the others.
+
+    Imputed pixels are weighted means of their neighbours plus a little noise, so that the shape of
+    what was removed tells the model as little as possible. No model is retrained.
+
+    Parameters
+    ----------
+    shares : tuple of float
+        Shares of the features to remove, above 0 and up to 1.
+    masker : str
+    measure : {"output", "accuracy"}
+        The measured output, or as published whether the target is still the predicted class.
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    return _curve("morf", ev, shares, masker, measure).mean(dim=1)
+
+
+@metric(
+    "road_lerf",
+    family="faithfulness",
+    construct="removal",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"image", "series"},
+    output="curve",
+    convert="order",
+    curve=lambda ev, **params: _curve("lerf", ev, **params),
+    source=_SOURCE,
+)
+def road_lerf(
+    ev: Evaluation, *, shares: Shares = SHARES, masker: str = "noisy_linear", measure: Measure = "output"
+) -> Tensor:
+    """Mean target score when shares of the least relevant pixels are imputed from the others.
+
+    Parameters
+    ----------
+    shares : tuple of float
+        Shares of the features to remove, above 0 and up to 1.
+    masker : str
+    measure : {"output", "accuracy"}
+        The measured output, or as published whether the target is still the predicted class.
+
+    Returns
+    -------
+    Tensor (N,)
+    """
+    return _curve("lerf", ev, shares, masker, measure).mean(dim=1)

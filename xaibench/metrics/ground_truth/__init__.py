@@ -1,0 +1,1 @@
+"""Metrics against a known truth: masks, weights, relative importance."""

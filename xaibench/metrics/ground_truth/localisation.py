@@ -1,0 +1,256 @@
+"""Ground truth as a mask: do the attributions lie where the truth says that the evidence is?"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt
+from torch import Tensor
+from torch.nn import functional
+
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.registry import metric
+from xaibench.metrics.maps.orders import OrderSign, TopK, ranked, top_size
+
+Sign = Literal["absolute", "positive"]
+
+
+@metric(
+    "relevance_rank",
+    family="ground_truth",
+    construct="localisation",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"truth.mask"},
+    skill_valid=True,
+    source="Arras et al. 2022, CLEVR-XAI, relevance rank accuracy",
+)
+def relevance_rank(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
+    """Share of the K largest attributions that lie in the true mask, K being the size of the mask.
+
+    Parameters
+    ----------
+    sign : {"positive", "absolute"}
+        Rank by signed value, evidence for the target first, or by magnitude.
+
+    Returns
+    -------
+    Tensor (N,)
+        A random order scores the area of the mask. NaN where the mask is empty or covers everything.
+    """
+    mask = true_mask(ev)
+    k = mask.sum(dim=1)
+    hits = count_hits(mask, ranked(ev, "absolute" if sign == "absolute" else "signed"), k)
+    return torch.where(informative(mask), hits / k, torch.nan)
+
+
+@metric(
+    "top_k_intersection",
+    family="ground_truth",
+    construct="localisation",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"truth.mask"},
+    skill_valid=True,
+    source="Theiner et al. 2022, Interpretable semantic photo geolocation, top-k intersection",
+)
+def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "signed") -> Tensor:
+    """Share of the k largest attributions that lie in the true mask.
+
+    The number k is the same for all samples, where `relevance_rank` takes the size of each mask. A
+    small k asks for the peaks of a map only; one above the size of the mask keeps even the best
+    map below 1.
+
+    Parameters
+    ----------
+    k : int or float
+        Number of features, or a share of them, rounded up. The published 1000 pixels of 224 x 224 are 0.02.
+    sign : {"signed", "absolute"}
+        Rank by signed value, evidence for the target first, or by magnitude.
+
+    Returns
+    -------
+    Tensor (N,)
+        A random order scores the area of the mask. NaN where the mask is empty or covers everything.
+
+    Raises
+    ------
+    UnsupportedError
+        If there are fewer features than ``k``.
+    """
+    mask = true_mask(ev)
+    size = top_size(k, mask.shape[1])
+    hits = count_hits(mask, ranked(ev, sign), torch.full_like(mask[:, 0], size, dtype=torch.int64))
+    return torch.where(informative(mask), hits / size, torch.nan)
+
+
+@metric(
+    "pointing_game",
+    family="ground_truth",
+    construct="localisation",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"truth.mask"},
+    skill_valid=True,
+    source="Zhang et al. 2018, Top-down neural attention by excitation backprop, pointing game",
+)
+def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderSign = "signed") -> Tensor:
+    """Whether the largest attribution lies in the true mask: 1 or 0.
+
+    Of several equal maxima one is drawn, so that a flat map scores the area of the mask on average.
+
+    Parameters
+    ----------
+    tolerance : int
+        Images: a miss by at most this many pixels counts as a hit (published: 15 at full
+        resolution). The mask grows by a disc of this radius.
+    sign : {"signed", "absolute"}
+
+    Returns
+    -------
+    Tensor (N,)
+        NaN where the mask, grown by the tolerance, is empty or covers everything.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is a tolerance, and features are not pixels.
+    """
+    mask = true_mask(ev)
+    if tolerance:
+        if ev.layout.kind != "image":
+            raise UnsupportedError("a tolerance in pixels needs images", "leave tolerance at 0")
+        mask = dilate(mask.view(-1, *ev.layout.feature_shape), tolerance).flatten(1)
+    hit = mask.gather(1, ranked(ev, sign)[:, :1]).squeeze(1)
+    return torch.where(informative(mask), hit.double(), torch.nan)
+
+
+@metric(
+    "relevance_mass",
+    family="ground_truth",
+    construct="localisation",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"truth.mask"},
+    skill_valid=True,
+    sign="positive",
+    source="Arras et al. 2022, CLEVR-XAI, relevance mass accuracy (positive pooling)",
+)
+def relevance_mass(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
+    """Share of the relevance that lies in the true mask.
+
+    Parameters
+    ----------
+    sign : {"positive", "absolute"}
+        Sum positive attributions only, as published, or magnitudes.
+
+    Returns
+    -------
+    Tensor (N,)
+        A uniform map scores the area of the mask. NaN where the mask is empty or covers
+        everything, or where there is no relevance to sum.
+    """
+    return mass_inside(ev, sign)
+
+
+@metric(
+    "positive_attribution_ratio",
+    family="ground_truth",
+    construct="localisation",
+    higher_is_better=True,
+    bounds=(0, 1),
+    needs={"truth.mask"},
+    skill_valid=True,
+    sign="positive",
+    source="Cedro & Chlebus, Beyond the black box: do more complex deep learning models provide superior XAI "
+    "explanations?, positive attribution ratio",
+)
+def positive_attribution_ratio(ev: Evaluation) -> Tensor:
+    """Share of the positive attributions that lies in the true mask.
+
+    The same number as `relevance_mass` with ``sign="positive"``, under the name of its paper.
+
+    Returns
+    -------
+    Tensor (N,)
+        NaN where the mask is empty or covers everything, or where nothing is positive.
+    """
+    return mass_inside(ev, "positive")
+
+
+@metric(
+    "attribution_localisation",
+    family="ground_truth",
+    construct="localisation",
+    higher_is_better=True,
+    bounds=(0, None),
+    needs={"truth.mask"},
+    skill_valid=True,
+    sign="positive",
+    source="Kohlbrenner et al. 2020, Towards best practice in explaining neural network decisions with LRP, "
+    "weighted inside-total ratio",
+)
+def attribution_localisation(ev: Evaluation, *, weighted: bool = True, sign: Sign = "positive") -> Tensor:
+    """Share of the relevance in the true mask, as a multiple of the mask's share of the features.
+
+    Parameters
+    ----------
+    weighted : bool
+        Divide by the area of the mask: a uniform map scores 1, a perfect one 1 / area, and
+        averages favour samples with small masks. False gives the share alone, as in `relevance_mass`.
+    sign : {"positive", "absolute"}
+        Sum positive attributions only, as published, or magnitudes.
+
+    Returns
+    -------
+    Tensor (N,)
+        NaN where the mask is empty or covers everything, or where there is no relevance to sum.
+    """
+    inside = mass_inside(ev, sign)
+    return inside / true_mask(ev).double().mean(dim=1) if weighted else inside
+
+
+def count_hits(mask: Tensor, order: Tensor, k: Tensor) -> Tensor:
+    """How many of the first ``k`` (N,) features of each ``order`` (N, F) lie in the mask (N,)."""
+    top = torch.arange(order.shape[1], device=order.device) < k.unsqueeze(1)
+    return (mask.gather(1, order) & top).sum(dim=1)
+
+
+def mass_inside(ev: Evaluation, sign: Sign) -> Tensor:
+    """Share of the relevance that lies in the mask (N,), float64; NaN where it is not defined."""
+    mask, values = true_mask(ev), evidence(ev, sign)
+    total = values.sum(dim=1)
+    inside = (values * mask).sum(dim=1)
+    return torch.where(informative(mask) & (total > 0), inside / total, torch.nan)
+
+
+def true_mask(ev: Evaluation) -> Tensor:
+    """The true mask (N, F) of bool."""
+    assert ev.truth is not None
+    assert ev.truth.mask is not None
+    return ev.truth.mask.to(ev.attributions.device).flatten(1).bool()
+
+
+def informative(mask: Tensor) -> Tensor:
+    """Whether each mask (N, F) leaves something to get right and something to get wrong (N,)."""
+    return mask.any(dim=1) & ~mask.all(dim=1)
+
+
+def evidence(ev: Evaluation, sign: Sign) -> Tensor:
+    """Amounts of relevance (N, F), float64, none negative: positive parts, or magnitudes."""
+    values = ev.attributions.flatten(1).double()
+    return values.abs() if sign == "absolute" else values.clamp(min=0)
+
+
+def dilate(mask: Tensor, radius: int) -> Tensor:
+    """All pixels within ``radius`` of a true one, by Euclidean distance: (N, H, W) of bool."""
+    height = mask.shape[1]
+    padded = functional.pad(mask.float(), (0, 0, radius, radius))
+    grown = torch.zeros_like(mask)
+    for dy in range(2 * radius + 1):
+        half = math.isqrt(radius**2 - (dy - radius) ** 2)
+        grown |= functional.max_pool1d(padded[:, dy : dy + height], 2 * half + 1, stride=1, padding=half) > 0
+    return grown

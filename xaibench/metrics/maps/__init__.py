@@ -1,0 +1,1 @@
+"""Arithmetic on attribution maps that several metrics share. Nothing registers here."""
