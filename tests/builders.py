@@ -18,9 +18,10 @@ from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import Retraining
 from xaibench.core.scoring import Explainer, ExplainFunction, explain
+from xaibench.core.truth import Truth
 
 IMAGE, RGB, TABLE, SERIES = (1, 8, 8), (3, 8, 8), (6,), (10, 2)
 SHAPES = {"image": IMAGE, "rgb": RGB, "table": TABLE, "series": SERIES}

@@ -13,11 +13,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from xaibench._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from xaibench.api.explaining import curve, explain, score
     from xaibench.api.interpreting import interpret
     from xaibench.api.listing import components
-    from xaibench.api.runs import Run, claims, leaderboard, results, run
+    from xaibench.api.reading import claims, leaderboard, results
+    from xaibench.api.runs import Run, run
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
@@ -31,7 +34,8 @@ _HOME = {
     "api.explaining": ("curve", "explain", "score"),
     "api.interpreting": ("interpret",),
     "api.listing": ("components",),
-    "api.runs": ("Run", "claims", "leaderboard", "results", "run"),
+    "api.reading": ("claims", "leaderboard", "results"),
+    "api.runs": ("Run", "run"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
     "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
@@ -43,7 +47,6 @@ _HOME = {
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
-__version__ = "0.1.0"
 __all__ = [
     "BlackBox",
     "Data",

@@ -8,7 +8,8 @@ import pytest
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function, score
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import Choice
 
 LEVELS = (0.05, 0.1, 0.2)

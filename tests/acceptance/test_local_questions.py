@@ -13,7 +13,8 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import Problem
 from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function, score
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import Choice
 
 SEEDS = (101, 102, 103)

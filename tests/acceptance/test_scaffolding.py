@@ -6,7 +6,8 @@ import pytest
 
 from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import Choice
 
 SEEDS = (101, 102, 103)

@@ -8,9 +8,9 @@ import torch
 from builders import linear, make_evaluation, make_inputs, make_view
 
 from xaibench.analysis.explainer_agreement import COLUMNS, MEASURES, Explanations, explainer_agreement, size_of_top
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 
 N, F = 40, 12
 

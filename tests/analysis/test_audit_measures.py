@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 from xaibench.analysis.audit.convergence import coupling, distance_to_largest
 from xaibench.analysis.audit.dependence import (
-    Resampled,
     confidence_dependence,
     kendall,
     masker_dependence,
@@ -18,6 +17,7 @@ from xaibench.analysis.audit.dependence import (
 )
 from xaibench.analysis.audit.reliability import icc, jackknife, mean_squares, reliability, repeatability
 from xaibench.analysis.audit.separation import auroc, trend
+from xaibench.analysis.statistics.resampling import Resampled
 
 RNG = np.random.default_rng
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7.0]])

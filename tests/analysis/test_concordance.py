@@ -11,7 +11,8 @@ import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.analysis.ranks.rank_agreement import kendall, masker_agreement, masker_ranks, metric_agreement
+from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks, metric_agreement
+from xaibench.analysis.statistics.kendall import kendall
 from xaibench.core.components import MetricSpec
 
 SPECS = {m: MetricSpec(m, lambda ev: ev, construct="removal") for m in ("deletion", "insertion")}

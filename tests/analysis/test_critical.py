@@ -11,7 +11,8 @@ import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.analysis.ranks.critical_differences import critical_difference, critical_differences, nemenyi
+from xaibench.analysis.ranks.critical_differences import critical_differences
+from xaibench.analysis.statistics.friedman import critical_difference, nemenyi
 from xaibench.core.errors import NothingToDoError
 
 

@@ -18,10 +18,10 @@ from builders import make_evaluation, make_view
 
 from xaibench.core.components import MetricSpec, missing_needs
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import components
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
+from xaibench.core.truth import Truth
 
 SPECS = [s for s in components("metric") if isinstance(s, MetricSpec) and s.scope == "sample" and not s.about_programs]
 INDEPENDENT = ("faithfulness_correlation", "infidelity", "mu_fidelity", "sensitivity_n", "faithfulness_estimate",

@@ -20,10 +20,10 @@ from builders import make_evaluation, make_view
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
+from xaibench.core.truth import Truth
 
 warnings.simplefilter("ignore")
 import quantus  # noqa: E402

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
-from xaibench.core.gates import measure_gates
 from xaibench.core.registry import get
 from xaibench.datasets import blocks
 from xaibench.datasets.cards import read_shipped

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from xaibench.core import registry
+from xaibench.core.checks import accuracy, measure_gates
 from xaibench.core.data import Data
-from xaibench.core.gates import accuracy, measure_gates
 from xaibench.core.predictor import CallablePredictor, Predictor
 from xaibench.datasets.xai_tris import PLACES, TETROMINOES, _canvas, _everywhere
 from xaibench.models.adapters import as_predictor

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
-from xaibench.core.gates import measure_gates
 from xaibench.datasets.leakage import leakage_blocks, leakage_onehot
 from xaibench.models.adapters import as_predictor
 from xaibench.models.robust import one_hidden, robust_one_hidden

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
-from xaibench.core.gates import measure_gates
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
@@ -21,7 +21,8 @@ from xaibench.core.scoring import explain, explain_function
 from xaibench.datasets.scaffold import scaffold_compas, scaffold_table
 from xaibench.models.adapters import as_predictor
 from xaibench.models.scaffold import Rule, Scaffold, biased, scaffolded
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import Choice
 
 RULE = {"attack": "lime", "detector": "neighbours"}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from xaibench.core.data import Array, Data
+from xaibench.core.checks import measure_gates
+from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
-from xaibench.core.gates import measure_gates
+from xaibench.core.types import Array
 from xaibench.datasets.suppressors import Theory, suppressor
 from xaibench.models.adapters import as_predictor
 from xaibench.models.logistic import bayes_linear, logistic_regression

@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
+from xaibench.core.checks import accuracy
 from xaibench.core.data import Data
-from xaibench.core.gates import accuracy
 from xaibench.core.predictor import CallablePredictor, Predictor
 from xaibench.datasets.switched import switched_regimes
 from xaibench.suite import load as load_suite

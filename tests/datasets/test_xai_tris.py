@@ -8,7 +8,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
+from xaibench.core.types import Array
 from xaibench.datasets.xai_tris import WEIGHTS, Background, Scenario, xai_tris
 
 SCENARIOS, BACKGROUNDS = get_args(Scenario), get_args(Background)

@@ -22,7 +22,8 @@ from xaibench.execution import Observer, Options, Outcome, execute
 from xaibench.execution.provenance import provenance
 from xaibench.plan import PlannedUnit, make_plan
 from xaibench.plan.history import History
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.store import Row, Store
 
 Make = Callable[..., dict[str, Any]]

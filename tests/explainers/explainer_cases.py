@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xaibench.core.components import ExplainerSpec
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components, get
 from xaibench.core.scoring import explain, explain_function
+from xaibench.core.truth import Truth
 
 NAMES = [spec.name for spec in components("explainer")]
 

@@ -11,9 +11,9 @@ from builders import RGB, TABLE, linear, make_inputs, make_view, mlp
 from explainer_cases import run, view_of
 from torch import Tensor, nn
 
-from xaibench.core.data import Array
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
+from xaibench.core.types import Array
 from xaibench.datasets.suppressors import Theory, suppressor
 from xaibench.explainers.engines.local_regression import conditional_mean
 from xaibench.models.logistic import bayes_linear

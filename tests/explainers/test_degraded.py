@@ -10,8 +10,8 @@ from explainer_cases import run, spec_of, view_of
 from scipy.stats import spearmanr
 
 from xaibench.core.errors import UsageError
-from xaibench.core.problem import Truth
 from xaibench.core.scoring import attribution_kind
+from xaibench.core.truth import Truth
 
 
 def weights_view(n: int = 7):

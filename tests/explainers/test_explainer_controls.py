@@ -10,8 +10,9 @@ from scipy import ndimage
 from xaibench.core.components import missing_needs
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import Problem, Samples, Truth
+from xaibench.core.problem import Problem, Samples
 from xaibench.core.scoring import attribution_kind
+from xaibench.core.truth import Truth
 
 
 class Untouchable(Predictor):

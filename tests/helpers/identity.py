@@ -17,7 +17,8 @@ from typing import Any
 from xaibench import suite as suites
 from xaibench.core.keys import digest
 from xaibench.plan import Unit, expand
-from xaibench.problems.preparing import FunctionProblemSpec, Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import FunctionProblemSpec, ProblemSpec
 
 FINGERPRINT = "f" * 32
 """Stands for the content of every problem where only the key functions are looked at."""

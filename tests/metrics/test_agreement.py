@@ -16,9 +16,9 @@ from torch import Tensor
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 from xaibench.models.linear import truth_weights
 
 AGREEMENTS = ["feature_agreement", "rank_agreement", "sign_agreement", "signed_rank_agreement"]

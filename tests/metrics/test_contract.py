@@ -15,10 +15,11 @@ from xaibench.core.components import DATA_NEEDS, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
+from xaibench.core.truth import Truth
 
 METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
 FIRST_SET = {

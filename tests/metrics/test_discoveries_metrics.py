@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 from xaibench.metrics.ground_truth.false_discoveries import symmetric_threshold
 
 FDP, POWER = "false_discovery_proportion", "discovery_power"

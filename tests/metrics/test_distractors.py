@@ -13,9 +13,9 @@ from torch import Tensor
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 
 nan = math.nan
 NAMES = ["distractor_share", "distractor_mass", "distractor_ratio"]

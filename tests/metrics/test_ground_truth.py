@@ -18,10 +18,10 @@ from torch import Tensor
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import components, get
 from xaibench.core.scoring import score
-from xaibench.metrics.ground_truth.localisation import dilate
+from xaibench.core.truth import Truth
+from xaibench.metrics.maps.masks import dilate
 from xaibench.metrics.maps.orders import top_size
 
 COMPARED = ("model_pair", "input_pair")

@@ -11,9 +11,10 @@ from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, ma
 from torch import Tensor
 
 from xaibench.core.components import MetricSpec
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 
 
 def run(name: str, ev, **params) -> Tensor:

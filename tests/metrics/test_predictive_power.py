@@ -17,9 +17,10 @@ from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import CallablePredictor
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.core.scoring import Explainer, explain, explain_function, score
+from xaibench.core.truth import Truth
 from xaibench.metrics.engines.explained_rows import chosen_rows, explain_rows, explained, rows_of
 
 F, N_TRAIN, N_TEST, TOLD = 10, 200, 400, 3

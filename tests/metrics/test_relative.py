@@ -13,15 +13,16 @@ from builders import make_evaluation, make_view
 from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec, MetricSpec
-from xaibench.core.data import Data
+from xaibench.core.data import Data, PairSource
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.pairs import Pair, PairSource
+from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, TorchPredictor
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.core.scoring import Explainer, explain_function, score
-from xaibench.metrics.ground_truth.relative_importance import brightness, drawn
+from xaibench.core.truth import Truth
+from xaibench.metrics.maps.brightness import brightness, drawn
 
 SHAPE, N = (1, 4, 4), 6
 OBJECT = torch.zeros(N, 4, 4, dtype=torch.bool)

@@ -22,7 +22,8 @@ from xaibench.core.registry import components
 from xaibench.core.scoring import explain, score
 from xaibench.core.storage.cache import SharedCache
 from xaibench.core.storage.paths import cache_folder
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import Choice
 
 FAITHFUL = [

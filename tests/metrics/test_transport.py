@@ -15,9 +15,9 @@ from torch import Tensor
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 
 
 def emd(maps: Tensor, mask: Tensor, **params: object) -> Tensor:

@@ -31,9 +31,9 @@ from builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 from xaibench.metrics.engines.removal import removal_curve
 
 with warnings.catch_warnings():

@@ -31,9 +31,9 @@ from builders import IMAGE, RGB, TABLE, cnn, make_evaluation, make_inputs, make_
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.problem import Truth
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
+from xaibench.core.truth import Truth
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -14,8 +14,8 @@ import pytest
 
 import xaibench as xb
 from xaibench import cli
+from xaibench.api.reading import results
 from xaibench.api.reporting import gather, report
-from xaibench.api.runs import results
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError
 from xaibench.report.html.page import make_report
 from xaibench.store import Store

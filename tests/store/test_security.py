@@ -146,7 +146,7 @@ def test_reading_a_store_runs_no_code_that_it_names(
     ran.unlink()
     for name in [n for n in sys.modules if n.startswith("xaibench_plugin_evil")]:
         monkeypatch.delitem(sys.modules, name)
-    from xaibench.api.runs import claims
+    from xaibench.api.reading import claims
 
     assert len(claims(tmp_path / "store")) == 1
     xb.leaderboard(tmp_path / "store")

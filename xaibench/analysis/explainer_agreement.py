@@ -12,8 +12,8 @@ import pandas as pd
 
 from xaibench.analysis.statistics import intervals
 from xaibench.core.keys import seed
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 MEASURES = ("feature", "rank", "sign", "signed_rank")
 """The agreements of Krishna et al. (2022): the same features in the top k, with the same rank, sign, or both."""
 SIGNED = frozenset({"sign", "signed_rank"})

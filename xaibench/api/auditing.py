@@ -13,11 +13,11 @@ import pandas as pd
 from xaibench.analysis.audit.audit import audit as audit_of
 from xaibench.analysis.audit.trials import Maps, size_and_rest
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
-from xaibench.api.runs import results, shown_runs
+from xaibench.api.reading import results, shown_runs
 from xaibench.core.errors import NothingToDoError
+from xaibench.core.types import Array
 from xaibench.store import Store
 
-Array = np.ndarray[Any, Any]
 _UNIT = ["dataset", "model", "problem_seed", "selection", "explainer", "explainer_params", "seed"]
 
 

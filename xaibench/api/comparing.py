@@ -12,7 +12,7 @@ from xaibench.analysis.regressions.comparison import Comparison, Side
 from xaibench.analysis.regressions.timings import costs
 from xaibench.analysis.regressions.verdicts import Settings
 from xaibench.analysis.regressions.verdicts import compare as compare_cells
-from xaibench.api.runs import _of_part
+from xaibench.api.reading import _of_part
 from xaibench.api.snapshots import cells_of, parse_reference, runs_of
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec

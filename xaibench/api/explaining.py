@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from xaibench.api.inputs import Array, ArrayLike, ExplainWith, make_evaluation, make_view, require, with_distractors
+from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require, with_distractors
 from xaibench.api.pairs import Pairs, make_labels, make_pairs
 from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.core import registry, scoring
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.types import Array
 
 
 def explain(

@@ -17,10 +17,10 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.problem import ProblemView, Truth
+from xaibench.core.problem import ProblemView
+from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
 
-Array = np.ndarray[Any, Any]
 ArrayLike = Any
 ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
 

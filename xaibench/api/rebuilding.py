@@ -23,7 +23,8 @@ from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
 from xaibench.metrics.engines.removal import schedule
 from xaibench.plan import Selection, problems
-from xaibench.problems.preparing import Problems, ProblemSpec
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
 from xaibench.report.html.content import Curve, Curves, Gallery, Instance, Map
 from xaibench.report.labels import metric_labels, variants
 from xaibench.store import Store

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from xaibench.api import rebuilding
-from xaibench.api.runs import claims, leaderboard, results, shown_runs
+from xaibench.api.reading import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
 from xaibench.core.errors import XaibenchError
 from xaibench.core.storage.files import write_atomic

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
-from xaibench.api.inputs import Array, ArrayLike, as_classes, as_tensor
+from xaibench.api.inputs import ArrayLike, as_classes, as_tensor
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import own_generators
+from xaibench.core.types import Array
 from xaibench.models.adapters import as_predictor
 
 RetrainWith = Callable[[Array, Array, int], Any]

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from xaibench import suite as suites
-from xaibench.analysis.claims.verdicts import claims_table
-from xaibench.analysis.leaderboard.table import leaderboard as board_of
+from xaibench.api.reading import write_leaderboard
 from xaibench.core import registry
-from xaibench.core.components import MetricSpec
-from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
 from xaibench.core.storage.paths import Place, cache_folder, default_store
 from xaibench.execution import Options, execute
 from xaibench.models.adapters import find_device
-from xaibench.plan import Plan, Rerun, Selection, Shard, expand, make_plan
+from xaibench.plan import Plan, Rerun, Selection, Shard, make_plan
 from xaibench.plan.history import History
 from xaibench.problems.preparing import Problems
 from xaibench.store import Store
@@ -147,137 +142,3 @@ def plan_suite(
         rerun=rerun,
         shard=shard,
     )
-
-
-def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
-    """Leaderboard of a store: one row per suite, problem, explainer and metric.
-
-    Parameters
-    ----------
-    store : path
-    suite : str, optional
-        Only this suite; by default every suite that was run.
-    run : int, optional
-        The cells that this run planned; see `results`.
-
-    Raises
-    ------
-    StoreError
-        If there is no store.
-    NothingToDoError
-        If the store holds no run.
-    UsageError
-        If it holds none of this suite or number.
-    """
-    opened = Store(store)
-    shown, found = shown_runs(opened, suite, run), opened.read().to_pandas()
-    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
-    boards = [
-        board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"], metrics=metrics) for m in shown
-    ]
-    return pd.concat(boards, ignore_index=True)
-
-
-def results(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
-    """Rows of every cell that a run planned, whoever computed them.
-
-    One row per cell with per-sample scores; status ``missing`` where there is no result yet.
-    Parameters and errors are those of `leaderboard`. Without ``run``, the latest run of the suite
-    that took all of it, or the latest one if none did; without ``suite``, those of every suite.
-    """
-    opened = Store(store)
-    planned = pd.concat([opened.planned(m["run"]).to_pandas() for m in shown_runs(opened, suite, run)])
-    return _cells(planned.drop_duplicates("cell_id"), opened.read().to_pandas())
-
-
-def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
-    """Verdicts on the claims of the suites that were run: one row per claim, see `claims_table`.
-
-    Parameters and errors are those of `leaderboard`; a suite without claims has no rows.
-    """
-    opened = Store(store)
-    shown, found = shown_runs(opened, suite, None), opened.read().to_pandas()
-    tables = [
-        claims_table(cells, made, suite=m["suite"])
-        for m in shown
-        for cells, made in _claims_of(m.get("resolved_suite", {}), _cells(opened.planned(m["run"]).to_pandas(), found))
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _claims_of(document: dict[str, Any], cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[suites.Claim]]]:
-    """The claims of a suite and of its parts, each with the results that they are about: those of the same part."""
-    yield cells, [suites.Claim.model_validate(claim) for claim in document.get("claims", [])]
-    for part in document.get("parts", []):
-        yield from _claims_of(part, _of_part(part, cells))
-
-
-_NAMES = ["dataset", "model", "problem_seed", "explainer", "explainer_params", "metric", "params"]
-
-
-def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
-    """Results of the matrices of a part; how many samples a run was limited to plays no role.
-
-    All results, where a part names code that is not loaded.
-    """
-    try:
-        with registry.no_new_code():
-            part = suites.parse(document, source=document["name"])
-            units = list(expand(part))
-    except UsageError:
-        return cells
-    wanted = {
-        (
-            *u.problem.labels,
-            u.problem.seed,
-            u.spec.name,
-            u.explainer.keyed,
-            c.spec.name,
-            c.metric.bound,
-        )
-        for u in units
-        for c in u.cells
-    }
-    kept = [row in wanted for row in cells[_NAMES].itertuples(index=False, name=None)]
-    return cells[kept].reset_index(drop=True)
-
-
-def write_claims(store: str | Path) -> pd.DataFrame:
-    """Write ``claims.parquet`` of all suites into the store, and return it."""
-    found = claims(store)
-    Store(store).write_frame("claims", found)
-    return found
-
-
-def shown_runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:
-    """Manifests of the runs that are shown, one per suite."""
-    manifests = store.manifests()
-    if not manifests:
-        raise NothingToDoError(f"{store.path} holds no runs", "`xaibench run` makes one")
-    names = list(dict.fromkeys(m["suite"] for m in manifests))
-    if suite is not None and suite not in names:
-        raise UsageError(f"{store.path} holds no run of suite {suite!r}", did_you_mean(suite, names))
-    found = [m for m in manifests if suite in (None, m["suite"]) and run in (None, m["run"])]
-    if not found:
-        raise UsageError(f"{store.path} holds no run {run}", f"its runs go from 1 to {manifests[-1]['run']}")
-    return [
-        max((m for m in found if m["suite"] == name), key=lambda m: (m.get("whole", True), m["run"]))
-        for name in names
-        if any(m["suite"] == name for m in found)
-    ]
-
-
-def _cells(planned: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Results of the planned cells, and the planned rows of those that have none."""
-    found = found[found["cell_id"].isin(planned["cell_id"])]
-    missing = planned[~planned["cell_id"].isin(found["cell_id"])]
-    parts = [part for part in (found, missing) if len(part)] or [planned]
-    cells: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return cells
-
-
-def write_leaderboard(store: str | Path) -> pd.DataFrame:
-    """Write ``leaderboard.parquet`` and ``leaderboard.csv`` of all suites into the store, and return them."""
-    board = leaderboard(store)
-    Store(store).write_frame("leaderboard", board, csv=True)
-    return board

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xaibench.analysis.claims.verdicts import claims_table
-from xaibench.api.runs import _cells, _claims_of, shown_runs
+from xaibench.api.reading import _cells, _claims_of, shown_runs
 from xaibench.core.errors import UsageError
 from xaibench.store import Store
 from xaibench.store.select import best_rows

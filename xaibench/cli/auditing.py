@@ -8,7 +8,7 @@ import pandas as pd
 
 from xaibench.analysis.explainer_agreement import MEASURES
 from xaibench.api.auditing import agreement, audit, keep_tables
-from xaibench.api.runs import shown_runs
+from xaibench.api.reading import shown_runs
 from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.storage.paths import default_store

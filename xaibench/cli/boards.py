@@ -11,7 +11,7 @@ import pandas as pd
 from xaibench.analysis.ranks.critical_differences import critical_differences
 from xaibench.analysis.ranks.overall import Missing, overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
-from xaibench.api.runs import leaderboard, results, write_leaderboard
+from xaibench.api.reading import leaderboard, results, write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.storage.files import write_atomic

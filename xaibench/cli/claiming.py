@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.leaderboard.validity import validity
-from xaibench.api.runs import claims, leaderboard, write_claims
+from xaibench.api.reading import claims, leaderboard, write_claims
 from xaibench.api.snapshots import claims_history
 from xaibench.cli.output import print_json, stderr, stdout
 from xaibench.core.errors import NothingToDoError, StoreError

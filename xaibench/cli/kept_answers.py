@@ -15,7 +15,8 @@ from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.core.programs.answers import Desk
 from xaibench.core.programs.black_box import BlackBox, Interpretation, visible
 from xaibench.plan import Unit, expand
-from xaibench.problems.preparing import FunctionProblemSpec, Problems
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import FunctionProblemSpec
 from xaibench.store import Store
 
 

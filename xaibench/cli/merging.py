@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xaibench.api.runs import write_leaderboard
+from xaibench.api.reading import write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.storage.paths import Place
 from xaibench.report.terminal import board_table

@@ -17,7 +17,7 @@ from xaibench.cli.output import duration
 from xaibench.execution import Observer
 from xaibench.execution.rows import Facts
 from xaibench.plan import Plan, PlannedUnit
-from xaibench.problems.preparing import AnyProblemSpec
+from xaibench.problems.specs import AnyProblemSpec
 from xaibench.store import FAILURES, Row
 
 SHOWN = 8

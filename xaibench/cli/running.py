@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
-from xaibench.api.runs import leaderboard, plan_suite, results, write_claims, write_leaderboard
+from xaibench.api.reading import leaderboard, results, write_claims, write_leaderboard
+from xaibench.api.runs import plan_suite
 from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.limits import positive, size_from, workers_from
 from xaibench.cli.output import duration, print_json, stderr, stdout

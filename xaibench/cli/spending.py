@@ -9,7 +9,8 @@ from typing import Any
 from xaibench.core.components import Estimate, InterpreterSpec
 from xaibench.core.errors import XaibenchError
 from xaibench.plan import Plan, PlannedUnit
-from xaibench.problems.preparing import FunctionProblemSpec, Problems
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import FunctionProblemSpec
 from xaibench.store import Store
 
 

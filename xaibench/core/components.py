@@ -15,7 +15,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
 from xaibench.core.masking.maskers import MASKERS
-from xaibench.core.programs.black_box import FunctionKind
+from xaibench.core.types import FunctionKind
 
 Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functions"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

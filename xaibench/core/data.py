@@ -1,23 +1,20 @@
-"""Data sets as loaders and generators give them, before any model is there."""
+"""What a data set says before any model is there: inputs, targets, truth, checks of the model, pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from xaibench.core.errors import DataError
 from xaibench.core.features import FeatureKind
+from xaibench.core.gates import Findings
 from xaibench.core.keys import array_digest, digest
-
-if TYPE_CHECKING:
-    from xaibench.core.gates import Check
-    from xaibench.core.pairs import PairSource
-
-Array = np.ndarray[Any, Any]
+from xaibench.core.predictor import Predictor
+from xaibench.core.types import Array
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,53 @@ class Intervention:
     max_drop: float | None = None
     at_most: float | None = None
     at_least: float | None = None
+
+
+class Check(Protocol):
+    """Measures a fitted model: whether the truth that its data set claims is true of it."""
+
+    @property
+    def identity(self) -> list[Any]:
+        """Name, version and everything that the findings depend on besides model and data, as plain values."""
+        ...
+
+    def measure(self, model: Predictor, data: Data) -> Findings:
+        """Look at the model; deterministic, and without changing it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """What a data set says about a pair, before any model is there.
+
+    Attributes
+    ----------
+    need : str
+        What it offers to metrics: ``model_pair.NAME`` or ``input_pair.NAME``. Several sources may
+        share a need; their order is kept.
+    identity : str
+        Name and parameters of what is behind it, for the fingerprint.
+    data : callable without arguments, optional
+        The data set that the other model is fitted to, by the problem's own recipe and seed.
+    inputs : array (N, *input_shape), float32, optional
+        Other inputs for the test samples.
+    labels : array (N,), int64, optional
+        What the other model should say about the test samples, or the model about the other inputs.
+    level : float, optional
+        A number that orders the sources of one need. A source of a model pair that brings nothing
+        else stands for the problem's own model in that order.
+    truth : array (N, *feature_shape), optional
+        What is true of the pair, for explainers that are given the truth: which features matter
+        (bool), or how much (float32).
+    """
+
+    need: str
+    identity: str
+    data: Callable[[], Data] | None = None
+    inputs: Array | None = None
+    labels: Array | None = None
+    level: float | None = None
+    truth: Array | None = None
 
 
 @dataclass(frozen=True)

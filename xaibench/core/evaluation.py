@@ -12,9 +12,10 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.masking.maskers import Masker
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import Samples, Truth
+from xaibench.core.problem import Samples
 from xaibench.core.retraining import Retraining
 from xaibench.core.storage.cache import MemoryCache, SharedCache
+from xaibench.core.truth import Truth
 
 
 class Explain(Protocol):

@@ -105,3 +105,14 @@ def infer_layout(input_shape: tuple[int, ...], features: str | None = None) -> F
         f"inputs of shape (N, {', '.join(map(str, shape))}) could be several things",
         f"say which with features=, one of {', '.join(FEATURE_KINDS)}",
     )
+
+
+def step(layout: FeatureLayout, copies: Tensor, features: Tensor, by: float) -> Tensor:
+    """Copies (B, *input_shape) in which one feature each (B,) is larger by ``by``, in all its channels.
+
+    Features are counted along the rows.
+    """
+    moved = copies.clone(memory_format=torch.contiguous_format)
+    number = torch.arange(len(moved), device=moved.device)
+    moved.view(len(moved), -1, layout.n_features)[number, :, features] += by
+    return moved

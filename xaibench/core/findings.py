@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from xaibench.core.data import Data
-from xaibench.core.gates import Check, Findings, Gate
+from xaibench.core.data import Check, Data
+from xaibench.core.gates import Findings, Gate
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors

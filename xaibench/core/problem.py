@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,34 +18,9 @@ from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
+from xaibench.core.truth import Truth
 
 METRIC_STREAM, EXPLAINER_STREAM = "masker", "explain/masker"
-TruthKind = Literal["model", "data", "circuit", "program"]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Ground truth of N samples.
-
-    Attributes
-    ----------
-    kind : {"model", "data", "circuit", "program"}
-    mask : Tensor (N, *feature_shape) of bool, or None
-        Features that matter.
-    weights : Tensor (N, *feature_shape), or None
-        Slope of the explained output in every feature, where the model is linear in them.
-    distractors : Tensor (N, *feature_shape) of bool, or None
-        Features that look as if they mattered and do not. No explainer is shown them.
-    """
-
-    kind: TruthKind
-    mask: Tensor | None = None
-    weights: Tensor | None = None
-    distractors: Tensor | None = None
-
-    def __getitem__(self, rows: slice | Tensor) -> Truth:
-        kept = (None if t is None else t[rows] for t in (self.mask, self.weights, self.distractors))
-        return Truth(self.kind, *kept)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from xaibench.core.components import (
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
-from xaibench.core.programs.black_box import FunctionKind
+from xaibench.core.types import FunctionKind
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "explainer": ("xaibench.explainers",),

@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.predictor import Predictor
+from xaibench.core.types import Array
 
 
 class Retraining(Protocol):

@@ -11,13 +11,14 @@ import torch
 from annotated_types import Ge, Le
 from pydantic import PositiveInt
 
-from xaibench.core.data import Array, Data, Intervention
-from xaibench.core.gates import Findings, Gate, accuracy
+from xaibench.core.checks import accuracy
+from xaibench.core.data import Data, Intervention, PairSource
+from xaibench.core.gates import Findings, Gate
 from xaibench.core.keys import array_digest
 from xaibench.core.outputs import select_output
-from xaibench.core.pairs import PairSource
 from xaibench.core.predictor import Predictor
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.bam_compose import Images, as_inputs, compose, paste, photograph
 from xaibench.datasets.bam_pictures import OBJECTS, SCENES, load_pictures
 from xaibench.datasets.patches import InsignificantPatch

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xaibench.core.data import Array
+from xaibench.core.types import Array
 from xaibench.datasets.bam_pictures import OBJECTS, SCENES, SIDE, SIZES, Pictures, rounded
 from xaibench.datasets.splits import generator
 

@@ -22,10 +22,10 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data, PairSource
 from xaibench.core.errors import DataError
-from xaibench.core.pairs import PairSource
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.bam_compose import as_inputs
 from xaibench.datasets.bam_pictures import OBJECTS, rounded, zoomed
 from xaibench.datasets.splits import generator

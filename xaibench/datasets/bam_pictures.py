@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xaibench.core.data import Array
+from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 
 SCENES = ("apartment", "bridge", "city", "dawn", "forest", "hall", "lab", "lobby", "park", "workshop")

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from xaibench.core.data import Array, Data, Intervention
+from xaibench.core.checks import margins
+from xaibench.core.data import Data, Intervention
 from xaibench.core.errors import UsageError
-from xaibench.core.gates import Findings, Gate, margins
+from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 from xaibench.datasets.splits import generator, split
 

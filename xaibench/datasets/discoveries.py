@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from pydantic import PositiveInt
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 Task = Literal["nn", "disc"]

@@ -6,9 +6,10 @@ import io
 
 import numpy as np
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.errors import DataError
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.cards import check_array, read_shipped
 from xaibench.datasets.fetch import read_fetched
 from xaibench.datasets.splits import generator, split

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
-from xaibench.core.data import Array, Data, Intervention
+from xaibench.core.data import Data, Intervention
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 SIGNS = np.array([-1.0, 1.0], dtype=np.float32)

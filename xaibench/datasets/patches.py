@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xaibench.core.data import Array, Data
-from xaibench.core.gates import Findings, Gate, margins
+from xaibench.core.checks import margins
+from xaibench.core.data import Data
+from xaibench.core.gates import Findings, Gate
 from xaibench.core.keys import array_digest
 from xaibench.core.predictor import Predictor, TorchPredictor, require_module
+from xaibench.core.types import Array
 
 VERSION = 2
 """Raised when patches change."""

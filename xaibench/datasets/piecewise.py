@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Le
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 BEYOND = 8

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.data import Array, Data, Intervention
-from xaibench.core.gates import Findings, Gate, accuracy
+from xaibench.core.checks import accuracy
+from xaibench.core.data import Data, Intervention
+from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import CallablePredictor, Predictor
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 from xaibench.datasets.splits import generator, split
 from xaibench.datasets.tables import read_csv, standardised

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xaibench.core.data import Array
 from xaibench.core.keys import seed as derive_seed
+from xaibench.core.types import Array
 
 
 def generator(*names: Any) -> np.random.Generator:

@@ -18,8 +18,9 @@ from annotated_types import Ge, Lt
 from pydantic import PositiveFloat, PositiveInt
 from scipy.stats import norm
 
-from xaibench.core.data import Array, Data, Intervention
+from xaibench.core.data import Data, Intervention
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 Correlation = Annotated[float, Ge(0), Lt(1)]

@@ -7,8 +7,9 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Lt
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 DISTANCE = 5.0

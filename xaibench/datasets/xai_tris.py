@@ -9,8 +9,9 @@ import numpy as np
 from annotated_types import Ge
 from scipy.ndimage import gaussian_filter
 
-from xaibench.core.data import Array, Data, Intervention
+from xaibench.core.data import Data, Intervention
 from xaibench.core.registry import dataset
+from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 Scenario = Literal["linear", "multiplicative", "translations_rotations", "xor"]

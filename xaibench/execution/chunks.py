@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xaibench import __version__
+from xaibench._version import __version__
 from xaibench.core.errors import StoreError
 from xaibench.core.storage.paths import cache_folder
 from xaibench.execution.executor import computing_with

@@ -36,7 +36,7 @@ from xaibench.execution.task import (
 from xaibench.execution.work import Settled, settle
 from xaibench.plan import Plan, PlannedUnit, planned_tables
 from xaibench.plan.history import History
-from xaibench.problems.preparing import AnyProblemSpec
+from xaibench.problems.specs import AnyProblemSpec
 from xaibench.store import FAILURES, Row, Store
 
 End = Literal["finished", "interrupted", "too many failures"]

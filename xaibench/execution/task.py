@@ -10,7 +10,7 @@ from typing import Any
 from xaibench.execution.rows import Facts
 from xaibench.plan import Rerun, Unit
 from xaibench.plan.history import History
-from xaibench.problems.preparing import AnyProblemSpec
+from xaibench.problems.specs import AnyProblemSpec
 from xaibench.store import Row
 
 Stop = Callable[[], bool]

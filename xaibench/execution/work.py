@@ -29,7 +29,8 @@ from xaibench.execution.task import (
 from xaibench.execution.unit import Workbench, score_unit
 from xaibench.plan import Cell, PlannedUnit, decide
 from xaibench.plan.history import History
-from xaibench.problems.preparing import AnyProblemSpec, FunctionProblemSpec, Problems
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec
 from xaibench.store import Row, Store
 
 KEPT_EVERY = 10.0

@@ -7,7 +7,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
-from xaibench.core.features import FeatureLayout
+from xaibench.core.features import step
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
@@ -48,17 +48,6 @@ def finite_difference(problem: ProblemView, *, steps: PositiveInt = 2, radius: P
             rises[part] += offset * (found.double() - start[owner])
     slopes = rises / offsets.square().sum()
     return slopes.view(len(problem), *problem.layout.feature_shape).to(problem.inputs.dtype)
-
-
-def step(layout: FeatureLayout, copies: Tensor, features: Tensor, by: float) -> Tensor:
-    """Copies (B, *input_shape) in which one feature each (B,) is larger by ``by``, in all its channels.
-
-    Features are counted along the rows.
-    """
-    moved = copies.clone(memory_format=torch.contiguous_format)
-    number = torch.arange(len(moved), device=moved.device)
-    moved.view(len(moved), -1, layout.n_features)[number, :, features] += by
-    return moved
 
 
 @explainer("c_lime", kind="slope")

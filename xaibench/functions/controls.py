@@ -6,8 +6,9 @@ from typing import get_args
 
 import numpy as np
 
-from xaibench.core.programs.black_box import BlackBox, Domain, FunctionKind, Interpretation, Probe
+from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
 from xaibench.core.registry import interpreter
+from xaibench.core.types import FunctionKind
 
 
 @interpreter("oracle", takes=get_args(FunctionKind), needs={"truth"}, control=True)

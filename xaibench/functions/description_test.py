@@ -7,9 +7,10 @@ from difflib import SequenceMatcher
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Array, BlackBox, numeric_outputs, outputs_of
+from xaibench.core.programs.black_box import BlackBox, numeric_outputs, outputs_of
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
+from xaibench.core.types import Array
 from xaibench.functions.neurons.generation import ACTIVE
 from xaibench.functions.relations.catalogue import UNDEFINED
 

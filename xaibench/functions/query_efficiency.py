@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UsageError
-from xaibench.core.programs.black_box import Array
 from xaibench.core.programs.evaluation import ProgramEvaluation
+from xaibench.core.types import Array
 
 
 def budgets_of(params: Mapping[str, Any], budget: int) -> list[int]:

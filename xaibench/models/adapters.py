@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from xaibench.core.data import Array
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
+from xaibench.core.types import Array
 
 _RETURNS = get_args(Returns)
 

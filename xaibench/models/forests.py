@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.registry import model
+from xaibench.core.types import Array
 
 
 def _flat(data: Data) -> tuple[Array, Array]:

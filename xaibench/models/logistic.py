@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from xaibench.core.data import Array, Data
+from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.core.registry import model
+from xaibench.core.types import Array
 
 _PROVIDES = {"gradients", "module", "truth.weights"}
 

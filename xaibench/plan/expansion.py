@@ -11,7 +11,7 @@ from typing import cast
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec, is_control, missing_needs
 from xaibench.plan.cells import Unit
-from xaibench.problems.preparing import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
+from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 from xaibench.suite import EXPLAINING, Choice, FunctionsEntry, Suite
 
 RANDOM = "random"

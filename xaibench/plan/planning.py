@@ -15,7 +15,7 @@ from xaibench.plan.cells import Unit
 from xaibench.plan.decisions import PlannedUnit, Rerun, State, decide
 from xaibench.plan.expansion import Metrics, Selection, expand
 from xaibench.plan.history import History
-from xaibench.problems.preparing import AnyProblemSpec
+from xaibench.problems.specs import AnyProblemSpec
 from xaibench.suite import Suite
 
 KEPT = 50_000

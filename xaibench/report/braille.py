@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from xaibench.core.types import Array
 from xaibench.report.labels import number
 
-Array = np.ndarray[Any, Any]
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of the dots of a braille character, by row and column."""
 

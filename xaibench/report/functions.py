@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs.black_box import Array, BlackBox, Interpretation, Values, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, outputs_of
+from xaibench.core.types import Array
 from xaibench.report.braille import bar, label_width, plot, ticks, y_range
 from xaibench.report.examples import string_examples
 from xaibench.report.words import neuron_lines, relation_lines

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.audit import measures
-from xaibench.analysis.audit.separation import NOTHING, Estimate
 from xaibench.analysis.audit.trials import Maps, Trial, size_and_rest, trials
 from xaibench.analysis.audit.verdict import judge
+from xaibench.analysis.statistics.estimate import NOTHING, Estimate
 
 MEASURES = (
     "auroc", "trend", "icc", "repeatability", "masker_tau", "masker_share", "masker_interaction", "confidence_rho",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from xaibench.analysis.audit.dependence import mean_over_seeds
 from xaibench.analysis.audit.reliability import jackknife
-from xaibench.analysis.audit.separation import NOTHING, Estimate
 from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.estimate import NOTHING, Estimate
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 BUDGETS = ("n_samples", "n_subsets")
 """Parameters that say how many random draws a metric takes."""
 RTOL, OF_TYPICAL = 1e-4, 1e-5

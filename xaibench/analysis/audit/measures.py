@@ -9,10 +9,12 @@ import numpy as np
 
 from xaibench.analysis.audit import convergence, dependence
 from xaibench.analysis.audit.reliability import reliability
-from xaibench.analysis.audit.separation import NOTHING, auroc, trend
-from xaibench.analysis.audit.trials import Array, Maps, MetricKey, Panel, Trial
+from xaibench.analysis.audit.separation import auroc, trend
+from xaibench.analysis.audit.trials import Maps, MetricKey, Panel, Trial
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE, RANDOM
+from xaibench.analysis.statistics.estimate import NOTHING
 from xaibench.core.keys import canonical_json, seed
+from xaibench.core.types import Array
 
 Panels = Mapping[MetricKey, Panel]
 Numbers = dict[str, Any]

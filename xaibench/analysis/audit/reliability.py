@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
-from xaibench.analysis.audit.separation import LEVEL, MIN_SAMPLES, NOTHING, Estimate
+from xaibench.analysis.audit.separation import LEVEL
+from xaibench.analysis.statistics.estimate import MIN_SAMPLES, NOTHING, Estimate
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 MOST_GROUPS = 200
 """More parts of the samples are not left out one by one: the interval would hardly change."""
 

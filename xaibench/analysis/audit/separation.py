@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, ndtr, stdtrit
 from scipy.stats import rankdata
 
 from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.estimate import MIN_SAMPLES, NOTHING, Estimate
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 LEVEL = 0.95
-MIN_SAMPLES = 6
-"""With fewer samples nothing is said: no test of so few could pass."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval, and how many samples it comes from."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-NOTHING = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 def auroc(good: Array, bad: Array) -> Estimate:

@@ -13,8 +13,8 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE, RANDOM
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 Entry = tuple[str, str]
 """An explainer and its parameters, as JSON."""
 MetricKey = tuple[str, str, str]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xaibench.analysis.audit.separation import MIN_SAMPLES, Estimate
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE
+from xaibench.analysis.statistics.estimate import MIN_SAMPLES, Estimate
 
 VERDICTS = ("trusted", "weak", "undecided", "broken")
 DEFECTS = ("constant", "ignores the explanation", "batch-coupled", "sign-flipped")

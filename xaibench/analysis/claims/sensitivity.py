@@ -11,9 +11,9 @@ import numpy as np
 from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
 from xaibench.analysis.statistics.evidence import LEVEL
+from xaibench.core.types import Array
 from xaibench.suite import Claim
 
-Array = np.ndarray[Any, Any]
 MOST = 1_000_000
 """More units than this are called too many."""
 

@@ -14,9 +14,9 @@ from xaibench.analysis.claims.sensitivity import turning_point
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.evidence import LEVEL, Evidence, of_differences, of_groups, of_share
 from xaibench.core.keys import seed
+from xaibench.core.types import Array
 from xaibench.suite import Claim
 
-Array = np.ndarray[Any, Any]
 ROUNDING = 1e-6
 """Scores are stored in float32: differences up to this share of them are none."""
 VERDICTS = ("reproduced", "refuted", "inconclusive")

@@ -10,8 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import CELL, ENTRY, FAMILIES, FIELD, PROBLEM, SCORED
 from xaibench.analysis.leaderboard.score_matrix import Samples, stack, unique_names
-
-Array = np.ndarray[Any, Any]
+from xaibench.core.types import Array
 
 
 def sorted_cells(results: pd.DataFrame) -> pd.DataFrame:

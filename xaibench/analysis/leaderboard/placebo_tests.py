@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from xaibench.analysis.leaderboard.score_matrix import Samples, paired
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.signed_ranks import signed_ranks
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 ORACLE, RANDOM = "oracle", "random"
 TESTED_FAMILIES = frozenset({"faithfulness", "ground_truth", "axiomatic"})
 """Families in which a placebo should lose. A constant map is perfectly robust, sparse maps are

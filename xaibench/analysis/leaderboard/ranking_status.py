@@ -18,9 +18,8 @@ from xaibench.analysis.leaderboard.columns import (
     SINGLE,
 )
 from xaibench.analysis.statistics import intervals
+from xaibench.core.types import Array
 from xaibench.store import FAILURES
-
-Array = np.ndarray[Any, Any]
 
 
 def units(scope: Any) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from xaibench.analysis.statistics import intervals
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 FLOOR = 1e-12
 """Heavy-tailed scores below this count as this before the logarithm is taken."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,9 +29,9 @@ from xaibench.analysis.leaderboard.score_matrix import Samples
 from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.core.components import MetricSpec
 from xaibench.core.keys import canonical_json
+from xaibench.core.types import Array
 from xaibench.store import FAILURES
 
-Array = np.ndarray[Any, Any]
 __all__ = [
     "CONDITIONAL", "ENTRY", "FAMILIES", "FIELD", "FUNCTIONS", "PROBLEM", "REPEATED", "RETRAINED", "SETS", "SINGLE",
     "leaderboard",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from xaibench.analysis.leaderboard.score_matrix import Samples, paired
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.letter_display import letters
 from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 LEVEL = 0.05
 
 

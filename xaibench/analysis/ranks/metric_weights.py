@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from xaibench.core.errors import UsageError
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 _KEY = ["metric", "params", "asked_output"]
 
 

@@ -13,8 +13,8 @@ from xaibench.analysis.ranks.metric_weights import weights_elsewhere
 from xaibench.analysis.ranks.relative_ranks import MEASURE, counted
 from xaibench.analysis.statistics.intervals import mean_interval, significant
 from xaibench.core.errors import NothingToDoError, UsageError
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 GROUP = ["family", "truth_kind", "about"]
 """What an overall rank is of. Nothing is averaged over families, kinds of truth, or masks and weights."""
 VOTE = ["construct", "masker"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,34 +11,10 @@ from xaibench.analysis.leaderboard.columns import ENTRY, PROBLEM
 from xaibench.analysis.ranks.overall import MIN_PROBLEMS, NEW_PROBLEMS
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.statistics.intervals import mean, mean_interval, significant
+from xaibench.analysis.statistics.kendall import kendall
 from xaibench.core.keys import canonical_json
 
-Array = np.ndarray[Any, Any]
-MIN_EXPLAINERS = 4
-"""Explainers that a correlation of rankings needs at least; of three there are but four values."""
 _SIDE = ["metric", "params", "asked_output"]
-
-
-def kendall(values: Array) -> tuple[Array, Array]:
-    """Kendall's tau-b between all rows of values (M, E), over the explainers that both rows have.
-
-    Returns
-    -------
-    tau : array (M, M)
-        NaN where a row says the same of all common explainers, or fewer than 4 are common.
-    n : array (M, M) of int
-        Explainers in common.
-    """
-    left, right = np.triu_indices(values.shape[1], 1)
-    steps = np.sign(values[:, left] - values[:, right])
-    known = np.isfinite(steps).astype(np.float64)
-    steps = np.where(known > 0, steps, 0.0)
-    moves = steps**2 @ known.T
-    present = np.isfinite(values).astype(np.int64)
-    n = present @ present.T
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tau = steps @ steps.T / np.sqrt(moves * moves.T)
-    return np.where((n >= MIN_EXPLAINERS) & (moves > 0) & (moves.T > 0), tau, np.nan), n
 
 
 def metric_agreement(board: pd.DataFrame) -> pd.DataFrame:

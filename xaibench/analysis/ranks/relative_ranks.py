@@ -10,7 +10,6 @@ import pandas as pd
 from xaibench.analysis.leaderboard.columns import ENTRY, FIELD, PROBLEM
 from xaibench.analysis.statistics.intervals import significant
 
-Array = np.ndarray[Any, Any]
 MEASURE = ["family", "truth_kind", "metric", "params", "asked_output"]
 """What is averaged over problems. Scores against truths of different kinds never are."""
 

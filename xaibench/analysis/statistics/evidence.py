@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import bdtr, bdtrc, betaincinv, stdtr, stdtrit
 
 from xaibench.analysis.statistics import intervals
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 LEVEL = 0.025
 """One-sided level of every test: that of a 95 % interval."""
 EXACT_UNITS = 14

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from scipy.special import bdtr, stdtrit
 from scipy.stats import false_discovery_control
 
 from xaibench.analysis.statistics.signed_ranks import signed_rank as signed_rank
+from xaibench.core.types import Array
 
-Array = np.ndarray[Any, Any]
 TINY = 1e-290
 """Values below this in size have no significant digits: their scale would overflow."""
 MAX_STRETCH = 2.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import string
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from xaibench.core.types import Array
+
 LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
-Array = np.ndarray[Any, Any]
+from xaibench.core.types import Array
+
 EXACT_UP_TO = 25
 """Tests of at most this many pairs use the exact distribution."""
 _INFINITY = np.array(np.inf).view(np.int64)

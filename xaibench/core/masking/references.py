@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from xaibench.core.types import Array
 
 
 def kmeans_centres(rows: Array, n: int, *, rounded: bool) -> tuple[Array, Array]:

@@ -10,16 +10,9 @@ import numpy as np
 
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.keys import array_digest, digest
-from xaibench.core.programs.black_box import (
-    BlackBox,
-    FunctionKind,
-    Interpretation,
-    Program,
-    Values,
-    numeric_outputs,
-    outputs_of,
-)
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Program, Values, numeric_outputs, outputs_of
 from xaibench.core.programs.interpreting import Answer, ask
+from xaibench.core.types import FunctionKind
 
 Record = dict[str, Any]
 """An answer as plain values that JSON can hold."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError, XaibenchError
+from xaibench.core.types import Array, FunctionKind
 
-Array = np.ndarray[Any, Any]
-FunctionKind = Literal["numeric", "string", "neuron", "relation"]
 Interval = tuple[float, float]
 Values = Array | list[str]
 """What goes into a function and comes out of it, many at a time: numbers (n,) of float64, or n strings."""

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.gates import Gate
-from xaibench.core.programs.black_box import Array, BlackBox, Interpretation, Values, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, outputs_of
 from xaibench.core.storage.cache import MemoryCache
+from xaibench.core.types import Array
 
 Ask = Callable[[int, int], Interpretation]
 """Interprets function number i with a budget, or takes the answer from where it is kept."""

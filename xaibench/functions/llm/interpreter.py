@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from xaibench.core.components import Estimate
-from xaibench.core.programs.black_box import BudgetError, Domain, FunctionKind, Interpretation, Probe, Program, Values
+from xaibench.core.programs.black_box import BudgetError, Domain, Interpretation, Probe, Program, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import FunctionKind
 from xaibench.functions.llm.chat import Address, Chat, ConversationError, Endpoint, Reply, ToolCall, Usage
 from xaibench.functions.llm.protocol import (
     NO_ANSWER,

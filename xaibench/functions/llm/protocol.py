@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from xaibench.core.programs.black_box import Array, Domain, FunctionKind, Interval, Values, visible
+from xaibench.core.programs.black_box import Domain, Interval, Values, visible
+from xaibench.core.types import Array, FunctionKind
 from xaibench.functions.numeric.families import FAMILIES
 
 MAX_WORDS = 300

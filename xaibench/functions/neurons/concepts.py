@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array
+from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 
 Mode = Literal["single", "or", "and"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Array
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
+from xaibench.core.types import Array
 from xaibench.functions.neurons.generation import ACTIVE
 from xaibench.functions.query_efficiency import budgets_of, mean_over_budgets
 

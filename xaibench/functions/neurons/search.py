@@ -9,8 +9,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from xaibench.core.errors import UsageError
-from xaibench.core.programs.black_box import Array, Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import Array
 from xaibench.functions.neurons.concepts import Expression, Mode, Vocabulary, similarity, vocabulary
 from xaibench.functions.neurons.generation import ALIKE, Neuron
 from xaibench.functions.numeric.baselines import level

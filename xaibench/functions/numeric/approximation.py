@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array, Domain, Values
+from xaibench.core.programs.black_box import Domain, Values
+from xaibench.core.types import Array
 
 UNITS = 64
 GRID = 2048

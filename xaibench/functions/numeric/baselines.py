@@ -12,8 +12,9 @@ import numpy as np
 from annotated_types import Ge
 from pydantic import NonNegativeInt, PositiveInt
 
-from xaibench.core.programs.black_box import Array, Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import Array
 from xaibench.functions.numeric.families import number
 
 Probes = Literal["random", "grid"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array
+from xaibench.core.types import Array
 
 Parameters = Mapping[str, Any]
 WIDEST = 128.0

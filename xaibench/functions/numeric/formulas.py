@@ -13,9 +13,10 @@ from annotated_types import Ge, Le
 from pydantic import PositiveInt
 from scipy.special import ndtri
 
-from xaibench.core.programs.black_box import Array, BlackBox, Domain, Interval, Values
+from xaibench.core.programs.black_box import BlackBox, Domain, Interval, Values
 from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.registry import functions
+from xaibench.core.types import Array
 from xaibench.functions.numeric.approximation import fit_network
 from xaibench.functions.numeric.families import ATOMIC, FAMILIES, PARTS, NumericFamily, Parameters
 

@@ -11,8 +11,9 @@ from pydantic import PositiveInt
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
-from xaibench.core.programs.black_box import Array, Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import constant_answer, places
 
 CANDIDATES = 513

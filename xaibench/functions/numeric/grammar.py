@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import leastsq
 
-from xaibench.core.programs.black_box import Array
+from xaibench.core.types import Array
 from xaibench.functions.numeric.families import FAMILIES, Parameters
 from xaibench.functions.numeric.square_wave import fit_square_wave
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Array, Domain, Interpretation, Interval, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Interval, Probe, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import constant_answer, interpolated
 from xaibench.functions.numeric.families import FAMILIES, number
 from xaibench.functions.numeric.formulas import Expected, Formula

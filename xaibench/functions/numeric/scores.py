@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Array, BlackBox, Interpretation, Interval
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Interval
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
+from xaibench.core.types import Array
 from xaibench.functions.numeric.families import FAMILIES, equivalent
 from xaibench.functions.numeric.formulas import inside
 from xaibench.functions.query_efficiency import budgets_of, mean_over_budgets

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array
+from xaibench.core.types import Array
 
 
 def fit_square_wave(x: Array, y: Array, frequencies: Array, *, step: float) -> tuple[float, float]:

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs.black_box import Array, Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import Probes, asked, constant_answer, places
 from xaibench.functions.numeric.families import number
 

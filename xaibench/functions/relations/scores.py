@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
+from xaibench.core.types import Array
 
 
 @metric(

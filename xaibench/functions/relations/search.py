@@ -6,8 +6,9 @@ from functools import cache, partial
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array, Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
 from xaibench.core.registry import interpreter
+from xaibench.core.types import Array
 from xaibench.functions.relations.catalogue import UNDEFINED, Relation, relations
 
 CONFIRMED = 3

@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError, XaibenchError
-from xaibench.core.programs.black_box import AskAgainError, FunctionKind, Values, numeric_outputs, visible
+from xaibench.core.programs.black_box import AskAgainError, Values, numeric_outputs, visible
+from xaibench.core.types import FunctionKind
 from xaibench.functions.sandbox import confinement
 
 LAYERS = ("syntax", "builtins", "audit", "seccomp", "limits")

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Array
+from xaibench.core.types import Array
 from xaibench.functions.strings.primitives import PRIMITIVES
 from xaibench.functions.strings.programs import Step, StringProgram, steps_of
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Array
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
+from xaibench.core.types import Array
 from xaibench.functions.query_efficiency import budgets_of, mean_over_budgets
 from xaibench.functions.strings.edits import similarity
 from xaibench.functions.strings.equivalence import in_family

@@ -13,8 +13,9 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import ProblemView, Truth, TruthKind
+from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import Retraining, require_retraining
+from xaibench.core.truth import Truth, TruthKind
 
 Split = Literal["train", "test"]
 Targets = Literal["predicted", "label"]

@@ -188,3 +188,9 @@ def _change(
 
     probes.over(ev, measure)
     return change
+
+
+def largest(values: Tensor, allowed: Tensor) -> Tensor:
+    """Largest of the allowed ``values`` (N, n_samples) of each sample (N,); NaN where none is."""
+    found = torch.where(allowed, values, -torch.inf).amax(dim=1)
+    return torch.where(allowed.any(dim=1), found, torch.nan)

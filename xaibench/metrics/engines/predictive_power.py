@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -12,12 +12,14 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from xaibench.core import registry
-from xaibench.core.data import Array, Data
+from xaibench.core.components import Convert
+from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import retraining_seed, variant
 from xaibench.core.storage.cache import MemoryCache
+from xaibench.core.types import Array
 from xaibench.metrics.engines.explained_rows import Targets, chosen_rows, explained, retraining_of
 from xaibench.metrics.maps.orders import OrderSign, ranked, ranks_of
 
@@ -139,3 +141,8 @@ def _masked(part: Evaluation, keep: Tensor, masker: str | None) -> Array:
 def _accuracy(fitted: Predictor, data: Data) -> float:
     predicted = fitted.predict(torch.from_numpy(data.test_inputs)).argmax(dim=1).cpu()
     return float((predicted == torch.from_numpy(data.test_targets)).double().mean())
+
+
+def _convert(params: Mapping[str, object]) -> Convert | None:
+    """Signed values order features only once slopes have become contributions; magnitudes do as they are."""
+    return "order" if params["sign"] == "signed" else None

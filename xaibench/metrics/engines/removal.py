@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
@@ -102,3 +103,10 @@ def outputs_without(ev: Evaluation, removed_at: Tensor, counts: Tensor, masker: 
         return mask.copies(block.rows, removed_at[block.rows].unsqueeze(1) >= gone)
 
     return raw_outputs(ev, counts.shape[1], make)
+
+
+Shares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
+
+
+LEAST = 1e-6
+"""Probabilities below this count as this much in a logarithm: trees and forests give exact zeros."""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from annotated_types import Gt, Le, MinLen
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_scores
-from xaibench.metrics.engines.removal import counts_of_shares, removal_points
+from xaibench.metrics.engines.removal import LEAST, Shares, counts_of_shares, removal_points
 
-Shares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features that count as the top, as published."""
-LEAST = 1e-6
-"""Probabilities below this count as this much in a logarithm: trees and forests give exact zeros."""
 _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP models"
 
 

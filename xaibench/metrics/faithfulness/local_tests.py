@@ -14,8 +14,8 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.features import step
 from xaibench.core.registry import metric
-from xaibench.explainers.finite_differences import step
 from xaibench.metrics.engines.perturbation import Block, clean_scores, raw_outputs, select
 
 VERSION = 1

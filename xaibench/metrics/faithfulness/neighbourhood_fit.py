@@ -19,7 +19,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, Probes, blocks, clean_scores, masked_scores
-from xaibench.metrics.faithfulness.single_effects import without_each
+from xaibench.metrics.engines.single_effects import without_each
 
 VERSION = 1
 """Of the metric, and of what is kept in the shared cache."""

@@ -9,8 +9,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.removal import Order, counts_of_shares, removal_points, removal_raw
-from xaibench.metrics.faithfulness.erasure import Shares
+from xaibench.metrics.engines.removal import Order, Shares, counts_of_shares, removal_points, removal_raw
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """Shares of removed pixels, as published."""

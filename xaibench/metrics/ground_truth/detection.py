@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth.localisation import informative, true_mask
+from xaibench.metrics.maps.masks import informative, true_mask
 from xaibench.metrics.maps.orders import OrderSign, ranked
 from xaibench.metrics.maps.similarity import is_constant, ranks
 

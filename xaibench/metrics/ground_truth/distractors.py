@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth.localisation import count_hits, evidence, true_mask
+from xaibench.metrics.maps.masks import count_hits, evidence, true_mask
 from xaibench.metrics.maps.orders import TopK, ranked, top_size
 
 _NEEDS = {"truth.mask", "truth.distractors"}

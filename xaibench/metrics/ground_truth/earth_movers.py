@@ -14,7 +14,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth.localisation import Sign, evidence, informative, true_mask
+from xaibench.metrics.maps.masks import Sign, evidence, informative, true_mask
 
 MAX_PIXELS = 64 * 64
 """Largest grid; exact transport takes about a second per sample there, and sixteen times that at twice the side."""

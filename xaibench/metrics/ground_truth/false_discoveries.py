@@ -13,10 +13,10 @@ from annotated_types import Gt, Lt
 from scipy.stats import false_discovery_control
 from torch import Tensor
 
-from xaibench.core.data import Array
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.ground_truth.localisation import true_mask
+from xaibench.core.types import Array
+from xaibench.metrics.maps.masks import true_mask
 from xaibench.metrics.maps.orders import OrderSign
 
 Level = Annotated[float, Gt(0), Lt(1)]

@@ -12,7 +12,8 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.pairs import only_pair, own_is_right, pair_is_right, pair_maps, pair_raw
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
-from xaibench.metrics.ground_truth.relative_importance import PAPER, brightness, idle_region
+from xaibench.metrics.ground_truth.relative_importance import PAPER
+from xaibench.metrics.maps.brightness import brightness, idle_region
 
 
 @metric(

@@ -22,11 +22,10 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.pairs import only_pair, own_is_right, pair_is_right, pair_maps, true_labels
-from xaibench.metrics.ground_truth.localisation import true_mask
-from xaibench.metrics.maps.similarity import CONSTANT, spearman
+from xaibench.metrics.maps.brightness import brightness, idle_region
+from xaibench.metrics.maps.masks import true_mask
+from xaibench.metrics.maps.similarity import spearman
 
-BRIGHTEST = 0.99
-"""Attributions above this quantile of their map count as much as the quantile."""
 LEAST_MODELS = 3
 """Models below which a rank correlation over them says nothing: that of two is always 1 or -1."""
 PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative feature importance (BAM)"
@@ -192,47 +191,6 @@ def commonality_correlation(ev: Evaluation) -> Tensor:
     levels = torch.tensor([[level for level, _, _ in series]], dtype=torch.float64)
     means = torch.stack([shares[right].mean() for _, shares, _ in series]).cpu()
     return spearman(-levels, means.unsqueeze(0))
-
-
-def brightness(maps: Tensor, region: Tensor) -> Tensor:
-    """Mean of `drawn` over a region: g of BAM.
-
-    Parameters
-    ----------
-    maps : Tensor (N, *feature_shape)
-    region : Tensor (N, F) of bool
-
-    Returns
-    -------
-    Tensor (N,), float64
-        NaN where the region is empty.
-    """
-    return (drawn(maps).double() * region).sum(dim=1) / region.sum(dim=1)
-
-
-def drawn(maps: Tensor) -> Tensor:
-    """Maps (N, *feature_shape) as pictures are made of them: (N, F) from 0 to 1.
-
-    Positive parts, clipped at the 99th percentile (between two values, as numpy interpolates) and
-    scaled so that the smallest is 0 and the largest 1. Where all are equal they are 1, or 0 if they
-    are 0: with less than one feature in a hundred above 0 nothing is left after clipping.
-    """
-    values = maps.flatten(1).clamp(min=0)
-    position = BRIGHTEST * (values.shape[1] - 1)
-    below = int(position)
-    top = values.topk(values.shape[1] - below, dim=1).values
-    high = torch.lerp(top[:, -1], top[:, max(-2, -top.shape[1])], position - below).unsqueeze(1)
-    low = values.amin(dim=1, keepdim=True)
-    span = high - low
-    flat = span <= CONSTANT * high
-    return torch.where(flat, (high > 0).to(values), ((values.minimum(high) - low) / span).clamp(0, 1))
-
-
-def idle_region(ev: Evaluation) -> Tensor:
-    """The features that look as if they mattered and do not (N, F) of bool."""
-    assert ev.truth is not None
-    assert ev.truth.distractors is not None
-    return ev.truth.distractors.to(ev.attributions.device).flatten(1).bool()
 
 
 def _series(ev: Evaluation) -> list[tuple[float, Tensor, Tensor]]:

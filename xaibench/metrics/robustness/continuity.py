@@ -12,8 +12,8 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 from xaibench.core.registry import metric
+from xaibench.metrics.engines.noisy_copies import largest
 from xaibench.metrics.engines.perturbation import blocks
-from xaibench.metrics.robustness.sensitivity import largest
 
 
 @metric(

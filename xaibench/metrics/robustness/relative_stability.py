@@ -13,12 +13,12 @@ from xaibench.metrics.engines.noisy_copies import (
     Change,
     explanation_change,
     input_change,
+    largest,
     output_change,
     representation_change,
     same_class,
 )
 from xaibench.metrics.engines.representations import Layer
-from xaibench.metrics.robustness.sensitivity import largest
 
 Relative = Literal["element", "norm"]
 LEAST = 1e-6

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.noisy_copies import explanation_change, input_change
+from xaibench.metrics.engines.noisy_copies import explanation_change, input_change, largest
 
 
 @metric(
@@ -141,9 +141,3 @@ def rerun_stability(ev: Evaluation, *, n_samples: PositiveInt = 10) -> Tensor:
     for run in range(1, n_samples + 1):
         moved += torch.linalg.vector_norm(ev.explain(redraw=run).flatten(1).double() - own, dim=1)
     return torch.where(size > 0, moved / n_samples / size, torch.nan)
-
-
-def largest(values: Tensor, allowed: Tensor) -> Tensor:
-    """Largest of the allowed ``values`` (N, n_samples) of each sample (N,); NaN where none is."""
-    found = torch.where(allowed, values, -torch.inf).amax(dim=1)
-    return torch.where(allowed.any(dim=1), found, torch.nan)

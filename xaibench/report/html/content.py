@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-Array = np.ndarray[Any, Any]
+from xaibench.core.types import Array
 
 
 @dataclass(frozen=True)

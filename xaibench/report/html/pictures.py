@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from xaibench.report.html.content import Array, Gallery, Instance, Map
+from xaibench.core.types import Array
+from xaibench.report.html.content import Gallery, Instance, Map
 from xaibench.report.html.figures import INK, drawn, short
 from xaibench.report.labels import number
 

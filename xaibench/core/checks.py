@@ -1,0 +1,61 @@
+"""Measuring the gates of a problem on its fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from xaibench.core.data import Check, Data
+from xaibench.core.gates import Findings, Gate
+from xaibench.core.outputs import select_output
+from xaibench.core.predictor import Predictor
+from xaibench.core.types import Array
+
+
+def accuracy(model: Predictor, inputs: Array, targets: Array) -> float:
+    """Share of inputs (N, *input_shape) that the model assigns to their class (N,)."""
+    predicted = model.predict(torch.from_numpy(inputs)).argmax(dim=1).cpu().numpy()
+    return float((predicted == targets).mean())
+
+
+def margins(model: Predictor, inputs: Array, targets: Array) -> Array:
+    """Output of the class less the largest other one, for each input: array (N,) of float32."""
+    raw = model.predict(torch.from_numpy(inputs))
+    picked = select_output(raw, torch.from_numpy(targets).to(raw.device), "margin", model.returns)
+    found: Array = picked.cpu().numpy()
+    return found
+
+
+def measure_gates(
+    data: Data, model: Predictor, score: float, measure: Callable[[Check, Predictor, Data], Findings] | None = None
+) -> Findings:
+    """Held-out score against the floor, interventions, and every other check that the data set brings.
+
+    Parameters
+    ----------
+    data : Data
+    model : Predictor
+    score : float
+        Accuracy on the test split; for regression, R2.
+    measure : callable, optional
+        Finds out what a check says, such as `KeptFindings.measure`; by default the check is asked.
+    """
+    gates = []
+    if data.accuracy_floor is not None:
+        gates.append(Gate("R2" if data.test_values is not None else "accuracy", score, data.accuracy_floor))
+    for check in data.interventions:
+        changed = accuracy(model, check.inputs, check.targets)
+        if check.max_drop is not None:
+            clean = accuracy(model, data.test_inputs[check.rows], check.targets)
+            gates.append(Gate(f"accuracy drop, {check.name}", clean - changed, check.max_drop, at_least=False))
+        if check.at_most is not None:
+            gates.append(Gate(f"accuracy, {check.name}", changed, check.at_most, at_least=False))
+        if check.at_least is not None:
+            gates.append(Gate(f"accuracy, {check.name}", changed, check.at_least))
+    inputs: dict[str, Array] = {}
+    for probe in data.checks:
+        found = probe.measure(model, data) if measure is None else measure(probe, model, data)
+        gates += found.gates
+        inputs |= found.inputs
+    return Findings(tuple(gates), inputs)

@@ -1,0 +1,35 @@
+"""Ground truth of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+TruthKind = Literal["model", "data", "circuit", "program"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth of N samples.
+
+    Attributes
+    ----------
+    kind : {"model", "data", "circuit", "program"}
+    mask : Tensor (N, *feature_shape) of bool, or None
+        Features that matter.
+    weights : Tensor (N, *feature_shape), or None
+        Slope of the explained output in every feature, where the model is linear in them.
+    distractors : Tensor (N, *feature_shape) of bool, or None
+        Features that look as if they mattered and do not. No explainer is shown them.
+    """
+
+    kind: TruthKind
+    mask: Tensor | None = None
+    weights: Tensor | None = None
+    distractors: Tensor | None = None
+
+    def __getitem__(self, rows: slice | Tensor) -> Truth:
+        kept = (None if t is None else t[rows] for t in (self.mask, self.weights, self.distractors))
+        return Truth(self.kind, *kept)

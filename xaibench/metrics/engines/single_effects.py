@@ -1,0 +1,75 @@
+"""Outputs with single features removed or redrawn, evaluated once for all explainers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.masking.maskers import Masker, make_masker
+from xaibench.metrics.engines.perturbation import Block, clean_scores, over_copies
+
+EFFECTS_VERSION = 1
+"""Of what is kept in the shared cache."""
+
+
+ROUNDING = 1e-6
+"""Changes up to this share of the largest output of a sample are rounding in float32, and count as none."""
+
+
+RandomMasker = Literal["uniform", "marginal"]
+
+
+def without_each(ev: Evaluation, masker: str, draw: int = 0) -> Tensor:
+    """Measured output when each feature alone is masked (N, F), evaluated once for all explainers.
+
+    Parameters
+    ----------
+    ev : Evaluation
+    masker : str
+    draw : int
+        For maskers that draw their fill: 0 is what all metrics see, other numbers are further draws.
+    """
+
+    def evaluate() -> dict[str, Tensor]:
+        each = torch.arange(ev.layout.n_features, device=ev.inputs.device).unsqueeze(0)
+        return {"outputs": outputs_without_groups(ev, each, ev.layout.n_features, drawn_masker(ev, masker, draw))}
+
+    key = ("effects", EFFECTS_VERSION, masker, draw, ev.output)
+    return ev.shared.get(key, evaluate)["outputs"].to(ev.inputs.device)
+
+
+def drawn_masker(ev: Evaluation, masker: str, draw: int) -> Masker:
+    """The masker of the evaluation for draw 0, and one with a fresh fill for every other number."""
+    if draw == 0:
+        return ev.masker(masker)
+    return make_masker(masker, ev.inputs, ev.layout, ev.background, ev.draws(f"masker/{masker}#{draw}"))
+
+
+def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Tensor, Tensor]:
+    """Mean squared change of the output as each feature is redrawn (N, F), and its largest magnitude (N, 1), float64.
+
+    Rounding counts as no change.
+    """
+    clean = clean_scores(ev).double().unsqueeze(1)
+    outputs = [without_each(ev, masker, draw) for draw in range(n_samples)]
+    size = torch.cat([clean, *(o.abs().amax(dim=1, keepdim=True) for o in outputs)], dim=1).abs().amax(dim=1)
+    total = torch.zeros(len(ev), ev.layout.n_features, dtype=torch.float64, device=ev.inputs.device)
+    for changed in outputs:
+        change = changed.double() - clean
+        total += change.masked_fill_(change.abs() <= ROUNDING * size.unsqueeze(1), 0).square_()
+    return total / n_samples, size.unsqueeze(1)
+
+
+def outputs_without_groups(ev: Evaluation, groups: Tensor, n_groups: int, mask: Masker) -> Tensor:
+    """Measured output (N, n_groups) without the features of each group; ``groups`` (N or 1, F) says whose they are."""
+    groups = groups.expand(len(ev), -1).view(-1, 1, *ev.layout.feature_shape)
+    ones = [1] * len(ev.layout.feature_shape)
+
+    def without(block: Block) -> Tensor:
+        number = torch.arange(block.copies.start, block.copies.stop, device=groups.device)
+        return ev.scores(mask.copies(block.rows, groups[block.rows] != number.view(1, -1, *ones)), block.index)
+
+    return over_copies(ev, n_groups, without)

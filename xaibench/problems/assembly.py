@@ -1,0 +1,131 @@
+"""Putting a problem together from its data and its fitted model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+
+from xaibench.core.checks import measure_gates
+from xaibench.core.components import DatasetSpec, source_digest
+from xaibench.core.data import Data
+from xaibench.core.features import infer_layout
+from xaibench.core.findings import KeptFindings
+from xaibench.core.gates import Findings
+from xaibench.core.keys import KEY_VERSION, digest, row_digests
+from xaibench.core.outputs import default_output
+from xaibench.core.pairs import Pair
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import Problem, Samples
+from xaibench.core.retraining import Retraining
+from xaibench.core.truth import Truth, TruthKind
+from xaibench.core.types import Array
+from xaibench.models.linear import truth_weights
+from xaibench.models.obtain import FittedModel
+from xaibench.problems.specs import ProblemSpec, _capabilities
+
+
+def assemble(
+    spec: ProblemSpec,
+    data: Data,
+    fitted: FittedModel,
+    predictor: Predictor,
+    retraining: Retraining,
+    findings: KeptFindings,
+) -> Problem:
+    """Put a problem together from its data and its fitted model."""
+    layout = infer_layout(data.input_shape, data.features)
+    n = min(spec.samples, len(data.test_inputs))
+    inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
+    if spec.target == "predicted":
+        targets = predictor.predict(inputs).argmax(dim=1)
+    else:
+        targets = torch.from_numpy(data.test_targets[:n]).to(predictor.device)
+    reference, reference_labels = _background(data, spec.background)
+    output = spec.output or default_output(predictor.returns)
+    raw_rows = data.test_inputs if data.test_rows is None else data.test_rows
+    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), fitted.provides, spec.output)
+    mask, distractors = (
+        None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
+        for a in (data.test_mask, data.test_distractors)
+    )
+    weights = None
+    if "truth.weights" in capabilities and predictor.module is not None:
+        weights = truth_weights(predictor.module, inputs, targets, layout)
+    truth = None
+    kind = cast(TruthKind, data.truth_kind)
+    if mask is not None or weights is not None or distractors is not None:
+        about_weights_only = mask is None and distractors is None
+        truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
+    found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
+    return Problem(
+        dataset=spec.dataset.label,
+        model=spec.model.label,
+        samples=Samples(
+            predictor,
+            inputs,
+            targets,
+            layout,
+            output,
+            row_digests(raw_rows[:n]),
+            torch.from_numpy(reference).to(predictor.device),
+            labels=torch.from_numpy(data.test_targets[:n]).to(predictor.device),
+            background_labels=None if reference_labels is None else torch.from_numpy(reference_labels),
+        ),
+        fingerprint=_fingerprint(spec, data, fitted.fingerprint),
+        capabilities=capabilities,
+        truth=truth,
+        gates=found.gates,
+        retraining=retraining,
+        pairs=_pairs(data, found, retraining, spec.seed, n, predictor.device),
+    )
+
+
+def _background(data: Data, size: int) -> tuple[Array, Array | None]:
+    """At most ``size`` reference rows, evenly spaced, and their labels where they are known."""
+    rows, labels = data.background, data.background_targets
+    if rows is None:
+        rows, labels = data.train_inputs, data.train_targets
+    chosen = np.unique(np.linspace(0, len(rows) - 1, size).astype(int))
+    return rows[chosen], None if labels is None else labels[chosen]
+
+
+def _pairs(
+    data: Data, found: Findings, retraining: Retraining, seed: int, n: int, device: torch.device
+) -> dict[str, tuple[Pair, ...]]:
+    """The selected samples seen otherwise, by the need that this meets."""
+    pairs: dict[str, tuple[Pair, ...]] = {}
+
+    def selected(rows: Array | None) -> torch.Tensor | None:
+        return None if rows is None else torch.from_numpy(rows[:n]).to(device)
+
+    for source in data.pairs:
+        other = None if source.data is None else partial(_fitted_to, source.data, retraining, seed)
+        truth = selected(source.truth)
+        about = None
+        if truth is not None:
+            kind = cast(TruthKind, data.truth_kind)
+            about = Truth(kind, mask=truth) if truth.dtype == torch.bool else Truth(kind, weights=truth)
+        pair = Pair(other, selected(source.inputs), selected(source.labels), source.level, about)
+        pairs[source.need] = (*pairs.get(source.need, ()), pair)
+    for need, rows in found.inputs.items():
+        pairs[need] = (Pair(inputs=selected(rows)),)
+    return pairs
+
+
+def _fitted_to(load: Callable[[], Data], retraining: Retraining, seed: int) -> Predictor:
+    return retraining.fit(load(), seed)
+
+
+def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:
+    """Content of a problem: data, weights, sample selection, and which recipe made the model.
+
+    Equal weights can belong to different models (another activation, a changed forward pass), so
+    the recipe's name, parameters and version are part of it; where there is no version, its source.
+    """
+    model = spec.model.spec
+    recipe = [spec.model.identity, model.version, None if model.registered else source_digest(model)]
+    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection)

@@ -1,0 +1,158 @@
+"""What problems are made of, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec
+from xaibench.core.keys import digest
+from xaibench.models.retraining import check_features
+from xaibench.suite import Choice
+
+_ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """What a problem is made of, as plain data.
+
+    Attributes
+    ----------
+    dataset, model : Choice
+    seed : int
+        Fixes data and training.
+    samples : int
+        Number of test samples, at most.
+    target : {"predicted", "label"}
+    background : int
+        Number of reference samples from the training split, at most.
+    output : str or None
+        The output that is explained; None: what the model returns.
+    """
+
+    dataset: Choice
+    model: Choice
+    seed: int
+    samples: int
+    target: str
+    background: int
+    output: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset.label}/{self.model.label}"
+
+    @property
+    def selection(self) -> str:
+        """Which samples, what is explained of them, and against which background."""
+        return f"test[:{self.samples}] {self.target} {self.output or 'default'} train[:{self.background}]"
+
+    @cached_property
+    def identity(self) -> list[Any]:
+        """Names and parameters, without versions."""
+        return [self.dataset.identity, self.model.identity, self.seed, self.selection]
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the identity: equal for equal problems."""
+        return digest(self.identity)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {"dataset": self.dataset.spec.version, "model": self.model.spec.version}
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Data set and model as the leaderboard shows them."""
+        return self.dataset.label, self.model.label
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Data set and model without parameters."""
+        return self.dataset.spec.name, self.model.spec.name
+
+    def capabilities(self) -> frozenset[str] | None:
+        """Needs that the problem will meet by what its parts declare; None if only building tells."""
+        dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
+        if model.provides is None:
+            return None
+        return _capabilities(dataset, model.provides, self.output)
+
+    def check(self) -> None:
+        """Raise UsageError if the model does not take this kind of data."""
+        dataset = cast(DatasetSpec, self.dataset.spec)
+        check_features(cast(ModelSpec, self.model.spec), dataset.features, dataset.name)
+
+
+FUNCTIONS = "functions"
+"""What stands for the model where the problem is a set of functions."""
+
+
+@dataclass(frozen=True)
+class FunctionProblemSpec:
+    """What a problem of functions is made of, as plain data.
+
+    Attributes
+    ----------
+    functions : Choice
+    seed : int
+        Fixes the functions.
+    samples : int or None
+        Number of functions, at most; None: all of the set.
+    budget : int
+        Questions that may be asked of each.
+    """
+
+    functions: Choice
+    seed: int
+    samples: int | None
+    budget: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.functions.label}/{FUNCTIONS}"
+
+    @property
+    def selection(self) -> str:
+        """Which functions, and how many questions to each."""
+        return f"functions[:{'' if self.samples is None else self.samples}] budget {self.budget}"
+
+    @cached_property
+    def identity(self) -> list[Any]:
+        """Names and parameters, without versions."""
+        return [self.functions.identity, FUNCTIONS, self.seed, self.selection]
+
+    @cached_property
+    def key(self) -> str:
+        """Digest of the identity: equal for equal problems."""
+        return digest(self.identity)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        return {"functions": self.functions.spec.version}
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What stands in the columns for data set and model."""
+        return self.functions.label, FUNCTIONS
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The same without parameters."""
+        return self.functions.spec.name, FUNCTIONS
+
+    def capabilities(self) -> frozenset[str]:
+        """Needs that the functions meet."""
+        return cast(FunctionsSpec, self.functions.spec).provides
+
+
+AnyProblemSpec = ProblemSpec | FunctionProblemSpec
+
+
+def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
+    kind = "text" if dataset.features == "tokens" else dataset.features
+    # A linear model's weights are the slopes of its logits, and of nothing else.
+    offered = provides if output in (None, "logit") else provides - {"truth.weights"}
+    return _ALWAYS | {kind} | dataset.provides | offered
