@@ -127,7 +127,7 @@ class Place:
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.Error):
-        return [c for c in process.children() if "boot.py" in " ".join(c.cmdline())]
+        return [c for c in process.children() if "bootstrap.py" in " ".join(c.cmdline())]
     return []
 
 

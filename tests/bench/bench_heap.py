@@ -13,7 +13,7 @@ import torch
 from bench_models import cnn, mlp, resnet
 
 from xaibench.core.predictor import TorchPredictor
-from xaibench.execution.heap import keep_heap
+from xaibench.execution.malloc import keep_heap
 
 CASES = {
     "cnn 28x28": (cnn(), (2000, 1, 28, 28)),

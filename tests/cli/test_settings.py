@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xaibench.cli.app import app
-from xaibench.cli.limits import settings_from, workers_from
+from xaibench.cli.arguments import settings_from, workers_from
 from xaibench.core.errors import UsageError
 
 

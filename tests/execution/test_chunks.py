@@ -11,8 +11,8 @@ from cluster_runs import PLUGINS, assert_same, document, load, run
 
 from xaibench import suite as suites
 from xaibench.core.errors import UsageError
-from xaibench.execution import Options, chunks, execute, find_executor
-from xaibench.execution.chunks import Answer, Chunk, Parcels, Progress, work_off, written
+from xaibench.execution import Options, execute, find_executor, remote
+from xaibench.execution.remote import Answer, Chunk, Parcels, Progress, work_off, written
 from xaibench.execution.settings import Settings
 from xaibench.execution.task import Emit, Finished, Scored, Started, Stop, Stranded, Task
 from xaibench.execution.worker import WorkerError
@@ -156,9 +156,9 @@ def test_other_versions_are_refused(chunk: Chunk) -> None:
 
 def test_a_plugin_that_was_edited_is_not_run_as_it_was(chunk: Chunk, tmp_path: Path) -> None:
     path = str(tmp_path / "mine.py")
-    chunks._check_versions(replace(chunk, sources=((path, b"a = 1"),)))
+    remote._check_versions(replace(chunk, sources=((path, b"a = 1"),)))
     with pytest.raises(WorkerError, match="has changed since a worker loaded it"):
-        chunks._check_versions(replace(chunk, sources=((path, b"a = 2"),)))
+        remote._check_versions(replace(chunk, sources=((path, b"a = 2"),)))
 
 
 def test_plugins_and_cache_travel_to_machines_without_them(tmp_path: Path) -> None:
@@ -166,11 +166,11 @@ def test_plugins_and_cache_travel_to_machines_without_them(tmp_path: Path) -> No
     there.write_text("x = 1\n")
     parcels = Parcels(Store(tmp_path / "s", create=True), Options(tmp_path / "none", plugins=(str(there), "json")))
     sent = Chunk(Task(None, (), 1), "", "", parcels._options, parcels._sources)  # type: ignore[arg-type]
-    same = chunks._here(sent)
+    same = remote._here(sent)
     assert same.plugins == ("json", str(there))
     there.write_text("x = 2\n")
-    chunks._file.cache_clear()
-    moved = chunks._here(sent)
+    remote._file.cache_clear()
+    moved = remote._here(sent)
     assert moved.plugins[1] != str(there)
     assert Path(moved.plugins[1]).read_text() == "x = 1\n"
     assert Path(moved.plugins[1]).name == "there.py"
@@ -184,7 +184,7 @@ def test_executors_come_from_entry_points(tmp_path: Path, monkeypatch: pytest.Mo
         "    def __init__(self, store, options):\n"
         "        self.place = (store, options)\n"
         "    def run(self, tasks, emit, stop):\n"
-        "        from xaibench.execution.work import Workplace\n"
+        "        from xaibench.execution.worker_loop import Workplace\n"
         "        for task in tasks:\n"
         "            Workplace(*self.place).work(task, emit, stop)\n"
     )

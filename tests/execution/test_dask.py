@@ -90,14 +90,14 @@ def test_what_is_not_there_is_said(tmp_path: Path, here: str) -> None:
 
 
 def test_an_error_of_the_worker_ends_the_run(tmp_path: Path, here: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xaibench.execution.chunks.versions", lambda: {"torch": "0", "numpy": "0", "xaibench": "0"})
-    original = pytest.importorskip("xaibench.execution.chunks").Parcels.chunk
+    monkeypatch.setattr("xaibench.execution.remote.versions", lambda: {"torch": "0", "numpy": "0", "xaibench": "0"})
+    original = pytest.importorskip("xaibench.execution.remote").Parcels.chunk
 
     def chunk(self: Any, task: Any) -> Any:
         from dataclasses import replace
 
         return replace(original(self, task), versions={"torch": "1"})
 
-    monkeypatch.setattr("xaibench.execution.chunks.Parcels.chunk", chunk)
+    monkeypatch.setattr("xaibench.execution.remote.Parcels.chunk", chunk)
     with pytest.raises(WorkerError, match="a worker has torch 0 instead of 1"):
         run(tmp_path, "dask", settings={"scheduler": here})

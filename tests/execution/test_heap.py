@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import resource
-from xaibench.execution.heap import keep_heap
+from xaibench.execution.malloc import keep_heap
 kept = keep_heap() if {keep} else True
 import numpy as np
 def faults():

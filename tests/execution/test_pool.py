@@ -11,7 +11,7 @@ import pytest
 import torch
 from pooled import TIMES, StopAfter, frame, run
 
-from xaibench.cli.limits import size_from
+from xaibench.cli.arguments import size_from
 from xaibench.core.errors import UsageError
 from xaibench.execution.worker import device_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cluster_runs import MIXED, assert_same, frame, run
 
-from xaibench.execution import chunks
+from xaibench.execution import remote
 
 
 @pytest.mark.parametrize("seen", [True, False])
@@ -22,7 +22,7 @@ def test_chunks_of_other_sizes_give_the_same_bits(tmp_path: Path, seen: bool, mo
     assert {"ok", "unsupported"} <= set(frame(plain)["status"])
     assert set(frame(plain)["dataset"]) == {"tiny", "tiny_lines"}
     if not seen:
-        monkeypatch.setattr(chunks, "_shared", lambda chunk: None)
+        monkeypatch.setattr(remote, "_shared", lambda chunk: None)
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster:
         settings = {"scheduler": cluster.scheduler_address, "units": "3"}
         _, other = run(tmp_path, "dask", settings=settings, **fields)

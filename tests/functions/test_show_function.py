@@ -11,7 +11,7 @@ import pytest
 
 from xaibench import cli
 from xaibench.report.braille import bar, plot, ticks, y_range
-from xaibench.report.examples import table
+from xaibench.report.function_tables import table
 
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
 Call = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ from xaibench import cli
 from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
 from xaibench.functions.neurons.generation import find_neuron
 from xaibench.functions.relations.catalogue import find_relation
-from xaibench.report.words import neuron_lines, relation_lines
+from xaibench.report.neuron_text import neuron_lines, relation_lines
 
 
 def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

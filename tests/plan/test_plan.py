@@ -10,7 +10,7 @@ import pytest
 from xaibench import suite as suites
 from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.keys import canonical_json, digest, digest_of_json
-from xaibench.execution.rows import make_row
+from xaibench.execution.row_building import make_row
 from xaibench.plan import Selection, Shard, expand, make_plan, planned_tables
 from xaibench.store.schema import to_table
 

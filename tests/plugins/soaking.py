@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import xaibench as xb
-from xaibench.execution.work import Workplace
+from xaibench.execution.worker_loop import Workplace
 from xaibench.store import Store
 
 NOTES = os.environ.get("XAIBENCH_SOAK")

@@ -10,7 +10,7 @@ from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
 from xaibench.report.overall import by_sheets, masker_sheets, overall_table
-from xaibench.report.sheets import terminal
+from xaibench.report.tables import terminal
 
 
 def test_blocks_name_their_problems_and_follow_the_rank() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from xaibench.core.errors import UsageError
-from xaibench.report.plain import to_csv, to_json, to_markdown, to_text
+from xaibench.report.serialise import to_csv, to_json, to_markdown, to_text
 
 FRAME = pd.DataFrame(
     {

@@ -9,8 +9,8 @@ import numpy as np
 from analysis.synthetic import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.report.boards import board_sheets, metric_sheets
-from xaibench.report.sheets import Sheet, html, markdown
+from xaibench.report.board_tables import board_sheets, metric_sheets
+from xaibench.report.tables import Sheet, html, markdown
 
 HOSTILE = "<script>alert(1)</script>"
 SHEET = Sheet(

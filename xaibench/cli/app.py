@@ -163,7 +163,7 @@ def run(
 
     Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
     """
-    from xaibench.cli.limits import settings_from
+    from xaibench.cli.arguments import settings_from
     from xaibench.cli.running import Request, run_suite
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)

@@ -16,12 +16,12 @@ from xaibench.cli.output import stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.storage.files import write_atomic
 from xaibench.core.storage.paths import default_store
-from xaibench.report import sheets
-from xaibench.report.boards import board_sheets, metric_sheets
+from xaibench.report import tables as sheets
+from xaibench.report.board_tables import board_sheets, metric_sheets
 from xaibench.report.labels import variants
 from xaibench.report.overall import by_sheets, masker_sheets, overall_sheets
-from xaibench.report.plain import to_csv, to_json
-from xaibench.report.sheets import Sheet
+from xaibench.report.serialise import to_csv, to_json
+from xaibench.report.tables import Sheet
 from xaibench.report.terminal import board_table, failures_table, gates_table, metric_table
 
 SUFFIXES = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".parquet": "parquet"}

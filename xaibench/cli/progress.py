@@ -15,7 +15,7 @@ from rich.text import Text
 from xaibench.cli.eta import Eta
 from xaibench.cli.output import duration
 from xaibench.execution import Observer
-from xaibench.execution.rows import Facts
+from xaibench.execution.row_building import Facts
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.store import FAILURES, Row

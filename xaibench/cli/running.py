@@ -10,15 +10,15 @@ from typing import Any, cast
 
 from xaibench.api.reading import leaderboard, results, write_claims, write_leaderboard
 from xaibench.api.runs import plan_suite
+from xaibench.cli.arguments import positive, size_from, workers_from
 from xaibench.cli.claiming import claim_records, print_validity
-from xaibench.cli.limits import positive, size_from, workers_from
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.storage.paths import Place, cache_folder, default_store
 from xaibench.execution import Executor, Options, Outcome, execute, find_executor
-from xaibench.execution.heap import keep_heap
+from xaibench.execution.malloc import keep_heap
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table

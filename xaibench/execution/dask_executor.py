@@ -21,7 +21,7 @@ from distributed import Client, Event, Future, KilledWorker, LocalCluster, get_w
 from distributed.utils import sync
 
 from xaibench.core.errors import UsageError, XaibenchError
-from xaibench.execution.chunks import Answer, Chunk, Parcels, Progress, alone, work_off, written
+from xaibench.execution.remote import Answer, Chunk, Parcels, Progress, alone, work_off, written
 from xaibench.execution.settings import Settings
 from xaibench.execution.task import Emit, Lost, Options, Stop, Stranded, Task
 from xaibench.execution.worker import WorkerError, device_of

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.execution.settings import Settings
 from xaibench.execution.task import Emit, Options, Stop, Task
-from xaibench.execution.work import Workplace
+from xaibench.execution.worker_loop import Workplace
 from xaibench.store import Store
 
 GROUP = "xaibench.executors"

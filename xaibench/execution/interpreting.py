@@ -18,7 +18,7 @@ from xaibench.core.programs.answers import Desk, Record
 from xaibench.core.programs.black_box import Interpretation
 from xaibench.core.programs.evaluation import FunctionProblem, ProgramEvaluation
 from xaibench.core.programs.interpreting import score_programs
-from xaibench.execution.rows import Facts, failure, make_row
+from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.execution.task import Stop
 from xaibench.plan import Cell, Unit
 from xaibench.store import Row, Store

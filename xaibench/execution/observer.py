@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xaibench.execution.rows import Facts
+from xaibench.execution.row_building import Facts
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.store import Row

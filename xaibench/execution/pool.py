@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import Any
 
-from xaibench.execution.process import Process
-from xaibench.execution.sharing import WORTH_ASKING, WORTH_STARTING, Course, Worker, give_portion, helped, shareable
+from xaibench.execution.scheduling import WORTH_ASKING, WORTH_STARTING, Course, Worker, give_portion, helped, shareable
 from xaibench.execution.task import (
     Emit,
     Explained,
@@ -28,6 +27,7 @@ from xaibench.execution.task import (
     Task,
 )
 from xaibench.execution.worker import Ask, Broken, Halt, Ready, Setup, WorkerError
+from xaibench.execution.worker_process import Process
 from xaibench.store import Store
 
 TICK = 0.1

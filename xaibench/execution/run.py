@@ -17,7 +17,7 @@ from xaibench.core.gates import Gate
 from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
-from xaibench.execution.rows import Facts, make_row
+from xaibench.execution.row_building import Facts, make_row
 from xaibench.execution.task import (
     Event,
     Fatal,
@@ -33,7 +33,7 @@ from xaibench.execution.task import (
     Task,
     Training,
 )
-from xaibench.execution.work import Settled, settle
+from xaibench.execution.worker_loop import Settled, settle
 from xaibench.plan import Plan, PlannedUnit, planned_tables
 from xaibench.plan.history import History
 from xaibench.problems.specs import AnyProblemSpec

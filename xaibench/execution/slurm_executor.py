@@ -18,7 +18,7 @@ from typing import Any
 import submitit
 
 from xaibench.core.errors import UsageError, XaibenchError
-from xaibench.execution.chunks import Chunk, Parcels, Progress, alone, work_off
+from xaibench.execution.remote import Chunk, Parcels, Progress, alone, work_off
 from xaibench.execution.settings import Settings
 from xaibench.execution.task import Emit, Event, Lost, Options, Stop, Stranded, Task
 from xaibench.execution.worker import WorkerError

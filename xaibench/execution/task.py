@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from xaibench.execution.rows import Facts
+from xaibench.execution.row_building import Facts
 from xaibench.plan import Rerun, Unit
 from xaibench.plan.history import History
 from xaibench.problems.specs import AnyProblemSpec

@@ -20,7 +20,7 @@ from xaibench.core.masking.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
 from xaibench.core.scoring import Explainer, attribution_kind, channel_handling, explain_function, score
 from xaibench.core.storage.cache import SharedCache
-from xaibench.execution.rows import Facts, failure, make_row
+from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.plan import Cell, Unit
 from xaibench.store import Row, Store
 

@@ -19,9 +19,9 @@ from xaibench.core.components import KINDS
 from xaibench.core.errors import XaibenchError
 from xaibench.core.storage.paths import Place
 from xaibench.execution.executor import computing_with
-from xaibench.execution.heap import keep_heap
+from xaibench.execution.malloc import keep_heap
 from xaibench.execution.task import Options, Task
-from xaibench.execution.work import Workplace
+from xaibench.execution.worker_loop import Workplace
 from xaibench.store import Store
 
 

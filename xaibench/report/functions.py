@@ -13,8 +13,8 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, outputs_of
 from xaibench.core.types import Array
 from xaibench.report.braille import bar, label_width, plot, ticks, y_range
-from xaibench.report.examples import string_examples
-from xaibench.report.words import neuron_lines, relation_lines
+from xaibench.report.function_tables import string_examples
+from xaibench.report.neuron_text import neuron_lines, relation_lines
 
 LINES: Mapping[str, Callable[..., list[str]]] = {
     "string": string_examples,

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from xaibench.analysis.leaderboard.columns import ENTRY, FAMILIES
 from xaibench.report.labels import interval, number, share, variants
-from xaibench.report.sheets import Sheet, terminal
+from xaibench.report.tables import Sheet, terminal
 
 LEGEND = (
     "relative rank: 0 best, 1 last, among the explainers of a comparison; mean over data sets, on each over votes."

@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field
 
 from xaibench.core.outputs import Output
-from xaibench.suite.entries import Globs, Table
+from xaibench.suite.references import Globs, Table
 
 
 class Scores(Table):

@@ -13,9 +13,9 @@ from pydantic import Field
 
 from xaibench.core.components import Kind
 from xaibench.suite.claims import Claim
-from xaibench.suite.comparing import Comparing
-from xaibench.suite.entries import Choice, Entries, Globs, MetricEntries, Table
 from xaibench.suite.problems import AnyProblem, FunctionsEntry
+from xaibench.suite.references import Choice, Entries, Globs, MetricEntries, Table
+from xaibench.suite.regression_settings import Comparing
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 EXPLAINING: tuple[Kind, ...] = ("explainer", "interpreter")

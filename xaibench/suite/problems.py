@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from xaibench.core.outputs import Output
-from xaibench.suite.entries import Entries, Entry, Table, as_entry
+from xaibench.suite.references import Entries, Entry, Table, as_entry
 
 
 class ProblemEntry(Table):

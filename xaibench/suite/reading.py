@@ -11,9 +11,9 @@ import pydantic
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.storage.paths import shipped
-from xaibench.suite.checks import check_claims, check_company, check_names
 from xaibench.suite.matrix import Suite
-from xaibench.suite.mistakes import first_mistake
+from xaibench.suite.validation import check_claims, check_company, check_names
+from xaibench.suite.validation_messages import first_mistake
 
 DEFAULT_SUITE = "quick"
 

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from xaibench.report.claims import FEW
-from xaibench.report.html import critical, figures, judged, pictures, tables
+from xaibench.report.html import audit_tables, critical, figures, pictures, tables
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
@@ -75,8 +75,8 @@ def make_report(content: Content) -> Report:
         ranks=tables.rank_panels(content.board),
         curves=content.curves,
         galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
-        agreements=judged.agreements(content.agreement),
-        audit=judged.audit_listing(content.audit),
+        agreements=audit_tables.agreements(content.agreement),
+        audit=audit_tables.audit_listing(content.audit),
         critical=differences,
         no_critical=refused,
         tables=tables,

@@ -14,9 +14,9 @@ from xaibench.core.components import FUNCTION_KINDS, Component, FunctionsSpec, K
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.suite.claims import Scores
-from xaibench.suite.entries import Choice, Entry
 from xaibench.suite.matrix import EXPLAINING, Suite, components_of
 from xaibench.suite.problems import FunctionsEntry
+from xaibench.suite.references import Choice, Entry
 
 
 def check_names(suite: Suite, source: str) -> None:

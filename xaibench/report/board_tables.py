@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from xaibench.report.overview import Overview, legend, overview
-from xaibench.report.sheets import Sheet
+from xaibench.report.tables import Sheet
 from xaibench.report.terminal import CONTROLS, metric_tables, won
 
 

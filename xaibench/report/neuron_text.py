@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
-from xaibench.report.examples import WRONG, table
+from xaibench.report.function_tables import WRONG, table
 
 LOUDEST = 12
 BAR = 10

@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from xaibench.execution.process import Process
 from xaibench.execution.task import Job, Task
 from xaibench.execution.worker import Do, Help
+from xaibench.execution.worker_process import Process
 
 WORTH_STARTING, WORTH_ASKING = 8.0, 1.0
 """Seconds that a worker has been busy with a unit from which on others help: new ones, and those that are there."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from xaibench.suite.entries import Table
+from xaibench.suite.references import Table
 
 
 class Comparing(Table):

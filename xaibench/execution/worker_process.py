@@ -48,7 +48,7 @@ class Process:
         threads = dict.fromkeys(_THREADS, str(setup.options.threads))
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("boot.py")), json.dumps(given)],
+                [sys.executable, "-P", str(Path(__file__).with_name("bootstrap.py")), json.dumps(given)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -10,7 +10,7 @@ from xaibench.core.errors import StoreError
 from xaibench.core.problem import Problem
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.execution.interpreting import Share, interpret_portion, interpret_unit
-from xaibench.execution.rows import Facts, failure, unsupported_row
+from xaibench.execution.row_building import Facts, failure, unsupported_row
 from xaibench.execution.task import (
     Emit,
     Explained,

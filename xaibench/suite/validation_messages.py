@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 from xaibench.core.errors import did_you_mean
 from xaibench.suite.claims import Claim, Scores
-from xaibench.suite.entries import Entry, MetricEntry
 from xaibench.suite.matrix import Rule, Suite
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
+from xaibench.suite.references import Entry, MetricEntry
 
 _IN_OTHER_WORDS = {
     "list_type": "must be a list",

@@ -22,8 +22,8 @@ from xaibench.core.storage.paths import cache_folder
 from xaibench.execution.executor import computing_with
 from xaibench.execution.pool import Pool
 from xaibench.execution.task import Emit, Event, Finished, Job, Lost, Options, Scored, Started, Stop, Stranded, Task
-from xaibench.execution.work import Workplace
 from xaibench.execution.worker import WorkerError, check_known, load_components
+from xaibench.execution.worker_loop import Workplace
 from xaibench.store import Row, Store
 from xaibench.store.generations import part_files
 from xaibench.store.runs import Runs
