@@ -73,7 +73,7 @@ class PairSource:
     ----------
     need : str
         What it offers to metrics: ``model_pair.NAME`` or ``input_pair.NAME``. Several sources may
-        share a need; their order is kept.
+        share a need; their order stays.
     identity : str
         Name and parameters of what is behind it, for the fingerprint.
     data : callable without arguments, optional

@@ -19,7 +19,7 @@ WORTH = 1.0
 """Seconds; what is found sooner is not worth a file."""
 
 
-class KeptFindings:
+class CachedFindings:
     """Measures checks, and remembers what took long.
 
     Parameters

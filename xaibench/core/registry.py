@@ -257,7 +257,7 @@ def interpreter(
         is asked of a service. Shown before a run.
     unkeyed : iterable of str
         Parameters that say how to get an answer and not which: others make no other answer, and
-        answers that are kept stay good.
+        stored answers stay valid.
     """
     return _decorator(
         lambda f: InterpreterSpec(

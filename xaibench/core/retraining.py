@@ -20,7 +20,7 @@ from xaibench.core.types import Array
 class Retraining(Protocol):
     """The data set of a problem, and how its model is fitted.
 
-    Equal arguments give the same model, and models are kept for a while: explainers that ask for the
+    Equal arguments give the same model, and models are cached for a while: explainers that ask for the
     same one share it.
     """
 

@@ -194,5 +194,5 @@ def _digits(classes: tuple[int, int]) -> tuple[Array, Array]:
     with np.load(io.BytesIO(read_shipped("mnist", "mnist.npz"))) as arrays:
         images = np.concatenate([arrays["train_images"], arrays["test_images"]])
         labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]])
-    kept = np.isin(labels, classes)
-    return images[kept], (labels[kept] == classes[1]).astype(np.int64)
+    chosen = np.isin(labels, classes)
+    return images[chosen], (labels[chosen] == classes[1]).astype(np.int64)

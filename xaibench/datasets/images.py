@@ -58,7 +58,7 @@ def digits(*, seed: int) -> Data:
 def mnist(*, seed: int) -> Data:
     """A balanced slice of MNIST, 5,000 train and 1,000 test digits of 28x28 pixels; ten classes.
 
-    The slice keeps MNIST's own split; the seed orders its rows.
+    The slice has MNIST's own split; the seed orders its rows.
     """
     with np.load(io.BytesIO(read_shipped("mnist", "mnist.npz"))) as arrays:
         parts = {k: arrays[k] for k in arrays.files}

@@ -1,4 +1,4 @@
-"""Execution: one unit in, one result out, and everything that is done is kept."""
+"""Execution: one unit in, one result out, and everything that is done is stored."""
 
 from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer

@@ -128,7 +128,7 @@ class Dask:
         progress = Progress(chunk)
         if future.status == "finished":
             answer: Answer = future.result()
-            answer.keep(self.store)
+            answer.save(self.store)
             for event in answer.events:
                 progress.take(event, emit)
             return

@@ -47,7 +47,7 @@ GRACE = 5.0
 class Pool:
     """Worker processes on this machine.
 
-    A worker keeps its problem while that has units left. One that has nothing to do takes the next
+    A worker stays with its problem while that has units left. One that has nothing to do takes the next
     problem; when there is none, it helps with the one that has most units left, once its first worker
     has prepared it. What a worker's death costs is its unit and nothing else.
 
@@ -230,7 +230,7 @@ class Pool:
         look = limit is not None and now - self._looked > MEMORY_EVERY
         for worker in list(self._workers):
             if now > worker.until and (worker.portions is not None or worker.helps is not None):
-                self._drain(worker, emit)  # its answers are kept
+                self._drain(worker, emit)  # its answers are stored
                 self._workers.remove(worker)
                 worker.process.close()
             elif not worker.process.alive():
@@ -259,7 +259,7 @@ class Pool:
             pass
 
     def _bury(self, worker: Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
-        """End a worker, keep what it had sent, and account for the rest of its unit."""
+        """End a worker, take in what it had sent, and account for the rest of its unit."""
         process = worker.process
         deadline = time.monotonic() + GRACE
         while failure is None and process.alive() and time.monotonic() < deadline:

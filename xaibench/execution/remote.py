@@ -141,7 +141,7 @@ class Answer:
     events: list[Event] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def keep(self, store: Store) -> None:
+    def save(self, store: Store) -> None:
         """Write the files into the store."""
         for name, content in self.files.items():
             store.files.write(name, content)

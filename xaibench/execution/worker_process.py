@@ -20,7 +20,7 @@ from xaibench.core.programs.black_box import visible
 from xaibench.execution.worker import Setup
 
 TAIL = 16 * 1024
-"""Bytes of a worker's output that are kept, the last ones."""
+"""Last bytes of a worker's output: these are remembered."""
 _READ = 1 << 20
 _READS = 16
 _LINES = 30

@@ -84,8 +84,8 @@ def obtain(
     """Build a model, with weights from the cache where they are known, and measure it on the test split.
 
     Modules are cached as safetensors under ``<cache>/models``. Black boxes are fitted again (their
-    recipes are deterministic) and only what is known about them is kept, as JSON. Functions that
-    are no registered recipe carry no version, so they are called every time and nothing is kept.
+    recipes are deterministic) and only what is known about them is cached, as JSON. Functions that
+    are not registered recipes carry no version, so they are called every time and nothing is cached.
     Of several processes that want the same model one trains it, and the others wait.
 
     Parameters

@@ -186,7 +186,7 @@ class Store:
         ----------
         columns : list of str, optional
         every : bool
-            Keep rows of earlier runs, other content and superseded failures too.
+            Include rows of earlier runs, other content and superseded failures.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Store:
         return generations.compact(self.files, at_least=at_least)
 
     def write_frame(self, stem: str, frame: pd.DataFrame, *, csv: bool = False) -> None:
-        """Keep a table that was made of the results at the top of the store, as Parquet and perhaps as CSV."""
+        """Store a table that was made of the results at the top of the store, as Parquet and perhaps as CSV."""
         out = io.BytesIO()
         frame.to_parquet(out, index=False)
         self.files.write(f"{stem}.parquet", out.getvalue())
@@ -221,7 +221,7 @@ class Store:
     # Explanations
 
     def save_attributions(self, explain_key: str, attributions: Tensor, *, kind: str, seconds: float) -> None:
-        """Keep an explanation, so that a new metric explains nothing again."""
+        """Store an explanation, so that a new metric explains nothing again."""
         self._attributions.save(explain_key, attributions, kind=kind, seconds=seconds)
 
     def load_attributions(self, explain_key: str) -> tuple[Tensor, str, float] | None:
@@ -229,7 +229,7 @@ class Store:
         return self._attributions.load(explain_key)
 
     def save_interpretations(self, explain_key: str, records: list[dict[str, Any]]) -> None:
-        """Keep answers of one unit, in a file of their own: an interrupted unit goes on where it was."""
+        """Store answers of one unit, in a file of their own: an interrupted unit goes on where it was."""
         self._interpretations.save(explain_key, records)
 
     def load_interpretations(self, explain_key: str) -> list[dict[str, Any]]:

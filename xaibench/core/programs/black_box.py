@@ -96,7 +96,7 @@ class Interpretation:
     queries : int
         Inputs that were asked for; counted by the harness.
     facts : mapping
-        Plain values worth keeping: parameters found, transcript, tokens.
+        Plain values worth storing: parameters found, transcript, tokens.
     failure : str
         Why there is no program, or why it gave no outputs; empty where all is well.
     """
@@ -125,7 +125,7 @@ def numeric_outputs(kind: FunctionKind) -> bool:
 
 
 def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Array | list[str | None], str]:
-    """Run a program that may do anything, and keep what can be used.
+    """Run a program that may do anything, and return what can be used.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def as_inputs(inputs: Any, kind: FunctionKind) -> Values:
 
 
 def said(error: BaseException) -> str:
-    """Kind and message of an exception, whatever it is, as text that can be kept."""
+    """Kind and message of an exception, whatever it is, as text that can be stored."""
     try:
         message = str(error)
     except Exception:
@@ -219,7 +219,7 @@ class BudgetError(XaibenchError):
 class AskAgainError(XaibenchError):
     """No answer can be had now, and none of it says anything about the interpreter: a later run asks again.
 
-    The unit fails instead of scoring zeros; answers that are there already are kept.
+    The unit fails instead of scoring zeros; answers that are there already stay.
     """
 
 

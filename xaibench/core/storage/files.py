@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and where the project keeps them."""
+"""Files that appear whole or not at all, and where the project stores them."""
 
 from __future__ import annotations
 

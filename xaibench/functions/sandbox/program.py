@@ -38,7 +38,7 @@ from xaibench.functions.sandbox import confinement
 
 LAYERS = ("syntax", "builtins", "audit", "seccomp", "limits")
 _WORKER = Path(__file__).resolve().with_name("worker.py")
-_KEPT = 4
+_WAITING = 4
 """Processes that wait for the next call of their program; the one that was used least recently goes first."""
 _START_SECONDS = 30.0
 
@@ -72,7 +72,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class SandboxedProgram:
-    """A program as plain data, which can be kept, copied and called.
+    """A program as plain data, which can be stored, copied and called.
 
     Every call begins with a fresh namespace: what a program remembers of one call is gone in the next.
 
@@ -329,7 +329,7 @@ def _process_of(program: SandboxedProgram) -> _Process:
         _dismiss(program)
         process = None
     if process is None:
-        while len(_live) >= _KEPT:
+        while len(_live) >= _WAITING:
             _dismiss(next(iter(_live)))
         process = _live[program] = _Process(program)
     _live.move_to_end(program)

@@ -40,7 +40,7 @@ def false_discovery_proportion(ev: Evaluation, *, q: Level = 0.1, select: Select
     Parameters
     ----------
     q : float
-        Level of the false discovery rate that the procedure is asked to keep.
+        Level of the false discovery rate that the procedure is asked to control.
     select : {"symmetric", "benjamini_hochberg", "top"}
         What is discovered:
 
@@ -150,8 +150,8 @@ def symmetric_threshold(values: Array, q: float) -> float:
     up, down = np.sort(values), np.sort(-values)
     above = len(values) - np.searchsorted(up, candidates)
     below = len(values) - np.searchsorted(down, candidates)
-    kept = candidates[(1 + below) / np.maximum(1, above) <= q]
-    return float(kept.min(initial=np.inf))
+    valid = candidates[(1 + below) / np.maximum(1, above) <= q]
+    return float(valid.min(initial=np.inf))
 
 
 def _top(values: Array, k: int) -> Array:

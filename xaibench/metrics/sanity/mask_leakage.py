@@ -62,5 +62,5 @@ def mask_leakage(
     Tensor (n_retrainings,)
         NaN if the attributions of any of these rows are not finite.
     """
-    kept = [(top, share) for share in shares]
-    return predictive_power(ev, kept, None, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    selected = [(top, share) for share in shares]
+    return predictive_power(ev, selected, None, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
