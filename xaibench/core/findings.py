@@ -1,4 +1,4 @@
-"""Findings of checks on disk: what took long to find out about a model is not asked again."""
+"""Cache of check results on disk: what took long to measure on a model is not measured again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gates: what a fitted model showed, measured conditions that make a problem's truth true."""
+"""Gates: conditions measured on a fitted model, on which a problem's ground truth depends."""
 
 from __future__ import annotations
 

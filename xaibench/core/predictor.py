@@ -1,4 +1,4 @@
-"""A model as the harness sees it: inputs in, raw outputs out, batched by a deterministic rule."""
+"""Predictors: models with one interface, inputs to raw outputs, batched by a deterministic rule."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class Samples:
         return self._masker(name, EXPLAINER_STREAM).fill
 
     def removed(self, name: str) -> Tensor:
-        """Inputs (N, *input_shape) with every feature missing as metrics have it, whoever asks."""
+        """Inputs (N, *input_shape) with every feature missing as metrics have it, for any caller."""
         return self._masker(name, METRIC_STREAM).fill
 
     def _masker(self, name: str, stream: str) -> Masker:

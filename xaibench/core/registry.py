@@ -251,7 +251,7 @@ def interpreter(
         truth is a placebo: what an interpretation must beat.
     restore : callable, optional
         ``(facts, domain) -> program``: makes the program of a stored interpretation from its facts,
-        where asking again is no way to get it (it costs money, or gives another answer).
+        where asking again does not help (it costs money, or gives another answer).
     estimate : callable, optional
         ``(params, n, budget) -> Estimate``: what interpreting n functions takes at most, where that
         is asked of a service. Shown before a run.

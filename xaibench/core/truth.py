@@ -1,4 +1,4 @@
-"""Ground truth of samples."""
+"""Ground truth of samples: masks of features that matter, true weights, distractors."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def _corners(root: Path) -> dict[str, tuple[int, ...]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         name, *numbers = re.split(r"[\s,]+", line.strip())
         if len(numbers) != 4 or not all(re.fullmatch(r"\d+", n) for n in numbers):
-            raise DataError(f"line {number} of {path} is no name with four corners: {line!r}", HINT)
+            raise DataError(f"line {number} of {path} is not a name with four corners: {line!r}", HINT)
         found[_name(Path(name), Path())] = tuple(map(int, numbers))
     return found
 

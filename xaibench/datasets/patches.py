@@ -1,4 +1,4 @@
-"""Patches that a model does not notice: seen by everybody, without effect on what the model says."""
+"""Adversarial patches that leave the logits of a model as they are: visible, and without effect."""
 
 from __future__ import annotations
 

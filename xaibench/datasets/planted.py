@@ -1,4 +1,4 @@
-"""Problems with planted truth: real digits in a place that is known, with checks that nothing else matters."""
+"""Planted ground truth: real digits at a known place, with checks that nothing else matters."""
 
 from __future__ import annotations
 

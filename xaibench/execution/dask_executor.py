@@ -1,4 +1,4 @@
-"""Units on a Dask cluster: one that runs already, or processes of this machine."""
+"""Executor that runs units on a Dask cluster: a running one, or local worker processes."""
 
 from __future__ import annotations
 

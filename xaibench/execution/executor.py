@@ -1,4 +1,4 @@
-"""Who does the work: the protocol, and the one that does it in this process."""
+"""The executor protocol, and the executor that works in this process."""
 
 from __future__ import annotations
 

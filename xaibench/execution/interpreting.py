@@ -1,4 +1,4 @@
-"""One unit of functions in, one result out: interpret chunk by chunk, score each, store every answer."""
+"""Running one unit of functions: interpret chunk by chunk, score each chunk, store every answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from xaibench.store import Row, Store
 CHUNK = 16
 """Functions that are interpreted and scored at once. Scores do not depend on it."""
 SAVE_INTERVAL = 1.0
-"""Seconds after which new answers are written down, whatever the interpreter is doing."""
+"""Seconds after which new answers are written down, even if the interpreter is still busy."""
 Share = Callable[[int], Iterator[int]]
 """Of so many portions, the numbers of those that are to be done here, one after the other."""
 
@@ -232,7 +232,7 @@ def interpret_unit(
 def interpret_portion(
     unit: Unit, cells: Iterable[Cell], problem: FunctionProblem, store: Store, number: int, stop: Stop
 ) -> None:
-    """Answer one portion of a unit for whoever has the unit: the answers are in the store afterwards."""
+    """Answer one portion of a unit for the worker that has the unit: the answers are in the store afterwards."""
     work(_portions(unit, tuple(cells), problem, store)[number], problem, stop)
 
 

@@ -1,4 +1,4 @@
-"""Memory between batches."""
+"""Settings of the C allocator: freed memory stays with the process between batches."""
 
 from __future__ import annotations
 

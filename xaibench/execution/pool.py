@@ -1,4 +1,4 @@
-"""The local pool: worker processes that are watched, ended when they must be, and replaced."""
+"""The local pool: worker processes that are monitored, stopped on a limit, and replaced."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Pool:
         return bool(self._peek()) or any(c.waiting for c in self._courses)
 
     def _peek(self) -> int:
-        """Number of units of the next problem that nobody has."""
+        """Number of units of the next problem that no worker has."""
         if self._next is None:
             self._next = next(self._tasks, None)
         return 0 if self._next is None else len(self._next.jobs)

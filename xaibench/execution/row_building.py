@@ -1,4 +1,4 @@
-"""Rows of a run: everything that is known about a cell, and what became of it."""
+"""Building result rows: cell, facts, scores, or the failure and its traceback."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | No
 
 
 def unsupported_row(unit: Unit, cell: Cell, run: int, reason: str, about: Facts | None = None) -> Row:
-    """The row of a cell that cannot be had, and why."""
+    """The row of a cell that is unavailable, and why."""
     return make_row(
         unit, cell, run, about=about, status="unsupported", message=reason, score_key=unsupported_key(reason)
     )

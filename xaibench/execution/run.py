@@ -1,4 +1,4 @@
-"""A run: the plan goes out as tasks, events come back, and every result is on disk as soon as it is there."""
+"""Running a plan: tasks go to an executor, events come back, and every result is written at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ End = Literal["finished", "interrupted", "too many failures"]
 UNANSWERED = {
     "status": "failed",
     "error_kind": "Unanswered",
-    "message": "whoever was to do the work came back without an answer",
+    "message": "the executor came back without a result for this cell",
 }
 TIDY = 500
 """Units after which parts are merged while the run goes on: a killed run leaves few files to read."""

@@ -1,4 +1,4 @@
-"""Units as jobs of a Slurm cluster, handed in by submitit."""
+"""Executor that runs units as jobs of a Slurm cluster, submitted by submitit."""
 
 from __future__ import annotations
 

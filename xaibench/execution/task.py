@@ -1,4 +1,4 @@
-"""What is sent to whoever does the work, and what comes back: plain data that pickle by name."""
+"""Tasks for executors and the events that come back: plain data that can be pickled by name."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Stranded:
 
 @dataclass(frozen=True)
 class Fatal:
-    """A cell has ended whoever scored it; the rest of its unit is begun again.
+    """A cell has ended the process that scored it; the rest of its unit is begun again.
 
     Attributes
     ----------

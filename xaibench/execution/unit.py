@@ -1,4 +1,4 @@
-"""One unit in, one result out: explain once, score with every metric that is due."""
+"""Running one unit: explain once, score with every metric that is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inside of a worker process: a task in, events out, until the parent ends it."""
+"""Main loop of a worker process: a task in, events out, until the parent ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work itself: the one function that every executor calls, in this process or in another."""
+"""Running a task, unit by unit: the one function that every executor calls, in any process."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Settled:
     Attributes
     ----------
     rows : list of Row
-        Of the cells that cannot be had, where that is not in the store.
+        Of the cells that are unavailable, where that is not in the store.
     cached : int
     revived : tuple of (cell_id, score_key)
     """
@@ -180,7 +180,7 @@ class Settled:
 
 
 def settle(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> Settled:
-    """Count what is there already, and record what cannot be had."""
+    """Count what is there already, and record what is unavailable."""
     rows, revived, cached = [], [], 0
     for cell in planned.cells:
         cell_id, key = cell.cell.cell_id, cell.score_key

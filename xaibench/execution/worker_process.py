@@ -1,4 +1,4 @@
-"""A worker process as its parent sees it: started, fed, watched, and ended with all that it started."""
+"""Handle of a worker process in its parent: started, fed, monitored, and ended with its whole group."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Process:
             raise EOFError from error
 
     def send(self, message: Any) -> bool:
-        """Send a message; False if nobody is there."""
+        """Send a message; False if the process is gone."""
         try:
             self.connection.send(message)
         except OSError:

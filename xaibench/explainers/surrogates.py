@@ -1,4 +1,4 @@
-"""Explainers that fit a linear surrogate to the values of coalitions: LIME and KernelSHAP."""
+"""Linear surrogates fitted to the values of coalitions: LIME and KernelSHAP."""
 
 from __future__ import annotations
 

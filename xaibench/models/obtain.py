@@ -1,4 +1,4 @@
-"""Obtaining a fitted model: from the cache where it is known, by training or building where not."""
+"""Obtaining a fitted model: from the cache, or by training or building it."""
 
 from __future__ import annotations
 
@@ -167,7 +167,10 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     if provides is None:
         provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})
     elif provides and predictor.module is None:
-        raise UsageError(f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is no torch module")
+        raise UsageError(
+            f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is not a torch module",
+            "return a torch.nn.Module, or leave provides= out",
+        )
     return Record(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
 
 

@@ -1,4 +1,4 @@
-"""What a store knows about earlier runs: what is done, and how long things took."""
+"""History of a store: which cells are done, and how long explaining and scoring took."""
 
 from __future__ import annotations
 

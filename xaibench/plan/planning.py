@@ -39,11 +39,11 @@ class Shard:
         Raises
         ------
         UsageError
-            If that is not what it is.
+            If it is not of that form.
         """
         index, _, of = text.partition("/")
         if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
-            raise UsageError(f"{text!r} is no shard", "write 1/3, 2/3 and 3/3 for the three thirds of a suite")
+            raise UsageError(f"{text!r} is not a shard", "use I/N, for example 1/3 for the first of three parts")
         return cls(int(index), int(of))
 
     def has(self, unit: Unit) -> bool:

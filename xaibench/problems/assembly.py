@@ -1,4 +1,4 @@
-"""Putting a problem together from its data and its fitted model."""
+"""Assembly of a problem from its data and its fitted model."""
 
 from __future__ import annotations
 

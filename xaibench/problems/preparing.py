@@ -1,4 +1,4 @@
-"""From names to problems: load the data, fit or find the model, select samples, measure the gates."""
+"""Preparing problems: load the data, fit the model or load it, select samples, measure the gates."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
     Raises
     ------
     DataError
-        If these are no functions of the declared kind, or two have one name.
+        If these are not functions of the declared kind, or two have one name.
     """
     component = cast(FunctionsSpec, spec.functions.spec)
     seed = {"seed": spec.seed} if component.takes("seed") else {}

@@ -1,4 +1,4 @@
-"""What problems are made of, as plain data."""
+"""Specifications of problems, as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Garbage: what no result needs any more."""
+"""Garbage collection: superseded rows, explanations without results, leftovers of dead runs."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def collect(files: Files, found: Garbage) -> None:
         names = [*part_files(files), *generation_files(files)]
         rewrite(files, names, lambda table: keep_rows(table, found.remaining_cells))
     for number in found.runs:
-        # The manifest goes first: without it the run is none, whatever is left of it.
+        # The manifest goes first: without it the folder is not a run, whatever is left in it.
         names = sorted(files.find(f"{RUNS}/{number:06d}"), key=lambda name: not name.endswith("manifest.json"))
         for name in names:
             files.remove(name)

@@ -1,4 +1,4 @@
-"""Joining stores: runs get numbers of their new store, results that are there already are left alone."""
+"""Merging stores: runs are renumbered, results that are there already are left alone."""
 
 from __future__ import annotations
 

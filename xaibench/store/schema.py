@@ -1,4 +1,4 @@
-"""The one place that knows the columns of a result row."""
+"""Schema of result rows: their columns and types, in one place."""
 
 from __future__ import annotations
 

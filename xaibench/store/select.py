@@ -1,4 +1,4 @@
-"""Which row stands for a cell when several runs have written one."""
+"""Selection of the row that counts for a cell when several runs have written one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of any number of runs, that survive crashes and need no locks."""
+"""The store: results of any number of runs, crash-safe and without locks."""
 
 from __future__ import annotations
 

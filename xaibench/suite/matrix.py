@@ -1,4 +1,4 @@
-"""A suite: the matrix of problems, explainers and metrics, and its claims."""
+"""Suites: the matrix of problems, explainers and metrics, and the claims about its results."""
 
 from __future__ import annotations
 

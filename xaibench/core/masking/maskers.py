@@ -111,13 +111,13 @@ class ConditionalMasker:
     Off the data nothing is known of a model; such copies stay as near to the data as a Gaussian
     can tell. One draw per sample is behind all of its copies, so that removing a feature moves the
     others no further than it must; fresh ones come from other seeds, whose mean is multiple
-    imputation (Rubin 1987). See `Gaussian.redraw`. Columns that are no quantities, such as codes of
+    imputation (Rubin 1987). See `Gaussian.redraw`. Columns that are not quantities, such as codes of
     categories, get values that lie between them.
 
     Raises
     ------
     UnsupportedError
-        If the data are no table, there is no background, or not at least two rows more than columns.
+        If the data are not a table, there is no background, or not at least two rows more than columns.
     """
 
     def __init__(self, name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws):

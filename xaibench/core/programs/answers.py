@@ -59,7 +59,7 @@ class Desk:
         self._answers: dict[tuple[int, int], _Kept] = {}
 
     def ask(self, i: int, budget: int) -> Answer:
-        """Ask the interpreter, whatever is there."""
+        """Ask the interpreter, even if an answer is stored."""
         return ask(self.spec, self.params, self.functions, i, budget=budget, seed=self.seed, stream=self.stream)
 
     def answer(self, i: int, budget: int) -> Interpretation:

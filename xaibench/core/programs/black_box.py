@@ -217,7 +217,7 @@ class BudgetError(XaibenchError):
 
 
 class AskAgainError(XaibenchError):
-    """No answer can be had now, and none of it says anything about the interpreter: a later run asks again.
+    """No answer is available now, and that says anything about the interpreter: a later run asks again.
 
     The unit fails instead of scoring zeros; answers that are there already stay.
     """
@@ -228,9 +228,9 @@ class Probe:
 
     It answers until the interpreter has, and refuses everything later: a program must stand on its
     own. Questions and answers are copied in and out, and nothing about a probe can be set. The
-    function lives in a closure and is no attribute. That stops accidents and short cuts; Python
+    function lives in a closure and is not an attribute. That stops accidents and short cuts; Python
     cannot hide an object from code in the same process that searches for it (``__closure__``,
-    ``gc``), so the source of an interpreter that nobody knows is to be read before it is believed.
+    ``gc``), so read the source of an unknown interpreter before you trust its scores.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ class Probe:
         Raises
         ------
         TypeError, ValueError
-            If these are no inputs of the function; see `as_inputs`. Nothing is asked then.
+            If these are not inputs of the function; see `as_inputs`. Nothing is asked then.
         BudgetError
             If these are more than are left, or the probe is closed. Nothing is asked then.
         """

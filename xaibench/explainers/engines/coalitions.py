@@ -1,4 +1,4 @@
-"""Players: groups of features that are masked together or not at all, and the value of their coalitions."""
+"""Coalitions of players (groups of features that are masked together or not at all), and their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs from strangers: run in a process that can compute, and nothing else.
+"""Untrusted programs, run in a process that can compute and nothing else.
 
 A program is Python source that defines ``f(x)``. It never runs in this process. Layers, each of
 which holds without the others:
@@ -48,7 +48,7 @@ class ProgramError(XaibenchError):
 
 
 class _KilledError(AskAgainError):
-    """Somebody killed the process: not the program, which cannot, and not this process."""
+    """The process was killed from outside: not by the program, which cannot, and not this process."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def check_supported() -> None:
     """
     if not confinement.supported():
         raise UnsupportedError(
-            "programs from strangers run only where the kernel can confine them: Linux on x86_64 or aarch64",
+            "untrusted programs run only where the kernel can confine them: Linux on x86_64 or aarch64",
             "run this in a Linux container or virtual machine",
         )
 
@@ -352,7 +352,7 @@ def dismiss_all() -> None:
 
 
 def _outputs(reply: dict[str, Any], n: int, numeric: bool) -> list[Any]:
-    """Outputs of a reply, None for whatever is none."""
+    """Outputs of a reply, None for anything that is not an output."""
     found = reply.get("outputs")
     if not isinstance(found, list) or len(found) != n:
         raise ProgramError("the program disturbed the process that it ran in")

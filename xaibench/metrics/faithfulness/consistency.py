@@ -148,7 +148,7 @@ def _agreement(ev: Evaluation, reference: Evaluation, alike: Tensor) -> Tensor:
     """Share of the reference samples ``alike`` (N, M) that get the prediction of the sample, itself left out (N,)."""
     others = alike & ~_identical(ev.inputs, reference.inputs)
     same_class = clean_raw(ev).argmax(dim=1).unsqueeze(1) == reference.targets
-    # 0 / 0 is NaN: nobody to agree with.
+    # 0 / 0 is NaN: no other sample to agree with.
     return (others & same_class).sum(dim=1).double() / others.sum(dim=1)
 
 

@@ -137,7 +137,7 @@ def slopes_of(ev: Evaluation, masker: str) -> Tensor:
     if ev.kind == "slope":
         return maps
     if not ev.layout.one_number_each:
-        raise UnsupportedError("contributions of several channels are no slopes", "take a neighbourhood of masks")
+        raise UnsupportedError("contributions of several channels are not slopes", "take a neighbourhood of masks")
     way = ev.layout.reduce(ev.inputs - ev.reference(masker)).flatten(1).double()
     return torch.where(way == 0, 0, maps / way)
 

@@ -75,7 +75,7 @@ def false_discovery_proportion(ev: Evaluation, *, q: Level = 0.1, select: Select
 def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetric") -> Tensor:
     """Share of the true features that are discovered, the true positive rate.
 
-    It means something beside `false_discovery_proportion` only: who reports everything has power 1.
+    It means something beside `false_discovery_proportion` only: a map that reports everything has power 1.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetr
 def power_at_fdr(ev: Evaluation, *, q: Level = 0.1, sign: OrderSign = "absolute") -> Tensor:
     """Share of the true features in the longest top list that is at most q false.
 
-    The truth picks the threshold, so this is what a map could discover at best, if somebody told it
+    The truth picks the threshold, so this is what a map could discover at best, if it were told
     where to stop: it compares maps that only rank with those that test. A list holds all pairs
     above a threshold, equal numbers together.
 

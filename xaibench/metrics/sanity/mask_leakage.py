@@ -46,7 +46,7 @@ def mask_leakage(
 
     Every sample is replaced by its mask, 1 for the share of features with the largest attributions
     and 0 for the rest. At chance the scores of `roar` and `kar` are about the values of features;
-    near the accuracy of the model they can be had from the shape of the masks.
+    near the accuracy of the model they follow from the shape of the masks.
 
     Parameters
     ----------
