@@ -20,12 +20,12 @@ WORTH = 1.0
 
 
 class CachedFindings:
-    """Measures checks, and remembers what took long.
+    """Measures checks, and caches results that took long.
 
     Parameters
     ----------
     folder : Path, optional
-        None remembers nothing.
+        None caches nothing.
     scope : tuple of str
         What every check is below: data, weights, recipe.
     """

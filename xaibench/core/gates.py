@@ -10,7 +10,7 @@ from xaibench.core.types import Array
 
 @dataclass(frozen=True)
 class Gate:
-    """A measured condition that makes a problem's truth true."""
+    """A measured condition on which a problem's ground truth depends."""
 
     name: str
     value: float

@@ -59,7 +59,7 @@ class Portion:
 
 @dataclass
 class Done:
-    """What became of a portion.
+    """Outcome of a portion.
 
     Attributes
     ----------

@@ -150,7 +150,7 @@ class Pool:
         return most, most.waiting.pop()
 
     def _halt(self) -> None:
-        """Ask busy workers to give up what can be taken up again."""
+        """Ask busy workers to stop work that can be resumed."""
         for worker in self._workers:
             if worker.busy and not worker.halted:
                 worker.halted, worker.until = True, time.monotonic() + PATIENCE
@@ -159,7 +159,7 @@ class Pool:
     # Listening and watching
 
     def _listen(self, emit: Emit) -> None:
-        """Take in what has come, for a moment."""
+        """Receive messages of workers for a moment."""
         by_source: dict[Any, Worker] = {}
         for worker in self._workers:
             by_source[worker.process.connection] = worker
@@ -250,7 +250,7 @@ class Pool:
         return limit is not None and now - worker.since > limit and not worker.process.waiting()
 
     def _drain(self, worker: Worker, emit: Emit) -> None:
-        """Take in what a process had sent before its end."""
+        """Receive what a process had sent before its end."""
         worker.process.kill()
         try:
             while worker.process.waiting():
@@ -259,7 +259,7 @@ class Pool:
             pass
 
     def _bury(self, worker: Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
-        """End a worker, take in what it had sent, and account for the rest of its unit."""
+        """End a worker, receive what it had sent, and account for the rest of its unit."""
         process = worker.process
         deadline = time.monotonic() + GRACE
         while failure is None and process.alive() and time.monotonic() < deadline:

@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some units of one problem, with all that another machine needs to work them off.
+    """Some units of one problem, with all that another machine needs to run them.
 
     Attributes
     ----------
@@ -172,7 +172,7 @@ def alone() -> Iterator[None]:
 
 
 def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
-    """Work a chunk off where this is called, into the store itself if it is seen from here.
+    """Run a chunk in this process; its results go into the store itself if that is visible from here.
 
     Units, and cells of units, that are in the store from an earlier attempt are taken from there.
 

@@ -38,7 +38,7 @@ SAVE_INTERVAL = 10.0
 
 
 class Workplace:
-    """Where units are worked off: holds the problem that the next task is likely to be about.
+    """Runs units, and holds the problem that the next task is likely to be about.
 
     Parameters
     ----------

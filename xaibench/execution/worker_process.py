@@ -31,7 +31,7 @@ class Process:
     """A process in a session of its own, with a two-way connection and its output in a pipe.
 
     It shares nothing with this process (not even the main script), leaves Ctrl-C to it, and is
-    killed with its whole group when this process ends, in whatever way.
+    killed with its whole group when this process ends, in any way.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Process:
         return bool(new)
 
     def forget_log(self) -> None:
-        """What was said until now is of no interest any more."""
+        """Forget the output so far."""
         self._tail = b""
 
     def last_words(self) -> str:

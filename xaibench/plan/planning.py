@@ -24,7 +24,7 @@ MAX_CELLS_IN_MEMORY = 50_000
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several parts of a suite that run apart: units by a hash of their id.
+    """One of several parts of a suite that run separately: units by a hash of their id.
 
     The parts share problems, so each of them trains or loads the models that it needs.
     """

@@ -44,7 +44,7 @@ class Examination:
     orphans : dict
         Explanations that no row refers to, with their sizes in bytes.
     stale : dict
-        Explanations that only rows refer to which no longer speak for their cell.
+        Explanations to which only rows refer that no longer count for their cell.
     unexplained : int
         Explanations that rows refer to and that are not there; they are made again when needed.
     dead : list of int

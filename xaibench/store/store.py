@@ -84,7 +84,7 @@ class Store:
             self.files.ready()
 
     def _mark(self) -> dict[str, Any] | None:
-        """What the store says that it is; None if there is none."""
+        """Format and version as the store states them; None if there is no store."""
         try:
             found = json.loads(self.files.read(MARK))
         except FileNotFoundError:
@@ -160,7 +160,7 @@ class Store:
         return self.path / name
 
     def revive(self, contents: set[tuple[str, str]], run: int) -> None:
-        """Let older results speak for their cells again, because ``run`` has met that content once more.
+        """Let older results count for their cells again, because ``run`` has found that content again.
 
         Parameters
         ----------
@@ -267,5 +267,5 @@ class Store:
         self.files.remove(found.name)
 
     def drafts(self) -> list[str]:
-        """Dot-files left behind by processes that were killed while writing; none of the living."""
+        """Dot-files left behind by processes that were killed while writing; not those of running processes."""
         return self.files.leftovers()

@@ -109,7 +109,7 @@ def llm(
     retries : int
         After a lost connection, 408, 409, 429 and 5xx, with growing pauses.
     price_prompt, price_completion : float, optional
-        Of a million tokens, in whatever currency, for estimates and for ``facts["cost"]``.
+        Of a million tokens, in any currency, for estimates and for ``facts["cost"]``.
 
     Raises
     ------

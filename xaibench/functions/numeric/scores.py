@@ -1,7 +1,7 @@
 """Scores of programs for numeric functions: FIND's own, and those that it needs beside it.
 
 All of them compare with ``program``, the mean of what a function answers, so that noise costs
-nobody anything; `find_official` and `r2` can be asked for the noisy answers instead. A program that
+no program anything; `find_official` and `r2` can be asked for the noisy answers instead. A program that
 raises, gives no number, or one that is not finite where the truth is, gets the worst score.
 """
 
