@@ -98,7 +98,7 @@ class Endpoint:
                 'api_key_env = "" for an endpoint without keys'
             )
         if not (key.isascii() and key.isprintable() and " " not in key):
-            raise NotReadyError(f"the environment variable {self.api_key_env} does not hold a key: ASCII without blanks")
+            raise NotReadyError(f"the environment variable {self.api_key_env} holds no valid key: blanks, or not ASCII")
         return key
 
 
