@@ -136,7 +136,7 @@ PAIR = CONTRAST["model_pair.contrast"]
         ({"pairs": {"model_pair.contrast": {**PAIR, "level": "low"}}}, xb.UsageError, "level of .* is 'low'"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "truth": OBJECT[:2]}}}, xb.UsageError, "truth of model_pair"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "model": nn.Linear(9, 2)}}}, xb.UsageError, "does not take these"),
-        ({"pairs": {"model_pair.contrast": {**PAIR, "returns": "value"}}}, xb.UnsupportedError, "cannot be had"),
+        ({"pairs": {"model_pair.contrast": {**PAIR, "returns": "value"}}}, xb.UnsupportedError, "is unavailable"),
         ({"pairs": {"input_pair.without": {"inputs": X[:3]}}}, xb.UsageError, r"shape \(3, 1, 4, 4\)"),
         ({"pairs": {"input_pair.without": {"labels": ONES}}}, xb.UsageError, "needs 'inputs'"),
         ({"pairs": {"input_pair.without": {"level": 1}}}, xb.UsageError, "needs 'inputs'"),

@@ -16,7 +16,7 @@ from torch import nn
 
 from xaibench.core import findings
 from xaibench.core.data import Data
-from xaibench.core.findings import KeptFindings
+from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor, TorchPredictor
 from xaibench.core.storage.locks import alone
@@ -80,13 +80,13 @@ def test_what_took_long_is_not_found_out_again(tmp_path: Path, monkeypatch: pyte
     data = Data("table", zeros, np.array([0, 1]), zeros, np.array([0, 1]))
     model = TorchPredictor(nn.Linear(3, 2))
     check = Slow()
-    first = KeptFindings(tmp_path, ("weights",)).measure(check, model, data)
-    again = KeptFindings(tmp_path, ("weights",)).measure(check, model, data)
+    first = CachedFindings(tmp_path, ("weights",)).measure(check, model, data)
+    again = CachedFindings(tmp_path, ("weights",)).measure(check, model, data)
     assert check.asked == (1 if worth < 0 else 2)
     assert str(again.gates) == str(first.gates)
     assert again.gates[0] == first.gates[0]
     np.testing.assert_array_equal(again.inputs["input_pair.patched"], first.inputs["input_pair.patched"])
-    KeptFindings(tmp_path, ("other weights",)).measure(check, model, data)
+    CachedFindings(tmp_path, ("other weights",)).measure(check, model, data)
     threads = torch.get_num_threads()
     assert check.asked == (2 if worth < 0 else 3), threads
 
@@ -96,9 +96,9 @@ def test_a_damaged_file_is_found_out_again(tmp_path: Path, monkeypatch: pytest.M
     zeros = np.zeros((2, 3), dtype=np.float32)
     data = Data("table", zeros, np.array([0, 1]), zeros, np.array([0, 1]))
     check, model = Slow(), TorchPredictor(nn.Linear(3, 2))
-    KeptFindings(tmp_path).measure(check, model, data)
+    CachedFindings(tmp_path).measure(check, model, data)
     (path,) = tmp_path.glob("*/*.safetensors")
     content = path.read_bytes()
     path.write_bytes(content[:-3] + b"\0\0\1")
-    KeptFindings(tmp_path).measure(check, model, data)
+    CachedFindings(tmp_path).measure(check, model, data)
     assert check.asked == 2

@@ -46,7 +46,7 @@ def test_outputs() -> None:
     expected = np.exp(2) / np.exp([1, 3, 2]).sum()
     assert select_output(raw, y, "probability", "logit").item() == pytest.approx(expected)
     assert select_output(raw[:, :1], torch.tensor([0]), "value", "value").item() == 1
-    with pytest.raises(UnsupportedError, match="output 'logit' cannot be had"):
+    with pytest.raises(UnsupportedError, match="output 'logit' is unavailable"):
         select_output(raw, y, "logit", "probability")
 
 

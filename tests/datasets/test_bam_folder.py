@@ -179,5 +179,5 @@ def test_what_does_not_fit_together_is_found(tree: Path, tmp_path: Path):
     with pytest.raises(DataError, match=r"is not where val_loc.txt says"):
         load("object", tmp_path)
     table.write_text("\n".join([f"{name} left top", *lines[1:]]))
-    with pytest.raises(DataError, match=r"line 1 of .* is no name with four corners"):
+    with pytest.raises(DataError, match=r"line 1 of .* is not a name with four corners"):
         load("object", tmp_path)

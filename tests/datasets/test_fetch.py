@@ -170,5 +170,5 @@ def test_idx_files_are_decoded():
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     content = b"\0\0\x08\x03" + np.array(array.shape, ">u4").tobytes() + array.tobytes()
     assert (read_idx(content) == array).all()
-    with pytest.raises(DataError, match="no IDX file"):
+    with pytest.raises(DataError, match="not an IDX file"):
         read_idx(b"\0\0\x0d\x01")

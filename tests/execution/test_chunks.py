@@ -41,7 +41,7 @@ class Posted:
                     work_off(sent, self._die_after_two_scores(), stop)
             answer = Answer()
             answer.files = work_off(sent, answer.events.append, stop)
-            answer.keep(self.store)
+            answer.save(self.store)
             self.told += answer.events
             progress = Progress(chunk)
             for event in answer.events:

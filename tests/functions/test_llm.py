@@ -299,7 +299,7 @@ def test_without_a_key_nothing_is_sent(ask: Ask, server: ChatServer, monkeypatch
     with pytest.raises(AskAgainError, match="the environment variable OPENAI_API_KEY holds no key"):
         ask()
     monkeypatch.setenv("OTHER", "two words\n and a line")
-    with pytest.raises(AskAgainError, match="what the environment variable OTHER holds is no key") as caught:
+    with pytest.raises(AskAgainError, match="the environment variable OTHER holds no valid key") as caught:
         ask(api_key_env="OTHER")
     assert "two words" not in str(caught.value)
     assert server.requests == []

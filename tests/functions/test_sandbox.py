@@ -128,7 +128,7 @@ def test_programs_without_f_or_without_outputs_say_so() -> None:
     assert refused("def f(x):\n    return 1 / 0") == "ZeroDivisionError: division by zero (line 2)"
     assert refused("def f(x):\n    return 'a'") == "f(-1.0) gave a text of 1 characters"
     assert refused("x = [][1]\ndef f(x):\n    return 1") == "IndexError: list index out of range (line 1)"
-    assert refused("def f(x)\n    return 1").startswith("the program was refused: line 1: it is no Python")
+    assert refused("def f(x)\n    return 1").startswith("the program was refused: line 1: it is not Python")
     assert refused("def f(x, y):\n    return 1").startswith("TypeError: f() missing 1 required")
 
 

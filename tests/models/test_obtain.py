@@ -162,7 +162,7 @@ def test_what_is_no_fitting_model_is_a_usage_error(result: Any, reason: str):
 
 def test_gradients_that_are_declared_must_be_there():
     spec = ModelSpec("liar", lambda data: lambda x: np.ones((len(x), 3)) / 3, provides=frozenset({"gradients"}))
-    with pytest.raises(UsageError, match="declared with gradients but is no torch module"):
+    with pytest.raises(UsageError, match="declared with gradients but is not a torch module"):
         obtain(spec, {}, synthetic())
 
 

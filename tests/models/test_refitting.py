@@ -94,7 +94,7 @@ def test_another_recipe_comes_with_its_own_parameters(fits: list[int]) -> None:
 
 
 def test_only_the_latest_models_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RecipeRetraining, "KEPT", 2)
+    monkeypatch.setattr(RecipeRetraining, "MODELS_IN_MEMORY", 2)
     again = retraining(synthetic())
     one, two = again.fit(synthetic(), 1), again.fit(synthetic(), 2)
     assert again.fit(synthetic(), 1) is one

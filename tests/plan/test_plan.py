@@ -82,7 +82,7 @@ def test_other_cells_have_another_digest(suite: suites.Suite, tiny_suite: Make) 
 def test_shards_are_read_and_may_be_empty(tiny_suite: Make) -> None:
     assert Shard.parse("2/3") == Shard(2, 3)
     for text in ("0/3", "4/3", "3", "a/b", "1/0", "-1/2", "1/2/3"):
-        with pytest.raises(UsageError, match="is no shard"):
+        with pytest.raises(UsageError, match="is not a shard"):
             Shard.parse(text)
     small = suites.parse(tiny_suite(explainers=["gradient"]))
     assert sum(len(make_plan(small, shard=Shard(i, 50)).units) for i in range(1, 51)) == 1

@@ -165,7 +165,7 @@ def test_addresses_are_told_from_folders() -> None:
     assert isinstance(url, StoreUrl)
     assert str(url / "leaderboard.csv") == "s3://bucket/store/leaderboard.csv"
     for bad in ("nothing://bucket/store",):
-        with pytest.raises(StoreError, match="no address of a store"):
+        with pytest.raises(StoreError, match="is not the address of a store"):
             Store(bad)
 
 

@@ -1,1 +1,1 @@
-"""The nouns that every part shares."""
+"""Types and protocols that every layer shares: problems, components, predictors, maskers, keys, storage."""

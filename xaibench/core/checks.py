@@ -39,7 +39,7 @@ def measure_gates(
     score : float
         Accuracy on the test split; for regression, R2.
     measure : callable, optional
-        Finds out what a check says, such as `KeptFindings.measure`; by default the check is asked.
+        Finds out what a check says, such as `CachedFindings.measure`; by default the check is asked.
     """
     gates = []
     if data.accuracy_floor is not None:

@@ -1,4 +1,4 @@
-"""What the house knows about a component: its kind, needs, version and parameters."""
+"""Specifications of components: kind, needs, version, parameters and their validation."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from xaibench.core.types import Array
 class Intervention:
     """A causal check of a problem's truth: the test set with something changed, and what must follow.
 
-    Only ``at_least`` is a rule that a model without skill must break: whoever decides nothing loses
+    Only ``at_least`` is a rule that a model without skill must break: a model that decides nothing loses
     nothing (``max_drop``) and is at chance (``at_most``). An ``at_most`` on inputs without their
     signal is a check of the data, which any model passes that has not seen them; its name then ends
     in *(data)*.
@@ -73,7 +73,7 @@ class PairSource:
     ----------
     need : str
         What it offers to metrics: ``model_pair.NAME`` or ``input_pair.NAME``. Several sources may
-        share a need; their order is kept.
+        share a need; their order stays.
     identity : str
         Name and parameters of what is behind it, for the fingerprint.
     data : callable without arguments, optional

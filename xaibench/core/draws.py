@@ -32,7 +32,7 @@ class Draws:
 
     Notes
     -----
-    Consecutive calls give fresh numbers. ``draws[rows]`` keeps some samples (a slice or an index
+    Consecutive calls give fresh numbers. ``draws[rows]`` selects some samples (a slice or an index
     tensor) and the call counter, so a loop over blocks of samples draws what one call over all of
     them would.
     """
@@ -57,11 +57,11 @@ class Draws:
 
     def __getitem__(self, rows: slice | Tensor | Sequence[int]) -> Draws:
         if isinstance(rows, slice):
-            kept = self.digests[rows]
+            chosen = self.digests[rows]
         else:
             index = rows.tolist() if isinstance(rows, Tensor) else rows
-            kept = tuple(map(self.digests.__getitem__, index))
-        return Draws(self.seed, self.stream, kept, device=self.device, calls=self.calls)
+            chosen = tuple(map(self.digests.__getitem__, index))
+        return Draws(self.seed, self.stream, chosen, device=self.device, calls=self.calls)
 
     def child(self, name: str) -> Draws:
         """Return an independent stream named below this one, with its own call counter."""

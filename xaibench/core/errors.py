@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class XaibenchError(Exception):
-    """Something the user can put right: one clear sentence, a hint, and an exit code.
+    """Something the user can fix: one clear sentence, a hint, and an exit code.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a metric sees: one explanation of one problem."""
+"""Evaluation: what a metric is given, one explanation of one problem."""
 
 from __future__ import annotations
 

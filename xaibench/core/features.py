@@ -1,4 +1,4 @@
-"""What the axes of an input mean, and which units of it are attributed and perturbed."""
+"""Feature layout: what the axes of an input mean, and which units of it are attributed and perturbed."""
 
 from __future__ import annotations
 

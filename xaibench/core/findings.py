@@ -1,4 +1,4 @@
-"""Findings of checks on disk: what took long to find out about a model is not asked again."""
+"""Cache of check results on disk: what took long to measure on a model is not measured again."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WORTH = 1.0
 """Seconds; what is found sooner is not worth a file."""
 
 
-class KeptFindings:
-    """Measures checks, and remembers what took long.
+class CachedFindings:
+    """Measures checks, and caches results that took long.
 
     Parameters
     ----------
     folder : Path, optional
-        None remembers nothing.
+        None caches nothing.
     scope : tuple of str
         What every check is below: data, weights, recipe.
     """

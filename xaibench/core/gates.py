@@ -1,4 +1,4 @@
-"""Gates: what a fitted model showed, measured conditions that make a problem's truth true."""
+"""Gates: conditions measured on a fitted model, on which a problem's ground truth depends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xaibench.core.types import Array
 
 @dataclass(frozen=True)
 class Gate:
-    """A measured condition that makes a problem's truth true."""
+    """A measured condition on which a problem's ground truth depends."""
 
     name: str
     value: float

@@ -1,4 +1,4 @@
-"""Which number of the model is explained and measured."""
+"""Model outputs: logit, probability or value, and which of them is explained and measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
 
 
 def default_output(returns: str) -> str:
-    """The output that is explained when nobody says otherwise: what the model returns."""
+    """The output that is explained by default: what the model returns."""
     return returns
 
 
@@ -33,7 +33,7 @@ def check_output(output: str, returns: str) -> None:
     """Raise UnsupportedError when a model that returns ``returns`` cannot give ``output``."""
     if output not in _SUPPORTED[returns]:
         raise UnsupportedError(
-            f"output {output!r} cannot be had from a model that returns {returns}",
+            f"output {output!r} is unavailable from a model that returns {returns}",
             f"possible here: {', '.join(_SUPPORTED[returns])}",
         )
 
@@ -66,7 +66,7 @@ def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Te
     Raises
     ------
     UnsupportedError
-        If this output cannot be had from these numbers.
+        If this output is unavailable from these numbers.
     UsageError
         If a classifier has a single column: its softmax would be 1 whatever it says.
     """

@@ -1,4 +1,4 @@
-"""Pairs: the samples of a problem seen otherwise, by another model or with other inputs."""
+"""Pairs: the samples of a problem with another model, or with other inputs, for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model as the harness sees it: inputs in, raw outputs out, batched by a deterministic rule."""
+"""Predictors: models with one interface, inputs to raw outputs, batched by a deterministic rule."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Predictor(ABC):
         self.device = torch.device(device)
         self.n_evaluations = 0
         self._batch_size = batch_size
-        self._keeps_inputs: bool | None = None
+        self._leaves_inputs_alone: bool | None = None
 
     @abstractmethod
     def _forward(self, inputs: Tensor) -> Tensor:
@@ -89,12 +89,12 @@ class Predictor(ABC):
 
     def _call(self, inputs: Tensor) -> Tensor:
         """Forward pass that leaves its inputs alone: the first one tells whether the model changes them in place."""
-        if self._keeps_inputs:
+        if self._leaves_inputs_alone:
             return self._forward(inputs)
         given = inputs.clone()
         raw = self._forward(given)
-        if self._keeps_inputs is None:
-            self._keeps_inputs = torch.equal(given.nan_to_num(), inputs.nan_to_num())
+        if self._leaves_inputs_alone is None:
+            self._leaves_inputs_alone = torch.equal(given.nan_to_num(), inputs.nan_to_num())
         return raw
 
 

@@ -120,7 +120,7 @@ class Samples:
         return self._masker(name, EXPLAINER_STREAM).fill
 
     def removed(self, name: str) -> Tensor:
-        """Inputs (N, *input_shape) with every feature missing as metrics have it, whoever asks."""
+        """Inputs (N, *input_shape) with every feature missing as metrics have it, for any caller."""
         return self._masker(name, METRIC_STREAM).fill
 
     def _masker(self, name: str, stream: str) -> Masker:
@@ -143,13 +143,13 @@ class ProblemView(Samples):
         Draws, targets and truth stay those of the original samples, so that a perturbed copy is
         explained with the random numbers of its original.
         """
-        kept = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
+        chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
         return replace(
             self,
             model=self.model if model is None else model,
             inputs=self.inputs[rows] if inputs is None else inputs,
             targets=self.targets[rows],
-            digests=tuple(map(self.digests.__getitem__, kept)),
+            digests=tuple(map(self.digests.__getitem__, chosen)),
             labels=None if self.labels is None else self.labels[rows],
             truth=None if self.truth is None else self.truth[rows],
         )

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import pkgutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 from torch import Tensor
@@ -34,9 +29,10 @@ from xaibench.core.components import (
     ModelSpec,
     Sign,
 )
-from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
+from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
-from xaibench.core.keys import digest
+from xaibench.core.plugins import load_module as load_module
+from xaibench.core.plugins import no_new_code as no_new_code
 from xaibench.core.types import FunctionKind
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
@@ -255,13 +251,13 @@ def interpreter(
         truth is a placebo: what an interpretation must beat.
     restore : callable, optional
         ``(facts, domain) -> program``: makes the program of a stored interpretation from its facts,
-        where asking again is no way to get it (it costs money, or gives another answer).
+        where asking again does not help (it costs money, or gives another answer).
     estimate : callable, optional
         ``(params, n, budget) -> Estimate``: what interpreting n functions takes at most, where that
         is asked of a service. Shown before a run.
     unkeyed : iterable of str
         Parameters that say how to get an answer and not which: others make no other answer, and
-        answers that are kept stay good.
+        stored answers stay valid.
     """
     return _decorator(
         lambda f: InterpreterSpec(
@@ -279,9 +275,6 @@ def interpreter(
 
 function_set = functions
 """The public name: ``xaibench.functions`` is the package."""
-
-
-_closed: ContextVar[bool] = ContextVar("closed", default=False)
 
 
 def _ensure_loaded(kind: Kind) -> None:
@@ -346,56 +339,3 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
         decorator = {"functions": "function_set"}.get(kind, kind)
         raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{decorator}(...)")
     return spec
-
-
-@contextmanager
-def no_new_code() -> Iterator[None]:
-    """Inside, no file or module is imported that is not imported already.
-
-    For suites that a store names: a store may come from anywhere, and reading it runs nothing.
-    """
-    token = _closed.set(True)
-    try:
-        yield
-    finally:
-        _closed.reset(token)
-
-
-def _check_open(source: str) -> None:
-    if _closed.get():
-        raise UsageError(f"the store names code in {source}, which is not loaded for that", "load it with --plugin")
-
-
-def load_module(source: str, *, folder: Path | None = None) -> ModuleType:
-    """Import a Python file by path (once per file), or a module: one beside the suite first, else an installed one."""
-    if _closed.get() and not source.endswith(".py") and source in sys.modules:
-        return sys.modules[source]
-    file = source if source.endswith(".py") else f"{source.replace('.', '/')}.py"
-    candidates = [base / file for base in (folder, Path.cwd()) if base is not None]
-    path = next((p.resolve() for p in candidates if p.is_file()), None)
-    if path is None and not source.endswith(".py"):
-        _check_open(source)
-        try:
-            return importlib.import_module(source)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"there is no module {source!r}", "for a file, write path/to/file.py:name") from error
-    if path is None:
-        raise UsageError(f"there is no file {source}", "paths start from the suite file's folder or the current one")
-    name = f"xaibench_plugin_{path.stem}_{digest(str(path), size=6)}"
-    if name in sys.modules:
-        return sys.modules[name]
-    _check_open(source)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except XaibenchError:
-        del sys.modules[name]
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module

@@ -1,4 +1,4 @@
-"""Fitting the model of a problem again, on other data: what metrics that retrain are given."""
+"""Retraining: fitting the model of a problem again on other data, for metrics that need it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xaibench.core.types import Array
 class Retraining(Protocol):
     """The data set of a problem, and how its model is fitted.
 
-    Equal arguments give the same model, and models are kept for a while: explainers that ask for the
+    Equal arguments give the same model, and models are cached for a while: explainers that ask for the
     same one share it.
     """
 
@@ -88,7 +88,7 @@ def variant(
 
 @contextmanager
 def own_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators for whoever draws from them, then put back what was."""
+    """Seed the global generators for any code that draws from them, then restore their state."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):

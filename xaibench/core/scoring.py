@@ -158,7 +158,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     Raises
     ------
     UnsupportedError
-        If the metric does not take this kind of attributions, or the output cannot be had.
+        If the metric does not take this kind of attributions, or the output is unavailable.
     ValueError
         If the metric returns anything but one number per sample, or per unit.
     """

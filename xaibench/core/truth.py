@@ -1,4 +1,4 @@
-"""Ground truth of samples."""
+"""Ground truth of samples: masks of features that matter, true weights, distractors."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Truth:
     distractors: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Truth:
-        kept = (None if t is None else t[rows] for t in (self.mask, self.weights, self.distractors))
-        return Truth(self.kind, *kept)
+        parts = (None if t is None else t[rows] for t in (self.mask, self.weights, self.distractors))
+        return Truth(self.kind, *parts)

@@ -1,4 +1,4 @@
-"""Types that every layer uses."""
+"""Type aliases that every layer uses."""
 
 from __future__ import annotations
 

@@ -48,13 +48,13 @@ def bam_original_object(*, seed: int, path: str, side: PositiveInt = 64, per_cla
     Parameters
     ----------
     seed : int
-        Orders the rows and draws those that are kept.
+        Orders the rows and draws those that are selected.
     path : str
         The folder of the sets.
     side : int
         Images are resized to this many pixels.
     per_class : int
-        Images of each class that are kept, at most, on each side of the split.
+        Images of each class that are selected, at most, on each side of the split.
 
     Raises
     ------
@@ -192,14 +192,14 @@ def _class_of(path: Path, classes: tuple[str, ...]) -> int:
 def _chosen(root: Path, name: str, which: str, per_class: int, seed: int) -> list[Path]:
     """Images of one side of a set, in random order, the first ``per_class`` of every class."""
     rows = [p for p in _files(root, name).values() if _split_of(p.relative_to(root)) == which]
-    kept, counts = [], [0] * len(CLASSES[name])
+    chosen, counts = [], [0] * len(CLASSES[name])
     for row in generator("order", "bam_original", which, seed).permutation(len(rows)):
         label = _class_of(rows[row], CLASSES[name])
         counts[label] += 1
-        kept += [rows[row]] if counts[label] <= per_class else []
-    if not kept:
+        chosen += [rows[row]] if counts[label] <= per_class else []
+    if not chosen:
         raise DataError(f"{root / name} has no {'training' if which == 'train' else 'validation'} images", HINT)
-    return kept
+    return chosen
 
 
 def _masks(root: Path, images: Iterable[Path], side: int) -> Array:
@@ -228,7 +228,7 @@ def _corners(root: Path) -> dict[str, tuple[int, ...]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         name, *numbers = re.split(r"[\s,]+", line.strip())
         if len(numbers) != 4 or not all(re.fullmatch(r"\d+", n) for n in numbers):
-            raise DataError(f"line {number} of {path} is no name with four corners: {line!r}", HINT)
+            raise DataError(f"line {number} of {path} is not a name with four corners: {line!r}", HINT)
         found[_name(Path(name), Path())] = tuple(map(int, numbers))
     return found
 

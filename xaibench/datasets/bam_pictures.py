@@ -114,8 +114,8 @@ def turn(cell: Array, degrees: float) -> Array:
     from scipy.ndimage import rotate
 
     turned = np.stack([rotate(c, degrees, order=1, reshape=True) for c in cell]) if degrees else cell
-    kept = turned[3] > 1 / 8
-    return np.asarray(turned[:, kept.any(axis=1)][:, :, kept.any(axis=0)])
+    visible = turned[3] > 1 / 8
+    return np.asarray(turned[:, visible.any(axis=1)][:, :, visible.any(axis=0)])
 
 
 def cut_out(drawing: Array, size: int) -> CutOut:

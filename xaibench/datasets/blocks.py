@@ -1,4 +1,4 @@
-"""BlockMNIST: a digit that is the class, above or below a block that says nothing."""
+"""BlockMNIST: a digit that is the class, above or below a block without information."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def blockmnist(
     null : {"random", "fixed"}
         What the null block holds. *random*: drawn for every image, nothing, a square outline, a
         cross, or a small square, moved by up to 5 pixels, of an intensity from .4 to 1; swapped means
-        drawn anew. *fixed*: the same cross in all images; swapped means a square in its place. Models
+        redrawn. *fixed*: the same cross in all images; swapped means a square in its place. Models
         trained beside the cross never learn to ignore anything else and take the square for a zero,
         so this check fails, and the truth is only one about the data.
     position : {"random", "top"}
@@ -194,5 +194,5 @@ def _digits(classes: tuple[int, int]) -> tuple[Array, Array]:
     with np.load(io.BytesIO(read_shipped("mnist", "mnist.npz"))) as arrays:
         images = np.concatenate([arrays["train_images"], arrays["test_images"]])
         labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]])
-    kept = np.isin(labels, classes)
-    return images[kept], (labels[kept] == classes[1]).astype(np.int64)
+    chosen = np.isin(labels, classes)
+    return images[chosen], (labels[chosen] == classes[1]).astype(np.int64)

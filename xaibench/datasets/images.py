@@ -58,7 +58,7 @@ def digits(*, seed: int) -> Data:
 def mnist(*, seed: int) -> Data:
     """A balanced slice of MNIST, 5,000 train and 1,000 test digits of 28x28 pixels; ten classes.
 
-    The slice keeps MNIST's own split; the seed orders its rows.
+    The slice has MNIST's own split; the seed orders its rows.
     """
     with np.load(io.BytesIO(read_shipped("mnist", "mnist.npz"))) as arrays:
         parts = {k: arrays[k] for k in arrays.files}
@@ -88,6 +88,6 @@ def mnist_full(*, seed: int) -> Data:
 def read_idx(content: bytes) -> Array:
     """Decode an IDX file of unsigned bytes (the format of yann.lecun.com/exdb/mnist)."""
     if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise DataError("this is no IDX file of unsigned bytes")
+        raise DataError("this is not an IDX file of unsigned bytes")
     shape = np.frombuffer(content, ">u4", count=content[3], offset=4).astype(int)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)

@@ -84,7 +84,7 @@ def leakage_blocks(
     seed : int
     position : {"random", "fixed"}
         Whether the signal is in any of the first half of the blocks, or in the first one always. Then the
-        distractors carry nobody's class.
+        distractors carry no class at all.
     n_blocks, size : int
         Number of blocks, and of the dimensions of each: inputs are (block, dimension).
     noise : float

@@ -1,4 +1,4 @@
-"""Patches that a model does not notice: seen by everybody, without effect on what the model says."""
+"""Adversarial patches that leave the logits of a model as they are: visible, and without effect."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class InsignificantPatch:
     ``||f(x + d) - f(x)|| - 0.05 ||d||`` over the pixels d of the object, held within the range of
     pixels; the result is rounded to 8 bits, as images are stored (Yang & Kim 2019, input
     independence; the weight is our own). Where a logit still changes by more than ``max_change``,
-    it walks again from a fainter object, and the patch that changes least is kept. The found
+    it walks again from a fainter object, and the patch that changes least is selected. The found
     images are the problem's ``input_pair.patched``.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Problems with planted truth: real digits in a place that is known, with checks that nothing else matters."""
+"""Planted ground truth: real digits at a known place, with checks that nothing else matters."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def planted_digits(
     fixed null glyph, the glyph's place tells where the digit is, and models do use it.
     """
     images, labels = load_digits()
-    kept = labels < classes
-    images, labels = images[kept], labels[kept]
+    chosen = labels < classes
+    images, labels = images[chosen], labels[chosen]
     train, pool = split(images, labels, TEST_SHARE, generator("split", "planted_digits", seed))
     rng = generator("placement", "planted_digits", seed)
     train = rng.permutation(np.repeat(train, copies))

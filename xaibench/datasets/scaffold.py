@@ -1,4 +1,4 @@
-"""Data for the scaffolding attack (Slack et al. 2020): a column that decides, and one that pretends to."""
+"""Data for the scaffolding attack (Slack et al. 2020): a sensitive column that decides, and an unrelated decoy."""
 
 from __future__ import annotations
 

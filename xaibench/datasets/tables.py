@@ -77,7 +77,7 @@ def german_credit(*, seed: int) -> Data:
 def adult(*, seed: int) -> Data:
     """45,222 people of the 1994 US census; income above 50,000 dollars or not (`xaibench data fetch adult`).
 
-    The data's own split is kept and rows with unknown values are left out; the seed orders the rows.
+    The data's own split is used, and rows with unknown values are left out; the seed orders the rows.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Execution: one unit in, one result out, and everything that is done is kept."""
+"""Execution: units are run by an executor, and every result is stored at once."""
 
 from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer

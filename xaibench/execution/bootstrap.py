@@ -12,7 +12,7 @@ import sys
 
 
 def guard(lifeline: int, connection: int) -> None:
-    """Leave a process behind that ends this group when nobody holds the other end of the lifeline."""
+    """Leave a process behind that ends this group when no process holds the other end of the lifeline."""
     if os.fork() == 0:
         os.close(connection)
         null = os.open(os.devnull, os.O_RDWR)

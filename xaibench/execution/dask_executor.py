@@ -1,4 +1,4 @@
-"""Units on a Dask cluster: one that runs already, or processes of this machine."""
+"""Executor that runs units on a Dask cluster: a running one, or local worker processes."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Dask:
     """Chunks of units as Dask tasks.
 
     Workers write into the store if they see it (the same folder or URL); otherwise rows and
-    explanations come back and are written here. Dask begins chunks again that a lost worker had, a
-    few times; then their units are handed in one by one, so that only the one is lost that ends its
-    worker every time.
+    explanations come back and are written here. Dask restarts the chunks of a
+    lost worker a few times; then their units are submitted one by one, so that only the unit that ends
+    its worker every time is lost.
 
     Settings: ``scheduler`` (address; without one, a cluster of ``workers`` processes is started),
     ``units`` (of a chunk), ``resources`` (``GPU=1,MEMORY=8e9``: what a chunk takes of what workers
@@ -54,7 +54,7 @@ class Dask:
     ----------
     store : Store
     options : Options
-        With ``timeout`` or ``memory``, a chunk is worked off in a process of its own beside the Dask worker.
+        With ``timeout`` or ``memory``, a chunk runs in a process of its own beside the Dask worker.
     """
 
     def __init__(self, store: Store, options: Options) -> None:
@@ -122,13 +122,13 @@ class Dask:
             self._flying[future] = chunk
 
     def _take(self, client: Client, future: Future[Any], chunk: Chunk, queue: list[Chunk], emit: Emit) -> None:
-        """Take in what became of a chunk."""
+        """Handle the result or the failure of a chunk."""
         if future.status == "cancelled":
             raise WorkerError("the Dask scheduler is gone", "start it, and run the same command again to resume")
         progress = Progress(chunk)
         if future.status == "finished":
             answer: Answer = future.result()
-            answer.keep(self.store)
+            answer.save(self.store)
             for event in answer.events:
                 progress.take(event, emit)
             return
@@ -152,7 +152,7 @@ class Dask:
 
 
 def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> Answer:
-    """Work a chunk off in a Dask worker, and let the scheduler know that it is begun: its worker may not live to."""
+    """Run a chunk in a Dask worker, and report first that it has begun, because the worker may die."""
     answer = Answer()
     worker = get_worker()
     looked, said = 0.0, False
@@ -206,7 +206,7 @@ def _connected(address: str | None, options: Options, patience: float) -> Iterat
 
 
 def _redirect(folder: str, name: str | int) -> None:
-    """Send what this process says into a file, and not into the terminal."""
+    """Redirect the output of this process to a file."""
     global _redirected
     if _redirected:
         return

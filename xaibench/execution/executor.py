@@ -1,4 +1,4 @@
-"""Who does the work: the protocol, and the one that does it in this process."""
+"""The executor protocol, and the executor that works in this process."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _EXTRAS = {"distributed": "dask", "dask": "dask", "submitit": "slurm"}
 
 
 class Executor(Protocol):
-    """Works off tasks, wherever and in whatever order."""
+    """Runs tasks, anywhere and in any order."""
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        """Have every task worked off by `Workplace.work`, and pass its events on, in this thread.
+        """Have every task run by `Workplace.work`, and pass its events on, in this thread.
 
         Events of a unit come in order: `Started`, a `Scored` per cell, `Finished`; a unit that can
         not be finished is reported by `Lost`, which writes its failures; one that is begun again by
@@ -69,7 +69,7 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
 
 
 class InProcess:
-    """One unit after the other, here."""
+    """Runs one unit after the other, in this process."""
 
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
@@ -86,7 +86,7 @@ class InProcess:
 
 @contextmanager
 def computing_with(threads: int) -> Iterator[None]:
-    """Compute with this many threads, then put back what was."""
+    """Compute with this many threads, then restore the previous number."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

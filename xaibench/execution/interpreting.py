@@ -1,4 +1,4 @@
-"""One unit of functions in, one result out: interpret chunk by chunk, score each, keep every answer."""
+"""Running one unit of functions: interpret chunk by chunk, score each chunk, store every answer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from xaibench.store import Row, Store
 
 CHUNK = 16
 """Functions that are interpreted and scored at once. Scores do not depend on it."""
-KEPT_EVERY = 1.0
-"""Seconds after which new answers are written down, whatever the interpreter is doing."""
+SAVE_INTERVAL = 1.0
+"""Seconds after which new answers are written down, even if the interpreter is still busy."""
 Share = Callable[[int], Iterator[int]]
 """Of so many portions, the numbers of those that are to be done here, one after the other."""
 
@@ -44,7 +44,7 @@ class Portion:
     records : tuple of Record
         Answers for these functions that are there already.
     store : Store
-        Where answers are kept.
+        Where answers are stored.
     key : str
         Under which key.
     """
@@ -59,7 +59,7 @@ class Portion:
 
 @dataclass
 class Done:
-    """What became of a portion.
+    """Outcome of a portion.
 
     Attributes
     ----------
@@ -88,13 +88,13 @@ class Done:
 
 
 class StoppedError(XaibenchError):
-    """The run is to end; what was answered is kept."""
+    """The run is to end; what was answered is stored."""
 
 
 def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) -> Done:
     """Interpret and score some functions, with one thread; whatever goes wrong is part of the result.
 
-    Answers are kept whatever happens.
+    Answers are stored whatever happens.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
             raise StoppedError("the run was interrupted")
         return desk.answer(task.rows[k], budget)
 
-    with threadpool_limits(limits=1), _kept(desk, store, task.key):
+    with threadpool_limits(limits=1), _saved_regularly(desk, store, task.key):
         try:
             ev = ProgramEvaluation(
                 tuple(problem.functions[i] for i in task.rows),
@@ -137,7 +137,7 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
 
 
 @contextmanager
-def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
+def _saved_regularly(desk: Desk, store: Store, key: str) -> Iterator[None]:
     """Write new answers down every second, and when all is done, however it ends.
 
     Raises
@@ -148,7 +148,7 @@ def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
     over = threading.Event()
     trouble: list[StoreError] = []
 
-    def keep() -> None:
+    def save() -> None:
         new = desk.take_new()
         if new and not trouble:
             try:
@@ -157,8 +157,8 @@ def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
                 trouble.append(error)
 
     def every_second() -> None:
-        while not over.wait(KEPT_EVERY):
-            keep()
+        while not over.wait(SAVE_INTERVAL):
+            save()
 
     thread = threading.Thread(target=every_second, daemon=True)
     thread.start()
@@ -167,7 +167,7 @@ def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        keep()
+        save()
     if trouble:
         raise trouble[0]
 
@@ -196,7 +196,7 @@ def interpret_unit(
 ) -> list[Row]:
     """Interpret and score; whatever goes wrong with a function is its score, whatever with a cell its row.
 
-    Answers are kept as they come, and those of an interrupted unit are there when it goes on. With
+    Answers are stored as they come, and those of an interrupted unit are there when it goes on. With
     ``fresh``, those in the store are not used. With ``share``, others may answer some portions: their
     answers are in the store then, and are scored here.
 
@@ -232,7 +232,7 @@ def interpret_unit(
 def interpret_portion(
     unit: Unit, cells: Iterable[Cell], problem: FunctionProblem, store: Store, number: int, stop: Stop
 ) -> None:
-    """Answer one portion of a unit for whoever has the unit: the answers are in the store afterwards."""
+    """Answer one portion of a unit for the worker that has the unit: the answers are in the store afterwards."""
     work(_portions(unit, tuple(cells), problem, store)[number], problem, stop)
 
 

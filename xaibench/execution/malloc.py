@@ -1,4 +1,4 @@
-"""Memory between batches."""
+"""Settings of the C allocator: freed memory stays with the process between batches."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ctypes
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_KEPT_BYTES = 2**30
+_RETAINED_BYTES = 2**30
 
 
 def keep_heap() -> bool:
-    """Ask the C library to keep freed memory for the next batch; returns whether it does.
+    """Ask the C library to retain freed memory for the next batch; returns whether it does.
 
     By default glibc gives large blocks back to the system when they are freed, so every batch of a
     network pays page faults for its activations again: a quarter of the time of a small CNN
@@ -23,4 +23,4 @@ def keep_heap() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES))
+    return bool(mallopt(_M_MMAP_THRESHOLD, _RETAINED_BYTES)) and bool(mallopt(_M_TRIM_THRESHOLD, _RETAINED_BYTES))

@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it."""
+"""The observer protocol: what a run reports while it goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The local pool: worker processes that are watched, ended when they must be, and replaced."""
+"""The local pool: worker processes that are monitored, stopped on a limit, and replaced."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ GRACE = 5.0
 class Pool:
     """Worker processes on this machine.
 
-    A worker keeps its problem while that has units left. One that has nothing to do takes the next
+    A worker stays with its problem while that has units left. One that has nothing to do takes the next
     problem; when there is none, it helps with the one that has most units left, once its first worker
     has prepared it. What a worker's death costs is its unit and nothing else.
 
@@ -112,7 +112,7 @@ class Pool:
         return bool(self._peek()) or any(c.waiting for c in self._courses)
 
     def _peek(self) -> int:
-        """Number of units of the next problem that nobody has."""
+        """Number of units of the next problem that no worker has."""
         if self._next is None:
             self._next = next(self._tasks, None)
         return 0 if self._next is None else len(self._next.jobs)
@@ -150,7 +150,7 @@ class Pool:
         return most, most.waiting.pop()
 
     def _halt(self) -> None:
-        """Ask busy workers to give up what can be taken up again."""
+        """Ask busy workers to stop work that can be resumed."""
         for worker in self._workers:
             if worker.busy and not worker.halted:
                 worker.halted, worker.until = True, time.monotonic() + PATIENCE
@@ -159,7 +159,7 @@ class Pool:
     # Listening and watching
 
     def _listen(self, emit: Emit) -> None:
-        """Take in what has come, for a moment."""
+        """Receive messages of workers for a moment."""
         by_source: dict[Any, Worker] = {}
         for worker in self._workers:
             by_source[worker.process.connection] = worker
@@ -230,7 +230,7 @@ class Pool:
         look = limit is not None and now - self._looked > MEMORY_EVERY
         for worker in list(self._workers):
             if now > worker.until and (worker.portions is not None or worker.helps is not None):
-                self._drain(worker, emit)  # its answers are kept
+                self._drain(worker, emit)  # its answers are stored
                 self._workers.remove(worker)
                 worker.process.close()
             elif not worker.process.alive():
@@ -250,7 +250,7 @@ class Pool:
         return limit is not None and now - worker.since > limit and not worker.process.waiting()
 
     def _drain(self, worker: Worker, emit: Emit) -> None:
-        """Take in what a process had sent before its end."""
+        """Receive what a process had sent before its end."""
         worker.process.kill()
         try:
             while worker.process.waiting():
@@ -259,7 +259,7 @@ class Pool:
             pass
 
     def _bury(self, worker: Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
-        """End a worker, keep what it had sent, and account for the rest of its unit."""
+        """End a worker, receive what it had sent, and account for the rest of its unit."""
         process = worker.process
         deadline = time.monotonic() + GRACE
         while failure is None and process.alive() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: code, packages, machine, settings."""
+"""Provenance of a run: code, packages, machine, settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units that travel: what is sent to another machine, how it is worked off there, and what comes back."""
+"""Chunks of units for other machines: what is sent, how it is run there, and what comes back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some units of one problem, with all that another machine needs to work them off.
+    """Some units of one problem, with all that another machine needs to run them.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Chunk:
     store : str
         Folder or URL of the store, as the parent calls it.
     run_id : str
-        What the run is called in that store: whoever reads it there sees the same store.
+        What the run is called in that store: a machine that reads it there sees the same store.
     options : Options
         As they hold over there: ``workers`` processes, or 0 for the one that has the chunk.
     sources : tuple of (path, content)
@@ -141,14 +141,14 @@ class Answer:
     events: list[Event] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def keep(self, store: Store) -> None:
+    def save(self, store: Store) -> None:
         """Write the files into the store."""
         for name, content in self.files.items():
             store.files.write(name, content)
 
 
 def written(store: Store, task: Task) -> Iterator[Event]:
-    """What is in the store of units that somebody has begun in this run and may not have told of."""
+    """What is in the store of units that another machine has begun in this run and may not have reported."""
     numbers = {j.unit.unit_id: j.number for j in task.jobs}
     found: dict[int, list[Row]] = {}
     for name in part_files(store.files):
@@ -172,7 +172,7 @@ def alone() -> Iterator[None]:
 
 
 def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
-    """Work a chunk off where this is called, into the store itself if it is seen from here.
+    """Run a chunk in this process; its results go into the store itself if that is visible from here.
 
     Units, and cells of units, that are in the store from an earlier attempt are taken from there.
 
@@ -180,7 +180,7 @@ def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
     -------
     dict of str to bytes
         Files of explanations for the store, where it is not seen from here; their rows are told as
-        `Stranded`, so that whoever gets the events writes them.
+        `Stranded`, so that the receiver of the events writes them.
     """
     _check_versions(chunk)
     options = _here(chunk)

@@ -1,4 +1,4 @@
-"""Rows of a run: everything that is known about a cell, and what became of it."""
+"""Building result rows: cell, facts, scores, or the failure and its traceback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
 
 MOST_TEXT = 20_000
-"""Characters of a message or a traceback that are kept."""
+"""Most characters of a message or a traceback that a row stores."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | No
 
 
 def unsupported_row(unit: Unit, cell: Cell, run: int, reason: str, about: Facts | None = None) -> Row:
-    """The row of a cell that cannot be had, and why."""
+    """The row of a cell that is unavailable, and why."""
     return make_row(
         unit, cell, run, about=about, status="unsupported", message=reason, score_key=unsupported_key(reason)
     )
@@ -139,12 +139,12 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {
         "status": "oom" if out_of_memory else "failed",
         "error_kind": type(error).__name__,
-        "message": _kept(message or type(error).__name__),
-        "traceback": _kept("".join(traceback.format_exception(error))),
+        "message": _storable(message or type(error).__name__),
+        "traceback": _storable("".join(traceback.format_exception(error))),
     }
 
 
-def _kept(text: str) -> str:
+def _storable(text: str) -> str:
     """Text that files can hold, without its middle where it is very long."""
     half = MOST_TEXT // 2
     return clean(text if len(text) <= MOST_TEXT else f"{text[:half]}\n...\n{text[-half:]}")

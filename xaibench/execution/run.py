@@ -1,4 +1,4 @@
-"""A run: the plan goes out as tasks, events come back, and every result is on disk as soon as it is there."""
+"""Running a plan: tasks go to an executor, events come back, and every result is written at once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ End = Literal["finished", "interrupted", "too many failures"]
 UNANSWERED = {
     "status": "failed",
     "error_kind": "Unanswered",
-    "message": "whoever was to do the work came back without an answer",
+    "message": "the executor came back without a result for this cell",
 }
 TIDY = 500
 """Units after which parts are merged while the run goes on: a killed run leaves few files to read."""
@@ -172,7 +172,7 @@ class _Open:
 
 
 class _Run:
-    """Gives tasks out, and makes of the events that come back what the store and the observer are to know."""
+    """Gives tasks to the executor, and passes the events that come back to the store and the observer."""
 
     def __init__(
         self, plan: Plan, store: Store, options: Options, watch: Observer, outcome: Outcome, stop: threading.Event
@@ -243,7 +243,7 @@ class _Run:
             self.outcome.count(settled.rows)
 
     def handle(self, event: Event) -> None:
-        """Take an event in."""
+        """Handle an event."""
         match event:
             case Preparing(problem):
                 if problem not in self.facts:
@@ -299,7 +299,7 @@ class _Run:
         self._count(number)
 
     def _lose(self, number: int, failure: dict[str, Any], *, shown: bool) -> None:
-        """Write down what a lost unit had come to, and why the rest of its cells failed."""
+        """Write the rows that a lost unit has so far, and why the rest of its cells failed."""
         unit = self.open[number]
         settled = settle(unit.planned, self.history, self.outcome.run)
         self.outcome.cached += settled.cached

@@ -1,4 +1,4 @@
-"""Who helps whom: courses of problems, the workers on them, and portions of a unit that several workers answer."""
+"""Scheduling of workers: problems with their queues of units, and portions of a unit that workers share."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Worker:
         self.since, self.portions = math.inf, None
         self.scored, self.due = set(), ()
         self.process.forget_log()
-        self.process.send(course.task.only(job))  # if nobody is there, the pool finds out
+        self.process.send(course.task.only(job))  # if the process is gone, the pool finds out
 
     def in_hand(self) -> str | None:
         """Id of the cell that is being scored; None before the attributions are there."""

@@ -9,7 +9,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 
 
 class Settings:
-    """What an executor is told besides the options, each named once by the one who asks for it.
+    """What an executor is told besides the options, each read once by the executor that takes it.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Settings:
         """A whole number above 0."""
         given = self.text(name)
         if given is not None and not (given.isdecimal() and int(given)):
-            raise UsageError(f"{name}={given} of executor {self.executor} is no number above 0")
+            raise UsageError(f"{name}={given} of executor {self.executor} must be a whole number above 0")
         return None if given is None else int(given)
 
     def seconds(self, name: str, default: float) -> float:
@@ -51,15 +51,15 @@ class Settings:
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{text!r} in {name} of executor {self.executor} is no number")
+            raise UsageError(f"{text!r} in {name} of executor {self.executor} is not a number of 0 or more")
         return value
 
     def others(self) -> dict[str, str]:
-        """All that has not been asked for by name."""
+        """All settings that have not been read by name."""
         return {name: value for name, value in self._given.items() if name not in self._known}
 
     def done(self) -> None:
-        """Raise UsageError if something is given that nobody has asked for."""
+        """Raise UsageError if a setting is given that the executor does not take."""
         for name in self.others():
             hint = did_you_mean(name, self._known) if self._known else "name another one with --executor"
             raise UsageError(f"executor {self.executor} has no setting {name!r}", hint)

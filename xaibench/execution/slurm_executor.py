@@ -1,4 +1,4 @@
-"""Units as jobs of a Slurm cluster, handed in by submitit."""
+"""Executor that runs units as jobs of a Slurm cluster, submitted by submitit."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _STATES = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "OUT_OF_MEMORY": "oom"}
 
 @dataclass(frozen=True)
 class Over:
-    """The last word of a job: with what it ended, where that ends the run."""
+    """The last message of a job, with the error that it ended with if that ends the run."""
 
     error: XaibenchError | None = None
 
 
 @dataclass
 class _Flight:
-    """A job that was handed in, and what has come from it."""
+    """A job that was submitted, and what has come from it."""
 
     chunk: Chunk
     job: Any
@@ -63,7 +63,7 @@ class Slurm:
 
     Jobs write their results into the store and tell what happens in files beside it, which are read
     here. A unit whose job ends in the middle of it is lost if it was the first of its job, else it
-    and those behind it are handed in again.
+    and those after it are submitted again.
 
     Settings: ``units`` (of a job), ``folder`` (that all machines see, for jobs and their logs; beside
     the store by default), ``cluster`` (``local`` and ``debug`` run without Slurm), and every
@@ -138,7 +138,7 @@ class Slurm:
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             why = str(error).partition("\n")[0].partition(". Valid")[0]
             raise UsageError(
-                f"Slurm jobs cannot be handed in: {why}", "name parameters of sbatch, on a login node of the cluster"
+                f"Slurm jobs cannot be submitted: {why}", "name parameters of sbatch, on a login node of the cluster"
             ) from error
         return executor
 
@@ -164,7 +164,7 @@ class Slurm:
                 self._flights.remove(flight)
 
     def _look(self, flight: _Flight, again: list[Chunk], emit: Emit) -> None:
-        """Take in what a job has told, and notice its end."""
+        """Read what a job has reported, and notice its end."""
         ended = flight.job.done()  # here debug jobs do their work
         for event in _read(flight):
             if isinstance(event, Over):
@@ -182,7 +182,7 @@ class Slurm:
                 self._bury(flight, again, emit)
 
     def _bury(self, flight: _Flight, again: list[Chunk], emit: Emit) -> None:
-        """Account for what a job has left that ended without a last word."""
+        """Account for the units of a job that ended without a last message."""
         self._died = True
         failure = _failure(flight.job)
         left = flight.progress.rest()
@@ -200,7 +200,7 @@ class Slurm:
 
 
 def work_and_tell(chunk: Chunk, stem: str, halt: str) -> None:
-    """Work a chunk off in a job, and write what happens into a file, event by event."""
+    """Run a chunk in a job, and write what happens into a file, event by event."""
     wish = Path(halt)
     with Path(f"{stem}-{uuid.uuid4().hex[:8]}.events").open("wb", buffering=0) as file:
 
@@ -221,13 +221,13 @@ def work_and_tell(chunk: Chunk, stem: str, halt: str) -> None:
 
 
 def _told(stem: str) -> list[Path]:
-    """Files in which a job tells what happens, one for every time that it was begun."""
+    """Files in which a job reports what happens, one for every time that it was begun."""
     path = Path(stem)
     return sorted(path.parent.glob(f"{path.name}-*.events"))
 
 
 def _read(flight: _Flight) -> Iterator[Event | Over]:
-    """What a job has told since the last look; half a message waits for its rest."""
+    """What a job has reported since the last look; an incomplete message waits for its rest."""
     for path in _told(flight.stem):
         with path.open("rb") as file:
             file.seek(flight.read.get(path, 0))

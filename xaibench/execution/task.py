@@ -1,4 +1,4 @@
-"""What is sent to whoever does the work, and what comes back: plain data that pickle by name."""
+"""Tasks for executors and the events that come back: plain data that can be pickled by name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Job:
-    """A unit to work off.
+    """A unit to run.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Task:
-    """Some units of one problem. Any process that has loaded the plugins can work it off.
+    """Some units of one problem. Any process that has loaded the plugins can run it.
 
     Attributes
     ----------
@@ -161,14 +161,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Stranded:
-    """Whoever had the unit is gone: the rows that came so far may be in no part yet."""
+    """The worker of a unit is gone: its rows so far may not be in any part yet."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class Fatal:
-    """A cell has ended whoever scored it; the rest of its unit is begun again.
+    """A cell has ended the process that scored it; the rest of its unit is begun again.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""One unit in, one result out: explain once, score with every metric that is due."""
+"""Running one unit: explain once, score with every metric that is due."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def score_unit(
 
 
 def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:
-    """Take the attributions from the store, or make them and keep them there."""
+    """Take the attributions from the store, or make and store them."""
     key = unit.explain_key(problem.fingerprint)
     found = None if fresh else store.load_attributions(key)
     if found is not None:

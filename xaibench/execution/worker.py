@@ -1,4 +1,4 @@
-"""The inside of a worker process: a task in, events out, until the parent ends it."""
+"""Main loop of a worker process: a task in, events out, until the parent ends it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Help:
 
 
 def serve(fd: int) -> None:
-    """Work off the tasks that come through this file descriptor."""
+    """Run the tasks that come through this file descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     with contextlib.suppress(OSError):  # if memory runs out, this process is to go, and not its parent
@@ -119,7 +119,7 @@ def _take(connection: Connection, send: Callable[[object], None], place: Workpla
     def stop() -> bool:
         nonlocal halted
         if not halted and connection.poll():
-            connection.recv()  # while a task is worked off, nothing but Halt comes unasked
+            connection.recv()  # while a task runs, nothing but Halt comes unasked
             halted = True
         return halted
 

@@ -1,4 +1,4 @@
-"""The work itself: the one function that every executor calls, in this process or in another."""
+"""Running a task, unit by unit: the one function that every executor calls, in any process."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec
 from xaibench.store import Row, Store
 
-KEPT_EVERY = 10.0
+SAVE_INTERVAL = 10.0
 """Seconds after which the finished cells of a unit are written down, whatever is still to come."""
 
 
 class Workplace:
-    """Where units are worked off: keeps the problem that the next task is likely to be about.
+    """Runs units, and holds the problem that the next task is likely to be about.
 
     Parameters
     ----------
@@ -116,11 +116,11 @@ class Workplace:
         due = [c.cell for c in planned.todo]
         emit(Started(job.number, tuple(c.cell_id for c in due)))
         settled = settle(planned, job.known, task.run, facts)
-        with _Kept(self.store, job.number, emit) as keep:
+        with _Kept(self.store, job.number, emit) as add:
             for row in settled.rows:
-                keep(row)
+                add(row)
             for row in self._rows(job, due, task, problem, facts, emit, stop) if due else ():
-                keep(row)
+                add(row)
         emit(Finished(job.number, settled.cached, settled.revived))
 
     def _rows(
@@ -168,7 +168,7 @@ class Settled:
     Attributes
     ----------
     rows : list of Row
-        Of the cells that cannot be had, where that is not in the store.
+        Of the cells that are unavailable, where that is not in the store.
     cached : int
     revived : tuple of (cell_id, score_key)
     """
@@ -180,7 +180,7 @@ class Settled:
 
 
 def settle(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> Settled:
-    """Count what is there already, and record what cannot be had."""
+    """Count what is there already, and record what is unavailable."""
     rows, revived, cached = [], [], 0
     for cell in planned.cells:
         cell_id, key = cell.cell.cell_id, cell.score_key
@@ -210,7 +210,7 @@ class _Kept:
     def __call__(self, row: Row) -> None:
         self._rows.append(row)
         self.emit(Scored(self.number, row))
-        if time.monotonic() - self._since > KEPT_EVERY:
+        if time.monotonic() - self._since > SAVE_INTERVAL:
             self._write()
 
     def _write(self) -> None:

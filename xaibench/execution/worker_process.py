@@ -1,4 +1,4 @@
-"""A worker process as its parent sees it: started, fed, watched, and ended with all that it started."""
+"""Handle of a worker process in its parent: started, fed, monitored, and ended with its whole group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xaibench.core.programs.black_box import visible
 from xaibench.execution.worker import Setup
 
 TAIL = 16 * 1024
-"""Bytes of a worker's output that are kept, the last ones."""
+"""Last bytes of a worker's output: these are remembered."""
 _READ = 1 << 20
 _READS = 16
 _LINES = 30
@@ -31,7 +31,7 @@ class Process:
     """A process in a session of its own, with a two-way connection and its output in a pipe.
 
     It shares nothing with this process (not even the main script), leaves Ctrl-C to it, and is
-    killed with its whole group when this process ends, in whatever way.
+    killed with its whole group when this process ends, in any way.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Process:
         return bool(new)
 
     def forget_log(self) -> None:
-        """What was said until now is of no interest any more."""
+        """Forget the output so far."""
         self._tail = b""
 
     def last_words(self) -> str:
@@ -142,7 +142,7 @@ class Process:
             raise EOFError from error
 
     def send(self, message: Any) -> bool:
-        """Send a message; False if nobody is there."""
+        """Send a message; False if the process is gone."""
         try:
             self.connection.send(message)
         except OSError:

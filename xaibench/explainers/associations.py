@@ -1,4 +1,4 @@
-"""Explainers that ask how the output goes together with features over the background, without changing any input.
+"""Explainers from associations between features and output over the background, without changed inputs.
 
 They are about association: a suppressor, which the model uses and which says nothing about the
 output by itself, gets nothing (Haufe et al. 2014; Wilming et al. 2023).

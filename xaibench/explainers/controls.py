@@ -1,4 +1,4 @@
-"""Controls: maps that every table must hold, to show what a score is worth."""
+"""Controls: random, constant and oracle maps, which show what a score is worth."""
 
 from __future__ import annotations
 

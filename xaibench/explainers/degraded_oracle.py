@@ -1,4 +1,4 @@
-"""The truth with noise added in steps: maps whose order of quality is known, to audit metrics with."""
+"""Degraded oracles: the truth with noise added in steps, maps of known order for auditing metrics."""
 
 from __future__ import annotations
 

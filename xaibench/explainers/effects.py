@@ -1,4 +1,4 @@
-"""Explainers that change one feature of all background rows: what does that do to the output, or to the accuracy?"""
+"""Effects of single features over the background: partial dependence, ALE, permutation importance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explainers that ask the model around the sample, and use nothing but its answers."""
+"""Explainers that evaluate the model at points around the sample, without its gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explainers that read the model's gradient, at the sample or at points around it."""
+"""Gradient explainers: gradients at the sample or at points around it."""
 
 from __future__ import annotations
 

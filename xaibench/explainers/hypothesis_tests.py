@@ -1,4 +1,4 @@
-"""Explainers that test, for each feature, whether its value is out of the ordinary for the model's output."""
+"""Explainers by hypothesis tests: is the value of a feature unusual for the output of the model?"""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ def rise(
     masker: str = "zero",
     draws: Draws,
 ) -> Tensor:
-    """Mean output over random masks, given that a feature is kept (Petsiuk et al. 2018, Eq. 3).
+    """Mean output over random masks, given that a feature is not masked (Petsiuk et al. 2018, Eq. 3).
 
     Masks are coarse random grids, enlarged linearly and shifted at random, along the two sides of an
-    image or the time axis of a series; tables keep every column independently. The mean is divided
+    image or the time axis of a series; columns of tables are masked independently. The mean is divided
     by the drawn weight of every feature instead of its expectation, so that adding a constant to the
-    output changes nothing but the level; maps start at 0. A feature that no mask keeps (with few masks
+    output changes nothing but the level; maps start at 0. A feature that every mask hides (with few masks
     or a small ``p``) has no such mean; it takes that over all masks, which says neither more nor less
     of it than of an average feature.
 
@@ -40,7 +40,7 @@ def rise(
     cells : int
         Cells of the grid along an axis.
     p : float
-        Probability that a cell is kept, between 0 and 1.
+        Probability that a cell is not masked, between 0 and 1.
     masker : str
         What a mask of 0 shows; masks between 0 and 1 mix.
     """

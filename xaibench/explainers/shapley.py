@@ -1,4 +1,4 @@
-"""Shapley values by sampling orders of arrival."""
+"""Shapley values by permutation sampling."""
 
 from __future__ import annotations
 

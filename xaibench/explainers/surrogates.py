@@ -1,4 +1,4 @@
-"""Explainers that fit a linear surrogate to the values of coalitions: LIME and KernelSHAP."""
+"""Linear surrogates fitted to the values of coalitions: LIME and KernelSHAP."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def lime(
     ridge: float = 0.01,
     draws: Draws,
 ) -> Tensor:
-    """Coefficients of a local ridge regression on kept and removed features (Ribeiro et al. 2016).
+    """Coefficients of a local ridge regression on present and removed features (Ribeiro et al. 2016).
 
-    Every feature is kept with probability 1/2; a coalition weighs ``exp(-(distance / width)^2)``, the
+    Every feature is present with probability 1/2; a coalition weighs ``exp(-(distance / width)^2)``, the
     distance being the cosine distance to the full one. Where all ``2^d`` coalitions fit into
     ``n_samples``, each is taken once and nothing is random.
 
@@ -180,8 +180,8 @@ def _enumerate_sizes(d: int, budget: int) -> tuple[Tensor, Tensor, dict[int, flo
         if number > budget * left[s] / sum(left.values()) * (1 + 1e-9):
             break
         members = torch.tensor(list(combinations(range(d), s)))
-        kept = torch.zeros(len(members), d, dtype=torch.bool).scatter_(1, members, True)
-        rows.append(kept if 2 * s == d else torch.cat([kept, ~kept]))
+        present = torch.zeros(len(members), d, dtype=torch.bool).scatter_(1, members, True)
+        rows.append(present if 2 * s == d else torch.cat([present, ~present]))
         weights.append(torch.full((number,), left.pop(s) / number))
         budget -= number
     if not rows:

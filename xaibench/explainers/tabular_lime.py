@@ -30,7 +30,7 @@ def tabular_lime(
     """Coefficients of a local ridge regression on perturbed rows (Ribeiro et al. 2016, tabular data).
 
     Numbers get Gaussian noise around the sample. Columns that hold zeros and ones only are drawn
-    anew, by their frequency in the background. A row weighs ``sqrt(exp(-(distance / kernel_width)^2))``.
+    again, by their frequency in the background. A row weighs ``sqrt(exp(-(distance / kernel_width)^2))``.
 
     With ``neighbours`` the perturbed rows stay where data are: the numbers of a row are those of
     one of the background rows that are nearest to the sample, taken together. A model that behaves
@@ -52,7 +52,7 @@ def tabular_lime(
     Raises
     ------
     UnsupportedError
-        If the problem is no table, or has no background.
+        If the problem is not a table, or has no background.
     """
     check_positive(n_samples=n_samples)
     if problem.background is None or problem.layout.kind != "table":

@@ -41,7 +41,7 @@ def description_unit_test(ev: ProgramEvaluation, *, trials: PositiveInt = 10) ->
     Parameters
     ----------
     trials : int
-        Triplets for each function, drawn anew for each.
+        Triplets for each function, drawn independently for each.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def _of_words(ev: ProgramEvaluation, i: int, trials: int, draws: np.random.Gener
 
 
 def _chosen(fits: Array) -> float:
-    """Share of rows (t, 3) in which the first pair fits best, ties shared; -inf is no output."""
+    """Share of rows (t, 3) in which the first pair fits best, ties shared; -inf means no output."""
     best = fits == fits.max(axis=1, keepdims=True)
     right = best[:, 0] / best.sum(axis=1)
     return float(np.where(np.isneginf(fits).all(axis=1), 0.0, right).mean())
@@ -99,7 +99,7 @@ def _fit(given: object, wanted: str) -> float:
 
 
 def _triplets(f: BlackBox, others: list[BlackBox], trials: int, draws: np.random.Generator) -> list[Triplet]:
-    """Triplets with the function's own pair first; none where not enough pairs can be had."""
+    """Triplets with the function's own pair first; none where there are not enough pairs."""
     own = _pairs(f, [str(x) for x in f.test_inputs])
     found: list[Triplet] = []
     for _ in range(trials):

@@ -1,4 +1,4 @@
-"""How a score rises with the questions that are allowed; for functions of every kind."""
+"""Query efficiency: how a score rises with the number of questions; for functions of every kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaibench.core.types import Array
 
 
 def budgets_of(params: Mapping[str, Any], budget: int) -> list[int]:
-    """``first``, ``first * factor`` ... up to the budget; the budget alone where that is no rise."""
+    """``first``, ``first * factor`` ... up to the budget; the budget alone where that is not above ``first``."""
     first, factor = params["first"], params["factor"]
     if budget <= first or factor < 2:
         return [budget]

@@ -1,4 +1,4 @@
-"""From whatever a user calls a model to a `Predictor`."""
+"""Adapters from torch modules, scikit-learn estimators and callables to a `Predictor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that are written down instead of trained, from the facts of a generator."""
+"""Analytic models: weights set from the known facts of a data generator, without training."""
 
 from __future__ import annotations
 

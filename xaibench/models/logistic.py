@@ -1,4 +1,4 @@
-"""Logistic models that are not trained by gradient descent: one known exactly, one fitted without a penalty."""
+"""Logistic regression without gradient descent: Bayes-optimal weights, or a fit without a penalty."""
 
 from __future__ import annotations
 

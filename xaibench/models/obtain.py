@@ -1,4 +1,4 @@
-"""Obtaining a fitted model: from the cache where it is known, by training or building where not."""
+"""Obtaining a fitted model: from the cache, or by training or building it."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def obtain(
     """Build a model, with weights from the cache where they are known, and measure it on the test split.
 
     Modules are cached as safetensors under ``<cache>/models``. Black boxes are fitted again (their
-    recipes are deterministic) and only what is known about them is kept, as JSON. Functions that
-    are no registered recipe carry no version, so they are called every time and nothing is kept.
+    recipes are deterministic) and only what is known about them is cached, as JSON. Functions that
+    are not registered recipes carry no version, so they are called every time and nothing is cached.
     Of several processes that want the same model one trains it, and the others wait.
 
     Parameters
@@ -167,7 +167,10 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     if provides is None:
         provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})
     elif provides and predictor.module is None:
-        raise UsageError(f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is no torch module")
+        raise UsageError(
+            f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is not a torch module",
+            "return a torch.nn.Module, or leave provides= out",
+        )
     return Record(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
 
 

@@ -23,7 +23,7 @@ from xaibench.models.obtain import obtain
 class RecipeRetraining:
     """Fits a registered recipe to other data; see `Retraining`.
 
-    Modules are kept on disk like those of problems, and the models used last in memory.
+    Modules are cached on disk like those of problems, and the models used last in memory.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class RecipeRetraining:
         Of the models, as for problems.
     """
 
-    KEPT = 32
+    MODELS_IN_MEMORY = 32
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class RecipeRetraining:
         self._cache = cache
         self._device = device
         self._batch_size = batch_size
-        self._kept: OrderedDict[str, Predictor] = OrderedDict()
+        self._fitted: OrderedDict[str, Predictor] = OrderedDict()
 
     def fit(self, data: Data, seed: int, *, recipe: str | None = None, epochs: int | None = None) -> Predictor:
         """Fit a model from scratch, or find it."""
@@ -70,12 +70,12 @@ class RecipeRetraining:
         if epochs is not None and "epochs" in model.parameters:
             params = model.bind({**params, "epochs": epochs})
         key = digest(data.fingerprint, seed, model.name, params)
-        if key not in self._kept:
-            self._kept[key] = self._fit(model, params, data, seed)
-            while len(self._kept) > self.KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        if key not in self._fitted:
+            self._fitted[key] = self._fit(model, params, data, seed)
+            while len(self._fitted) > self.MODELS_IN_MEMORY:
+                self._fitted.popitem(last=False)
+        self._fitted.move_to_end(key)
+        return self._fitted[key]
 
     def _fit(self, model: ModelSpec, params: Mapping[str, Any], data: Data, seed: int) -> Predictor:
         with own_generators(seed):

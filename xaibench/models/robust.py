@@ -1,4 +1,4 @@
-"""Networks trained on adversarial examples (Madry et al. 2018), and the wide networks of the theory about them."""
+"""Adversarially trained networks (Madry et al. 2018), and the wide networks of the theory about them."""
 
 from __future__ import annotations
 

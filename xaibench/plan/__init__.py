@@ -1,4 +1,4 @@
-"""The plan: a suite expanded to units and cells, and what must become of each of them."""
+"""The plan: a suite expanded to units and cells, and what is to be done with each of them."""
 
 from xaibench.plan.cells import Cell, Unit, unsupported_key
 from xaibench.plan.decisions import STATES, PlannedCell, PlannedUnit, Rerun, State, decide

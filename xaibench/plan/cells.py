@@ -1,4 +1,4 @@
-"""Cells and units: what they are called, and what their results are called."""
+"""Cells and units: their ids, and the content keys of their results."""
 
 from __future__ import annotations
 
@@ -91,12 +91,12 @@ class Unit:
         )
 
     def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
-        """Why this cell cannot be had on a problem with these capabilities, or None."""
+        """Why this cell is unavailable on a problem with these capabilities, or None."""
         return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities)
 
 
 def unsupported_key(reason: str) -> str:
-    """Content key of a cell that cannot be had, for one reason."""
+    """Content key of a cell that is unavailable, for one reason."""
     return f"unsupported: {reason}"
 
 

@@ -1,4 +1,4 @@
-"""What must become of each cell, by what is there already."""
+"""State of each cell: cached, new, stale, failed or unsupported, and whether it is to be scored."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ class Selection:
     skip: tuple[str, ...] = ()
     limit: int | None = None
 
-    def keeps(self, labels: tuple[str, str, str, str]) -> bool:
+    def has(self, labels: tuple[str, str, str, str]) -> bool:
         """Whether the cell of these four labels is selected."""
-        kept = not self.only or any(_matches(p, labels) for p in self.only)
-        return kept and not any(_matches(p, labels) for p in self.skip)
+        wanted = not self.only or any(_matches(p, labels) for p in self.only)
+        return wanted and not any(_matches(p, labels) for p in self.skip)
 
 
 def _matches(pattern: str, labels: tuple[str, ...]) -> bool:
@@ -80,7 +80,7 @@ class _Matrix:
         choices = ((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder))
         self.metrics = [(choice, output, choice.label) for choice, output in dict.fromkeys(choices)]
         self.explainers = [(choice, choice.label) for choice in dict.fromkeys(_explaining(suite))]
-        self._kept: dict[tuple[str, str, str], tuple[Metrics, Metrics]] = {}
+        self._selected: dict[tuple[str, str, str], tuple[Metrics, Metrics]] = {}
 
     def units(self, problem: AnyProblemSpec) -> Iterator[Unit]:
         """Units of one problem."""
@@ -89,25 +89,25 @@ class _Matrix:
         belonging = [(choice, label) for choice, label in self.explainers if _belongs(choice, problem)]
         for seed in self.suite.seeds:
             for explainer, label in belonging:
-                kept, skilled = self._metrics(problem, label)
+                metrics, skilled = self._metrics(problem, label)
                 # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
                 several = explainer.spec.name == RANDOM and with_oracle
                 for repeat in range(self.suite.random_draws if several else 1):
-                    scored = skilled if repeat else kept
+                    scored = skilled if repeat else metrics
                     if scored:
                         yield Unit(problem, explainer, seed, repeat, scored)
 
     def _metrics(self, problem: AnyProblemSpec, explainer: str) -> tuple[Metrics, Metrics]:
         """The metrics that are left for an explainer here, and those of them that skill is computed for."""
         path = (*problem.labels, explainer)
-        if path not in self._kept:
-            kept = tuple(
+        if path not in self._selected:
+            selected = tuple(
                 (metric, output)
                 for metric, output, label in self.metrics
-                if _belongs(metric, problem) and self.suite.selects(*path, label) and self.chosen.keeps((*path, label))
+                if _belongs(metric, problem) and self.suite.selects(*path, label) and self.chosen.has((*path, label))
             )
-            self._kept[path] = kept, tuple(m for m in kept if cast(MetricSpec, m[0].spec).skill_valid)
-        return self._kept[path]
+            self._selected[path] = selected, tuple(m for m in selected if cast(MetricSpec, m[0].spec).skill_valid)
+        return self._selected[path]
 
 
 def _explaining(suite: Suite) -> Iterator[Choice]:

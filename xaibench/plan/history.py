@@ -1,4 +1,4 @@
-"""What a store knows about earlier runs: what is done, and how long things took."""
+"""History of a store: which cells are done, and how long explaining and scoring took."""
 
 from __future__ import annotations
 
@@ -71,24 +71,24 @@ class History:
         return part
 
     def status(self, cell_id: str, score_key: str) -> Literal["done", "failed"] | None:
-        """Whether this very content has been scored, tried in vain, or never met."""
+        """Whether this content has been scored, has failed, or is new."""
         found = self._contents.get(cell_id, {}).get(score_key)
         return None if found is None else "done" if found else "failed"
 
     def knows(self, cell_id: str) -> bool:
-        """Whether the cell has ever been run, with whatever content."""
+        """Whether the cell has ever been run, with any content."""
         return cell_id in self._newest
 
     def failed_last(self, cell_id: str) -> bool:
-        """Whether the latest run of this cell, with whatever content, failed."""
+        """Whether the latest run of this cell, with any content, failed."""
         return self._failed_last.get(cell_id, False)
 
     def newest(self, cell_id: str) -> str | None:
-        """Score key of the content that the latest run of this cell has met."""
+        """Score key of the content that the latest run of this cell has found."""
         return self._newest.get(cell_id, (0, None))[1]
 
     def knows_lineage(self, lineage: str) -> bool:
-        """Whether the cell has ever been run, with whatever versions."""
+        """Whether the cell has ever been run, with any versions."""
         return lineage in self._lineages
 
     def explain_seconds(self, problem: str, explainer: str) -> float | None:

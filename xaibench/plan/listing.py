@@ -1,4 +1,4 @@
-"""The list of planned cells that a run leaves behind, made column by column."""
+"""Tables of planned cells that a run stores, built column by column."""
 
 from __future__ import annotations
 

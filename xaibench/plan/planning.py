@@ -18,13 +18,13 @@ from xaibench.plan.history import History
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.suite import Suite
 
-KEPT = 50_000
-"""Cells up to which a plan is kept in memory; a larger one is expanded anew whenever it is gone through."""
+MAX_CELLS_IN_MEMORY = 50_000
+"""Cells up to which a plan is held in memory; a larger one is expanded again by every loop over it."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several parts of a suite that run apart: units by a hash of their id.
+    """One of several parts of a suite that run separately: units by a hash of their id.
 
     The parts share problems, so each of them trains or loads the models that it needs.
     """
@@ -39,11 +39,11 @@ class Shard:
         Raises
         ------
         UsageError
-            If that is not what it is.
+            If it is not of that form.
         """
         index, _, of = text.partition("/")
         if not (index.isdecimal() and of.isdecimal() and 1 <= int(index) <= int(of)):
-            raise UsageError(f"{text!r} is no shard", "write 1/3, 2/3 and 3/3 for the three thirds of a suite")
+            raise UsageError(f"{text!r} is not a shard", "use I/N, for example 1/3 for the first of three parts")
         return cls(int(index), int(of))
 
     def has(self, unit: Unit) -> bool:
@@ -52,15 +52,15 @@ class Shard:
 
 
 class Units:
-    """The planned units, in order; those of a large plan are made anew by every loop."""
+    """The planned units, in order; those of a large plan are made again by every loop."""
 
-    def __init__(self, make: Callable[[], Iterator[PlannedUnit]], kept: list[PlannedUnit] | None, count: int) -> None:
+    def __init__(self, make: Callable[[], Iterator[PlannedUnit]], units: list[PlannedUnit] | None, count: int) -> None:
         self._make = make
-        self._kept = kept
+        self._units = units
         self._count = count
 
     def __iter__(self) -> Iterator[PlannedUnit]:
-        return self._make() if self._kept is None else iter(self._kept)
+        return self._make() if self._units is None else iter(self._units)
 
     def __len__(self) -> int:
         return self._count
@@ -158,7 +158,7 @@ def make_plan(
     selection: Selection | None = None,
     rerun: Rerun | None = None,
     shard: Shard | None = None,
-    keep: int = KEPT,
+    keep: int = MAX_CELLS_IN_MEMORY,
 ) -> Plan:
     """Plan a suite against what is there already. Touches nothing.
 
@@ -172,7 +172,7 @@ def make_plan(
     rerun : {"failed", "stale", "all"}, optional
     shard : Shard, optional
     keep : int
-        Cells up to which the plan is kept in memory.
+        Cells up to which the plan is held in memory.
 
     Raises
     ------
@@ -196,16 +196,16 @@ def make_plan(
             yield decide(unit, history=known, fingerprint=fingerprints[key], capabilities=capabilities, rerun=rerun)
 
     cells, summary = _CellsDigest(), _Summary()
-    kept: list[PlannedUnit] | None = []
+    in_memory: list[PlannedUnit] | None = []
     for planned in decided(map(cells.take, every())):
         summary.add(planned)
-        if kept is not None:
-            kept.append(planned)
+        if in_memory is not None:
+            in_memory.append(planned)
             if summary.states.total() > keep:
-                kept = None
+                in_memory = None
     if not cells.count:
         raise NothingToDoError("no cell is selected", "loosen --only and --skip; `xaibench plan` shows the cells")
-    units = Units(lambda: decided(every()), kept, summary.units)
+    units = Units(lambda: decided(every()), in_memory, summary.units)
     whole = selection in (None, Selection())
     return Plan(suite, units, rerun, whole, shard, cells.hexdigest(), summary, every)
 

@@ -1,4 +1,4 @@
-"""Putting a problem together from its data and its fitted model."""
+"""Assembly of a problem from its data and its fitted model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaibench.core.checks import measure_gates
 from xaibench.core.components import DatasetSpec, source_digest
 from xaibench.core.data import Data
 from xaibench.core.features import infer_layout
-from xaibench.core.findings import KeptFindings
+from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings
 from xaibench.core.keys import KEY_VERSION, digest, row_digests
 from xaibench.core.outputs import default_output
@@ -34,7 +34,7 @@ def assemble(
     fitted: FittedModel,
     predictor: Predictor,
     retraining: Retraining,
-    findings: KeptFindings,
+    findings: CachedFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
     layout = infer_layout(data.input_shape, data.features)

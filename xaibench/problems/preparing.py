@@ -1,4 +1,4 @@
-"""From names to problems: load the data, fit or find the model, select samples, measure the gates."""
+"""Preparing problems: load the data, fit the model or load it, select samples, measure the gates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import cast
 from xaibench.core.components import FunctionsSpec, ModelSpec, source_digest
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError
-from xaibench.core.findings import KeptFindings
+from xaibench.core.findings import CachedFindings
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import BlackBox
@@ -26,12 +26,12 @@ Progress = Callable[[int, int, str], None]
 
 
 class Problems:
-    """Materialises problems, keeping what the next one is likely to share.
+    """Materialises problems, and caches what the next one is likely to share.
 
     Parameters
     ----------
     cache : Path or None
-        Folder for fitted models; None keeps nothing.
+        Folder for fitted models; None stores nothing.
     device : str
     batch_size : int, optional
         Instead of the deterministic rule.
@@ -45,7 +45,7 @@ class Problems:
         self._functions: dict[str, tuple[BlackBox, ...]] = {}
 
     def data(self, spec: ProblemSpec) -> Data:
-        """The data set of a problem; only the latest one is kept in memory."""
+        """The data set of a problem; only the latest one stays in memory."""
         key = digest(spec.dataset.identity, spec.seed)
         if key not in self._data:
             component = spec.dataset.spec
@@ -57,7 +57,7 @@ class Problems:
         return self._data[key]
 
     def functions(self, spec: FunctionProblemSpec) -> FunctionProblem:
-        """A set of functions as a problem; only the latest set is kept in memory."""
+        """A set of functions as a problem; only the latest set stays in memory."""
         key = digest(spec.functions.identity, spec.seed)
         if key not in self._functions:
             self._functions = {key: _built(spec)}
@@ -102,13 +102,13 @@ class Problems:
         )
         return assemble(spec, data, fitted, predictor, retraining, self._findings(spec, data, fitted))
 
-    def _findings(self, spec: ProblemSpec, data: Data, fitted: FittedModel) -> KeptFindings:
-        """Where findings about this model are kept; nowhere if a recipe without a version made it."""
+    def _findings(self, spec: ProblemSpec, data: Data, fitted: FittedModel) -> CachedFindings:
+        """Where findings about this model are cached; nowhere if a recipe without a version made it."""
         model = spec.model.spec
         if self.cache is None or not model.registered:
-            return KeptFindings()
+            return CachedFindings()
         recipe = digest(KEY_VERSION, data.fingerprint, fitted.fingerprint, spec.model.identity, model.version)
-        return KeptFindings(self.cache / "findings", (recipe,))
+        return CachedFindings(self.cache / "findings", (recipe,))
 
 
 def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
@@ -117,7 +117,7 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
     Raises
     ------
     DataError
-        If these are no functions of the declared kind, or two have one name.
+        If these are not functions of the declared kind, or two have one name.
     """
     component = cast(FunctionsSpec, spec.functions.spec)
     seed = {"seed": spec.seed} if component.takes("seed") else {}

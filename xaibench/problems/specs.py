@@ -1,4 +1,4 @@
-"""What problems are made of, as plain data."""
+"""Specifications of problems, as plain data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """What a problem is made of, as plain data.
+    """Specification of a problem, as plain data.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ FUNCTIONS = "functions"
 
 @dataclass(frozen=True)
 class FunctionProblemSpec:
-    """What a problem of functions is made of, as plain data.
+    """Specification of a problem of functions, as plain data.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What is wrong with a store: files that cannot be trusted, rows that cannot be, explanations that serve nothing."""
+"""Integrity checks of a store: damaged files, rows that cannot be trusted, unused explanations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Examination:
     orphans : dict
         Explanations that no row refers to, with their sizes in bytes.
     stale : dict
-        Explanations that only rows refer to which no longer speak for their cell.
+        Explanations to which only rows refer that no longer count for their cell.
     unexplained : int
         Explanations that rows refer to and that are not there; they are made again when needed.
     dead : list of int
@@ -95,7 +95,7 @@ def damage(files: Files) -> Iterator[Damage]:
         if not number.isdigit():
             continue
         if path.suffix == ".json" and runs.document(int(number), path.name) is None:
-            yield Damage(name, "is no document, or does not match its digest")
+            yield Damage(name, "is not a JSON document, or does not match its digest")
         if path.name == "cells.parquet":
             manifest = runs.document(int(number), "manifest.json") or {}
             try:

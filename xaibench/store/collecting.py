@@ -1,4 +1,4 @@
-"""Garbage: what no result needs any more."""
+"""Garbage collection: superseded rows, explanations without results, leftovers of dead runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Garbage:
     rows : int
         Rows that another row of the same cell has superseded, and rows of cells that only removed
         runs have planned.
-    kept_cells : set of str or None
+    remaining_cells : set of str or None
         Cells whose rows stay; None: all.
     pointer : bool
         Whether there is a file of an earlier version that says which generation counts.
@@ -43,7 +43,7 @@ class Garbage:
     drafts: list[str] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)
     rows: int = 0
-    kept_cells: frozenset[str] | None = None
+    remaining_cells: frozenset[str] | None = None
     pointer: bool = False
 
     def __bool__(self) -> bool:
@@ -58,7 +58,7 @@ def garbage(files: Files, *, keep_runs: int | None = None, young: float = YOUNG)
     files : Files
     keep_runs : int, optional
         Keep this many of the newest runs of each suite, the newest one that took all of it among
-        them, and forget the others and what only they have planned. By default all runs are kept.
+        them, and forget the others and what only they have planned. By default all runs stay.
     young : float
         Seconds; a younger explanation without a row stays, because its row may be on the way.
 
@@ -75,16 +75,16 @@ def garbage(files: Files, *, keep_runs: int | None = None, young: float = YOUNG)
     gone = [] if keep_runs is None else _old_runs(runs, keep_runs)
     cells = _planned(runs, gone) if gone else None
     table = read_rows(files, ["cell_id", "score_key", "status", "run", "explain_key"])
-    kept = keep_rows(table, cells)
+    remaining = keep_rows(table, cells)
     orphans, stale, _ = explanations(files)
-    needed = set(kept["explain_key"].to_pylist())
+    needed = set(remaining["explain_key"].to_pylist())
     removed = set(table["explain_key"].to_pylist()) - needed
     superfluous = {name: size for name, size in {**orphans, **stale}.items() if explain_key(name) not in needed}
     if removed:
         superfluous |= _files_of(files, removed)
     old = {name: size for name, size in superfluous.items() if files.age(name) >= young}
     # A row that a killed merge left in two files counts once: what is counted here is what readers lose sight of.
-    rows = len(best_rows(table, per_content=True)) - len(kept)
+    rows = len(best_rows(table, per_content=True)) - len(remaining)
     pointer = POINTER in files.find(COMPACT)
     return Garbage(old, files.leftovers(), gone, rows, None if cells is None else frozenset(cells), pointer)
 
@@ -105,13 +105,13 @@ def _old_runs(runs: Runs, keep: int) -> list[int]:
     by_suite: dict[str, list[tuple[int, bool]]] = {}
     for manifest in runs.manifests():
         by_suite.setdefault(manifest["suite"], []).append((manifest["run"], bool(manifest.get("whole", True))))
-    kept: set[int] = set()
+    recent: set[int] = set()
     for found in by_suite.values():
         numbers = [n for n, _ in found]
-        kept.update(numbers[max(len(numbers) - keep, 0) :])
-        kept.update([n for n, whole in found if whole][-1:])
+        recent.update(numbers[max(len(numbers) - keep, 0) :])
+        recent.update([n for n, whole in found if whole][-1:])
     known = {n for found in by_suite.values() for n, _ in found}
-    return sorted(known - kept)
+    return sorted(known - recent)
 
 
 def _planned(runs: Runs, gone: list[int]) -> set[str]:
@@ -134,9 +134,9 @@ def collect(files: Files, found: Garbage) -> None:
     """Remove garbage: rows first, then what only they needed. May be killed and repeated anywhere."""
     if found.rows or found.pointer:
         names = [*part_files(files), *generation_files(files)]
-        rewrite(files, names, lambda table: keep_rows(table, found.kept_cells))
+        rewrite(files, names, lambda table: keep_rows(table, found.remaining_cells))
     for number in found.runs:
-        # The manifest goes first: without it the run is none, whatever is left of it.
+        # The manifest goes first: without it the folder is not a run, whatever is left in it.
         names = sorted(files.find(f"{RUNS}/{number:06d}"), key=lambda name: not name.endswith("manifest.json"))
         for name in names:
             files.remove(name)

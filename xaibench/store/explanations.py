@@ -93,7 +93,7 @@ class Interpretations:
             self.files.remove(name)
 
     def add(self, explain_key: str, records: list[dict[str, Any]]) -> int:
-        """Keep those of these answers that are not there yet; returns their number."""
+        """Store those of these answers that are not there yet; returns their number."""
         there = {answer_id(r) for r in self.load(explain_key)}
         new = [r for r in records if answer_id(r) not in there]
         if new:

@@ -1,4 +1,4 @@
-"""Where the files of a store are: a folder, or an object store behind fsspec."""
+"""File access of a store: a local folder, or an object store behind fsspec."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Files(Protocol):
     """Files by names with ``/``, that appear whole or not at all, and can be created exclusively.
 
     A missing file is a FileNotFoundError. What cannot be reached, or may not be read or written, is
-    a StoreError: that is no damage.
+    a StoreError, which does not mean damage.
     """
 
     place: Place
@@ -157,7 +157,9 @@ class RemoteFiles:
             extra = "pip install 'xaibench[s3]'" if place.startswith("s3") else "install the package that it names"
             raise StoreError(f"the store {place} cannot be reached: {error}", extra) from error
         except ValueError as error:
-            raise StoreError(f"{place} is no address of a store: {error}", "such as s3://bucket/store") from error
+            raise StoreError(
+                f"{place!r} is not the address of a store: {error}", "use one such as s3://bucket/store"
+            ) from error
 
     def _name(self, path: str) -> str:
         return path.strip("/").removeprefix(self._root.strip("/")).strip("/")

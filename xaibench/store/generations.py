@@ -99,8 +99,8 @@ def compact(files: Files, *, at_least: int = 1) -> int:
     return rewrite(files, due(parts, generation_files(files)), lambda table: best_rows(table, per_content=True))
 
 
-def rewrite(files: Files, names: Iterable[str], keep: Where) -> int:
-    """Put the rows of some files into one, those that ``keep`` keeps; returns their number."""
+def rewrite(files: Files, names: Iterable[str], select: Where) -> int:
+    """Put the rows of some files into one, those that ``select`` returns; returns their number."""
     merged, tables = [], [migrate(to_table([]))]
     for name, content in files.read_many(names):
         try:
@@ -108,12 +108,12 @@ def rewrite(files: Files, names: Iterable[str], keep: Where) -> int:
         except DamagedError:
             continue
         merged.append(name)
-    table = keep(pa.concat_tables(tables))
+    table = select(pa.concat_tables(tables))
     if not merged:
         return 0
-    kept = publish(files, table)
+    published = publish(files, table)
     for name in merged:
-        if name != kept:
+        if name != published:
             files.remove(name)
     files.remove(POINTER)
     return len(table)

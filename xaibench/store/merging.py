@@ -1,4 +1,4 @@
-"""Joining stores: runs get numbers of their new store, results that are there already are left alone."""
+"""Merging stores: runs are renumbered, results that are there already are left alone."""
 
 from __future__ import annotations
 
@@ -175,8 +175,8 @@ def _rows(dest: Files, table: pa.Table, numbers: dict[int, int]) -> int:
     order = pa.array(np.arange(len(theirs) + len(ours)), pa.int64())
     # Ours come last, so that they win where both say the same.
     both = pa.concat_tables([theirs, ours]).append_column("order", order)
-    kept = best_rows(both, per_content=True)
-    fresh = kept.filter(pc.less(kept["order"], len(theirs))).drop_columns(["order"])
+    best = best_rows(both, per_content=True)
+    fresh = best.filter(pc.less(best["order"], len(theirs))).drop_columns(["order"])
     if len(fresh):
         content = to_bytes(fresh)
         dest.write(sealed(f"{generations.PARTS}/merged-{max(numbers.values()):06d}", content), content, exclusive=True)

@@ -1,4 +1,4 @@
-"""Runs of a store: numbers that are claimed once, what was planned, how it ended."""
+"""Runs of a store: unique numbers, manifests, planned cells and outcomes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Runs:
     def claim(self, run_id: str | None = None, *, over: bool = False) -> tuple[int, str]:
         """Take the next number by exclusive create; returns it and the id of the run.
 
-        A number says in which order runs began, whatever the clocks say. With ``over`` nobody works on it.
+        A number says in which order runs began, whatever the clocks say. With ``over`` no process works on it.
         """
         found = run_id or uuid.uuid4().hex
         facts = {

@@ -1,4 +1,4 @@
-"""The one place that knows the columns of a result row."""
+"""Schema of result rows: their columns and types, in one place."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def to_table(rows: list[Row]) -> pa.Table:
 
 
 def version_of(schema: pa.Schema) -> int | None:
-    """Schema version that a file was written with, or None if it is none of ours."""
+    """Schema version that a file was written with, or None if it is not a result file."""
     raw = (schema.metadata or {}).get(b"xaibench_schema")
     return int(raw) if raw is not None and raw.isdigit() else None
 

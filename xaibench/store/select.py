@@ -1,4 +1,4 @@
-"""Which row stands for a cell when several runs have written one."""
+"""Selection of the row that counts for a cell when several runs have written one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def best_rows(table: pa.Table, *, per_content: bool = False) -> pa.Table:
-    """Keep one row per cell.
+    """Select one row per cell.
 
     Rows of one content (cell and score key): a result beats a failure, then the higher run number
-    wins. Among contents of a cell (its model was trained anew, say) the one seen by the highest run
+    wins. Among contents of a cell (its model was trained again, say) the one seen by the highest run
     wins; failures that came before the content was known never shadow a result.
 
     Parameters
@@ -24,7 +24,7 @@ def best_rows(table: pa.Table, *, per_content: bool = False) -> pa.Table:
     table : pyarrow.Table
         With at least ``cell_id``, ``score_key``, ``status`` and ``run``.
     per_content : bool
-        Keep what any later choice can need instead, as compaction does: of every content the best
+        Select what any later choice can need instead, as compaction does: of every content the best
         row and the newest one.
     """
     if len(table) == 0:
@@ -42,10 +42,10 @@ def best_rows(table: pa.Table, *, per_content: bool = False) -> pa.Table:
     position = np.arange(len(run))
     if per_content:
         # The newest row stays beside the best one: it tells when this content was seen last.
-        kept = np.union1d(_last_of(group, position, run, good), _last_of(group, position, run))
+        chosen = np.union1d(_last_of(group, position, run, good), _last_of(group, position, run))
     else:
-        kept = np.sort(_last_of(cell, position, run, good, seen, known))
-    return table.take(pa.array(kept))
+        chosen = np.sort(_last_of(cell, position, run, good, seen, known))
+    return table.take(pa.array(chosen))
 
 
 def _last_of(group: Codes, *keys: np.ndarray[Any, Any]) -> Codes:

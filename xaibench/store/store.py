@@ -1,4 +1,4 @@
-"""Results of any number of runs, that survive crashes and need no locks."""
+"""The store: results of any number of runs, crash-safe and without locks."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Store:
             self.files.ready()
 
     def _mark(self) -> dict[str, Any] | None:
-        """What the store says that it is; None if there is none."""
+        """Format and version as the store states them; None if there is no store."""
         try:
             found = json.loads(self.files.read(MARK))
         except FileNotFoundError:
@@ -160,7 +160,7 @@ class Store:
         return self.path / name
 
     def revive(self, contents: set[tuple[str, str]], run: int) -> None:
-        """Let older results speak for their cells again, because ``run`` has met that content once more.
+        """Let older results count for their cells again, because ``run`` has found that content again.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class Store:
         ----------
         columns : list of str, optional
         every : bool
-            Keep rows of earlier runs, other content and superseded failures too.
+            Include rows of earlier runs, other content and superseded failures.
 
         Returns
         -------
@@ -211,7 +211,7 @@ class Store:
         return generations.compact(self.files, at_least=at_least)
 
     def write_frame(self, stem: str, frame: pd.DataFrame, *, csv: bool = False) -> None:
-        """Keep a table that was made of the results at the top of the store, as Parquet and perhaps as CSV."""
+        """Store a table that was made of the results at the top of the store, as Parquet and perhaps as CSV."""
         out = io.BytesIO()
         frame.to_parquet(out, index=False)
         self.files.write(f"{stem}.parquet", out.getvalue())
@@ -221,7 +221,7 @@ class Store:
     # Explanations
 
     def save_attributions(self, explain_key: str, attributions: Tensor, *, kind: str, seconds: float) -> None:
-        """Keep an explanation, so that a new metric explains nothing again."""
+        """Store an explanation, so that a new metric explains nothing again."""
         self._attributions.save(explain_key, attributions, kind=kind, seconds=seconds)
 
     def load_attributions(self, explain_key: str) -> tuple[Tensor, str, float] | None:
@@ -229,7 +229,7 @@ class Store:
         return self._attributions.load(explain_key)
 
     def save_interpretations(self, explain_key: str, records: list[dict[str, Any]]) -> None:
-        """Keep answers of one unit, in a file of their own: an interrupted unit goes on where it was."""
+        """Store answers of one unit, in a file of their own: an interrupted unit goes on where it was."""
         self._interpretations.save(explain_key, records)
 
     def load_interpretations(self, explain_key: str) -> list[dict[str, Any]]:
@@ -267,5 +267,5 @@ class Store:
         self.files.remove(found.name)
 
     def drafts(self) -> list[str]:
-        """Dot-files left behind by processes that were killed while writing; none of the living."""
+        """Dot-files left behind by processes that were killed while writing; not those of running processes."""
         return self.files.leftovers()

@@ -1,4 +1,4 @@
-"""Result rows as the bytes of a file, and back."""
+"""Serialisation of result rows as Parquet, with a digest that shows damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published statements as executable tests."""
+"""Claims: published statements as executable tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suite: the matrix of problems, explainers and metrics, and its claims."""
+"""Suites: the matrix of problems, explainers and metrics, and the claims about its results."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Suite(Table):
     random_draws : int
         Draws of the random control where skill needs them.
     include, exclude : list of Rule
-        Keep only what matches an include rule (if any), and nothing that matches an exclude rule.
+        Select only what matches an include rule (if any), and nothing that matches an exclude rule.
     claims : list of Claim
     compare : Comparing
         What counts as a regression, for `xaibench compare`.
@@ -120,10 +120,10 @@ class Suite(Table):
         return self
 
     def selects(self, dataset: str, model: str, explainer: str, metric: str) -> bool:
-        """Whether the include and exclude rules keep this cell."""
+        """Whether the include and exclude rules select this cell."""
         names = (dataset, model, explainer, metric)
-        kept = not self.include or any(rule.matches(*names) for rule in self.include)
-        return kept and not any(rule.matches(*names) for rule in self.exclude)
+        included = not self.include or any(rule.matches(*names) for rule in self.include)
+        return included and not any(rule.matches(*names) for rule in self.exclude)
 
 
 def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:

@@ -1,4 +1,4 @@
-"""What is explained: data sets with models, and sets of functions."""
+"""Problem entries of suite files: data sets with models, and sets of functions."""
 
 from __future__ import annotations
 

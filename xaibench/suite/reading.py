@@ -50,7 +50,7 @@ def load(ref: str) -> Suite:
     Raises
     ------
     UsageError
-        If the file is missing, is no TOML, or holds a wrong field, name or parameter.
+        If the file is missing, is not TOML, or holds a wrong field, name or parameter.
     """
     path = find(ref)
     try:

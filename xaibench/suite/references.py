@@ -1,4 +1,4 @@
-"""Components as suite files name them: by name, with parameters, or with several values of some."""
+"""References to components in suite files: by name, with parameters, or with several values of some."""
 
 from __future__ import annotations
 

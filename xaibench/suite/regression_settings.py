@@ -1,4 +1,4 @@
-"""How results of a suite are compared with older ones."""
+"""Settings of `xaibench compare`: which changes of a suite count as regressions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Comparing(Table):
     Attributes
     ----------
     exact : bool
-        With equal weights nothing in these results is drawn anew: a change is a fact, which needs no
+        With equal weights nothing in these results is redrawn: a change is a fact, which needs no
         test, and tight tolerances hold instead of practical deltas.
     delta : dict
         Least change that matters, by metric, in units of its score (of log10 where it aggregates so).

@@ -1,4 +1,4 @@
-"""Whether the components of a suite go together, and its claims are about something that it has."""
+"""Validation of suites: components fit together, and claims are about something that the suite has."""
 
 from __future__ import annotations
 

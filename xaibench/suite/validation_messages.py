@@ -1,4 +1,4 @@
-"""What is wrong with a suite file, in one sentence and a hint."""
+"""Validation errors of suite files as one sentence and a hint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def first_mistake(error: pydantic.ValidationError, source: str) -> tuple[str, st
 
 
 def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where something is in the file: the tag of a problem's kind, which follows its number, is no part of it."""
+    """Where something is in the file: the tag of a problem's kind, which follows its number, is not part of it."""
     return (*loc[:2], *loc[3:]) if loc[:1] == ("problems",) else loc
 
 

@@ -40,10 +40,10 @@ class Gaussian:
         return drawn
 
     def redraw(self, inputs: Tensor, keep: Tensor, draws: Tensor) -> Tensor:
-        """Draw the features that are not kept, given those that are.
+        """Draw the masked features, given the others.
 
-        A draw of all features is moved by what its kept ones miss of the inputs, in the direction
-        in which kept and other features vary together: ``draw + C_rk C_kk^-1 (x - draw)_k``. Its
+        A draw of all features is moved by what its unmasked ones miss of the inputs, in the direction
+        in which masked and unmasked features vary together: ``draw + C_rk C_kk^-1 (x - draw)_k``. Its
         distribution is exactly the conditional one (Matheron's rule; Journel & Huijbregts 1978,
         conditioning by kriging), for any number of masks with the same draw, and a feature more or
         less moves it no further than it must.
@@ -58,7 +58,7 @@ class Gaussian:
         Returns
         -------
         Tensor (B, d), of the dtype of ``inputs``
-            Kept features exactly as they were; the draw itself where none is kept.
+            Unmasked features exactly as they were; the draw itself where all are masked.
         """
         step = max(1, BLOCK_NUMBERS // self.covariance.numel())
         parts = [

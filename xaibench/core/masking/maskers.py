@@ -106,18 +106,18 @@ class NoisyLinearMasker:
 
 
 class ConditionalMasker:
-    """Replaces removed columns of a table by a draw given the kept ones, from a Gaussian fitted to the background.
+    """Replaces removed columns of a table by a draw given the others, from a Gaussian fitted to the background.
 
     Off the data nothing is known of a model; such copies stay as near to the data as a Gaussian
     can tell. One draw per sample is behind all of its copies, so that removing a feature moves the
     others no further than it must; fresh ones come from other seeds, whose mean is multiple
-    imputation (Rubin 1987). See `Gaussian.redraw`. Columns that are no quantities, such as codes of
+    imputation (Rubin 1987). See `Gaussian.redraw`. Columns that are not quantities, such as codes of
     categories, get values that lie between them.
 
     Raises
     ------
     UnsupportedError
-        If the data are no table, there is no background, or not at least two rows more than columns.
+        If the data are not a table, there is no background, or not at least two rows more than columns.
     """
 
     def __init__(self, name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws):
@@ -144,18 +144,18 @@ class ConditionalMasker:
         return self._gaussian.redraw(inputs, keep.flatten(0, 1), drawn)
 
 
-def choose(keep: Tensor, kept: Tensor, removed: Tensor) -> Tensor:
-    """Return ``torch.where(keep, kept, removed)`` bit for bit, with broadcasting, several times faster on a CPU.
+def choose(keep: Tensor, unmasked: Tensor, removed: Tensor) -> Tensor:
+    """Return ``torch.where(keep, unmasked, removed)`` bit for bit, with broadcasting, several times faster on a CPU.
 
     ``torch.where`` branches on every number. The bits in which both differ, times 0 or 1, are found
     in vector instructions.
     """
-    integer = _INTEGERS[kept.element_size()]
+    integer = _INTEGERS[unmasked.element_size()]
     base = removed.view(integer)
-    change = kept.view(integer) ^ base
+    change = unmasked.view(integer) ^ base
     whole: Tensor = torch.broadcast_tensors(keep, change)[0]  # type: ignore[no-untyped-call]
     bits = whole.to(integer, memory_format=torch.contiguous_format)
-    return bits.mul_(change).bitwise_xor_(base).view(kept.dtype)
+    return bits.mul_(change).bitwise_xor_(base).view(unmasked.dtype)
 
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -173,7 +173,7 @@ def _per_sample_axes(layout: FeatureLayout) -> tuple[int, ...]:
 
 
 def _background_axes(layout: FeatureLayout) -> tuple[int, ...]:
-    """Axes over which background statistics are taken: a table keeps its columns, others channels or sensors."""
+    """Axes of background statistics, which a table has per column, and other data per channel or sensor."""
     return (0,) if layout.kind == "table" else (0, *_per_sample_axes(layout))
 
 

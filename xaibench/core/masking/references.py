@@ -1,4 +1,4 @@
-"""A few rows that stand for many: what removed features are replaced by, one after the other."""
+"""Selection of a few reference rows that represent a background, for removal one row after the other."""
 
 from __future__ import annotations
 

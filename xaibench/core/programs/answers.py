@@ -1,4 +1,4 @@
-"""Interpretations that can be kept: what was answered, and the outputs of the program that metrics asked for."""
+"""Interpretations that can be stored: what was answered, and the outputs of the program that metrics asked for."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class Desk:
         self.stream = stream
         self.n_asked = 0
         self._records = {(r["name"], r["budget"]): r for r in records if not r["traceback"]}
-        self._kept: dict[tuple[int, int], _Kept] = {}
+        self._answers: dict[tuple[int, int], _Kept] = {}
 
     def ask(self, i: int, budget: int) -> Answer:
-        """Ask the interpreter, whatever is there."""
+        """Ask the interpreter, even if an answer is stored."""
         return ask(self.spec, self.params, self.functions, i, budget=budget, seed=self.seed, stream=self.stream)
 
     def answer(self, i: int, budget: int) -> Interpretation:
@@ -67,28 +67,28 @@ class Desk:
         return self._take(i, budget).interpretation
 
     def _take(self, i: int, budget: int) -> _Kept:
-        if (i, budget) not in self._kept:
+        if (i, budget) not in self._answers:
             record = self._records.get((self.functions[i].name, budget))
             if record is None:
                 self.n_asked += 1
-                self._kept[i, budget] = _Kept.of_answer(self, i, budget, self.ask(i, budget))
+                self._answers[i, budget] = _Kept.of_answer(self, i, budget, self.ask(i, budget))
             else:
-                self._kept[i, budget] = _Kept(self, i, budget, record)
-        return self._kept[i, budget]
+                self._answers[i, budget] = _Kept(self, i, budget, record)
+        return self._answers[i, budget]
 
     def take_new(self) -> list[Record]:
         """Records of the answers that are new, or of which more outputs are known, since this was called last.
 
         Another thread may call this while answers are taken.
         """
-        changed = [kept for kept in list(self._kept.values()) if kept.changed]
-        for kept in changed:
-            kept.changed = False
-        return [kept.record for kept in changed]
+        changed = [entry for entry in list(self._answers.values()) if entry.changed]
+        for entry in changed:
+            entry.changed = False
+        return [entry.record for entry in changed]
 
     def all(self, budget: int) -> list[Record]:
         """Records of all answers that were taken with this budget."""
-        return [kept.record for (_, b), kept in self._kept.items() if b == budget]
+        return [entry.record for (_, b), entry in self._answers.items() if b == budget]
 
 
 class _Kept:
@@ -173,8 +173,8 @@ def _encoded(outputs: Any) -> Any:
     return list(outputs)
 
 
-def _decoded(kept: Any, kind: FunctionKind) -> Values:
+def _decoded(encoded: Any, kind: FunctionKind) -> Values:
     if numeric_outputs(kind):
-        return np.frombuffer(base64.b64decode(kept), "<f8").astype(np.float64)
-    strings: list[str] = kept
+        return np.frombuffer(base64.b64decode(encoded), "<f8").astype(np.float64)
+    strings: list[str] = encoded
     return list(strings)

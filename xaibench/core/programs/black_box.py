@@ -96,7 +96,7 @@ class Interpretation:
     queries : int
         Inputs that were asked for; counted by the harness.
     facts : mapping
-        Plain values worth keeping: parameters found, transcript, tokens.
+        Plain values worth storing: parameters found, transcript, tokens.
     failure : str
         Why there is no program, or why it gave no outputs; empty where all is well.
     """
@@ -125,7 +125,7 @@ def numeric_outputs(kind: FunctionKind) -> bool:
 
 
 def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Array | list[str | None], str]:
-    """Run a program that may do anything, and keep what can be used.
+    """Run a program that may do anything, and return what can be used.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def as_inputs(inputs: Any, kind: FunctionKind) -> Values:
 
 
 def said(error: BaseException) -> str:
-    """Kind and message of an exception, whatever it is, as text that can be kept."""
+    """Kind and message of an exception, whatever it is, as text that can be stored."""
     try:
         message = str(error)
     except Exception:
@@ -217,9 +217,9 @@ class BudgetError(XaibenchError):
 
 
 class AskAgainError(XaibenchError):
-    """No answer can be had now, and none of it says anything about the interpreter: a later run asks again.
+    """No answer is available now, and that says anything about the interpreter: a later run asks again.
 
-    The unit fails instead of scoring zeros; answers that are there already are kept.
+    The unit fails instead of scoring zeros; answers that are there already stay.
     """
 
 
@@ -228,9 +228,9 @@ class Probe:
 
     It answers until the interpreter has, and refuses everything later: a program must stand on its
     own. Questions and answers are copied in and out, and nothing about a probe can be set. The
-    function lives in a closure and is no attribute. That stops accidents and short cuts; Python
+    function lives in a closure and is not an attribute. That stops accidents and short cuts; Python
     cannot hide an object from code in the same process that searches for it (``__closure__``,
-    ``gc``), so the source of an interpreter that nobody knows is to be read before it is believed.
+    ``gc``), so read the source of an unknown interpreter before you trust its scores.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ class Probe:
         Raises
         ------
         TypeError, ValueError
-            If these are no inputs of the function; see `as_inputs`. Nothing is asked then.
+            If these are not inputs of the function; see `as_inputs`. Nothing is asked then.
         BudgetError
             If these are more than are left, or the probe is closed. Nothing is asked then.
         """

@@ -15,7 +15,7 @@ from xaibench.core.storage.cache import MemoryCache
 from xaibench.core.types import Array
 
 Ask = Callable[[int, int], Interpretation]
-"""Interprets function number i with a budget, or takes the answer from where it is kept."""
+"""Interprets function number i with a budget, or takes the answer from where it is stored."""
 
 
 def keyed_generator(seed: int, stream: str, name: str) -> np.random.Generator:

@@ -100,7 +100,7 @@ def checked(answer: Any, domain: Domain) -> Interpretation:
     Raises
     ------
     TypeError, ValueError
-        If it is no interpretation, or a field of it is not what it should be.
+        If it is not an Interpretation, or a field of it is not what it should be.
     """
     if not isinstance(answer, Interpretation):
         raise TypeError(f"the interpreter returned {type(answer).__name__} instead of an Interpretation")
@@ -109,7 +109,7 @@ def checked(answer: Any, domain: Domain) -> Interpretation:
     if not isinstance(answer.description, str) or not isinstance(answer.family, (str, type(None))):
         raise TypeError("description and family must be text")
     if not isinstance(answer.facts, Mapping):
-        raise TypeError(f"the facts are {type(answer.facts).__name__}, and no mapping")
+        raise TypeError(f"the facts are {type(answer.facts).__name__}, not a mapping")
     return Interpretation(
         answer.program,
         clean(answer.description),
@@ -123,7 +123,7 @@ def checked(answer: Any, domain: Domain) -> Interpretation:
 def _interval(pair: Any, domain: Domain) -> Interval:
     low, high = (float(end) for end in pair)
     if math.isnan(low) or math.isnan(high) or low > high:
-        raise ValueError(f"({low}, {high}) is no interval")
+        raise ValueError(f"({low}, {high}) is not an interval: give (low, high) with low <= high")
     return min(max(low, domain.low), domain.high), max(min(high, domain.high), domain.low)
 
 

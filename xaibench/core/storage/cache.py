@@ -28,7 +28,7 @@ class MemoryCache:
 class SharedCache:
     """Tensors that depend on the problem and the seed, not on the explanation.
 
-    Kept in memory up to ``max_bytes`` (least recently used first out) and, where ``folder`` is
+    Held in memory up to ``max_bytes`` (least recently used first out) and, where ``folder`` is
     given, as safetensors on disk, so that the next run does not evaluate the model again.
 
     Parameters
@@ -67,8 +67,8 @@ class SharedCache:
         """The tensors of ``key`` if they are in memory."""
         return self._values.get(self._name(key))
 
-    def keep(self, key: tuple[Any, ...], value: dict[str, Tensor]) -> None:
-        """Keep tensors in memory only: what is quickly made again is not worth a file."""
+    def put_in_memory(self, key: tuple[Any, ...], value: dict[str, Tensor]) -> None:
+        """Cache tensors in memory only: what is quickly made again is not worth a file."""
         self._remember(self._name(key), value)
 
     def _name(self, key: tuple[Any, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and where the project keeps them."""
+"""Atomic writes of files and of safetensors, with digests that show damage."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, exclusive: bool =
     draft: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The name says who writes, so that a draft of the dead is told from one of the living.
+        # The name says which process writes, so that drafts of dead processes can be told from others.
         handle, name = tempfile.mkstemp(prefix=f".{this_process()}-", suffix=".draft", dir=path.parent)
         os.close(handle)
         draft = Path(name)
@@ -124,7 +124,7 @@ def tensors_to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] 
 
 
 def load_tensors(path: Path) -> dict[str, Tensor] | None:
-    """Load safetensors; None if the file is missing or damaged, so that the caller makes it anew."""
+    """Load safetensors; None if the file is missing or damaged, so that the caller makes it again."""
     found = load_tensors_and_metadata(path)
     return None if found is None else found[0]
 

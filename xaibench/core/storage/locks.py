@@ -1,4 +1,4 @@
-"""What several processes want to make at once is made by one of them."""
+"""File locks: of several processes that want to make the same file, one makes it and the others wait."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``: wait for who holds it, and keep others waiting meanwhile.
+    """Hold the lock file ``path``: wait until it is free, and make others wait meanwhile.
 
-    The system frees it when its holder dies. Where the file system has no locks nobody waits: work
+    The system frees it when its holder dies. Where the file system has no locks no one waits: work
     is done twice, and nothing else changes.
     """
     from filelock import FileLock, Timeout

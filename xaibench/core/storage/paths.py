@@ -1,4 +1,4 @@
-"""Where things are: caches, stores, and the suites and data that are shipped."""
+"""Paths of caches and stores, and of the suites and data that are shipped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class StoreUrl(str):
-    """Address of a store that is no folder: ``s3://bucket/store``; like a path, it grows with ``/``."""
+    """Address of a store that is not a folder: ``s3://bucket/store``; like a path, it grows with ``/``."""
 
     def __truediv__(self, name: str) -> StoreUrl:
         return StoreUrl(f"{self.rstrip('/')}/{name}")

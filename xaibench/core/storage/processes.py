@@ -1,4 +1,4 @@
-"""Who writes: names of processes that tell whether their owner still lives."""
+"""Identities of processes that write, and whether the process still lives."""
 
 from __future__ import annotations
 

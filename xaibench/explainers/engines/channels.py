@@ -1,4 +1,4 @@
-"""How several channels become one number per feature."""
+"""Reduction of the attributions of several channels to one number per feature."""
 
 from __future__ import annotations
 

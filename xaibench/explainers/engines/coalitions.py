@@ -1,4 +1,4 @@
-"""Players: groups of features that are kept or removed together, and the value of their coalitions."""
+"""Coalitions of players (groups of features that are masked together or not at all), and their values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Players:
     count: int
 
     def expand(self, coalitions: Tensor) -> Tensor:
-        """Features kept by coalitions (..., count): (..., *feature_shape)."""
+        """Features of coalitions (..., count), which are not masked: (..., *feature_shape)."""
         return coalitions[..., self.index]
 
     def share(self, values: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ def masked_scores(problem: ProblemView, masker: str | Masker, rows: Tensor, keep
     rows : Tensor (B,) of int64
         Sample of each copy.
     keep : callable
-        Gives the kept features (K, *feature_shape) of a slice of the copies.
+        Gives the unmasked features (K, *feature_shape) of a slice of the copies.
     """
     fill = problem.masker(masker) if isinstance(masker, str) else masker
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)

@@ -22,7 +22,7 @@ NO_KEY = "none"
 
 
 class NotReadyError(AskAgainError):
-    """Something must be put right first: no library, no key, an endpoint that refuses. The unit ends at once."""
+    """Something must be fixed first: no library, no key, an endpoint that refuses. The unit ends at once."""
 
 
 class ConversationError(Exception):
@@ -98,7 +98,7 @@ class Endpoint:
                 'api_key_env = "" for an endpoint without keys'
             )
         if not (key.isascii() and key.isprintable() and " " not in key):
-            raise NotReadyError(f"what the environment variable {self.api_key_env} holds is no key")
+            raise NotReadyError(f"the environment variable {self.api_key_env} holds no valid key: blanks, or not ASCII")
         return key
 
 

@@ -34,7 +34,7 @@ TRIED = 32
 
 
 def restore(facts: Mapping[str, Any], domain: Domain) -> Program:
-    """The program of a kept answer."""
+    """The program of a stored answer."""
     return SandboxedProgram(facts["code"], facts["kind"])
 
 
@@ -83,8 +83,8 @@ def llm(
     """A language model behind any endpoint that speaks OpenAI's chat protocol with tools.
 
     It asks by the tool ``ask_function`` and ends with the tool ``answer``; fenced code in a message
-    is taken too. Its program runs in the sandbox only. The whole conversation is kept with the
-    answer. Answers are not repeatable, not even at temperature 0; what is kept is never asked again.
+    is taken too. Its program runs in the sandbox only. The whole conversation is stored with the
+    answer. Answers are not repeatable, not even at temperature 0; what is stored is never asked again.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def llm(
     retries : int
         After a lost connection, 408, 409, 429 and 5xx, with growing pauses.
     price_prompt, price_completion : float, optional
-        Of a million tokens, in whatever currency, for estimates and for ``facts["cost"]``.
+        Of a million tokens, in any currency, for estimates and for ``facts["cost"]``.
 
     Raises
     ------

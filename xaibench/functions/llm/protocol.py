@@ -105,7 +105,7 @@ def arguments_of(text: str) -> dict[str, Any]:
     Raises
     ------
     UnreadableError
-        If they are no JSON object.
+        If they are not a JSON object.
     """
     try:
         found = json.loads(text or "{}", strict=False)

@@ -16,7 +16,7 @@ from xaibench.datasets.cards import read_shipped
 Mode = Literal["single", "or", "and"]
 MODES: tuple[Mode, ...] = ("single", "or", "and")
 NEAR = 0.4
-"""Bound of the level of words that are no members."""
+"""Bound of the level of words that are not members."""
 FORM_LEVEL = 0.2
 """Level of words that lack a form."""
 _VOWELS = frozenset("aeiou")
@@ -30,7 +30,7 @@ FORMS: Mapping[str, Callable[[str], bool]] = {
     "contain an r": lambda w: "r" in w,
     "contain an s": lambda w: "s" in w,
 }
-"""What a word may look like; y is no vowel here."""
+"""What a word may look like; y is not a vowel here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Vocabulary:
         the narrowest node that holds both, over that of the concept (after Resnik 1995; the content of
         a node that holds a share p of the words is -log p); by form, 0.2.
     unclear : array (c, n) of bool
-        Words that are no members, and have a rarer sense that would be one.
+        Words that are not members, and have a rarer sense that would be one.
     nodes : array (n, k) of bool
         Nodes of the taxonomy that hold each word.
     order : array (n,)

@@ -49,7 +49,7 @@ class Neuron:
     key: str = ""
 
     def __call__(self, inputs: Values) -> Array:
-        """Levels in [0, 1]; NaN for words outside of the vocabulary, of which nobody knows what they mean."""
+        """Levels in [0, 1]; NaN for words outside of the vocabulary, whose meaning is unknown."""
         rows = self.words.rows([str(word) for word in inputs])
         found = np.where(rows < 0, np.nan, self.levels[rows])
         if self.noise:

@@ -122,7 +122,7 @@ def neuron_query_efficiency(ev: ProgramEvaluation, *, first: PositiveInt = 8, fa
 
 
 def _fires(ev: ProgramEvaluation, i: int) -> tuple[Array, Array]:
-    """Whether the neuron and the program fire for each word whose level is known; no output is no agreement."""
+    """Whether the neuron and the program fire for each word whose level is known; no output counts as disagreement."""
 
     def compute() -> tuple[Array, Array]:
         f = ev.functions[i]

@@ -37,7 +37,7 @@ def places(domain: Domain, n: int, draws: np.random.Generator, probes: Probes = 
 
 
 def asked(f: Probe, x: Array) -> tuple[Array, Array]:
-    """Ask, and keep the inputs (m,) that have an answer, and the answers (m,)."""
+    """Ask, and return the inputs (m,) that have an answer, and the answers (m,)."""
     y = np.asarray(f(x), dtype=np.float64)
     return x[np.isfinite(y)], y[np.isfinite(y)]
 

@@ -1,7 +1,7 @@
 """Scores of programs for numeric functions: FIND's own, and those that it needs beside it.
 
 All of them compare with ``program``, the mean of what a function answers, so that noise costs
-nobody anything; `find_official` and `r2` can be asked for the noisy answers instead. A program that
+no program anything; `find_official` and `r2` can be asked for the noisy answers instead. A program that
 raises, gives no number, or one that is not finite where the truth is, gets the worst score.
 """
 
@@ -56,14 +56,14 @@ def _pair(ev: ProgramEvaluation, i: int, target: Target = "program") -> tuple[Ar
 def find_official(ev: ProgramEvaluation, *, target: Target = "program") -> Array:
     """FIND's success: 1 if ``sum (y - yhat)^2 / sum y^2 < 0.1`` over x = -127.5 .. 127.5, else 0.
 
-    The energy of y holds its level, so that whoever finds the level passes wherever it is large:
+    The energy of y holds its level, so that a program that finds the level passes wherever it is large:
     on our functions the mean of 16 probes passes 22 % of the time, and linear interpolation of 16
     probes 66 %, one of 256 probes 77 %. Nearly saturated; kept for comparability, and not what to rank by.
 
     Parameters
     ----------
     target : {"program", "answers"}
-        ``answers``: noise and all, as in FIND. Where noise outweighs the function nobody can pass then.
+        ``answers``: noise and all, as in FIND. Where noise outweighs the function no program can pass then.
 
     Returns
     -------
@@ -186,7 +186,7 @@ def interval_iou(ev: ProgramEvaluation) -> Array:
     -------
     array (N,)
         0 where a corrupted function is called sound. NaN where nothing is corrupted, or only single
-        points are; `interval_false` says who sees corruption there.
+        points are; `interval_false` says which programs see corruption there.
     """
     return np.array([_iou(f, a.intervals) for f, a in _with_answers(ev)])
 
@@ -263,7 +263,7 @@ def _family(f: BlackBox, named: str | None) -> float:
     source=f"{_OWN}: noise type",
 )
 def noise_accuracy(ev: ProgramEvaluation) -> Array:
-    """1 if ``facts["noise"]`` names the noise of a noisy function, else 0; whoever says nothing says ``none``.
+    """1 if ``facts["noise"]`` names the noise of a noisy function, else 0; an answer without noise says ``none``.
 
     Only noisy functions count: of three kinds of noise, silence names none and a constant answer one.
     Over all functions silence would be right wherever there is no noise, which is nearly everywhere.
@@ -271,7 +271,7 @@ def noise_accuracy(ev: ProgramEvaluation) -> Array:
     Returns
     -------
     array (N,)
-        NaN where there is no noise; `noise_false` says who hears it there.
+        NaN where there is no noise; `noise_false` says which answers report it there.
     """
     return np.array([np.nan if f.noise == "none" else float(_noise(a) == f.noise) for f, a in _with_answers(ev)])
 

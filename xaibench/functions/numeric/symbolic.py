@@ -110,13 +110,13 @@ def pysindy(
         return constant_answer(0.0)
     model = optimizers.STLSQ(threshold=threshold).fit(terms(x, degree, waves), y[:, None] / scale)
     coefficients = scale * np.ravel(model.coef_)
-    kept = np.flatnonzero(coefficients)
+    nonzero = np.flatnonzero(coefficients)
     names = [*(f"(x/128)^{k}" for k in range(degree + 1)), "|x|/128", "[x >= 0]"]
     names += [f"{name}({k} pi x/128)" for name in ("sin", "cos") for k in range(1, waves + 1)]
     return Interpretation(
         partial(_sparse, coefficients=coefficients, degree=degree, waves=waves),
-        "f(x) = " + (" + ".join(f"{number(coefficients[k])} {names[k]}" for k in kept) or "0"),
-        facts={"size": len(kept)},
+        "f(x) = " + (" + ".join(f"{number(coefficients[k])} {names[k]}" for k in nonzero) or "0"),
+        facts={"size": len(nonzero)},
     )
 
 

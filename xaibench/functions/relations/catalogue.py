@@ -234,9 +234,9 @@ def find_relation(*, seed: int, n: PositiveInt | None = None) -> tuple[BlackBox,
         Relations, the first of the seed's order; by default all. There are no more than `relations` has.
     """
     known = relations()
-    kept = _kept(known, seed)
-    domain = Domain(words=tuple(thing for thing, asked in kept.items() if asked))
-    held_out = [thing for thing, asked in kept.items() if not asked]
+    askable = _askable(known, seed)
+    domain = Domain(words=tuple(thing for thing, asked in askable.items() if asked))
+    held_out = [thing for thing, asked in askable.items() if not asked]
     order = keyed_generator(seed, "order", "find/relation").permutation(len(known))
     made = []
     for i, k in enumerate(order[:n]):
@@ -261,7 +261,7 @@ def find_relation(*, seed: int, n: PositiveInt | None = None) -> tuple[BlackBox,
     return tuple(made)
 
 
-def _kept(known: Sequence[Relation], seed: int) -> dict[str, bool]:
+def _askable(known: Sequence[Relation], seed: int) -> dict[str, bool]:
     """Whether each thing may be asked for: two of three of those that are first met under the same kind."""
     kinds: dict[str, list[str]] = {}
     met: set[str] = set()

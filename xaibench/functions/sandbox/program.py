@@ -1,4 +1,4 @@
-"""Programs from strangers: run in a process that can compute, and nothing else.
+"""Untrusted programs, run in a process that can compute and nothing else.
 
 A program is Python source that defines ``f(x)``. It never runs in this process. Layers, each of
 which holds without the others:
@@ -38,7 +38,7 @@ from xaibench.functions.sandbox import confinement
 
 LAYERS = ("syntax", "builtins", "audit", "seccomp", "limits")
 _WORKER = Path(__file__).resolve().with_name("worker.py")
-_KEPT = 4
+_WAITING = 4
 """Processes that wait for the next call of their program; the one that was used least recently goes first."""
 _START_SECONDS = 30.0
 
@@ -48,7 +48,7 @@ class ProgramError(XaibenchError):
 
 
 class _KilledError(AskAgainError):
-    """Somebody killed the process: not the program, which cannot, and not this process."""
+    """The process was killed from outside: not by the program, which cannot, and not this process."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class SandboxedProgram:
-    """A program as plain data, which can be kept, copied and called.
+    """A program as plain data, which can be stored, copied and called.
 
     Every call begins with a fresh namespace: what a program remembers of one call is gone in the next.
 
@@ -155,7 +155,7 @@ def check_supported() -> None:
     """
     if not confinement.supported():
         raise UnsupportedError(
-            "programs from strangers run only where the kernel can confine them: Linux on x86_64 or aarch64",
+            "untrusted programs run only where the kernel can confine them: Linux on x86_64 or aarch64",
             "run this in a Linux container or virtual machine",
         )
 
@@ -329,7 +329,7 @@ def _process_of(program: SandboxedProgram) -> _Process:
         _dismiss(program)
         process = None
     if process is None:
-        while len(_live) >= _KEPT:
+        while len(_live) >= _WAITING:
             _dismiss(next(iter(_live)))
         process = _live[program] = _Process(program)
     _live.move_to_end(program)
@@ -352,7 +352,7 @@ def dismiss_all() -> None:
 
 
 def _outputs(reply: dict[str, Any], n: int, numeric: bool) -> list[Any]:
-    """Outputs of a reply, None for whatever is none."""
+    """Outputs of a reply, None for anything that is not an output."""
     found = reply.get("outputs")
     if not isinstance(found, list) or len(found) != n:
         raise ProgramError("the program disturbed the process that it ran in")

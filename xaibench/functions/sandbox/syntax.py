@@ -72,14 +72,14 @@ def parse(source: str) -> ast.Module:
     Raises
     ------
     RefusedError
-        If it is no Python, too large, or uses anything that is not allowed.
+        If it is not Python, too large, or uses anything that is not allowed.
     """
     if len(source) > MAX_SOURCE:
         raise RefusedError(f"it has {len(source)} characters, more than {MAX_SOURCE}")
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise RefusedError(f"line {error.lineno}: it is no Python ({error.msg})") from None
+        raise RefusedError(f"line {error.lineno}: it is not Python ({error.msg})") from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise RefusedError(f"it cannot be parsed ({error or 'nested too deeply'})") from None
     for count, node in enumerate(ast.walk(tree)):

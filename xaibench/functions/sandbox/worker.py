@@ -23,7 +23,7 @@ MAX_REASON = 300
 
 
 def _beside(name: str) -> Any:
-    """Load a module that lies beside this file: the package itself is not to be had in here."""
+    """Load a module that lies beside this file: the package itself is unavailable in here."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
@@ -93,7 +93,7 @@ def _answer(request: dict[str, Any], syntax: Any, without: frozenset[str]) -> di
 
 
 def _names(syntax: Any, without: frozenset[str]) -> Any:
-    """Builtins of a program, anew for every call."""
+    """Builtins of a program, fresh ones for every call."""
     if "builtins" in without:
         return builtins
 

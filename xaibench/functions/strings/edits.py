@@ -1,4 +1,4 @@
-"""Levenshtein's distance between strings, and what it aligns."""
+"""Levenshtein distance between strings, and the alignment behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""String functions after FIND: primitives, and two of them one after the other."""
+"""String functions after FIND: primitives, and compositions of two."""
 
 from __future__ import annotations
 

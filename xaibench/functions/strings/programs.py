@@ -1,4 +1,4 @@
-"""Programs of string functions: primitives one after the other."""
+"""Programs of string functions: compositions of primitives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reference for the audit of metrics: what depends on the sample, and never on the explanation."""
+"""Confidence of the model: a reference for auditing metrics, which ignores the explanation."""
 
 from __future__ import annotations
 

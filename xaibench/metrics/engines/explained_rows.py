@@ -1,4 +1,4 @@
-"""The data set of a problem, explained: what metrics that retrain mask, and what they compare."""
+"""Explanations of the training and test data, for metrics that retrain or compare over a population."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def retraining_of(ev: Evaluation) -> Retraining:
     Raises
     ------
     UnsupportedError
-        If nothing does, or the model is no classifier: what is measured is accuracy.
+        If nothing does, or the model is not a classifier: what is measured is accuracy.
     """
     if ev.model.returns == "value":
         raise UnsupportedError("metrics that retrain measure accuracy, and the model returns values")

@@ -1,7 +1,7 @@
 """Noisy copies around every sample: how far explanation, input and model move on the way there.
 
 All robustness metrics of one radius and number of draws share them. Only numbers per copy are
-kept, so memory does not grow with the size of a map.
+cached, so memory does not grow with the size of a map.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from xaibench.metrics.engines.perturbation import Block, Probes, clean_raw
 from xaibench.metrics.engines.representations import Layer, Representation
 
 VERSION = 1
-"""Of what is kept in the shared cache."""
+"""Of what is in the shared cache."""
 NEAR_ZERO = 1e-3
 """Entries below this share of their sample's largest magnitude count as that much in a relative change.
 
@@ -150,7 +150,7 @@ def representation_change(ev: Evaluation, radius: float, n_samples: int, layer: 
 
     def compute() -> dict[str, Tensor]:
         look = Representation(require_module(ev.model), layer, ev.inputs[:1])
-        kept = torch.empty(len(ev), n_samples, dtype=torch.bool, device=ev.inputs.device)
+        same = torch.empty(len(ev), n_samples, dtype=torch.bool, device=ev.inputs.device)
         raw: list[Tensor] = [ev.inputs]
 
         def own(rows: slice) -> Tensor:
@@ -160,14 +160,14 @@ def representation_change(ev: Evaluation, radius: float, n_samples: int, layer: 
         def found(block: Block, inputs: Tensor) -> Tensor:
             there, hidden = look(inputs)
             there = there.view(block.n_samples, block.n_copies, -1)
-            kept[block.rows, block.copies] = _same_class(ev, raw[0], there).to(kept.device)
+            same[block.rows, block.copies] = _same_class(ev, raw[0], there).to(same.device)
             return hidden
 
-        return {**vars(_change(ev, noise(ev, radius, n_samples), own, found)), "kept": kept}
+        return {**vars(_change(ev, noise(ev, radius, n_samples), own, found)), "kept": same}
 
     values = dict(ev.shared.get(("robustness", VERSION, layer, radius, n_samples), compute))
-    kept = values.pop("kept")
-    return Change(**values), kept
+    same = values.pop("kept")
+    return Change(**values), same
 
 
 def _same_class(ev: Evaluation, own: Tensor, there: Tensor) -> Tensor:

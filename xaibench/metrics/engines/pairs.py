@@ -1,4 +1,4 @@
-"""What explanations and predictions of the samples are when they are seen otherwise; see `core.pairs`."""
+"""Explanations and predictions of paired samples; see `core.pairs`."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ BLOCK_BYTES = 4 * 2**20
 """Bytes of perturbed copies built at a time; bounds memory, never changes a result."""
 DRAW_NUMBERS = 2**18
 """Numbers drawn at a time for one sample. Draws depend on it: changing it means new metric versions."""
-KEEP_BYTES = 192 * 2**20
-"""Drawn perturbations up to this size are kept for the next explainer, larger ones are drawn again."""
+CACHED_BYTES = 192 * 2**20
+"""Drawn perturbations up to this size are cached for the next explainer, larger ones are drawn again."""
 
 
 @dataclass(frozen=True)
@@ -160,15 +160,15 @@ class Perturbations:
         return blocks(ev, self.n_copies, self.stream)
 
     def over(self, ev: Evaluation, use: Callable[[Block, Tensor], None]) -> None:
-        """Hand every block and its perturbations to ``use``; those that fit in memory are kept for the next explainer.
+        """Hand every block and its perturbations to ``use``; what fits in memory is cached for the next explainer.
 
         ``use`` must not change them.
         """
         name = ("drawn", self.stream, self.n_copies, *self.drawn)
-        kept = ev.shared.peek(name)
-        if kept is not None:
+        cached = ev.shared.peek(name)
+        if cached is not None:
             for block in self.blocks(ev):
-                use(block, kept["drawn"][block.rows, block.copies])
+                use(block, cached["drawn"][block.rows, block.copies])
             return
         whole: Tensor | None = None
         for block in self.blocks(ev):
@@ -176,12 +176,12 @@ class Perturbations:
             use(block, drawn)
             if block.rows.start == block.copies.start == 0:
                 one = drawn[0, 0]
-                if len(ev) * self.n_copies * one.numel() * one.element_size() <= KEEP_BYTES:
+                if len(ev) * self.n_copies * one.numel() * one.element_size() <= CACHED_BYTES:
                     whole = drawn.new_empty(len(ev), self.n_copies, *one.shape)
             if whole is not None:
                 whole[block.rows, block.copies] = drawn
         if whole is not None:
-            ev.shared.keep(name, {"drawn": whole})
+            ev.shared.put_in_memory(name, {"drawn": whole})
 
     def numbers(self, ev: Evaluation, compute: Callable[[Block, Tensor], Tensor]) -> Tensor:
         """One number per perturbation (N, n_copies), ``compute`` giving n * m of them for a block."""

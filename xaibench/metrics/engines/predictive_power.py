@@ -38,7 +38,7 @@ def _known(name: str | None) -> str | None:
 
 Recipe = Annotated[str | None, AfterValidator(_known)]
 """A registered model; None: the problem's own."""
-Kept = Callable[[Tensor, int], Tensor]
+Selector = Callable[[Tensor, int], Tensor]
 """From the places of features (n, F), 0 the most important, and a number of features to which of them stay."""
 
 
@@ -59,7 +59,7 @@ def bottom(place: Tensor, count: int) -> Tensor:
 
 def predictive_power(
     ev: Evaluation,
-    kept: Sequence[tuple[Kept, float]],
+    selected: Sequence[tuple[Selector, float]],
     masker: str | None,
     sign: OrderSign,
     target: Targets,
@@ -73,7 +73,7 @@ def predictive_power(
     Parameters
     ----------
     ev : Evaluation
-    kept : sequence of (function, float)
+    selected : sequence of (function, float)
         Which features are left, and the share that they are counted by.
     masker : str or None
         What the others are set to; its background is that of ``ev``, or the training data. None: the
@@ -89,7 +89,7 @@ def predictive_power(
 
     Returns
     -------
-    Tensor (n_retrainings, len(kept))
+    Tensor (n_retrainings, len(selected))
         NaN if any attribution is not finite.
 
     Raises
@@ -101,7 +101,7 @@ def predictive_power(
     if ev.layout.n_features < 2:
         raise UnsupportedError("a share of the features cannot be removed where there is only one")
     train, test = explained(ev, "train", max_train, target), explained(ev, "test", max_test, target)
-    power = torch.full((n_retrainings, len(kept)), torch.nan)
+    power = torch.full((n_retrainings, len(selected)), torch.nan)
     if not all(bool(torch.isfinite(part.attributions).all()) for part in (train, test)):
         return power
     if ev.background is None:
@@ -109,7 +109,7 @@ def predictive_power(
         # Their caches may hold maskers of other rows.
         train, test = (replace(part, background=train.inputs, cache=MemoryCache()) for part in (train, test))
     n_features, whole = ev.layout.n_features, retraining.data
-    for column, (stays, share) in enumerate(kept):
+    for column, (stays, share) in enumerate(selected):
         count = min(max(1, round(share * n_features)), n_features - 1)
         data = variant(
             whole,

@@ -15,7 +15,7 @@ Layer = Literal["first", "penultimate"]
 
 
 class Representation:
-    """Evaluates a network and keeps what one of its layers saw or made.
+    """Evaluates a network and records what one of its layers saw or made.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Representation:
         batches: list[Tensor] = []
         latest: list[Tensor] = []
 
-        def keep(value: Any) -> None:
+        def record(value: Any) -> None:
             if self.layer == "first" and latest:
                 return
             tensor = next((v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, Tensor)), None)
@@ -63,10 +63,10 @@ class Representation:
             latest[:] = [tensor.flatten(1).clone() if tensor.ndim > 1 else tensor.unsqueeze(1).clone()]
 
         def seen(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-            keep((*args, *kwargs.values()))
+            record((*args, *kwargs.values()))
 
         def made(_module: nn.Module, _args: Any, output: Any) -> None:
-            keep(output)
+            record(output)
 
         def end(_module: nn.Module, _args: Any, _output: Any) -> None:
             batches.append(latest.pop())
@@ -80,7 +80,7 @@ class Representation:
         with hooked(handles):
             raw = self.predictor.predict(inputs)
         if sum(len(batch) for batch in batches) != len(inputs):
-            raise UnsupportedError(f"layer {self.name!r} does not keep one row per sample")
+            raise UnsupportedError(f"layer {self.name!r} does not give one row per sample")
         return raw, torch.cat(batches)
 
 

@@ -12,7 +12,7 @@ from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.metrics.engines.perturbation import Block, clean_scores, over_copies
 
 EFFECTS_VERSION = 1
-"""Of what is kept in the shared cache."""
+"""Of what is in the shared cache."""
 
 
 ROUNDING = 1e-6

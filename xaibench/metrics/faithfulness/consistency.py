@@ -35,7 +35,7 @@ def consistency(ev: Evaluation, *, k: TopK = 1) -> Tensor:
     """Share of the reference samples with the same discrete explanation that get the same prediction.
 
     Two explanations are the same if the k features of largest magnitude are the same and have the
-    same signs, in whatever order. Ties go by position, so that equal maps are the same explanation.
+    same signs, in any order. Ties go by position, so that equal maps are the same explanation.
     It sees only what tells samples apart: an explainer whose maps are all equal, like a mask that
     never moves, scores the share of its class whether the mask is right or wrong.
 
@@ -148,7 +148,7 @@ def _agreement(ev: Evaluation, reference: Evaluation, alike: Tensor) -> Tensor:
     """Share of the reference samples ``alike`` (N, M) that get the prediction of the sample, itself left out (N,)."""
     others = alike & ~_identical(ev.inputs, reference.inputs)
     same_class = clean_raw(ev).argmax(dim=1).unsqueeze(1) == reference.targets
-    # 0 / 0 is NaN: nobody to agree with.
+    # 0 / 0 is NaN: no other sample to agree with.
     return (others & same_class).sum(dim=1).double() / others.sum(dim=1)
 
 

@@ -58,10 +58,10 @@ def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = 
     source=f"{_ERASER}, sufficiency, averaged over shares as for soft scores",
 )
 def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
-    """Mean drop of the output when only the top features are kept: small if they are enough.
+    """Mean drop of the output when all but the top features are removed: small if they are enough.
 
-    ``mean_k f(x) - f(the top k alone)`` over several shares of the features. Keeping the top k is
-    removing the others, least relevant first.
+    ``mean_k f(x) - f(the top k alone)`` over several shares of the features. To leave the top k alone is
+    to remove the others, least relevant first.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean"
         Below 0 where the top features alone give more than the whole sample.
     """
     n_features = ev.layout.n_features
-    counts = [n_features - kept for kept in counts_of_shares(n_features, shares)]
+    counts = [n_features - left for left in counts_of_shares(n_features, shares)]
     return clean_scores(ev) - removal_points(ev, "lerf", masker, counts).mean(dim=1)
 
 

@@ -19,7 +19,7 @@ from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, clean_scores, raw_outputs, select
 
 VERSION = 1
-"""Of the metrics, and of what is kept in the shared cache."""
+"""Of the metrics, and of what is in the shared cache."""
 ROUNDING = 1e-6
 """Changes up to this share of the output at the sample are rounding in float32, and count as none."""
 BILODEAU = "Bilodeau et al. 2024, Impossibility theorems for feature attribution, PNAS; "

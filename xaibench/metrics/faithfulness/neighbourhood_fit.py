@@ -22,7 +22,7 @@ from xaibench.metrics.engines.perturbation import Block, Probes, blocks, clean_s
 from xaibench.metrics.engines.single_effects import without_each
 
 VERSION = 1
-"""Of the metric, and of what is kept in the shared cache."""
+"""Of the metric, and of what is in the shared cache."""
 OfSlopes = Literal["gaussian", "gaussian_gradient", "point"]
 OfContributions = Literal["uniform_path", "point_path", "binary_lime", "binary_shapley", "one_hot"]
 Neighbourhood = OfSlopes | OfContributions
@@ -73,7 +73,7 @@ def neighbourhood_fit(
     ================== ============================ ============================================ =============
 
     In the first three a map is read as slopes, which act on steps from x; in the others as
-    contributions, which act on features kept. Slopes times (x - b) are contributions, and
+    contributions, which act on unmasked features. Slopes times (x - b) are contributions, and
     contributions divided by it are slopes (0 where x = b: there a contribution says nothing). A map
     under the Shapley kernel must add up to f(x) - f(b), so what it lacks is shared by all features.
     All channels of a pixel move together.
@@ -137,7 +137,7 @@ def slopes_of(ev: Evaluation, masker: str) -> Tensor:
     if ev.kind == "slope":
         return maps
     if not ev.layout.one_number_each:
-        raise UnsupportedError("contributions of several channels are no slopes", "take a neighbourhood of masks")
+        raise UnsupportedError("contributions of several channels are not slopes", "take a neighbourhood of masks")
     way = ev.layout.reduce(ev.inputs - ev.reference(masker)).flatten(1).double()
     return torch.where(way == 0, 0, maps / way)
 
@@ -198,7 +198,7 @@ def _noise(ev: Evaluation, n_samples: int, radius: float) -> Probes:
 
 
 def _coalitions(ev: Evaluation, neighbourhood: str, n_samples: int, masker: str) -> Probes:
-    """Random coalitions of features that are kept (n, m, F) of bool, the others masked."""
+    """Random coalitions (n, m, F) of bool: features that are not masked, unlike the others."""
     d = ev.layout.n_features
     mask = ev.masker(masker)
 
@@ -211,8 +211,8 @@ def _coalitions(ev: Evaluation, neighbourhood: str, n_samples: int, masker: str)
         size = sizes[torch.searchsorted(shares, drawn, right=True).clamp(max=len(sizes) - 1)]
         return block.draws.permutation((block.n_copies, d)) < size.unsqueeze(-1)
 
-    def build(block: Block, kept: Tensor) -> Tensor:
-        return mask.copies(block.rows, kept.view(*kept.shape[:2], *ev.layout.feature_shape))
+    def build(block: Block, unmasked: Tensor) -> Tensor:
+        return mask.copies(block.rows, unmasked.view(*unmasked.shape[:2], *ev.layout.feature_shape))
 
     stream = f"neighbourhood_fit/{neighbourhood}"
     return Probes(n_samples, stream, draw, (VERSION,), build=build, built=(masker,))

@@ -84,8 +84,8 @@ def roar(
     Tensor (n_retrainings,)
         NaN if the attributions of any of these rows are not finite.
     """
-    kept = [(all_but_top, share) for share in shares]
-    return predictive_power(ev, kept, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    selected = [(all_but_top, share) for share in shares]
+    return predictive_power(ev, selected, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
 @metric(
@@ -112,15 +112,15 @@ def kar(
     max_train: PositiveInt = 2000,
     max_test: PositiveInt = 1000,
 ) -> Tensor:
-    """Test accuracy of models retrained on the most important features alone, mean over the shares kept.
+    """Test accuracy of models retrained on the most important features alone, mean over the shares.
 
-    The counterpart of `roar`: high is good, what was kept is enough. It profits from masks that give
+    The counterpart of `roar`: high is good, what was left is enough. It profits from masks that give
     the label away; see `mask_leakage`.
 
     Parameters
     ----------
     shares : tuple of float
-        Shares of the features that are kept.
+        Shares of the features that are not masked.
     masker, sign, target, n_retrainings, recipe, max_train, max_test
         As for `roar`.
 
@@ -129,8 +129,8 @@ def kar(
     Tensor (n_retrainings,)
         NaN if the attributions of any of these rows are not finite.
     """
-    kept = [(top, share) for share in shares]
-    return predictive_power(ev, kept, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    selected = [(top, share) for share in shares]
+    return predictive_power(ev, selected, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
 @metric(
@@ -168,8 +168,8 @@ def diffroar(
     Parameters
     ----------
     shares : tuple of float
-        Shares k of the features that are kept. Sparse maps are tied at 0 beyond their support: keep k
-        small, at most 0.1 for maps from a zero baseline.
+        Shares k of the features that are not masked. Sparse maps are tied at 0 beyond their support: choose
+        k small, at most 0.1 for maps from a zero baseline.
     masker : str
         Zero as published; mean filling is unstable on digits.
     sign : {"signed", "absolute"}
@@ -185,7 +185,7 @@ def diffroar(
     Tensor (n_retrainings,)
         NaN if the attributions of any of these rows are not finite.
     """
-    kept = [(part, share) for part in (top, bottom) for share in shares]
-    power = predictive_power(ev, kept, masker, sign, target, n_retrainings, recipe, max_train, max_test)
+    selected = [(part, share) for part in (top, bottom) for share in shares]
+    power = predictive_power(ev, selected, masker, sign, target, n_retrainings, recipe, max_train, max_test)
     of_top, of_bottom = power.chunk(2, dim=1)
     return of_top.mean(dim=1) - of_bottom.mean(dim=1)

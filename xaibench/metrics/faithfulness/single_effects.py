@@ -84,8 +84,8 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
 def monotonicity_correlation(ev: Evaluation, *, n_samples: PositiveInt = 5, masker: RandomMasker = "uniform") -> Tensor:
     """Rank correlation of the magnitudes with the mean squared change of the output as each feature is redrawn.
 
-    ``rho(|phi_i|, E[(f(x) - f(x with x_i drawn anew))^2])``. Attributions of all kinds are used as
-    given: a random value is no baseline to which slopes could be converted. The best map of a
+    ``rho(|phi_i|, E[(f(x) - f(x with x_i redrawn))^2])``. Attributions of all kinds are used as
+    given: a random value is not a baseline to which slopes could be converted. The best map of a
     linear model is ``|w_i| sqrt(E[(x_i - X_i)^2])``.
 
     Parameters

@@ -40,7 +40,7 @@ def false_discovery_proportion(ev: Evaluation, *, q: Level = 0.1, select: Select
     Parameters
     ----------
     q : float
-        Level of the false discovery rate that the procedure is asked to keep.
+        Level of the false discovery rate that the procedure is asked to control.
     select : {"symmetric", "benjamini_hochberg", "top"}
         What is discovered:
 
@@ -75,7 +75,7 @@ def false_discovery_proportion(ev: Evaluation, *, q: Level = 0.1, select: Select
 def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetric") -> Tensor:
     """Share of the true features that are discovered, the true positive rate.
 
-    It means something beside `false_discovery_proportion` only: who reports everything has power 1.
+    It means something beside `false_discovery_proportion` only: a map that reports everything has power 1.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetr
 def power_at_fdr(ev: Evaluation, *, q: Level = 0.1, sign: OrderSign = "absolute") -> Tensor:
     """Share of the true features in the longest top list that is at most q false.
 
-    The truth picks the threshold, so this is what a map could discover at best, if somebody told it
+    The truth picks the threshold, so this is what a map could discover at best, if it were told
     where to stop: it compares maps that only rank with those that test. A list holds all pairs
     above a threshold, equal numbers together.
 
@@ -150,8 +150,8 @@ def symmetric_threshold(values: Array, q: float) -> float:
     up, down = np.sort(values), np.sort(-values)
     above = len(values) - np.searchsorted(up, candidates)
     below = len(values) - np.searchsorted(down, candidates)
-    kept = candidates[(1 + below) / np.maximum(1, above) <= q]
-    return float(kept.min(initial=np.inf))
+    valid = candidates[(1 + below) / np.maximum(1, above) <= q]
+    return float(valid.min(initial=np.inf))
 
 
 def _top(values: Array, k: int) -> Array:

@@ -64,8 +64,8 @@ def relative_input_stability(
     Tensor (N,)
         NaN where every copy changes its class, and for an all-zero map or input.
     """
-    kept = same_class(ev, radius, n_samples)
-    return _stability(ev, radius, n_samples, relative, _pick(input_change(ev, radius, n_samples), relative), kept)
+    same = same_class(ev, radius, n_samples)
+    return _stability(ev, radius, n_samples, relative, _pick(input_change(ev, radius, n_samples), relative), same)
 
 
 @metric(
@@ -100,8 +100,8 @@ def relative_output_stability(
     Tensor (N,)
         NaN where every copy changes its class, and for an all-zero map.
     """
-    kept = same_class(ev, radius, n_samples)
-    return _stability(ev, radius, n_samples, relative, output_change(ev, radius, n_samples), kept)
+    same = same_class(ev, radius, n_samples)
+    return _stability(ev, radius, n_samples, relative, output_change(ev, radius, n_samples), same)
 
 
 @metric(
@@ -148,8 +148,8 @@ def relative_representation_stability(
     UnsupportedError
         If the model has no such layer.
     """
-    hidden, kept = representation_change(ev, radius, n_samples, layer)
-    return _stability(ev, radius, n_samples, relative, _pick(hidden, relative), kept)
+    hidden, same = representation_change(ev, radius, n_samples, layer)
+    return _stability(ev, radius, n_samples, relative, _pick(hidden, relative), same)
 
 
 def _pick(change: Change, relative: Relative) -> Tensor:
@@ -157,8 +157,8 @@ def _pick(change: Change, relative: Relative) -> Tensor:
 
 
 def _stability(
-    ev: Evaluation, radius: float, n_samples: int, relative: Relative, other: Tensor, kept: Tensor
+    ev: Evaluation, radius: float, n_samples: int, relative: Relative, other: Tensor, same: Tensor
 ) -> Tensor:
-    """Largest ratio of the explanation's change to another (N, n_samples), among the copies that are kept."""
+    """Largest ratio of the explanation's change to another (N, n_samples), among the copies of the same class."""
     moved = _pick(explanation_change(ev, radius, n_samples), relative)
-    return largest(moved / other.double().clamp(min=LEAST), kept)
+    return largest(moved / other.double().clamp(min=LEAST), same)

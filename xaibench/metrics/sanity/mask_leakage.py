@@ -46,7 +46,7 @@ def mask_leakage(
 
     Every sample is replaced by its mask, 1 for the share of features with the largest attributions
     and 0 for the rest. At chance the scores of `roar` and `kar` are about the values of features;
-    near the accuracy of the model they can be had from the shape of the masks.
+    near the accuracy of the model they follow from the shape of the masks.
 
     Parameters
     ----------
@@ -62,5 +62,5 @@ def mask_leakage(
     Tensor (n_retrainings,)
         NaN if the attributions of any of these rows are not finite.
     """
-    kept = [(top, share) for share in shares]
-    return predictive_power(ev, kept, None, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
+    selected = [(top, share) for share in shares]
+    return predictive_power(ev, selected, None, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)

@@ -41,7 +41,7 @@ def mprt(
 
     Every layer with parameters or buffers is one step; its new weights are drawn by its name from
     the seed of the evaluation, the same for all explainers. The explanation of the trained model
-    is not compared with itself. A low score is necessary, not sufficient: noise drawn anew for
+    is not compared with itself. A low score is necessary, not sufficient: noise redrawn for
     every model scores 0. The control `random` keeps its draws, and scores 1 as any map that never
     looks at the model does.
 

@@ -1,0 +1,59 @@
+"""Commands about what can be chosen: components, suites and functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xaibench.cli.options import JsonOption, Listed, PluginOption
+from xaibench.core.storage.paths import place
+
+
+def list_(
+    kind: Annotated[Listed | None, typer.Argument(help="What to list.", show_default="everything")] = None,
+    plugin: PluginOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List components and suites."""
+    from xaibench.cli.listing import list_components
+
+    list_components(kind and kind.value, plugins=plugin, json=json)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a component or a suite, or of a function: find/numeric/0042.")],
+    plugin: PluginOption = None,
+    interpreter: Annotated[
+        str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: of the interpreter.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", parser=place, help="Of a function: show the answer kept here, and ask nobody."),
+    ] = None,
+    budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
+    png: Annotated[Path | None, typer.Option("--png", help="Of a function: draw into this file.")] = None,
+) -> None:
+    """Show a component's documentation, parameters and source; or draw a function with an interpreter's answer."""
+    from xaibench.cli.listing import show_component
+
+    if "/" in name and ":" not in name:
+        from xaibench.cli.functions import show_function
+
+        show_function(
+            name,
+            plugins=plugin,
+            interpreter=interpreter,
+            params=param,
+            budget=budget,
+            seed=seed,
+            store=store,
+            png=png,
+        )
+        return
+    show_component(name, plugins=plugin)

@@ -1,0 +1,48 @@
+"""Commands about stores themselves: check, join and clean them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xaibench.cli.options import StoreArgument
+from xaibench.core.storage.paths import place
+
+
+def doctor(
+    store: StoreArgument = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
+) -> None:
+    """Check the environment and a store. Exit code 3 if something is damaged; its cells run again next time."""
+    from xaibench.cli.doctor import examine
+
+    raise typer.Exit(examine(store, remove=remove))
+
+
+def merge(
+    dest: Annotated[Path, typer.Argument(parser=place, metavar="DEST", help="Store to join into; made if need be.")],
+    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC", help="Stores to join.")],
+) -> None:
+    """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
+
+    Where two stores have different values for the same content, both are printed and nothing is written.
+    """
+    from xaibench.cli.merging import merge_stores
+
+    raise typer.Exit(merge_stores(dest, sources))
+
+
+def gc(
+    store: StoreArgument = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    keep_runs: Annotated[
+        int | None,
+        typer.Option("--keep-runs", min=1, metavar="N", help="Forget all but the newest N runs of each suite."),
+    ] = None,
+) -> None:
+    """Remove what no result needs any more: superseded rows, explanations without results, drafts of dead runs."""
+    from xaibench.cli.collecting import collect_garbage
+
+    raise typer.Exit(collect_garbage(store, dry_run=dry_run, keep_runs=keep_runs))

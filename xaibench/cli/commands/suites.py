@@ -1,0 +1,121 @@
+"""Commands about suites: run one, or show what a run would do."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from xaibench.cli.options import (
+    DeviceOption,
+    JsonOption,
+    LimitOption,
+    OnlyOption,
+    PluginOption,
+    QuietOption,
+    RerunOption,
+    SeedOption,
+    ShardOption,
+    SkipOption,
+    StoreOption,
+    SuiteArgument,
+)
+
+
+def run(
+    suite: SuiteArgument = "quick",
+    store: StoreOption = None,
+    seed: SeedOption = 0,
+    only: OnlyOption = None,
+    skip: SkipOption = None,
+    limit: LimitOption = None,
+    rerun: RerunOption = None,
+    shard: ShardOption = None,
+    plugin: PluginOption = None,
+    device: DeviceOption = "cpu",
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            "-j",
+            metavar="N|auto",
+            envvar="XAIBENCH_WORKERS",
+            help="Worker processes; auto: one per core, 0: work in this one.",
+        ),
+    ] = "auto",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each, for large problems.")] = 1,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", help="End a worker that needs longer for a unit.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="End a worker that holds more than this, say 4GB.")
+    ] = None,
+    retry: Annotated[
+        int, typer.Option("--retry", min=0, help="Repeat units whose worker was killed or lost, this many times.")
+    ] = 0,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Instead of the built-in rule; changes no score.")
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", min=0, help="Stop when more cells than this have failed.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", metavar="NAME", help="Who works: dask, slurm, or one of a package.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; without, one of -j here.")
+    ] = None,
+    partition: Annotated[str | None, typer.Option("--partition", metavar="NAME", help="Of a Slurm cluster.")] = None,
+    minutes: Annotated[str | None, typer.Option("--time", metavar="MINUTES", help="Limit of a Slurm job.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Anything else the executor takes.")
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a suite; what the store holds already is not computed again.
+
+    Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
+    """
+    from xaibench.cli.arguments import settings_from
+    from xaibench.cli.running import Request, run_suite
+
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
+    raise typer.Exit(
+        run_suite(
+            request,
+            workers=workers,
+            timeout=timeout,
+            memory=memory,
+            json=json,
+            quiet=quiet,
+            threads=threads,
+            retry=retry,
+            batch_size=batch_size,
+            max_failures=max_failures,
+            executor=executor,
+            settings=settings_from(setting, scheduler=scheduler, partition=partition, time=minutes),
+        )
+    )
+
+
+def plan(
+    suite: SuiteArgument = "quick",
+    store: StoreOption = None,
+    seed: SeedOption = 0,
+    only: OnlyOption = None,
+    skip: SkipOption = None,
+    limit: LimitOption = None,
+    rerun: RerunOption = None,
+    shard: ShardOption = None,
+    plugin: PluginOption = None,
+    device: DeviceOption = "cpu",
+    cells: Annotated[bool, typer.Option("--cells", help="List every cell with its state and reason.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what a run would do, and touch nothing."""
+    from xaibench.cli.planning import show_plan
+    from xaibench.cli.running import Request
+
+    request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
+    raise typer.Exit(show_plan(request, cells=cells, json=json))
