@@ -55,7 +55,7 @@ def report(
     n_problems : int
         Problems, at most, of which examples and curves are shown.
     curves : bool, optional
-        Draw removal curves. They are not kept in a store and are evaluated again, with the models of the
+        Draw removal curves. They are not stored and are evaluated again, with the models of the
         cache; by default where that takes seconds.
     figures : path, optional
         Folder for every figure as PNG and SVG.

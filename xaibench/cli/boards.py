@@ -36,7 +36,7 @@ class View:
     ----------
     suite : str or None
     filters : dict
-        Column of the board to the value that is kept; None keeps all.
+        Column of the board to the value that is selected; None selects all.
     overall, by : str or None
         How gaps are treated in an overall rank; what ranks are shown against.
     trust : Path or None

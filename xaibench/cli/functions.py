@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from xaibench.api.interpreting import interpret
-from xaibench.cli.kept_answers import kept_answer, transcript_text
 from xaibench.cli.output import stdout
+from xaibench.cli.stored_answers import stored_answer, transcript_text
 from xaibench.core import registry
 from xaibench.core.components import FunctionsSpec, InterpreterSpec
 from xaibench.core.errors import UsageError, did_you_mean
@@ -33,7 +33,7 @@ def show_function(
     store: Path | None,
     png: Path | None,
 ) -> None:
-    """Print, or draw into a file, a function of a registered set; with ``store`` a kept answer, and nobody is asked."""
+    """Print, or draw into a file, a function of a registered set; with ``store`` its stored answer, nobody is asked."""
     for plugin in plugins or ():
         registry.load_module(plugin)
     out = stdout()
@@ -43,11 +43,11 @@ def show_function(
     else:
         if interpreter is None:
             raise UsageError("a store holds answers of many interpreters", "name one with --interpreter")
-        kept = kept_answer(store, name, interpreter, _params(params), seed)
-        asked = list(kept.answer.facts.get("asked", ()))
-        answers = list(kept.box.call(as_inputs(asked, kept.box.kind))) if asked else []
-        shown = Shown(kept.box, kept.interpreter, kept.answer, asked, answers)
-        more = [f"kept in {store}: {kept.problem}", *(f"also there: {other}" for other in kept.others)]
+        stored = stored_answer(store, name, interpreter, _params(params), seed)
+        asked = list(stored.answer.facts.get("asked", ()))
+        answers = list(stored.box.call(as_inputs(asked, stored.box.kind))) if asked else []
+        shown = Shown(stored.box, stored.interpreter, stored.answer, asked, answers)
+        more = [f"kept in {store}: {stored.problem}", *(f"also there: {other}" for other in stored.others)]
     if png is not None:
         draw_function(shown, png)
         out.print(f"{png}: {name} and the answer of {shown.interpreter}", markup=False, soft_wrap=True)

@@ -9,10 +9,10 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE, TESTED_FAMILIES
 from xaibench.analysis.leaderboard.table import (
+    COMPARISON_GROUP,
     CONDITIONAL,
     ENTRY,
     FAMILIES,
-    FIELD,
     FUNCTIONS,
     PROBLEM,
     REPEATED,
@@ -138,7 +138,7 @@ def overview(board: pd.DataFrame) -> Overview:
 def _placebos(rows: pd.DataFrame) -> list[str]:
     """Names of the controls that were placebos in the tests; none where the board does not hold them all."""
     names: set[str] = set()
-    for _, field in _with_placebos(rows).groupby(FIELD, sort=False):
+    for _, field in _with_placebos(rows).groupby(COMPARISON_GROUP, sort=False):
         fit = field[field["control"].astype(bool) & (field["explainer"] != ORACLE) & (field["status"] == "ok")]
         n = field["n_placebos"].iloc[0]
         if len(fit) < n:

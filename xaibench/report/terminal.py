@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
@@ -29,7 +29,7 @@ LOSES = "LOSES"
 def board_table(board: pd.DataFrame) -> RenderableType:
     """The overview of a leaderboard: explainers, then controls, and a column per metric.
 
-    It splits into as many tables as the width asks for, families kept together.
+    It splits into as many tables as the width asks for, families stay together.
     """
     return Trimmed(_BoardTable(overview(board)))
 
@@ -110,7 +110,7 @@ def metric_table(
         From `xaibench.analysis.leaderboard.table.leaderboard`.
     metric : str
     dataset, model, params : str, optional
-        Keep one data set, model, or parameters (canonical JSON).
+        Only this data set, model, or these parameters (canonical JSON).
 
     Raises
     ------
@@ -120,10 +120,10 @@ def metric_table(
     rows = board
     for column, wanted in (("metric", metric), ("dataset", dataset), ("model", model), ("params", params)):
         if wanted is not None:
-            kept = rows[rows[column] == wanted]
-            if kept.empty:
+            chosen = rows[rows[column] == wanted]
+            if chosen.empty:
                 raise UsageError(f"the leaderboard has no {column} {wanted!r}", did_you_mean(wanted, rows[column]))
-            rows = kept
+            rows = chosen
     tables: list[RenderableType] = []
     for table in metric_tables(rows, metric, named=board):
         tables += [table, Text("")]
@@ -136,7 +136,7 @@ def metric_tables(board: pd.DataFrame, metric: str, *, named: pd.DataFrame | Non
     names = variants(zip(whole["explainer"], whole["explainer_params"], strict=True))
     labels = metric_labels(whole)
     rows = board[board["metric"] == metric]
-    return [_metric_table(group, names, labels) for _, group in rows.groupby(FIELD, sort=False)]
+    return [_metric_table(group, names, labels) for _, group in rows.groupby(COMPARISON_GROUP, sort=False)]
 
 
 @dataclass(frozen=True)

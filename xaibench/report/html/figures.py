@@ -230,7 +230,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
 
 @drawn
 def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
-    """A matrix of agreement between explainers, each value written into its field.
+    """A matrix of agreement between explainers, each value written into its cell.
 
     Parameters
     ----------
@@ -243,11 +243,11 @@ def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
     side = 0.8 + 0.36 * n + 0.06 * max(len(short(name)) for name in values.columns)
     figure = Figure(figsize=(side, side * 0.92), layout="constrained")
     axis = figure.subplots()
-    field = values.to_numpy(dtype=np.float64)
+    agreement = values.to_numpy(dtype=np.float64)
     # The whole range of agreement, not that of the values: chance must not look like something.
     reach = max(centre, 1 - centre)
-    axis.imshow(field - centre, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    for (i, j), value in np.ndenumerate(field):
+    axis.imshow(agreement - centre, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    for (i, j), value in np.ndenumerate(agreement):
         if np.isfinite(value):
             strong = abs(value - centre) > 0.6 * reach
             text = number(value, 2).replace("0.", ".", 1)

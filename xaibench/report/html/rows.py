@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.table import FIELD
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP
 from xaibench.report.labels import metric_labels, variants
 
 DIGITS = 4
@@ -68,10 +68,10 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
 
 
 def _ordered(board: pd.DataFrame) -> pd.DataFrame:
-    """Explainers of every field by rank interval, then by value, controls last; fields stay where they are."""
-    place = board.groupby(["suite", *FIELD], sort=False, dropna=False).ngroup()
-    keys = {"_field": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
-    by = ["_field", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
+    """Explainers of every comparison group by rank interval, then by value, controls last; the groups stay in order."""
+    place = board.groupby(["suite", *COMPARISON_GROUP], sort=False, dropna=False).ngroup()
+    keys = {"_group": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
+    by = ["_group", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
     return board.assign(**keys).sort_values(by, kind="stable", ignore_index=True)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.statistics import intervals
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
@@ -44,16 +44,16 @@ def rank_panels(board: pd.DataFrame) -> list[RankPanels]:
             rows = ranked[ranked["family"] == family]
             if rows.empty:
                 continue
-            measure = tuple(rows.iloc[0][c] for c in FIELD[len(PROBLEM) :])
-            for column, wanted in zip(FIELD[len(PROBLEM) :], measure, strict=True):
+            measure = tuple(rows.iloc[0][c] for c in COMPARISON_GROUP[len(PROBLEM) :])
+            for column, wanted in zip(COMPARISON_GROUP[len(PROBLEM) :], measure, strict=True):
                 rows = rows[rows[column] == wanted]
             panels = {}
             for problem, group in rows.groupby(PROBLEM, sort=False):
                 ordered = group.sort_values(["rank_low", "rank_high", "rank"], kind="stable")
                 keys = zip(ordered["explainer"], ordered["explainer_params"], strict=True)
                 panels["/".join(map(str, problem[:2]))] = ordered.assign(label=[names[key] for key in keys])
-            kept = dict(list(panels.items())[:MAX_PANELS])
-            found.append(RankPanels(str(suite), labels[measure], kept, len(panels) - len(kept)))
+            shown = dict(list(panels.items())[:MAX_PANELS])
+            found.append(RankPanels(str(suite), labels[measure], shown, len(panels) - len(shown)))
     return found
 
 

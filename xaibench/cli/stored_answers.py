@@ -21,7 +21,7 @@ from xaibench.store import Store
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class StoredAnswer:
     """An answer with the function that it is about.
 
     Attributes
@@ -41,7 +41,7 @@ class KeptAnswer:
     others: tuple[str, ...]
 
 
-def kept_answer(path: Path, name: str, interpreter: str, params: Mapping[str, Any], seed: int) -> KeptAnswer:
+def stored_answer(path: Path, name: str, interpreter: str, params: Mapping[str, Any], seed: int) -> StoredAnswer:
     """The answer of an interpreter with these parameters for a function, of the last run that has one.
 
     Of several sets of functions, the one of that seed comes first.
@@ -76,7 +76,7 @@ def kept_answer(path: Path, name: str, interpreter: str, params: Mapping[str, An
     budgets = [r["budget"] for r in records if r["name"] == name]
     answer = desk.answer(i, problem.budget if problem.budget in budgets else max(budgets))
     others = tuple(label for label in found if label != chosen)
-    return KeptAnswer(functions[i], unit.explainer.label, f"{problem.name}, seed {problem.seed}", answer, others)
+    return StoredAnswer(functions[i], unit.explainer.label, f"{problem.name}, seed {problem.seed}", answer, others)
 
 
 def _units(store: Store, interpreter: str) -> Iterator[tuple[Unit, FunctionProblemSpec]]:
