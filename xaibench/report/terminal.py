@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from rich import box
@@ -13,7 +11,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
+from xaibench.analysis.leaderboard.gates import gate_conditions
+from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, UNDECIDED, placebo_outcomes
+from xaibench.analysis.leaderboard.placebo_outcomes import LOSES as LOSES_TO_ONE
+from xaibench.analysis.leaderboard.placebo_outcomes import TOO_FEW as TOO_FEW_SAMPLES
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
@@ -24,6 +26,7 @@ CONTROLS = "-- controls --"
 TOO_FEW = "too few"
 NOT_SHOWN = "not shown"
 LOSES = "LOSES"
+_OUTCOMES = {BEATS: "yes", LOSES_TO_ONE: LOSES, UNDECIDED: NOT_SHOWN, TOO_FEW_SAMPLES: TOO_FEW}
 
 
 def board_table(board: pd.DataFrame) -> RenderableType:
@@ -191,7 +194,7 @@ def _metric_table(
         f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
     )
     sign = -1.0 if head["higher_is_better"] else 1.0
-    ordered = rows.assign(_order=sign * rows["value"]).sort_values(
+    ordered = rows.assign(_order=sign * rows["value"], outcome=placebo_outcomes(rows)).sort_values(
         ["control", "rank", "_order", "explainer", "explainer_params"], kind="stable"
     )
     notes: dict[str, list[str]] = {}
@@ -210,7 +213,7 @@ def _metric_table(
                 "ties": _text(row.get("tie_group")),
                 "skill": number(row["skill"]),
                 "skill interval": interval(row["skill_low"], row["skill_high"]),
-                "beats placebos": _beats(row),
+                "beats placebos": _OUTCOMES.get(row["outcome"], ""),
                 "p": p_value(row["p_placebo"]),
                 "n": str(row["n"]) if row["n"] else "",
                 "undef.": str(row["n_undefined"]) if row["n_undefined"] else "",
@@ -232,13 +235,6 @@ def _metric_table(
     return MetricTable(title, cells, below)
 
 
-def _beats(row: Mapping[Hashable, Any]) -> str:
-    beats, loses = row["beats_placebo"], row.get("loses_to_placebo")
-    if pd.isna(beats):
-        return "" if pd.isna(row["p_placebo"]) else TOO_FEW
-    return "yes" if beats else LOSES if not pd.isna(loses) and loses else NOT_SHOWN
-
-
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
@@ -246,15 +242,12 @@ def _text(value: object) -> str:
 def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType | None:
     """Conditions that make problems true, those that failed or ``every`` one; None if there is none to show."""
     rows = []
-    for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
-        for gate in json.loads(problem["gates"]):
-            at_least = gate.get("at_least", True)
-            good = gate["value"] >= gate["threshold"] if at_least else gate["value"] <= gate["threshold"]
-            if every or not good:
-                needed = f"{'>=' if at_least else '<='} {gate['threshold']:.3f}"
-                name = f"{problem['dataset']}/{problem['model']}"
-                state = "passed" if good else "FAILED"
-                rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
+    for gate in gate_conditions(board).to_dict("records"):
+        if every or not gate["passed"]:
+            needed = f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:.3f}"
+            name = f"{gate['dataset']}/{gate['model']}"
+            state = "passed" if gate["passed"] else "FAILED"
+            rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
     return _titled("Gates", ("problem", "seed", "condition", "measured", "needed", ""), rows, left=(0, 2, 5))
 
 
