@@ -67,7 +67,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     Returns
     -------
     DataFrame
-        With the index of the board: ``status``; ``estimand``, None without a value; ``rank``, NaN where there is
+        With the index of the board: ``status``; ``estimand``, missing without a value; ``rank``, NaN where there is
         none; ``n_ranked`` of the comparison group; ``message``, why there is no value or no rank, None where
         there is nothing to say.
     """
