@@ -11,10 +11,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from xaibench.analysis.leaderboard import placebo_outcomes as outcomes
 from xaibench.analysis.leaderboard.gates import gate_conditions
-from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, UNDECIDED, placebo_outcomes
-from xaibench.analysis.leaderboard.placebo_outcomes import LOSES as LOSES_TO_ONE
-from xaibench.analysis.leaderboard.placebo_outcomes import TOO_FEW as TOO_FEW_SAMPLES
 from xaibench.analysis.leaderboard.table import COMPARISON_GROUP
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
@@ -26,7 +24,7 @@ CONTROLS = "-- controls --"
 TOO_FEW = "too few"
 NOT_SHOWN = "not shown"
 LOSES = "LOSES"
-_OUTCOMES = {BEATS: "yes", LOSES_TO_ONE: LOSES, UNDECIDED: NOT_SHOWN, TOO_FEW_SAMPLES: TOO_FEW}
+_OUTCOMES = {outcomes.BEATS: "yes", outcomes.LOSES: LOSES, outcomes.UNDECIDED: NOT_SHOWN, outcomes.TOO_FEW: TOO_FEW}
 
 
 def board_table(board: pd.DataFrame) -> RenderableType:
@@ -194,7 +192,7 @@ def _metric_table(
         f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
     )
     sign = -1.0 if head["higher_is_better"] else 1.0
-    ordered = rows.assign(_order=sign * rows["value"], outcome=placebo_outcomes(rows)).sort_values(
+    ordered = rows.assign(_order=sign * rows["value"], outcome=outcomes.placebo_outcomes(rows)).sort_values(
         ["control", "rank", "_order", "explainer", "explainer_params"], kind="stable"
     )
     notes: dict[str, list[str]] = {}
