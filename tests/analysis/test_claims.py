@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
 from synthetic import concat, make_results
 
-from xaibench.analysis.claims.verdicts import COLUMNS, Side, _corrected, claims_table, compare
+from xaibench.analysis.claims.verdicts import COLUMNS, Side, _corrected, claims_table, compare, few_informative
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.leaderboard.validity import validity
 from xaibench.analysis.statistics.evidence import LEVEL, of_differences, of_groups, of_share
@@ -359,3 +359,9 @@ def test_a_suite_whose_oracle_does_not_beat_random_is_invalid() -> None:
     assert (found.checked, found.invalid) == (2, ("noise/cnn",))
     gated = make_results({"oracle": np.random.default_rng(1).random(40), **noise}, gates=[FAILED], **facts)
     assert validity(leaderboard(gated, suite="x")).checked == 0
+
+
+def test_few_informative_units_are_less_than_half() -> None:
+    assert not few_informative(10, 5)
+    assert few_informative(10, 4)
+    assert few_informative(pd.Series([10, 3, 0]), pd.Series([5, 1, 0])).to_list() == [False, True, False]

@@ -11,7 +11,7 @@ import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.analysis.ranks.critical_differences import critical_differences
+from xaibench.analysis.ranks.critical_differences import critical_differences, tied_sets
 from xaibench.analysis.statistics.friedman import critical_difference, nemenyi
 from xaibench.core.errors import NothingToDoError
 
@@ -118,3 +118,9 @@ def test_explainers_that_are_not_ranked_everywhere_are_left_out() -> None:
 
 def test_an_empty_board_has_no_critical_difference() -> None:
     assert critical_differences(board_of(10).iloc[:0]).empty
+
+
+def test_tied_sets_are_groups_of_two_and_more_by_letter() -> None:
+    rows = pd.DataFrame({"tie_group": ["a", "ab", "b", "c", "b"]})
+    assert tied_sets(rows) == [[0, 1], [1, 2, 4]]
+    assert tied_sets(rows.iloc[[0, 2, 3]]) == []

@@ -14,6 +14,7 @@ from scipy.stats import ttest_1samp
 from synthetic import concat, make_results
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
+from xaibench.analysis.regressions.comparison import Comparison, Side
 from xaibench.analysis.regressions.timings import costs, slower
 from xaibench.analysis.regressions.tolerances import ATOL, LOG_DELTA, RTOL, TIGHT
 from xaibench.analysis.regressions.verdicts import MIN_SAMPLES, Settings, compare
@@ -383,3 +384,16 @@ def test_what_no_data_could_show_is_not_comparable() -> None:
     few = names[:5]
     found = judge(*(make_results({n: full(8) for n in few}) for full in (np.ones, np.zeros)))
     assert set(found["verdict"]) == {"regressed"}
+
+
+def test_reasons_count_cells_the_most_frequent_first() -> None:
+    findings = pd.DataFrame(
+        {
+            "verdict": ["incomparable", "incomparable", "incomparable", "same"],
+            "message": ["few", "other", "other", "few"],
+            "n_cells": [3, 2, 2, 9],
+        }
+    )
+    found = Comparison(findings, pd.DataFrame(), Side("old", []), Side("new", []))
+    assert found.reasons("incomparable") == [("other", 4), ("few", 3)]
+    assert found.reasons("lost") == []

@@ -56,7 +56,7 @@ def _suites(store: Store, suite: str | None) -> Iterator[tuple[str, pd.DataFrame
         yield manifest["suite"], results(store.path, manifest["suite"], run=manifest["run"])
 
 
-def keep_tables(store: str | Path, **tables: pd.DataFrame) -> None:
+def write_tables(store: str | Path, **tables: pd.DataFrame) -> None:
     """Write frames into the store, each as a Parquet file of its name."""
     opened = Store(store)
     for name, frame in tables.items():
@@ -64,7 +64,7 @@ def keep_tables(store: str | Path, **tables: pd.DataFrame) -> None:
 
 
 def explanations(cells: pd.DataFrame) -> pd.DataFrame:
-    """One row per explanation of samples: where it is kept, and of which samples it is.
+    """One row per explanation of samples: where it is stored, and of which samples it is.
 
     Draws of the random control but the first one are left out.
     """
@@ -103,7 +103,7 @@ def _load(store: Store, explain_key: str) -> Array | None:
 
 
 def _all_equal(store: Store, keys: pd.Series[str]) -> bool:
-    """Whether there are several explanations, all kept, and all the same."""
+    """Whether there are several explanations, all stored, and all the same."""
     first = _load(store, keys.iloc[0])
     if first is None or len(keys) < 2:
         return False
@@ -148,17 +148,17 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
     """
     opened = Store(store)
     frames = [
-        explainer_agreement(list(_kept(opened, explanations(cells))), suite=name, k=k)
+        explainer_agreement(list(_stored(opened, explanations(cells))), suite=name, k=k)
         for name, cells in _suites(opened, suite)
     ]
     found = pd.concat(frames, ignore_index=True)
     if found.empty:
-        raise NothingToDoError(f"{opened.path} keeps no two explanations of one problem", "`xaibench run` makes them")
+        raise NothingToDoError(f"{opened.path} holds no two explanations of one problem", "`xaibench run` makes them")
     return found
 
 
-def _kept(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
-    """Explanations that the store keeps, problem by problem: those of the first seed, and of the most samples."""
+def _stored(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
+    """Explanations that the store holds, problem by problem: those of the first seed, and of the most samples."""
     sizes = made["selection"].map(size_and_rest)
     made = made.assign(_size=[n for n, _ in sizes], _rest=[rest for _, rest in sizes])
     made = made[made["_size"] == made.groupby(["dataset", "model", "_rest"])["_size"].transform("max")]

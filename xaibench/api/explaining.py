@@ -98,7 +98,7 @@ def score(
     device: str = "cpu",
     **params: Any,
 ) -> Array:
-    """Score an explanation; nothing is kept between calls.
+    """Score an explanation; nothing is cached between calls.
 
     Parameters
     ----------

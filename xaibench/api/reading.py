@@ -107,8 +107,8 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
         for u in units
         for c in u.cells
     }
-    kept = [row in wanted for row in cells[_NAMES].itertuples(index=False, name=None)]
-    return cells[kept].reset_index(drop=True)
+    chosen = [row in wanted for row in cells[_NAMES].itertuples(index=False, name=None)]
+    return cells[chosen].reset_index(drop=True)
 
 
 def write_claims(store: str | Path) -> pd.DataFrame:

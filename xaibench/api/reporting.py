@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from xaibench.api import rebuilding
+from xaibench.api import examples as shown_problems
 from xaibench.api.reading import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
 from xaibench.core.errors import XaibenchError
 from xaibench.core.storage.files import write_atomic
 from xaibench.core.storage.paths import cache_folder
+from xaibench.execution.curve_evaluation import curve_seconds
+from xaibench.execution.reconstruction import reconstruct
 from xaibench.problems.preparing import Problems
 from xaibench.report.html.content import Content, Curves, Gallery
 from xaibench.report.html.page import make_report
@@ -55,7 +57,7 @@ def report(
     n_problems : int
         Problems, at most, of which examples and curves are shown.
     curves : bool, optional
-        Draw removal curves. They are not kept in a store and are evaluated again, with the models of the
+        Draw removal curves. They are not stored and are evaluated again, with the models of the
         cache; by default where that takes seconds.
     figures : path, optional
         Folder for every figure as PNG and SVG.
@@ -108,7 +110,7 @@ def gather(
     manifests = shown_runs(opened, suite, None)
     board, cells = leaderboard(store, suite), results(store, suite)
     notes: dict[str, list[str]] = defaultdict(list)
-    keys = rebuilding.candidates(board, n_problems) if examples or curves is not False else []
+    keys = shown_problems.candidates(board, n_problems) if examples or curves is not False else []
     allowed = frozenset(map(str, plugins))
     galleries, lines = _rebuilt(opened, manifests, board, cells, notes, keys, examples, curves, allowed)
     return Content(
@@ -158,24 +160,24 @@ def _rebuilt(
         for key in keys:
             name = "/".join(key[1:3])
             try:
-                found = rebuilding.rebuild(by_suite[key[0]], board, cells, key, problems, plugins)
+                found = reconstruct(by_suite[key[0]], board, cells, key, problems, plugins)
             except Exception as error:
                 lost["rebuilt", _reason(error)].append(name)
                 continue
             if examples:
                 try:
-                    galleries.append(rebuilding.gallery(found, store, examples))
+                    galleries.append(shown_problems.gallery(found, store, examples))
                 except XaibenchError as error:
                     lost["gallery", _reason(error)].append(name)
             if wanted is False:
                 continue
-            seconds = rebuilding.curve_seconds(found.rows)
+            seconds = curve_seconds(found.rows)
             if wanted is None and spent + seconds > AFFORDABLE:
                 notes["curves"].append(f"{name}: not drawn, it should take {seconds:.0f} s; --curves draws it.")
                 continue
             spent += seconds
             try:
-                drawn, differ = rebuilding.curves(found, store)
+                drawn, differ = shown_problems.curves(found, store)
             except XaibenchError as error:
                 lost["curves", _reason(error)].append(name)
                 continue

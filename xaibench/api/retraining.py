@@ -28,14 +28,14 @@ class CallableRetraining:
         self._function = function
         self._returns = returns
         self._like = like
-        self._kept: dict[str, Predictor] = {}
+        self._fitted: dict[str, Predictor] = {}
 
     def fit(self, data: Data, seed: int, *, recipe: str | None = None, epochs: int | None = None) -> Predictor:
         """Fit a model from scratch, or find it; how long it is trained is up to the function."""
         if recipe is not None:
             raise UnsupportedError(f"recipe {recipe!r} cannot be had beside retrain=", "leave one of them out")
         key = digest(data.fingerprint, seed)
-        if key not in self._kept:
+        if key not in self._fitted:
             with own_generators(seed):
                 model = self._function(data.train_inputs.copy(), data.train_targets.copy(), seed)
             fitted = as_predictor(model, returns=self._returns, device=self._like.device)
@@ -45,8 +45,8 @@ class CallableRetraining:
                     f"the retrained model has {columns} outputs, the one that is explained {self.data.n_classes}",
                     "keep a column for every class, also for those without a row in the training data",
                 )
-            self._kept[key] = fitted
-        return self._kept[key]
+            self._fitted[key] = fitted
+        return self._fitted[key]
 
 
 def make_retraining(

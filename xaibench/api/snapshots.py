@@ -97,7 +97,7 @@ def flips(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _in_order(names: pd.Series[Any]) -> pd.Series[Any]:
-    """Keys that keep claims in the order of the suite file."""
+    """Keys that sort claims in the order of the suite file."""
     return names if names.name == "run" else pd.Series(pd.factorize(names)[0], names.index)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from xaibench.analysis.explainer_agreement import MEASURES
-from xaibench.api.auditing import agreement, audit, keep_tables
+from xaibench.api.auditing import agreement, audit, write_tables
 from xaibench.api.reading import shown_runs
 from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
@@ -21,7 +21,7 @@ def show_audit(store: Path | None, *, suite: str | None, json: bool) -> int:
     path = store or default_store()
     shown_runs(Store(path), suite, None)
     metrics, pairs = audit(path)
-    _keep(path, audit=metrics, audit_pairs=pairs)
+    _write(path, audit=metrics, audit_pairs=pairs)
     metrics, pairs = _of_suite(metrics, suite), _of_suite(pairs, suite)
     if metrics.empty:
         raise NothingToDoError(f"{path} holds no scores of explanations to audit", "`xaibench run audit` makes them")
@@ -42,14 +42,14 @@ def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: st
     top = _top(k)
     shown_runs(Store(path), suite, None)
     found = agreement(path, k=top)
-    _keep(path, agreement=found)
+    _write(path, agreement=found)
     found = _of_suite(found, suite)
     if json:
         print_json(records(found[found["measure"] == measure]))
         return 0
     if not (found["measure"] == measure).any():
         raise NothingToDoError(
-            f"{path} keeps no two explanations to compare by {measure}",
+            f"{path} holds no two explanations to compare by {measure}",
             "signs need two explainers whose maps have them" if len(found) else "`xaibench run` makes them",
         )
     for name, part in found.groupby("suite", sort=False):
@@ -75,9 +75,9 @@ def _of_suite(frame: pd.DataFrame, suite: str | None) -> pd.DataFrame:
     return frame if suite is None else frame[frame["suite"] == suite]
 
 
-def _keep(path: Path, **tables: pd.DataFrame) -> None:
+def _write(path: Path, **tables: pd.DataFrame) -> None:
     """Write tables into the store; one that can only be read still has them printed."""
     try:
-        keep_tables(path, **tables)
+        write_tables(path, **tables)
     except StoreError:
         Store(path)

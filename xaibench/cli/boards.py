@@ -8,6 +8,7 @@ from typing import cast, get_args
 
 import pandas as pd
 
+from xaibench.analysis.leaderboard.support import supported_problems
 from xaibench.analysis.ranks.critical_differences import critical_differences
 from xaibench.analysis.ranks.overall import Missing, overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
@@ -36,7 +37,7 @@ class View:
     ----------
     suite : str or None
     filters : dict
-        Column of the board to the value that is kept; None keeps all.
+        Column of the board to the value that is selected; None selects all.
     overall, by : str or None
         How gaps are treated in an overall rank; what ranks are shown against.
     trust : Path or None
@@ -184,7 +185,7 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -
         if metric is None:
             out.print(board_table(part))
         else:
-            shown, lacking = _where_supported(part)
+            shown, lacking = supported_problems(part)
             out.print(metric_table(shown, metric))
             if lacking:
                 out.print(f"unsupported on {', '.join(lacking)}", markup=False)
@@ -215,12 +216,3 @@ def _over_problems(board: pd.DataFrame) -> list[str]:
             f" (Nemenyi, 5 %; Friedman p = {head['p_friedman']:.2g}): {ranks}"
         )
     return list(dict.fromkeys(lines))
-
-
-def _where_supported(board: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The problems where anything was scored, and the names of the others; all of them if that is none."""
-    names = board["dataset"] + "/" + board["model"]
-    supported = set(names[board["status"] != "unsupported"])
-    if not supported:
-        return board, []
-    return board[names.isin(supported)], sorted(set(names) - supported)

@@ -84,7 +84,7 @@ def _say_superfluous(found: Examination) -> None:
                 soft_wrap=True,
             )
     if found.unexplained:
-        stdout().print(f"{found.unexplained} explanations are not kept; a new metric explains again", soft_wrap=True)
+        stdout().print(f"{found.unexplained} explanations are not stored; a new metric explains again", soft_wrap=True)
 
 
 def _say_again(again: dict[str, list[dict[str, Any]]], store: Store) -> None:

@@ -27,7 +27,7 @@ from xaibench.store import FAILURES, Store
 GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
 EARLY = 4
 """Workers that are started before the plan says how many there is work for."""
-RESUME = "interrupted: what is finished is kept, run the same command again to resume"
+RESUME = "interrupted: what is finished is stored, run the same command again to resume"
 
 
 @dataclass(frozen=True)

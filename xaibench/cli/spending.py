@@ -21,7 +21,7 @@ class Spending:
     Attributes
     ----------
     interpreter, problem : str
-    answers, kept : int
+    answers, stored : int
         Answers that are to be had, and those that are in the store already.
     estimate : Estimate
         For those that are not.
@@ -30,7 +30,7 @@ class Spending:
     interpreter: str
     problem: str
     answers: int
-    kept: int
+    stored: int
     estimate: Estimate
 
     def as_dict(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Spending:
             "interpreter": self.interpreter,
             "problem": self.problem,
             "answers": self.answers,
-            "kept": self.kept,
+            "kept": self.stored,
             "requests_at_most": self.estimate.requests,
             "prompt_tokens_at_most": self.estimate.prompt_tokens,
             "completion_tokens_at_most": self.estimate.completion_tokens,
@@ -68,13 +68,13 @@ def _of_unit(planned: PlannedUnit, plan: Plan, store: Store | None, problems: Pr
         again = cell.cell.spec.budgets
         budgets |= set(again(cell.cell.metric.params, problem.budget)) if again is not None else set()
     names = {f.name for f in functions.functions}
-    kept = set()
+    stored = set()
     if store is not None and plan.rerun != "all":
         records = store.load_interpretations(unit.explain_key(functions.fingerprint))
-        kept = {(r["name"], r["budget"]) for r in records if not r["traceback"] and r["name"] in names}
+        stored = {(r["name"], r["budget"]) for r in records if not r["traceback"] and r["name"] in names}
     parts = []
     for budget in sorted(budgets):
-        missing = sum((name, budget) not in kept for name in names)
+        missing = sum((name, budget) not in stored for name in names)
         parts.append(spec.estimate(unit.explainer.params, missing, budget))
     total = Estimate(
         sum(p.requests for p in parts),
@@ -86,7 +86,7 @@ def _of_unit(planned: PlannedUnit, plan: Plan, store: Store | None, problems: Pr
         unit.explainer.label,
         problem.name,
         len(names) * len(budgets),
-        sum(budget in budgets for _, budget in kept),
+        sum(budget in budgets for _, budget in stored),
         total,
     )
 
@@ -97,9 +97,9 @@ def spending_text(found: list[Spending]) -> str:
     for s in found:
         e = s.estimate
         cost = "cost unknown: no prices are given" if e.cost is None else f"cost {e.cost:.2f}"
-        kept = f", {s.kept} are kept and not asked for again" if s.kept else ""
+        stored = f", {s.stored} are kept and not asked for again" if s.stored else ""
         lines.append(
-            f"{s.interpreter} on {s.problem}: {s.answers} answers{kept}; estimate, and at most if replies have a "
+            f"{s.interpreter} on {s.problem}: {s.answers} answers{stored}; estimate, and at most if replies have a "
             f"common length: {e.requests} requests, {_tokens(e.prompt_tokens)} tokens in, "
             f"{_tokens(e.completion_tokens)} out, {cost}"
         )

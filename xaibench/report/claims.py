@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from xaibench.analysis.claims.verdicts import few_informative
 from xaibench.analysis.leaderboard.validity import Validity
 from xaibench.report.labels import interval, number
 from xaibench.report.layout import Trimmed, simple_table
@@ -44,7 +43,7 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
         lines.append(
             Text(f"{claim['id']}: {claim['statement']} [{claim['source']}]" + (f" -- {detail}" if detail else ""))
         )
-    if _few(claims["n"], claims["n_informative"]).any():
+    if few_informative(claims["n"], claims["n_informative"]).any():
         lines.append(Text(FEW))
     counts = claims["verdict"].value_counts()
     total = ", ".join(f"{counts.get(v, 0)} {v}" for v in _STYLES)
@@ -77,12 +76,7 @@ def history_report(history: pd.DataFrame) -> RenderableType:
 
 def _units(n: int, informative: int) -> str:
     """Number of units, with how many of them differ where those are few."""
-    return f"{informative} of {n}" if _few(n, informative) else str(n)
-
-
-def _few(n: Any, informative: Any) -> Any:
-    """Whether less than half of the units differ: of numbers, or of columns."""
-    return 2 * informative < n
+    return f"{informative} of {n}" if few_informative(n, informative) else str(n)
 
 
 def _text(value: object, before: str = "") -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
+from xaibench.analysis.program_comparison import held_out_comparison, program_outputs
+from xaibench.core.programs.black_box import BlackBox, Interpretation
 
 PROBES = 24
 WRONG = "<--"
@@ -18,16 +19,14 @@ def string_examples(
     lines = []
     if asked:
         shown = list(asked)[:PROBES]
-        found = outputs_of(answer.program, shown, "string")[0]
+        found = program_outputs(box, answer, shown)
         lines = [*table(("asked", "answer", "program"), (shown, answers[:PROBES], found), width, mark=True)]
         if len(asked) > PROBES:
             lines.append(f"and {len(asked) - PROBES} more")
         lines.append("")
-    inputs = list(box.test_inputs)
-    wanted, found = (outputs_of(p, inputs, "string")[0] for p in (box.program, answer.program))
-    right = sum(a == b for a, b in zip(wanted, found, strict=True))
-    lines += table(("held out", "function", "program"), (inputs, wanted, found), width, mark=True)
-    return [*lines, f"{right} of {len(inputs)} right"]
+    test = held_out_comparison(box, answer)
+    lines += table(("held out", "function", "program"), (test.inputs, test.wanted, test.found), width, mark=True)
+    return [*lines, f"{test.n_right} of {len(test.inputs)} right"]
 
 
 def table(head: tuple[str, str, str], columns: Iterable[Iterable[Any]], width: int, *, mark: bool = False) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from xaibench.analysis.program_comparison import function_curves
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, outputs_of
-from xaibench.core.types import Array
+from xaibench.core.programs.black_box import BlackBox, Interpretation
 from xaibench.report.braille import bar, label_width, plot, ticks, y_range
 from xaibench.report.function_tables import string_examples
 from xaibench.report.neuron_text import neuron_lines, relation_lines
@@ -63,7 +63,7 @@ def function_text(shown: Shown, width: int) -> str:
     if box.kind != "numeric":
         lines = LINES[box.kind](box, answer, shown.asked, shown.answers, width)
         return "\n".join([*truth, "", *said, "", *lines])
-    x, wanted, found = _curves(shown)
+    x, wanted, found = function_curves(shown.box, shown.answer, POINTS)
     limits = y_range(wanted)
     domain = (box.domain.low, box.domain.high)
     inner = max(width - label_width(limits) - 2, 20)
@@ -90,17 +90,6 @@ def _facts(family: str | None, description: str, intervals: tuple[tuple[float, f
     return lines + [f"departs from it from {low:g} to {high:g}" for low, high in intervals]
 
 
-def _curves(shown: Shown) -> tuple[Array, Array, Array]:
-    """Inputs (n,), the function without noise (n,), and the program (n,)."""
-    box = shown.box
-    x = np.linspace(box.domain.low, box.domain.high, POINTS)
-    return x, _outputs(box.program, x), _outputs(shown.answer.program, x)
-
-
-def _outputs(program: Any, x: Values) -> Array:
-    return np.asarray(outputs_of(program, x, "numeric")[0], dtype=np.float64)
-
-
 def draw_function(shown: Shown, path: Path) -> None:
     """Write a picture of a numeric function, its probes and the answer.
 
@@ -113,7 +102,7 @@ def draw_function(shown: Shown, path: Path) -> None:
         raise UnsupportedError("only numeric functions have a picture", "leave out --png for examples")
     from matplotlib.figure import Figure
 
-    x, wanted, found = _curves(shown)
+    x, wanted, found = function_curves(shown.box, shown.answer, POINTS)
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(x, wanted, color="black", linewidth=2, label=f"{shown.box.name}: {shown.box.family}")

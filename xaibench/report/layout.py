@@ -37,7 +37,7 @@ class Trimmed:
 def simple_table(heads: Iterable[str], left: Iterable[int]) -> Table:
     """An empty table; the columns ``left`` are left-justified, the others right."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    kept = set(left)
+    text_columns = set(left)
     for i, head in enumerate(heads):
-        table.add_column(Text(head), justify="left" if i in kept else "right", overflow="fold")
+        table.add_column(Text(head), justify="left" if i in text_columns else "right", overflow="fold")
     return table

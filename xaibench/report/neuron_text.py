@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
-from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
+from xaibench.analysis.program_comparison import held_out_comparison, program_outputs, same_side
+from xaibench.core.programs.black_box import BlackBox, Interpretation
 from xaibench.report.function_tables import WRONG, table
 
 LOUDEST = 12
@@ -21,7 +21,7 @@ def neuron_lines(
     if asked:
         ranked = sorted(zip(asked, map(float, answers), strict=True), key=lambda p: (-p[1], p[0]))
         shown = ranked[:LOUDEST]
-        found = outputs_of(answer.program, [word for word, _ in shown], box.kind)[0]
+        found = program_outputs(box, answer, [word for word, _ in shown])
         rows = [(word, level, own) for (word, level), own in zip(shown, found, strict=True)]
         lines += _levels(("asked, loudest first", "answer", "program"), rows)
         if len(ranked) > LOUDEST:
@@ -30,12 +30,10 @@ def neuron_lines(
     guesses = answer.facts.get("guesses", ())
     if guesses:
         lines += ["AUROC on the answers", *(f"  {g['auroc']:.3f}  {g['text']}"[:width] for g in guesses), ""]
-    inputs = list(box.test_inputs)
-    wanted, found = (outputs_of(p, inputs, box.kind)[0] for p in (box.program, answer.program))
-    rows = sorted(zip(inputs, map(float, wanted), map(float, found), strict=True), key=lambda row: (-row[1], row[0]))
-    right = sum(_agree(a, b) for _, a, b in rows)
-    lines += _levels(("held out", "neuron", "program"), rows)
-    return [*lines, f"{right} of {len(rows)} on the right side of 0.5"]
+    test = held_out_comparison(box, answer)
+    levels = zip(test.inputs, map(float, test.wanted), map(float, test.found), strict=True)
+    lines += _levels(("held out", "neuron", "program"), sorted(levels, key=lambda row: (-row[1], row[0])))
+    return [*lines, f"{test.n_right} of {len(test.inputs)} on the right side of 0.5"]
 
 
 def relation_lines(
@@ -45,16 +43,14 @@ def relation_lines(
     told = [(x, y) for x, y in zip(asked, answers, strict=True) if y != "undefined"]
     lines = []
     if asked:
-        found = outputs_of(answer.program, [x for x, _ in told], box.kind)[0]
+        found = program_outputs(box, answer, [x for x, _ in told])
         lines += table(
             ("asked", "answer", "program"), ([x for x, _ in told], [y for _, y in told], found), width, mark=True
         )
         lines += [f"and {len(asked) - len(told)} undefined ones", ""]
-    inputs = list(box.test_inputs)
-    wanted, found = (outputs_of(p, inputs, box.kind)[0] for p in (box.program, answer.program))
-    right = sum(a == b for a, b in zip(wanted, found, strict=True))
-    lines += table(("held out", "relation", "program"), (inputs, wanted, found), width, mark=True)
-    return [*lines, f"{right} of {len(inputs)} right"]
+    test = held_out_comparison(box, answer)
+    lines += table(("held out", "relation", "program"), (test.inputs, test.wanted, test.found), width, mark=True)
+    return [*lines, f"{test.n_right} of {len(test.inputs)} right"]
 
 
 def _levels(head: tuple[str, str, str], rows: Sequence[tuple[str, float, float]]) -> list[str]:
@@ -62,7 +58,7 @@ def _levels(head: tuple[str, str, str], rows: Sequence[tuple[str, float, float]]
     size = max(len(text) for text in (head[0], *(word for word, *_ in rows)))
     lines = [f"{head[0]:<{size}}  {head[1]:<{BAR + 5}}  {head[2]}"]
     for word, a, b in rows:
-        mark = "" if _agree(a, b) else f"  {WRONG}"
+        mark = "" if same_side(a, b) else f"  {WRONG}"
         lines.append(f"{word:<{size}}  {_bar(a)}  {_bar(b)}{mark}".rstrip())
     return lines
 
@@ -71,7 +67,3 @@ def _bar(level: float) -> str:
     if math.isnan(level):
         return f"{'?':<{BAR + 5}}"
     return f"{level:4.2f} {'#' * round(BAR * min(max(level, 0.0), 1.0)):<{BAR}}"
-
-
-def _agree(a: Any, b: Any) -> bool:
-    return not math.isnan(b) and (a > 0.5) == (b > 0.5)

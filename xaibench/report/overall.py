@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
-from xaibench.analysis.leaderboard.columns import ENTRY, FAMILIES
+from xaibench.analysis.leaderboard.columns import FAMILIES
+from xaibench.analysis.ranks.rank_orders import order_by_groups, order_by_maskers, widest_comparisons
 from xaibench.report.labels import interval, number, share, variants
 from xaibench.report.tables import Sheet, terminal
 
@@ -77,16 +78,14 @@ def by_sheets(frame: pd.DataFrame, by: str) -> list[Sheet]:
 
 def _pivot(title: str, frame: pd.DataFrame) -> Sheet:
     names = variants(zip(frame["explainer"], frame["explainer_params"], strict=True))
-    first = frame.sort_values("comparison", kind="stable").drop_duplicates(["group", *ENTRY])
+    first = widest_comparisons(frame)
     groups = list(dict.fromkeys(frame["group"]))
     cells = {
         (row["explainer"], row["explainer_params"], row["group"]): share(row["relative_rank"])
         + ("~" if row["comparison"] else "")
         for row in first.to_dict("records")
     }
-    means = first.groupby(ENTRY, sort=False)["relative_rank"].agg(["mean", "size"])
-    order = means.sort_values(["size", "mean"], ascending=[False, True], kind="stable").index
-    rows = [(names[e, p], *(cells.get((e, p, g), "") for g in groups)) for e, p in order]
+    rows = [(names[e, p], *(cells.get((e, p, g), "") for g in groups)) for e, p in order_by_groups(first)]
     shared, heads = _shortened(groups)
     return Sheet(f"{title}{f' {shared}' if shared else ''}", ("explainer", *heads), rows)
 
@@ -108,8 +107,7 @@ def masker_sheets(ranks: pd.DataFrame, agreement: pd.DataFrame) -> list[Sheet]:
         + ("~" if row["n_ranked"] < row["n_expected"] else "")
         for row in ranks.to_dict("records")
     }
-    order = ranks.groupby(ENTRY, sort=False)["relative_rank"].mean().sort_values(kind="stable").index
-    rows = [(names[e, p], *(cells.get((e, p, m), "") for m in maskers)) for e, p in order]
+    rows = [(names[e, p], *(cells.get((e, p, m), "") for m in maskers)) for e, p in order_by_maskers(ranks)]
     notes = [
         "relative rank by what removed features are replaced with: 0 best, 1 last; one vote per construct, mean over"
         " data sets"

@@ -1,26 +1,26 @@
-"""The numbers behind the overview at the end of a run: what each line and column of it says."""
+"""The overview of a leaderboard in words and marks: a line per explainer, a column per metric, and a legend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.placebo_tests import ORACLE, TESTED_FAMILIES
+from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
 from xaibench.analysis.leaderboard.table import (
     CONDITIONAL,
     ENTRY,
-    FAMILIES,
-    FIELD,
     FUNCTIONS,
-    PROBLEM,
     REPEATED,
     RETRAINED,
     SETS,
     SINGLE,
 )
-from xaibench.analysis.ranks.relative_ranks import MEASURE, counted, mean_ranks
+from xaibench.analysis.ranks.overview import BoardOverview, board_overview
+from xaibench.analysis.ranks.placebo_wins import Record
+from xaibench.analysis.ranks.relative_ranks import MEASURE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
 
 GAP = 2
@@ -35,7 +35,16 @@ ESTIMANDS = {
 }
 LOG = "log10"
 _TESTED = "faithfulness, ground truth or axiomatic"
-REASONS = {"unsupported": "n/a", "failed": "failed", "missing": "missing", "undefined": "undef."}
+REASONS = {"unsupported": "n/a", "failed": "failed", "missing": "missing", "undefined": "undef.", "alone": "alone"}
+_MARKS = {"few": " !", "none": " !!"}
+_UNTESTED = {
+    "no placebo": "no placebo was scored, so nothing here tells an explanation from a meaningless map",
+    "failed gates": f"nothing is tested against placebos: where {_TESTED} was measured, a gate failed",
+    "other families": (
+        f"nothing is tested against placebos: in families other than {_TESTED} a meaningless map can score best"
+    ),
+}
+_STARS = {BEATS: "*", LOSES: "x"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,8 @@ class Line:
     tested: int
     undecidable: int
     problems: int
-    lost: int = 0
+    lost: int
+    record: Record
 
 
 @dataclass(frozen=True)
@@ -85,86 +95,66 @@ class Overview:
         return any(line.lost for line in self.explainers)
 
 
-def overview(board: pd.DataFrame) -> Overview:
-    """Condense a leaderboard to one line per explainer and one column per metric.
+def overview(board: pd.DataFrame, found: BoardOverview | None = None) -> Overview:
+    """Say a leaderboard in one line per explainer and one column per metric.
 
-    Problems with a failed gate do not count. With one problem left, cells give the value; with
-    several, the mean relative rank. In the families where a placebo should lose they also say on
-    how many problems every placebo is beaten.
+    With one problem, cells give the value; with several, the mean relative rank. In the families where
+    a placebo should lose they also say on how many problems every placebo is beaten.
+
+    Parameters
+    ----------
+    board : DataFrame
+        From `leaderboard`.
+    found : BoardOverview, optional
+        Its numbers, where they are there already.
     """
-    rows = counted(board)
+    found = board_overview(board) if found is None else found
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
-    n_problems = len(rows[PROBLEM].drop_duplicates())
-    single = n_problems == 1
-    ranks = mean_ranks(board)
     metrics = metric_labels(board)
-    order = {family: i for i, family in enumerate(FAMILIES)}
-    measures = ranks[MEASURE].drop_duplicates()
-    measures = measures.sort_values(
-        MEASURE, key=lambda s: s.map(order) if s.name == "family" else s, kind="stable", ignore_index=True
-    )
-    several_kinds = measures.loc[measures["family"] == "ground_truth", "truth_kind"].nunique() > 1
+    single = found.n_problems == 1
+    truths = found.measures.loc[found.measures["family"] == "ground_truth", "truth_kind"]
+    several_kinds = truths.nunique() > 1
     columns = []
-    for measure in measures.itertuples(index=False):
-        chosen = ranks[(ranks[MEASURE] == list(measure)).all(axis=1)]
-        here = rows[(rows[MEASURE] == list(measure)).all(axis=1)]
-        texts = _values(here) if single else {_key(r): _rank_text(r) for r in chosen.itertuples(index=False)}
+    for measure in found.measures.itertuples(index=False):
         label = metrics[str(measure.metric), str(measure.params), str(measure.asked_output)]
         header = [*_words(label), *([f"({measure.truth_kind!s})"] if several_kinds and measure.truth_kind else [])]
         if single:
-            if here["aggregate"].iloc[0] == "median_log10":
+            rows = found.rows[(found.rows[MEASURE] == list(measure)).all(axis=1)]
+            texts = {_key(row): _value_text(row) for row in rows.to_dict("records")}
+            if rows["aggregate"].iloc[0] == "median_log10":
                 header.append(LOG)
-            header.append("higher" if here["higher_is_better"].iloc[0] else "lower")
+            header.append("higher" if rows["higher_is_better"].iloc[0] else "lower")
+        else:
+            rows = found.ranks[(found.ranks[MEASURE] == list(measure)).all(axis=1)]
+            texts = {_key(row): _rank_text(row) for row in rows.to_dict("records")}
         columns.append(Column(str(measure.family), tuple(header), texts))
-    lines = _lines(board, rows, names)
-    failed = board[(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
-    lost = (rows["beats_placebo"] == False).fillna(False).astype(bool)  # noqa: E712
+    entries = found.explainers.to_dict("records")
     where = ("metric", "params", "asked_output", "dataset", "model")
-    blind = rows[(rows["explainer"] == ORACLE) & rows["control"].astype(bool) & lost]
+    blind = found.coverage.oracle_losses
     return Overview(
-        [line for line, control in lines if not control],
-        [line for line, control in lines if control],
+        [_line(row, names) for row in entries if not row["control"]],
+        [_line(row, names) for row in entries if row["control"]],
         columns,
-        n_problems,
-        len(failed[PROBLEM].drop_duplicates()),
+        found.n_problems,
+        found.n_failed_gates,
         single,
-        _untested(board, rows),
-        _placebos(rows),
+        "" if found.coverage.untested is None else _UNTESTED[found.coverage.untested],
+        list(found.coverage.placebos),
         sorted({f"{metrics[m, p, o]} on {d}/{k}" for m, p, o, d, k in zip(*(blind[c] for c in where), strict=True)}),
-        sorted(board["estimand"].dropna().unique().tolist()),
+        list(found.estimands),
     )
 
 
-def _placebos(rows: pd.DataFrame) -> list[str]:
-    """Names of the controls that were placebos in the tests; none where the board does not hold them all."""
-    names: set[str] = set()
-    for _, field in _with_placebos(rows).groupby(FIELD, sort=False):
-        fit = field[field["control"].astype(bool) & (field["explainer"] != ORACLE) & (field["status"] == "ok")]
-        n = field["n_placebos"].iloc[0]
-        if len(fit) < n:
-            return []
-        if len(fit) == n:  # of more controls than placebos some were not fit to be one
-            names.update(fit["explainer"])
-    return sorted(names)
+def _key(row: Mapping[Hashable, Any]) -> tuple[str, str]:
+    return row[ENTRY[0]], row[ENTRY[1]]
 
 
-def _with_placebos(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[(rows["n_placebos"] > 0) & rows["family"].isin(TESTED_FAMILIES)]
-
-
-def _untested(board: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Why no explainer was compared with a placebo; empty where some were."""
-    if len(_with_placebos(rows)):
-        return ""
-    if rows["family"].isin(TESTED_FAMILIES).any():
-        return "no placebo was scored, so nothing here tells an explanation from a meaningless map"
-    if board["family"].isin(TESTED_FAMILIES).any():
-        return f"nothing is tested against placebos: where {_TESTED} was measured, a gate failed"
-    return f"nothing is tested against placebos: in families other than {_TESTED} a meaningless map can score best"
-
-
-def _key(row: object) -> tuple[str, str]:
-    return getattr(row, ENTRY[0]), getattr(row, ENTRY[1])
+def _line(row: Mapping[Hashable, Any], names: dict[tuple[str, str], str]) -> Line:
+    mark = "" if row["control"] else _MARKS.get(row["record"], "")
+    return Line(
+        _key(row), names[_key(row)] + mark, row["won"], row["tested"], row["undecidable"], row["n_problems"],
+        row["lost"], row["record"],
+    )  # fmt: skip
 
 
 def _words(label: str) -> list[str]:
@@ -173,52 +163,21 @@ def _words(label: str) -> list[str]:
     return [*name.split("_"), *((bracket + params).split(" ") if bracket else [])]
 
 
-def _missing(row: object) -> str:
-    """Why there is no number: the gravest reason first."""
-    for reason in ("failed", "missing", "undefined", "unsupported"):
-        if getattr(row, f"n_{reason}"):
-            return REASONS[reason]
-    return "alone"
+def _rank_text(row: Mapping[Hashable, Any]) -> str:
+    """A cell for several problems: tests won and relative rank, or why there is none."""
+    if row["gap"] is not None:
+        return REASONS[row["gap"]]
+    won = f"{row['n_beats']}/{row['n_tested']} " if row["n_tested"] else ""
+    return f"{won}{share(row['relative_rank'])}{'~' if row['partly'] else ''}"
 
 
-def _rank_text(row: object) -> str:
-    ranked, expected, tested = (int(getattr(row, n)) for n in ("n_ranked", "n_expected", "n_tested"))
-    if not ranked:
-        return _missing(row)
-    won = f"{int(getattr(row, 'n_beats'))}/{tested} " if tested else ""  # noqa: B009
-    return f"{won}{share(float(getattr(row, 'relative_rank')))}{'~' if ranked < expected else ''}"  # noqa: B009
-
-
-def _values(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """Cells for a single problem: value, a star where every placebo is beaten, rank."""
-    texts = {}
-    for row in rows.to_dict("records"):
-        star = "*" if row["beats_placebo"] is True else "x" if row.get("loses_to_placebo") is True else ""
-        ranks = rank_interval(row.get("rank_low"), row.get("rank_high"))
-        rank = f" #{ranks}" if ranks else f" #{row['rank']:g}" if row["rank"] == row["rank"] else ""
-        value = number(row["value"]) + star + rank if row["status"] == "ok" else REASONS[row["status"]]
-        texts[row["explainer"], row["explainer_params"]] = value
-    return texts
-
-
-def _lines(board: pd.DataFrame, rows: pd.DataFrame, names: dict[tuple[str, str], str]) -> Iterable[tuple[Line, bool]]:
-    """Explainers by the share of tests won, then by mean relative rank in the tested families; controls by name."""
-    tested = rows[rows["family"].isin(TESTED_FAMILIES)]
-    found = []
-    for key, group in board.groupby(ENTRY, sort=True):
-        name = (str(key[0]), str(key[1]))
-        own = tested[(tested["explainer"] == name[0]) & (tested["explainer_params"] == name[1])]
-        marks = own["beats_placebo"].dropna()
-        won, n = int(marks.sum()), len(marks)
-        ran = rows[(rows["explainer"] == name[0]) & (rows["explainer_params"] == name[1]) & (rows["status"] == "ok")]
-        undecidable = int((own["p_placebo"].notna() & own["beats_placebo"].isna()).sum())
-        control = bool(group["control"].iloc[0])
-        mark = "" if control or not n or 2 * won >= n else " !" if won else " !!"
-        lost = int(own["loses_to_placebo"].dropna().sum()) if "loses_to_placebo" in own else 0
-        line = Line(name, names[name] + mark, won, n, undecidable, len(ran[PROBLEM].drop_duplicates()), lost)
-        place = own["relative_rank"].mean()
-        found.append((control, -won / n if n else 1.0, place if place == place else 2.0, name, line))
-    return [(line, control) for control, _, _, _, line in sorted(found, key=lambda f: f[:4])]
+def _value_text(row: Mapping[Hashable, Any]) -> str:
+    """A cell for a single problem: value, a star where every placebo is beaten, rank."""
+    if row["status"] != "ok":
+        return REASONS[row["status"]]
+    ranks = rank_interval(row.get("rank_low"), row.get("rank_high"))
+    rank = f" #{ranks}" if ranks else f" #{row['rank']:g}" if row["rank"] == row["rank"] else ""
+    return number(row["value"]) + _STARS.get(row["outcome"], "") + rank
 
 
 def pack(columns: Sequence[Column], width: int) -> list[list[Column]]:

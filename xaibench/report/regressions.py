@@ -73,13 +73,6 @@ def facts(comparison: Comparison) -> Iterator[str]:
     yield from (f"{note[0].upper()}{note[1:]}." for note in comparison.notes)
 
 
-def reasons(findings: pd.DataFrame, verdict: str) -> list[tuple[str, int]]:
-    """Why entries have this verdict, with the number of cells, most frequent first."""
-    chosen = findings[findings["verdict"] == verdict]
-    counted = chosen.groupby(chosen["message"].fillna(""))["n_cells"].sum().sort_values(ascending=False, kind="stable")
-    return [(str(why), int(n)) for why, n in counted.items()]
-
-
 def comparison_report(comparison: Comparison) -> RenderableType:
     """Counts, the findings that matter one by one, costs, and the outcome."""
     parts: list[RenderableType] = [
@@ -130,7 +123,7 @@ def _counts(comparison: Comparison) -> RenderableType:
     for verdict, n in comparison.counts.items():
         meaning = MEANING[verdict]
         if verdict == "incomparable":
-            told = reasons(comparison.findings, verdict)
+            told = comparison.reasons(verdict)
             meaning = "; ".join(f"{text} ({n} cells)" for text, n in told[:3])
             meaning += f"; and {len(told) - 3} other reasons" if len(told) > 3 else ""
         table.add_row(verdict, f"{n:,}", Text(meaning))

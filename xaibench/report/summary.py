@@ -9,7 +9,7 @@ import pandas as pd
 from xaibench.analysis.regressions.comparison import Comparison
 from xaibench.analysis.regressions.timings import slower
 from xaibench.report.labels import number, p_value
-from xaibench.report.regressions import MEANING, OUTCOMES, change, facts, reasons, shown, why
+from xaibench.report.regressions import MEANING, OUTCOMES, change, facts, shown, why
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~&$"} | {"\n": " ", "\r": " "})
 
@@ -31,7 +31,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     for title, rows in shown(comparison):
         yield from ("", f"### {title[0].upper()}{title[1:]}", "")
         yield from _findings(rows)
-    told = reasons(comparison.findings, "incomparable")
+    told = comparison.reasons("incomparable")
     if told:
         yield from ("", "### Not comparable", "")
         yield from _table(("why", "cells"), "lr", ((text, str(n)) for text, n in told[:20]))

@@ -62,10 +62,10 @@ class _Split:
         for number, chunk in enumerate(chunks):
             if number:
                 yield Text("")
-            kept = [0, *chunk]
-            table = simple_table([sheet.heads[i] for i in kept], [j for j, i in enumerate(kept) if i in sheet.left])
+            shown = [0, *chunk]
+            table = simple_table([sheet.heads[i] for i in shown], [j for j, i in enumerate(shown) if i in sheet.left])
             for row in sheet.rows:
-                table.add_row(*(Text(row[i]) for i in kept))
+                table.add_row(*(Text(row[i]) for i in shown))
             yield table
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from rich import box
@@ -13,7 +11,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
+from xaibench.analysis.leaderboard import placebo_outcomes as outcomes
+from xaibench.analysis.leaderboard.gates import gate_conditions
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
@@ -24,12 +24,13 @@ CONTROLS = "-- controls --"
 TOO_FEW = "too few"
 NOT_SHOWN = "not shown"
 LOSES = "LOSES"
+_OUTCOMES = {outcomes.BEATS: "yes", outcomes.LOSES: LOSES, outcomes.UNDECIDED: NOT_SHOWN, outcomes.TOO_FEW: TOO_FEW}
 
 
 def board_table(board: pd.DataFrame) -> RenderableType:
     """The overview of a leaderboard: explainers, then controls, and a column per metric.
 
-    It splits into as many tables as the width asks for, families kept together.
+    It splits into as many tables as the width asks for, families stay together.
     """
     return Trimmed(_BoardTable(overview(board)))
 
@@ -110,7 +111,7 @@ def metric_table(
         From `xaibench.analysis.leaderboard.table.leaderboard`.
     metric : str
     dataset, model, params : str, optional
-        Keep one data set, model, or parameters (canonical JSON).
+        Only this data set, model, or these parameters (canonical JSON).
 
     Raises
     ------
@@ -120,10 +121,10 @@ def metric_table(
     rows = board
     for column, wanted in (("metric", metric), ("dataset", dataset), ("model", model), ("params", params)):
         if wanted is not None:
-            kept = rows[rows[column] == wanted]
-            if kept.empty:
+            chosen = rows[rows[column] == wanted]
+            if chosen.empty:
                 raise UsageError(f"the leaderboard has no {column} {wanted!r}", did_you_mean(wanted, rows[column]))
-            rows = kept
+            rows = chosen
     tables: list[RenderableType] = []
     for table in metric_tables(rows, metric, named=board):
         tables += [table, Text("")]
@@ -136,7 +137,7 @@ def metric_tables(board: pd.DataFrame, metric: str, *, named: pd.DataFrame | Non
     names = variants(zip(whole["explainer"], whole["explainer_params"], strict=True))
     labels = metric_labels(whole)
     rows = board[board["metric"] == metric]
-    return [_metric_table(group, names, labels) for _, group in rows.groupby(FIELD, sort=False)]
+    return [_metric_table(group, names, labels) for _, group in rows.groupby(COMPARISON_GROUP, sort=False)]
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _metric_table(
         f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
     )
     sign = -1.0 if head["higher_is_better"] else 1.0
-    ordered = rows.assign(_order=sign * rows["value"]).sort_values(
+    ordered = rows.assign(_order=sign * rows["value"], outcome=outcomes.placebo_outcomes(rows)).sort_values(
         ["control", "rank", "_order", "explainer", "explainer_params"], kind="stable"
     )
     notes: dict[str, list[str]] = {}
@@ -210,7 +211,7 @@ def _metric_table(
                 "ties": _text(row.get("tie_group")),
                 "skill": number(row["skill"]),
                 "skill interval": interval(row["skill_low"], row["skill_high"]),
-                "beats placebos": _beats(row),
+                "beats placebos": _OUTCOMES.get(row["outcome"], ""),
                 "p": p_value(row["p_placebo"]),
                 "n": str(row["n"]) if row["n"] else "",
                 "undef.": str(row["n_undefined"]) if row["n_undefined"] else "",
@@ -232,13 +233,6 @@ def _metric_table(
     return MetricTable(title, cells, below)
 
 
-def _beats(row: Mapping[Hashable, Any]) -> str:
-    beats, loses = row["beats_placebo"], row.get("loses_to_placebo")
-    if pd.isna(beats):
-        return "" if pd.isna(row["p_placebo"]) else TOO_FEW
-    return "yes" if beats else LOSES if not pd.isna(loses) and loses else NOT_SHOWN
-
-
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
@@ -246,15 +240,12 @@ def _text(value: object) -> str:
 def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType | None:
     """Conditions that make problems true, those that failed or ``every`` one; None if there is none to show."""
     rows = []
-    for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
-        for gate in json.loads(problem["gates"]):
-            at_least = gate.get("at_least", True)
-            good = gate["value"] >= gate["threshold"] if at_least else gate["value"] <= gate["threshold"]
-            if every or not good:
-                needed = f"{'>=' if at_least else '<='} {gate['threshold']:.3f}"
-                name = f"{problem['dataset']}/{problem['model']}"
-                state = "passed" if good else "FAILED"
-                rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
+    for gate in gate_conditions(board).to_dict("records"):
+        if every or not gate["passed"]:
+            needed = f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:.3f}"
+            name = f"{gate['dataset']}/{gate['model']}"
+            state = "passed" if gate["passed"] else "FAILED"
+            rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
     return _titled("Gates", ("problem", "seed", "condition", "measured", "needed", ""), rows, left=(0, 2, 5))
 
 

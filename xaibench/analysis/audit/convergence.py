@@ -33,8 +33,8 @@ def distance_to_largest(scores: Array, largest: Array) -> Estimate:
     if scores.shape[0] == 0:
         return NOTHING
     reference = mean_over_seeds(largest)
-    kept = np.isfinite(reference).any(axis=0) & np.isfinite(scores).any(axis=(0, 1))
-    stacked = np.concatenate([scores, reference[:, None]], axis=1)[:, :, kept]
+    scored = np.isfinite(reference).any(axis=0) & np.isfinite(scores).any(axis=(0, 1))
+    stacked = np.concatenate([scores, reference[:, None]], axis=1)[:, :, scored]
 
     def relative(part: Array) -> float:
         truth = part[:, -1:]

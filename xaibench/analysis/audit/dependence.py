@@ -158,8 +158,8 @@ def confidence_dependence(scores: Array, confidence: Array) -> Estimate:
     confidence : array (U,)
         Probability of the explained class.
     """
-    kept = np.isfinite(confidence) & np.isfinite(scores).any(axis=0)
-    stacked = np.concatenate([scores[:, kept], confidence[None, kept]])
+    known = np.isfinite(confidence) & np.isfinite(scores).any(axis=0)
+    stacked = np.concatenate([scores[:, known], confidence[None, known]])
     return jackknife(_mean_spearman, stacked, least=-1.0, most=1.0) if len(scores) else NOTHING
 
 

@@ -115,8 +115,8 @@ def reliability(scores: Array) -> tuple[Estimate, Estimate]:
     """
     if scores.shape[0] == 0 or scores.shape[1] < 2:
         return NOTHING, NOTHING
-    kept = scores[:, :, np.isfinite(scores).all(axis=1).any(axis=0)]
-    if kept.shape[2] == 0:
+    complete = scores[:, :, np.isfinite(scores).all(axis=1).any(axis=0)]
+    if complete.shape[2] == 0:
         return NOTHING, NOTHING
 
     def table(part: Array) -> Array:
@@ -124,6 +124,6 @@ def reliability(scores: Array) -> tuple[Estimate, Estimate]:
         return flat[np.isfinite(flat).all(axis=1)]
 
     return (
-        jackknife(lambda part: icc(table(part)), kept, least=-1.0, most=1.0),
-        jackknife(lambda part: repeatability(table(part)), kept, least=0.0),
+        jackknife(lambda part: icc(table(part)), complete, least=-1.0, most=1.0),
+        jackknife(lambda part: repeatability(table(part)), complete, least=0.0),
     )

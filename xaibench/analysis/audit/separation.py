@@ -99,12 +99,12 @@ def trend(ladder: Array) -> Trend:
         exact permutation variance of the ranks at hand, ties included. Samples with a gap are left
         out; NaN with fewer than 6, or with fewer than two explanations.
     """
-    kept = ladder[:, np.isfinite(ladder).all(axis=0)]
-    size, n = kept.shape
+    complete = ladder[:, np.isfinite(ladder).all(axis=0)]
+    size, n = complete.shape
     if size < 2 or n < MIN_SAMPLES:
         return Trend(NOTHING, np.nan)
     quality = np.arange(size, 0, -1) - (size + 1) / 2
-    ranks = rankdata(kept, axis=0) - (size + 1) / 2
+    ranks = rankdata(complete, axis=0) - (size + 1) / 2
     sums = quality @ ranks
     spread = float((quality**2).sum())
     each = sums / spread

@@ -122,10 +122,10 @@ class Trial:
 def trials(cells: pd.DataFrame) -> Iterator[Trial]:
     """Trials of every problem in some cells (columns as in `xaibench.store.Row`), in order.
 
-    Of the repeats of the random control the first one is kept: the others are there for some metrics only.
+    Of the repeats of the random control only the first one is used: the others are there for some metrics only.
     """
-    kept = cells[cells["status"].isin(_SCORED) & (cells["repeat"] == 0)]
-    for names, group in kept.groupby(["dataset", "model", "selection"], sort=False):
+    used = cells[cells["status"].isin(_SCORED) & (cells["repeat"] == 0)]
+    for names, group in used.groupby(["dataset", "model", "selection"], sort=False):
         dataset, model, selection = map(str, names)
         yield _trial((dataset, model, selection), group)
 

@@ -36,20 +36,20 @@ class Prepared:
 
     def take(self, wanted: Scores) -> pd.DataFrame:
         """Cells that a side of a claim is about, apart from those that cannot be had."""
-        kept = self.cells["status"] != "unsupported"
+        chosen = self.cells["status"] != "unsupported"
         for column in ("dataset", "model", "explainer"):
             names = {n: _matches(n, getattr(wanted, column)) for n in self.cells[column].unique()}
-            kept &= self.cells[column].map(names).astype(bool)
+            chosen &= self.cells[column].map(names).astype(bool)
         # A control is named by itself: "every explainer" means those that look at the model.
         literal = self.cells["explainer"].isin(wanted.explainer)
-        kept &= literal | ~self.cells["control"].astype(bool)
+        chosen &= literal | ~self.cells["control"].astype(bool)
         if wanted.gate is None:
-            kept &= self.cells["metric"].map(lambda name: _matches(name, wanted.metric)).astype(bool)
-            kept &= self.cells["asked_output"] == (wanted.output or "")
+            chosen &= self.cells["metric"].map(lambda name: _matches(name, wanted.metric)).astype(bool)
+            chosen &= self.cells["asked_output"] == (wanted.output or "")
         for column, given in (("params", wanted.params), ("explainer_params", wanted.explainer_params)):
             if given:
-                kept &= self.cells[column].map(lambda text, given=given: self._has(text, given)).astype(bool)
-        return self.cells[kept]
+                chosen &= self.cells[column].map(lambda text, given=given: self._has(text, given)).astype(bool)
+        return self.cells[chosen]
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:

@@ -205,3 +205,18 @@ def _beyond_rounding(values: Array, others: Array | float) -> Array:
     differences: Array = values - others
     size = np.maximum(1.0, np.maximum(np.abs(values), np.abs(others)))
     return np.where(np.abs(differences) <= ROUNDING * size, 0.0, differences)
+
+
+def few_informative(n: Any, n_informative: Any) -> Any:
+    """Whether less than half of the units of a claim differ, so that test and interval promise too much.
+
+    Parameters
+    ----------
+    n, n_informative : int, or Series of int
+        Units, and those whose difference is not 0; columns of `claims_table`.
+
+    Returns
+    -------
+    bool, or Series of bool
+    """
+    return 2 * n_informative < n

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 PROBLEM = ["dataset", "model", "selection"]
-FIELD = [*PROBLEM, "metric", "params", "asked_output"]
-"""What is compared with each other: explainers, on one problem, with one metric of one output."""
+COMPARISON_GROUP = [*PROBLEM, "metric", "params", "asked_output"]
+"""Rows that agree in these are compared with each other: explainers, on one problem, with one metric of one output."""
 ENTRY = ["explainer", "explainer_params"]
 FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness", "complexity")
 """In the order in which they are shown: first those in which a placebo should lose."""

@@ -1,4 +1,4 @@
-"""From result rows to fields: the scores of everybody who is compared with one metric on one problem."""
+"""From result rows to comparison groups: the scores of all explainers with one metric on one problem."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.columns import CELL, ENTRY, FAMILIES, FIELD, PROBLEM, SCORED
+from xaibench.analysis.leaderboard.columns import CELL, COMPARISON_GROUP, ENTRY, FAMILIES, PROBLEM, SCORED
 from xaibench.analysis.leaderboard.score_matrix import Samples, stack, unique_names
 from xaibench.core.types import Array
 
 
 def sorted_cells(results: pd.DataFrame) -> pd.DataFrame:
-    """Cells in the order of the board: fields together, explainers before controls."""
+    """Cells in the order of the board: comparison groups together, explainers before controls."""
     by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *CELL]
     order = {family: f"{i}" for i, family in enumerate(FAMILIES)}
     # Not ``output``, what was measured: a cell without a result has none and belongs to the same entry.
@@ -22,7 +22,7 @@ def sorted_cells(results: pd.DataFrame) -> pd.DataFrame:
     cells = results.assign(asked_output=asked.where(asked.notna(), "").astype(str)).sort_values(
         by, key=lambda s: s.map(order).fillna(s) if s.name == "family" else s, kind="stable", ignore_index=True
     )
-    twice = cells.duplicated([*FIELD, *ENTRY, *CELL])
+    twice = cells.duplicated([*COMPARISON_GROUP, *ENTRY, *CELL])
     if twice.any():
         row = cells[twice].iloc[0]
         raise ValueError(f"two results for one cell: {row.explainer}, {row.metric} on {row.dataset}/{row.model}")
@@ -30,23 +30,23 @@ def sorted_cells(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def stacked(
-    cells: pd.DataFrame, field_of: Array, entry_of: Array, log10: Sequence[bool]
+    cells: pd.DataFrame, group_of: Array, entry_of: Array, log10: Sequence[bool]
 ) -> Iterator[tuple[int, int, Array, slice, Samples]]:
-    """Stack the scores of every field.
+    """Stack the scores of every comparison group.
 
     Parameters
     ----------
     cells : DataFrame
         From `sorted_cells`.
-    field_of, entry_of : array (cells,) of int
-        Number of the field and of the board's row, rising.
+    group_of, entry_of : array (cells,) of int
+        Number of the comparison group and of the board's row, rising.
     log10 : sequence of bool
-        By field: take log10 of the scores and aggregate by the median.
+        By comparison group: take log10 of the scores and aggregate by the median.
 
     Yields
     ------
     start, stop : int
-        The cells of the field.
+        The cells of the comparison group.
     rows : array of int
         Those with scores, by problem seed.
     at : slice
@@ -54,16 +54,16 @@ def stacked(
     samples : Samples
     """
     scored = np.isin(cells["status"].to_numpy(), SCORED)
-    kept, names = cells["scores"].to_numpy(), _names(cells, scored)
+    scores, names = cells["scores"].to_numpy(), _names(cells, scored)
     problem_seed, repeat = cells["problem_seed"].to_numpy(np.int64), cells["repeat"].to_numpy(np.int64)
-    cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
+    cuts = np.flatnonzero(np.diff(group_of, prepend=-1))
     for start, stop, log in zip(cuts.tolist(), [*cuts[1:].tolist(), len(cells)], log10, strict=True):
         rows = np.flatnonzero(scored[start:stop]) + start
         at = slice(int(entry_of[start]), int(entry_of[stop - 1]) + 1)
         # Stacking wants cells by problem seed first; they come by explainer.
         rows = rows[np.lexsort((rows, problem_seed[rows]))]
         samples = stack(
-            [kept[r] for r in rows], [names[r] for r in rows], entry_of[rows] - at.start, problem_seed[rows],
+            [scores[r] for r in rows], [names[r] for r in rows], entry_of[rows] - at.start, problem_seed[rows],
             repeat[rows], at.stop - at.start, log10=log,
         )  # fmt: skip
         yield start, stop, rows, at, samples

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import (
+    COMPARISON_GROUP,
     CONDITIONAL,
-    FIELD,
     FUNCTIONS,
     REPEATED,
     RETRAINED,
@@ -27,29 +28,62 @@ def units(scope: Any) -> str:
     return "repeats" if scope == "dataset" else "samples"
 
 
-def judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
-    """Status, message, estimand and rank, from what has been measured."""
+@dataclass(frozen=True)
+class Eligibility:
+    """What a rank takes, by row of a leaderboard; every array is (R,).
+
+    Attributes
+    ----------
+    complete : array of bool
+        Every cell of the row has a result, for every problem seed.
+    defined : array of bool
+        Scores are defined on enough samples of every problem seed.
+    too_few : array of object
+        Where they are not, the message that says so; None elsewhere.
+    mixed : array of bool
+        Explainers were run on different trainings of the problem's model.
+    """
+
+    complete: Array
+    defined: Array
+    too_few: Array
+    mixed: Array
+
+
+def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.DataFrame, entry_of: Array) -> pd.DataFrame:
+    """Status, rank, estimand and message of every row of a leaderboard, from what has been measured.
+
+    Parameters
+    ----------
+    board : DataFrame
+        ``COMPARISON_GROUP``, ``value``, ``higher_is_better``, ``control``, ``gate_passed``, ``scope``, ``truth_kind``,
+        ``n``, ``n_seeds``, ``n_cells``, ``n_failed``, ``n_missing`` and ``n_unsupported``; it stays as it is.
+    eligibility : Eligibility
+    cells : DataFrame
+        From `sorted_cells`.
+    entry_of : array (cells,) of int
+        Number of the board's row, rising.
+
+    Returns
+    -------
+    DataFrame
+        With the index of the board: ``status``; ``estimand``, missing without a value; ``rank``, NaN where there is
+        none; ``n_ranked`` of the comparison group; ``message``, why there is no value or no rank, None where
+        there is nothing to say.
+    """
     has_value = board["value"].notna().to_numpy()
     counts = {s: board[f"n_{s}"].to_numpy() > 0 for s in ("failed", "missing", "unsupported")}
-    board["status"] = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
-    several = board.groupby(FIELD, sort=False)["n_seeds"].transform("max").to_numpy() > 1
-    over_data = board["scope"].map(units).to_numpy() == "repeats"
-    repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
-    estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
-    programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
-    estimand = np.where(programs, np.where(several, SETS, FUNCTIONS), estimand)
-    board["estimand"] = pd.Series(estimand, board.index).where(has_value, None)
+    status = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
     gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     control = board["control"].to_numpy(dtype=bool)
-    complete, defined, mixed = (board[c].to_numpy() for c in ("_complete", "_defined", "_mixed"))
+    complete, defined, mixed = eligibility.complete, eligibility.defined, eligibility.mixed
     ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
     sign = np.where(board["higher_is_better"], -1.0, 1.0)
-    merit = sign * intervals.significant(board["value"].to_numpy())
-    fields = board.assign(_v=np.where(ranked, merit, np.nan)).groupby(FIELD, sort=False)
-    board["rank"] = fields["_v"].rank(method="average")
-    board["n_ranked"] = board.groupby(FIELD, sort=False)["rank"].transform("count").astype(np.int64)
+    cost = pd.Series(np.where(ranked, sign * intervals.significant(board["value"].to_numpy()), np.nan), board.index)
+    groups = [board[c] for c in COMPARISON_GROUP]
+    rank = cost.groupby(groups, sort=False).rank(method="average")
     reason = _first_reason(cells, entry_of, len(board))
-    unmeasured = np.where(board["status"] == "undefined", _undefined(board["scope"]), reason)
+    unmeasured = np.where(status == "undefined", _undefined(board["scope"]), reason)
     undone = board["n_cells"] - board["n_cells"].where(complete, 0)
     partial = [
         f"not ranked: incomplete, {f} of {c} cells failed, {m} missing" + (f" ({r})" if r else "") if u else ""
@@ -62,13 +96,31 @@ def judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
             "not ranked: a gate of the problem failed",
             "not ranked: explainers were run on different trainings of this model",
             np.asarray(partial, dtype=object),
-            board["_few"].to_numpy(dtype=object),
+            eligibility.too_few,
         ],
         "",
     )
-    board["message"] = pd.Series(choice, board.index, dtype=object).replace("", None)
-    for name in ("beats_placebo", "loses_to_placebo"):
-        board[name] = board[name].astype("boolean")
+    return pd.DataFrame(
+        {
+            "status": status,
+            "estimand": pd.Series(_estimands(board), board.index).where(has_value, None),
+            "rank": rank,
+            "n_ranked": rank.groupby(groups, sort=False).transform("count").astype(np.int64),
+            "message": pd.Series(choice, board.index, dtype=object).replace("", None),
+        },
+        index=board.index,
+    )
+
+
+def _estimands(board: pd.DataFrame) -> Array:
+    """What the interval and the tests of every row are over."""
+    several = board.groupby(COMPARISON_GROUP, sort=False)["n_seeds"].transform("max").to_numpy() > 1
+    over_data = board["scope"].map(units).to_numpy() == "repeats"
+    repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
+    estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
+    programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
+    found: Array = np.where(programs, np.where(several, SETS, FUNCTIONS), estimand)
+    return found
 
 
 def _undefined(scope: pd.Series[Any]) -> list[str]:

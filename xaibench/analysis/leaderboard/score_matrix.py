@@ -195,16 +195,16 @@ def _average(
     def total(values: Array) -> Array:
         return np.add.reduceat(values, starts, axis=0)
 
-    def averaged(kept: Array) -> Array:
+    def averaged(mask: Array) -> Array:
         with np.errstate(invalid="ignore"):
-            return total(np.where(kept, matrix, 0.0)) / total(kept.astype(np.float64))
+            return total(np.where(mask, matrix, 0.0)) / total(mask.astype(np.float64))
 
     def first_repeat() -> Array:
-        kept = repeats == lowest
-        if np.count_nonzero(kept) == len(starts):  # one cell each, which needs no average
-            alone: Array = matrix[kept]
+        mask = repeats == lowest
+        if np.count_nonzero(mask) == len(starts):  # one cell each, which needs no average
+            alone: Array = matrix[mask]
             return alone
-        return averaged(known & kept[:, None])
+        return averaged(known & mask[:, None])
 
     counts = total(known.astype(np.int64))
     rows = total(given.astype(np.int64))

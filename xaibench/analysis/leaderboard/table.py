@@ -10,11 +10,11 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import (
     COLUMNS,
+    COMPARISON_GROUP,
     CONDITIONAL,
     ENTRY,
     FACTS,
     FAMILIES,
-    FIELD,
     FUNCTIONS,
     PROBLEM,
     REPEATED,
@@ -24,7 +24,7 @@ from xaibench.analysis.leaderboard.columns import (
 )
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
 from xaibench.analysis.leaderboard.placebo_tests import Comparison, compare, defined_enough
-from xaibench.analysis.leaderboard.ranking_status import judge, units
+from xaibench.analysis.leaderboard.ranking_status import Eligibility, ranking_status, units
 from xaibench.analysis.leaderboard.score_matrix import Samples
 from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.core.components import MetricSpec
@@ -33,8 +33,8 @@ from xaibench.core.types import Array
 from xaibench.store import FAILURES
 
 __all__ = [
-    "CONDITIONAL", "ENTRY", "FAMILIES", "FIELD", "FUNCTIONS", "PROBLEM", "REPEATED", "RETRAINED", "SETS", "SINGLE",
-    "leaderboard",
+    "COMPARISON_GROUP", "CONDITIONAL", "ENTRY", "FAMILIES", "FUNCTIONS", "PROBLEM", "REPEATED", "RETRAINED", "SETS",
+    "SINGLE", "leaderboard",
 ]  # fmt: skip
 
 
@@ -101,8 +101,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     cells = sorted_cells(results)
     if cells.empty:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
-    field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
-    entry = cells.groupby([*FIELD, *ENTRY], sort=False)
+    group_of = cells.groupby(COMPARISON_GROUP, sort=False).ngroup().to_numpy()
+    entry = cells.groupby([*COMPARISON_GROUP, *ENTRY], sort=False)
     entry_of = entry.ngroup().to_numpy()
     board = entry[FACTS].first().reset_index()
     status = cells["status"].to_numpy()
@@ -111,21 +111,23 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         board[f"n_{name}"] = np.bincount(entry_of, np.isin(status, counted)).astype(np.int64)
     for name in ("explain_seconds", "score_seconds"):
         board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
-    board["truth_kind"] = board.groupby(FIELD, sort=False)["truth_kind"].transform("first")
+    board["truth_kind"] = board.groupby(COMPARISON_GROUP, sort=False)["truth_kind"].transform("first")
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
-    board = pd.concat([board, _compared(cells, board, field_of, entry_of)], axis=1)
-    board["suite"] = suite
-    _name(board, metrics or {})
-    judge(board, cells, entry_of)
+    board = board.assign(suite=suite, **_meanings(board, metrics or {}))
+    compared, eligibility = _compared(cells, board, group_of, entry_of)
+    board = pd.concat([board, compared], axis=1)
+    board = pd.concat([board, ranking_status(board, eligibility, cells, entry_of)], axis=1)
     return board[list(COLUMNS)].astype(COLUMNS)
 
 
-def _name(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> None:
+def _meanings(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> dict[str, pd.Series[str]]:
     """What metrics measure, against which form of truth, and with which masker."""
     known = {m: metrics[m] for m in board["metric"].unique() if m in metrics}
-    board["construct"] = board["metric"].map(lambda m: known[m].measures if m in known else m)
-    board["about"] = board["metric"].map(lambda m: known[m].about if m in known else "")
-    board["masker"] = board["params"].map({p: masker_of(p) for p in board["params"].unique()})
+    return {
+        "construct": board["metric"].map(lambda m: known[m].measures if m in known else m),
+        "about": board["metric"].map(lambda m: known[m].about if m in known else ""),
+        "masker": board["params"].map({p: masker_of(p) for p in board["params"].unique()}),
+    }
 
 
 def masker_of(params: str) -> str:
@@ -135,9 +137,9 @@ def masker_of(params: str) -> str:
 
 
 def _problems(cells: pd.DataFrame) -> pd.DataFrame:
-    """Per problem: gates of all problem seeds, whether they passed, and whether trainings are mixed."""
+    """Per problem: gates of all problem seeds, and whether they passed."""
     rows = []
-    seeds = cells[[*PROBLEM, "problem_seed", "fingerprint", "gate_passed", "gates"]].drop_duplicates()
+    seeds = cells[[*PROBLEM, "problem_seed", "gate_passed", "gates"]].drop_duplicates()
     for names, group in seeds.groupby(PROBLEM, sort=False):
         passed = group["gate_passed"].dropna()
         gates = [
@@ -150,14 +152,23 @@ def _problems(cells: pd.DataFrame) -> pd.DataFrame:
                 **dict(zip(PROBLEM, names, strict=True)),
                 "gate_passed": bool(passed.astype(bool).all()) if len(passed) else None,
                 "gates": canonical_json(gates),
-                "_mixed": bool((group.groupby("problem_seed")["fingerprint"].nunique() > 1).any()),
             }
         )
     return pd.DataFrame(rows).astype({"gate_passed": "boolean"})
 
 
-def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_of: Array) -> pd.DataFrame:
-    """Everything that needs the scores, field by field."""
+def _mixed_trainings(cells: pd.DataFrame, board: pd.DataFrame) -> Array:
+    """By row of the board: whether cells of its problem are of different trainings with one problem seed."""
+    trainings = cells.groupby([*PROBLEM, "problem_seed"], sort=False)["fingerprint"].nunique()
+    mixed = (trainings > 1).groupby(level=PROBLEM, sort=False).any()
+    found: Array = mixed.reindex(pd.MultiIndex.from_frame(board[PROBLEM])).to_numpy(dtype=bool)
+    return found
+
+
+def _compared(
+    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array
+) -> tuple[pd.DataFrame, Eligibility]:
+    """Columns of everything that needs the scores, one comparison group after the other, and what a rank takes."""
     size = len(board)
     floats = ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]
     floats += ["placebo_value", "beats_placebo", "p_placebo", "loses_to_placebo", "p_loses", "placebo_effect"]
@@ -165,18 +176,21 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     counts = ("n", "n_undefined", "n_partly", "n_seeds", "n_draws", "n_placebos")
     out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
     out |= {name: np.zeros(size, dtype=np.int64) for name in counts}
-    out |= {name: np.zeros(size, dtype=bool) for name in ("_complete", "_defined")}
-    out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group", "_few")}
+    out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group")}
+    eligible = Eligibility(
+        np.zeros(size, dtype=bool), np.zeros(size, dtype=bool), np.full(size, None, dtype=object),
+        _mixed_trainings(cells, board),
+    )  # fmt: skip
     problem_seed = cells["problem_seed"].to_numpy(np.int64)
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
-    mixed = board["_mixed"].to_numpy(dtype=bool)
+    mixed = eligible.mixed
     barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
-    cuts = np.flatnonzero(np.diff(field_of, prepend=-1))
+    cuts = np.flatnonzero(np.diff(group_of, prepend=-1))
     head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]
     heads = board[head_of].iloc[entry_of[cuts]].to_dict("records")
     log10 = [head["aggregate"] == "median_log10" for head in heads]
-    for head, (start, stop, rows, at, samples) in zip(heads, stacked(cells, field_of, entry_of, log10), strict=True):
+    for head, (start, stop, rows, at, samples) in zip(heads, stacked(cells, group_of, entry_of, log10), strict=True):
         out["value"][at], out["ci_low"][at], out["ci_high"][at] = value, _, _ = samples.aggregate()
         n_seeds = (samples.draws > 0).sum(axis=1)
         n = samples.scored.sum(axis=1)
@@ -184,10 +198,10 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         out["n_undefined"][at] = n - np.isfinite(samples.scores).sum(axis=1)
         out["n_partly"][at] = samples.partly.sum(axis=1)
         expected = len(np.unique(problem_seed[start:stop]))
-        out["_complete"][at] = complete = (n_seeds == expected) & ~unfinished[at]
+        eligible.complete[at] = complete = (n_seeds == expected) & ~unfinished[at]
         enough = defined_enough(samples)
-        out["_defined"][at] = defined = enough.all(axis=1)
-        out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
+        eligible.defined[at] = defined = enough.all(axis=1)
+        eligible.too_few[at] = _too_few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
         found = compare(
             samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
@@ -198,20 +212,20 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         ties = tie_groups(samples, value, rankable, higher_is_better=bool(head["higher_is_better"]))
         out["rank_low"][at], out["rank_high"][at], out["win_rate"][at] = ties.low, ties.high, ties.win_rate
         out["tie_group"][at] = ties.group
-    return pd.DataFrame(out)
+    return pd.DataFrame(out), eligible
 
 
-def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
+def _too_few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
     """Where each explainer is defined on too few samples: the first such problem seed."""
     if enough.all():
         return [None] * len(enough)
     found: list[str | None] = []
-    for known, kept in zip(np.isfinite(samples.scores), enough, strict=True):
-        if kept.all():
+    for known, on_seed in zip(np.isfinite(samples.scores), enough, strict=True):
+        if on_seed.all():
             found.append(None)
             continue
-        k = int(np.argmin(kept))
-        where = f" of problem seed {problem_seeds[k]}" if len(kept) > 1 else ""
+        k = int(np.argmin(on_seed))
+        where = f" of problem seed {problem_seeds[k]}" if len(on_seed) > 1 else ""
         found.append(f"not ranked: defined on {known[samples.seeds[k]].sum()} {units}{where} only")
     return found
 

@@ -132,7 +132,7 @@ def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_bette
     """Rank intervals and tie groups of the ranked explainers (E,) of bool; NaN and None for the others.
 
     All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
-    two explainers of the field are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
+    two explainers of the comparison group are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
     letters as in Piepho 2004). Better by test counts only where it is better by value as well.
     """
     size = len(value)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE, RANDOM
-from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def validity(board: pd.DataFrame) -> Validity:
     truths = board[(board["family"] == "ground_truth") & (board["gate_passed"] != False)]  # noqa: E712
     truths = truths[truths["value"].notna() & truths["truth_kind"].notna()]
     oracle, random = (truths[truths["explainer"] == name] for name in (ORACLE, RANDOM))
-    both = oracle.merge(random, on=FIELD, suffixes=("", "_random"))
+    both = oracle.merge(random, on=COMPARISON_GROUP, suffixes=("", "_random"))
     if both.empty:
         return Validity(0, (), ())
     sign = np.where(both["higher_is_better"], 1.0, -1.0)

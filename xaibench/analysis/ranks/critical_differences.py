@@ -49,6 +49,24 @@ def critical_differences(board: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
 
 
+def tied_sets(rows: pd.DataFrame) -> list[list[int]]:
+    """Sets of explainers that the critical difference does not tell apart.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The rows of one metric or family from `critical_differences`, with their ``tie_group``.
+
+    Returns
+    -------
+    list of list of int
+        Positions in ``rows`` of the explainers of every group of two and more, by the letter of the group.
+    """
+    letters = sorted(set("".join(rows["tie_group"])))
+    groups = [[i for i, group in enumerate(rows["tie_group"]) if letter in group] for letter in letters]
+    return [group for group in groups if len(group) > 1]
+
+
 def _tables(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """Costs (data sets x explainers) of every family's votes and of every metric."""
     for names, group in rows.groupby(GROUP, sort=False):

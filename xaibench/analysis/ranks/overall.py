@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from xaibench.analysis.leaderboard.columns import ENTRY, FIELD, PROBLEM
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
 from xaibench.analysis.ranks.metric_weights import weights_elsewhere
 from xaibench.analysis.ranks.relative_ranks import MEASURE, counted
 from xaibench.analysis.statistics.intervals import mean_interval, significant
@@ -120,7 +120,7 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
     cost = np.where(group["rank"].notna(), sign * significant(group["value"].to_numpy()), np.inf)
     entries = group[ENTRY].drop_duplicates().reset_index(drop=True)
     row = group.groupby(ENTRY, sort=False).ngroup().to_numpy()
-    column = group.groupby(FIELD, sort=False).ngroup().to_numpy()
+    column = group.groupby(COMPARISON_GROUP, sort=False).ngroup().to_numpy()
     supported = np.zeros((row.max() + 1, column.max() + 1), dtype=bool)
     costs = np.full(supported.shape, np.inf)
     supported[row, column] = True
@@ -133,14 +133,14 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
         if not wanted:
             continue
         members = np.flatnonzero(supported[:, wanted].all(axis=1))
-        field = costs[np.ix_(members, np.array(wanted))]
-        kept = np.isfinite(field).all(axis=0) if missing == "drop" else np.ones(len(wanted), dtype=bool)
-        if len(members) < 2 or not kept.any():
+        chosen = costs[np.ix_(members, np.array(wanted))]
+        used = np.isfinite(chosen).all(axis=0) if missing == "drop" else np.ones(len(wanted), dtype=bool)
+        if len(members) < 2 or not used.any():
             continue
-        places = (rankdata(field[:, kept], axis=0) - 1) / (len(members) - 1)
-        places[np.isinf(field[:, kept])] = 1.0
-        over = pairs.iloc[np.array(wanted)[kept]]
-        found = _poll(places, over, weight[np.array(wanted)[kept]])
+        places = (rankdata(chosen[:, used], axis=0) - 1) / (len(members) - 1)
+        places[np.isinf(chosen[:, used])] = 1.0
+        over = pairs.iloc[np.array(wanted)[used]]
+        found = _poll(places, over, weight[np.array(wanted)[used]])
         votes = over.groupby(VOTE, sort=True)["metric"].unique()
         frames.append(
             entries.iloc[members].assign(
@@ -149,8 +149,8 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
                 relative_rank=found.mean(axis=1),
                 **_interval(found),
                 n_votes=len(votes),
-                n_pairs=int(kept.sum()),
-                n_dropped=int((~kept).sum()),
+                n_pairs=int(used.sum()),
+                n_dropped=int((~used).sum()),
                 n_explainers=len(members),
                 n_metrics=len(over[MEASURE].drop_duplicates()),
                 n_problems=len(over[PROBLEM].drop_duplicates()),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.columns import ENTRY, FIELD, PROBLEM
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
 from xaibench.analysis.statistics.intervals import significant
 
 MEASURE = ["family", "truth_kind", "metric", "params", "asked_output"]
@@ -17,8 +17,8 @@ MEASURE = ["family", "truth_kind", "metric", "params", "asked_output"]
 def relative_ranks(board: pd.DataFrame) -> pd.Series[float]:
     """Place of every row of a leaderboard among the ranked explainers: 0 is best, 1 is last.
 
-    For a ranked explainer (rank - 1) / (n_ranked - 1), so that fields of different size are
-    comparable; NaN where it is alone. For a control, which is not ranked, the share of ranked
+    For a ranked explainer (rank - 1) / (n_ranked - 1), so that comparison groups of
+    different size are comparable; NaN where it is alone. For a control, which is not ranked, the share of ranked
     explainers that are better, ties by half.
     """
     relative = (board["rank"] - 1) / (board["n_ranked"] - 1).where(board["n_ranked"] > 1)
@@ -26,12 +26,12 @@ def relative_ranks(board: pd.DataFrame) -> pd.Series[float]:
     merit = sign * significant(board["value"].to_numpy())
     ranked, control = board["rank"].notna().to_numpy(), board["control"].to_numpy(dtype=bool)
     result = relative.to_numpy(dtype=np.float64, copy=True)
-    for rows in board.groupby(FIELD, sort=False).indices.values():
-        field = merit[rows[ranked[rows]]]
+    for rows in board.groupby(COMPARISON_GROUP, sort=False).indices.values():
+        group = merit[rows[ranked[rows]]]
         placed = rows[control[rows] & np.isfinite(merit[rows])]
-        if len(field):
+        if len(group):
             own = merit[placed][:, None]
-            result[placed] = ((field > own) + 0.5 * (field == own)).mean(axis=1)
+            result[placed] = ((group > own) + 0.5 * (group == own)).mean(axis=1)
     return pd.Series(result, board.index, name="relative_rank")
 
 
@@ -39,18 +39,20 @@ def counted(board: pd.DataFrame) -> pd.DataFrame:
     """Rows of a leaderboard that averages may use, with ``relative_rank``.
 
     Left out are problems with a failed gate, and metrics on problems that support none of them.
-    ``truth_kind`` is kept for the ground-truth family only; elsewhere no truth is involved.
+    ``truth_kind`` is given for the ground-truth family only; elsewhere no truth is involved.
     Boards of older versions do not say what metrics measure: there every metric is a construct of its own.
     """
     older: dict[str, Any] = {"construct": board["metric"], "about": "", "masker": ""}
     board = board.assign(**{name: values for name, values in older.items() if name not in board})
-    kept = board[~(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
-    kept = kept.assign(
-        relative_rank=relative_ranks(kept),
-        truth_kind=kept["truth_kind"].where(kept["family"] == "ground_truth").fillna(""),
+    passed = board[~(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
+    passed = passed.assign(
+        relative_rank=relative_ranks(passed),
+        truth_kind=passed["truth_kind"].where(passed["family"] == "ground_truth").fillna(""),
     )
-    any_supported = (kept["status"] != "unsupported").groupby([kept[c] for c in FIELD], sort=False).transform("any")
-    return kept[any_supported]
+    any_supported = (
+        (passed["status"] != "unsupported").groupby([passed[c] for c in COMPARISON_GROUP], sort=False).transform("any")
+    )
+    return passed[any_supported]
 
 
 def mean_ranks(board: pd.DataFrame) -> pd.DataFrame:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.table import ENTRY, FIELD
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, ENTRY
 from xaibench.core.gates import Gate
 from xaibench.store import FAILURES
 
-KEY = [*FIELD, *ENTRY]
+KEY = [*COMPARISON_GROUP, *ENTRY]
 """What makes an entry: one explainer on one problem with one metric; its cells differ in seeds and draws."""
 FACTS = ["family", "higher_is_better", "aggregate", "control"]
 BAD = ("failed", "undefined", "lost", "gate")

@@ -89,6 +89,12 @@ class Comparison:
         found = self.findings["verdict"].value_counts()
         return {verdict: int(found[verdict]) for verdict in VERDICTS if verdict in found}
 
+    def reasons(self, verdict: str) -> list[tuple[str, int]]:
+        """Why findings have this verdict, with the number of cells, most frequent first."""
+        chosen = self.findings[self.findings["verdict"] == verdict]
+        cells = chosen.groupby(chosen["message"].fillna(""))["n_cells"].sum()
+        return [(str(why), int(n)) for why, n in cells.sort_values(ascending=False, kind="stable").items()]
+
     @property
     def outcome(self) -> str:
         """``regression``, ``nothing comparable`` or ``passed``; nothing comparable is never a pass."""

@@ -43,16 +43,18 @@ def _samples(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFram
     """Samples of entries with equal weights, their draws averaged."""
     sides = [(side["scores"].to_numpy(), side["sample_ids"].to_numpy()) for side in (baseline, candidate)]
     known: dict[tuple[int, Any], int] = {}
-    kept: dict[tuple[int, tuple[Any, ...]], Array] = {}
+    numbered: dict[tuple[int, tuple[Any, ...]], Array] = {}
     old, new, unit = [], [], []
     for b, c, number in zip(cells["b"], cells["c"], cells["problem_seed"], strict=True):
         scores, names = _aligned(*((side[0][at], side[1][at]) for side, at in zip(sides, (b, c), strict=True)))
         place = (int(number), names)
-        if place not in kept:
-            kept[place] = np.array([known.setdefault((place[0], name), len(known)) for name in names], dtype=np.int64)
+        if place not in numbered:
+            numbered[place] = np.array(
+                [known.setdefault((place[0], name), len(known)) for name in names], dtype=np.int64
+            )
         old.append(scores[0])
         new.append(scores[1])
-        unit.append(kept[place])
+        unit.append(numbered[place])
     sizes = [len(part) for part in unit]
     entry, log10 = (np.repeat(column, sizes) for column in (_entries(cells), cells["aggregate"] == "median_log10"))
     return _averaged(entry, np.concatenate(unit), *_changes(np.concatenate(old), np.concatenate(new), log10))

@@ -83,9 +83,9 @@ def _completed(groups: list[int], alike: tuple[int, ...]) -> list[int]:
 
 def _needed(groups: list[int]) -> list[int]:
     """Groups without those whose pairs are all in others, the last ones dropped first."""
-    kept = list(groups)
+    needed = list(groups)
     for group in reversed(groups):
-        others = [g for g in kept if g != group]
+        others = [g for g in needed if g != group]
         for member in _members(group):
             together = 0
             for other in others:
@@ -94,8 +94,8 @@ def _needed(groups: list[int]) -> list[int]:
             if group & ~together:
                 break
         else:
-            kept = others
-    return kept
+            needed = others
+    return needed
 
 
 @lru_cache(maxsize=65536)

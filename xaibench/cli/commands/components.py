@@ -33,7 +33,7 @@ def show(
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option("--store", parser=place, help="Of a function: show the answer kept here, and ask nobody."),
+        typer.Option("--store", parser=place, help="Of a function: show the answer stored here, and ask nobody."),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,

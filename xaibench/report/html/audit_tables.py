@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.agreement_matrix import AgreementMatrix, agreement_matrices
 from xaibench.report.html.tables import MAX_PANELS, MAX_ROWS
 from xaibench.report.labels import interval, metric_labels, number, variants
 
@@ -79,25 +81,20 @@ def agreements(found: pd.DataFrame | None) -> list[Agreement]:
     """Matrices of agreement, one per problem and measure; none where no such table was made."""
     if found is None or found.empty or "expected" not in found:
         return []
-    shown = found[found["measure"].isin(_AGREEMENTS)]
-    made = []
-    for key, group in list(shown.groupby(["suite", "dataset", "model", "selection", "measure"], sort=False)):
-        suite, dataset, model, _, measure = map(str, key)
-        sides = [list(zip(group[f"explainer_{s}"], group[f"params_{s}"], strict=True)) for s in "ab"]
-        names = variants([*sides[0], *sides[1]])
-        left, right = ([names[entry] for entry in side] for side in sides)
-        matrix = pd.DataFrame(index=list(names.values()), columns=list(names.values()), dtype=float)
-        for a, b, value in zip(left, right, group["value"], strict=True):
-            matrix.loc[a, b] = matrix.loc[b, a] = value
-        expected = float(group["expected"].mean())
-        title = (
-            f"{measure} agreement on the {group['k'].iloc[0]} largest of {group['features'].iloc[0]} features;"
-            f" {number(expected, 2)} for independent rankings"
-        )
-        ordered = group.assign(_a=left, _b=right).dropna(subset="value").sort_values("value", kind="stable")
-        ends = ordered.iloc[[-1, 0]].to_dict("records") if len(ordered) else []
-        said = [f"{r['_a']} and {r['_b']} {number(r['value'], 2)}" for r in ends]
-        alt = f"{title}. " + (f"Most alike: {said[0]}; least: {said[1]}." if said else "")
-        name = f"{suite} {dataset} {model} {measure}"
-        made.append(Agreement(suite, f"{dataset}/{model}", name, title, matrix, expected, alt))
-    return made[: 2 * MAX_PANELS]
+    return [_agreement(matrix) for matrix in islice(agreement_matrices(found, _AGREEMENTS), 2 * MAX_PANELS)]
+
+
+def _agreement(found: AgreementMatrix) -> Agreement:
+    names = variants(found.values.index)
+    labels = [names[entry] for entry in found.values.index]
+    title = (
+        f"{found.measure} agreement on the {found.k} largest of {found.n_features} features;"
+        f" {number(found.expected, 2)} for independent rankings"
+    )
+    alt = f"{title}. "
+    if found.most is not None and found.least is not None:
+        most, least = (f"{names[a]} and {names[b]} {number(v, 2)}" for a, b, v in (found.most, found.least))
+        alt += f"Most alike: {most}; least: {least}."
+    name = f"{found.suite} {found.dataset} {found.model} {found.measure}"
+    values = found.values.set_axis(labels, axis=0).set_axis(labels, axis=1)
+    return Agreement(found.suite, f"{found.dataset}/{found.model}", name, title, values, found.expected, alt)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xaibench.analysis.ranks.critical_differences import critical_differences
+from xaibench.analysis.ranks.critical_differences import critical_differences, tied_sets
 from xaibench.report.labels import number, p_value, variants
 
 
@@ -59,9 +59,8 @@ def diagrams(board: pd.DataFrame) -> tuple[list[Diagram], list[str]]:
 
 
 def _diagram(suite: str, title: str, rows: pd.DataFrame) -> Diagram:
-    letters = sorted(set("".join(rows["tie_group"])))
-    members = [rows.loc[rows["tie_group"].str.contains(letter, regex=False), "label"].tolist() for letter in letters]
-    groups = [names for names in members if len(names) > 1]
+    labels = rows["label"].tolist()
+    groups = [[labels[i] for i in group] for group in tied_sets(rows)]
     n, difference = int(rows["n_datasets"].iloc[0]), float(rows["critical_difference"].iloc[0])
     told = "; ".join(", ".join(names) for names in groups)
     sentence = (

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from xaibench.analysis.statistics import intervals
+from xaibench.analysis.removal_curves import mean_curve
 from xaibench.report.html.content import Curves
 from xaibench.report.html.critical import Diagram
 from xaibench.report.labels import number
@@ -215,11 +215,11 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     figure, axes = _grid(max(len(own), 1), columns, (1.65, 1.2), (0.22, 0.32), share=True)
     for i, axis in enumerate(axes):
         for line, dashes in zip(beside, ("--", ":", "-."), strict=False):
-            axis.plot(curves.share, intervals.mean(line.values.T), color=MUTED, linewidth=1, linestyle=dashes)
+            axis.plot(curves.share, mean_curve(line.values).mean, color=MUTED, linewidth=1, linestyle=dashes)
         if own:
-            low, high = intervals.t_interval(own[i].values.T)
-            axis.fill_between(curves.share, low, high, color=ACCENT, alpha=0.22, linewidth=0)
-            axis.plot(curves.share, intervals.mean(own[i].values.T), color=ACCENT, linewidth=1.4)
+            found = mean_curve(own[i].values)
+            axis.fill_between(curves.share, found.low, found.high, color=ACCENT, alpha=0.22, linewidth=0)
+            axis.plot(curves.share, found.mean, color=ACCENT, linewidth=1.4)
             axis.set_title(short(own[i].label), fontsize=8)
         axis.tick_params(length=2, labelsize=7.5)
         axis.set_xlim(0, 1)
@@ -230,7 +230,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
 
 @drawn
 def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
-    """A matrix of agreement between explainers, each value written into its field.
+    """A matrix of agreement between explainers, each value written into its cell.
 
     Parameters
     ----------
@@ -243,11 +243,11 @@ def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
     side = 0.8 + 0.36 * n + 0.06 * max(len(short(name)) for name in values.columns)
     figure = Figure(figsize=(side, side * 0.92), layout="constrained")
     axis = figure.subplots()
-    field = values.to_numpy(dtype=np.float64)
+    agreement = values.to_numpy(dtype=np.float64)
     # The whole range of agreement, not that of the values: chance must not look like something.
     reach = max(centre, 1 - centre)
-    axis.imshow(field - centre, cmap="RdBu_r", vmin=-reach, vmax=reach)
-    for (i, j), value in np.ndenumerate(field):
+    axis.imshow(agreement - centre, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    for (i, j), value in np.ndenumerate(agreement):
         if np.isfinite(value):
             strong = abs(value - centre) > 0.6 * reach
             text = number(value, 2).replace("0.", ".", 1)

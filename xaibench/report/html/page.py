@@ -60,7 +60,7 @@ def make_report(content: Content) -> Report:
     made: dict[str, Callable[[], Figure]] = {}
 
     def draw(name: str, figure: Figure) -> Markup:
-        """Keep a figure for export, and give it as an element."""
+        """Remember a figure for export, and give it as an element."""
         made[name] = lambda: figure
         return Markup(figures.svg(figure, f"f{len(made)}"))
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.table import FIELD
+from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES, TOO_FEW, UNDECIDED, placebo_outcomes
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP
 from xaibench.report.labels import metric_labels, variants
 
 DIGITS = 4
@@ -16,6 +17,7 @@ DIGITS = 4
 TEXTS = ("suite", "explainer", "metric", "problem", "dataset", "model", "family", "truth", "output", "group", "note")
 NUMBERS = ("value", "low", "high", "skill", "skill_low", "skill_high", "rank", "rank_low", "rank_high", "p", "seconds")
 COUNTS = ("n", "n_undefined", "n_ranked", "beats", "control", "higher", "log10", "status")
+_BEATS = {BEATS: 1, UNDECIDED: 0, TOO_FEW: -1, LOSES: -2}
 STATUSES = ("ok", "undefined", "unsupported", "failed", "missing")
 
 
@@ -46,13 +48,11 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
         "rank_high": "rank_high", "skill": "skill", "skill_low": "skill_low", "skill_high": "skill_high",
         "seconds": "explain_seconds",
     }  # fmt: skip
-    beats = board["beats_placebo"].astype("Float64").where(board["beats_placebo"].notna(), -1.0)
-    untested = board["beats_placebo"].isna() & board["p_placebo"].isna()
     counts = {
         "n": board["n"],
         "n_undefined": board["n_undefined"],
         "n_ranked": board["n_ranked"],
-        "beats": beats.mask(untested).mask(_loses(board), -2.0),
+        "beats": placebo_outcomes(board).map(_BEATS),
         "control": board["control"].astype(int),
         "higher": board["higher_is_better"].astype(int),
         "log10": (board["aggregate"] == "median_log10").astype(int),
@@ -68,18 +68,11 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
 
 
 def _ordered(board: pd.DataFrame) -> pd.DataFrame:
-    """Explainers of every field by rank interval, then by value, controls last; fields stay where they are."""
-    place = board.groupby(["suite", *FIELD], sort=False, dropna=False).ngroup()
-    keys = {"_field": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
-    by = ["_field", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
+    """Explainers of every comparison group by rank interval, then by value, controls last; the groups stay in order."""
+    place = board.groupby(["suite", *COMPARISON_GROUP], sort=False, dropna=False).ngroup()
+    keys = {"_group": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
+    by = ["_group", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
     return board.assign(**keys).sort_values(by, kind="stable", ignore_index=True)
-
-
-def _loses(board: pd.DataFrame) -> pd.Series[bool]:
-    """Rows that a test puts behind a placebo; none on boards from before that test."""
-    if "loses_to_placebo" not in board:
-        return pd.Series(False, index=board.index)
-    return board["loses_to_placebo"].fillna(False).astype(bool)
 
 
 def _texts(values: pd.Series[Any]) -> dict[str, list[Any]] | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.table import ENTRY, FAMILIES, PROBLEM
+from xaibench.analysis.leaderboard.extent import extent
+from xaibench.analysis.leaderboard.table import FAMILIES
 from xaibench.analysis.leaderboard.validity import Validity, validity
-from xaibench.analysis.ranks.relative_ranks import MEASURE, mean_ranks
+from xaibench.analysis.ranks.overview import board_overview
+from xaibench.analysis.ranks.relative_ranks import MEASURE
 from xaibench.report.labels import metric_labels, number, share
 from xaibench.report.overview import REASONS, Line, Overview, legend, overview
 
@@ -19,8 +20,9 @@ _TIERS = (
     ("most", "Beat every placebo in at least half of their tests"),
     ("few", "Beat every placebo in fewer than half of their tests"),
     ("none", "Beat every placebo in no test"),
-    ("unknown", "Not tested, or on too few samples"),
+    ("untested", "Not tested, or on too few samples"),
 )
+_STATES = {"all": "all", "most": "some", "few": "some", "none": "none", "untested": ""}
 _TERMINAL = ("value, ", "k/n ")
 """Lines of the legend about the terminal's notation; the page has one of its own."""
 SHADES = 5
@@ -72,23 +74,16 @@ class Summary:
 
 def summarise(board: pd.DataFrame) -> Summary:
     """Condense the leaderboard of one suite."""
-    view = overview(board)
-    explainers = board.loc[~board["control"].astype(bool), ENTRY].drop_duplicates()
-    counts = {
-        "problems": len(board[PROBLEM].drop_duplicates()),
-        "explainers": len(explainers),
-        "metrics": len(board[["metric", "params", "asked_output"]].drop_duplicates()),
-        "cells": int(board["n_cells"].sum()),
-    }
-    sizes = board.loc[board["n"] > 0, "n"]
-    low, high = (int(sizes.min()), int(sizes.max())) if len(sizes) else (0, 0)
+    found, size = board_overview(board), extent(board)
+    view = overview(board, found)
+    low, high = size.least_samples, size.most_samples
     return Summary(
         str(board["suite"].iloc[0]),
-        counts,
+        {"problems": size.problems, "explainers": size.explainers, "metrics": size.metrics, "cells": size.cells},
         str(low) if low == high else f"{low} to {high}",
         view,
         tiers(view),
-        _measures(board, single=view.single),
+        _measures(board, found.ranks, single=view.single),
         [line for line in legend(view) if not line.startswith(_TERMINAL)],
         validity(board),
     )
@@ -98,21 +93,12 @@ def tiers(view: Overview) -> list[Tier]:
     """Explainers by the share of tests that they won against every placebo, ties together."""
     members: dict[str, list[Line]] = {kind: [] for kind, _ in _TIERS}
     for line in view.explainers:
-        members[_tier(line)].append(line)
+        members[line.record].append(line)
     return [Tier(title, kind, members[kind]) for kind, title in _TIERS if members[kind]]
 
 
-def _tier(line: Line) -> str:
-    if not line.tested:
-        return "unknown"
-    if line.won == line.tested:
-        return "all"
-    return "none" if not line.won else "most" if 2 * line.won >= line.tested else "few"
-
-
-def _measures(board: pd.DataFrame, *, single: bool) -> list[Measure]:
+def _measures(board: pd.DataFrame, ranks: pd.DataFrame, *, single: bool) -> list[Measure]:
     """Columns of the matrix, families in their usual order."""
-    ranks = mean_ranks(board)
     labels = metric_labels(board)
     place = {family: i for i, family in enumerate(FAMILIES)}
     kinds = ranks.loc[ranks["family"] == "ground_truth", "truth_kind"].nunique()
@@ -139,16 +125,13 @@ def _single_values(board: pd.DataFrame) -> dict[Any, str]:
 
 
 def _entry(row: dict[Any, Any], value: str | None) -> Entry:
-    relative = float(row["relative_rank"])
-    if math.isnan(relative):
-        reason = next((r for r in ("failed", "missing", "undefined", "unsupported") if row[f"n_{r}"]), None)
-        return Entry(value or (REASONS[reason] if reason else "alone"), state="gap")
-    partly = "~" if row["n_ranked"] < row["n_expected"] and not row["control"] else ""
-    tested, won = int(row["n_tested"]), int(row["n_beats"])
-    state = "" if not tested else "all" if won == tested else "none" if not won else "some"
+    if row["gap"] is not None:
+        return Entry(value or REASONS[row["gap"]], state="gap")
+    relative, tested = float(row["relative_rank"]), row["n_tested"]
+    partly = "~" if row["partly"] and not row["control"] else ""
     return Entry(
         value or f"{share(relative)}{partly}",
-        f"{won}/{tested}" if tested else "",
+        f"{row['n_beats']}/{tested}" if tested else "",
         min(int(relative * SHADES), SHADES - 1),
-        state,
+        _STATES[row["record"]],
     )

@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.table import FIELD, PROBLEM
-from xaibench.analysis.statistics import intervals
+from xaibench.analysis.claims.verdicts import few_informative
+from xaibench.analysis.leaderboard.gates import gate_conditions
+from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
+from xaibench.analysis.removal_curves import mean_curve
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
 from xaibench.store import FAILURES
@@ -44,16 +46,16 @@ def rank_panels(board: pd.DataFrame) -> list[RankPanels]:
             rows = ranked[ranked["family"] == family]
             if rows.empty:
                 continue
-            measure = tuple(rows.iloc[0][c] for c in FIELD[len(PROBLEM) :])
-            for column, wanted in zip(FIELD[len(PROBLEM) :], measure, strict=True):
+            measure = tuple(rows.iloc[0][c] for c in COMPARISON_GROUP[len(PROBLEM) :])
+            for column, wanted in zip(COMPARISON_GROUP[len(PROBLEM) :], measure, strict=True):
                 rows = rows[rows[column] == wanted]
             panels = {}
             for problem, group in rows.groupby(PROBLEM, sort=False):
                 ordered = group.sort_values(["rank_low", "rank_high", "rank"], kind="stable")
                 keys = zip(ordered["explainer"], ordered["explainer_params"], strict=True)
                 panels["/".join(map(str, problem[:2]))] = ordered.assign(label=[names[key] for key in keys])
-            kept = dict(list(panels.items())[:MAX_PANELS])
-            found.append(RankPanels(str(suite), labels[measure], kept, len(panels) - len(kept)))
+            shown = dict(list(panels.items())[:MAX_PANELS])
+            found.append(RankPanels(str(suite), labels[measure], shown, len(panels) - len(shown)))
     return found
 
 
@@ -61,7 +63,7 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[Any, Any]]:
     """Verdicts with what stands beside them."""
     rows = []
     for claim in claims.to_dict("records"):
-        few = 2 * claim["n_informative"] < claim["n"]
+        few = few_informative(claim["n"], claim["n_informative"])
         rows.append(
             {
                 **claim,
@@ -78,21 +80,17 @@ def claim_rows(claims: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def gate_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
     """Every condition of every problem, failed ones first."""
-    rows = []
-    for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
-        for gate in json.loads(problem["gates"]):
-            at_least = gate.get("at_least", True)
-            good = gate["value"] >= gate["threshold"] if at_least else gate["value"] <= gate["threshold"]
-            rows.append(
-                {
-                    "problem": f"{problem['dataset']}/{problem['model']}",
-                    "seed": gate["problem_seed"],
-                    "name": gate["name"],
-                    "value": f"{gate['value']:.3f}",
-                    "needed": f"{'≥' if at_least else '≤'} {gate['threshold']:.3f}",
-                    "passed": good,
-                }
-            )
+    rows = [
+        {
+            "problem": f"{gate['dataset']}/{gate['model']}",
+            "seed": gate["problem_seed"],
+            "name": gate["name"],
+            "value": f"{gate['value']:.3f}",
+            "needed": f"{'≥' if gate['at_least'] else '≤'} {gate['threshold']:.3f}",
+            "passed": gate["passed"],
+        }
+        for gate in gate_conditions(board).to_dict("records")
+    ]
     return sorted(rows, key=lambda r: r["passed"])
 
 
@@ -161,7 +159,8 @@ def curve_rows(curves: Curves) -> list[tuple[str, list[str]]]:
     """Mean curves as numbers with their intervals, a line per explainer."""
     rows = []
     for line in curves.lines:
-        mean, (low, high) = intervals.mean(line.values.T), intervals.t_interval(line.values.T)
-        texts = [f"{number(mean[i], 2)} {interval(low[i], high[i])}".strip() for i in curve_points(curves)]
+        found = mean_curve(line.values)
+        points = curve_points(curves)
+        texts = [f"{number(found.mean[i], 2)} {interval(found.low[i], found.high[i])}".strip() for i in points]
         rows.append((line.label, texts))
     return rows
