@@ -17,7 +17,7 @@ from scipy.stats import binom
 import xaibench as xb
 from xaibench import suite as suites
 from xaibench.analysis.claims.verdicts import Side, UndecidedError, compare, comparisons
-from xaibench.analysis.statistics.evidence import LEVEL
+from xaibench.analysis.statistics.levels import ONE_SIDED_ALPHA
 
 REPLICATES = 1000
 SUITES = ("leakage", "impossibility", "synthgauss")
@@ -69,5 +69,5 @@ def test_swapped_claims_are_reproduced_at_most_at_the_level(
             compare(plain, *swapped(left, right, plain.number, rng))["verdict"] == "reproduced"
             for _ in range(REPLICATES)
         )
-        assert found <= binom.ppf(0.999, REPLICATES, LEVEL), claim.id
+        assert found <= binom.ppf(0.999, REPLICATES, ONE_SIDED_ALPHA), claim.id
     assert not untested

@@ -10,13 +10,13 @@ from sklearn.metrics import roc_auc_score
 from xaibench.analysis.audit.convergence import coupling, distance_to_largest
 from xaibench.analysis.audit.dependence import (
     confidence_dependence,
-    kendall,
     masker_dependence,
     mean_over_seeds,
     metric_agreement,
 )
 from xaibench.analysis.audit.reliability import icc, jackknife, mean_squares, reliability, repeatability
 from xaibench.analysis.audit.separation import auroc, trend
+from xaibench.analysis.statistics.kendall import kendall
 from xaibench.analysis.statistics.resampling import Resampled
 
 RNG = np.random.default_rng
@@ -187,14 +187,14 @@ def test_kendall_is_that_of_scipy(ties):
     b[1, 4] = np.nan
     for i, j in np.ndindex(3, 2):
         known = np.isfinite(b[j])
-        assert kendall(a, b)[i, j] == pytest.approx(stats.kendalltau(a[i][known], b[j][known]).statistic)
-    assert np.isnan(kendall(np.ones((1, 9)), a)).all(), "a row of ties has no order"
-    assert np.isnan(kendall(a[:, :2], b[:, :2])).all()
+        assert kendall(a, b, min_common=3)[i, j] == pytest.approx(stats.kendalltau(a[i][known], b[j][known]).statistic)
+    assert np.isnan(kendall(np.ones((1, 9)), a, min_common=3)).all(), "a row of ties has no order"
+    assert np.isnan(kendall(a[:, :2], b[:, :2], min_common=3)).all()
 
 
 def test_kendall_takes_no_order_from_rounding():
     exact = np.array([[1.0, 1.0, 2.0, 3.0]])
-    assert kendall(exact + 1e-9 * np.array([0, 1, 0, 0]), exact).item() == 1
+    assert kendall(exact + 1e-9 * np.array([0, 1, 0, 0]), exact, min_common=3).item() == 1
 
 
 def test_metric_agreement_finds_copies_and_opposites():

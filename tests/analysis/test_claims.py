@@ -13,7 +13,8 @@ from synthetic import concat, make_results
 from xaibench.analysis.claims.verdicts import COLUMNS, Side, _corrected, claims_table, compare, few_informative
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.leaderboard.validity import validity
-from xaibench.analysis.statistics.evidence import LEVEL, of_differences, of_groups, of_share
+from xaibench.analysis.statistics.evidence import of_differences, of_groups, of_share
+from xaibench.analysis.statistics.levels import ONE_SIDED_ALPHA
 from xaibench.suite import Claim
 
 FAILED = {"name": "margin share", "value": 0.2, "threshold": 0.05, "at_least": False}
@@ -134,7 +135,7 @@ def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
     values["bad"] += -0.33 - values["bad"].mean()
     alone = verdict(make_results({"bad": values["bad"]}), left={"explainer": "bad"}, number=0.0)
     assert alone["verdict"] == "refuted"
-    assert LEVEL / 21 < alone["p"] < LEVEL
+    assert ONE_SIDED_ALPHA / 21 < alone["p"] < ONE_SIDED_ALPHA
     each = {"explainer": "*", "metric": "pixel_flipping", "every": True}
     row = verdict(make_results(values), left=each, number=0.0)
     assert (row["verdict"], row["binding"]) == ("inconclusive", "bad")
@@ -142,7 +143,7 @@ def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
     values["bad"] -= 1
     row = verdict(make_results(values), left=each, number=0.0)
     assert (row["verdict"], row["binding"]) == ("refuted", "bad")
-    assert row["p"] <= LEVEL
+    assert row["p"] <= ONE_SIDED_ALPHA
 
 
 def test_true_claims_about_many_are_refuted_at_the_level_and_not_by_their_number() -> None:
@@ -154,7 +155,7 @@ def test_true_claims_about_many_are_refuted_at_the_level_and_not_by_their_number
         judged = [compare(every, Side(pd.Series(rng.normal(0, 1, 12))), None) for _ in range(10)]
         refuted += [any(found["verdict"] == "refuted" for found in kind) for kind in (judged, _corrected(judged))]
     assert refuted[0] > 0.15 * replicates
-    assert refuted[1] <= binom.ppf(0.999, replicates, LEVEL)
+    assert refuted[1] <= binom.ppf(0.999, replicates, ONE_SIDED_ALPHA)
 
 
 def test_claims_about_all_need_no_correction_to_be_reproduced() -> None:

@@ -12,7 +12,7 @@ from analysis.synthetic import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks, metric_agreement
-from xaibench.analysis.statistics.kendall import kendall
+from xaibench.analysis.statistics.kendall import in_common, kendall
 from xaibench.core.components import MetricSpec
 
 SPECS = {m: MetricSpec(m, lambda ev: ev, construct="removal") for m in ("deletion", "insertion")}
@@ -32,7 +32,7 @@ def test_kendall_is_scipys_with_ties_and_gaps() -> None:
     r = np.random.default_rng(0)
     values = r.integers(0, 5, size=(6, 12)).astype(float)
     values[r.random(values.shape) < 0.2] = np.nan
-    tau, n = kendall(values)
+    tau, n = kendall(values, values, min_common=4), in_common(values)
     for i in range(6):
         for j in range(6):
             both = np.isfinite(values[i]) & np.isfinite(values[j])
@@ -41,10 +41,11 @@ def test_kendall_is_scipys_with_ties_and_gaps() -> None:
 
 
 def test_kendall_of_constants_and_of_three_is_undefined() -> None:
-    tau, _ = kendall(np.array([[1.0, 1, 1, 1], [1, 2, 3, 4]]))
+    ties = np.array([[1.0, 1, 1, 1], [1, 2, 3, 4]])
+    tau = kendall(ties, ties, min_common=4)
     assert np.isnan(tau[0]).all()
     assert tau[1, 1] == 1
-    assert np.isnan(kendall(np.array([[1.0, 2, 3], [1, 2, 3]]))[0]).all()
+    assert np.isnan(kendall(np.array([[1.0, 2, 3]]), np.array([[1.0, 2, 3]]), min_common=4)).all()
 
 
 def test_metrics_agree_by_direction() -> None:

@@ -10,10 +10,11 @@ from scipy.stats import rankdata
 from xaibench.analysis.audit.reliability import jackknife
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.estimate import NOTHING, Estimate
+from xaibench.analysis.statistics.kendall import kendall
 from xaibench.analysis.statistics.resampling import Resampled
 from xaibench.core.types import Array
 
-MIN_EXPLAINERS = 3
+MIN_ORDERED_EXPLAINERS = 3
 """Fewer explainers have no order to speak of."""
 
 
@@ -21,32 +22,6 @@ def mean_over_seeds(merit: Array) -> Array:
     """Scores (..., S, U) averaged over the seeds in which they are defined: (..., U)."""
     averaged: Array = intervals.mean(np.moveaxis(merit, -2, -1))
     return averaged
-
-
-def kendall(a: Array, b: Array) -> Array:
-    """Kendall's tau-b of every row of ``a`` (A, E, ...) with every row of ``b`` (B, E, ...): (A, B, ...).
-
-    Values are compared to six digits; a missing value leaves its pairs out. NaN where a row is all
-    tied, or where fewer than three values are in both.
-    """
-    first, second = np.triu_indices(a.shape[1], k=1)
-    if a.shape[1] < MIN_EXPLAINERS:
-        return np.full((len(a), len(b), *a.shape[2:]), np.nan)
-
-    def signs(rows: Array) -> Array:
-        rounded = intervals.significant(rows)
-        with np.errstate(invalid="ignore"):
-            compared: Array = np.sign(rounded[:, first] - rounded[:, second])
-        return compared
-
-    x, y = signs(a), signs(b)
-    both = [np.isfinite(x).astype(np.float64), np.isfinite(y).astype(np.float64)]
-    x, y = np.nan_to_num(x), np.nan_to_num(y)
-    untied = np.einsum("ap...,bp...->ab...", x**2, both[1]), np.einsum("ap...,bp...->ab...", both[0], y**2)
-    enough = np.einsum("ap...,bp...->ab...", *both) >= MIN_EXPLAINERS * (MIN_EXPLAINERS - 1) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tau = np.einsum("ap...,bp...->ab...", x, y) / np.sqrt(untied[0] * untied[1])
-    return np.where(enough, np.clip(tau, -1, 1), np.nan)
 
 
 @dataclass(frozen=True)
@@ -90,8 +65,10 @@ def metric_agreement(merits: Array, seed: int) -> MetricAgreement:
         Of the resamples.
     """
     found = Resampled.of(merits, seed)
-    resampled = kendall(found.resampled, found.resampled)
-    return MetricAgreement(found, kendall(found.means, found.means), *found.ends(resampled), resampled)
+    resampled = kendall(found.resampled, found.resampled, min_common=MIN_ORDERED_EXPLAINERS)
+    return MetricAgreement(
+        found, kendall(found.means, found.means, min_common=MIN_ORDERED_EXPLAINERS), *found.ends(resampled), resampled
+    )
 
 
 @dataclass(frozen=True)
@@ -127,7 +104,7 @@ def masker_dependence(scores: Array, seed: int) -> MaskerDependence:
     others = ~np.eye(size, dtype=bool)
 
     def mean_tau(means: Array) -> Array:
-        tau = np.moveaxis(kendall(means, means), 1, -1)
+        tau = np.moveaxis(kendall(means, means, min_common=MIN_ORDERED_EXPLAINERS), 1, -1)
         return intervals.mean(np.where(others[:, None] if tau.ndim == 3 else others, tau, np.nan))
 
     shares, drawn = _shares(found.means[..., None]), _shares(found.resampled)
@@ -137,7 +114,7 @@ def masker_dependence(scores: Array, seed: int) -> MaskerDependence:
 
 def _shares(means: Array) -> Array:
     """Shares of the variance of tables (V, E, B) between rows, and of the interaction: (2, B)."""
-    if means.shape[1] < MIN_EXPLAINERS:
+    if means.shape[1] < MIN_ORDERED_EXPLAINERS:
         return np.full((2, means.shape[2]), np.nan)
     centre = means.mean(axis=(0, 1))
     rows, columns = means.mean(axis=1), means.mean(axis=0)

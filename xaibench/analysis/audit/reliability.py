@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import stdtrit
 
-from xaibench.analysis.audit.separation import LEVEL
 from xaibench.analysis.statistics.estimate import MIN_SAMPLES, NOTHING, Estimate
+from xaibench.analysis.statistics.levels import CONFIDENCE
 from xaibench.core.types import Array
 
 MOST_GROUPS = 200
@@ -95,7 +95,7 @@ def jackknife(
     if not np.isfinite(without).all():
         return Estimate(value, np.nan, np.nan, n)
     error = np.sqrt((groups - 1) / groups * ((without - without.mean()) ** 2).sum())
-    half = float(stdtrit(groups - 1, (1 + LEVEL) / 2)) * error
+    half = float(stdtrit(groups - 1, (1 + CONFIDENCE) / 2)) * error
     return Estimate(value, max(value - half, least), min(value + half, most), n)
 
 

@@ -10,9 +10,8 @@ from scipy.stats import rankdata
 
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.estimate import MIN_SAMPLES, NOTHING, Estimate
+from xaibench.analysis.statistics.levels import CONFIDENCE
 from xaibench.core.types import Array
-
-LEVEL = 0.95
 
 
 def auroc(good: Array, bad: Array) -> Estimate:
@@ -57,13 +56,13 @@ def auroc(good: Array, bad: Array) -> Estimate:
         slack = 1 - _none_of(n)
         return Estimate(area, max(area - slack, 0.0), min(area + slack, 1.0), n)
     inside = min(max(area, 1e-9), 1 - 1e-9)
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error / (inside * (1 - inside))
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error / (inside * (1 - inside))
     return Estimate(area, float(expit(logit(inside) - half)), float(expit(logit(inside) + half)), n)
 
 
 def _none_of(n: int) -> float:
     """The least probability of success that n successes out of n leave possible."""
-    return float(((1 - LEVEL) / 2) ** (1 / n))
+    return float(((1 - CONFIDENCE) / 2) ** (1 / n))
 
 
 @dataclass(frozen=True)

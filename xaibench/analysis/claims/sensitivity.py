@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import bdtr, bdtrik, ndtr, stdtrit
 
-from xaibench.analysis.statistics.evidence import LEVEL
+from xaibench.analysis.statistics.levels import ONE_SIDED_ALPHA
 from xaibench.core.types import Array
 from xaibench.suite import Claim
 
@@ -36,7 +36,7 @@ def turning_point(claim: Claim, found: dict[str, Any], *, n_comparisons: int = 1
     if found["verdict"] != "inconclusive":
         return {**facts, "would_change": other}
     verdict, borders = _borders(claim, found["effect"])
-    level = LEVEL if verdict == "reproduced" else LEVEL / n_comparisons
+    level = ONE_SIDED_ALPHA if verdict == "reproduced" else ONE_SIDED_ALPHA / n_comparisons
     need = units_needed(found, borders, level)
     units = "samples" if claim.unit == "sample" else "training seeds"
     if math.isnan(need):
@@ -84,7 +84,7 @@ def _borders(claim: Claim, effect: float) -> tuple[str, list[float]]:
     return ("reproduced" if above == (claim.direction == "greater") else "refuted"), [border]
 
 
-def units_needed(found: dict[str, Any], borders: Sequence[float], level: float = LEVEL) -> float:
+def units_needed(found: dict[str, Any], borders: Sequence[float], level: float = ONE_SIDED_ALPHA) -> float:
     """Units at which test and interval leave every border behind, if effect and spread stay what they are.
 
     Half of all repetitions with so many units would decide: of two borders both must be left behind
@@ -110,7 +110,7 @@ def units_needed(found: dict[str, Any], borders: Sequence[float], level: float =
     if math.isnan(found["ci_low"]) or found["ci_high"] == found["ci_low"]:
         return fewest
     half, n = (found["ci_high"] - found["ci_low"]) / 2, found["n"]
-    spread = half * math.sqrt(n) / float(stdtrit(n - 1, 1 - LEVEL))
+    spread = half * math.sqrt(n) / float(stdtrit(n - 1, 1 - ONE_SIDED_ALPHA))
 
     def enough(n: int) -> bool:
         past = ndtr(distances / spread * math.sqrt(n) - stdtrit(n - 1, 1 - level))

@@ -12,7 +12,8 @@ import pandas as pd
 from xaibench.analysis.claims.operands import Prepared, Side, UndecidedError, sides
 from xaibench.analysis.claims.sensitivity import turning_point
 from xaibench.analysis.statistics import intervals
-from xaibench.analysis.statistics.evidence import LEVEL, Evidence, of_differences, of_groups, of_share
+from xaibench.analysis.statistics.evidence import Evidence, of_differences, of_groups, of_share
+from xaibench.analysis.statistics.levels import ONE_SIDED_ALPHA
 from xaibench.core.keys import seed
 from xaibench.core.types import Array
 from xaibench.suite import Claim
@@ -108,7 +109,7 @@ def _corrected(judged: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _after_holm(found: dict[str, Any], p: float, n: int) -> dict[str, Any]:
     if found["verdict"] != "refuted":
         return found
-    if p <= LEVEL:
+    if p <= ONE_SIDED_ALPHA:
         return {**found, "p": p}
     return {
         **found,

@@ -7,8 +7,9 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
-from xaibench.analysis.leaderboard.tie_groups import LEVEL, all_pairs
+from xaibench.analysis.leaderboard.tie_groups import all_pairs
 from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.levels import ALPHA
 
 _COLUMNS = [
     *COMPARISON_GROUP, "explainer_a", "explainer_params_a", "explainer_b", "explainer_params_b", "difference",
@@ -57,7 +58,7 @@ def pairwise(results: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
         pairs = all_pairs(samples, value[at], np.flatnonzero(ranked[at]), higher_is_better=higher)
         left, right = names[at][pairs.left], names[at][pairs.right]
         holm = intervals.holm(pairs.p)
-        found = (holm < LEVEL) & (pairs.favour != 0)
+        found = (holm < ALPHA) & (pairs.favour != 0)
         frame = pd.DataFrame(
             {
                 "explainer_a": left[:, 0], "explainer_params_a": left[:, 1], "explainer_b": right[:, 0],

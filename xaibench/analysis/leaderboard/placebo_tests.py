@@ -8,6 +8,7 @@ import numpy as np
 
 from xaibench.analysis.leaderboard.score_matrix import Samples, paired
 from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.analysis.statistics.signed_ranks import signed_ranks
 from xaibench.core.types import Array
 
@@ -20,7 +21,6 @@ MIN_DEFINED = 0.5
 """Share of the samples of a problem seed that any explainer has a defined score on, below which an
 explainer is neither ranked nor tested, nor a placebo: it would be judged on samples, or on trained
 models, of its own choosing."""
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def compare(
     # Holm never lowers a p when another rises, so of the least p values it makes the least that data could reach.
     for values in (p, least, worse):
         values[~control] = intervals.holm(values[~control])
-    known = least < LEVEL
+    known = least < ALPHA
     lead = sign * (intervals.significant(value) - intervals.significant(value)[best])
-    beats[known] = ((p < LEVEL) & (lead > 0))[known]
-    loses[known] = ((worse < LEVEL) & (lead < 0))[known]
+    beats[known] = ((p < ALPHA) & (lead > 0))[known]
+    loses[known] = ((worse < ALPHA) & (lead < 0))[known]
     return Comparison(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, effect)
 
 
@@ -188,7 +188,7 @@ def _skill(samples: Samples, names: Array, control: Array, eligible: Array, sign
 def _above_zero(values: Array) -> Array:
     """Whether the 95 % interval of the mean of values (E, n) lies above 0; of equal ones, whether enough do."""
     least, most = np.fmin.reduce(values, axis=1, initial=np.nan), np.fmax.reduce(values, axis=1, initial=np.nan)
-    enough = 0.5 ** (np.isfinite(values).sum(axis=1) - 1.0) < LEVEL
+    enough = 0.5 ** (np.isfinite(values).sum(axis=1) - 1.0) < ALPHA
     result: Array = np.where(least == most, (least > 0) & enough, intervals.mean_interval(values)[0] > 0)
     return result
 

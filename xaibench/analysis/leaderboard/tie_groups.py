@@ -10,10 +10,9 @@ import numpy as np
 from xaibench.analysis.leaderboard.score_matrix import Samples, paired
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.letter_display import letters
+from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
 from xaibench.core.types import Array
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_bette
 def told_apart(pairs: Pairs, size: int) -> Array:
     """Whether explainer i is significantly better than j, at [i, j], after Holm over all pairs."""
     better = np.zeros((size, size), dtype=bool)
-    found = (intervals.holm(pairs.p) < LEVEL) & (pairs.favour != 0)
+    found = (intervals.holm(pairs.p) < ALPHA) & (pairs.favour != 0)
     best = np.where(pairs.favour > 0, pairs.left, pairs.right)
     worst = np.where(pairs.favour > 0, pairs.right, pairs.left)
     better[best[found], worst[found]] = True

@@ -11,9 +11,11 @@ from xaibench.analysis.leaderboard.columns import ENTRY, PROBLEM
 from xaibench.analysis.ranks.overall import MIN_PROBLEMS, NEW_PROBLEMS
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.statistics.intervals import mean, mean_interval, significant
-from xaibench.analysis.statistics.kendall import kendall
+from xaibench.analysis.statistics.kendall import in_common, kendall
 from xaibench.core.keys import canonical_json
 
+MIN_RANKED_EXPLAINERS = 4
+"""Explainers that a correlation of rankings needs at least; of three there are but four values."""
 _SIDE = ["metric", "params", "asked_output"]
 
 
@@ -89,7 +91,8 @@ def _agreement(rows: pd.DataFrame, side: list[str], within: list[str]) -> pd.Dat
     found = []
     for place, group in rows.groupby(within, sort=False):
         table = group.pivot_table(index=side, columns=ENTRY, values="_merit", aggfunc="first", sort=False)
-        tau, n = kendall(table.to_numpy())
+        merits = table.to_numpy(dtype=np.float64)
+        tau, n = kendall(merits, merits, min_common=MIN_RANKED_EXPLAINERS), in_common(merits)
         keys = [key if isinstance(key, tuple) else (key,) for key in table.index]
         vote = (*place[: len(PROBLEM)], place[len(PROBLEM)] if len(within) > len(PROBLEM) else "")
         found += [(*vote, *keys[i], *keys[j], tau[i, j], n[i, j]) for i, j in np.argwhere(np.isfinite(tau)).tolist()]

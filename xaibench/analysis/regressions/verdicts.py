@@ -14,10 +14,9 @@ from xaibench.analysis.regressions.cell_matching import BAD, FACTS, KEY, lost_ga
 from xaibench.analysis.regressions.tolerances import RTOL, Bounds, practical_deltas
 from xaibench.analysis.regressions.units import _entries, _mean_by, _samples, _trainings, _Units
 from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.core.types import Array
 
-LEVEL = 0.05
-"""Chance of any false alarm in a whole comparison."""
 MIN_TRAININGS = 5
 """Fewer retrained models are not compared: one training shifts all samples together."""
 MIN_SAMPLES = 5
@@ -245,11 +244,11 @@ def _judged(found: pd.DataFrame) -> pd.DataFrame:
     few, none = _few(found).to_numpy(), found["n"].to_numpy() == 0
     beyond = np.abs(worse) > found["delta"].to_numpy()
     many = found["n_changed"].to_numpy() > NEAR_TIES * found["n"].to_numpy()
-    proven = (exact & many) | (corrected < LEVEL)
+    proven = (exact & many) | (corrected < ALPHA)
     # Nothing is drawn anew: scores that change places are no chance, whatever their mean.
     shaken = exact & many & score & ~beyond & (found["_shift"].to_numpy() > found["delta"].to_numpy())
     # What no data could have shown, among so many changes, is no result either.
-    hopeless = beyond & ~proven & ~exact & (found["_least"].to_numpy() * np.isfinite(p).sum() >= LEVEL)
+    hopeless = beyond & ~proven & ~exact & (found["_least"].to_numpy() * np.isfinite(p).sum() >= ALPHA)
     choices = {
         "incomparable": none | (few & ~exact & (beyond | ~same_weights)) | hopeless,
         "same": found["n_changed"].to_numpy() == 0,

@@ -8,10 +8,9 @@ import numpy as np
 from scipy.special import bdtr, bdtrc, betaincinv, stdtr, stdtrit
 
 from xaibench.analysis.statistics import intervals
+from xaibench.analysis.statistics.levels import ONE_SIDED_ALPHA
 from xaibench.core.types import Array
 
-LEVEL = 0.025
-"""One-sided level of every test: that of a 95 % interval."""
 EXACT_UNITS = 14
 """Sign flips of at most this many units are all tried."""
 N_FLIPS = 9999
@@ -48,12 +47,12 @@ class Evidence:
     @property
     def above(self) -> bool:
         """Significantly above 0, by test and interval."""
-        return self.p_above <= LEVEL and self.low > 0
+        return self.p_above <= ONE_SIDED_ALPHA and self.low > 0
 
     @property
     def below(self) -> bool:
         """Significantly below 0, by test and interval."""
-        return self.p_below <= LEVEL and self.high < 0
+        return self.p_below <= ONE_SIDED_ALPHA and self.high < 0
 
 
 def of_differences(differences: Array, seed: int) -> Evidence:
@@ -70,7 +69,7 @@ def of_differences(differences: Array, seed: int) -> Evidence:
     if n > 1 and differences.min() == differences.max():
         low = high = centre
     informative = int(np.count_nonzero(differences))
-    return Evidence(centre, low, high, n, *_sign_flip(differences, seed), 0.5**n <= LEVEL, informative)
+    return Evidence(centre, low, high, n, *_sign_flip(differences, seed), 0.5**n <= ONE_SIDED_ALPHA, informative)
 
 
 def _sign_flip(differences: Array, seed: int) -> tuple[float, float]:
@@ -104,7 +103,7 @@ def _flipped(differences: Array, rng: np.random.Generator, size: int) -> Array:
 def of_share(values: Array, number: float) -> Evidence:
     """Evidence of a share less a number: values (n,) are 0 or 1; exact binomial test and interval (Clopper-Pearson)."""
     n, hits = len(values), int(values.sum())
-    tail = (1 - (1 - 2 * LEVEL)) / 2
+    tail = (1 - (1 - 2 * ONE_SIDED_ALPHA)) / 2
     low = float(betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
     high = float(betaincinv(hits + 1, n - hits, 1 - tail)) if hits < n else 1.0
     inside = min(max(number, 0.0), 1.0)
@@ -112,7 +111,7 @@ def of_share(values: Array, number: float) -> Evidence:
     p_below = float(bdtr(hits, n, inside))
     if not 0 <= number <= 1:
         p_above, p_below = float(number > 1), float(number < 0)
-    decidable = min((1 - inside) ** n, inside**n) <= LEVEL if 0 < number < 1 else 0.5**n <= LEVEL
+    decidable = min((1 - inside) ** n, inside**n) <= ONE_SIDED_ALPHA if 0 < number < 1 else 0.5**n <= ONE_SIDED_ALPHA
     return Evidence(hits / n - number, low - number, high - number, n, p_above, p_below, decidable, n)
 
 
@@ -127,6 +126,6 @@ def of_groups(a: Array, b: Array, shift: float = 0.0) -> Evidence:
     if error == 0:
         return Evidence(centre, centre, centre, n, float(centre <= 0), float(centre >= 0), False, n)
     freedom = parts.sum() ** 2 / (parts**2 / [len(a) - 1, len(b) - 1]).sum()
-    half = float(stdtrit(freedom, 1 - LEVEL)) * error
+    half = float(stdtrit(freedom, 1 - ONE_SIDED_ALPHA)) * error
     p_above = float(stdtr(freedom, -centre / error))
     return Evidence(centre, centre - half, centre + half, n, p_above, 1 - p_above, True, n)

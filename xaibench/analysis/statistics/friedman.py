@@ -10,11 +10,9 @@ from scipy.special import fdtrc
 from scipy.stats import rankdata, studentized_range
 
 from xaibench.analysis.statistics.letter_display import letters
+from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.types import Array
-
-LEVEL = 0.05
-
 
 MIN_DATASETS = 10
 """Independent problems that the tests need at least (Demsar 2006 asks for more than 10 and 5 explainers)."""
@@ -69,7 +67,7 @@ def critical_difference(costs: Array) -> CriticalDifference:
     mean_rank = ranks.mean(axis=0)
     p = _friedman(ranks)
     difference = nemenyi(k, n)
-    apart = np.abs(mean_rank[:, None] - mean_rank) > difference if p < LEVEL else np.zeros((k, k), dtype=bool)
+    apart = np.abs(mean_rank[:, None] - mean_rank) > difference if p < ALPHA else np.zeros((k, k), dtype=bool)
     return CriticalDifference(mean_rank, difference, p, letters(apart, np.argsort(mean_rank, kind="stable")), n)
 
 
@@ -80,7 +78,7 @@ def nemenyi(k: int, n: int) -> float:
 
 @lru_cache(maxsize=256)
 def _quantile(k: int) -> float:
-    return float(studentized_range.ppf(1 - LEVEL, k, np.inf)) / float(np.sqrt(2))
+    return float(studentized_range.ppf(1 - ALPHA, k, np.inf)) / float(np.sqrt(2))
 
 
 def _friedman(ranks: Array) -> float:

@@ -4,29 +4,48 @@ from __future__ import annotations
 
 import numpy as np
 
+from xaibench.analysis.statistics.intervals import significant
 from xaibench.core.types import Array
 
-MIN_EXPLAINERS = 4
-"""Explainers that a correlation of rankings needs at least; of three there are but four values."""
 
+def kendall(a: Array, b: Array, *, min_common: int) -> Array:
+    """Kendall's tau-b of every row of ``a`` with every row of ``b``.
 
-def kendall(values: Array) -> tuple[Array, Array]:
-    """Kendall's tau-b between all rows of values (M, E), over the explainers that both rows have.
+    Parameters
+    ----------
+    a : array (A, E, ...)
+        Values of E explainers; they are compared to six digits. NaN where one is missing.
+    b : array (B, E, ...)
+    min_common : int
+        Explainers that both rows must have.
 
     Returns
     -------
-    tau : array (M, M)
-        NaN where a row says the same of all common explainers, or fewer than 4 are common.
-    n : array (M, M) of int
-        Explainers in common.
+    array (A, B, ...)
+        NaN where a row is all tied, or where fewer than ``min_common`` values are in both.
     """
-    left, right = np.triu_indices(values.shape[1], 1)
-    steps = np.sign(values[:, left] - values[:, right])
-    known = np.isfinite(steps).astype(np.float64)
-    steps = np.where(known > 0, steps, 0.0)
-    moves = steps**2 @ known.T
-    present = np.isfinite(values).astype(np.int64)
-    n = present @ present.T
+    first, second = np.triu_indices(a.shape[1], k=1)
+    if a.shape[1] < min_common:
+        return np.full((len(a), len(b), *a.shape[2:]), np.nan)
+
+    def signs(rows: Array) -> Array:
+        rounded = significant(rows)
+        with np.errstate(invalid="ignore"):
+            compared: Array = np.sign(rounded[:, first] - rounded[:, second])
+        return compared
+
+    x, y = signs(a), signs(b)
+    both = [np.isfinite(x).astype(np.float64), np.isfinite(y).astype(np.float64)]
+    x, y = np.nan_to_num(x), np.nan_to_num(y)
+    untied = np.einsum("ap...,bp...->ab...", x**2, both[1]), np.einsum("ap...,bp...->ab...", both[0], y**2)
+    enough = np.einsum("ap...,bp...->ab...", *both) >= min_common * (min_common - 1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        tau = steps @ steps.T / np.sqrt(moves * moves.T)
-    return np.where((n >= MIN_EXPLAINERS) & (moves > 0) & (moves.T > 0), tau, np.nan), n
+        tau = np.einsum("ap...,bp...->ab...", x, y) / np.sqrt(untied[0] * untied[1])
+    return np.where(enough, np.clip(tau, -1, 1), np.nan)
+
+
+def in_common(values: Array) -> Array:
+    """How many columns are finite in both of every two rows of ``values`` (M, E): (M, M) of int64."""
+    present = np.isfinite(values).astype(np.int64)
+    shared: Array = present @ present.T
+    return shared
