@@ -12,7 +12,8 @@ import pytest
 import scipy.stats as sps
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard.table import CONDITIONAL, RETRAINED, leaderboard
+from xaibench.analysis.leaderboard.columns import CONDITIONAL, RETRAINED
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.statistics.intervals import mean_interval, median_interval
 
 N = 40

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from analysis.synthetic import concat, make_results
 
-from xaibench.analysis.leaderboard.table import CONDITIONAL, FUNCTIONS, REPEATED, RETRAINED, SETS, SINGLE, leaderboard
+from xaibench.analysis.leaderboard.columns import ABOUT_FUNCTIONS, CONDITIONAL, REPEATED, RETRAINED, SETS, SINGLE
+from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.statistics.intervals import mean_interval
 from xaibench.report.overview import ESTIMANDS
 
@@ -77,4 +78,4 @@ def test_results_that_do_not_say_are_of_samples() -> None:
 
 
 def test_the_report_explains_each_of_them() -> None:
-    assert {CONDITIONAL, REPEATED, SINGLE, RETRAINED, FUNCTIONS, SETS} == set(ESTIMANDS)
+    assert {CONDITIONAL, REPEATED, SINGLE, RETRAINED, ABOUT_FUNCTIONS, SETS} == set(ESTIMANDS)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from xaibench.execution.curve_evaluation import curve_measure, curve_seconds
-from xaibench.execution.reconstruction import rows_of
+from xaibench.execution.reconstruction import board_rows_of
 
 CELLS = pd.DataFrame(
     [("deletion", "{}", "", "ok", 9.0), ("pixel_flipping", '{"n":1}', "logit", "failed", np.nan),
@@ -24,6 +24,6 @@ def test_the_first_removal_metric_with_scores_is_drawn() -> None:
 
 
 def test_seconds_are_those_of_scoring() -> None:
-    assert len(rows_of(CELLS, ("pixel_flipping", '{"n":2}', "logit"))) == 3
+    assert len(board_rows_of(CELLS, ("pixel_flipping", '{"n":2}', "logit"))) == 3
     assert curve_seconds(CELLS) == pytest.approx(2.0)
     assert curve_seconds(CELLS[1:2]) == 0.0

@@ -38,7 +38,7 @@ class _Rows:
         self._keys.update(unit.explain_key(fingerprint).encode())
         for cell in unit.cells:
             self.cells += 1
-            self._ids.update(f"{cell.cell_id} {cell.lineage}".encode())
+            self._ids.update(f"{cell.cell_id} {cell.unversioned_id}".encode())
             self._keys.update(unit.score_key(fingerprint, cell).encode())
 
     def result(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from report_content import HOSTILE, make_content
 
-from xaibench.report.html.figures import removal_curves, short, svg
+from xaibench.report.html.figures import draw_removal_curves, short, svg
 from xaibench.report.html.page import make_report
 from xaibench.report.html.pictures import heat, map_picture, pictures, truth_picture
 
@@ -67,7 +67,7 @@ def test_texts_say_the_score_and_where_the_largest_number_is() -> None:
 
 def test_svg_is_xml_with_its_text_and_without_styles() -> None:
     (curves,) = make_content(2).curves
-    text = svg(removal_curves(curves), "f1")
+    text = svg(draw_removal_curves(curves), "f1")
     root = ElementTree.fromstring(text)
     assert not [e for e in root.iter() if "style" in e.attrib or e.tag.endswith(("style", "metadata"))]
     words = {(e.text or "").strip() for e in root.iter() if e.tag.endswith("text")}

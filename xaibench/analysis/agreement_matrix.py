@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-Entry = tuple[str, str]
-AgreeingPair = tuple[Entry, Entry, float]
+from xaibench.core.types import ExplainerKey
+
+AgreeingPair = tuple[ExplainerKey, ExplainerKey, float]
 """Two explainers, and their agreement."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, run_program
 from xaibench.core.types import Array
 
 SIDES = 0.5
@@ -43,14 +43,14 @@ class ProgramComparison:
 def held_out_comparison(box: BlackBox, answer: Interpretation) -> ProgramComparison:
     """Compare the program of an answer with the function on the function's test inputs."""
     inputs = list(box.test_inputs)
-    wanted, found = (list(outputs_of(program, inputs, box.kind)[0]) for program in (box.program, answer.program))
+    wanted, found = (list(run_program(program, inputs, box.kind)[0]) for program in (box.program, answer.program))
     alike = same_side if box.kind == "neuron" else _equal
     return ProgramComparison(inputs, wanted, found, [alike(a, b) for a, b in zip(wanted, found, strict=True)])
 
 
 def program_outputs(box: BlackBox, answer: Interpretation, inputs: Sequence[Any]) -> list[Any]:
     """What the program of an answer says of some inputs."""
-    return list(outputs_of(answer.program, list(inputs), box.kind)[0])
+    return list(run_program(answer.program, list(inputs), box.kind)[0])
 
 
 def same_side(wanted: float, found: float) -> bool:
@@ -74,6 +74,6 @@ def function_curves(box: BlackBox, answer: Interpretation, n: int) -> tuple[Arra
     """
     x = np.linspace(box.domain.low, box.domain.high, n)
     wanted, found = (
-        np.asarray(outputs_of(program, x, "numeric")[0], dtype=np.float64) for program in (box.program, answer.program)
+        np.asarray(run_program(program, x, "numeric")[0], dtype=np.float64) for program in (box.program, answer.program)
     )
     return x, wanted, found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xaibench.analysis.statistics.intervals import mean, t_interval
+from xaibench.analysis.statistics.intervals import nanmean, t_interval
 from xaibench.core.types import Array
 
 
@@ -34,4 +34,4 @@ def mean_curve(values: Array) -> MeanCurve:
     values : array (N, points)
         One curve per sample; NaN is left out.
     """
-    return MeanCurve(mean(values.T), *t_interval(values.T))
+    return MeanCurve(nanmean(values.T), *t_interval(values.T))

@@ -10,10 +10,10 @@ import pandas as pd
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
-from xaibench.core.types import Array
+from xaibench.core.types import Array, ExplainerKey
 from xaibench.execution.curve_evaluation import NOTHING_STORED, removal_curves
-from xaibench.execution.reconstruction import Entry, MeasureKey, ScoredProblem, rows_of
-from xaibench.report.html.content import Curve, Curves, Gallery, Instance, Map
+from xaibench.execution.reconstruction import MeasureKey, ScoredProblem, board_rows_of
+from xaibench.report.html.content import Curves, ExplainerCurves, Gallery, Instance, Map
 from xaibench.report.labels import metric_labels, variants
 from xaibench.store import Store
 
@@ -54,7 +54,7 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
     if not maps:
         raise UnsupportedError(NOTHING_STORED)
     label = "" if measure is None else metric_labels(found.board)[measure]
-    higher = bool(rows_of(found.board, measure)["higher_is_better"].iloc[0]) if measure is not None else True
+    higher = bool(board_rows_of(found.board, measure)["higher_is_better"].iloc[0]) if measure is not None else True
     best = _best(found.board, measure)
     chosen = _chosen(ids, scores.get(best) if best else None, higher, n, names.get(best, "") if best else "", label)
     instances = []
@@ -85,13 +85,15 @@ def curves(found: ScoredProblem, store: Store) -> tuple[Curves, list[str]]:
         As `removal_curves`.
     """
     made, names = removal_curves(found, store), _names(found.board)
-    lines = tuple(Curve(names[entry], entry in made.controls, values) for entry, values in made.values.items())
+    lines = tuple(
+        ExplainerCurves(names[entry], entry in made.controls, values) for entry, values in made.values.items()
+    )
     label = metric_labels(found.board)[made.measure]
     shown = Curves(found.suite, found.name, label, made.share, f"{made.output} of the target", lines)
     return shown, [names[entry] for entry in made.different]
 
 
-def _names(board: pd.DataFrame) -> dict[Entry, str]:
+def _names(board: pd.DataFrame) -> dict[ExplainerKey, str]:
     return variants(zip(board["explainer"], board["explainer_params"], strict=True))
 
 
@@ -106,21 +108,21 @@ def _judging(board: pd.DataFrame) -> MeasureKey | None:
     return None
 
 
-def _order(board: pd.DataFrame, measure: MeasureKey | None) -> list[Entry]:
+def _order(board: pd.DataFrame, measure: MeasureKey | None) -> list[ExplainerKey]:
     """Explainers from the best to the worst, then controls; the oracle shows nothing that the truth does not."""
     rows = board.assign(place=np.nan)
     if measure is not None:
-        chosen = rows_of(board, measure)
+        chosen = board_rows_of(board, measure)
         rows = pd.concat([chosen.assign(place=chosen["rank"]), rows])
     rows = rows[rows["explainer"] != "oracle"].sort_values(["control", "place"], kind="stable")
     return [(str(e), str(p)) for e, p in rows[["explainer", "explainer_params"]].drop_duplicates().to_numpy()]
 
 
-def _best(board: pd.DataFrame, measure: MeasureKey | None) -> Entry | None:
+def _best(board: pd.DataFrame, measure: MeasureKey | None) -> ExplainerKey | None:
     """The best explainer by the judging metric that beats the placebos, else the best one."""
     if measure is None:
         return None
-    rows = rows_of(board, measure)
+    rows = board_rows_of(board, measure)
     rows = rows[rows["rank"].notna()].assign(lost=lambda r: ~r["beats_placebo"].fillna(False).astype(bool))
     best = rows.sort_values(["lost", "rank", "explainer", "explainer_params"], kind="stable")
     return (str(best.iloc[0]["explainer"]), str(best.iloc[0]["explainer_params"])) if len(best) else None

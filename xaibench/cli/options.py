@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from xaibench.core.storage.paths import place
+from xaibench.core.storage.paths import parse_location
 
 
-class Rerun(StrEnum):
+class RerunChoice(StrEnum):
     """Which cells to run again."""
 
     failed = "failed"
@@ -47,14 +47,16 @@ StoreOption = Annotated[
     Path | None,
     typer.Option(
         "--store",
-        parser=place,
+        parser=parse_location,
         metavar="STORE",
         help="Folder of results, or a URL such as s3://bucket/store [default: results/local in a checkout].",
     ),
 ]
 StoreArgument = Annotated[
     Path | None,
-    typer.Argument(parser=place, metavar="STORE", help="Folder or URL of results.", show_default="the default store"),
+    typer.Argument(
+        parser=parse_location, metavar="STORE", help="Folder or URL of results.", show_default="the default store"
+    ),
 ]
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
@@ -70,7 +72,9 @@ OnlyOption = Annotated[
 SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Offset of all seeds of the suite.")]
-RerunOption = Annotated[Rerun | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")]
+RerunOption = Annotated[
+    RerunChoice | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")
+]
 ShardOption = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the suite; merge joins them.")
 ]

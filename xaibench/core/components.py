@@ -17,6 +17,8 @@ from xaibench.core.keys import digest
 from xaibench.core.masking.maskers import MASKERS
 from xaibench.core.types import FunctionKind
 
+ORACLE, RANDOM = "oracle", "random"
+"""The controls at both ends of skill: the truth itself, and independent noise."""
 Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functions"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
@@ -184,7 +186,7 @@ class ExplainerSpec(Component):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What asking a service takes at most.
 
     Attributes
@@ -206,7 +208,7 @@ class InterpreterSpec(Component):
 
     control: bool = False
     restore: Callable[..., Any] | None = None
-    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None
+    estimate: Callable[[Mapping[str, Any], int, int], CostEstimate] | None = None
     unkeyed: frozenset[str] = frozenset()
     kind: Kind = field(default="interpreter", init=False)
 
@@ -247,7 +249,7 @@ class MetricSpec(Component):
         return self.construct or self.name
 
     @property
-    def about(self) -> str:
+    def truth_form(self) -> str:
         """Form of the truth that scores are against: ``weights``, ``mask`` (distractors are one too), or none."""
         if "truth.weights" in self.needs:
             return "weights"

@@ -14,8 +14,8 @@ from xaibench.core import registry, scoring
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.types import Array
-from xaibench.execution.reconstruction import Entry, MeasureKey, ScoredProblem, rows_of
+from xaibench.core.types import Array, ExplainerKey
+from xaibench.execution.reconstruction import MeasureKey, ScoredProblem, board_rows_of
 from xaibench.metrics.engines.removal import schedule
 from xaibench.store import Store
 
@@ -50,9 +50,9 @@ class RemovalCurves:
     measure: MeasureKey
     share: Array
     output: str
-    values: dict[Entry, Array]
-    controls: frozenset[Entry]
-    different: tuple[Entry, ...]
+    values: dict[ExplainerKey, Array]
+    controls: frozenset[ExplainerKey]
+    different: tuple[ExplainerKey, ...]
 
 
 def curve_measure(rows: pd.DataFrame) -> MeasureKey | None:
@@ -68,7 +68,7 @@ def curve_measure(rows: pd.DataFrame) -> MeasureKey | None:
 def curve_seconds(rows: pd.DataFrame) -> float:
     """What evaluating the curves of a problem again should take: the time that they took to score."""
     measure = curve_measure(rows)
-    return 0.0 if measure is None else float(rows_of(rows, measure)["score_seconds"].fillna(0.0).sum())
+    return 0.0 if measure is None else float(board_rows_of(rows, measure)["score_seconds"].fillna(0.0).sum())
 
 
 def removal_curves(found: ScoredProblem, store: Store) -> RemovalCurves:
@@ -85,7 +85,7 @@ def removal_curves(found: ScoredProblem, store: Store) -> RemovalCurves:
     spec = cast(MetricSpec, registry.get("metric", measure[0]))
     params, output = spec.bind(json.loads(measure[1])), measure[2] or None
     scored = found.scores(measure)
-    values: dict[Entry, Array] = {}
+    values: dict[ExplainerKey, Array] = {}
     controls, different, measured = set(), [], ""
     seed = int(found.rows["seed"].iloc[0])
     for entry, control in _curve_order(found.board, measure):
@@ -115,9 +115,9 @@ def _agree(again: Array, stored: Array) -> bool:
     )
 
 
-def _curve_order(board: pd.DataFrame, measure: MeasureKey) -> Iterator[tuple[Entry, bool]]:
+def _curve_order(board: pd.DataFrame, measure: MeasureKey) -> Iterator[tuple[ExplainerKey, bool]]:
     """Explainers by their value, the best first, then random and the oracle."""
-    rows = rows_of(board, measure)
+    rows = board_rows_of(board, measure)
     rows = rows[rows["status"] == "ok"]
     rows = rows[~rows["control"].astype(bool) | rows["explainer"].isin(("random", "oracle"))]
     sign = -1.0 if bool(rows["higher_is_better"].iloc[0]) else 1.0

@@ -15,14 +15,12 @@ from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import sample_ids
 from xaibench.core.problem import Problem
-from xaibench.core.types import Array
+from xaibench.core.types import Array, ExplainerKey
 from xaibench.plan import Selection, problems
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
 from xaibench.store import Store
 
-Entry = tuple[str, str]
-"""An explainer: its name, and its parameters as JSON."""
 MeasureKey = tuple[str, str, str]
 """A metric: its name, its parameters as JSON, and the output that it is asked for."""
 _PROBLEM = ["dataset", "model", "selection"]
@@ -55,15 +53,15 @@ class ScoredProblem:
         """Names of the samples in the store, in the order of the problem."""
         return sample_ids(self.problem.samples.digests)
 
-    def scores(self, measure: MeasureKey) -> dict[Entry, Array]:
+    def scores(self, measure: MeasureKey) -> dict[ExplainerKey, Array]:
         """Stored scores (N,) of every explainer by one metric, in the order of the samples; NaN where there is none."""
         found, ids = {}, self.sample_ids
-        for row in rows_of(self.rows, measure).to_dict("records"):
+        for row in board_rows_of(self.rows, measure).to_dict("records"):
             by_id = dict(zip(row["sample_ids"], row["scores"], strict=True))
             found[row["explainer"], row["explainer_params"]] = np.array([by_id.get(i, np.nan) for i in ids])
         return found
 
-    def explanations(self, store: Store, entry: Entry) -> tuple[torch.Tensor, str] | None:
+    def explanations(self, store: Store, entry: ExplainerKey) -> tuple[torch.Tensor, str] | None:
         """Stored explanations (N, *feature_shape) of an explainer with their kind; None if the store lacks any."""
         rows = self.rows[(self.rows["explainer"] == entry[0]) & (self.rows["explainer_params"] == entry[1])]
         loaded = None if rows.empty else store.load_attributions(rows["explain_key"].iloc[0])
@@ -72,7 +70,7 @@ class ScoredProblem:
         return loaded[0], loaded[1]
 
 
-def rows_of(frame: pd.DataFrame, measure: MeasureKey) -> pd.DataFrame:
+def board_rows_of(frame: pd.DataFrame, measure: MeasureKey) -> pd.DataFrame:
     """Rows of a leaderboard, or of cells, that are of one metric."""
     for column, value in zip(("metric", "params", "asked_output"), measure, strict=True):
         frame = frame[frame[column] == value]

@@ -15,7 +15,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
-from xaibench.core.programs.black_box import clean
+from xaibench.core.programs.black_box import to_utf8
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
@@ -93,7 +93,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | No
     content = {} if about is None else about.columns(unit, cell)
     return Row(
         cell_id=cell.cell_id,
-        lineage=cell.lineage,
+        lineage=cell.unversioned_id,
         unit_id=unit.unit_id,
         dataset=spec.labels[0],
         model=spec.labels[1],
@@ -147,4 +147,4 @@ def failure(error: BaseException) -> dict[str, Any]:
 def _storable(text: str) -> str:
     """Text that files can hold, without its middle where it is very long."""
     half = MOST_TEXT // 2
-    return clean(text if len(text) <= MOST_TEXT else f"{text[:half]}\n...\n{text[-half:]}")
+    return to_utf8(text if len(text) <= MOST_TEXT else f"{text[:half]}\n...\n{text[-half:]}")

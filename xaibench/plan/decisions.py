@@ -89,6 +89,6 @@ def _state(
         return "retry", "failed before"
     if history.knows(cell.cell_id):
         return "stale", "the problem's content changed"
-    if history.knows_lineage(cell.lineage):
+    if history.knows_unversioned(cell.unversioned_id):
         return "stale", "a component's version changed"
     return "run", ""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from xaibench.store import Store
 from xaibench.store.schema import DONE
 
-COLUMNS = [
+HISTORY_COLUMNS = [
     "cell_id", "lineage", "score_key", "status", "run", "dataset", "model", "explainer", "metric",
     "explain_seconds", "score_seconds",
 ]  # fmt: skip
@@ -24,18 +24,18 @@ class History:
     Parameters
     ----------
     table : pyarrow.Table, optional
-        Every row of a store, with at least `COLUMNS`.
+        Every row of a store, with at least `HISTORY_COLUMNS`.
     """
 
     def __init__(self, table: pa.Table | None = None) -> None:
         self._contents: dict[str, dict[str, bool]] = {}
         self._newest: dict[str, tuple[int, str | None]] = {}
         self._failed_last: dict[str, bool] = {}
-        self._lineages: set[str] = set()
+        self._unversioned: set[str] = set()
         explain: dict[tuple[str, ...], list[float]] = defaultdict(list)
         score: dict[tuple[str, ...], list[float]] = defaultdict(list)
-        for row in [] if table is None else table.select(COLUMNS).to_pylist():
-            self._lineages.add(row["lineage"])
+        for row in [] if table is None else table.select(HISTORY_COLUMNS).to_pylist():
+            self._unversioned.add(row["lineage"])
             done = row["status"] in DONE
             if row["run"] >= self._newest.get(row["cell_id"], (0, None))[0]:
                 self._newest[row["cell_id"]] = (row["run"], row["score_key"])
@@ -56,7 +56,7 @@ class History:
     @classmethod
     def of(cls, store: Store) -> History:
         """History of a store."""
-        return cls(store.read(COLUMNS, every=True))
+        return cls(store.read(HISTORY_COLUMNS, every=True))
 
     def of_cells(self, cells: Iterable[tuple[str, str]]) -> History:
         """What is known of these cells (id, lineage), without durations: small enough to send to a worker."""
@@ -66,8 +66,8 @@ class History:
                 part._newest[cell_id] = self._newest[cell_id]
                 part._failed_last[cell_id] = self._failed_last[cell_id]
                 part._contents[cell_id] = self._contents.get(cell_id, {})
-            if lineage in self._lineages:
-                part._lineages.add(lineage)
+            if lineage in self._unversioned:
+                part._unversioned.add(lineage)
         return part
 
     def status(self, cell_id: str, score_key: str) -> Literal["done", "failed"] | None:
@@ -87,9 +87,9 @@ class History:
         """Score key of the content that the latest run of this cell has found."""
         return self._newest.get(cell_id, (0, None))[1]
 
-    def knows_lineage(self, lineage: str) -> bool:
+    def knows_unversioned(self, unversioned_id: str) -> bool:
         """Whether the cell has ever been run, with any versions."""
-        return lineage in self._lineages
+        return unversioned_id in self._unversioned
 
     def explain_seconds(self, problem: str, explainer: str) -> float | None:
         """Median time of this explainer here, else anywhere, else None."""

@@ -20,16 +20,20 @@ def string_examples(
     if asked:
         shown = list(asked)[:PROBES]
         found = program_outputs(box, answer, shown)
-        lines = [*table(("asked", "answer", "program"), (shown, answers[:PROBES], found), width, mark=True)]
+        lines = [*three_columns(("asked", "answer", "program"), (shown, answers[:PROBES], found), width, mark=True)]
         if len(asked) > PROBES:
             lines.append(f"and {len(asked) - PROBES} more")
         lines.append("")
     test = held_out_comparison(box, answer)
-    lines += table(("held out", "function", "program"), (test.inputs, test.wanted, test.found), width, mark=True)
+    lines += three_columns(
+        ("held out", "function", "program"), (test.inputs, test.wanted, test.found), width, mark=True
+    )
     return [*lines, f"{test.n_right} of {len(test.inputs)} right"]
 
 
-def table(head: tuple[str, str, str], columns: Iterable[Iterable[Any]], width: int, *, mark: bool = False) -> list[str]:
+def three_columns(
+    head: tuple[str, str, str], columns: Iterable[Iterable[Any]], width: int, *, mark: bool = False
+) -> list[str]:
     """Three columns that fit the width, cut where they do not; with a mark where the last two differ.
 
     Strings that are empty, or begin or end with a space, are quoted.

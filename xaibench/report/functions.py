@@ -16,7 +16,7 @@ from xaibench.report.braille import bar, label_width, plot, ticks, y_range
 from xaibench.report.function_tables import string_examples
 from xaibench.report.neuron_text import neuron_lines, relation_lines
 
-LINES: Mapping[str, Callable[..., list[str]]] = {
+EXAMPLES_BY_KIND: Mapping[str, Callable[..., list[str]]] = {
     "string": string_examples,
     "neuron": neuron_lines,
     "relation": relation_lines,
@@ -61,7 +61,7 @@ def function_text(shown: Shown, width: int) -> str:
     if answer.failure:
         said.append(f"no program: {answer.failure}")
     if box.kind != "numeric":
-        lines = LINES[box.kind](box, answer, shown.asked, shown.answers, width)
+        lines = EXAMPLES_BY_KIND[box.kind](box, answer, shown.asked, shown.answers, width)
         return "\n".join([*truth, "", *said, "", *lines])
     x, wanted, found = function_curves(shown.box, shown.answer, POINTS)
     limits = y_range(wanted)

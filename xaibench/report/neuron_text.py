@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from xaibench.analysis.program_comparison import held_out_comparison, program_outputs, same_side
 from xaibench.core.programs.black_box import BlackBox, Interpretation
-from xaibench.report.function_tables import WRONG, table
+from xaibench.report.function_tables import WRONG, three_columns
 
 LOUDEST = 12
 BAR = 10
@@ -44,12 +44,14 @@ def relation_lines(
     lines = []
     if asked:
         found = program_outputs(box, answer, [x for x, _ in told])
-        lines += table(
+        lines += three_columns(
             ("asked", "answer", "program"), ([x for x, _ in told], [y for _, y in told], found), width, mark=True
         )
         lines += [f"and {len(asked) - len(told)} undefined ones", ""]
     test = held_out_comparison(box, answer)
-    lines += table(("held out", "relation", "program"), (test.inputs, test.wanted, test.found), width, mark=True)
+    lines += three_columns(
+        ("held out", "relation", "program"), (test.inputs, test.wanted, test.found), width, mark=True
+    )
     return [*lines, f"{test.n_right} of {len(test.inputs)} right"]
 
 

@@ -8,16 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.leaderboard.columns import ABOUT_FUNCTIONS, CONDITIONAL, ENTRY, REPEATED, RETRAINED, SETS, SINGLE
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
-from xaibench.analysis.leaderboard.table import (
-    CONDITIONAL,
-    ENTRY,
-    FUNCTIONS,
-    REPEATED,
-    RETRAINED,
-    SETS,
-    SINGLE,
-)
 from xaibench.analysis.ranks.overview import BoardOverview, board_overview
 from xaibench.analysis.ranks.placebo_wins import Record
 from xaibench.analysis.ranks.relative_ranks import MEASURE
@@ -30,7 +22,7 @@ ESTIMANDS = {
     REPEATED: "for metrics over a whole data set, tests and intervals are over repeats on these data",
     SINGLE: "metrics over a whole data set that were run with one repeat have no interval",
     RETRAINED: "intervals are over retrained models; a test is won only if it is won on every one of them",
-    FUNCTIONS: "tests and intervals of programs are over functions that are drawn like these",
+    ABOUT_FUNCTIONS: "tests and intervals of programs are over functions that are drawn like these",
     SETS: "intervals of programs are over sets of functions; a test is won only if it is won on every one of them",
 }
 LOG = "log10"

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xaibench.analysis.leaderboard import placebo_outcomes as outcomes
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.gates import gate_conditions
-from xaibench.analysis.leaderboard.table import COMPARISON_GROUP
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
@@ -21,10 +21,15 @@ from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, 
 from xaibench.store import FAILURES
 
 CONTROLS = "-- controls --"
-TOO_FEW = "too few"
+TOO_FEW_MARK = "too few"
 NOT_SHOWN = "not shown"
-LOSES = "LOSES"
-_OUTCOMES = {outcomes.BEATS: "yes", outcomes.LOSES: LOSES, outcomes.UNDECIDED: NOT_SHOWN, outcomes.TOO_FEW: TOO_FEW}
+LOSES_MARK = "LOSES"
+_OUTCOMES = {
+    outcomes.BEATS: "yes",
+    outcomes.LOSES: LOSES_MARK,
+    outcomes.UNDECIDED: NOT_SHOWN,
+    outcomes.TOO_FEW: TOO_FEW_MARK,
+}
 
 
 def board_table(board: pd.DataFrame) -> RenderableType:
@@ -63,7 +68,7 @@ class _BoardTable:
 
 def won(line: Line) -> str:
     """Tests against the placebos that an explainer won, of those that it could have won."""
-    return f"{line.won}/{line.tested}" if line.tested else TOO_FEW if line.undecidable else ""
+    return f"{line.won}/{line.tested}" if line.tested else TOO_FEW_MARK if line.undecidable else ""
 
 
 def _overview_table(view: Overview, columns: Sequence[Column], label: int) -> Table:
@@ -165,7 +170,9 @@ class MetricTable:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
         for column in columns:
             left = column in ("explainer", "interval", "ties", "skill interval", "beats placebos")
-            table.add_column(Text(HEADS.get(column, column)), justify="left" if left else "right", overflow="fold")
+            table.add_column(
+                Text(METRIC_HEADINGS.get(column, column)), justify="left" if left else "right", overflow="fold"
+            )
         for row in self.rows:
             table.add_row(*(Text(row[c]) for c in columns))
         yield table
@@ -173,10 +180,10 @@ class MetricTable:
 
     def _width(self, column: str) -> int:
         texts = [row[column] for row in self.rows]
-        return max(len(text) for text in (*texts, *HEADS.get(column, column).split("\n")))
+        return max(len(text) for text in (*texts, *METRIC_HEADINGS.get(column, column).split("\n")))
 
 
-HEADS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
+METRIC_HEADINGS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
 
 
 def _metric_table(
@@ -225,10 +232,10 @@ def _metric_table(
             "ranks: those that paired tests of all pairs do not exclude (Holm, 5 %); who shares a letter of ties is not"
             " told apart"
         )
-    if any(cell["beats placebos"] in (NOT_SHOWN, LOSES) for cell in cells):
-        below.append(f"{NOT_SHOWN}: no better than some placebo, as far as can be told; {LOSES}: worse than one")
-    if any(cell["beats placebos"] == TOO_FEW for cell in cells):
-        below.append(f"{TOO_FEW}: too few samples to tell, no scores could have passed the test")
+    if any(cell["beats placebos"] in (NOT_SHOWN, LOSES_MARK) for cell in cells):
+        below.append(f"{NOT_SHOWN}: no better than some placebo, as far as can be told; {LOSES_MARK}: worse than one")
+    if any(cell["beats placebos"] == TOO_FEW_MARK for cell in cells):
+        below.append(f"{TOO_FEW_MARK}: too few samples to tell, no scores could have passed the test")
     below += [f"{', '.join(who)}: {message}" for message, who in notes.items()]
     return MetricTable(title, cells, below)
 

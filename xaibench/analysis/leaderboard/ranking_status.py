@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import (
+    ABOUT_FUNCTIONS,
     COMPARISON_GROUP,
     CONDITIONAL,
-    FUNCTIONS,
     REPEATED,
     RETRAINED,
     SCORED,
@@ -119,7 +119,7 @@ def _estimands(board: pd.DataFrame) -> Array:
     repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
     estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
     programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
-    found: Array = np.where(programs, np.where(several, SETS, FUNCTIONS), estimand)
+    found: Array = np.where(programs, np.where(several, SETS, ABOUT_FUNCTIONS), estimand)
     return found
 
 

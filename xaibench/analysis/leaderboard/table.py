@@ -9,33 +9,21 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import (
-    COLUMNS,
     COMPARISON_GROUP,
-    CONDITIONAL,
+    DESCRIPTIVE_COLUMNS,
     ENTRY,
-    FACTS,
-    FAMILIES,
-    FUNCTIONS,
+    LEADERBOARD_COLUMNS,
     PROBLEM,
-    REPEATED,
-    RETRAINED,
-    SETS,
-    SINGLE,
 )
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
-from xaibench.analysis.leaderboard.placebo_tests import Comparison, compare, defined_enough
+from xaibench.analysis.leaderboard.placebo_tests import PlaceboTests, compare_with_placebos, defined_enough
 from xaibench.analysis.leaderboard.ranking_status import Eligibility, ranking_status, units
-from xaibench.analysis.leaderboard.score_matrix import Samples
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix
 from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.core.components import MetricSpec
 from xaibench.core.keys import canonical_json
 from xaibench.core.types import Array
 from xaibench.store import FAILURES
-
-__all__ = [
-    "COMPARISON_GROUP", "CONDITIONAL", "ENTRY", "FAMILIES", "FUNCTIONS", "PROBLEM", "REPEATED", "RETRAINED", "SETS",
-    "SINGLE", "leaderboard",
-]  # fmt: skip
 
 
 def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, MetricSpec] | None = None) -> pd.DataFrame:
@@ -100,11 +88,11 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     """
     cells = sorted_cells(results)
     if cells.empty:
-        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in LEADERBOARD_COLUMNS.items()})
     group_of = cells.groupby(COMPARISON_GROUP, sort=False).ngroup().to_numpy()
     entry = cells.groupby([*COMPARISON_GROUP, *ENTRY], sort=False)
     entry_of = entry.ngroup().to_numpy()
-    board = entry[FACTS].first().reset_index()
+    board = entry[DESCRIPTIVE_COLUMNS].first().reset_index()
     status = cells["status"].to_numpy()
     board["n_cells"] = np.bincount(entry_of)
     for name, counted in {"unsupported": ("unsupported",), "failed": FAILURES, "missing": ("missing",)}.items():
@@ -117,7 +105,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     compared, eligibility = _compared(cells, board, group_of, entry_of)
     board = pd.concat([board, compared], axis=1)
     board = pd.concat([board, ranking_status(board, eligibility, cells, entry_of)], axis=1)
-    return board[list(COLUMNS)].astype(COLUMNS)
+    return board[list(LEADERBOARD_COLUMNS)].astype(LEADERBOARD_COLUMNS)
 
 
 def _meanings(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> dict[str, pd.Series[str]]:
@@ -125,7 +113,7 @@ def _meanings(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> dict[st
     known = {m: metrics[m] for m in board["metric"].unique() if m in metrics}
     return {
         "construct": board["metric"].map(lambda m: known[m].measures if m in known else m),
-        "about": board["metric"].map(lambda m: known[m].about if m in known else ""),
+        "about": board["metric"].map(lambda m: known[m].truth_form if m in known else ""),
         "masker": board["params"].map({p: masker_of(p) for p in board["params"].unique()}),
     }
 
@@ -202,7 +190,7 @@ def _compared(
         enough = defined_enough(samples)
         eligible.defined[at] = defined = enough.all(axis=1)
         eligible.too_few[at] = _too_few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
-        found = compare(
+        found = compare_with_placebos(
             samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
             skill_valid=bool(head["skill_valid"]),
@@ -215,7 +203,7 @@ def _compared(
     return pd.DataFrame(out), eligible
 
 
-def _too_few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
+def _too_few(samples: ScoreMatrix, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
     """Where each explainer is defined on too few samples: the first such problem seed."""
     if enough.all():
         return [None] * len(enough)
@@ -230,7 +218,7 @@ def _too_few(samples: Samples, enough: Array, problem_seeds: Array, units: str) 
     return found
 
 
-def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, explainer: Array) -> None:
+def _fill(out: dict[str, Array], at: slice, found: PlaceboTests, value: Array, explainer: Array) -> None:
     out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
     out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
     out["p_loses"][at], out["loses_to_placebo"][at] = found.p_loses, found.loses

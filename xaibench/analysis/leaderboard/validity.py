@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.placebo_tests import ORACLE, RANDOM
-from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
+from xaibench.core.components import ORACLE, RANDOM
 
 
 @dataclass(frozen=True)

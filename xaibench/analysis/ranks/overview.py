@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.columns import FAMILIES, PROBLEM
+from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES, PROBLEM
 from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.analysis.ranks.placebo_coverage import PlaceboCoverage, placebo_coverage
 from xaibench.analysis.ranks.placebo_wins import placebo_wins, record
@@ -59,7 +59,7 @@ def board_overview(board: pd.DataFrame) -> BoardOverview:
     """
     rows = counted(board)
     ranks = measured_ranks(board)
-    order = {family: i for i, family in enumerate(FAMILIES)}
+    order = {family: i for i, family in enumerate(METRIC_FAMILIES)}
     measures = ranks[MEASURE].drop_duplicates()
     measures = measures.sort_values(
         MEASURE, key=lambda s: s.map(order) if s.name == "family" else s, kind="stable", ignore_index=True

@@ -8,7 +8,8 @@ from typing import Literal
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
-from xaibench.analysis.leaderboard.placebo_tests import ORACLE, TESTED_FAMILIES
+from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
+from xaibench.core.components import ORACLE
 
 Untested = Literal["no placebo", "failed gates", "other families"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.options import JsonOption, Listed, PluginOption
-from xaibench.core.storage.paths import place
+from xaibench.core.storage.paths import parse_location
 
 
 def list_(
@@ -33,7 +33,9 @@ def show(
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option("--store", parser=place, help="Of a function: show the answer stored here, and ask nobody."),
+        typer.Option(
+            "--store", parser=parse_location, help="Of a function: show the answer stored here, and ask nobody."
+        ),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,

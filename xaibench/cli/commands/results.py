@@ -74,10 +74,10 @@ def compare(
 
     Exit codes: 0 no regression, 1 regression, 2 wrong usage, 4 nothing comparable.
     """
-    from xaibench.cli.comparing import compare_runs
+    from xaibench.cli.comparing import print_comparison
 
     raise typer.Exit(
-        compare_runs(
+        print_comparison(
             baseline,
             candidate,
             suite=suite,

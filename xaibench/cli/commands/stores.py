@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.options import StoreArgument
-from xaibench.core.storage.paths import place
+from xaibench.core.storage.paths import parse_location
 
 
 def doctor(
@@ -16,14 +16,16 @@ def doctor(
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
 ) -> None:
     """Check the environment and a store. Exit code 3 if something is damaged; its cells run again next time."""
-    from xaibench.cli.doctor import examine
+    from xaibench.cli.doctor import run_doctor
 
-    raise typer.Exit(examine(store, remove=remove))
+    raise typer.Exit(run_doctor(store, remove=remove))
 
 
 def merge(
-    dest: Annotated[Path, typer.Argument(parser=place, metavar="DEST", help="Store to join into; made if need be.")],
-    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC", help="Stores to join.")],
+    dest: Annotated[
+        Path, typer.Argument(parser=parse_location, metavar="DEST", help="Store to join into; made if need be.")
+    ],
+    sources: Annotated[list[Path], typer.Argument(parser=parse_location, metavar="SRC", help="Stores to join.")],
 ) -> None:
     """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
 

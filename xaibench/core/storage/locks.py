@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``: wait until it is free, and make others wait meanwhile.
 
     The system frees it when its holder dies. Where the file system has no locks no one waits: work

@@ -11,12 +11,12 @@ import numpy as np
 from scipy.optimize import leastsq
 
 from xaibench.core.types import Array
-from xaibench.functions.numeric.families import FAMILIES, Parameters
+from xaibench.functions.numeric.families import FUNCTION_FAMILIES, Parameters
 from xaibench.functions.numeric.square_wave import fit_square_wave
 
 EXACT = 1e-9
 """Residuals below this share of the typical answer are rounding."""
-UNIT = 128.0
+INPUT_SCALE = 128.0
 FREQUENCIES: Array = np.arange(0.05, 6.4, 0.008)
 _STEEPNESS: Array = np.geomspace(0.08, 7.0, 12)
 _MEANS, _SDS = (a.reshape(-1, 1) for a in np.meshgrid(np.linspace(-55, 55, 111), np.geomspace(0.8, 12, 16)))
@@ -64,7 +64,7 @@ def typical(y: Array) -> float:
 def make_fit(family: str, parameters: Parameters, size: int, x: Array, y: Array) -> Fit | None:
     """Residuals and deviance of given parameters; None where they have no value at some point."""
     with np.errstate(all="ignore"):
-        residuals = y - FAMILIES[family].value(x, parameters)
+        residuals = y - FUNCTION_FAMILIES[family].value(x, parameters)
     if not np.isfinite(residuals).all():
         return None
     spread = max(float(residuals @ residuals) / len(y), (EXACT * typical(y)) ** 2, 1e-200)
@@ -76,7 +76,7 @@ def is_exact(fit: Fit, y: Array) -> bool:
     return float(np.mean(fit.residuals**2)) <= (100 * EXACT * typical(y)) ** 2
 
 
-def rounded(fit: Fit, x: Array, y: Array) -> Fit:
+def round_parameters(fit: Fit, x: Array, y: Array) -> Fit:
     """The same with the fewest decimals that fit the points as well: to rounding, or to one in deviance a number."""
     for digits in range(1, 5):
         parameters = {k: _rounded(v, digits) for k, v in fit.parameters.items()}
@@ -145,10 +145,10 @@ def _linear(x: Array, y: Array) -> Iterator[Fit | None]:
     right, left, bias = _solve([np.maximum(x, 0), np.minimum(x, 0), np.ones_like(x)], y)
     if right:
         yield make_fit("leaky_relu", {"scale": right, "leak": left / right, "bias": bias}, 3, x, y)
-    powers = [(x / UNIT) ** k for k in range(5, -1, -1)]
+    powers = [(x / INPUT_SCALE) ** k for k in range(5, -1, -1)]
     for degree in range(2, min(5, len(x) - 2) + 1):
         scaled = _solve(powers[5 - degree :], y)
-        coefficients = [c / UNIT ** (degree - i) for i, c in enumerate(scaled)]
+        coefficients = [c / INPUT_SCALE ** (degree - i) for i, c in enumerate(scaled)]
         yield make_fit("polynomial", {"coefficients": coefficients}, degree + 1, x, y)
 
 
@@ -260,7 +260,7 @@ def _tanh(x: Array, y: Array) -> Iterator[Fit | None]:
 
 def _rational(x: Array, y: Array) -> Iterator[Fit | None]:
     """Null vectors of ``[powers, -y powers]``, then once more with the rows divided by the denominator."""
-    powers = (x[:, None] / UNIT) ** np.arange(6)
+    powers = (x[:, None] / INPUT_SCALE) ** np.arange(6)
     for bottom in range(1, 6):
         for top in range(5):
             if top + bottom + 3 > len(x):
@@ -271,8 +271,8 @@ def _rational(x: Array, y: Array) -> Iterator[Fit | None]:
                 null = np.linalg.svd(design, full_matrices=False)[2][-1]
                 q = powers[:, : bottom + 1] @ null[top + 1 :]
                 weights = 1 / np.maximum(np.abs(q), 1e-9 * np.abs(q).max() + 1e-300)
-            numerator = [float(c) / UNIT**k for k, c in enumerate(null[: top + 1])]
-            denominator = [float(c) / UNIT**k for k, c in enumerate(null[top + 1 :])]
+            numerator = [float(c) / INPUT_SCALE**k for k, c in enumerate(null[: top + 1])]
+            denominator = [float(c) / INPUT_SCALE**k for k, c in enumerate(null[top + 1 :])]
             parameters = {"numerator": numerator[::-1], "denominator": denominator[::-1]}
             fit = make_fit("rational", parameters, top + bottom + 1, x, y)
             yield fit

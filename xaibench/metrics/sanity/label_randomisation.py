@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from annotated_types import Ge, Le
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -14,10 +11,9 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
 from xaibench.core.registry import metric
 from xaibench.core.retraining import retraining_seed, variant
+from xaibench.core.types import Share
 from xaibench.metrics.engines.explained_rows import retraining_of, rows_of
 from xaibench.metrics.maps.similarity import Similarity, similarity_to
-
-Share = Annotated[float, Ge(0), Le(1)]
 
 
 @metric(

@@ -82,7 +82,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Curve:
+class ExplainerCurves:
     """Removal curves of one explainer: one per sample (N, points), NaN where undefined."""
 
     label: str
@@ -109,7 +109,7 @@ class Curves:
     metric: str
     share: Array
     output: str
-    lines: tuple[Curve, ...]
+    lines: tuple[ExplainerCurves, ...]
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def short(name: str, most: int = 28) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def common_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the common style."""
 
     def in_style(*args: Any, **kwargs: Any) -> Figure:
@@ -147,7 +147,7 @@ def _grid(
     return figure, axes
 
 
-@drawn
+@common_style
 def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figure:
     """Rank intervals of explainers, one panel per problem.
 
@@ -174,8 +174,8 @@ def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figu
     return figure
 
 
-@drawn
-def critical_difference(diagram: Diagram) -> Figure:
+@common_style
+def draw_critical_difference(diagram: Diagram) -> Figure:
     """Mean ranks on a line, the best one left; bars join explainers that are not told apart (Demsar 2006, figure 1)."""
     labels, ranks = diagram.rows["label"].tolist(), diagram.rows["mean_rank"].tolist()
     k, half = len(labels), (len(labels) + 1) // 2
@@ -207,8 +207,8 @@ def critical_difference(diagram: Diagram) -> Figure:
     return figure
 
 
-@drawn
-def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
+@common_style
+def draw_removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     """Mean removal curve of every explainer with its 95 % band, beside those of random and oracle."""
     beside = [x for x in curves.lines if x.control]
     own = [x for x in curves.lines if not x.control]
@@ -228,7 +228,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     return figure
 
 
-@drawn
+@common_style
 def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
     """A matrix of agreement between explainers, each value written into its cell.
 

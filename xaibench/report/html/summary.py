@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES
 from xaibench.analysis.leaderboard.extent import extent
-from xaibench.analysis.leaderboard.table import FAMILIES
 from xaibench.analysis.leaderboard.validity import Validity, validity
 from xaibench.analysis.ranks.overview import board_overview
 from xaibench.analysis.ranks.relative_ranks import MEASURE
@@ -30,7 +30,7 @@ SHADES = 5
 
 
 @dataclass(frozen=True)
-class Entry:
+class MatrixCell:
     """A cell of the matrix: its text, a second line, the shade of its background, and whether placebos were beaten."""
 
     text: str = ""
@@ -40,13 +40,13 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Measure:
+class MatrixColumn:
     """A column of the matrix: a metric."""
 
     family: str
     label: str
     note: str
-    entries: dict[tuple[str, str], Entry]
+    entries: dict[tuple[str, str], MatrixCell]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Summary:
     samples: str
     view: Overview
     tiers: list[Tier]
-    measures: list[Measure]
+    measures: list[MatrixColumn]
     legend: list[str]
     found: Validity
 
@@ -97,10 +97,10 @@ def tiers(view: Overview) -> list[Tier]:
     return [Tier(title, kind, members[kind]) for kind, title in _TIERS if members[kind]]
 
 
-def _measures(board: pd.DataFrame, ranks: pd.DataFrame, *, single: bool) -> list[Measure]:
+def _measures(board: pd.DataFrame, ranks: pd.DataFrame, *, single: bool) -> list[MatrixColumn]:
     """Columns of the matrix, families in their usual order."""
     labels = metric_labels(board)
-    place = {family: i for i, family in enumerate(FAMILIES)}
+    place = {family: i for i, family in enumerate(METRIC_FAMILIES)}
     kinds = ranks.loc[ranks["family"] == "ground_truth", "truth_kind"].nunique()
     values = _single_values(board) if single else {}
     columns = []
@@ -111,8 +111,8 @@ def _measures(board: pd.DataFrame, ranks: pd.DataFrame, *, single: bool) -> list
             name = (row["explainer"], row["explainer_params"])
             entries[name] = _entry(row, values.get((name, metric, params, output)))
         note = f"truth: {truth}" if truth and kinds > 1 else ""
-        columns.append(Measure(family.replace("_", " "), labels[metric, params, output], note, entries))
-    order = [family.replace("_", " ") for family in FAMILIES]
+        columns.append(MatrixColumn(family.replace("_", " "), labels[metric, params, output], note, entries))
+    order = [family.replace("_", " ") for family in METRIC_FAMILIES]
     return sorted(columns, key=lambda c: (place.get(c.family.replace(" ", "_"), len(order)), c.family, c.label))
 
 
@@ -124,12 +124,12 @@ def _single_values(board: pd.DataFrame) -> dict[Any, str]:
     return {(k, *w): number(v) for k, w, v in zip(keys, where, rows["value"], strict=True)}
 
 
-def _entry(row: dict[Any, Any], value: str | None) -> Entry:
+def _entry(row: dict[Any, Any], value: str | None) -> MatrixCell:
     if row["gap"] is not None:
-        return Entry(value or REASONS[row["gap"]], state="gap")
+        return MatrixCell(value or REASONS[row["gap"]], state="gap")
     relative, tested = float(row["relative_rank"]), row["n_tested"]
     partly = "~" if row["partly"] and not row["control"] else ""
-    return Entry(
+    return MatrixCell(
         value or f"{share(relative)}{partly}",
         f"{row['n_beats']}/{tested}" if tested else "",
         min(int(relative * SHADES), SHADES - 1),

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.claims.verdicts import few_informative
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.leaderboard.gates import gate_conditions
-from xaibench.analysis.leaderboard.table import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.removal_curves import mean_curve
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
