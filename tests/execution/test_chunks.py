@@ -224,7 +224,7 @@ def test_settings_are_read_strictly() -> None:
     with pytest.raises(UsageError, match="executor mine has no setting 'other'"):
         settings.done()
     for wrong in ("0", "-1", "x", "1.5"):
-        with pytest.raises(UsageError, match="no number above 0"):
+        with pytest.raises(UsageError, match="must be a whole number above 0"):
             ExecutorSettings("mine", {"units": wrong}).count("units")
     with pytest.raises(UsageError, match="'nan' in wait"):
         ExecutorSettings("mine", {"wait": "nan"}).seconds("wait", 1.0)
