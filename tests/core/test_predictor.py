@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
+from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.outputs import select_output
@@ -25,6 +28,50 @@ def test_evaluations_are_counted() -> None:
     predictor.predict(make_inputs(TABLE, 7))
     predictor.forward(make_inputs(TABLE, 2))
     assert predictor.n_evaluations == 9
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+def test_in_float64_the_batch_does_not_show(shift: float) -> None:
+    net, x = cnn(), make_inputs(IMAGE, 10)
+    predictor = TorchPredictor(net).shifted(shift) if shift else TorchPredictor(net)
+    exact = predictor.in_float64(x)
+    with torch.no_grad():
+        expected = copy.deepcopy(net).double()(x.double() - shift)
+    assert exact.predict(x).dtype == torch.float64
+    for size in (1, 3, 10):
+        found = torch.cat([exact.predict(part) for part in torch.split(x, size)])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-13)
+    assert all(p.dtype == torch.float32 for p in net.parameters())
+    assert not net._forward_pre_hooks
+    assert 1 <= exact.batch_size(x) <= predictor.batch_size(x)
+    assert predictor.predict(x).dtype == torch.float32
+
+
+class Insists(nn.Module):
+    """Computes in float32 at the end, somewhere in between, or with a constant that stays float32."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where, self.linear, self.constant = where, nn.Linear(6, 3), torch.ones(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.where == "between":
+            x = torch.tanh(x.float()).to(x.dtype)
+        if self.where == "constant":
+            x = x @ self.constant
+        out: Tensor = self.linear(x)
+        return out.float() if self.where == "end" else out
+
+
+@pytest.mark.parametrize("where", ["end", "between", "constant"])
+def test_models_that_insist_on_float32_stay_as_they_are(where: str) -> None:
+    predictor = TorchPredictor(Insists(where).eval())
+    assert predictor.in_float64(make_inputs(TABLE)) is predictor
+
+
+def test_black_boxes_stay_as_they_are() -> None:
+    box = CallablePredictor(lambda x: x.astype(float), "value")
+    assert box.in_float64(make_inputs(TABLE)) is box
 
 
 def test_activation_bytes_of_a_known_network() -> None:

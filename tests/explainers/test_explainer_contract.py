@@ -83,8 +83,8 @@ def test_blocks_for_memory_change_nothing(name, data, monkeypatch):
     # One sample per block. How many of its copies are made at once is part of the draws and must stay.
     params = spec_of(name).parameters
     small = 4 * view.inputs[0].numel() * params.get("n_samples", params.get("steps", 1))
-    for module in ("copies", "players"):
-        monkeypatch.setattr(f"xaibench.explainers.{module}.BLOCK_BYTES", small)
+    for module in ("perturbed_copies", "coalitions"):
+        monkeypatch.setattr(f"xaibench.explainers.engines.{module}.BLOCK_BYTES", small)
     torch.testing.assert_close(run(name, view), whole, **ALIKE)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from xaibench.core.errors import UnsupportedError, UsageError
@@ -69,6 +70,19 @@ class Predictor(ABC):
             If this kind of predictor cannot be shifted.
         """
         raise UnsupportedError("this model cannot be shifted")
+
+    def in_float64(self, inputs: Tensor) -> Predictor:
+        """The same model computing in float64, or this one if it cannot.
+
+        What rounding adds changes with the size of a batch: some 1e-7 in float32, 1e-15 in float64.
+        The model takes the same inputs, and counts its evaluations for itself.
+
+        Parameters
+        ----------
+        inputs : Tensor (N, *input_shape)
+            Such as it is going to be asked about; the first one is tried.
+        """
+        return self
 
     def batch_size(self, inputs: Tensor) -> int:
         """Samples per batch for inputs like these: given by the caller, or by the rule, measured once."""
@@ -139,10 +153,48 @@ class TorchPredictor(Predictor):
         module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]))
         return self.with_module(module)
 
+    def in_float64(self, inputs: Tensor) -> Predictor:
+        """See `Predictor.in_float64`; a copy of the module.
+
+        Devices without float64 and modules that insist on another type, somewhere, cannot.
+        """
+        one, seen = inputs[:1].to(self.device, copy=True), _FloatingTypes()
+        try:
+            module = copy.deepcopy(self.module).double()
+            module.register_forward_pre_hook(lambda _module, given: (given[0].double(), *given[1:]), prepend=True)
+            with torch.no_grad(), seen:
+                module(one)
+        except Exception:  # Whatever a module raises in float64 is no fault of the model.
+            return self
+        if seen.types != {torch.float64}:
+            return self
+        # As many bytes per batch as before.
+        size = max(1, self.batch_size(inputs) // 2)
+        return TorchPredictor(module, self.returns, device=self.device, batch_size=size)
+
     def _batch_rule(self, inputs: Tensor) -> int:
         per_sample = activation_bytes(self.module, inputs.to(self.device))
         budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
         return int(2 ** np.clip(np.floor(np.log2(max(budget / per_sample, 1))), 0, 13))
+
+
+class _FloatingTypes(TorchFunctionMode):
+    """Notes the floating-point types of all tensors that are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[torch.dtype] = set()
+
+    def add(self, result: Any) -> None:
+        if isinstance(result, Tensor) and result.is_floating_point():
+            self.types.add(result.dtype)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.add(result)
+        return result
 
 
 def _is_on(module: nn.Module, device: torch.device) -> bool:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 
+import numpy as np
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -12,13 +15,14 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks, scores
+from xaibench.explainers.engines import perturbed_copies
+from xaibench.explainers.engines.perturbed_copies import check_positive, chunks, sample_blocks
 
 _RTOL, _ATOL = 1e-5, 1e-7
 """Outputs that are closer than this are equal: otherwise rounding would decide about features that change nothing."""
 
 
-@explainer("irt", kind="saliency", needs={"background"})
+@explainer("irt", version=2, kind="saliency", needs={"background"})
 def irt(problem: ProblemView, *, two_sided: bool = True, n_samples: PositiveInt = 100, draws: Draws) -> Tensor:
     """Interpretability randomisation test (Burns, Thomason, Tansey 2020): evidence ``1 - p`` against the null.
 
@@ -45,15 +49,14 @@ def irt(problem: ProblemView, *, two_sided: bool = True, n_samples: PositiveInt 
     UnsupportedError
         If the problem has no background.
     """
-    maps = []
-    for own, nulls, centre in _null_outputs(problem, n_samples, draws, centred=two_sided):
-        close = _tolerance(own)
-        extreme = nulls >= own - close if centre is None else (nulls - centre).abs() >= (own - centre).abs() - close
-        maps.append(1 - (1 + extreme.sum(dim=2)) / (n_samples + 1))
+    maps = [
+        1 - (1 + (null_far >= far - close).sum(dim=2)) / (n_samples + 1)
+        for far, null_far, close in _distances(problem, n_samples, draws, centred=two_sided)
+    ]
     return torch.cat(maps).to(problem.inputs.dtype).view(len(problem), *problem.layout.feature_shape)
 
 
-@explainer("osft", kind="contribution", needs={"background"})
+@explainer("osft", version=2, kind="contribution", needs={"background"})
 def osft(problem: ProblemView, *, two_sided: bool = True, draws: Draws) -> Tensor:
     """One-shot feature test (Burns, Thomason, Tansey 2020): a statistic that is symmetric about 0 under the null.
 
@@ -73,43 +76,120 @@ def osft(problem: ProblemView, *, two_sided: bool = True, draws: Draws) -> Tenso
         If the problem has no background.
     """
     maps = []
-    for own, nulls, centre in _null_outputs(problem, 1, draws, centred=two_sided):
-        far, null_far = (own, nulls) if centre is None else ((own - centre).abs(), (nulls - centre).abs())
-        statistic = far - null_far if centre is None else far.square() - null_far.square()
-        maps.append(torch.where((far - null_far).abs() <= _tolerance(own), 0, statistic).squeeze(2))
+    for far, null_far, close in _distances(problem, 1, draws, centred=two_sided):
+        statistic = far.square() - null_far.square() if two_sided else far - null_far
+        maps.append(torch.where((far - null_far).abs() <= close, 0, statistic).squeeze(2))
     return torch.cat(maps).to(problem.inputs.dtype).view(len(problem), *problem.layout.feature_shape)
 
 
-def _tolerance(outputs: Tensor) -> Tensor:
-    return _ATOL + _RTOL * outputs.abs()
+def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """How far out the outputs are, of samples and of their copies with a null draw, block by block, in float64.
 
-
-def _null_outputs(
-    problem: ProblemView, n: int, draws: Draws, *, centred: bool
-) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-    """Outputs with single features replaced by null draws, block of samples by block, in float64.
+    That is the output itself or, centred, its distance from the output with one more draw. Whether
+    two are equal but for rounding must not hang on rounding, which differs with what else is in a
+    batch. So copies that equal the sample are not evaluated, equal ones once, and modules compute in
+    float64. Where they cannot, and for black boxes, a pass holds the copies of one sample, and what
+    is near the border of ``close`` is decided by passes of one row, which are the same in any batch.
 
     Yields
     ------
-    own : Tensor (B, 1, 1)
-        Output of the samples as they are.
-    nulls : Tensor (B, F, n)
-    centre : Tensor (B, F, 1) or None
-        The output of one more draw, where asked for.
+    far : Tensor (B, F, 1)
+        Of the samples.
+    null_far : Tensor (B, F, n)
+    close : Tensor (B, 1, 1)
+        What is at most this far apart is equal.
     """
     check_positive(n_samples=n)
     if problem.background is None:
         raise UnsupportedError("hypothesis tests need a background", "pass background=, rows in which nothing is there")
-    layout, total = problem.layout, n + centred
-    d, channels = layout.n_features, layout.channels or 1
-    columns = problem.background.reshape(-1, channels, d)
+    d, channels, total = problem.layout.n_features, problem.layout.channels or 1, n + centred
+    columns = problem.background.reshape(-1, channels, d).transpose(1, 2)
+    model = problem.model.in_float64(problem.inputs)
+    exact, before = model is not problem.model, model.n_evaluations
     for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
-        view = problem.take(block)
         picked = draws[block].integers(len(columns), (d, total))
-        outputs = torch.empty(len(view), d, total, dtype=torch.float64, device=view.inputs.device)
-        for feature in range(d):
-            copies = view.inputs.reshape(-1, 1, channels, d).repeat(1, total, 1, 1)
-            copies[..., feature] = columns[picked[:, feature], :, feature]
-            outputs[:, feature] = scores(view, copies.view(len(view), total, *layout.input_shape)).double()
-        own = view.scores(view.inputs).double().view(-1, 1, 1)
-        yield own, outputs[:, :, centred:], outputs[:, :, :1] if centred else None
+        values = columns[picked, torch.arange(d, device=picked.device).unsqueeze(1)]
+        copies = _Copies(replace(problem.take(block), model=model), values)
+        outputs = copies.evaluate(slice(0, len(copies))) if exact else copies.evaluate_apart()
+        far, null_far, close = _far(outputs, copies.index, centred)
+        if not exact:
+            near = ((far - null_far).abs() - close).abs() <= close / 2
+            deciding = copies.index[:, :, -n:][near]
+            if centred:
+                deciding = torch.cat([deciding, copies.index[:, :, 0][near.any(dim=2)]])
+            for row in np.unique(deciding.cpu().numpy()):
+                outputs[row] = copies.evaluate(slice(row, row + 1))[0]
+            far, null_far, close = _far(outputs, copies.index, centred)
+        yield far, null_far, close
+    if exact:
+        problem.model.n_evaluations += model.n_evaluations - before
+
+
+def _far(outputs: Tensor, index: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """What `_distances` yields, from the output of every row and the row of every copy, the centre's first."""
+    outputs = outputs.double()
+    own, nulls = outputs[: len(index)].view(-1, 1, 1), outputs[index]
+    close = _ATOL + _RTOL * own.abs()
+    if not centred:
+        return own, nulls, close
+    centre = nulls[:, :, :1]
+    return (own - centre).abs(), (nulls[:, :, 1:] - centre).abs(), close
+
+
+class _Copies:
+    """Copies of samples in which one feature is replaced, equal ones once.
+
+    Parameters
+    ----------
+    view : ProblemView
+    values : Tensor (B, F, K, channels)
+        What takes the place of each feature of each sample, in K copies.
+
+    Attributes
+    ----------
+    index : Tensor (B, F, K) of int64
+        The row in which each copy is evaluated. The first B rows are the samples as they are, and
+        the others are in their order.
+    """
+
+    def __init__(self, view: ProblemView, values: Tensor) -> None:
+        n, d, _, channels = values.shape
+        self._view = view
+        self._inputs = view.inputs.reshape(n, channels, d)
+        own = self._inputs.transpose(1, 2)
+        values = torch.cat([own.unsqueeze(2), values], dim=2)
+        order = torch.arange(values.shape[2], device=values.device).expand(values.shape[:3])
+        for channel in values.unbind(dim=3):
+            order = order.gather(2, channel.gather(2, order).sort(dim=2, stable=True).indices)
+        ordered = values.gather(2, order.unsqueeze(3).expand_as(values))
+        # Equal values are neighbours now, in the order in which they came: the sample's own is the first of them.
+        first = torch.ones_like(order, dtype=torch.bool)
+        first[:, :, 1:] = (ordered[:, :, 1:] != ordered[:, :, :-1]).any(dim=3)
+        new = order[first] > 0
+        samples, features, _ = first.nonzero().unbind(dim=1)
+        row = torch.where(new, new.cumsum(0) + (n - 1), samples)[first.flatten().cumsum(0) - 1].view_as(order)
+        self.index = torch.empty_like(row).scatter_(2, order, row)[:, :, 1:]
+        self._samples = torch.cat([torch.arange(n, device=samples.device), samples[new]])
+        self._features = torch.cat([features.new_zeros(n), features[new]])
+        self._values = torch.cat([own[:, 0], ordered[first][new]])
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def evaluate(self, rows: slice) -> Tensor:
+        """Outputs of these rows."""
+        samples, features, values = self._samples[rows], self._features[rows], self._values[rows]
+        outputs = []
+        for part in chunks(len(samples), max(1, perturbed_copies.BLOCK_BYTES // (8 * self._inputs[0].numel()))):
+            copies = self._inputs[samples[part]]
+            copies[torch.arange(len(copies), device=copies.device), :, features[part]] = values[part]
+            copies = copies.view(len(copies), *self._view.layout.input_shape)
+            outputs.append(self._view.scores(copies, samples[part]))
+        return torch.cat(outputs)
+
+    def evaluate_apart(self) -> Tensor:
+        """Outputs of all rows, from passes that hold those of one sample."""
+        n = len(self._inputs)
+        ends = n + torch.bincount(self._samples[n:], minlength=n).cumsum(0)
+        bounds = [*range(n), n, *ends.tolist()]
+        return torch.cat([self.evaluate(slice(a, b)) for a, b in pairwise(bounds) if a < b])
