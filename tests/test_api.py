@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, linear, make_inputs, mlp
+from helpers.builders import IMAGE, TABLE, cnn, linear, make_inputs, mlp
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 

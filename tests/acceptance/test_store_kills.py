@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store.killing import OPERATIONS
+from helpers.killing import OPERATIONS
 from store.test_faults import killing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import linear, make_evaluation, make_inputs, make_view
+from helpers.builders import linear, make_evaluation, make_inputs, make_view
 
 from xaibench.analysis.explainer_agreement import COLUMNS, MEASURES, Explanations, explainer_agreement, size_of_top
 from xaibench.core.registry import get

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.audit.audit import COLUMNS, audit
 from xaibench.analysis.audit.trials import Maps, size_and_rest, trials

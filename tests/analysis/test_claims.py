@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.results import concat, make_results
 from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
-from synthetic import concat, make_results
 
 from xaibench.analysis.claims.verdicts import COLUMNS, Side, _corrected, claims_table, compare
 from xaibench.analysis.leaderboard.table import leaderboard

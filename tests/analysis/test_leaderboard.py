@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats as sps
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import CONDITIONAL, RETRAINED, leaderboard
 from xaibench.analysis.statistics.intervals import mean_interval, median_interval

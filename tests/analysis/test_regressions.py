@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
-from synthetic import concat, make_results
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
 from xaibench.analysis.regressions.timings import costs, slower

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import CONDITIONAL, FUNCTIONS, REPEATED, RETRAINED, SETS, SINGLE, leaderboard
 from xaibench.analysis.statistics.intervals import mean_interval

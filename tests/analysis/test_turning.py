@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 from scipy.stats import binom
-from synthetic import concat, make_results
 
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.suite import Claim

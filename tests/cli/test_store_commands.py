@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from store.places import call, contents, scored, values
+from helpers.store_rows import call, contents, scored, values
 
 from xaibench.store import Row, Store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
+from helpers.builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
 
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.outputs import select_output

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import assert_same, frame, run, statuses
+from helpers.cluster_runs import assert_same, frame, run, statuses
 
 from xaibench.core.errors import UsageError
 from xaibench.execution import Observer

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from pooled import TIMES, StopAfter, frame, run
+from helpers.pooled import TIMES, StopAfter, frame, run
 
 from xaibench.cli.arguments import size_from
 from xaibench.core.errors import UsageError

@@ -8,9 +8,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import fake_slurm
 import pytest
-from cluster_runs import assert_same, frame, run, statuses
+from helpers import fake_slurm
+from helpers.cluster_runs import assert_same, frame, run, statuses
 
 from xaibench.core.errors import UsageError
 from xaibench.execution import Observer

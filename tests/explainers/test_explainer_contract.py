@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from builders import make_inputs, make_view, mlp
-from explainer_cases import NAMES, black_box, capabilities, run, spec_of, view_of
+from helpers.builders import make_inputs, make_view, mlp
+from helpers.explainer_cases import NAMES, black_box, capabilities, run, spec_of, view_of
 
 from xaibench.core.components import DATA_NEEDS, missing_needs, sees_truth
 from xaibench.core.problem import ProblemView

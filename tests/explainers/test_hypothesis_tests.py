@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import make_view
-from explainer_cases import run
+from helpers.builders import make_view
+from helpers.explainer_cases import run
 from scipy.stats import kstest, wilcoxon
 from torch import Tensor, nn
 

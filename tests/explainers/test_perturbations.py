@@ -9,8 +9,8 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
-from explainer_cases import black_box, plain_cnn, run, view_of
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
+from helpers.explainer_cases import black_box, plain_cnn, run, view_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from functions.chat_server import KEY, ChatServer, answer, call, chat_server, error, results, text
+from helpers.chat_server import KEY, ChatServer, answer, call, chat_server, error, results, text
 
 import xaibench as xb
 from xaibench.core.components import InterpreterSpec

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from functions.chat_server import KEY, ChatServer, chat_server, error
+from helpers.chat_server import KEY, ChatServer, chat_server, error
 
 import xaibench as xb
 from xaibench import cli
@@ -248,7 +248,7 @@ def test_shipped_functions_of_every_kind_can_be_put_to_a_model(
 
 
 def _constant(value: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
-    from functions.chat_server import answer, call, results
+    from helpers.chat_server import answer, call, results
 
     if results(messages):
         return answer(f"def f(x):\n    return {value}")

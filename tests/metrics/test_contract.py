@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import SHAPES, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
-from refit import Refit
+from helpers.builders import SHAPES, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from helpers.refit import Refit
 from torch import nn
 
 from xaibench.core.components import DATA_NEEDS, MetricSpec

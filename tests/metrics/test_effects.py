@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, SHAPES, TABLE, cnn, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from helpers.builders import IMAGE, SHAPES, TABLE, cnn, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
 from scipy import stats
 from torch import Tensor, nn
 

@@ -10,10 +10,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from builders import TABLE, gradient, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import TABLE, gradient, linear, make_evaluation, make_inputs, make_view
+from helpers.refit import Refit
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refit import Refit
 from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor, nn
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, RGB, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn

@@ -8,7 +8,18 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from helpers.builders import (
+    IMAGE,
+    TABLE,
+    cnn,
+    gradient,
+    linear,
+    make_evaluation,
+    make_inputs,
+    make_view,
+    mlp,
+    occlusion,
+)
 from test_robustness import registered
 from torch import Tensor, nn
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from builders import IMAGE, gradient, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, gradient, linear, make_evaluation, make_inputs, make_view
 from scipy import stats
 
 from xaibench.core.components import MetricSpec

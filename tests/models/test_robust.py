@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from builders import cnn, linear, make_inputs, mlp
+from helpers.builders import cnn, linear, make_inputs, mlp
 from torch import nn
 
 from xaibench.core.components import ModelSpec

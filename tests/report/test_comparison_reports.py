@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 from rich.console import Console
 
 from xaibench.analysis.regressions.cell_matching import pair_cells

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from report_content import CLOSING, HOSTILE, make_cells, make_content
+from helpers.report_content import CLOSING, HOSTILE, make_cells, make_content
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.html.content import Content

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from helpers.report_content import HOSTILE, make_content
 from PIL import Image
-from report_content import HOSTILE, make_content
 
 from xaibench.report.html.figures import removal_curves, short, svg
 from xaibench.report.html.page import make_report

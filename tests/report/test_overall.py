@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 from report.test_terminal import text_of
 
 from xaibench.analysis.leaderboard.table import leaderboard

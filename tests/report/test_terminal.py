@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 from rich.console import Console
 
 from xaibench.analysis.claims.verdicts import claims_table

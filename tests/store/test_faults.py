@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import torch
-from store.places import call, contents, scored, values
+from helpers.store_rows import call, contents, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.store import Store, generations
 
-KILLING = Path(__file__).with_name("killing.py")
+KILLING = Path(__file__).parents[1] / "helpers" / "killing.py"
 PLUGIN = Path(__file__).parents[1] / "plugins" / "tiny.py"
 SUITE = """
 name = "tiny"

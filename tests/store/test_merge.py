@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from store.places import contents, row, scored, values
+from helpers.store_rows import contents, row, scored, values
 
 import xaibench as xb
 from xaibench import suite as suites

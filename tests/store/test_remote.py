@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from store.places import ROW, call, scored, values
+from helpers.store_rows import ROW, call, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.core.storage.paths import StoreUrl, place

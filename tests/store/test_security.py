@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from store.places import contents
+from helpers.store_rows import contents
 
 import xaibench as xb
 from xaibench.core import registry

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.store_rows import ROW, row
 from hypothesis import given
 from hypothesis import strategies as st
-from store.places import ROW, row
 
 from xaibench.core.errors import StoreError
 from xaibench.store import Store

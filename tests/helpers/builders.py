@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from refit import Refit
 from torch import Tensor, nn
 
+from helpers.refit import Refit
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests

@@ -21,8 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from store.places import scored, values
-
+from helpers.store_rows import scored, values
 from xaibench.store import Store
 
 STEPS: list[tuple[Any, str]] = [
