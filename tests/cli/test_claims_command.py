@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.api.snapshots import claims_history, flips
 from xaibench.cli.claiming import _strictly
 
-Call = Callable[..., tuple[int, str, str]]
 Suite = Callable[..., dict[str, Any]]
 CLAIM = {
     "id": "maps.are-not-empty", "source": "us", "statement": "Maps are not empty", "number": 0.0,
     "left": {"explainer": "gradient", "metric": "own_metric"},
 }  # fmt: skip
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process; gives exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture

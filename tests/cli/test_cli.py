@@ -8,14 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-
-from xaibench import cli
+from helpers.command_line import Call
 
 SUITE = """
 samples = 8
@@ -27,7 +25,6 @@ metrics = ["sparseness", "own_metric"]
 dataset = "tiny.py:tiny"
 models = ["tiny.py:exact"]
 """
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -35,20 +32,6 @@ def suite(tmp_path: Path, plugin: Path) -> Path:
     path = tmp_path / "mine.toml"
     path.write_text(SUITE.replace("tiny.py", str(plugin)))
     return path
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process; gives exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def shell(*arguments: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:

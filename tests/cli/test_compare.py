@@ -10,29 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.core.errors import UsageError
 from xaibench.store import Row, Store
 
-Call = Callable[..., tuple[int, str, str]]
 Suite = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process; gives exit code, output and errors."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture

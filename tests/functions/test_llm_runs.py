@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.chat_server import KEY, ChatServer, chat_server, error
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.functions.sandbox import confinement, program
 from xaibench.store import Store
 
@@ -21,7 +20,6 @@ pytest.importorskip("openai", reason="the extra llm is not installed")
 pytestmark = pytest.mark.skipif(not confinement.supported(), reason="programs are confined on Linux only")
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
 N = 4
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -32,18 +30,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     with chat_server() as running:
         yield running
     program.dismiss_all()
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture

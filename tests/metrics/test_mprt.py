@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.robustness_cases import registered, run
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
-from test_robustness import registered, run
 from torch import Tensor, nn
 from torch.nn import functional
 

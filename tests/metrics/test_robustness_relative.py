@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
-from test_robustness import itself, noise_of, run, times_gradient
+from helpers.robustness_cases import itself, noise_of, run, times_gradient
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError

@@ -20,7 +20,7 @@ from helpers.builders import (
     mlp,
     occlusion,
 )
-from test_robustness import registered
+from helpers.robustness_cases import registered
 from torch import Tensor, nn
 
 from xaibench.core.components import MetricSpec

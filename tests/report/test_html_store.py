@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.api.reading import results
 from xaibench.api.reporting import gather, report
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError
@@ -138,29 +136,18 @@ def test_errors_of_users_are_named(store: Path, tmp_path: Path) -> None:
         report(empty, tmp_path / "r.html")
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().err
-
-    return run
-
-
-def test_the_command_writes_page_figures_and_pdf(
-    store: Path, tmp_path: Path, call: Callable[..., tuple[int, str]]
-) -> None:
+def test_the_command_writes_page_figures_and_pdf(store: Path, tmp_path: Path, call: Call) -> None:
     page, figures, pdf = tmp_path / "r.html", tmp_path / "figures", tmp_path / "f.pdf"
-    code, said = call(store, "-o", page, "--figures", figures, "--pdf", pdf, "--problems", 1, "--examples", 1)
+    code, _, err = call(
+        "report", store, "-o", page, "--figures", figures, "--pdf", pdf, "--problems", 1, "--examples", 1
+    )
     assert code == 0
-    assert str(page) in said
+    assert str(page) in err
     assert "1 more problem" in page.read_text(encoding="utf-8")
     assert list(figures.glob("examples*.svg"))
     assert pdf.stat().st_size > 1000
-    assert call(store, "-o", tmp_path)[0] == 2
-    assert call(tmp_path / "nothing", "-o", page)[0] == 2
+    assert call("report", store, "-o", tmp_path)[0] == 2
+    assert call("report", tmp_path / "nothing", "-o", page)[0] == 2
 
 
 def test_a_store_cannot_have_its_own_code_loaded(store: Path, tmp_path: Path) -> None:

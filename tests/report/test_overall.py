@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from helpers.printed import text_of
 from helpers.results import concat, make_results
-from report.test_terminal import text_of
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall, overall_by

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.printed import text_of
 from helpers.results import concat, make_results
-from rich.console import Console
 
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.leaderboard.table import leaderboard
@@ -31,14 +30,6 @@ METRICS = {
     "sparseness": "complexity", "complexity": "complexity", "completeness": "axiomatic",
 }  # fmt: skip
 FAILED_GATE = [{"name": "accuracy", "value": 0.61, "threshold": 0.9, "at_least": True}]
-
-
-def text_of(thing: Any, width: int, encoding: str = "utf-8") -> str:
-    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    Console(file=file, width=width).print(thing)
-    file.flush()
-    file.seek(0)
-    return file.read()
 
 
 def scores(seed: int, good: float = 2.0) -> dict[str, Any]:

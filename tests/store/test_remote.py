@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.store_rows import ROW, call, scored, values
+from helpers.command_line import Call
+from helpers.store_rows import ROW, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.core.storage.paths import StoreUrl, place
@@ -169,9 +170,7 @@ def test_addresses_are_told_from_folders() -> None:
             Store(bad)
 
 
-def test_the_command_line_works_on_s3(
-    s3: str, tmp_path: Path, plugin: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_works_on_s3(s3: str, tmp_path: Path, plugin: Path, call: Call) -> None:
     suite = tmp_path / "tiny.toml"
     suite.write_text(
         'name = "tiny"\nsamples = 8\nbackground = 8\ncontrols = false\nmetrics = ["sparseness"]\n'
@@ -182,14 +181,14 @@ def test_the_command_line_works_on_s3(
     )
 
     store = f"{s3}/{tmp_path.name}/store"
-    assert call(capsys, "run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
-    code, out = call(capsys, "run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
+    assert call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
+    code, out, _ = call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
     assert code == 0
     assert "nothing new; 2 cells were there already" in out
-    code, out = call(capsys, "leaderboard", store)
+    code, out, _ = call("leaderboard", store)
     assert code == 0
     assert "weights_times_input" in out
-    assert call(capsys, "claims", store)[0] == 0
-    code, out = call(capsys, "doctor", store)
+    assert call("claims", store)[0] == 0
+    code, out, _ = call("doctor", store)
     assert code == 0
     assert "every file is sound" in out
