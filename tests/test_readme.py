@@ -40,6 +40,7 @@ def test_the_function_example_finds_the_sine() -> None:
     assert answer.program(0.5) == pytest.approx(3 * np.sin(0.1) + 1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_own_model_explainer_and_metric_run_in_a_suite(tmp_path: Path, call: Call) -> None:
     _, model, parts, _ = blocks("python")
     (suite,) = blocks("toml")

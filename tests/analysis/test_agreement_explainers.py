@@ -48,6 +48,7 @@ def test_a_map_by_hand():
     assert (found == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_chance_is_what_independent_rankings_have(share):
     """Magnitudes in random order, signs positive with some probability: the closed form meets the simulation."""
@@ -65,6 +66,7 @@ def test_chance_is_what_independent_rankings_have(share):
         assert found.loc[measure, "value"] == pytest.approx(found.loc[measure, "expected"], abs=0.004)
 
 
+@pytest.mark.slow
 def test_chance_given_the_maps_at_hand():
     """Features of one fixed map are shuffled, its signs with them: the mean is the expected value, sign by sign."""
     rng = np.random.default_rng(2)

@@ -80,6 +80,7 @@ def test_lower_may_be_better():
     assert row["auroc"] > 0.99
 
 
+@pytest.mark.slow
 def test_planted_defects_are_named_and_rank_last():
     def coupled(n):
         return lambda name, seed: sound(name, seed) / np.abs(sound(name, seed)[:n]).max()

@@ -127,6 +127,7 @@ def test_every_other_method_must_lose_and_the_nearest_one_decides() -> None:
     assert verdict(make_results(values), left=each, number=-0.5)["binding"] == "d"
 
 
+@pytest.mark.slow
 def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
     """One of k comparisons contradicts at 1 %: enough alone, and not among twenty that are open."""
     values = {f"e{i:02}": scores(0.02, seed=i) * 0.1 for i in range(20)}
@@ -145,6 +146,7 @@ def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
     assert row["p"] <= LEVEL
 
 
+@pytest.mark.slow
 def test_true_claims_about_many_are_refuted_at_the_level_and_not_by_their_number() -> None:
     """Ten explainers at the very border: without a correction 22 % of such claims would be refuted."""
     rng, replicates = np.random.default_rng(4), 200
@@ -328,6 +330,7 @@ def test_the_table_has_its_columns_and_no_claim_is_lost() -> None:
     assert claims_table(make_results({"a": scores()}), [], suite="x").empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [6, 12, 40])
 def test_swapped_labels_are_rarely_reproduced(n: int) -> None:
     """With the sides swapped at random in every unit there is nothing to find: at most 2.5 % are found."""
@@ -349,6 +352,7 @@ def test_tests_find_what_is_there() -> None:
     assert of_groups(rng.normal(1, 1, 50), rng.normal(0, 1, 50)).above
 
 
+@pytest.mark.slow
 def test_a_suite_whose_oracle_does_not_beat_random_is_invalid() -> None:
     facts = {"metric": "relevance_rank", "family": "ground_truth", "skill_valid": True, "truth_kind": "model"}
     noise = {"random": np.random.default_rng(0).random((10, 40))}

@@ -34,6 +34,7 @@ def share(a: str, b: str) -> bool:
     return bool(set(a) & set(b))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10**6), st.integers(5, 40), st.booleans(), st.booleans(), st.sampled_from(["mean", "median_log10"])

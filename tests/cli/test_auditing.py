@@ -34,6 +34,7 @@ def suite(tmp_path: Path, plugin: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_audit_judges_prints_and_keeps(call, suite, tmp_path):
     store = tmp_path / "store"
     code, _, err = call("run", suite, "--store", store, "-q", "-j", "0")

@@ -89,6 +89,7 @@ def test_every_view_in_every_form(show: Show, tmp_path: Path, view: dict[str, An
     assert "value" in frame if view.get("overall") is None and "by" not in view else "relative_rank" in frame
 
 
+@pytest.mark.slow
 def test_the_file_says_the_format(show: Show, tmp_path: Path) -> None:
     for name, start in (("a.md", "## one"), ("a.csv", "suite,"), ("a.json", "["), ("a.html", "<!DOCTYPE html>")):
         assert show(output=tmp_path / name) == ""

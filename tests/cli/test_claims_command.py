@@ -33,6 +33,7 @@ def run(tmp_path: Path, tiny_suite: Suite) -> Callable[..., Path]:
     return run
 
 
+@pytest.mark.slow
 def test_strict_fails_on_what_is_refuted(call: Call, run: Callable[..., Path]) -> None:
     assert call("claims", run({}), "--strict")[0] == 0
     store = run({}, {"id": "maps.are-empty", "direction": "less"})
@@ -41,6 +42,7 @@ def test_strict_fails_on_what_is_refuted(call: Call, run: Callable[..., Path]) -
     assert call("claims", store, "--strict")[0] == 1
 
 
+@pytest.mark.slow
 def test_strict_does_not_pass_if_nothing_is_decided(call: Call, run: Callable[..., Path]) -> None:
     store = run({"left": {"explainer": "raises", "metric": "own_metric"}}, explainers=["gradient", "raises"])
     code, out, _ = call("claims", store, "--strict")
@@ -62,6 +64,7 @@ def test_strict_in_full(verdicts: list[str], invalid: list[str], code: int) -> N
     assert _strictly(pd.DataFrame({"verdict": verdicts}), invalid) == code
 
 
+@pytest.mark.slow
 def test_what_would_change_a_verdict_is_shown(call: Call, run: Callable[..., Path]) -> None:
     store = run({})
     _, out, _ = call("claims", store)
@@ -71,6 +74,7 @@ def test_what_would_change_a_verdict_is_shown(call: Call, run: Callable[..., Pat
     assert claim["would_need_n"] is None
 
 
+@pytest.mark.slow
 def test_the_history_shows_what_flipped(call: Call, run: Callable[..., Path]) -> None:
     for change in ({}, {}, {"direction": "less"}):
         store = run(change)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from helpers.command_line import Call
 from helpers.store_rows import contents, scored, values
@@ -25,6 +26,7 @@ def made(path: Path, name: str, value: float = 0.5) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_merge_says_what_came_and_shows_the_board(tmp_path: Path, call: Call) -> None:
     made(tmp_path / "one", "a")
     made(tmp_path / "two", "b")

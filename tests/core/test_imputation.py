@@ -57,6 +57,7 @@ def test_images_match_the_exact_solution(kind: str, shape: tuple[int, int, int])
         assert torch.equal(found[:, mask], image[:, mask])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["smooth", "block", "frame"])
 def test_large_images_match_the_exact_solution(kind: str) -> None:
     x, keep = images(1, 1, 96, 96), removal_masks(kind, 7, 96, 96)[[3, 5, 6]]

@@ -59,6 +59,7 @@ def test_failures_of_components_are_rows_and_stop_the_run_where_asked(tmp_path: 
     assert limited.statuses.total() < 26
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_chunks_end_and_the_next_run_resumes(tmp_path: Path, here: str) -> None:
     explainers = [{"name": "weights_times_input", "params": {"gain": g}} for g in range(1, 13)]
 

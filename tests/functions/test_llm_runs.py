@@ -87,6 +87,7 @@ def test_a_run_from_plan_to_leaderboard(run: Any, suite: Any, server: ChatServer
     assert list(new["scores"]) == [7 * (i + 1) + i for i in range(N)]
 
 
+@pytest.mark.slow
 def test_the_conversation_can_be_read_later(
     run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_the_conversation_can_be_read_later(
     assert len(server.requests) == asked + 2
 
 
+@pytest.mark.slow
 def test_a_dropped_connection_costs_what_was_missing_only(
     run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_dropped_connection_costs_what_was_missing_only(
     assert (row["status"], list(row["scores"])) == ("ok", [1] * N)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_refuses_is_asked_once_and_again_when_it_is_mended(
     run: Any, suite: Any, server: ChatServer, tmp_path: Path
 ) -> None:
@@ -151,6 +154,7 @@ def test_an_endpoint_that_refuses_is_asked_once_and_again_when_it_is_mended(
     assert rows_of(tmp_path, "linear")["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_bad_answers_are_zeros_with_a_reason_and_the_run_goes_on(
     run: Any, suite: Any, server: ChatServer, tmp_path: Path
 ) -> None:
@@ -183,6 +187,7 @@ def test_the_interpreter_is_listed_with_what_it_requires(call: Call) -> None:
     assert xb.components("interpreter").set_index("name").loc["llm", "parameters"]["model"] == "(required)"
 
 
+@pytest.mark.slow
 def test_one_endless_program_among_good_ones(run: Any, suite: Any, server: ChatServer, tmp_path: Path) -> None:
     good, endless = server.scripts["linear"], server.scripts["endless"]
     second = '"answers": [[0.0, 1.0]'
@@ -193,6 +198,7 @@ def test_one_endless_program_among_good_ones(run: Any, suite: Any, server: ChatS
     assert f"for 1 of {N} functions: tiny/0001: the program was stopped after 2 s" in row["message"]
 
 
+@pytest.mark.slow
 def test_the_key_is_nowhere_in_the_store(run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path) -> None:
     server.scripts["parrot"] = lambda m: {"role": "assistant", "content": f"my key is {KEY}"}
     server.trouble = lambda number, body: error(401, f"bad key {KEY}") if body["model"] == "refused" else None
@@ -213,6 +219,7 @@ def _answers(folder: Path) -> list[dict[str, Any]]:
     return [a for file in folder.glob("*.json") for a in json.loads(file.read_text())["answers"]]
 
 
+@pytest.mark.slow
 def test_shipped_functions_of_every_kind_can_be_put_to_a_model(
     suite: Any, server: ChatServer, call: Call, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def test_a_function_is_drawn_with_the_answer(call: Call) -> None:
     assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.slow
 def test_numbers_beyond_the_default_set_are_there(call: Call) -> None:
     assert call("show", "find/numeric/0060", "--interpreter", "oracle")[1].startswith("find/numeric/0060")
     code, _, err = call("show", "find/numeric/99999999")
@@ -31,6 +32,7 @@ def test_numbers_beyond_the_default_set_are_there(call: Call) -> None:
     assert "the set find_numeric has no function" in err
 
 
+@pytest.mark.slow
 def test_functions_of_strings_are_shown_by_examples(call: Call) -> None:
     _, out, _ = call("show", "words/reverse", "--plugin", PROGRAMS, "--interpreter", "upper_case")
     assert "asked  answer  program\nab     ba      AB       <--" in out
@@ -59,12 +61,14 @@ def test_columns_are_cut_and_spaces_are_seen() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_failed_answer_is_shown_as_such(call: Call) -> None:
     code, out, _ = call("show", "tiny/0000", "--plugin", PROGRAMS, "--interpreter", "clumsy")
     assert code == 0
     assert "no program: ValueError: no idea" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpreter", ["oracle", "clumsy"])
 def test_pictures_are_written(call: Call, tmp_path: Path, interpreter: str) -> None:
     pytest.importorskip("matplotlib")
@@ -75,6 +79,7 @@ def test_pictures_are_written(call: Call, tmp_path: Path, interpreter: str) -> N
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_unknown_functions_are_usage_errors(call: Call) -> None:
     code, _, err = call("show", "find/nmeric/0001")
     assert code == 2
@@ -90,6 +95,7 @@ def test_lists_name_functions_and_interpreters(call: Call) -> None:
     assert "explainer oracle" in out
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line(call: Call, tmp_path: Path) -> None:
     suite = tmp_path / "lines.toml"
     suite.write_text(

@@ -171,6 +171,7 @@ def digits() -> ProblemView:
     return view
 
 
+@pytest.mark.slow
 def test_guided_backprop_keeps_the_picture_of_the_input_and_the_gradient_does_not(digits: ProblemView) -> None:
     """As layers are randomised (Adebayo et al. 2018, section 4), whether or not explanations are smoothed."""
     plain, guided = (make_evaluation(digits, function=registered(name)) for name in ("gradient", "guided_backprop"))

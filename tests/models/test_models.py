@@ -152,6 +152,7 @@ def test_networks_use_modules_once_and_not_in_place(name: str):
     assert all(calls.get(leaf, 0) == 1 for leaf in leaves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_the_floor_is_reached_on_digits(name: str):
     spec: ModelSpec = SPECS[name]

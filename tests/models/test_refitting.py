@@ -80,6 +80,7 @@ def test_models_are_found_on_disk(tmp_path: Path, fits: list[int]) -> None:
     assert not fits
 
 
+@pytest.mark.slow
 def test_another_recipe_comes_with_its_own_parameters(fits: list[int]) -> None:
     data = make_data()
     again = retraining(data)

@@ -124,6 +124,7 @@ def test_markdown_renders_as_tables_without_html(name: str) -> None:
     assert "regressed" in texts
 
 
+@pytest.mark.slow
 def test_markdown_says_the_outcome_first() -> None:
     assert markdown(everything()).startswith("## REGRESSION: 3 findings\n")
     assert markdown(passed()).startswith("## PASSED")

@@ -41,6 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
+@pytest.mark.slow
 def test_examples_are_the_worst_of_the_best_explainer_and_kept_maps(store: Path) -> None:
     content = gather(store, examples=4)
     gallery = next(g for g in content.galleries if g.problem.startswith("tiny"))
@@ -67,6 +68,7 @@ def test_examples_are_the_worst_of_the_best_explainer_and_kept_maps(store: Path)
         assert instance.truth.shape == shown.values.shape
 
 
+@pytest.mark.slow
 def test_curves_have_the_area_that_was_scored(store: Path) -> None:
     content = gather(store, examples=0, curves=True)
     cells = results(store)
@@ -83,6 +85,7 @@ def test_curves_have_the_area_that_was_scored(store: Path) -> None:
             assert area == pytest.approx(np.asarray(flipped.loc[line.label, "scores"]), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_curves_that_are_not_those_that_were_scored_are_left_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = Store.load_attributions
 
@@ -97,6 +100,7 @@ def test_curves_that_are_not_those_that_were_scored_are_left_out(store: Path, mo
     assert any("do not give the stored scores" in note for note in content.notes["curves"])
 
 
+@pytest.mark.slow
 def test_without_the_models_the_page_says_what_is_missing(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +113,7 @@ def test_without_the_models_the_page_says_what_is_missing(
     assert not list((tmp_path / "empty").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_report_leaves_the_store_as_it_was(store: Path, tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in store.rglob("*") if p.is_file()}
     page = report(store, tmp_path / "new" / "report.html", curves=False)
@@ -136,6 +141,7 @@ def test_errors_of_users_are_named(store: Path, tmp_path: Path) -> None:
         report(empty, tmp_path / "r.html")
 
 
+@pytest.mark.slow
 def test_the_command_writes_page_figures_and_pdf(store: Path, tmp_path: Path, call: Call) -> None:
     page, figures, pdf = tmp_path / "r.html", tmp_path / "figures", tmp_path / "f.pdf"
     code, _, err = call(
@@ -150,6 +156,7 @@ def test_the_command_writes_page_figures_and_pdf(store: Path, tmp_path: Path, ca
     assert call("report", tmp_path / "nothing", "-o", page)[0] == 2
 
 
+@pytest.mark.slow
 def test_a_store_cannot_have_its_own_code_loaded(store: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(store, copy)

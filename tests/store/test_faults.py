@@ -36,6 +36,7 @@ models = ["exact"]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operation", "stride", "at_least"), [("write", 2, 8), ("compact", 5, 6)])
 def test_a_kill_at_any_step_loses_nothing(tmp_path: Path, operation: str, stride: int, at_least: int) -> None:
     """tests/acceptance/test_store_kills.py tries every step of every operation."""
@@ -44,6 +45,7 @@ def test_a_kill_at_any_step_loses_nothing(tmp_path: Path, operation: str, stride
     assert found["kills"] >= at_least
 
 
+@pytest.mark.slow
 def test_many_write_and_compact_at_once(tmp_path: Path) -> None:
     assert kill_in_children(tmp_path, "crowd") == {"statuses": [0, 0, 0, 0], "cells": 40, "damaged": 0}
 
@@ -140,6 +142,7 @@ def suite(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_store_at_once(suite: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xaibench", *map(str, run(suite, tmp_path / "store"))]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
@@ -205,6 +208,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(where)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_finished(disk: Callable[[str], Path], suite: Path, call: Call) -> None:
     where = disk("size=400k")
     store = Store(where / "store", create=True)
@@ -227,6 +231,7 @@ def test_a_full_disk_keeps_what_is_finished(disk: Callable[[str], Path], suite: 
     assert len(values(store)) == written + 4
 
 
+@pytest.mark.slow
 def test_a_read_only_disk_can_be_read(disk: Callable[[str], Path], suite: Path, call: Call) -> None:
     where = disk("size=4m") / "store"
     assert call(*run(suite, where))[0] == 0

@@ -38,6 +38,7 @@ def _curve(order: Order, ev: Evaluation, shares: Shares, masker: str, measure: M
     convert="order",
     curve=lambda ev, **params: _curve("morf", ev, **params),
     source=_SOURCE,
+    place_matters=True,  # pixels are imputed from their neighbours
 )
 def road_morf(
     ev: Evaluation, *, shares: Shares = SHARES, masker: str = "noisy_linear", measure: Measure = "output"
@@ -73,6 +74,7 @@ def road_morf(
     convert="order",
     curve=lambda ev, **params: _curve("lerf", ev, **params),
     source=_SOURCE,
+    place_matters=True,  # pixels are imputed from their neighbours
 )
 def road_lerf(
     ev: Evaluation, *, shares: Shares = SHARES, masker: str = "noisy_linear", measure: Measure = "output"

@@ -27,6 +27,7 @@ Share = Annotated[float, Ge(0), Le(1)]
     bounds=(-1, 1),
     needs={"reexplain", "retrain"},
     source="Adebayo et al. 2018, Sanity checks for saliency maps; data randomisation test",
+    undefined_for={"zero maps", "constant maps"},
 )
 def label_randomisation(
     ev: Evaluation,
