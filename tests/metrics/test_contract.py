@@ -58,15 +58,16 @@ def takes_long(spec: MetricSpec, kind: str) -> bool:
     return kind == "rgb" or ("retrain" in spec.needs and kind != home(spec))
 
 
-each_on_its_shapes = pytest.mark.parametrize(
-    ("spec", "kind"),
-    [
-        pytest.param(s, k, id=f"{s.name}-{k}", marks=[pytest.mark.slow] if takes_long(s, k) else [])
-        for s in METRICS
-        for k in SHAPES
-        if applies(s, k)
-    ],
-)
+def on_its_shapes(slow: Callable[[MetricSpec, str], bool]) -> pytest.MarkDecorator:
+    """Every metric on every kind of data that it is offered for; ``slow`` says which of these take long."""
+    pairs = [(s, k) for s in METRICS for k in SHAPES if applies(s, k)]
+    return pytest.mark.parametrize(
+        ("spec", "kind"),
+        [pytest.param(s, k, id=f"{s.name}-{k}", marks=[pytest.mark.slow] if slow(s, k) else []) for s, k in pairs],
+    )
+
+
+each_on_its_shapes = on_its_shapes(takes_long)
 
 
 def run(spec: MetricSpec, ev: Evaluation, **params: object) -> torch.Tensor:
@@ -176,13 +177,14 @@ def test_scores_do_not_depend_on_the_other_samples(spec: MetricSpec, kind: str) 
         np.testing.assert_allclose(alone, whole[[row]], rtol=1e-4, atol=1e-5)
 
 
-@each_on_its_shapes
+@on_its_shapes(lambda spec, kind: kind != home(spec))
 def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> None:
     one, seven, many = (run(spec, evaluation(problem(kind, batch_size=size))) for size in (1, 7, 64))
     np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seven, many, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_metric
 def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(spec, evaluation(problem("image", batch_size=1, n=3)))
