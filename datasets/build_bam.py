@@ -27,7 +27,7 @@ import resvg_py
 from PIL import Image
 from scipy import ndimage
 
-from xaibench.datasets.bam_pictures import BAND, GLYPHS, OBJECTS, SCENES, STYLES
+from xaibench.datasets.bam_pictures import BAND, DRAWING_STYLES, GLYPHS, OBJECTS, SCENES
 from xaibench.datasets.cards import Origin, card, check
 from xaibench.datasets.fetch import download, read_members
 
@@ -139,7 +139,7 @@ def drawing(icons: dict[str, Any], name: str) -> Any:
 
 def objects(icons: dict[str, dict[str, Any]]) -> Any:
     """All drawings, a row per object and a column per style, each in the corner of its cell: RGBA of uint8."""
-    sheet = np.zeros((len(OBJECTS) * GLYPH_SIDE, len(STYLES) * GLYPH_SIDE, 4), dtype=np.uint8)
+    sheet = np.zeros((len(OBJECTS) * GLYPH_SIDE, len(DRAWING_STYLES) * GLYPH_SIDE, 4), dtype=np.uint8)
     for glyph in GLYPHS:
         drawn = drawing(icons[glyph.style], glyph.icon)
         y, x = glyph.row * GLYPH_SIDE, glyph.column * GLYPH_SIDE
@@ -160,7 +160,7 @@ def main() -> int:
     given = parser.parse_args()
     origins = {o.package.rpartition("@")[0]: o for o in card("bam").origins}
     panoramas = read(origins["@pmndrs/assets"], given.archives)
-    icons = {s: json.loads(read(origins[f"@iconify-json/{s}"], given.archives)["icons.json"]) for s in STYLES}
+    icons = {s: json.loads(read(origins[f"@iconify-json/{s}"], given.archives)["icons.json"]) for s in DRAWING_STYLES}
     different = 0
     for file, pixels in (("scenes.png", scenes(panoramas)), ("objects.png", objects(icons))):
         content = png(pixels)

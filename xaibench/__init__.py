@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
     from xaibench.core.evaluation import Evaluation
     from xaibench.core.problem import ProblemView
-    from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
+    from xaibench.core.programs.black_box import BlackBox, CountedFunction, Domain, Interpretation
     from xaibench.core.programs.evaluation import ProgramEvaluation
     from xaibench.core.registry import dataset, explainer, function_set, interpreter, metric, model
 

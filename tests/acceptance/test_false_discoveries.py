@@ -10,7 +10,7 @@ from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function, score
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 LEVELS = (0.05, 0.1, 0.2)
 TESTS = (("irt", False), ("irt", True), ("osft", False), ("osft", True))
@@ -25,10 +25,10 @@ PUBLISHED = {
 
 def measured(model: str, seeds: range) -> np.ndarray:
     """False discovery proportion and power: (seeds, tests, levels, 2)."""
-    data = Choice.of("dataset", "interesting_features", {} if model == "mlp_regressor" else {"n_train": 100})
+    data = ComponentRef.of("dataset", "interesting_features", {} if model == "mlp_regressor" else {"n_train": 100})
     rows = []
     for seed in seeds:
-        spec = ProblemSpec(data, Choice.of("model", model, {}), seed, 100, "predicted", 10_000)
+        spec = ProblemSpec(data, ComponentRef.of("model", model, {}), seed, 100, "predicted", 10_000)
         problem = Problems(None).prepare(spec)
         assert problem.gate_passed, [str(g) for g in problem.gates]
         for name, two_sided in TESTS:

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from helpers.gate_tables import Matrix, fresh_draws, retrained_models, two_sided
 
-from xaibench.analysis.regressions.verdicts import Settings, compare
+from xaibench.analysis.regressions.verdicts import RegressionSettings, compare_runs
 
 N, N_ENTRIES, N_SEEDS = 200, 1000, 5
 """Samples, entries with equal weights, and trainings of the others."""
 REPLICATES = 1000
 DELTA = 0.02
-SETTINGS = Settings(bounds={"score": (0.0, 1.0)}, deltas={"score": DELTA})
-NO_DELTA = Settings(bounds={}, deltas={f"m{i}": 0.0 for i in range(12)})
+SETTINGS = RegressionSettings(bounds={"score": (0.0, 1.0)}, deltas={"score": DELTA})
+NO_DELTA = RegressionSettings(bounds={}, deltas={f"m{i}": 0.0 for i in range(12)})
 """The hardest case for false alarms: whatever is significant counts."""
 TAILS = ("normal", "t3", "skewed", "discrete")
 
@@ -37,7 +37,7 @@ def test_power_against_twice_the_practical_delta(tails: str) -> None:
         old = rng.uniform(0.3, 0.7, (N_ENTRIES, N))
         change = 5 * DELTA * two_sided(rng, (N_ENTRIES, N), tails)
         new = old + change - 2 * DELTA * hit[:, None]
-        verdicts = _verdicts(compare(matrix.frame(old), matrix.frame(new), SETTINGS))
+        verdicts = _verdicts(compare_runs(matrix.frame(old), matrix.frame(new), SETTINGS))
         found.append((verdicts.reindex(matrix.names) == "regressed").to_numpy())
     power, false = np.mean([f[hit] for f in found]), np.mean([f[~hit] for f in found])
     print(f"{tails}: power {power:.3f}, false regressions {false:.6f} per entry")
@@ -50,7 +50,7 @@ def test_thousands_of_cells_take_seconds() -> None:
     old = rng.random((5000, N))
     left, right = matrix.frame(old), matrix.frame(old + rng.normal(0, 0.1, old.shape))
     started = time.perf_counter()
-    compare(left, right, SETTINGS)
+    compare_runs(left, right, SETTINGS)
     print(f"5,000 cells of {N} samples: {time.perf_counter() - started:.1f} s")
 
 
@@ -63,7 +63,7 @@ def test_false_alarms_of_a_whole_nightly_matrix(tails: str) -> None:
     for _ in range(REPLICATES):
         halves = fresh_draws(rng, matrix, tails), retrained_models(rng, matrix, tails)
         old, new = (np.concatenate(sides) for sides in zip(*halves, strict=True))
-        found = compare(matrix.frame(old), matrix.frame(new), NO_DELTA)
+        found = compare_runs(matrix.frame(old), matrix.frame(new), NO_DELTA)
         found = found[found["verdict"].isin(("regressed", "moved"))]
         alarms += [len(found) > 0, (found["effect"].abs() > DELTA).any()]
     limit = 0.05 + 2 * np.sqrt(0.05 * 0.95 / REPLICATES)

@@ -15,7 +15,7 @@ from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function, score
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 SEEDS = (101, 102, 103)
 FUNCTIONS, FEATURES = 50, 400
@@ -28,7 +28,7 @@ EXACT = (("gradient", {}), ("finite_difference", {"radius": 0.5}))
 def problem(
     dataset: str, model: str, seed: int, *, target: str = "label", samples: int = 300, **params: object
 ) -> Problem:
-    choices = Choice.of("dataset", dataset, params), Choice.of("model", model, {})
+    choices = ComponentRef.of("dataset", dataset, params), ComponentRef.of("model", model, {})
     return Problems(None).prepare(ProblemSpec(*choices, seed, samples, target, 64))
 
 

@@ -8,7 +8,7 @@ from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 SEEDS = (101, 102, 103)
 HONEST = ("biased", {})
@@ -39,7 +39,7 @@ Part = tuple[str, dict[str, object]]
 def test_how_often_the_sensitive_bit_is_first(
     dataset: str, model: Part, explainer: Part, low: float, high: float, seed: int
 ) -> None:
-    choices = Choice.of("dataset", f"scaffold_{dataset}", {}), Choice.of("model", *model)
+    choices = ComponentRef.of("dataset", f"scaffold_{dataset}", {}), ComponentRef.of("model", *model)
     problem = Problems(None).prepare(ProblemSpec(*choices, seed, 100, "predicted", 10_000))
     assert problem.gate_passed, [str(g) for g in problem.gates]
     spec = get("explainer", explainer[0])

@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 import xaibench as xb
 from xaibench import suite as suites
-from xaibench.analysis.claims.verdicts import Side, UndecidedError, compare, comparisons
+from xaibench.analysis.claims.verdicts import Side, UndecidedError, compare_operands, comparisons
 from xaibench.analysis.statistics.evidence import LEVEL
 
 REPLICATES = 1000
@@ -66,7 +66,7 @@ def test_swapped_claims_are_reproduced_at_most_at_the_level(
             continue
         rng = np.random.default_rng(len(claim.id))
         found = sum(
-            compare(plain, *swapped(left, right, plain.number, rng))["verdict"] == "reproduced"
+            compare_operands(plain, *swapped(left, right, plain.number, rng))["verdict"] == "reproduced"
             for _ in range(REPLICATES)
         )
         assert found <= binom.ppf(0.999, REPLICATES, LEVEL), claim.id

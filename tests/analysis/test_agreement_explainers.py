@@ -7,7 +7,13 @@ import pytest
 import torch
 from helpers.builders import linear, make_evaluation, make_inputs, make_view
 
-from xaibench.analysis.explainer_agreement import COLUMNS, MEASURES, Explanations, explainer_agreement, size_of_top
+from xaibench.analysis.explainer_agreement import (
+    AGREEMENT_COLUMNS,
+    AGREEMENT_MEASURES,
+    Explanations,
+    explainer_agreement,
+    size_of_top,
+)
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
 from xaibench.core.truth import Truth
@@ -28,7 +34,7 @@ def explanations(*maps: np.ndarray, signed: bool | list[bool] = True) -> Explana
 
 def by_measure(*maps: np.ndarray, k=0.25, **more):
     found = explainer_agreement([explanations(*maps, **more)], suite="mine", k=k)
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == AGREEMENT_COLUMNS
     return found.set_index("measure")
 
 
@@ -61,7 +67,7 @@ def test_chance_is_what_independent_rankings_have(share):
     found = by_measure(random_maps(), random_maps(), k=k)
     same_sign = share**2 + (1 - share) ** 2
     wanted = {"feature": k / F, "rank": 1 / F, "sign": k / F * same_sign, "signed_rank": same_sign / F}
-    for measure in MEASURES:
+    for measure in AGREEMENT_MEASURES:
         assert found.loc[measure, "expected"] == pytest.approx(wanted[measure], abs=0.003)
         assert found.loc[measure, "value"] == pytest.approx(found.loc[measure, "expected"], abs=0.004)
 
@@ -75,7 +81,7 @@ def test_chance_given_the_maps_at_hand():
     found = by_measure(a, b, k=4)
     assert found.loc["sign", "expected"] == pytest.approx((3 * 2 + 1 * 2) / (4 * 8))
     assert found.loc["signed_rank", "expected"] == pytest.approx(1 / (4 * 8)), "only the third ones share a sign"
-    for measure in MEASURES:
+    for measure in AGREEMENT_MEASURES:
         assert found.loc[measure, "value"] == pytest.approx(found.loc[measure, "expected"], abs=0.006)
 
 
@@ -87,7 +93,7 @@ def test_they_are_the_metrics_of_the_same_name(k):
     maps = weights + torch.from_numpy(np.random.default_rng(4).standard_normal((N, F)).astype(np.float32))
     view = make_view(linear((F,)), inputs, truth=Truth("model", weights=weights))
     found = by_measure(maps.numpy(), weights.numpy(), k=k)
-    for measure in MEASURES:
+    for measure in AGREEMENT_MEASURES:
         spec = get("metric", f"{measure}_agreement")
         wanted = score(spec, spec.bind({"k": k}), make_evaluation(view, maps, kind="slope")).values
         assert found.loc[measure, "value"] == pytest.approx(wanted.mean().item(), abs=1e-6)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from helpers.results import concat, make_results
 
-from xaibench.analysis.audit.audit import COLUMNS, audit
-from xaibench.analysis.audit.trials import Maps, size_and_rest, trials
+from xaibench.analysis.audit.audit import AUDIT_COLUMNS, audit
+from xaibench.analysis.audit.trials import AttributionFacts, size_and_rest, trials
 from xaibench.analysis.ranks.metric_weights import weights_elsewhere
 from xaibench.core.errors import UsageError
 
@@ -47,15 +47,15 @@ def cells(metric, score, *, n=N, seeds=SEEDS, names=EXPLAINERS, **facts):
     return found
 
 
-def maps(names=STEADY, few=FEW) -> Maps:
+def maps(names=STEADY, few=FEW) -> AttributionFacts:
     large, small = SELECTION.format(N), SELECTION.format(few)
     alike = {("digits", "cnn", small, large, name, "{}", seed) for name in names for seed in SEEDS}
-    return Maps(frozenset(("digits", "cnn", large, name, "{}") for name in names), frozenset(alike))
+    return AttributionFacts(frozenset(("digits", "cnn", large, name, "{}") for name in names), frozenset(alike))
 
 
-def judged(*frames: pd.DataFrame, known: Maps | None = None) -> pd.DataFrame:
+def judged(*frames: pd.DataFrame, known: AttributionFacts | None = None) -> pd.DataFrame:
     metrics, _ = audit(concat(*frames), suite="mine", maps=maps() if known is None else known)
-    assert list(metrics.columns) == COLUMNS
+    assert list(metrics.columns) == AUDIT_COLUMNS
     return metrics.set_index("metric")
 
 
@@ -118,7 +118,7 @@ def test_coupling_seen_on_one_problem_counts_on_all():
 
 def test_coupling_is_not_tried_on_maps_that_change_themselves():
     frames = cells("good", sound), cells("good", lambda *a: 2 * sound(*a), n=FEW)
-    row = judged(*frames, known=Maps(maps().steady)).loc["good"]
+    row = judged(*frames, known=AttributionFacts(maps().steady)).loc["good"]
     assert row["verdict"] == "trusted"
     assert np.isnan(row["coupled"])
     assert "whether scores depend on the other samples was not tried" in row["diagnosis"]
@@ -162,7 +162,7 @@ def test_a_failed_gate_makes_no_sign_flipped():
 
 
 def test_without_maps_nothing_is_said_about_reliability():
-    row = judged(cells("good", sound), known=Maps()).loc["good"]
+    row = judged(cells("good", sound), known=AttributionFacts()).loc["good"]
     assert row["verdict"] == "undecided"
     assert "no explanation is known to be the same with every seed" in row["diagnosis"]
 
@@ -243,7 +243,7 @@ def test_order_of_rows_and_data_set_scores_change_nothing():
 
 def test_nothing_scored_is_an_empty_table():
     metrics, pairs = audit(cells("good", sound).iloc[:0], suite="mine")
-    assert list(metrics.columns) == COLUMNS
+    assert list(metrics.columns) == AUDIT_COLUMNS
     assert metrics.empty
     assert pairs.empty
 
@@ -286,7 +286,7 @@ def test_an_audit_weighs_metrics_on_other_problems():
     frames += [cells("plain", sound, dataset=d, family="complexity") for d in problems]
     large = SELECTION.format(N)
     steady = frozenset((d, "cnn", large, name, "{}") for d in problems for name in STEADY)
-    metrics, _ = audit(concat(*frames), suite="mine", maps=Maps(steady))
+    metrics, _ = audit(concat(*frames), suite="mine", maps=AttributionFacts(steady))
     by = metrics.set_index(["dataset", "metric"])["trust"]
     pairs = pd.DataFrame({"dataset": "digits", "metric": ["good", "noise"], "params": "{}", "asked_output": ""})
     assert list(weights_elsewhere(pairs, metrics)) == [by["mnist", "good"], 0]

@@ -13,7 +13,7 @@ from xaibench.analysis.audit.dependence import (
     kendall,
     masker_dependence,
     mean_over_seeds,
-    metric_agreement,
+    resampled_agreement,
 )
 from xaibench.analysis.audit.reliability import icc, jackknife, mean_squares, reliability, repeatability
 from xaibench.analysis.audit.separation import auroc, trend
@@ -200,7 +200,7 @@ def test_kendall_takes_no_order_from_rounding():
 
 def test_metric_agreement_finds_copies_and_opposites():
     merits = RNG(8).random((1, 6, 30)) + np.arange(6)[:, None]
-    found = metric_agreement(np.concatenate([merits, 2 * merits + 1, -merits]), seed=0)
+    found = resampled_agreement(np.concatenate([merits, 2 * merits + 1, -merits]), seed=0)
     assert np.array_equal(found.tau, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
     mean = found.mean_with(0, [1, 2])
     assert mean.value == 0

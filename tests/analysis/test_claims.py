@@ -10,7 +10,7 @@ import pytest
 from helpers.results import concat, make_results
 from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
 
-from xaibench.analysis.claims.verdicts import COLUMNS, Side, _corrected, claims_table, compare
+from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS, Side, _corrected, claims_table, compare_operands
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.leaderboard.validity import validity
 from xaibench.analysis.statistics.evidence import LEVEL, of_differences, of_groups, of_share
@@ -153,7 +153,7 @@ def test_true_claims_about_many_are_refuted_at_the_level_and_not_by_their_number
     every = claim(left={"explainer": "*", "metric": "pixel_flipping", "every": True}, number=0.0)
     refuted = np.zeros(2)
     for _ in range(replicates):
-        judged = [compare(every, Side(pd.Series(rng.normal(0, 1, 12))), None) for _ in range(10)]
+        judged = [compare_operands(every, Side(pd.Series(rng.normal(0, 1, 12))), None) for _ in range(10)]
         refuted += [any(found["verdict"] == "refuted" for found in kind) for kind in (judged, _corrected(judged))]
     assert refuted[0] > 0.15 * replicates
     assert refuted[1] <= binom.ppf(0.999, replicates, LEVEL)
@@ -325,7 +325,7 @@ def test_scores_of_data_sets_have_no_samples() -> None:
 
 def test_the_table_has_its_columns_and_no_claim_is_lost() -> None:
     found = claims_table(make_results({"a": scores()}), [claim(), claim(id="d", number=0.0)], suite="x")
-    assert list(found.columns) == list(COLUMNS)
+    assert list(found.columns) == list(CLAIM_COLUMNS)
     assert found["id"].tolist() == ["c", "d"]
     assert claims_table(make_results({"a": scores()}), [], suite="x").empty
 

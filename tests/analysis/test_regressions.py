@@ -16,7 +16,7 @@ from scipy.stats import ttest_1samp
 from xaibench.analysis.regressions.cell_matching import pair_cells
 from xaibench.analysis.regressions.timings import costs, slower
 from xaibench.analysis.regressions.tolerances import ATOL, LOG_DELTA, RTOL, TIGHT
-from xaibench.analysis.regressions.verdicts import MIN_SAMPLES, Settings, compare
+from xaibench.analysis.regressions.verdicts import MIN_COMPARED_SAMPLES, RegressionSettings, compare_runs
 
 BOUNDS = {"pixel_flipping": (0.0, 1.0), "truth": (0.0, 1.0)}
 PASSED = {"name": "accuracy", "value": 0.95, "threshold": 0.9, "at_least": True}
@@ -32,7 +32,7 @@ def noise(size: float, seed: int = 9, n: int = 60) -> np.ndarray:
 
 
 def judge(old: pd.DataFrame, new: pd.DataFrame, **options: Any) -> pd.DataFrame:
-    return compare(old, new, Settings(**{"bounds": BOUNDS, **options}))
+    return compare_runs(old, new, RegressionSettings(**{"bounds": BOUNDS, **options}))
 
 
 def verdict(before: Any, after: Any, options: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def test_five_trainings_that_agree_by_chance_prove_nothing() -> None:
 
 
 def test_few_samples_decide_nothing_beyond_the_delta() -> None:
-    n = MIN_SAMPLES - 1
+    n = MIN_COMPARED_SAMPLES - 1
     row = verdict(scores(n=n), scores(n=n) - 0.3)
     assert (row["verdict"], row["message"]) == ("incomparable", "changed, and 4 samples are too few for a test")
     assert verdict(scores(n=n), scores(n=n) - 0.001)["verdict"] == "changed"
@@ -362,7 +362,9 @@ def test_exact_scores_that_change_places_are_noticed() -> None:
     old = make_results({"a": scores()})
     new = make_results({"a": scores()[::-1]})
     assert judge(old, new)["verdict"].tolist() != ["moved"]
-    found = compare(old, new, Settings(bounds={"pixel_flipping": (0, 1)}, exact=frozenset(old["cell_id"])))
+    found = compare_runs(
+        old, new, RegressionSettings(bounds={"pixel_flipping": (0, 1)}, exact=frozenset(old["cell_id"]))
+    )
     assert found["verdict"].tolist() == ["moved"]
 
 

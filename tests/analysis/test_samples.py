@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xaibench.analysis.leaderboard.score_matrix import stack, unique_names
+from xaibench.analysis.leaderboard.score_matrix import stack_cells, unique_names
 
 NAN = np.nan
 
@@ -15,7 +15,7 @@ def build(cells: list[tuple[int, int, int, list[float]]], *, n: int = 2, log10: 
     shared = [tuple(range(len(c[3]))) for c in cells] if names is None else names
     shared = [next(s for s in shared if s == t) for t in shared]
     columns = [np.array([c[i] for c in cells]) for i in range(3)]
-    return stack([c[3] for c in cells], shared, columns[1], columns[0], columns[2], n, log10=log10)
+    return stack_cells([c[3] for c in cells], shared, columns[1], columns[0], columns[2], n, log10=log10)
 
 
 def test_draws_are_averaged_where_they_are_defined() -> None:

@@ -18,9 +18,9 @@ def rng(seed: int = 0) -> np.random.Generator:
 def test_mean_and_median_leave_nan_out_and_agree_with_numpy() -> None:
     x = rng().normal(size=(7, 11))
     x[rng(1).random(x.shape) < 0.3] = np.nan
-    np.testing.assert_allclose(intervals.mean(x), np.nanmean(x, axis=1))
+    np.testing.assert_allclose(intervals.nanmean(x), np.nanmean(x, axis=1))
     np.testing.assert_allclose(intervals.median(x), np.nanmedian(x, axis=1))
-    assert np.isnan(intervals.mean(np.full((2, 3), np.nan))).all()
+    assert np.isnan(intervals.nanmean(np.full((2, 3), np.nan))).all()
     assert np.isnan(intervals.median(np.full((2, 3), np.nan))).all()
     assert np.isnan(intervals.median(np.empty((2, 0)))).all()
 

@@ -12,8 +12,8 @@ from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xaibench.analysis.leaderboard.placebo_tests import compare
-from xaibench.analysis.leaderboard.score_matrix import Samples
+from xaibench.analysis.leaderboard.placebo_tests import compare_with_placebos
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.analysis.statistics.letter_display import letters
@@ -122,12 +122,12 @@ def test_intervals_are_those_of_wilcoxon_and_holm_over_all_pairs() -> None:
         assert board.at[name, "rank_high"] == 6 - worse[name]
 
 
-def samples_of(scores: np.ndarray) -> Samples:
+def samples_of(scores: np.ndarray) -> ScoreMatrix:
     """Scores (explainers, samples) of one training and one draw."""
     size = len(scores)
     given = np.ones(scores.shape, dtype=bool)
     bounds, draws = np.array([0, scores.shape[1]]), np.ones((size, 1), dtype=np.int64)
-    return Samples(scores, scores, given, ~given, bounds, draws, median=False)
+    return ScoreMatrix(scores, scores, given, ~given, bounds, draws, median=False)
 
 
 def test_nothing_is_told_apart_under_no_difference_more_often_than_in_five_percent() -> None:
@@ -205,7 +205,7 @@ def test_noise_seldom_loses_to_the_best_of_five_placebos() -> None:
     names, control = np.array(["noise", *"abcde"], dtype=object), np.arange(6) > 0
     for _ in range(800):
         samples = samples_of(r.exponential(size=(6, 40)))
-        found = compare(
+        found = compare_with_placebos(
             samples, samples.aggregate()[0], names, control, np.ones(6, dtype=bool),
             higher_is_better=True, family="faithfulness", skill_valid=False,
         )  # fmt: skip

@@ -19,11 +19,11 @@ from xaibench.core.data import Data
 from xaibench.core.findings import KeptFindings
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor, TorchPredictor
-from xaibench.core.storage.locks import alone
+from xaibench.core.storage.locks import file_lock
 
 
 def hold(path: Path, times: Queue[tuple[float, float]]) -> None:
-    with alone(path):
+    with file_lock(path):
         begun = time.monotonic()
         time.sleep(0.3)
         times.put((begun, time.monotonic()))
@@ -47,7 +47,7 @@ def test_a_dead_holder_keeps_nobody_waiting(tmp_path: Path):
     ready = context.Event()
 
     def forever() -> None:
-        with alone(tmp_path / "x.lock"):
+        with file_lock(tmp_path / "x.lock"):
             ready.set()
             time.sleep(60)
 
@@ -56,7 +56,7 @@ def test_a_dead_holder_keeps_nobody_waiting(tmp_path: Path):
     assert ready.wait(30)
     process.kill()
     process.join()
-    with alone(tmp_path / "x.lock"):
+    with file_lock(tmp_path / "x.lock"):
         pass
 
 

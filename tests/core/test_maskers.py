@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.masking.imputation import linear_imputation
-from xaibench.core.masking.maskers import FILLS, MASKERS, NOISE, choose
+from xaibench.core.masking.maskers import FILLS, IMPUTATION_NOISE, MASKERS, choose
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -113,7 +113,7 @@ def test_noisy_linear_shares_one_noise_between_all_copies_of_a_sample(shape: str
         view.inputs, torch.zeros_like(keep[:1, 0]).expand(6, *keep.shape[2:]), view.layout
     )
     torch.testing.assert_close(noise[removed], field[index][removed], atol=1e-4, rtol=0)
-    assert field.std().item() == pytest.approx(NOISE, rel=0.2)
+    assert field.std().item() == pytest.approx(IMPUTATION_NOISE, rel=0.2)
     torch.testing.assert_close(masker(view.inputs[index], keep.flatten(0, 1), index), copies, atol=1e-5, rtol=0)
 
 

@@ -11,15 +11,15 @@ from xaibench.core.data import Data
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.registry import get
 from xaibench.datasets.bam import DOG, PATCHED, PER_PAIR, TEST_PER_PAIR, Accuracy, Effect
-from xaibench.datasets.bam_compose import compose, paste, photograph
+from xaibench.datasets.bam_compose import compose_scenes, paste, photograph
 from xaibench.datasets.bam_pictures import (
     BAND,
+    DRAWING_STYLES,
     GLYPHS,
+    IMAGE_SIDE,
     OBJECTS,
     SCENES,
-    SIDE,
     SIZES,
-    STYLES,
     WIDTH,
     WINDOWS,
     ZOOMS,
@@ -34,7 +34,7 @@ SMALL = {"per_pair": 1}
 
 @pytest.fixture(scope="module")
 def images():
-    return compose(load_pictures(), "test", 3, seed=0)
+    return compose_scenes(load_pictures(), "test", 3, seed=0)
 
 
 def make(name: str, **params: int) -> Data:
@@ -60,7 +60,7 @@ def test_windows_hold_the_pixels_of_their_azimuths_and_no_others():
     from skimage.io import imread
 
     shipped = imread(io.BytesIO(read_shipped("bam", "scenes.png"))).reshape(len(SCENES), BAND, WIDTH, 3)
-    native = ZOOMS.index(SIDE)
+    native = ZOOMS.index(IMAGE_SIDE)
     for side, parts in WINDOWS.items():
         for window, (first, width) in zip(load_pictures().windows[side][2 * native :], parts, strict=False):
             expected = shipped[:, :, [c % WIDTH for c in range(first, first + width)]]
@@ -85,8 +85,8 @@ def test_views_are_parts_of_their_own_scene():
 
     views = photograph(pictures, "test", np.arange(len(SCENES)), Still())
     windows = pictures.windows["test"][0]
-    y, x = ((extent - SIDE + 1) // 2 for extent in windows.shape[2:])
-    assert (views == windows[:, :, y : y + SIDE, x : x + SIDE]).all()
+    y, x = ((extent - IMAGE_SIDE + 1) // 2 for extent in windows.shape[2:])
+    assert (views == windows[:, :, y : y + IMAGE_SIDE, x : x + IMAGE_SIDE]).all()
 
 
 def test_only_pixels_of_the_mask_change_and_nearly_all_of_them_do(images):
@@ -101,11 +101,11 @@ def test_objects_are_as_large_as_the_paper_says_and_lie_anywhere(images):
     # Kites end in a tail that is thinner than a pixel: their masks can be a few pixels shorter.
     firm = images.objects != OBJECTS.index("kite")
     assert set(longer[firm]) <= {size - less for size in SIZES for less in (0, 1)}
-    assert SIDE / np.sqrt(3) <= SIZES[0] < SIDE / np.sqrt(3) + 1
-    assert SIDE / np.sqrt(2) - 1 < SIZES[-1] <= SIDE / np.sqrt(2)
+    assert IMAGE_SIDE / np.sqrt(3) <= SIZES[0] < IMAGE_SIDE / np.sqrt(3) + 1
+    assert IMAGE_SIDE / np.sqrt(2) - 1 < SIZES[-1] <= IMAGE_SIDE / np.sqrt(2)
     tops = images.mask.any(axis=2).argmax(axis=1)
     assert tops.min() <= 2
-    assert (tops + heights).max() >= SIDE - 2
+    assert (tops + heights).max() >= IMAGE_SIDE - 2
     assert 0.1 < images.mask.mean() < 0.35
 
 
@@ -116,7 +116,7 @@ def test_every_pair_comes_equally_often_and_order_says_nothing(images):
 
 
 def test_the_drawings_of_the_test_style_are_not_trained_on():
-    assert {g.style for g in GLYPHS} == set(STYLES)
+    assert {g.style for g in GLYPHS} == set(DRAWING_STYLES)
     pictures = load_pictures()
     for label in range(len(OBJECTS)):
         train, test = (pictures.cut_outs[label, side] for side in ("train", "test"))
@@ -210,7 +210,7 @@ def test_checks_measure_what_they_say():
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.zero_()
-        module[1].weight[:, : SIDE * SIDE] = 1
+        module[1].weight[:, : IMAGE_SIDE * IMAGE_SIDE] = 1
         module[1].bias[0] = 9
     model = TorchPredictor(module.eval())
     changed = data.pairs[0].inputs

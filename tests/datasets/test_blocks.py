@@ -41,7 +41,7 @@ def halves(images: np.ndarray) -> np.ndarray:
 
 def test_stack_puts_the_signal_where_it_is_told() -> None:
     signals, nulls = np.full((2, 28, 28), 1.0), np.full((2, 28, 28), 2.0)
-    found = blocks.stack(signals, nulls, np.array([True, False]))
+    found = blocks.stack_blocks(signals, nulls, np.array([True, False]))
     assert found.shape == (2, 56, 28)
     assert found[:, [0, 27, 28, 55], 0].tolist() == [[1, 1, 2, 2], [2, 2, 1, 1]]
 

@@ -25,7 +25,7 @@ def blocks(images: np.ndarray) -> np.ndarray:
 
 def test_compose_puts_the_digit_into_its_quadrant():
     digits, nulls = np.full((4, 8, 8), 9), np.arange(1, 4)[:, None, None] * np.ones((4, 3, 8, 8), dtype=int)
-    cells = blocks(planted.compose(digits, nulls, np.arange(4)))[:, :, 0, 0]
+    cells = blocks(planted.compose_quadrants(digits, nulls, np.arange(4)))[:, :, 0, 0]
     assert cells.tolist() == [[9, 1, 2, 3], [1, 9, 2, 3], [1, 2, 9, 3], [1, 2, 3, 9]]
 
 

@@ -20,10 +20,10 @@ from xaibench.core.registry import get
 from xaibench.core.scoring import explain, explain_function
 from xaibench.datasets.scaffold import scaffold_compas, scaffold_table
 from xaibench.models.adapters import as_predictor
-from xaibench.models.scaffold import Rule, Scaffold, biased, scaffolded
+from xaibench.models.scaffold import Scaffold, SensitiveBitRule, biased, scaffolded
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 RULE = {"attack": "lime", "detector": "neighbours"}
 
@@ -103,7 +103,7 @@ def test_gates_fail_for_scaffolds_that_alarm_too_often_or_look_at_the_decoy() ->
     nervous = Scaffold(8, 9, lambda rows: rng.random(len(rows)) < 0.8, 0.95)
     assert not gates(nervous, data)["fidelity"]
     assert not gates(nervous, data)["accuracy, sensitive bit flipped"]
-    wrong = gates(Rule(9), data)
+    wrong = gates(SensitiveBitRule(9), data)
     assert not any((wrong["fidelity"], wrong["accuracy, sensitive bit flipped"]))
     picky = Scaffold(8, 9, lambda rows: rng.random(len(rows)) < 0.95, 0.98)
     assert not gates(picky, data)["fidelity"]
@@ -122,7 +122,12 @@ def test_the_detector_depends_on_the_seed_only() -> None:
 
 def problem(name: str, **params: str) -> ProblemView:
     spec = ProblemSpec(
-        Choice.of("dataset", "scaffold_table", {}), Choice.of("model", name, dict(params)), 4, 40, "predicted", 5000
+        ComponentRef.of("dataset", "scaffold_table", {}),
+        ComponentRef.of("model", name, dict(params)),
+        4,
+        40,
+        "predicted",
+        5000,
     )
     return Problems(None).prepare(spec).view(0)
 

@@ -12,9 +12,9 @@ from helpers.cluster_runs import PLUGINS, assert_same, document, load, run
 from xaibench import suite as suites
 from xaibench.core.errors import UsageError
 from xaibench.execution import Options, execute, find_executor, remote
-from xaibench.execution.remote import Answer, Chunk, Parcels, Progress, work_off, written
-from xaibench.execution.settings import Settings
-from xaibench.execution.task import Emit, Finished, Scored, Started, Stop, Stranded, Task
+from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, ChunkResult, work_off, written
+from xaibench.execution.settings import ExecutorSettings
+from xaibench.execution.task import Emit, Finished, Scored, Started, Stop, Task, WorkerGone
 from xaibench.execution.worker import WorkerError
 from xaibench.plan import make_plan
 from xaibench.store import Store
@@ -26,7 +26,7 @@ class Posted:
     def __init__(
         self, store: Store, options: Options, *, size: int = 2, elsewhere: bool = False, dies: int = 0
     ) -> None:
-        self.parcels = Parcels(store, options)
+        self.parcels = ChunkFactory(store, options)
         self.store = store
         self.size = size
         self.elsewhere = elsewhere
@@ -39,11 +39,11 @@ class Posted:
             for _ in range(self.dies):
                 with pytest.raises(KeyboardInterrupt):
                     work_off(sent, self._die_after_two_scores(), stop)
-            answer = Answer()
+            answer = ChunkResult()
             answer.files = work_off(sent, answer.events.append, stop)
             answer.keep(self.store)
             self.told += answer.events
-            progress = Progress(chunk)
+            progress = ChunkProgress(chunk)
             for event in answer.events:
                 progress.take(event, emit)
             assert not progress.rest()
@@ -75,14 +75,14 @@ def plain(tmp_path: Path) -> Store:
 def test_where_the_store_is_seen_results_are_written_there(tmp_path: Path, plain: Store) -> None:
     outcome, executor, store = posted(tmp_path, {})
     assert outcome.statuses == {"ok": 6}
-    assert not any(isinstance(e, Stranded) for e in executor.told)
+    assert not any(isinstance(e, WorkerGone) for e in executor.told)
     assert_same(plain, store)
 
 
 def test_where_it_is_not_rows_and_explanations_come_back(tmp_path: Path, plain: Store) -> None:
     outcome, executor, store = posted(tmp_path, {}, elsewhere=True)
     assert outcome.statuses == {"ok": 6}
-    assert sum(isinstance(e, Stranded) for e in executor.told) == 3
+    assert sum(isinstance(e, WorkerGone) for e in executor.told) == 3
     assert_same(plain, store)
     assert store.files.find("attributions") == plain.files.find("attributions")
     assert len(store.files.find("attributions")) == 3
@@ -127,7 +127,7 @@ def test_only_parts_of_this_run_and_these_units_count_as_an_earlier_attempt(sent
     store, task = sent
     assert list(written(store, task)) == []  # their failures are in a generation
     own, other = task.jobs[0], task.jobs[1]
-    chunk = Parcels(store, Options(plugins=PLUGINS)).chunk(task.only(own))
+    chunk = ChunkFactory(store, Options(plugins=PLUGINS)).chunk(task.only(own))
     work_off(chunk, lambda event: None, lambda: False)
     assert {e.number for e in written(store, task) if isinstance(e, Scored)} == {own.number}
     assert list(written(store, task.only(other))) == []
@@ -136,7 +136,7 @@ def test_only_parts_of_this_run_and_these_units_count_as_an_earlier_attempt(sent
 
 def test_another_store_of_the_same_name_is_left_alone(sent: tuple[Store, Task]) -> None:
     store, task = sent
-    chunk = replace(Parcels(store, Options(plugins=PLUGINS)).chunk(task), run_id="the run of another store")
+    chunk = replace(ChunkFactory(store, Options(plugins=PLUGINS)).chunk(task), run_id="the run of another store")
     files = work_off(chunk, lambda event: None, lambda: False)
     assert len(files) == 3
     assert store.files.find("parts") == {}
@@ -164,7 +164,7 @@ def test_a_plugin_that_was_edited_is_not_run_as_it_was(chunk: Chunk, tmp_path: P
 def test_plugins_and_cache_travel_to_machines_without_them(tmp_path: Path) -> None:
     there = tmp_path / "there.py"
     there.write_text("x = 1\n")
-    parcels = Parcels(Store(tmp_path / "s", create=True), Options(tmp_path / "none", plugins=(str(there), "json")))
+    parcels = ChunkFactory(Store(tmp_path / "s", create=True), Options(tmp_path / "none", plugins=(str(there), "json")))
     sent = Chunk(Task(None, (), 1), "", "", parcels._options, parcels._sources)  # type: ignore[arg-type]
     same = remote._here(sent)
     assert same.plugins == ("json", str(there))
@@ -216,7 +216,7 @@ def test_unknown_executors_settings_and_missing_packages_are_said(
 
 
 def test_settings_are_read_strictly() -> None:
-    settings = Settings("mine", {"units": "4", "resources": "GPU=1,MEM=8e9", "other": "x"})
+    settings = ExecutorSettings("mine", {"units": "4", "resources": "GPU=1,MEM=8e9", "other": "x"})
     assert settings.count("units") == 4
     assert settings.amounts("resources") == {"GPU": 1.0, "MEM": 8e9}
     assert settings.seconds("wait", 60.0) == 60.0
@@ -225,6 +225,6 @@ def test_settings_are_read_strictly() -> None:
         settings.done()
     for wrong in ("0", "-1", "x", "1.5"):
         with pytest.raises(UsageError, match="no number above 0"):
-            Settings("mine", {"units": wrong}).count("units")
+            ExecutorSettings("mine", {"units": wrong}).count("units")
     with pytest.raises(UsageError, match="'nan' in wait"):
-        Settings("mine", {"wait": "nan"}).seconds("wait", 1.0)
+        ExecutorSettings("mine", {"wait": "nan"}).seconds("wait", 1.0)

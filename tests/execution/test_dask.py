@@ -99,6 +99,6 @@ def test_an_error_of_the_worker_ends_the_run(tmp_path: Path, here: str, monkeypa
 
         return replace(original(self, task), versions={"torch": "1"})
 
-    monkeypatch.setattr("xaibench.execution.remote.Parcels.chunk", chunk)
+    monkeypatch.setattr("xaibench.execution.remote.ChunkFactory.chunk", chunk)
     with pytest.raises(WorkerError, match="a worker has torch 0 instead of 1"):
         run(tmp_path, "dask", settings={"scheduler": here})

@@ -96,7 +96,7 @@ def test_captum_agrees_under_the_same_noise(n_samples, monkeypatch):
 
 def test_many_chunks_of_noise_give_the_moments_of_all(monkeypatch):
     view = view_of("table", 3)
-    monkeypatch.setattr("xaibench.explainers.engines.perturbed_copies.BLOCK_BYTES", 4 * 6 * 5)
+    monkeypatch.setattr("xaibench.explainers.engines.perturbed_copies.COPIES_BLOCK_BYTES", 4 * 6 * 5)
     draws = view.draws("explain")
     noise = torch.cat([draws.normal((k, 6)) for k in (5, 5, 2)], dim=1)
     points = view.inputs.unsqueeze(1) + 0.5 * noise

@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge
 from xaibench.core.errors import UsageError
 from xaibench.core.features import infer_layout
 from xaibench.core.problem import ProblemView
-from xaibench.explainers.engines.coalitions import default_patch, make_players, masked_scores
+from xaibench.explainers.engines.coalitions import coalition_scores, default_patch, make_players
 from xaibench.explainers.rise import _masks
 from xaibench.explainers.surrogates import _enumerate_sizes
 
@@ -254,9 +254,9 @@ def test_masked_scores_in_many_chunks(monkeypatch):
     view = view_of("table", 5)
     rows = torch.arange(5).repeat_interleave(9)
     keep = torch.rand(45, 6) < 0.5
-    whole = masked_scores(view, "mean", rows, lambda part: keep[part])
+    whole = coalition_scores(view, "mean", rows, lambda part: keep[part])
     monkeypatch.setattr("xaibench.explainers.engines.coalitions.BLOCK_BYTES", 4 * 6 * 4)
-    torch.testing.assert_close(masked_scores(view, "mean", rows, lambda part: keep[part]), whole)
+    torch.testing.assert_close(coalition_scores(view, "mean", rows, lambda part: keep[part]), whole)
 
 
 def test_rise_of_a_linear_model_on_a_table():

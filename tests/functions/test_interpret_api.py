@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.programs.black_box import BudgetError, outputs_of
+from xaibench.core.programs.black_box import BudgetError, run_program
 
 
 def test_a_function_is_interpreted_within_its_budget(programs: ModuleType) -> None:
@@ -112,7 +112,7 @@ def test_components_are_listed(programs: ModuleType) -> None:
 )
 def test_programs_may_do_anything(program: Any, kind: Any, expected: list[Any], failure: str) -> None:
     inputs: Any = np.array([1.0, 2.0]) if kind == "numeric" else ["p", "q"]
-    found, why = outputs_of(program, inputs, kind)
+    found, why = run_program(program, inputs, kind)
     assert why.startswith(failure)
     assert bool(why) == bool(failure)
     if isinstance(expected[0], str) or expected[0] is None:

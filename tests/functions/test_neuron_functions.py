@@ -12,8 +12,15 @@ from xaibench.core.errors import UsageError
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.registry import get
 from xaibench.datasets.cards import card
-from xaibench.functions.neurons.concepts import FORMS, NEAR, Expression, similarity, vocabulary
-from xaibench.functions.neurons.generation import ACTIVE, FEWEST_ASKED, FEWEST_TEST, TEST_WORDS, Neuron, find_neuron
+from xaibench.functions.neurons.concepts import FORMS, NEAR, Expression, jaccard_similarity, vocabulary
+from xaibench.functions.neurons.generation import (
+    FEWEST_ASKED,
+    FEWEST_TEST,
+    FIRING_THRESHOLD,
+    TEST_WORDS,
+    Neuron,
+    find_neuron,
+)
 
 WORDS = vocabulary()
 
@@ -29,7 +36,7 @@ def level(word: str, concept: str) -> float:
 
 
 def fires(f: BlackBox, words: list[str]) -> np.ndarray:
-    return np.asarray(f.program(words)) > ACTIVE
+    return np.asarray(f.program(words)) > FIRING_THRESHOLD
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_unclear_words_are_no_members_by_a_frequent_sense() -> None:
 
 def test_similarity_is_one_for_a_word_and_itself() -> None:
     rows = WORDS.rows(["cat", "lion", "idea"])
-    found = similarity(WORDS, rows, rows)
+    found = jaccard_similarity(WORDS, rows, rows)
     np.testing.assert_allclose(np.diag(found), 1)
     np.testing.assert_allclose(found, found.T)
     assert found[0, 1] > 0.5 > found[0, 2]
@@ -175,7 +182,7 @@ def test_noise_is_bounded_takes_nothing_across_and_belongs_to_the_word() -> None
     assert 0.05 < np.abs(noisy - clean).max() <= 0.09
     assert noisy.min() >= 0
     assert noisy.max() <= 1
-    np.testing.assert_array_equal(noisy > ACTIVE, clean > ACTIVE)
+    np.testing.assert_array_equal(noisy > FIRING_THRESHOLD, clean > FIRING_THRESHOLD)
     np.testing.assert_array_equal(noisy, f.call(words))
     np.testing.assert_array_equal(noisy[::-1], f.call(words[::-1]))
     other = find_neuron(seed=2, n=2, noise=0.09)[1]

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats as sps
 
 from xaibench.functions.numeric.approximation import fit_network
-from xaibench.functions.numeric.families import ATOMIC, FAMILIES, equivalent
+from xaibench.functions.numeric.families import ATOMIC, FUNCTION_FAMILIES, equivalent
 from xaibench.functions.numeric.formulas import DOMAIN, TEST_INPUTS, Formula, find_numeric, inside, keyed_uniform
 
 VALUES = [
@@ -53,7 +53,7 @@ def test_families_are_what_they_are_called(family: str, parameters: dict[str, An
 
 def test_there_are_sixteen_families_and_three_more_parts() -> None:
     assert len(ATOMIC) == 16
-    assert set(FAMILIES) - {f.name for f in ATOMIC} == {"relu", "ceil", "floor"}
+    assert set(FUNCTION_FAMILIES) - {f.name for f in ATOMIC} == {"relu", "ceil", "floor"}
 
 
 @pytest.mark.parametrize("family", [f for f in ATOMIC if f.name not in ("log", "constant")], ids=lambda f: f.name)
@@ -64,12 +64,12 @@ def test_parameters_have_one_decimal(family: Any) -> None:
             np.testing.assert_allclose(np.ravel(value) * 10, np.round(np.ravel(value) * 10), atol=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if name != "log"])
+@pytest.mark.parametrize("name", [name for name, family in FUNCTION_FAMILIES.items() if name != "log"])
 def test_functions_are_smooth_away_from_their_landmarks(name: str) -> None:
     """Second differences shrink with the square of the step everywhere else: no landmark is forgotten."""
     rng = np.random.default_rng(1)
     for _ in range(20):
-        formula = Formula(name, FAMILIES[name].draw(rng))
+        formula = Formula(name, FUNCTION_FAMILIES[name].draw(rng))
         x = rng.uniform(DOMAIN.low, DOMAIN.high, 400)
         marks = np.array([*formula.landmarks, -1e9])
         x = x[np.abs(x[:, None] - marks).min(axis=1) > 0.05]

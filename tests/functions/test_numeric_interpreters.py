@@ -11,10 +11,10 @@ import pytest
 from sklearn.tree import DecisionTreeRegressor
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation
 from xaibench.core.registry import components, get
 from xaibench.functions.numeric.baselines import places
-from xaibench.functions.numeric.families import ATOMIC, FAMILIES, equivalent
+from xaibench.functions.numeric.families import ATOMIC, FUNCTION_FAMILIES, equivalent
 from xaibench.functions.numeric.formulas import TEST_INPUTS, Formula, find_numeric
 from xaibench.functions.numeric.grammar_search import name_noise
 
@@ -24,8 +24,8 @@ CURVES = ("linear_interpolation", "polynomial", "nearest_neighbour", "decision_t
 
 def interpret(
     name: str, call: Callable[[Any], Any], budget: int = 64, **parameters: Any
-) -> tuple[Interpretation, Probe]:
-    probe = Probe(call, "numeric", DOMAIN, budget)
+) -> tuple[Interpretation, CountedFunction]:
+    probe = CountedFunction(call, "numeric", DOMAIN, budget)
     spec = get("interpreter", name)
     return spec.function(probe, DOMAIN, budget, np.random.default_rng(7), **spec.bind(parameters)), probe
 
@@ -117,7 +117,7 @@ def test_probes_hold_both_ends() -> None:
 def test_grammar_search_knows_every_family(family: str) -> None:
     rng = np.random.default_rng(11)
     for _ in range(2):
-        truth = Formula(family, FAMILIES[family].draw(rng))
+        truth = Formula(family, FUNCTION_FAMILIES[family].draw(rng))
         answer, probe = interpret("grammar_search", truth, 128)
         assert probe.queries <= 128
         assert answer.family in equivalent(family, truth.parameters)
@@ -132,7 +132,7 @@ def test_grammar_search_knows_every_family(family: str) -> None:
 @pytest.mark.parametrize(("low", "high"), [(-128.0, -20.0), (30.0, 128.0), (40.0, 60.0)])
 @pytest.mark.parametrize("family", ["linear", "sine", "absolute", "polynomial"])
 def test_grammar_search_finds_corruption(family: str, low: float, high: float) -> None:
-    truth = Formula(family, FAMILIES[family].draw(np.random.default_rng(3)))
+    truth = Formula(family, FUNCTION_FAMILIES[family].draw(np.random.default_rng(3)))
     level = float(truth(TEST_INPUTS).mean())
 
     def call(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 
 import xaibench as xb
 from xaibench.core.components import InterpreterSpec
-from xaibench.core.programs.black_box import BlackBox, BudgetError, Domain, Interpretation, Probe, outputs_of
+from xaibench.core.programs.black_box import BlackBox, BudgetError, CountedFunction, Domain, Interpretation, run_program
 from xaibench.core.programs.interpreting import ask
 
 
@@ -23,12 +23,12 @@ def upper(xs: list[str]) -> list[str]:
     return [x.upper() for x in xs]
 
 
-def probe(budget: int = 8) -> Probe:
-    return Probe(squares, "numeric", Domain(), budget)
+def probe(budget: int = 8) -> CountedFunction:
+    return CountedFunction(squares, "numeric", Domain(), budget)
 
 
-def words(budget: int = 8) -> Probe:
-    return Probe(upper, "string", Domain(words=("a", "b")), budget)
+def words(budget: int = 8) -> CountedFunction:
+    return CountedFunction(upper, "string", Domain(words=("a", "b")), budget)
 
 
 class Liar(list[Any]):
@@ -76,7 +76,7 @@ def test_what_is_counted_is_what_is_asked() -> None:
 
 
 def test_questions_of_many_threads_are_counted() -> None:
-    f = Probe(squares, "numeric", Domain(), 500)
+    f = CountedFunction(squares, "numeric", Domain(), 500)
     refused: list[int] = []
 
     def many() -> None:
@@ -111,7 +111,7 @@ def test_nothing_can_be_set(name: str) -> None:
 
 
 def test_the_function_is_no_attribute() -> None:
-    f = Probe(squares, "numeric", Domain(), 8)
+    f = CountedFunction(squares, "numeric", Domain(), 8)
     held = [getattr(f, name) for name in dir(f)]
     assert not any(value is squares for value in held)
     assert f.truth is None
@@ -120,7 +120,7 @@ def test_the_function_is_no_attribute() -> None:
 
 def test_logs_and_arrays_are_copies() -> None:
     memory = np.arange(4.0)
-    f = Probe(lambda x: memory, "numeric", Domain(), 8)
+    f = CountedFunction(lambda x: memory, "numeric", Domain(), 8)
     questions = np.zeros(4)
     answers = f(questions)
     questions[:] = answers[:] = 99
@@ -133,14 +133,14 @@ def test_logs_and_arrays_are_copies() -> None:
         x[:] = 7
         return x
 
-    f = Probe(spoils, "numeric", Domain(), 8)
+    f = CountedFunction(spoils, "numeric", Domain(), 8)
     questions = np.zeros(2)
     f(questions)
     assert questions.tolist() == f.asked == [0, 0]
 
 
 def test_a_question_that_breaks_the_function_was_asked() -> None:
-    f = Probe(lambda x: 1 / 0, "numeric", Domain(), 8)
+    f = CountedFunction(lambda x: 1 / 0, "numeric", Domain(), 8)
     with pytest.raises(ZeroDivisionError):
         f(np.zeros(3))
     assert f.queries == 3
@@ -148,24 +148,24 @@ def test_a_question_that_breaks_the_function_was_asked() -> None:
 
 def test_a_probe_is_closed_when_the_interpreter_has_answered() -> None:
     box = BlackBox("f", "numeric", squares, squares, Domain(), "square", {}, "", np.arange(3.0))
-    kept: list[Probe] = []
+    kept: list[CountedFunction] = []
 
-    def asks_later(f: Probe, domain: Domain, budget: int, draws: Any) -> Interpretation:
+    def asks_later(f: CountedFunction, domain: Domain, budget: int, draws: Any) -> Interpretation:
         kept.append(f)
         return Interpretation(f, "the function itself")  # type: ignore[arg-type]
 
     spec = InterpreterSpec("asks_later", asks_later, frozenset({"program", "numeric"}))
     answer = ask(spec, {}, (box,), 0, budget=100, seed=0, stream="s").interpretation
-    found, why = outputs_of(answer.program, box.test_inputs, "numeric")
+    found, why = run_program(answer.program, box.test_inputs, "numeric")
     assert why == "BudgetError: nothing may be asked any more: the interpreter has given its answer"
     assert np.isnan(np.asarray(found)).all()
     assert answer.queries == kept[0].queries == 0
 
 
 def test_a_probe_is_closed_when_the_interpreter_has_failed(programs: Any) -> None:
-    kept: list[Probe] = []
+    kept: list[CountedFunction] = []
 
-    def raises(f: Probe, domain: Domain, budget: int, draws: Any) -> Interpretation:
+    def raises(f: CountedFunction, domain: Domain, budget: int, draws: Any) -> Interpretation:
         kept.append(f)
         raise RuntimeError
 
@@ -199,7 +199,7 @@ def test_whatever_is_raised_is_a_failure(programs: Any, error: BaseException, fa
     answer = ask(InterpreterSpec("raises", raises), {}, (box,), 0, budget=9, seed=0, stream="s")
     assert answer.interpretation.failure == failure
     assert answer.traceback.encode()
-    assert outputs_of(raises, [1.0, 2.0], "numeric")[1] == failure  # type: ignore[arg-type]
+    assert run_program(raises, [1.0, 2.0], "numeric")[1] == failure  # type: ignore[arg-type]
 
 
 def test_a_real_interrupt_passes(programs: Any) -> None:
@@ -210,7 +210,7 @@ def test_a_real_interrupt_passes(programs: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         ask(InterpreterSpec("interrupted", interrupted), {}, (box,), 0, budget=9, seed=0, stream="s")
     with pytest.raises(KeyboardInterrupt):
-        outputs_of(interrupted, [1.0], "numeric")  # type: ignore[arg-type]
+        run_program(interrupted, [1.0], "numeric")  # type: ignore[arg-type]
 
 
 class Agreeable(str):
@@ -244,11 +244,11 @@ class Wide(list[Any]):
 )
 def test_outputs_are_one_for_each_input(program: Any, kind: Any, failure: str) -> None:
     inputs: Any = [1.0, 2.0] if kind == "numeric" else ["a", "b"]
-    assert outputs_of(program, inputs, kind)[1].startswith(failure)
+    assert run_program(program, inputs, kind)[1].startswith(failure)
 
 
 def test_strings_that_equal_everything_do_not() -> None:
-    (found,) = outputs_of(lambda xs: [Agreeable("x")], ["a"], "string")[0]
+    (found,) = run_program(lambda xs: [Agreeable("x")], ["a"], "string")[0]
     assert type(found) is str
     assert found != "A"
     f = words()
@@ -259,7 +259,7 @@ def test_strings_that_equal_everything_do_not() -> None:
 def test_odd_facts_are_kept_as_text(programs: Any) -> None:
     facts = {"big": 10**5000, "half": "\udc80", "deep": [np.float64(np.inf), {1: (True,)}], "text": Agreeable("x")}
 
-    def odd(f: Probe, domain: Domain, budget: int, draws: Any) -> Interpretation:
+    def odd(f: CountedFunction, domain: Domain, budget: int, draws: Any) -> Interpretation:
         return Interpretation(squares, "half \ud800", "\ud800", facts=facts)
 
     box = programs.tiny_lines()[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xaibench.core.components import FunctionsSpec, InterpreterSpec, MetricSpec
-from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, run_program
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.programs.interpreting import ask, checked, score_programs
 from xaibench.core.registry import components, get
@@ -77,7 +77,7 @@ def same(a: Any, b: Any) -> None:
 def test_equal_seeds_make_equal_functions(spec: FunctionsSpec) -> None:
     for f, g in zip(made(spec, 3), made(spec, 3), strict=True):
         assert (f.name, f.description, f.parameters, f.intervals) == (g.name, g.description, g.parameters, g.intervals)
-        same(outputs_of(f.call, f.test_inputs, f.kind)[0], outputs_of(g.call, g.test_inputs, g.kind)[0])
+        same(run_program(f.call, f.test_inputs, f.kind)[0], run_program(g.call, g.test_inputs, g.kind)[0])
     assert [f.description for f in made(spec, 3)] != [f.description for f in made(spec, 4)]
 
 
@@ -87,9 +87,9 @@ def test_functions_answer_each_input_on_its_own(spec: FunctionsSpec) -> None:
         assert f.description
         assert f.kind == spec.functions
         for call in (f.call, f.program):
-            whole, why = outputs_of(call, f.test_inputs, f.kind)
+            whole, why = run_program(call, f.test_inputs, f.kind)
             assert why == ""
-            alone = outputs_of(call, f.test_inputs[::-1][:3], f.kind)[0]
+            alone = run_program(call, f.test_inputs[::-1][:3], f.kind)[0]
             if isinstance(whole, np.ndarray):
                 np.testing.assert_allclose(alone, whole[::-1][:3], rtol=1e-9, atol=1e-9 * np.nanmax(np.abs(whole)))
             else:
@@ -103,9 +103,9 @@ def test_interpreters_keep_the_budget_and_repeat_themselves(spec: InterpreterSpe
         first, again = answered(spec, functions, i), answered(spec, functions, i)
         assert first.queries <= BUDGET
         checked(first, f.domain)
-        found, why = outputs_of(first.program, f.test_inputs, f.kind)
+        found, why = run_program(first.program, f.test_inputs, f.kind)
         assert why == first.failure == ""
-        same(found, outputs_of(again.program, f.test_inputs, f.kind)[0])
+        same(found, run_program(again.program, f.test_inputs, f.kind)[0])
         assert (first.description, first.family, first.intervals) == (
             again.description,
             again.family,
@@ -120,7 +120,7 @@ def test_answers_depend_on_no_other_function(spec: InterpreterSpec, kind: str) -
     functions = some(kind)
     f = functions[1]
     a, b = answered(spec, functions, 1), answered(spec, (f,), 0)
-    same(outputs_of(a.program, f.test_inputs, kind)[0], outputs_of(b.program, f.test_inputs, kind)[0])
+    same(run_program(a.program, f.test_inputs, kind)[0], run_program(b.program, f.test_inputs, kind)[0])
 
 
 @every_metric

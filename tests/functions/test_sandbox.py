@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from xaibench.core.programs.black_box import outputs_of
+from xaibench.core.programs.black_box import run_program
 from xaibench.functions.sandbox import confinement
 from xaibench.functions.sandbox import program as sandbox
 from xaibench.functions.sandbox.program import Limits, ProgramError, SandboxedProgram
-from xaibench.functions.sandbox.syntax import ATTRIBUTES, BUILTINS, MODULES, RefusedError, parse
+from xaibench.functions.sandbox.syntax import ATTRIBUTES, BUILTINS, MODULES, RefusedError, parse_program
 
 pytestmark = pytest.mark.skipif(not confinement.supported(), reason="programs are confined on Linux only")
 QUICK = Limits(seconds=0.2)
@@ -134,7 +134,7 @@ def test_programs_without_f_or_without_outputs_say_so() -> None:
 
 def test_failures_are_outputs_that_are_missing() -> None:
     broken = SandboxedProgram("def f(x):\n    return undefined", "numeric")
-    found, why = outputs_of(broken, X, "numeric")
+    found, why = run_program(broken, X, "numeric")
     assert np.isnan(found).all()
     assert why == "ProgramError: NameError: name 'undefined' is not defined (line 2)"
 
@@ -194,7 +194,7 @@ def test_refused_syntax(source: str, said: str) -> None:
     whole = f"{source}\ndef f(x):\n    return 1"
     if said:
         with pytest.raises(RefusedError) as caught:
-            parse(whole)
+            parse_program(whole)
         assert said in str(caught.value)
     else:
         assert "refused" in refused(whole)
@@ -207,7 +207,7 @@ def test_nothing_that_is_allowed_leads_out() -> None:
     assert not [m for module in MODULES.values() for m in vars(module).values() if hasattr(m, "__path__")]
     assert not hasattr(MODULES["string"], "Formatter")
     with pytest.raises(RefusedError):
-        parse("x.__dict__")
+        parse_program("x.__dict__")
 
 
 # Attacks, with layers switched off

@@ -9,7 +9,7 @@ import pytest
 from helpers.command_line import Call
 
 from xaibench.report.braille import bar, plot, ticks, y_range
-from xaibench.report.function_tables import table
+from xaibench.report.function_tables import three_columns
 
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
 
@@ -53,7 +53,7 @@ def test_the_search_shows_what_it_asked_and_what_it_was_not_shown(call: Call) ->
 
 
 def test_columns_are_cut_and_spaces_are_seen() -> None:
-    lines = table(("a", "b", "c"), (["x" * 90, ""], [" y", "z"], ["y", "z"]), 60, mark=True)
+    lines = three_columns(("a", "b", "c"), (["x" * 90, ""], [" y", "z"], ["y", "z"]), 60, mark=True)
     assert lines == [
         f"{'a':<17}  b     c",
         f"{'x' * 14}...  ' y'  y  <--",

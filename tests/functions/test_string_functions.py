@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xaibench.functions.strings.generation import find_string, replaceable
-from xaibench.functions.strings.phrases import informative, many_phrases
+from xaibench.functions.strings.phrases import is_informative, many_phrases
 from xaibench.functions.strings.primitives import CONSONANTS, PRIMITIVES, VOWELS, spelled
 from xaibench.functions.strings.programs import Step, StringProgram, named_steps, program_of, steps_of
 
@@ -169,9 +169,9 @@ def test_test_inputs_are_held_out_and_tell_something() -> None:
 
 
 def test_useless_test_inputs_are_told() -> None:
-    assert not informative(["a", "b", "c", "d"], ["a", "b", "c", "x"])
-    assert not informative(["a", "b", "c", "d"], ["x", "x", "x", "y"])
-    assert informative(["a", "b", "c", "d"], ["a", "b", "x", "y"])
+    assert not is_informative(["a", "b", "c", "d"], ["a", "b", "c", "x"])
+    assert not is_informative(["a", "b", "c", "d"], ["x", "x", "x", "y"])
+    assert is_informative(["a", "b", "c", "d"], ["a", "b", "x", "y"])
 
 
 def test_compositions_are_no_primitives_in_disguise() -> None:

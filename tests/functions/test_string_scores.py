@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xaibench.core.errors import UsageError
-from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import BlackBox, CountedFunction, Domain, Interpretation
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.programs.interpreting import score_programs
 from xaibench.core.registry import get
 from xaibench.functions.strings.baselines import Neighbours, carried_over, edit_neighbour, identity
-from xaibench.functions.strings.edits import alignment, distance, similarity
+from xaibench.functions.strings.edits import alignment, distance, edit_similarity
 from xaibench.functions.strings.equivalence import in_family
 from xaibench.functions.strings.programs import Step, StringProgram
 
@@ -75,7 +75,7 @@ def test_distance_is_levenshteins(a: str, b: str) -> None:
         )
 
     assert distance(a, b) == by_definition(len(a), len(b))
-    assert similarity(a, b) == (1 if a == b else 1 - distance(a, b) / max(len(a), len(b)))
+    assert edit_similarity(a, b) == (1 if a == b else 1 - distance(a, b) / max(len(a), len(b)))
     pairs = alignment(a, b)
     assert [i for i, _ in pairs if i is not None] == list(range(len(a)))
     assert [j for _, j in pairs if j is not None] == list(range(len(b)))
@@ -134,8 +134,8 @@ def test_length_counts_primitives() -> None:
     assert np.isnan(score("string_description_length", box(Step("uppercase")), program))
 
 
-def probe(f: BlackBox, budget: int) -> Probe:
-    return Probe(f.call, "string", f.domain, budget)
+def probe(f: BlackBox, budget: int) -> CountedFunction:
+    return CountedFunction(f.call, "string", f.domain, budget)
 
 
 def test_the_identity_asks_nothing() -> None:

@@ -11,7 +11,7 @@ import xaibench as xb
 from xaibench.core.programs.black_box import Domain
 from xaibench.functions.strings.catalogue import FIRST_QUESTIONS, catalogue
 from xaibench.functions.strings.generation import find_string
-from xaibench.functions.strings.letters import agreement, guesses
+from xaibench.functions.strings.letters import guesses, letter_agreement
 from xaibench.functions.strings.phrases import many_phrases
 from xaibench.functions.strings.programs import Step, StringProgram, restored
 
@@ -114,11 +114,11 @@ def test_the_catalogue_is_what_programs_answer() -> None:
 
 
 def test_agreement_rises_with_every_right_character() -> None:
-    assert agreement("hello", "hello") == 1
-    assert agreement("hxllo", "hello") > agreement("hxlxo", "hello")
-    assert agreement("helo", "hello") > agreement("hlo", "hello")
-    assert agreement("hell", "hello") < 1
-    assert agreement("", "") == 1
+    assert letter_agreement("hello", "hello") == 1
+    assert letter_agreement("hxllo", "hello") > letter_agreement("hxlxo", "hello")
+    assert letter_agreement("helo", "hello") > letter_agreement("hlo", "hello")
+    assert letter_agreement("hell", "hello") < 1
+    assert letter_agreement("", "") == 1
 
 
 def test_letters_are_seen_in_answers() -> None:

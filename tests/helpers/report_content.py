@@ -9,7 +9,7 @@ from helpers.results import concat, make_results
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.report.html.content import Content, Curve, Curves, Gallery, Instance, Map
+from xaibench.report.html.content import Content, Curves, Gallery, Instance, Map, RemovalCurves
 from xaibench.suite import Claim
 
 HOSTILE = "<script>alert(1)</script>"
@@ -107,6 +107,7 @@ def _gallery(features: str, rng: np.random.Generator) -> Gallery:
 def _curves(rng: np.random.Generator) -> Curves:
     share = np.linspace(0, 1, 9)
     lines = [
-        Curve(name, name in CONTROLS, 1 - share * rng.random((N, 1))) for name in (*EXPLAINERS, "random", "oracle")
+        RemovalCurves(name, name in CONTROLS, 1 - share * rng.random((N, 1)))
+        for name in (*EXPLAINERS, "random", "oracle")
     ]
     return Curves("suite", f"data_00/{HOSTILE}", "pixel_flipping", share, "probability of the target", tuple(lines))

@@ -142,12 +142,12 @@ def test_rescaling_finds_the_best_factor() -> None:
 
 
 def test_every_square_is_as_likely_as_any_other() -> None:
-    from xaibench.metrics.engines.perturbation import blocks
+    from xaibench.metrics.engines.perturbation import copy_blocks
     from xaibench.metrics.faithfulness.infidelity import _inside_squares
 
     view, w = linear_view((1, 3, 4), n=1)
     ev = make_evaluation(view, view.layout.reduce(w))
-    block = next(blocks(ev, 8000, "squares"))
+    block = next(copy_blocks(ev, 8000, "squares"))
     masks = _inside_squares(ev, block).flatten(0, 1).flatten(1)
     kinds, counts = masks.unique(dim=0, return_counts=True)
     assert len(kinds) == 3 * 4 + 2 * 3 + 1 * 2

@@ -188,7 +188,7 @@ def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> 
 @every_metric
 def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(spec, evaluation(problem("image", batch_size=1, n=3)))
-    monkeypatch.setattr("xaibench.metrics.engines.perturbation.BLOCK_BYTES", 1)
+    monkeypatch.setattr("xaibench.metrics.engines.perturbation.PERTURBED_BLOCK_BYTES", 1)
     np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1, n=3))), whole, rtol=1e-4, atol=1e-5)
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.metrics.engines.random_weights import forward_order, random_weights, randomised_models, with_weights
-from xaibench.metrics.maps.histogram import FEWEST, MOST, BinRule, entropy, n_bins
+from xaibench.metrics.maps.histogram import FEWEST, MAX_BINS, BinRule, entropy, n_bins
 
 NUMPY_RULES: dict[BinRule, str] = {
     "freedman_diaconis": "fd", "scott": "scott", "sqrt": "sqrt", "sturges": "sturges", "rice": "rice",
@@ -45,7 +45,7 @@ def test_rows_have_their_own_bins_and_range() -> None:
 def test_rules_for_bins_are_numpys_within_bounds(rule: BinRule, size: int) -> None:
     maps = torch.cat([make_inputs((size,), 5), torch.exp(3 * make_inputs((size,), 5, seed=2))])
     counts = [len(np.histogram_bin_edges(row.double().numpy(), bins=NUMPY_RULES[rule])) - 1 for row in maps]
-    np.testing.assert_array_equal(n_bins(maps, rule), np.clip(counts, FEWEST, MOST))
+    np.testing.assert_array_equal(n_bins(maps, rule), np.clip(counts, FEWEST, MAX_BINS))
     assert n_bins(maps, 33).tolist() == [33] * 10
 
 
@@ -66,7 +66,7 @@ def test_efficient_mprt_by_hand(bins: int | BinRule) -> None:
     expected = []
     for c in view.targets:
         edges = np.histogram_bin_edges(own[c].double().numpy(), bins=bins if bins == 20 else "fd")
-        count = int(np.clip(len(edges) - 1, FEWEST, MOST))
+        count = int(np.clip(len(edges) - 1, FEWEST, MAX_BINS))
         before, after = (scipy_entropy(np.histogram(w[c].double(), bins=count)[0]) for w in (own, fresh))
         expected.append((after - before) / before)
     np.testing.assert_allclose(run("efficient_mprt", make_evaluation(view), bins=bins), expected, rtol=1e-5, atol=1e-6)

@@ -22,7 +22,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.core.scoring import Explainer, explain_function, score
 from xaibench.core.truth import Truth
-from xaibench.metrics.maps.brightness import brightness, drawn
+from xaibench.metrics.maps.brightness import as_drawn, brightness
 
 SHAPE, N = (1, 4, 4), 6
 OBJECT = torch.zeros(N, 4, 4, dtype=torch.bool)
@@ -85,7 +85,7 @@ def test_maps_are_drawn_as_numpy_would() -> None:
     high = np.percentile(positive, 99, axis=1, keepdims=True)
     low = positive.min(axis=1, keepdims=True)
     expected = (positive.clip(max=high) - low) / (high - low)
-    np.testing.assert_allclose(drawn(torch.from_numpy(maps)), expected, atol=1e-6)
+    np.testing.assert_allclose(as_drawn(torch.from_numpy(maps)), expected, atol=1e-6)
     mask = np.random.default_rng(2).random((5, 221)) < 0.3
     mask[4] = False
     g = brightness(torch.from_numpy(maps), torch.from_numpy(mask))
@@ -95,14 +95,14 @@ def test_maps_are_drawn_as_numpy_would() -> None:
 
 def test_scales_and_negative_parts_do_not_matter_and_flat_maps_are_bright_or_black() -> None:
     maps = torch.rand(3, 6, 6) - 0.3
-    torch.testing.assert_close(drawn(50 * maps), drawn(maps))
-    torch.testing.assert_close(drawn(maps.clamp(min=0)), drawn(maps))
+    torch.testing.assert_close(as_drawn(50 * maps), as_drawn(maps))
+    torch.testing.assert_close(as_drawn(maps.clamp(min=0)), as_drawn(maps))
     flat = torch.stack([torch.zeros(6, 6), torch.full((6, 6), 0.3), -torch.ones(6, 6)])
-    assert torch.equal(drawn(flat), torch.tensor([[0.0], [1], [0]]).expand(3, 36))
+    assert torch.equal(as_drawn(flat), torch.tensor([[0.0], [1], [0]]).expand(3, 36))
     lonely = torch.zeros(1, 20, 20)
     lonely[0, 3, 3] = 1
-    assert drawn(lonely).sum() == 0
-    assert drawn(torch.rand(2, 1)).shape == (2, 1)
+    assert as_drawn(lonely).sum() == 0
+    assert as_drawn(torch.rand(2, 1)).shape == (2, 1)
 
 
 def test_shares_are_taken_in_their_region() -> None:

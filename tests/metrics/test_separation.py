@@ -23,7 +23,7 @@ from xaibench.core.storage.cache import SharedCache
 from xaibench.core.storage.paths import cache_folder
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 FAITHFUL = [
     s for s in components("metric") if isinstance(s, MetricSpec) and s.family == "faithfulness" and s.scope == "sample"
@@ -73,7 +73,12 @@ def on_a_linear_model() -> Case:
 @pytest.fixture(scope="module")
 def on_a_planted_mask() -> Case:
     spec = ProblemSpec(
-        Choice.of("dataset", "planted_digits", {"copies": 4}), Choice.of("model", "cnn", {}), 0, 64, "predicted", 32
+        ComponentRef.of("dataset", "planted_digits", {"copies": 4}),
+        ComponentRef.of("model", "cnn", {}),
+        0,
+        64,
+        "predicted",
+        32,
     )
     problem = Problems(cache_folder()).prepare(spec)
     assert problem.gate_passed, [str(g) for g in problem.gates]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import xaibench as xb
-from xaibench.execution.worker_loop import Workplace
+from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Store
 
 NOTES = os.environ.get("XAIBENCH_SOAK")
@@ -61,8 +61,8 @@ if NOTES is not None:
     _noted(Store, "save_attributions", "writing")
     _noted(Store, "compact", "compacting")
     _noted(Store, "finish_run", "reporting", then="reporting")
-    _noted(Workplace, "_prepare", "preparing")
-    _noted(Workplace, "work", "idle")
+    _noted(UnitRunner, "_prepare", "preparing")
+    _noted(UnitRunner, "work", "idle")
     _note()
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from helpers.printed import text_of
 
-from xaibench.analysis.audit.audit import COLUMNS
+from xaibench.analysis.audit.audit import AUDIT_COLUMNS
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.report.audit import agreement_report, audit_report, records
 
@@ -26,7 +26,7 @@ def audit_frame(**columns) -> pd.DataFrame:
         "auroc": [1.0, 0.9, np.nan], "trend": [0.95, 0.7, np.nan], "icc": [0.9, 0.25, np.nan],
         "repeatability": [0.1, 12345.6, 0.0], "n": 24, "n_seeds": 3,
     }  # fmt: skip
-    return pd.DataFrame({**base, **columns}).reindex(columns=COLUMNS)
+    return pd.DataFrame({**base, **columns}).reindex(columns=AUDIT_COLUMNS)
 
 
 @pytest.mark.parametrize("width", [80, 120])

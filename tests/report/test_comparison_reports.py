@@ -12,12 +12,12 @@ from helpers.printed import text_of
 from helpers.results import concat, make_results
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
-from xaibench.analysis.regressions.comparison import Comparison, Side
-from xaibench.analysis.regressions.timings import COLUMNS, costs
-from xaibench.analysis.regressions.verdicts import Settings, compare
+from xaibench.analysis.regressions.comparison import Comparison, RunReference
+from xaibench.analysis.regressions.timings import TIMING_COLUMNS, costs
+from xaibench.analysis.regressions.verdicts import RegressionSettings, compare_runs
 from xaibench.report.junit import junit
-from xaibench.report.regressions import SHOWN, comparison_report
-from xaibench.report.summary import markdown
+from xaibench.report.regressions import MAX_LISTED_FINDINGS, comparison_report
+from xaibench.report.summary import summary_markdown
 
 HOSTILE = "<script>alert(1)</script>|`x`](http://e.vil)\n# @all & \\| ]]> \x00\x1b[31m"
 NOW = "2026-01-31T12:00:00"
@@ -28,8 +28,8 @@ def scores(seed: int = 0) -> np.ndarray:
 
 
 def compared(old: pd.DataFrame, new: pd.DataFrame, **facts: object) -> Comparison:
-    findings = compare(old, new, Settings(bounds={"pixel_flipping": (0, 1)}))
-    sides = [Side(name, [{"run": 3, "suite": "quick", "started": NOW}]) for name in ("left", "right")]
+    findings = compare_runs(old, new, RegressionSettings(bounds={"pixel_flipping": (0, 1)}))
+    sides = [RunReference(name, [{"run": 3, "suite": "quick", "started": NOW}]) for name in ("left", "right")]
     return Comparison(findings, costs(pair_cells(old, new), old, new), *sides, **facts)  # type: ignore[arg-type]
 
 
@@ -96,7 +96,7 @@ def test_what_takes_too_long_fails_only_if_asked() -> None:
     slow = compared(old, new, max_slowdown=10.0)
     assert slow.outcome == "regression"
     assert "score pixel_flipping" in junit(slow, timestamp=NOW)
-    assert list(slow.too_slow.columns) == COLUMNS
+    assert list(slow.too_slow.columns) == TIMING_COLUMNS
 
 
 def tokens(page: str) -> list[object]:
@@ -105,7 +105,7 @@ def tokens(page: str) -> list[object]:
 
 @pytest.mark.parametrize("name", ["a", HOSTILE])
 def test_markdown_renders_as_tables_without_html(name: str) -> None:
-    page = markdown(everything(name))
+    page = summary_markdown(everything(name))
     parsed = tokens(page)
     kinds = [t.type for t in parsed]  # type: ignore[attr-defined]
     inline = [child.type for t in parsed if t.children for child in t.children]  # type: ignore[attr-defined]
@@ -126,10 +126,10 @@ def test_markdown_renders_as_tables_without_html(name: str) -> None:
 
 @pytest.mark.slow
 def test_markdown_says_the_outcome_first() -> None:
-    assert markdown(everything()).startswith("## REGRESSION: 3 findings\n")
-    assert markdown(passed()).startswith("## PASSED")
-    assert markdown(nothing()).startswith("## NOTHING COMPARABLE")
-    assert "nothing was computed in between" in markdown(passed())
+    assert summary_markdown(everything()).startswith("## REGRESSION: 3 findings\n")
+    assert summary_markdown(passed()).startswith("## PASSED")
+    assert summary_markdown(nothing()).startswith("## NOTHING COMPARABLE")
+    assert "nothing was computed in between" in summary_markdown(passed())
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -145,6 +145,6 @@ def test_the_terminal_shows_all_of_it(comparison: Comparison, width: int) -> Non
 
 
 def test_long_lists_are_cut_and_say_so() -> None:
-    names = [f"e{i:03}" for i in range(SHOWN + 5)]
+    names = [f"e{i:03}" for i in range(MAX_LISTED_FINDINGS + 5)]
     old, new = (make_results({n: scores() - shift for n in names}) for shift in (0, 0.3))
-    assert f"the first {SHOWN} of {SHOWN + 5}" in markdown(compared(old, new))
+    assert f"the first {MAX_LISTED_FINDINGS} of {MAX_LISTED_FINDINGS + 5}" in summary_markdown(compared(old, new))

@@ -10,7 +10,7 @@ from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.board_tables import board_sheets, metric_sheets
-from xaibench.report.tables import Sheet, html, markdown
+from xaibench.report.tables import Sheet, html, tables_markdown
 
 HOSTILE = "<script>alert(1)</script>"
 SHEET = Sheet(
@@ -56,7 +56,7 @@ def test_html_is_one_page_without_scripts_and_keeps_every_text() -> None:
 
 
 def test_markdown_has_as_many_cells_in_every_row_and_no_tags() -> None:
-    lines = markdown([SHEET]).splitlines()
+    lines = tables_markdown([SHEET]).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in table} == {3}
     assert table[1] == "| --- | ---: |"
@@ -83,7 +83,7 @@ def test_a_board_is_a_sheet_per_family_and_a_legend() -> None:
     assert rows["bad"][3].endswith("x #3")
     assert all(len(row) == len(sheets[0].heads) for row in sheets[0].rows)
     assert any("x = loses to one" in note for note in sheets[-1].notes)
-    assert len(markdown(sheets).splitlines()) < 40
+    assert len(tables_markdown(sheets).splitlines()) < 40
 
 
 def test_a_metric_is_a_sheet_per_problem_with_ranks_that_cannot_be_excluded() -> None:

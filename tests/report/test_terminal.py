@@ -15,7 +15,7 @@ from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall
 from xaibench.analysis.ranks.relative_ranks import mean_ranks
 from xaibench.core.errors import UsageError
-from xaibench.report.claims import FEW, claims_report
+from xaibench.report.claims import FEW_CHANGES_NOTE, claims_report
 from xaibench.report.overall import overall_table
 from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
 from xaibench.suite import Claim
@@ -317,6 +317,6 @@ def test_claims_say_how_many_units_differ_where_few_do() -> None:
         for e in "bc"
     )
     assert " 4 of 60 " in text_of(claims_report(few), 140)
-    assert FEW[:20] in text_of(claims_report(few), 140)
+    assert FEW_CHANGES_NOTE[:20] in text_of(claims_report(few), 140)
     assert " 60 " in text_of(claims_report(many), 140)
-    assert FEW[:20] not in text_of(claims_report(many), 140)
+    assert FEW_CHANGES_NOTE[:20] not in text_of(claims_report(many), 140)

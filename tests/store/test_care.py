@@ -17,7 +17,7 @@ from xaibench.core.errors import StoreError
 from xaibench.core.storage import processes
 from xaibench.core.storage.files import write_atomic
 from xaibench.store import Store
-from xaibench.store.files import GRACE
+from xaibench.store.files import WRITER_GRACE
 from xaibench.store.generations import due
 from xaibench.store.schema import to_table
 from xaibench.store.tables import from_bytes, sealed, to_bytes
@@ -163,7 +163,7 @@ def test_the_dead_are_told_from_the_living(store: Store, monkeypatch: pytest.Mon
     store.claim_run({"suite": "s"}, [])
     assert list(store.under_way()) == [2]
     for path in (store.runs / "000002").iterdir():
-        long_ago = path.stat().st_mtime - GRACE - 60
+        long_ago = path.stat().st_mtime - WRITER_GRACE - 60
         os.utime(path, (long_ago, long_ago))
     assert store.under_way() == {}
     store.parts.mkdir(exist_ok=True)
@@ -188,9 +188,9 @@ def test_a_draft_carries_the_name_of_its_writer(tmp_path: Path) -> None:
     seen = []
     write_atomic(tmp_path / "file", lambda draft: seen.append(draft.name))
     assert seen[0].startswith(f".{processes.this_process()}-")
-    assert processes.life_of(processes.this_process()) == "alive"
-    assert processes.life_of(dead_process()) == "dead"
-    assert processes.life_of("elsewhere-1") == processes.life_of("") == "elsewhere"
+    assert processes.process_state(processes.this_process()) == "alive"
+    assert processes.process_state(dead_process()) == "dead"
+    assert processes.process_state("elsewhere-1") == processes.process_state("") == "elsewhere"
 
 
 def test_rows_are_merged_a_logarithmic_number_of_times() -> None:

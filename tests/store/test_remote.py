@@ -13,7 +13,7 @@ from helpers.command_line import Call
 from helpers.store_rows import ROW, scored, values
 
 from xaibench.core.errors import StoreError
-from xaibench.core.storage.paths import StoreUrl, place
+from xaibench.core.storage.paths import StoreUrl, parse_location
 from xaibench.store import Store
 from xaibench.store.files import RemoteFiles
 
@@ -165,8 +165,8 @@ def test_what_cannot_be_reached_is_no_damage(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_addresses_are_told_from_folders() -> None:
-    assert place("results/local") == Path("results/local")
-    url = place("s3://bucket/store/")
+    assert parse_location("results/local") == Path("results/local")
+    url = parse_location("s3://bucket/store/")
     assert isinstance(url, StoreUrl)
     assert str(url / "leaderboard.csv") == "s3://bucket/store/leaderboard.csv"
     for bad in ("nothing://bucket/store",):

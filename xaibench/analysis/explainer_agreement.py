@@ -14,10 +14,10 @@ from xaibench.analysis.statistics import intervals
 from xaibench.core.keys import seed
 from xaibench.core.types import Array
 
-MEASURES = ("feature", "rank", "sign", "signed_rank")
+AGREEMENT_MEASURES = ("feature", "rank", "sign", "signed_rank")
 """The agreements of Krishna et al. (2022): the same features in the top k, with the same rank, sign, or both."""
-SIGNED = frozenset({"sign", "signed_rank"})
-COLUMNS = [
+SIGNED_MEASURES = frozenset({"sign", "signed_rank"})
+AGREEMENT_COLUMNS = [
     "suite", "dataset", "model", "selection", "measure", "explainer_a", "params_a", "explainer_b", "params_b",
     "k", "features", "value", "ci_low", "ci_high", "expected", "n", "n_undefined",
 ]  # fmt: skip
@@ -75,7 +75,7 @@ def explainer_agreement(problems: Sequence[Explanations], *, suite: str, k: int 
     Krishna et al. 2022, The disagreement problem in explainable machine learning, section 4.
     """
     rows = [row for problem in problems for row in _of_problem(problem, k)]
-    return pd.DataFrame([{"suite": suite, **row} for row in rows], columns=COLUMNS)
+    return pd.DataFrame([{"suite": suite, **row} for row in rows], columns=AGREEMENT_COLUMNS)
 
 
 def size_of_top(k: int | float, n_features: int) -> int:
@@ -92,8 +92,8 @@ def _of_problem(problem: Explanations, k: int | float) -> list[dict[str, Any]]:
     tops = [_top(maps, ties, size) for maps in problem.maps]
     rows = []
     for a, b in combinations(range(len(problem.entries)), 2):
-        for measure in MEASURES:
-            if measure in SIGNED and not (problem.signed[a] and problem.signed[b]):
+        for measure in AGREEMENT_MEASURES:
+            if measure in SIGNED_MEASURES and not (problem.signed[a] and problem.signed[b]):
                 continue
             value, chance = agreement_at(tops[a], tops[b], n_features, measure)
             low, high = intervals.t_interval(value[None])
@@ -108,10 +108,10 @@ def _of_problem(problem: Explanations, k: int | float) -> list[dict[str, Any]]:
                     "params_b": problem.entries[b][1],
                     "k": size,
                     "features": n_features,
-                    "value": float(intervals.mean(value)),
+                    "value": float(intervals.nanmean(value)),
                     "ci_low": float(low[0]),
                     "ci_high": float(high[0]),
-                    "expected": float(intervals.mean(np.where(known, chance, np.nan))),
+                    "expected": float(intervals.nanmean(np.where(known, chance, np.nan))),
                     "n": int(known.sum()),
                     "n_undefined": int((~known).sum()),
                 }
@@ -157,14 +157,14 @@ def agreement_at(a: Top, b: Top, n_features: int, measure: str) -> tuple[Array, 
     if measure in ("rank", "signed_rank"):
         meet = a.features == b.features
         same_sign = a.signs == b.signs
-        pairs = same_sign.sum(axis=1) if measure in SIGNED else np.full(n, size)
+        pairs = same_sign.sum(axis=1) if measure in SIGNED_MEASURES else np.full(n, size)
     else:
         sign_there = np.full((n, n_features), np.inf)
         np.put_along_axis(sign_there, b.features, b.signs, axis=1)
         there = np.take_along_axis(sign_there, a.features, axis=1)
         meet, same_sign = np.isfinite(there), there == a.signs
         of_sign = [(a.signs == s).sum(axis=1) * (b.signs == s).sum(axis=1) for s in (-1, 0, 1)]
-        pairs = np.sum(of_sign, axis=0) if measure in SIGNED else np.full(n, size * size)
-    agreed = (meet & same_sign if measure in SIGNED else meet).sum(axis=1)
+        pairs = np.sum(of_sign, axis=0) if measure in SIGNED_MEASURES else np.full(n, size * size)
+    agreed = (meet & same_sign if measure in SIGNED_MEASURES else meet).sum(axis=1)
     known = a.known & b.known
     return np.where(known, agreed / size, np.nan), np.where(known, pairs / (size * n_features), np.nan)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.audit.audit import audit as audit_of
-from xaibench.analysis.audit.trials import Maps, size_and_rest
+from xaibench.analysis.audit.trials import AttributionFacts, size_and_rest
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.api.reading import results, shown_runs
 from xaibench.core.errors import NothingToDoError
@@ -63,7 +63,7 @@ def keep_tables(store: str | Path, **tables: pd.DataFrame) -> None:
         opened.write_frame(name, frame)
 
 
-def explanations(cells: pd.DataFrame) -> pd.DataFrame:
+def stored_explanations(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per explanation of samples: where it is kept, and of which samples it is.
 
     Draws of the random control but the first one are left out.
@@ -73,9 +73,9 @@ def explanations(cells: pd.DataFrame) -> pd.DataFrame:
     return made[[*_UNIT, "explain_key", "sample_ids", "control", "attribution_kind"]].drop_duplicates(_UNIT)
 
 
-def maps_of(store: Store, cells: pd.DataFrame) -> Maps:
+def maps_of(store: Store, cells: pd.DataFrame) -> AttributionFacts:
     """Compare the explanations of a store with each other: across seeds, and across numbers of samples."""
-    made = explanations(cells)
+    made = stored_explanations(cells)
     steady: set[tuple[Any, ...]] = set()
     alike: set[tuple[Any, ...]] = set()
     for names, group in made.groupby(["dataset", "model", "selection", "explainer", "explainer_params"], sort=False):
@@ -90,7 +90,7 @@ def maps_of(store: Store, cells: pd.DataFrame) -> Maps:
             if _same_samples(store, few, many):
                 entry = (few["explainer"], few["explainer_params"])
                 alike.add((few["dataset"], few["model"], few["selection"], many["selection"], *entry, seed))
-    return Maps(frozenset(steady), frozenset(alike))
+    return AttributionFacts(frozenset(steady), frozenset(alike))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
     """
     opened = Store(store)
     frames = [
-        explainer_agreement(list(_kept(opened, explanations(cells))), suite=name, k=k)
+        explainer_agreement(list(_kept(opened, stored_explanations(cells))), suite=name, k=k)
         for name, cells in _suites(opened, suite)
     ]
     found = pd.concat(frames, ignore_index=True)

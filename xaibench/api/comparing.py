@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
-from xaibench.analysis.regressions.comparison import Comparison, Side
+from xaibench.analysis.regressions.comparison import Comparison, RunReference
 from xaibench.analysis.regressions.timings import costs
-from xaibench.analysis.regressions.verdicts import Settings
-from xaibench.analysis.regressions.verdicts import compare as compare_cells
+from xaibench.analysis.regressions.verdicts import RegressionSettings
+from xaibench.analysis.regressions.verdicts import compare_runs as compare_cells
 from xaibench.api.reading import _of_part
 from xaibench.api.snapshots import cells_of, parse_reference, runs_of
 from xaibench.core import registry
@@ -69,7 +69,7 @@ def compare(
                 f"suite {m['suite']} is in {text} and not in {other[0]}" for m in runs if m["suite"] not in common
             ]
         found = [[m for m in runs if m["suite"] in common] for runs in found]
-    sides = [Side(text, runs) for (text, *_), runs in zip(opened, found, strict=True)]
+    sides = [RunReference(text, runs) for (text, *_), runs in zip(opened, found, strict=True)]
     old, new = (
         cells_of(store, runs, as_of=number) for (*_, number), store, runs in zip(opened, stores, found, strict=True)
     )
@@ -89,7 +89,7 @@ def compare(
     if unknown:
         raise UsageError(f"no metric {unknown[0]!r} was compared", did_you_mean(unknown[0], known))
     facts = set(old["cell_id"]) if exact else {i for d in documents for i in _exact(d, new)}
-    settings = Settings(
+    settings = RegressionSettings(
         bounds={s.name: s.bounds for s in registry.components("metric") if isinstance(s, MetricSpec)},
         exact=frozenset(facts),
         deltas=given,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
-from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require, with_distractors
-from xaibench.api.pairs import Pairs, make_labels, make_pairs
+from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require_needs, with_distractors
+from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
 from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.core import registry, scoring
 from xaibench.core.components import ExplainerSpec, MetricSpec
@@ -69,7 +69,7 @@ def explain(
     """
     view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
     spec = cast(ExplainerSpec, registry.get("explainer", name))
-    require(spec, view)
+    require_needs(spec, view)
     function = scoring.explain_function(spec, spec.bind(params))
     return scoring.explain(function, view, f"explain/{spec.name}").cpu().numpy()
 
@@ -93,7 +93,7 @@ def score(
     train: tuple[ArrayLike, ArrayLike] | None = None,
     labels: ArrayLike | None = None,
     distractors: ArrayLike | None = None,
-    pairs: Pairs | None = None,
+    pairs: PairsArgument | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -159,7 +159,7 @@ def score(
     ev = replace(ev, pairs=known)
     if retrain is not None or train is not None:
         ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
-    require(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
+    require_needs(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
     return scoring.score(spec, spec.bind(params), ev, output=output).values.numpy()
 
 
@@ -202,6 +202,6 @@ def curve(
         known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
         raise UsageError(f"{name!r} has no curve", did_you_mean(name, known))
     view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
-    require(spec, view)
+    require_needs(spec, view)
     ev = make_evaluation(view, attributions, None, None)
     return scoring.curve(spec, spec.bind(params), ev, output=output).numpy()

@@ -128,7 +128,7 @@ def make_evaluation(
     declared = "contribution"
     if isinstance(explain, str):
         spec = cast(ExplainerSpec, registry.get("explainer", explain))
-        require(spec, view)
+        require_needs(spec, view)
         declared = scoring.attribution_kind(spec, view, {})
         function = scoring.explain_function(spec, spec.bind({}))
         shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
@@ -159,7 +159,7 @@ def _from_callable(function: Callable[[Any, Tensor, Tensor], Any]) -> scoring.Ex
     return again
 
 
-def require(
+def require_needs(
     spec: ExplainerSpec | MetricSpec,
     view: ProblemView,
     *,

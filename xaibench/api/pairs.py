@@ -18,14 +18,14 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.models.adapters import as_predictor
 
-Pairs = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
+PairsArgument = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 _KNOWN = {
     "model_pair": ("model", "labels", "level", "truth", "returns"),
     "input_pair": ("inputs", "labels", "level", "truth"),
 }
 
 
-def make_pairs(view: ProblemView, pairs: Pairs, returns: str | None) -> dict[str, tuple[Pair, ...]]:
+def make_pairs(view: ProblemView, pairs: PairsArgument, returns: str | None) -> dict[str, tuple[Pair, ...]]:
     """Check what the caller gave and put it together; see `score` for what it may hold."""
     if not isinstance(pairs, Mapping):
         raise UsageError(f"pairs is a {type(pairs).__name__}", "pairs={'model_pair.contrast': {'model': other, ...}}")

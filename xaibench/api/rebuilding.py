@@ -25,7 +25,7 @@ from xaibench.metrics.engines.removal import schedule
 from xaibench.plan import Selection, problems
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
-from xaibench.report.html.content import Curve, Curves, Gallery, Instance, Map
+from xaibench.report.html.content import Curves, Gallery, Instance, Map, RemovalCurves
 from xaibench.report.labels import metric_labels, variants
 from xaibench.store import Store
 
@@ -320,7 +320,7 @@ def curves(found: Rebuilt, store: Store) -> tuple[Curves, list[str]]:
             differ.append(names[key])
             continue
         measured = again.output
-        lines.append(Curve(names[key], control, values))
+        lines.append(RemovalCurves(names[key], control, values))
     if not lines:
         raise UnsupportedError("evaluated again they do not give the stored scores" if differ else NOTHING_KEPT)
     n_features, steps = found.problem.samples.layout.n_features, lines[0].values.shape[1] - 1

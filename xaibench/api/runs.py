@@ -10,7 +10,7 @@ from typing import Any
 from xaibench import suite as suites
 from xaibench.api.reading import write_leaderboard
 from xaibench.core import registry
-from xaibench.core.storage.paths import Place, cache_folder, default_store
+from xaibench.core.storage.paths import Location, cache_folder, default_store
 from xaibench.execution import Options, execute
 from xaibench.models.adapters import find_device
 from xaibench.plan import Plan, Rerun, Selection, Shard, make_plan
@@ -32,7 +32,7 @@ class Run:
         How it ended, with counts of cells by status.
     """
 
-    store: Place
+    store: Location
     suite: str
     number: int
     outcome: dict[str, Any]

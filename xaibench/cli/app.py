@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from xaibench.core.storage.paths import place
+from xaibench.core.storage.paths import parse_location
 
 app = typer.Typer(
     name="xaibench",
@@ -22,7 +22,7 @@ data_app = typer.Typer(help="Data that are fetched on demand.", no_args_is_help=
 app.add_typer(data_app, name="data")
 
 
-class Rerun(StrEnum):
+class RerunChoice(StrEnum):
     """Which cells to run again."""
 
     failed = "failed"
@@ -58,14 +58,16 @@ StoreOption = Annotated[
     Path | None,
     typer.Option(
         "--store",
-        parser=place,
+        parser=parse_location,
         metavar="STORE",
         help="Folder of results, or a URL such as s3://bucket/store [default: results/local in a checkout].",
     ),
 ]
 StoreArgument = Annotated[
     Path | None,
-    typer.Argument(parser=place, metavar="STORE", help="Folder or URL of results.", show_default="the default store"),
+    typer.Argument(
+        parser=parse_location, metavar="STORE", help="Folder or URL of results.", show_default="the default store"
+    ),
 ]
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
@@ -81,7 +83,9 @@ OnlyOption = Annotated[
 SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Offset of all seeds of the suite.")]
-RerunOption = Annotated[Rerun | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")]
+RerunOption = Annotated[
+    RerunChoice | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")
+]
 ShardOption = Annotated[
     str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the suite; merge joins them.")
 ]
@@ -232,7 +236,9 @@ def show(
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option("--store", parser=place, help="Of a function: show the answer kept here, and ask nobody."),
+        typer.Option(
+            "--store", parser=parse_location, help="Of a function: show the answer kept here, and ask nobody."
+        ),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
@@ -435,15 +441,17 @@ def doctor(
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
 ) -> None:
     """Check the environment and a store. Exit code 3 if something is damaged; its cells run again next time."""
-    from xaibench.cli.doctor import examine
+    from xaibench.cli.doctor import run_doctor
 
-    raise typer.Exit(examine(store, remove=remove))
+    raise typer.Exit(run_doctor(store, remove=remove))
 
 
 @app.command()
 def merge(
-    dest: Annotated[Path, typer.Argument(parser=place, metavar="DEST", help="Store to join into; made if need be.")],
-    sources: Annotated[list[Path], typer.Argument(parser=place, metavar="SRC", help="Stores to join.")],
+    dest: Annotated[
+        Path, typer.Argument(parser=parse_location, metavar="DEST", help="Store to join into; made if need be.")
+    ],
+    sources: Annotated[list[Path], typer.Argument(parser=parse_location, metavar="SRC", help="Stores to join.")],
 ) -> None:
     """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
 

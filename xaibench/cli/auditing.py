@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from xaibench.analysis.explainer_agreement import MEASURES
+from xaibench.analysis.explainer_agreement import AGREEMENT_MEASURES
 from xaibench.api.auditing import agreement, audit, keep_tables
 from xaibench.api.reading import shown_runs
 from xaibench.cli.output import print_json, stdout
@@ -37,8 +37,8 @@ def show_audit(store: Path | None, *, suite: str | None, json: bool) -> int:
 def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: str, json: bool) -> int:
     """Compare the explanations of a store with each other, and write that there; returns the exit code."""
     path = store or default_store()
-    if measure not in MEASURES:
-        raise UsageError(f"--measure {measure!r} is no agreement", did_you_mean(measure, MEASURES))
+    if measure not in AGREEMENT_MEASURES:
+        raise UsageError(f"--measure {measure!r} is no agreement", did_you_mean(measure, AGREEMENT_MEASURES))
     top = _top(k)
     shown_runs(Store(path), suite, None)
     found = agreement(path, k=top)

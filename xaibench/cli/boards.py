@@ -24,7 +24,14 @@ from xaibench.report.serialise import to_csv, to_json
 from xaibench.report.tables import Sheet
 from xaibench.report.terminal import board_table, failures_table, gates_table, metric_table
 
-SUFFIXES = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".htm": "html", ".parquet": "parquet"}
+FORMAT_BY_SUFFIX = {
+    ".md": "markdown",
+    ".csv": "csv",
+    ".json": "json",
+    ".html": "html",
+    ".htm": "html",
+    ".parquet": "parquet",
+}
 BY = ("dataset", "model", "family", "masker")
 
 
@@ -79,9 +86,11 @@ def _form(form: str | None, output: Path | None) -> str:
         if form == "parquet":
             raise UsageError("Parquet goes to a file", "name it with --output FILE")
         return form or "table"
-    found = form or SUFFIXES.get(output.suffix.lower())
+    found = form or FORMAT_BY_SUFFIX.get(output.suffix.lower())
     if found is None or found == "table":
-        raise UsageError(f"{output.name} does not say which format it is to have", f"end it in {', '.join(SUFFIXES)}")
+        raise UsageError(
+            f"{output.name} does not say which format it is to have", f"end it in {', '.join(FORMAT_BY_SUFFIX)}"
+        )
     return found
 
 
@@ -164,7 +173,7 @@ def _text(frame: pd.DataFrame, tables: list[Sheet], form: str) -> str:
     if form == "html":
         return sheets.html(tables, "xaibench leaderboard")
     if form == "markdown":
-        return sheets.markdown(tables)
+        return sheets.tables_markdown(tables)
     return to_csv(frame) if form == "csv" else to_json(frame)
 
 

@@ -16,7 +16,7 @@ from xaibench.core.storage.paths import default_store
 from xaibench.report.claims import claims_report, history_report, validity_report
 from xaibench.store import Store
 
-SHOWN = [
+PRINTED_COLUMNS = [
     "id", "verdict", "effect", "ci_low", "ci_high", "n", "n_informative", "source", "suite", "unit", "direction",
     "margin", "left", "right", "p", "binding", "statement", "message",
     "would_change", "would_need_n", "critical_margin",
@@ -74,7 +74,7 @@ def _strictly(found: pd.DataFrame, invalid: list[str]) -> int:
     return 0 if (found["verdict"] == "reproduced").any() else 4
 
 
-def claim_records(found: pd.DataFrame, columns: list[str] = SHOWN) -> list[dict[str, Any]]:
+def claim_records(found: pd.DataFrame, columns: list[str] = PRINTED_COLUMNS) -> list[dict[str, Any]]:
     """Verdicts as plain values; what is missing is None."""
     plain = found[columns].astype(object).where(found[columns].notna(), None)
     return [{str(k): v for k, v in record.items()} for record in plain.to_dict("records")]

@@ -14,7 +14,7 @@ from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import UsageError
 from xaibench.report.junit import junit
 from xaibench.report.regressions import comparison_report
-from xaibench.report.summary import markdown
+from xaibench.report.summary import summary_markdown
 
 EXIT_CODES = {"passed": 0, "regression": 1, "nothing comparable": 4}
 
@@ -34,7 +34,7 @@ def compare_runs(
     if junit_file is not None:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
         _write(junit_file, junit(found, timestamp=now))
-    page = markdown(found)
+    page = summary_markdown(found)
     if markdown_file is not None:
         _write(markdown_file, page)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")

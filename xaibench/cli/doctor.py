@@ -6,20 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.cli.output import size, stdout
+from xaibench.cli.output import format_bytes, stdout
 from xaibench.core.storage.files import write_bytes
-from xaibench.core.storage.paths import Place, cache_folder, default_store
+from xaibench.core.storage.paths import Location, cache_folder, default_store
 from xaibench.execution.provenance import provenance
 from xaibench.report.terminal import frame_table
 from xaibench.store import Store
 from xaibench.store.checking import Examination
 
-GOOD, DAMAGED = 0, 3
-SHOWN = 10
+SOUND, DAMAGED = 0, 3
+MAX_LISTED_CELLS = 10
 """Cells that are named one by one."""
 
 
-def examine(path: Place | None, *, remove: bool) -> int:
+def run_doctor(path: Location | None, *, remove: bool) -> int:
     """Print what is found; returns the exit code."""
     where = path or default_store()
     store = Store(where) if path is not None or Store.exists(where) else None
@@ -39,7 +39,7 @@ def examine(path: Place | None, *, remove: bool) -> int:
     (cache_folder() / ".doctor").unlink()
     if store is None:
         out.print(f"store {where}: not there yet")
-        return GOOD
+        return SOUND
     return _examine_store(store, remove=remove)
 
 
@@ -73,14 +73,14 @@ def _examine_store(store: Store, *, remove: bool) -> int:
             out.print("results in damaged files are lost; `xaibench doctor --remove` deletes the files", soft_wrap=True)
         return DAMAGED
     out.print("every file is sound")
-    return GOOD
+    return SOUND
 
 
 def _say_superfluous(found: Examination) -> None:
     for what, files in (("that no result refers to", found.orphans), ("of superseded results", found.stale)):
         if files:
             stdout().print(
-                f"{len(files)} explanations {what}, {size(sum(files.values()))}: `xaibench gc` removes them",
+                f"{len(files)} explanations {what}, {format_bytes(sum(files.values()))}: `xaibench gc` removes them",
                 soft_wrap=True,
             )
     if found.unexplained:
@@ -92,9 +92,9 @@ def _say_again(again: dict[str, list[dict[str, Any]]], store: Store) -> None:
     out = stdout()
     for suite, cells in again.items():
         out.print(f"{len(cells)} cells of {suite} have no result; the next `xaibench run` of it computes them:")
-        for cell in cells[:SHOWN]:
+        for cell in cells[:MAX_LISTED_CELLS]:
             name = f"{cell['dataset']}/{cell['model']}/{cell['explainer']}/{cell['metric']}"
             repeat = f" #{cell['repeat']}" if cell["repeat"] else ""
             out.print(f"  {name}{repeat}, seed {cell['seed']}", markup=False, soft_wrap=True)
-        if len(cells) > SHOWN:
-            out.print(f"  and {len(cells) - SHOWN} more")
+        if len(cells) > MAX_LISTED_CELLS:
+            out.print(f"  and {len(cells) - MAX_LISTED_CELLS} more")

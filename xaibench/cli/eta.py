@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xaibench.plan import Plan, PlannedUnit
 
-SETTLED = 10.0
+TRUSTED_AFTER = 10.0
 """Seconds of a run after which its own speed counts as much as the expected one."""
 
 
@@ -42,5 +42,5 @@ class Eta:
         rest = max(self.total - self.done, 0.0)
         if self._speed is None:
             return rest * elapsed / self.done if self.done else None
-        speed = (self.done + self._speed * SETTLED) / (elapsed + SETTLED)
+        speed = (self.done + self._speed * TRUSTED_AFTER) / (elapsed + TRUSTED_AFTER)
         return rest / speed

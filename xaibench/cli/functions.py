@@ -14,12 +14,12 @@ from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.components import FunctionsSpec, InterpreterSpec
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.programs.black_box import AskAgainError, BlackBox, Interpretation, Values, as_inputs
+from xaibench.core.programs.black_box import AskAgainError, BlackBox, Interpretation, Values, copied_inputs
 from xaibench.report.functions import Shown, draw_function, function_text
 
 PREFERRED = ("grammar_search", "string_search", "concept_search", "relation_search")
 """Interpreters that are shown when none is named, if they are there."""
-LARGEST = 100_000
+MAX_SHOWN_NUMBER = 100_000
 
 
 def show_function(
@@ -45,7 +45,7 @@ def show_function(
             raise UsageError("a store holds answers of many interpreters", "name one with --interpreter")
         kept = kept_answer(store, name, interpreter, _params(params), seed)
         asked = list(kept.answer.facts.get("asked", ()))
-        answers = list(kept.box.call(as_inputs(asked, kept.box.kind))) if asked else []
+        answers = list(kept.box.call(copied_inputs(asked, kept.box.kind))) if asked else []
         shown = Shown(kept.box, kept.interpreter, kept.answer, asked, answers)
         more = [f"kept in {store}: {kept.problem}", *(f"also there: {other}" for other in kept.others)]
     if png is not None:
@@ -119,7 +119,7 @@ def _candidates(spec: FunctionsSpec, name: str, seed: int) -> Iterator[BlackBox]
     given = {"seed": seed} if spec.takes("seed") else {}
     yield from spec.function(**spec.bind({}), **given)
     number = name.rpartition("/")[2]
-    if "n" in spec.parameters and number.isdecimal() and int(number) < LARGEST:
+    if "n" in spec.parameters and number.isdecimal() and int(number) < MAX_SHOWN_NUMBER:
         yield from spec.function(**spec.bind({"n": int(number) + 1}), **given)
 
 

@@ -12,8 +12,8 @@ from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError, XaibenchError
-from xaibench.core.programs.answers import Desk
-from xaibench.core.programs.black_box import BlackBox, Interpretation, visible
+from xaibench.core.programs.answers import AnswerCache
+from xaibench.core.programs.black_box import BlackBox, Interpretation, printable
 from xaibench.plan import Unit, expand
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import FunctionProblemSpec
@@ -70,7 +70,7 @@ def kept_answer(path: Path, name: str, interpreter: str, params: Mapping[str, An
     i = next(k for k, f in enumerate(functions) if f.name == name)
     spec = cast(InterpreterSpec, unit.spec)
     records = _records(store, unit, problem)
-    desk = Desk(
+    desk = AnswerCache(
         spec, unit.explainer.params, functions, seed=unit.seed, stream=f"interpret/{spec.name}", records=records
     )
     budgets = [r["budget"] for r in records if r["name"] == name]
@@ -106,7 +106,7 @@ def transcript_text(messages: Sequence[Mapping[str, Any]]) -> str:
         for call in message.get("tool_calls") or ():
             function = call["function"]
             lines.append(f"{message['role']} calls {function['name']}: {_arguments(function['arguments'])}")
-    return visible("\n\n".join(lines))
+    return printable("\n\n".join(lines))
 
 
 def _arguments(text: str) -> str:

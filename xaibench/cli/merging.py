@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from xaibench.api.reading import write_leaderboard
 from xaibench.cli.output import stdout
-from xaibench.core.storage.paths import Place
+from xaibench.core.storage.paths import Location
 from xaibench.report.terminal import board_table
 from xaibench.store import Store
 
 
-def merge_stores(dest: Place, sources: Sequence[Place]) -> int:
+def merge_stores(dest: Location, sources: Sequence[Location]) -> int:
     """Merge, print what came and the leaderboards; returns the exit code."""
     opened = [Store(source) for source in sources]
     store = Store(dest, create=True)

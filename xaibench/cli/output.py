@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def size(n_bytes: float) -> str:
+def format_bytes(n_bytes: float) -> str:
     """Bytes for people: ``512 B``, ``3.4 kB``, ``12 MB``."""
     for unit in ("B", "kB", "MB"):
         if n_bytes < 1000:

@@ -20,7 +20,7 @@ from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.store import FAILURES, Row
 
-SHOWN = 8
+MAX_LISTED_UNITS = 8
 """Running units that are listed; of more, the longest ones."""
 
 STOPPING = "stopping: what is running is finished first; Ctrl-C once more stops at once"
@@ -129,10 +129,10 @@ class _Running:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         now = time.perf_counter()
         longest = sorted(self._since, key=self._since.__getitem__)
-        for key in longest[:SHOWN]:
+        for key in longest[:MAX_LISTED_UNITS]:
             yield Text(f"{duration(now - self._since[key]):>13}  {self._text[key]}", no_wrap=True, overflow="ellipsis")
-        if len(longest) > SHOWN:
-            yield Text(f"{'':>13}  and {len(longest) - SHOWN} more")
+        if len(longest) > MAX_LISTED_UNITS:
+            yield Text(f"{'':>13}  and {len(longest) - MAX_LISTED_UNITS} more")
 
 
 class Bars(Observer):

@@ -16,7 +16,7 @@ from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError, UsageError
-from xaibench.core.storage.paths import Place, cache_folder, default_store
+from xaibench.core.storage.paths import Location, cache_folder, default_store
 from xaibench.execution import Executor, Options, Outcome, execute, find_executor
 from xaibench.execution.malloc import keep_heap
 from xaibench.plan import Plan, Rerun, Selection, Shard
@@ -24,7 +24,7 @@ from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
-GOOD, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
+SUCCESS, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
 EARLY = 4
 """Workers that are started before the plan says how many there is work for."""
 RESUME = "interrupted: what is finished is kept, run the same command again to resume"
@@ -35,7 +35,7 @@ class Request:
     """What ``run`` and ``plan`` have in common."""
 
     suite: str
-    store: Place | None
+    store: Location | None
     seed: int
     only: Sequence[str] | None
     skip: Sequence[str] | None
@@ -46,7 +46,7 @@ class Request:
     shard: str | None = None
 
     @property
-    def store_path(self) -> Place:
+    def store_path(self) -> Location:
         return self.store or default_store()
 
     def plan(self, store: Store | None) -> Plan:
@@ -118,7 +118,7 @@ def run_suite(
     _report(plan, store, outcome, json=json)
     if outcome.end == "interrupted":
         return INTERRUPTED
-    return CELLS_FAILED if outcome.n_failed else GOOD
+    return CELLS_FAILED if outcome.n_failed else SUCCESS
 
 
 def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from xaibench.core.components import Estimate, InterpreterSpec
+from xaibench.core.components import CostEstimate, InterpreterSpec
 from xaibench.core.errors import XaibenchError
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems.preparing import Problems
@@ -31,7 +31,7 @@ class Spending:
     problem: str
     answers: int
     kept: int
-    estimate: Estimate
+    estimate: CostEstimate
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -76,7 +76,7 @@ def _of_unit(planned: PlannedUnit, plan: Plan, store: Store | None, problems: Pr
     for budget in sorted(budgets):
         missing = sum((name, budget) not in kept for name in names)
         parts.append(spec.estimate(unit.explainer.params, missing, budget))
-    total = Estimate(
+    total = CostEstimate(
         sum(p.requests for p in parts),
         sum(p.prompt_tokens for p in parts),
         sum(p.completion_tokens for p in parts),

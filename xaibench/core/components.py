@@ -188,7 +188,7 @@ class ExplainerSpec(Component):
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What asking a service takes at most.
 
     Attributes
@@ -210,7 +210,7 @@ class InterpreterSpec(Component):
 
     control: bool = False
     restore: Callable[..., Any] | None = None
-    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None
+    estimate: Callable[[Mapping[str, Any], int, int], CostEstimate] | None = None
     unkeyed: frozenset[str] = frozenset()
     kind: Kind = field(default="interpreter", init=False)
 

@@ -15,7 +15,7 @@ from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors
 
-WORTH = 1.0
+MIN_CACHED_SECONDS = 1.0
 """Seconds; what is found sooner is not worth a file."""
 
 
@@ -42,7 +42,7 @@ class KeptFindings:
             return known
         started = time.perf_counter()
         found = check.measure(model, data)
-        if path is not None and time.perf_counter() - started > WORTH:
+        if path is not None and time.perf_counter() - started > MIN_CACHED_SECONDS:
             tensors = {need: torch.from_numpy(rows) for need, rows in found.inputs.items()}
             save_tensors(path, tensors, {"gates": json.dumps([asdict(gate) for gate in found.gates])})
         return found

@@ -23,8 +23,8 @@ from xaibench.core.components import (
     AttributionKind,
     Component,
     Convert,
+    CostEstimate,
     DatasetSpec,
-    Estimate,
     ExplainerSpec,
     Family,
     FunctionsSpec,
@@ -286,7 +286,7 @@ def interpreter(
     version: int = 1,
     control: bool = False,
     restore: Callable[..., Any] | None = None,
-    estimate: Callable[[Mapping[str, Any], int, int], Estimate] | None = None,
+    estimate: Callable[[Mapping[str, Any], int, int], CostEstimate] | None = None,
     unkeyed: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(f: Probe, domain: Domain, budget: int, draws: Generator, *, ...) -> Interpretation``.

@@ -195,7 +195,7 @@ def _ready(
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
     ev = measured(spec, ev, output)
-    ev, finite = hold_finite(ev)
+    ev, finite = zero_nonfinite(ev)
     conversion = "none"
     wanted = spec.conversion(params)
     if ev.kind == "slope" and (wanted == "contribution" or (wanted == "order" and ev.layout.one_number_each)):
@@ -219,7 +219,7 @@ def channel_handling(layout: FeatureLayout, params: Mapping[str, Any]) -> str:
     return "none" if layout.one_number_each else str(params.get("channels", "sum"))
 
 
-def hold_finite(ev: Evaluation) -> tuple[Evaluation, Tensor]:
+def zero_nonfinite(ev: Evaluation) -> tuple[Evaluation, Tensor]:
     """The evaluation with 0 for numbers that are not finite, and which samples had none of them (N,)."""
     finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
     if bool(finite.all()):

@@ -19,7 +19,7 @@ from xaibench.core.outputs import select_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.registry import dataset
 from xaibench.core.types import Array
-from xaibench.datasets.bam_compose import Images, as_inputs, compose, paste, photograph
+from xaibench.datasets.bam_compose import Images, compose_scenes, images_as_inputs, paste, photograph
 from xaibench.datasets.bam_pictures import OBJECTS, SCENES, load_pictures
 from xaibench.datasets.patches import InsignificantPatch
 from xaibench.datasets.splits import generator
@@ -117,8 +117,8 @@ def bam_object(*, seed: int, per_pair: PositiveInt = PER_PAIR) -> Data:
         class_names=OBJECTS,
         test_mask=test.mask,
         interventions=(
-            Intervention("object removed", as_inputs(test.empty), test.objects, rows, at_most=CHANCE + 0.1),
-            Intervention("another scene", as_inputs(exchanged), test.objects, rows, max_drop=0.1),
+            Intervention("object removed", images_as_inputs(test.empty), test.objects, rows, at_most=CHANCE + 0.1),
+            Intervention("another scene", images_as_inputs(exchanged), test.objects, rows, max_drop=0.1),
         ),
         accuracy_floor=0.85,
         pairs=(
@@ -156,7 +156,7 @@ def _scene_data(train: Images, test: Images, seed: int) -> Data:
     others = rng.permutation(len(test.scenes))
     covered = np.where(test.mask[others][:, None], test.pasted[others], test.empty)
     rows = np.arange(len(test.scenes))
-    without, everywhere = as_inputs(test.empty), np.ones_like(test.mask)
+    without, everywhere = images_as_inputs(test.empty), np.ones_like(test.mask)
     return Data(
         "image",
         train.inputs,
@@ -168,8 +168,8 @@ def _scene_data(train: Images, test: Images, seed: int) -> Data:
         test_mask=~test.mask,
         test_distractors=test.mask,
         interventions=(
-            Intervention("another object", as_inputs(covered), test.scenes, rows, max_drop=0.1),
-            Intervention("another scene", as_inputs(exchanged), test.scenes, rows, at_most=CHANCE + 0.1),
+            Intervention("another object", images_as_inputs(covered), test.scenes, rows, max_drop=0.1),
+            Intervention("another scene", images_as_inputs(exchanged), test.scenes, rows, at_most=CHANCE + 0.1),
         ),
         accuracy_floor=0.88,
         checks=(Effect("share of outputs that the object lowers", without, 0.75, share=True),),
@@ -195,15 +195,15 @@ def bam_scene_only(*, seed: int, per_pair: PositiveInt = PER_PAIR) -> Data:
     pasted, mask = paste(load_pictures(), "test", test.empty, dogs, generator("dogs", "bam", seed))
     return Data(
         "image",
-        as_inputs(train.empty),
+        images_as_inputs(train.empty),
         train.scenes,
-        as_inputs(test.empty),
+        images_as_inputs(test.empty),
         test.scenes,
         test_rows=test.empty,
         class_names=SCENES,
         test_distractors=mask,
         accuracy_floor=0.90,
-        checks=(InsignificantPatch(as_inputs(pasted[:PATCHED]), mask[:PATCHED]),),
+        checks=(InsignificantPatch(images_as_inputs(pasted[:PATCHED]), mask[:PATCHED]),),
     )
 
 
@@ -232,7 +232,7 @@ def bam_commonality(*, seed: int, level: Annotated[int, Ge(1), Le(10)] = 1, per_
     noise = rng.random(mask.shape, dtype=np.float32)
 
     def shown(made: Images) -> Array:
-        return as_inputs(np.where((made.scenes < level)[:, None, None, None], made.pasted, made.empty))
+        return images_as_inputs(np.where((made.scenes < level)[:, None, None, None], made.pasted, made.empty))
 
     def other(i: int) -> PairSource:
         # What a map would look like that tells exactly how common the dog is, whatever it is scaled by.
@@ -251,7 +251,7 @@ def bam_commonality(*, seed: int, level: Annotated[int, Ge(1), Le(10)] = 1, per_
         "image",
         shown(train),
         train.scenes,
-        as_inputs(with_dog),
+        images_as_inputs(with_dog),
         np.zeros(DOGS_IN_ROOM, dtype=np.int64),
         test_rows=with_dog,
         class_names=SCENES,
@@ -259,7 +259,7 @@ def bam_commonality(*, seed: int, level: Annotated[int, Ge(1), Le(10)] = 1, per_
         accuracy_floor=0.85,
         checks=(
             Accuracy("accuracy, all scenes", shown(test), test.scenes, 0.85),
-            Effect("logit drop, dog removed", as_inputs(room), 1.0),
+            Effect("logit drop, dog removed", images_as_inputs(room), 1.0),
         ),
         pairs=tuple(other(i) for i in range(1, len(SCENES) + 1)),
     )
@@ -278,7 +278,7 @@ def _dogs(seed: int, side: str, per_scene: int) -> Images:
 def _images(seed: int, per_pair: int) -> tuple[Images, Images]:
     """Train and test images."""
     pictures = load_pictures()
-    return compose(pictures, "train", per_pair, seed), compose(pictures, "test", TEST_PER_PAIR, seed)
+    return compose_scenes(pictures, "train", per_pair, seed), compose_scenes(pictures, "test", TEST_PER_PAIR, seed)
 
 
 def _behind(test: Images, rng: np.random.Generator) -> Array:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from xaibench.core.types import Array
-from xaibench.datasets.bam_pictures import OBJECTS, SCENES, SIDE, SIZES, Pictures, rounded
+from xaibench.datasets.bam_pictures import IMAGE_SIDE, OBJECTS, SCENES, SIZES, Pictures, to_uint8
 from xaibench.datasets.splits import generator
 
 HUE = np.pi * 2 / 9
@@ -37,10 +37,10 @@ class Images:
     @cached_property
     def inputs(self) -> Array:
         """The images with objects as inputs, made once for all data sets that have them."""
-        return as_inputs(self.pasted)
+        return images_as_inputs(self.pasted)
 
 
-def compose(pictures: Pictures, side: str, per_pair: int, seed: int) -> Images:
+def compose_scenes(pictures: Pictures, side: str, per_pair: int, seed: int) -> Images:
     """Every object in front of every scene, equally often, in random order.
 
     Parameters
@@ -65,12 +65,12 @@ def photograph(pictures: Pictures, side: str, scenes: Array, rng: np.random.Gene
     windows, n = pictures.windows[side], len(scenes)
     chosen, mirrored = rng.integers(len(windows), size=n), rng.integers(2, size=n)
     place, light = rng.random((n, 2)), _light(rng, n)
-    views = np.empty((n, 3, SIDE, SIDE), dtype=np.uint8)
+    views = np.empty((n, 3, IMAGE_SIDE, IMAGE_SIDE), dtype=np.uint8)
     for i in range(n):
         window = windows[chosen[i]][scenes[i]]
-        y, x = (int(p * (extent - SIDE + 1)) for p, extent in zip(place[i], window.shape[1:], strict=True))
-        view = window[:, y : y + SIDE, x : x + SIDE]
-        views[i] = rounded((view[:, :, ::-1] if mirrored[i] else view) * light[i])
+        y, x = (int(p * (extent - IMAGE_SIDE + 1)) for p, extent in zip(place[i], window.shape[1:], strict=True))
+        view = window[:, y : y + IMAGE_SIDE, x : x + IMAGE_SIDE]
+        views[i] = to_uint8((view[:, :, ::-1] if mirrored[i] else view) * light[i])
     return views
 
 
@@ -86,19 +86,19 @@ def paste(
     drawn, sized, mirrored = rng.random(n), rng.integers(len(SIZES), size=n), rng.integers(2, size=n)
     place, light = rng.random((n, 2)), _light(rng, n)
     tints = varied(rng, n)
-    images, mask = scenes.copy(), np.zeros((n, SIDE, SIDE), dtype=bool)
+    images, mask = scenes.copy(), np.zeros((n, IMAGE_SIDE, IMAGE_SIDE), dtype=bool)
     for i in range(n):
         variants = pictures.cut_outs[int(objects[i]), side]
         cut = variants[int(drawn[i] * len(variants))][sized[i]]
         h, w = cut.alpha.shape
-        y, x = (int(p * (SIDE - extent + 1)) for p, extent in zip(place[i], (h, w), strict=True))
+        y, x = (int(p * (IMAGE_SIDE - extent + 1)) for p, extent in zip(place[i], (h, w), strict=True))
         flip = slice(None, None, -1) if mirrored[i] else slice(None)
         colour, alpha = cut.colour[:, :, flip], cut.alpha[:, flip]
         under = images[i, :, y : y + h, x : x + w]
         if side == "train":
             colour = np.tensordot(tints[i], colour, 1)
         over = np.clip(colour * light[i], 0, alpha) * np.float32(255)
-        under[...] = rounded(over + under * (1 - alpha))
+        under[...] = to_uint8(over + under * (1 - alpha))
         mask[i, y : y + h, x : x + w] = alpha > 0
     return images, mask
 
@@ -118,6 +118,6 @@ def varied(rng: np.random.Generator, n: int) -> Array:
     return np.asarray(matrices.astype(np.float32))
 
 
-def as_inputs(images: Array) -> Array:
+def images_as_inputs(images: Array) -> Array:
     """Images of uint8 as inputs from 0 to 1."""
     return np.true_divide(images, np.float32(255), dtype=np.float32)

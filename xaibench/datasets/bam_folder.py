@@ -26,8 +26,8 @@ from xaibench.core.data import Data, PairSource
 from xaibench.core.errors import DataError
 from xaibench.core.registry import dataset
 from xaibench.core.types import Array
-from xaibench.datasets.bam_compose import as_inputs
-from xaibench.datasets.bam_pictures import OBJECTS, rounded, zoomed
+from xaibench.datasets.bam_compose import images_as_inputs
+from xaibench.datasets.bam_pictures import OBJECTS, to_uint8, zoomed
 from xaibench.datasets.splits import generator
 
 ROOMS = (
@@ -36,7 +36,7 @@ ROOMS = (
 )  # fmt: skip
 CLASSES = {"obj": OBJECTS, "scene": ROOMS, "scene_only": ROOMS, "dog_bedroom": ROOMS, "bamboo_forest": ROOMS}
 HINT = "`path` is the data folder of https://github.com/google-research-datasets/bam, built by its scripts"
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 T = TypeVar("T")
 _SPLITS = {"train", "val"}
 
@@ -97,7 +97,7 @@ def bam_original_scene(*, seed: int, path: str, side: PositiveInt = 64, per_clas
     root = Path(path)
     train, test = (_chosen(root, "scene", which, per_class, seed) for which in ("train", "val"))
     empty = _index(_files(root, "scene_only"))
-    without = as_inputs(_images([_by_name(empty, _below(root, p), "scene_only") for p in test], side))
+    without = images_as_inputs(_images([_by_name(empty, _below(root, p), "scene_only") for p in test], side))
     mask = _masks(root, test, side)
     labels = np.array([_class_of(name, ROOMS) for name in test], dtype=np.int64)
     pair = PairSource("input_pair.without", "scene_only", inputs=without, labels=labels, truth=np.ones_like(mask))
@@ -129,7 +129,7 @@ def bam_original_scene_only(*, seed: int, path: str, side: PositiveInt = 64, per
     assert data.test_rows is not None
     distractors = np.zeros((len(data.test_rows), side, side), dtype=bool)
     distractors[: len(forest)] = (changed != data.test_rows[: len(forest)]).any(axis=1)
-    pair = PairSource("input_pair.patched", "bamboo_forest_patch", inputs=as_inputs(changed))
+    pair = PairSource("input_pair.patched", "bamboo_forest_patch", inputs=images_as_inputs(changed))
     return replace(data, test_distractors=distractors, pairs=(pair,))
 
 
@@ -156,7 +156,7 @@ def _files(root: Path, name: str) -> dict[str, Path]:
     folder = root / name
     if not folder.is_dir():
         raise DataError(f"the original BAM is not in {root}: there is no folder {name}", HINT)
-    found = {_name(p, folder): p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES}
+    found = {_name(p, folder): p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
     if not found:
         raise DataError(f"there are no images in {folder}", HINT)
     return dict(sorted(found.items()))
@@ -268,7 +268,7 @@ def _resized(image: Array, side: int) -> Array:
 
 def _images(paths: Iterable[Path], side: int) -> Array:
     """Images (N, 3, side, side) of uint8."""
-    return np.stack([rounded(_resized(_read(p).transpose(2, 0, 1).astype(np.float32), side)) for p in paths])
+    return np.stack([to_uint8(_resized(_read(p).transpose(2, 0, 1).astype(np.float32), side)) for p in paths])
 
 
 def _data(
@@ -288,5 +288,12 @@ def _data(
         labels = ([_class_of(p, classes) for p in rows[0]], [_class_of(p, classes) for p in rows[1]])
     wanted = [np.array(side_labels, dtype=np.int64) for side_labels in labels]
     return Data(
-        "image", as_inputs(train), wanted[0], as_inputs(test), wanted[1], test_rows=test, class_names=classes, **more
+        "image",
+        images_as_inputs(train),
+        wanted[0],
+        images_as_inputs(test),
+        wanted[1],
+        test_rows=test,
+        class_names=classes,
+        **more,
     )

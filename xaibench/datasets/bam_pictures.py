@@ -14,19 +14,19 @@ from xaibench.datasets.cards import read_shipped
 
 SCENES = ("apartment", "bridge", "city", "dawn", "forest", "hall", "lab", "lobby", "park", "workshop")
 OBJECTS = ("backpack", "bird", "dog", "elephant", "kite", "pizza", "stop_sign", "toilet", "truck", "zebra")
-STYLES = ("noto", "fluent-emoji-flat", "fluent-emoji")
+DRAWING_STYLES = ("noto", "fluent-emoji-flat", "fluent-emoji")
 """Drawing styles; the last one is for testing."""
 BAND = 96
 """Height of the shipped panoramas."""
 WIDTH = 512
-SIDE = 64
-CELL = 64
+IMAGE_SIDE = 64
+SPRITE_SIDE = 64
 """Side of the shipped drawings' cells."""
 ZOOMS = (56, 64, 72, 80)
 """Side of the part of a panorama that becomes an image of 64x64: a field of view of 39 to 56 degrees."""
 WINDOWS = {"train": ((192, 176), (448, 176)), "test": ((112, 80), (368, 80))}
 """First column and width of the parts of the panoramas, which wrap around."""
-SIZES = range(math.ceil(SIDE / math.sqrt(3)), math.floor(SIDE / math.sqrt(2)) + 1)
+SIZES = range(math.ceil(IMAGE_SIDE / math.sqrt(3)), math.floor(IMAGE_SIDE / math.sqrt(2)) + 1)
 """Longer sides of the pasted objects, in pixels (Yang & Kim 2019)."""
 
 TILTS = (-30, -15, 0, 15, 30)
@@ -47,7 +47,7 @@ class Glyph:
 GLYPHS = tuple(
     Glyph(label, style, label.replace("_", "-").replace("truck", "delivery-truck"), row, column)
     for row, label in enumerate(OBJECTS)
-    for column, style in enumerate(STYLES)
+    for column, style in enumerate(DRAWING_STYLES)
 )
 
 
@@ -96,12 +96,16 @@ def _decode(scenes: bytes, objects: bytes) -> Pictures:
     windows: dict[str, tuple[Array, ...]] = {}
     for side, parts in WINDOWS.items():
         cut = [np.take(bands, np.arange(first, first + width) % WIDTH, axis=3) for first, width in parts]
-        windows[side] = tuple(rounded(zoomed(part.astype(np.float32), SIDE / zoom)) for zoom in ZOOMS for part in cut)
+        windows[side] = tuple(
+            to_uint8(zoomed(part.astype(np.float32), IMAGE_SIDE / zoom)) for zoom in ZOOMS for part in cut
+        )
     sheet = imread(io.BytesIO(objects)).astype(np.float32) / 255
     cut_outs: dict[tuple[int, str], tuple[tuple[CutOut, ...], ...]] = {}
     for glyph in GLYPHS:
-        key = (glyph.row, "test" if glyph.style == STYLES[-1] else "train")
-        cell = sheet[glyph.row * CELL :, glyph.column * CELL :][:CELL, :CELL].transpose(2, 0, 1)
+        key = (glyph.row, "test" if glyph.style == DRAWING_STYLES[-1] else "train")
+        cell = sheet[glyph.row * SPRITE_SIDE :, glyph.column * SPRITE_SIDE :][:SPRITE_SIDE, :SPRITE_SIDE].transpose(
+            2, 0, 1
+        )
         cell = np.concatenate([cell[:3] * cell[3], cell[3:]])
         tilts = TILTS if key[1] == "train" else (0,)
         turned = tuple(tuple(cut_out(turn(cell, tilt), size) for size in SIZES) for tilt in tilts)
@@ -144,6 +148,6 @@ def _averaging(old: int, new: int) -> Array:
     return weights
 
 
-def rounded(values: Array) -> Array:
+def to_uint8(values: Array) -> Array:
     """Values from 0 to 255 as uint8."""
     return np.clip(values + 0.5, 0, 255).astype(np.uint8)

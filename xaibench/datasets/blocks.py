@@ -19,7 +19,7 @@ from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 from xaibench.datasets.splits import generator, split
 
-SIDE = 28
+BLOCK_SIDE = 28
 Null = Literal["random", "fixed"]
 Digit = Annotated[int, Field(ge=0, le=9)]
 
@@ -87,11 +87,11 @@ def blockmnist(
     digits, glyph = images[test] / np.float32(255), nulls(len(test))
     swapped = nulls(len(test)) if null == "random" else np.repeat(glyphs()["square"][None], len(test), axis=0)
     blank, other = np.zeros_like(glyph), digits[_of_the_other_class(labels[test], seed)]
-    mask = stack(np.ones_like(digits), blank, top).astype(bool)
-    test_inputs, rows = stack(digits, glyph, top)[:, None], np.arange(len(test))
+    mask = stack_blocks(np.ones_like(digits), blank, top).astype(bool)
+    test_inputs, rows = stack_blocks(digits, glyph, top)[:, None], np.arange(len(test))
 
     def change(name: str, signal: Array, null: Array, targets: Array = labels[test], **rule: float) -> Intervention:
-        return Intervention(name, stack(signal, null, top)[:, None], targets, rows, **rule)
+        return Intervention(name, stack_blocks(signal, null, top)[:, None], targets, rows, **rule)
 
     changes = (
         change("null swapped", digits, swapped, max_drop=0.03),
@@ -102,7 +102,7 @@ def blockmnist(
     )
     return Data(
         "image",
-        stack(images[train] / np.float32(255), nulls(len(train)), train_top)[:, None],
+        stack_blocks(images[train] / np.float32(255), nulls(len(train)), train_top)[:, None],
         labels[train],
         test_inputs,
         labels[test],
@@ -113,7 +113,11 @@ def blockmnist(
         interventions=changes,
         checks=(MarginShare("margin share of the null block", changes[0].inputs, changes[2].inputs, at_most=0.05),),
         accuracy_floor=0.99,
-        train_mask=stack(np.ones((len(train), SIDE, SIDE), bool), np.zeros((len(train), SIDE, SIDE), bool), train_top),
+        train_mask=stack_blocks(
+            np.ones((len(train), BLOCK_SIDE, BLOCK_SIDE), bool),
+            np.zeros((len(train), BLOCK_SIDE, BLOCK_SIDE), bool),
+            train_top,
+        ),
         test_distractors=~mask,
     )
 
@@ -154,7 +158,7 @@ class MarginShare:
         return Findings((Gate(self.name, share, self.at_most, at_least=False),))
 
 
-def stack(signals: Array, nulls: Array, top: Array) -> Array:
+def stack_blocks(signals: Array, nulls: Array, top: Array) -> Array:
     """Put signals (N, 28, 28) on top of nulls (N, 28, 28) where ``top`` (N,), below them elsewhere: (N, 56, 28)."""
     upper = top[:, None, None]
     return np.concatenate([np.where(upper, signals, nulls), np.where(upper, nulls, signals)], axis=1)
@@ -162,7 +166,9 @@ def stack(signals: Array, nulls: Array, top: Array) -> Array:
 
 def glyphs() -> dict[str, Array]:
     """What a null block can hold, in the middle of it and white: arrays (28, 28) of float32."""
-    shapes = {name: np.zeros((SIDE, SIDE), np.float32) for name in ("blank", "square", "cross", "small square")}
+    shapes = {
+        name: np.zeros((BLOCK_SIDE, BLOCK_SIDE), np.float32) for name in ("blank", "square", "cross", "small square")
+    }
     shapes["square"][7:21, 7:21] = 1
     shapes["square"][9:19, 9:19] = 0
     shapes["cross"][13:15, 7:21] = 1
@@ -177,7 +183,7 @@ def random_glyphs(n: int, rng: np.random.Generator) -> Array:
     drawn, intensity = rng.integers(len(shapes), size=n), rng.uniform(0.4, 1, size=n).astype(np.float32)
     shift = rng.integers(-5, 6, size=(n, 2))
     # Every glyph is at least 5 pixels from the edges: nothing is rolled over them.
-    line, column = ((np.arange(SIDE) - shift[:, [axis]]) % SIDE for axis in (0, 1))
+    line, column = ((np.arange(BLOCK_SIDE) - shift[:, [axis]]) % BLOCK_SIDE for axis in (0, 1))
     moved: Array = shapes[drawn[:, None, None], line[:, :, None], column[:, None, :]] * intensity[:, None, None]
     return moved
 

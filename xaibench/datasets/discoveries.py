@@ -16,18 +16,18 @@ from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
-Task = Literal["nn", "disc"]
+RegressionTask = Literal["nn", "disc"]
 INTERESTING_SHARE, INTERESTING_MEAN = 0.3, 4.0
-ACTIVE = 3.0
+ACTIVE_MAGNITUDE = 3.0
 """A feature of the task ``disc`` is active where its magnitude is at least this."""
-COLUMNS: dict[str, int] = {"nn": 25, "disc": 100}
+N_COLUMNS: dict[str, int] = {"nn": 25, "disc": 100}
 
 
 @dataset("interesting_features", features="table", provides={"truth.mask"})
 def interesting_features(
     *,
     seed: int,
-    task: Task = "nn",
+    task: RegressionTask = "nn",
     n_train: PositiveInt = 100_000,
     n_test: PositiveInt = 1000,
     n_background: PositiveInt = 10_000,
@@ -61,9 +61,9 @@ def interesting_features(
     one below 3, one in six, changes the output no more than a null would.
     """
     rng = generator("rows", "interesting_features", task, seed)
-    d = COLUMNS[task]
+    d = N_COLUMNS[task]
     weights = (0.5 + rng.gamma(1.0, 1.0, size=d // 2)).astype(np.float32)
-    facts: dict[str, Any] = {"task": task, "active": ACTIVE}
+    facts: dict[str, Any] = {"task": task, "active": ACTIVE_MAGNITUDE}
     if task == "disc":
         facts["weights"] = weights
     train, _ = draw(n_train, d, rng)
@@ -82,7 +82,9 @@ def interesting_features(
         test_rows=test,
         feature_names=tuple(f"x{j}" for j in range(d)),
         class_names=("value",),
-        test_mask=interesting if task == "nn" else interesting & np.roll(np.abs(test) >= ACTIVE, d // 2, axis=1),
+        test_mask=interesting
+        if task == "nn"
+        else interesting & np.roll(np.abs(test) >= ACTIVE_MAGNITUDE, d // 2, axis=1),
         truth_kind="data",
         accuracy_floor=0.98,
         train_values=values(train),
@@ -103,7 +105,7 @@ def draw(n: int, d: int, rng: np.random.Generator) -> tuple[Array, Array]:
 
 def pairs(rows: Array) -> Array:
     """Whether both features of each pair are active (N, D / 2), as 0 and 1 in float32."""
-    first, second = np.split(np.abs(rows) >= ACTIVE, 2, axis=1)
+    first, second = np.split(np.abs(rows) >= ACTIVE_MAGNITUDE, 2, axis=1)
     both: Array = (first & second).astype(np.float32)
     return both
 

@@ -16,7 +16,7 @@ from xaibench.core.keys import array_digest
 from xaibench.core.predictor import Predictor, TorchPredictor, require_module
 from xaibench.core.types import Array
 
-VERSION = 2
+PATCHES_VERSION = 2
 """Raised when patches change."""
 SCHEDULE = ((0.01, 150), (0.003, 100), (0.001, 100), (0.0003, 50))
 """Step sizes of Adam and for how many steps, in units of pixels from 0 to 1."""
@@ -66,7 +66,14 @@ class InsignificantPatch:
     def identity(self) -> list[Any]:
         settings = [VISIBLE, *(number for phase in SCHEDULE for number in phase), *FAINTER]
         limits = [self.max_change, self.max_share, self.least_rms]
-        return ["insignificant patch", VERSION, settings, limits, array_digest(self.inputs), array_digest(self.masks)]
+        return [
+            "insignificant patch",
+            PATCHES_VERSION,
+            settings,
+            limits,
+            array_digest(self.inputs),
+            array_digest(self.masks),
+        ]
 
     def measure(self, model: Predictor, data: Data) -> Findings:
         """Patch the images and measure what the model notices.

@@ -13,9 +13,9 @@ from xaibench.core.types import Array
 from xaibench.datasets.images import DIGIT_NAMES, load_digits
 from xaibench.datasets.splits import generator, split
 
-SIDE = 8
+DIGIT_SIDE = 8
 N_BLOCKS = 4
-TEST_SHARE = 500 / 1797
+DIGITS_TEST_SHARE = 500 / 1797
 """Share of the digits that are for testing, as in the data set `digits`."""
 
 
@@ -59,18 +59,22 @@ def planted_digits(
     images, labels = load_digits()
     kept = labels < classes
     images, labels = images[kept], labels[kept]
-    train, pool = split(images, labels, TEST_SHARE, generator("split", "planted_digits", seed))
+    train, pool = split(images, labels, DIGITS_TEST_SHARE, generator("split", "planted_digits", seed))
     rng = generator("placement", "planted_digits", seed)
     train = rng.permutation(np.repeat(train, copies))
-    train_images, _, train_mask = place(images[train], shuffled(images[train], (len(train), N_BLOCKS - 1), rng), rng)
+    train_images, _, train_mask = place_digits(
+        images[train], shuffled(images[train], (len(train), N_BLOCKS - 1), rng), rng
+    )
     test = np.concatenate([rng.permutation(pool) for _ in range(test_copies)])
     digits, n = images[test], len(test)
     nulls = shuffled(images[pool], (n, N_BLOCKS - 1), rng)
-    test_images, quadrants, mask = place(digits, nulls, rng)
+    test_images, quadrants, mask = place_digits(digits, nulls, rng)
     redrawn, erased = shuffled(images[pool], nulls.shape[:2], rng), shuffled(images[pool], (n,), rng)
 
     def change(name: str, block: Array, others: Array, **rule: float) -> Intervention:
-        return Intervention(name, scaled(compose(block, others, quadrants)), labels[test], np.arange(n), **rule)
+        return Intervention(
+            name, scaled(compose_quadrants(block, others, quadrants)), labels[test], np.arange(n), **rule
+        )
 
     return Data(
         "image",
@@ -95,28 +99,32 @@ def planted_digits(
 def shuffled(pool: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draw images from ``pool`` (N, 8, 8) and shuffle the pixels of each: array (*shape, 8, 8)."""
     drawn = pool[rng.integers(len(pool), size=shape)]
-    return rng.permuted(drawn.reshape(*shape, SIDE * SIDE), axis=-1).reshape(drawn.shape)
+    return rng.permuted(drawn.reshape(*shape, DIGIT_SIDE * DIGIT_SIDE), axis=-1).reshape(drawn.shape)
 
 
-def place(digits: Array, nulls: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def place_digits(digits: Array, nulls: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Compose images with the digit in a random quadrant: images and masks (N, 16, 16), and the quadrants (N,)."""
     quadrants = rng.integers(N_BLOCKS, size=len(digits))
     ones = np.ones_like(digits)
-    mask = compose(ones, np.zeros_like(nulls), quadrants).astype(bool)
-    return compose(digits, nulls, quadrants), quadrants, mask
+    mask = compose_quadrants(ones, np.zeros_like(nulls), quadrants).astype(bool)
+    return compose_quadrants(digits, nulls, quadrants), quadrants, mask
 
 
-def compose(digits: Array, nulls: Array, quadrants: Array) -> Array:
+def compose_quadrants(digits: Array, nulls: Array, quadrants: Array) -> Array:
     """Put digits (N, 8, 8) into their quadrant (N,) and nulls (N, 3, 8, 8) into the others: (N, 16, 16).
 
     Quadrants are counted in reading order.
     """
     n = len(digits)
     signal = np.arange(N_BLOCKS) == quadrants[:, None]
-    blocks = np.empty((n, N_BLOCKS, SIDE, SIDE), dtype=digits.dtype)
+    blocks = np.empty((n, N_BLOCKS, DIGIT_SIDE, DIGIT_SIDE), dtype=digits.dtype)
     blocks[signal] = digits
-    blocks[~signal] = nulls.reshape(-1, SIDE, SIDE)
-    return blocks.reshape(n, 2, 2, SIDE, SIDE).transpose(0, 1, 3, 2, 4).reshape(n, 2 * SIDE, 2 * SIDE)
+    blocks[~signal] = nulls.reshape(-1, DIGIT_SIDE, DIGIT_SIDE)
+    return (
+        blocks.reshape(n, 2, 2, DIGIT_SIDE, DIGIT_SIDE)
+        .transpose(0, 1, 3, 2, 4)
+        .reshape(n, 2 * DIGIT_SIDE, 2 * DIGIT_SIDE)
+    )
 
 
 def scaled(images: Array) -> Array:

@@ -19,7 +19,7 @@ from xaibench.datasets.splits import generator, split
 from xaibench.datasets.tables import read_csv, standardised
 
 _PROVIDES = {"truth.mask", "truth.distractors"}
-N_NUMBERS, RANK, NOISE = 8, 3, 0.05
+N_NUMBERS, RANK, NUMBERS_NOISE = 8, 3, 0.05
 
 
 @dataset("scaffold_table", features="table", provides=_PROVIDES)
@@ -38,7 +38,7 @@ def scaffold_table(*, seed: int, n_rows: PositiveInt = 2700, n_test: PositiveInt
     """
     rng = generator("rows", "scaffold_table", seed)
     plane = rng.standard_normal((RANK, N_NUMBERS))
-    numbers = rng.standard_normal((n_rows, RANK)) @ plane + NOISE * rng.standard_normal((n_rows, N_NUMBERS))
+    numbers = rng.standard_normal((n_rows, RANK)) @ plane + NUMBERS_NOISE * rng.standard_normal((n_rows, N_NUMBERS))
     bits = rng.integers(2, size=(n_rows, 2)).astype(float)
     order = rng.permutation(n_rows)
     names = (*(f"x{j}" for j in range(N_NUMBERS)), "sensitive", "decoy")

@@ -15,9 +15,9 @@ from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
-ACTIVE = 2
+DECIDING_COLUMNS = 2
 """Columns that decide the class in each regime: the larger of both names it."""
-ACCURACY = 0.9
+MIN_ACCURACY_BY_DESIGN = 0.9
 """Least accuracy of a model that is worth explaining, on the data and where the decision must follow."""
 
 
@@ -61,7 +61,7 @@ def switched_regimes(
     given all others, and ask for the class that the redrawn row has: it stays, or the decision must
     follow.
     """
-    d = 1 + ACTIVE * regimes + idle
+    d = 1 + DECIDING_COLUMNS * regimes + idle
     covariance = np.full((d, d), correlation)
     covariance[0, :] = covariance[:, 0] = 0
     np.fill_diagonal(covariance, 1)
@@ -93,10 +93,10 @@ def switched_regimes(
         truth_kind="model",
         interventions=(
             redrawn("other columns redrawn", ~matters, max_drop=0.05),
-            redrawn("deciding columns redrawn", matters & ~switch, at_least=ACCURACY),
-            redrawn("switch redrawn", np.broadcast_to(switch, x.shape), at_least=ACCURACY),
+            redrawn("deciding columns redrawn", matters & ~switch, at_least=MIN_ACCURACY_BY_DESIGN),
+            redrawn("switch redrawn", np.broadcast_to(switch, x.shape), at_least=MIN_ACCURACY_BY_DESIGN),
         ),
-        accuracy_floor=ACCURACY,
+        accuracy_floor=MIN_ACCURACY_BY_DESIGN,
         train_mask=mask[:n_train],
     )
 
@@ -109,15 +109,15 @@ def _regime(rows: Array, regimes: int, offset: float) -> Array:
 
 
 def _labels(rows: Array, regime: Array) -> Array:
-    first = 1 + ACTIVE * regime
+    first = 1 + DECIDING_COLUMNS * regime
     own = np.take_along_axis(rows, np.stack([first, first + 1], axis=1), axis=1)
     return (own[:, 0] > own[:, 1]).astype(np.int64)
 
 
 def _mask(regime: Array, d: int) -> Array:
     """The switch and the two columns of the regime (N, d) of bool."""
-    column, first = np.arange(d), 1 + ACTIVE * regime[:, None]
-    mask: Array = (column == 0) | ((column >= first) & (column < first + ACTIVE))
+    column, first = np.arange(d), 1 + DECIDING_COLUMNS * regime[:, None]
+    mask: Array = (column == 0) | ((column >= first) & (column < first + DECIDING_COLUMNS))
     return mask
 
 

@@ -16,17 +16,17 @@ from xaibench.datasets.splits import generator
 
 Scenario = Literal["linear", "multiplicative", "translations_rotations", "xor"]
 Background = Literal["white", "correlated"]
-SIDE = 8
+GRID_SIDE = 8
 TETROMINOES = (np.array([[1, 0], [1, 1], [1, 0]]), np.array([[1, 0], [1, 0], [1, 1]]))
 """T and L: what class 0 and class 1 show, where a sample shows one of them."""
 PLACES = ((1, 1), (4, 5))
 """Row and column of their top left corners, where they do not move."""
-NOISE = 0.5
+WHITE_NOISE = 0.5
 """Standard deviation of the white noise."""
-SMOOTHING = 3.0
+BACKGROUND_SMOOTHING = 3.0
 """Standard deviation, in pixels, of the Gaussian filter that correlates it."""
 TEST_SHARE = 0.2
-ACCURACY = 0.8
+ACCURACY_FLOOR = 0.8
 """Below it a model is not worth explaining, nor where the tetrominoes are those of the other class."""
 WEIGHTS: dict[tuple[Scenario, Background], float] = {
     ("linear", "white"): 0.18,
@@ -80,9 +80,9 @@ def xai_tris(
     rng = generator("xai_tris", seed, scenario, background, samples)
     labels = rng.permutation(np.arange(samples) % 2)
     signal, mask = _tetrominoes(labels, scenario, rng)
-    noise = rng.normal(0, NOISE, (samples, SIDE, SIDE))
+    noise = rng.normal(0, WHITE_NOISE, (samples, GRID_SIDE, GRID_SIDE))
     if background == "correlated":
-        noise = gaussian_filter(noise, (0, SMOOTHING, SMOOTHING))
+        noise = gaussian_filter(noise, (0, BACKGROUND_SMOOTHING, BACKGROUND_SMOOTHING))
     noise /= np.linalg.norm(noise)
     weight = WEIGHTS[scenario, background]
     images, erased = _compose(signal, noise, scenario, weight)
@@ -103,10 +103,10 @@ def xai_tris(
         train_mask=mask[train],
         truth_kind="data",
         interventions=(
-            Intervention("tetrominoes exchanged", exchanged[test], 1 - labels[test], rows, at_least=ACCURACY),
+            Intervention("tetrominoes exchanged", exchanged[test], 1 - labels[test], rows, at_least=ACCURACY_FLOOR),
             Intervention("tetrominoes removed (data)", without[test], labels[test], rows, at_most=chance),
         ),
-        accuracy_floor=ACCURACY,
+        accuracy_floor=ACCURACY_FLOOR,
     )
 
 
@@ -128,7 +128,7 @@ def _tetrominoes(labels: Array, scenario: Scenario, rng: np.random.Generator) ->
         signal = canvases[labels, rng.integers(canvases.shape[1], size=n)]
         return signal, signal > 0
     in_place = np.stack([_canvas(shape, *place) for shape, place in zip(TETROMINOES, PLACES, strict=True)])
-    union = np.broadcast_to(in_place.sum(axis=0) > 0, (n, SIDE, SIDE)).copy()
+    union = np.broadcast_to(in_place.sum(axis=0) > 0, (n, GRID_SIDE, GRID_SIDE)).copy()
     if scenario == "xor":
         first = rng.choice([-1.0, 1.0], n)
         second = first * (1 - 2 * labels)
@@ -142,13 +142,13 @@ def _everywhere(shape: Array) -> Array:
     for quarters in range(4):
         turned = np.rot90(shape, quarters)
         height, width = turned.shape
-        places = np.ndindex(SIDE - height + 1, SIDE - width + 1)
+        places = np.ndindex(GRID_SIDE - height + 1, GRID_SIDE - width + 1)
         found += [_canvas(turned, row, column) for row, column in places]
     return np.stack(found)
 
 
 def _canvas(shape: Array, row: int, column: int) -> Array:
-    canvas = np.zeros((SIDE, SIDE))
+    canvas = np.zeros((GRID_SIDE, GRID_SIDE))
     height, width = shape.shape
     canvas[row : row + height, column : column + width] = shape
     return canvas

@@ -21,19 +21,27 @@ from distributed import Client, Event, Future, KilledWorker, LocalCluster, get_w
 from distributed.utils import sync
 
 from xaibench.core.errors import UsageError, XaibenchError
-from xaibench.execution.remote import Answer, Chunk, Parcels, Progress, alone, work_off, written
-from xaibench.execution.settings import Settings
-from xaibench.execution.task import Emit, Lost, Options, Stop, Stranded, Task
+from xaibench.execution.remote import (
+    Chunk,
+    ChunkFactory,
+    ChunkProgress,
+    ChunkResult,
+    one_chunk_at_a_time,
+    work_off,
+    written,
+)
+from xaibench.execution.settings import ExecutorSettings
+from xaibench.execution.task import Emit, Options, Stop, Task, UnitsFailed, WorkerGone
 from xaibench.execution.worker import WorkerError, device_of
 from xaibench.store import Store
 
-TICK = 0.2
+STOP_POLL_SECONDS = 0.2
 """Seconds between looks at the wish to stop."""
 ROUNDS = 2
 """Chunks that every thread of the cluster gets of a problem, at least."""
-LINES = 30
+LOG_TAIL_LINES = 30
 """Last lines of a worker's output that a lost unit shows."""
-LARGEST = 8
+MAX_CHUNK_UNITS = 8
 """Units of a chunk, at most, unless the setting ``units`` says otherwise."""
 
 
@@ -60,14 +68,14 @@ class Dask:
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
         self.options = options
-        settings = Settings("dask", options.settings)
+        settings = ExecutorSettings("dask", options.settings)
         self.address = settings.text("scheduler")
         self.units = settings.count("units")
         self.resources = settings.amounts("resources")
         self.patience = settings.seconds("wait", 60.0)
         settings.done()
         watched = options.timeout is not None or options.memory is not None
-        self.parcels = Parcels(store, replace(options, workers=int(watched)))
+        self.parcels = ChunkFactory(store, replace(options, workers=int(watched)))
         self._name = ""
         self._log: str | None = None
         self._numbers = itertools.count()
@@ -107,7 +115,7 @@ class Dask:
     def _chunks(self, client: Client, tasks: Iterable[Task]) -> Iterator[Chunk]:
         for task in tasks:
             fair = -(-len(task.jobs) // (ROUNDS * _threads(client)))
-            yield from self.parcels.divide([task], self.units or min(fair, LARGEST))
+            yield from self.parcels.divide([task], self.units or min(fair, MAX_CHUNK_UNITS))
 
     def _hand_in(self, client: Client, chunks: Iterator[Chunk], queue: list[Chunk]) -> None:
         """Keep every thread of the cluster busy, and no more in flight: what waits at a worker is lost with it."""
@@ -125,9 +133,9 @@ class Dask:
         """Take in what became of a chunk."""
         if future.status == "cancelled":
             raise WorkerError("the Dask scheduler is gone", "start it, and run the same command again to resume")
-        progress = Progress(chunk)
+        progress = ChunkProgress(chunk)
         if future.status == "finished":
-            answer: Answer = future.result()
+            answer: ChunkResult = future.result()
             answer.keep(self.store)
             for event in answer.events:
                 progress.take(event, emit)
@@ -145,21 +153,21 @@ class Dask:
         for job in rest:
             self._attempts[job.number] += begun
             if not begun or self._attempts[job.number] <= self.options.retry:  # else it was its neighbour
-                emit(Stranded(job.number))
+                emit(WorkerGone(job.number))
                 queue.append(self.parcels.chunk(chunk.task.only(job)))
             else:
-                emit(Lost((job.number,), _killed(error, self._log)))
+                emit(UnitsFailed((job.number,), _killed(error, self._log)))
 
 
-def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> Answer:
+def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> ChunkResult:
     """Work a chunk off in a Dask worker, and let the scheduler know that it is begun: its worker may not live to."""
-    answer = Answer()
+    answer = ChunkResult()
     worker = get_worker()
     looked, said = 0.0, False
 
     def stop() -> bool:
         nonlocal looked, said
-        if not said and time.monotonic() - looked > TICK:
+        if not said and time.monotonic() - looked > STOP_POLL_SECONDS:
             said, looked = bool(sync(worker.loop, worker.scheduler.event_is_set, name=halt)), time.monotonic()
         return said
 
@@ -170,7 +178,7 @@ def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> Answer:
     number = re.search(r"\d+$", str(worker.name))  # a number, NAME-3, or an address: all spread workers over devices
     device = device_of(chunk.options.device, int(number[0]) if number else 0)
     options = replace(chunk.options, device=device)
-    with alone():
+    with one_chunk_at_a_time():
         sync(worker.loop, worker.scheduler.event_set, name=begun)
         answer.files = work_off(replace(chunk, options=options), answer.events.append, stop)
     return answer
@@ -223,7 +231,9 @@ _redirected = False
 def _done(flying: Iterable[Future[Any]]) -> list[Future[Any]]:
     """Futures that are over, after a moment in which one may become so."""
     try:
-        found: list[Future[Any]] = list(wait(list(flying), timeout=TICK, return_when="FIRST_COMPLETED").done)
+        found: list[Future[Any]] = list(
+            wait(list(flying), timeout=STOP_POLL_SECONDS, return_when="FIRST_COMPLETED").done
+        )
     except TimeoutError:
         return []
     return found
@@ -251,5 +261,5 @@ def _killed(error: KilledWorker, log: str | None) -> dict[str, Any]:
     if log is not None:
         with contextlib.suppress(OSError):
             words = Path(log, f"{error.last_worker.name}.log").read_text(errors="replace")
-    lines = "\n".join(words.splitlines()[-LINES:])
+    lines = "\n".join(words.splitlines()[-LOG_TAIL_LINES:])
     return {"status": "failed", "error_kind": "WorkerDied", "message": text, "traceback": lines or None}

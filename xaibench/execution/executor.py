@@ -12,12 +12,12 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.execution.settings import Settings
+from xaibench.execution.settings import ExecutorSettings
 from xaibench.execution.task import Emit, Options, Stop, Task
-from xaibench.execution.worker_loop import Workplace
+from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Store
 
-GROUP = "xaibench.executors"
+ENTRY_POINT_GROUP = "xaibench.executors"
 """Entry points of this group name executors: a callable ``(store, options) -> Executor``."""
 _BUILT_IN = {
     "inline": "xaibench.execution.executor:InProcess",
@@ -52,12 +52,12 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
     UsageError
         If there is none, or a package that it needs is not installed.
     """
-    found = {**{e.name: e.value for e in importlib.metadata.entry_points(group=GROUP)}, **_BUILT_IN}
+    found = {**{e.name: e.value for e in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}, **_BUILT_IN}
     if name not in found:
         raise UsageError(f"unknown executor {name!r}", did_you_mean(name, found))
     module, _, attribute = found[name].partition(":")
     if name in ("inline", "pool"):
-        Settings(name, options.settings).done()
+        ExecutorSettings(name, options.settings).done()
     try:
         executor: Executor = getattr(importlib.import_module(module), attribute)(store, options)
     except ModuleNotFoundError as error:
@@ -76,7 +76,7 @@ class InProcess:
         self.options = options
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        place = Workplace(self.store, self.options)
+        place = UnitRunner(self.store, self.options)
         with computing_with(self.options.threads):
             for task in tasks:
                 if stop():

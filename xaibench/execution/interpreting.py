@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import StoreError, XaibenchError
-from xaibench.core.programs.answers import Desk, Record
+from xaibench.core.programs.answers import AnswerCache, AnswerRecord
 from xaibench.core.programs.black_box import Interpretation
 from xaibench.core.programs.evaluation import FunctionProblem, ProgramEvaluation
 from xaibench.core.programs.interpreting import score_programs
@@ -27,7 +27,7 @@ CHUNK = 16
 """Functions that are interpreted and scored at once. Scores do not depend on it."""
 KEPT_EVERY = 1.0
 """Seconds after which new answers are written down, whatever the interpreter is doing."""
-Share = Callable[[int], Iterator[int]]
+PortionsToDo = Callable[[int], Iterator[int]]
 """Of so many portions, the numbers of those that are to be done here, one after the other."""
 
 
@@ -52,7 +52,7 @@ class Portion:
     unit: Unit
     cells: tuple[Cell, ...]
     rows: tuple[int, ...]
-    records: tuple[Record, ...]
+    records: tuple[AnswerRecord, ...]
     store: Store
     key: str
 
@@ -79,7 +79,7 @@ class Done:
     """
 
     rows: tuple[int, ...]
-    answers: list[Record] = field(default_factory=list)
+    answers: list[AnswerRecord] = field(default_factory=list)
     n_asked: int = 0
     scores: dict[str, list[float] | dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -104,7 +104,9 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
     unit, done, store = task.unit, Done(task.rows), task.store
     spec = cast(InterpreterSpec, unit.spec)
     stream = f"interpret/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
-    desk = Desk(spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records)
+    desk = AnswerCache(
+        spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records
+    )
 
     def answer(k: int, budget: int) -> Interpretation:
         if stop():
@@ -137,7 +139,7 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
 
 
 @contextmanager
-def _kept(desk: Desk, store: Store, key: str) -> Iterator[None]:
+def _kept(desk: AnswerCache, store: Store, key: str) -> Iterator[None]:
     """Write new answers down every second, and when all is done, however it ends.
 
     Raises
@@ -190,7 +192,7 @@ def interpret_unit(
     store: Store,
     run: int,
     *,
-    share: Share | None = None,
+    share: PortionsToDo | None = None,
     stop: Stop = lambda: False,
     fresh: bool = False,
 ) -> list[Row]:
@@ -241,7 +243,7 @@ def _portions(
 ) -> list[Portion]:
     key = unit.explain_key(problem.fingerprint)
     names = [function.name for function in problem.functions]
-    by_name: dict[str, list[Record]] = {}
+    by_name: dict[str, list[AnswerRecord]] = {}
     for record in () if fresh else store.load_interpretations(key):
         by_name.setdefault(record["name"], []).append(record)
     n = len(names)
@@ -288,7 +290,7 @@ def _row(unit: Unit, cell: Cell, problem: FunctionProblem, about: Facts, run: in
     )
 
 
-def _failures(answers: Sequence[Record]) -> str | None:
+def _failures(answers: Sequence[AnswerRecord]) -> str | None:
     """How many functions have no program, or one that failed, and the first reasons."""
     reasons = {a["name"]: a["failure"] or a["broken"] for a in answers if a["failure"] or a["broken"]}
     if not reasons:

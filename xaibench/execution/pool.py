@@ -9,30 +9,38 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import Any
 
-from xaibench.execution.scheduling import WORTH_ASKING, WORTH_STARTING, Course, Worker, give_portion, helped, shareable
+from xaibench.execution.scheduling import (
+    WORTH_ASKING,
+    WORTH_STARTING,
+    ProblemQueue,
+    Worker,
+    give_portion,
+    helped,
+    shareable,
+)
 from xaibench.execution.task import (
+    CellCrashed,
     Emit,
     Explained,
-    Fatal,
     Finished,
     Job,
-    Lost,
     Options,
-    Prepared,
     Preparing,
+    ProblemReady,
     Scored,
     Started,
     Stop,
-    Stranded,
     Task,
+    UnitsFailed,
+    WorkerGone,
 )
-from xaibench.execution.worker import Ask, Broken, Halt, Ready, Setup, WorkerError
+from xaibench.execution.worker import Broken, Halt, PortionRequest, Ready, Setup, WorkerError
 from xaibench.execution.worker_process import Process
 from xaibench.store import Store
 
-TICK = 0.1
+CLOCK_POLL_SECONDS = 0.1
 """Seconds between looks at clocks and processes, while nothing comes in."""
-AT_ONCE = 100
+MESSAGES_PER_TURN = 100
 """Messages that are taken from one worker before the others have their turn."""
 MEMORY_EVERY = 0.5
 """Seconds between looks at the memory of workers, where it is limited."""
@@ -40,7 +48,7 @@ CHANCES = 2
 """Workers that a problem may cost before it is prepared, and that may fail to start one after the other."""
 PATIENCE = 1.0
 """Seconds after the word to stop from which on a worker is ended that can be taken up again at any moment."""
-GRACE = 5.0
+EXIT_GRACE = 5.0
 """Seconds for a process to end that has closed its connection."""
 
 
@@ -62,7 +70,7 @@ class Pool:
         self.options = options
         self.store = store
         self._workers: list[Worker] = []
-        self._courses: list[Course] = []
+        self._courses: list[ProblemQueue] = []
         self._tasks: Iterator[Task] = iter(())
         self._next: Task | None = None
         self._attempts: Counter[int] = Counter()
@@ -101,7 +109,7 @@ class Pool:
                 job = worker.job
                 if job is not None:
                     self._drain(worker, emit)
-                    emit(Stranded(job.number))
+                    emit(WorkerGone(job.number))
             raise
         finally:
             self.close()
@@ -132,14 +140,14 @@ class Pool:
         wanted += len(shared.portions or ()) if shared is not None else 0
         self.start(max(0, min(wanted, self.options.workers - len(self._workers))))
 
-    def _find(self, worker: Worker) -> tuple[Course, Job] | None:
+    def _find(self, worker: Worker) -> tuple[ProblemQueue, Job] | None:
         """What an idle worker does next."""
         own = worker.course
         if own is not None and own.waiting:
             return own, own.waiting.popleft()
         orphan = next((c for c in self._courses if c.waiting and not any(w.course is c for w in self._workers)), None)
         if orphan is None and self._peek() and self._next is not None:
-            orphan = Course(self._next, deque(self._next.jobs))
+            orphan = ProblemQueue(self._next, deque(self._next.jobs))
             self._courses.append(orphan)
             self._next = None
         if orphan is not None:
@@ -165,7 +173,7 @@ class Pool:
             by_source[worker.process.connection] = worker
             if worker.log_open:
                 by_source[worker.process.log] = worker
-        for source in wait(list(by_source), timeout=TICK):
+        for source in wait(list(by_source), timeout=CLOCK_POLL_SECONDS):
             worker = by_source[source]
             if worker not in self._workers:
                 continue
@@ -173,7 +181,7 @@ class Pool:
                 worker.log_open = worker.process.read_log()
                 continue
             try:
-                for _ in range(AT_ONCE):
+                for _ in range(MESSAGES_PER_TURN):
                     self._take(worker, worker.process.receive(), emit)
                     if not worker.process.waiting():
                         break
@@ -188,7 +196,7 @@ class Pool:
                 self._failed_starts = 0
                 helped(worker, self._workers, done=True)
                 return
-            case Ask(n):
+            case PortionRequest(n):
                 if worker.portions is None:
                     worker.portions = deque(range(n))
                 give_portion(worker, self._workers)
@@ -197,7 +205,7 @@ class Pool:
                 raise error
             case Preparing():
                 worker.preparing = True
-            case Prepared():
+            case ProblemReady():
                 worker.preparing = False
                 if course is not None:
                     course.prepared = True
@@ -209,7 +217,7 @@ class Pool:
                 worker.scored.add(row.cell_id)
             case Finished():
                 worker.finished, worker.since = True, math.inf
-            case Lost(problem=str()) if course is not None and job is not None:
+            case UnitsFailed(problem=str()) if course is not None and job is not None:
                 worker.finished = True
                 if course.prepared and course.deaths + 1 < CHANCES:  # others manage
                     course.deaths += 1
@@ -218,11 +226,11 @@ class Pool:
                 message = self._give_up(course, job, message.failure)
         emit(message)
 
-    def _give_up(self, course: Course, job: Job | None, failure: dict[str, Any]) -> Lost:
+    def _give_up(self, course: ProblemQueue, job: Job | None, failure: dict[str, Any]) -> UnitsFailed:
         """The end of a problem that cannot be prepared."""
         numbers = [j.number for j in ([job] if job else []) + list(course.waiting)]
         course.waiting.clear()
-        return Lost(tuple(numbers), failure, None if course.prepared else course.task.problem.key)
+        return UnitsFailed(tuple(numbers), failure, None if course.prepared else course.task.problem.key)
 
     def _watch(self, emit: Emit) -> None:
         now = time.monotonic()
@@ -261,7 +269,7 @@ class Pool:
     def _bury(self, worker: Worker, emit: Emit, failure: dict[str, Any] | None = None) -> None:
         """End a worker, keep what it had sent, and account for the rest of its unit."""
         process = worker.process
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + EXIT_GRACE
         while failure is None and process.alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         lost = failure is None and process.alive()
@@ -295,13 +303,13 @@ class Pool:
                 emit(self._give_up(course, job, failure))
         elif from_outside and self._attempts[job.number] < self.options.retry:
             self._attempts[job.number] += 1
-            emit(Stranded(job.number))
+            emit(WorkerGone(job.number))
             course.waiting.appendleft(job.without(worker.scored))
         elif culprit is not None:
-            emit(Fatal(job.number, culprit, failure))
+            emit(CellCrashed(job.number, culprit, failure))
             course.waiting.appendleft(job.without({*worker.scored, culprit}))
         else:
-            emit(Lost((job.number,), failure))
+            emit(UnitsFailed((job.number,), failure))
 
     @staticmethod
     def _where(worker: Worker) -> str:

@@ -21,9 +21,21 @@ from xaibench.core.errors import StoreError
 from xaibench.core.storage.paths import cache_folder
 from xaibench.execution.executor import computing_with
 from xaibench.execution.pool import Pool
-from xaibench.execution.task import Emit, Event, Finished, Job, Lost, Options, Scored, Started, Stop, Stranded, Task
+from xaibench.execution.task import (
+    Emit,
+    Event,
+    Finished,
+    Job,
+    Options,
+    Scored,
+    Started,
+    Stop,
+    Task,
+    UnitsFailed,
+    WorkerGone,
+)
 from xaibench.execution.worker import WorkerError, check_known, load_components
-from xaibench.execution.worker_loop import Workplace
+from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Row, Store
 from xaibench.store.generations import part_files
 from xaibench.store.runs import Runs
@@ -66,7 +78,7 @@ def versions() -> dict[str, str]:
     return {name: version.partition("+")[0] for name, version in found.items()}
 
 
-class Parcels:
+class ChunkFactory:
     """Makes chunks of tasks.
 
     Parameters
@@ -99,7 +111,7 @@ class Parcels:
                 yield self.chunk(task.only(*task.jobs[start : start + size]))
 
 
-class Progress:
+class ChunkProgress:
     """What has come back of a chunk, each thing once, however often its work was begun."""
 
     def __init__(self, chunk: Chunk) -> None:
@@ -120,7 +132,7 @@ class Progress:
                 seen.add(row.cell_id)
             case Finished(number):
                 self.finished.add(number)
-            case Lost(numbers):
+            case UnitsFailed(numbers):
                 self.finished.update(numbers)
         emit(event)
 
@@ -135,7 +147,7 @@ class Progress:
 
 
 @dataclass
-class Answer:
+class ChunkResult:
     """What a machine sends back that cannot write into the store: its events, and the files of its explanations."""
 
     events: list[Event] = field(default_factory=list)
@@ -165,7 +177,7 @@ def written(store: Store, task: Task) -> Iterator[Event]:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def one_chunk_at_a_time() -> Iterator[None]:
     """One chunk at a time in this process: units share thread counts, the registry and the problem in memory."""
     with _lock:
         yield
@@ -180,7 +192,7 @@ def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
     -------
     dict of str to bytes
         Files of explanations for the store, where it is not seen from here; their rows are told as
-        `Stranded`, so that whoever gets the events writes them.
+        `WorkerGone`, so that whoever gets the events writes them.
     """
     _check_versions(chunk)
     options = _here(chunk)
@@ -199,7 +211,7 @@ def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
 
 
 def _work(chunk: Chunk, store: Store, options: Options, emit: Emit, stop: Stop) -> None:
-    progress = Progress(chunk)
+    progress = ChunkProgress(chunk)
     for event in written(store, chunk.task):
         progress.take(event, emit)
     task = chunk.task.only(*progress.rest())
@@ -216,7 +228,7 @@ def _told(emit: Emit) -> Emit:
 
     def tell(event: Event) -> None:
         if isinstance(event, Finished):
-            emit(Stranded(event.number))
+            emit(WorkerGone(event.number))
         emit(event)
 
     return tell
@@ -234,15 +246,15 @@ def _check_versions(chunk: Chunk) -> None:
 
 
 _loaded: dict[str, bytes] = {}
-_desk: dict[str, Workplace] = {}
+_desk: dict[str, UnitRunner] = {}
 
 
-def _place(store: Store, options: Options) -> Workplace:
+def _place(store: Store, options: Options) -> UnitRunner:
     """The workplace of the last chunk, if it serves: it has the problem in memory."""
     key = f"{store.path} {options}"
     if key not in _desk:
         _desk.clear()
-        _desk[key] = Workplace(store, options)
+        _desk[key] = UnitRunner(store, options)
     return _desk[key]
 
 

@@ -15,7 +15,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
-from xaibench.core.programs.black_box import clean
+from xaibench.core.programs.black_box import to_utf8
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
@@ -147,4 +147,4 @@ def failure(error: BaseException) -> dict[str, Any]:
 def _kept(text: str) -> str:
     """Text that files can hold, without its middle where it is very long."""
     half = MOST_TEXT // 2
-    return clean(text if len(text) <= MOST_TEXT else f"{text[:half]}\n...\n{text[-half:]}")
+    return to_utf8(text if len(text) <= MOST_TEXT else f"{text[:half]}\n...\n{text[-half:]}")

@@ -19,21 +19,21 @@ from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
 from xaibench.execution.row_building import Facts, make_row
 from xaibench.execution.task import (
+    CellCrashed,
     Event,
-    Fatal,
     Finished,
     Job,
-    Lost,
     Options,
-    Prepared,
     Preparing,
+    ProblemReady,
     Scored,
     Started,
-    Stranded,
     Task,
     Training,
+    UnitsFailed,
+    WorkerGone,
 )
-from xaibench.execution.worker_loop import Settled, settle
+from xaibench.execution.worker_loop import AlreadyDone, account_for_cached
 from xaibench.plan import Plan, PlannedUnit, planned_tables
 from xaibench.plan.history import History
 from xaibench.problems.specs import AnyProblemSpec
@@ -146,7 +146,7 @@ def execute(
     outcome = Outcome(run)
     watch.started(plan, run)
     with _interruptible() as stop:
-        _Run(plan, store, options, watch, outcome, stop)(doer)
+        _Coordinator(plan, store, options, watch, outcome, stop)(doer)
     outcome.seconds = time.perf_counter() - started
     store.finish_run(run, outcome.as_dict())
     store.compact()
@@ -154,7 +154,7 @@ def execute(
 
 
 @dataclass
-class _Open:
+class _OpenUnit:
     """A unit that is not finished: what the plan said, and what is known of it since."""
 
     planned: PlannedUnit
@@ -171,7 +171,7 @@ class _Open:
         return [r for r in self.rows if r.cell_id in (self.due or ())]
 
 
-class _Run:
+class _Coordinator:
     """Gives tasks out, and makes of the events that come back what the store and the observer are to know."""
 
     def __init__(
@@ -185,7 +185,7 @@ class _Run:
         self.stop = stop
         self.history = History.of(store)
         self.revived: set[tuple[str, str]] = set()
-        self.open: dict[int, _Open] = {}
+        self.open: dict[int, _OpenUnit] = {}
         self.specs: dict[str, AnyProblemSpec] = {}
         self.left: Counter[str] = Counter()
         self.facts: dict[str, Facts] = {}
@@ -221,21 +221,21 @@ class _Run:
             idle = not any(u.todo for u in planned)
             jobs = []
             for unit in planned:
-                settled = settle(unit, self.history, self.outcome.run)
+                settled = account_for_cached(unit, self.history, self.outcome.run)
                 if idle or not (unit.todo or settled.rows):
                     self._settle(settled)
                     continue
                 number += 1
                 known = self.history.of_cells((c.cell.cell_id, c.cell.lineage) for c in unit.cells)
                 jobs.append(Job(number, unit.unit, known))
-                self.open[number] = _Open(unit)
+                self.open[number] = _OpenUnit(unit)
             if jobs:
                 self.specs[spec.key] = spec
                 self.left[spec.key] = len(jobs)
                 yield Task(spec, tuple(jobs), self.outcome.run, self.plan.rerun)
         self.given_out = True
 
-    def _settle(self, settled: Settled) -> None:
+    def _settle(self, settled: AlreadyDone) -> None:
         self.outcome.cached += settled.cached
         self.revived.update(settled.revived)
         if settled.rows:
@@ -251,7 +251,7 @@ class _Run:
             case Training(problem, done, total, text):
                 if problem not in self.facts:
                     self.watch.training(self.specs[problem], done, total, text)
-            case Prepared(problem, facts):
+            case ProblemReady(problem, facts):
                 if problem not in self.facts:
                     self.facts[problem] = facts
                     self.outcome.gates[self.specs[problem].name] = facts.gates
@@ -264,23 +264,23 @@ class _Run:
                 if number in self.open:
                     self.open[number].rows.append(row)
                     self.watch.cell_scored(self.open[number].planned, row)
-            case Stranded(number):
+            case WorkerGone(number):
                 if number in self.open and self.open[number].rows:
                     self.store.write_part(self.open[number].rows)
-            case Fatal(number, cell_id, failure):
+            case CellCrashed(number, cell_id, failure):
                 if number in self.open:
                     self._fail(self.open[number], cell_id, failure)
             case Finished(number, cached, revived):
                 if number in self.open:
                     self._finish(number, cached, revived)
-            case Lost(numbers, failure, problem):
+            case UnitsFailed(numbers, failure, problem):
                 for number in numbers:
                     if number in self.open:
                         self._lose(number, failure, shown=problem is None)
                 if problem is not None:
                     self.watch.not_prepared(self.specs[problem], f"{failure['error_kind']}: {failure['message']}")
 
-    def _fail(self, unit: _Open, cell_id: str, failure: dict[str, Any]) -> None:
+    def _fail(self, unit: _OpenUnit, cell_id: str, failure: dict[str, Any]) -> None:
         """Give a cell its failure, and write down what came so far."""
         facts = self.facts.get(unit.planned.unit.problem.key)
         unit.rows += [
@@ -301,7 +301,7 @@ class _Run:
     def _lose(self, number: int, failure: dict[str, Any], *, shown: bool) -> None:
         """Write down what a lost unit had come to, and why the rest of its cells failed."""
         unit = self.open[number]
-        settled = settle(unit.planned, self.history, self.outcome.run)
+        settled = account_for_cached(unit.planned, self.history, self.outcome.run)
         self.outcome.cached += settled.cached
         self.revived.update(settled.revived)
         key = unit.planned.unit.problem.key
@@ -340,7 +340,7 @@ class _Run:
             for key in {u.planned.unit.problem.key for u in self.open.values()} & self.facts.keys():
                 self.watch.problem_finished(self.specs[key])
         elif self.open:
-            self.handle(Lost(tuple(self.open), UNANSWERED))
+            self.handle(UnitsFailed(tuple(self.open), UNANSWERED))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ WORTH_STARTING, WORTH_ASKING = 8.0, 1.0
 
 
 @dataclass
-class Course:
+class ProblemQueue:
     """A problem that is being worked on."""
 
     task: Task
@@ -47,7 +47,7 @@ class Worker:
     process: Process
     slot: int
     ready: bool = False
-    course: Course | None = None
+    course: ProblemQueue | None = None
     job: Job | None = None
     preparing: bool = False
     since: float = math.inf
@@ -71,7 +71,7 @@ class Worker:
     def busy(self) -> bool:
         return self.job is not None or self.helps is not None
 
-    def begin(self, course: Course, job: Job) -> None:
+    def begin(self, course: ProblemQueue, job: Job) -> None:
         """Send a unit."""
         self.course, self.job, self.ready = course, job, False
         self.preparing = self.explained = self.finished = self.asking = False

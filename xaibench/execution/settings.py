@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from xaibench.core.errors import UsageError, did_you_mean
 
 
-class Settings:
+class ExecutorSettings:
     """What an executor is told besides the options, each named once by the one who asks for it.
 
     Parameters

@@ -18,15 +18,15 @@ from typing import Any
 import submitit
 
 from xaibench.core.errors import UsageError, XaibenchError
-from xaibench.execution.remote import Chunk, Parcels, Progress, alone, work_off
-from xaibench.execution.settings import Settings
-from xaibench.execution.task import Emit, Event, Lost, Options, Stop, Stranded, Task
+from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, one_chunk_at_a_time, work_off
+from xaibench.execution.settings import ExecutorSettings
+from xaibench.execution.task import Emit, Event, Options, Stop, Task, UnitsFailed, WorkerGone
 from xaibench.execution.worker import WorkerError
 from xaibench.store import Store
 
-TICK = 0.5
+JOB_POLL_SECONDS = 0.5
 """Seconds between looks at what jobs have written."""
-UNITS = 16
+UNITS_PER_JOB = 16
 """Units of a job, unless the setting ``units`` says otherwise."""
 ARRAY = 500
 """Jobs of an array, at most."""
@@ -52,7 +52,7 @@ class _Flight:
     chunk: Chunk
     job: Any
     stem: str
-    progress: Progress
+    progress: ChunkProgress
     read: dict[Path, int] = field(default_factory=dict)
     over: Over | None = None
     ended: float | None = None
@@ -81,8 +81,8 @@ class Slurm:
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
         self.options = options
-        settings = Settings("slurm", options.settings)
-        self.units = settings.count("units") or UNITS
+        settings = ExecutorSettings("slurm", options.settings)
+        self.units = settings.count("units") or UNITS_PER_JOB
         self.cluster = settings.text("cluster") or "slurm"
         minutes = settings.count("time") or MINUTES
         folder = settings.text("folder")
@@ -92,7 +92,7 @@ class Slurm:
             raise UsageError("jobs need a folder that all machines see", "give one with --set folder=PATH")
         self.folder = Path(folder or f"{store.path}.jobs").resolve()
         watched = options.timeout is not None or options.memory is not None
-        self.parcels = Parcels(store, replace(options, workers=max(options.workers, int(watched))))
+        self.parcels = ChunkFactory(store, replace(options, workers=max(options.workers, int(watched))))
         self._attempts: Counter[int] = Counter()
         self._flights: list[_Flight] = []
         self._died = False
@@ -118,7 +118,7 @@ class Slurm:
                     break
                 for flight in list(self._flights):
                     self._look(flight, again, emit)
-                time.sleep(TICK)
+                time.sleep(JOB_POLL_SECONDS)
         except BaseException:
             halt.touch()
             raise
@@ -151,7 +151,7 @@ class Slurm:
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UsageError(f"sbatch refuses the jobs: {error}", "check --partition, --time and --set") from error
         for chunk, job, stem in zip(batch, jobs, stems, strict=True):
-            self._flights.append(_Flight(chunk, job, stem, Progress(chunk)))
+            self._flights.append(_Flight(chunk, job, stem, ChunkProgress(chunk)))
 
     def _halt(self, halt: Path) -> None:
         """Tell running jobs to begin nothing new, and take back those that have not begun."""
@@ -192,10 +192,10 @@ class Slurm:
             if job in caught and (job.number == first or not flight.progress.begun):
                 self._attempts[job.number] += 1
                 if self._attempts[job.number] > self.options.retry:
-                    emit(Lost((job.number,), dict(failure)))
+                    emit(UnitsFailed((job.number,), dict(failure)))
                     continue
             if flight.progress.partly(job.number):
-                emit(Stranded(job.number))
+                emit(WorkerGone(job.number))
             again.append(self.parcels.chunk(flight.chunk.task.only(job)))
 
 
@@ -209,7 +209,7 @@ def work_and_tell(chunk: Chunk, stem: str, halt: str) -> None:
             file.write(len(content).to_bytes(8, "big") + content)
 
         try:
-            with alone():
+            with one_chunk_at_a_time():
                 work_off(chunk, tell, wish.exists)
         except XaibenchError as error:
             tell(Over(error))

@@ -129,7 +129,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class ProblemReady:
     """The problem is there, its gates are measured."""
 
     problem: str
@@ -160,14 +160,14 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Stranded:
+class WorkerGone:
     """Whoever had the unit is gone: the rows that came so far may be in no part yet."""
 
     number: int
 
 
 @dataclass(frozen=True)
-class Fatal:
+class CellCrashed:
     """A cell has ended whoever scored it; the rest of its unit is begun again.
 
     Attributes
@@ -199,7 +199,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Lost:
+class UnitsFailed:
     """Units that will get no further; cells without a row fail for this reason.
 
     Attributes
@@ -215,5 +215,16 @@ class Lost:
     problem: str | None = None
 
 
-Event = Preparing | Training | Prepared | Started | Explained | Scored | Stranded | Fatal | Finished | Lost
+Event = (
+    Preparing
+    | Training
+    | ProblemReady
+    | Started
+    | Explained
+    | Scored
+    | WorkerGone
+    | CellCrashed
+    | Finished
+    | UnitsFailed
+)
 Emit = Callable[[Event], None]

@@ -35,7 +35,7 @@ class Explanation:
     cached: bool
 
 
-class Workbench:
+class ProblemCaches:
     """A prepared problem with the caches that its units share."""
 
     def __init__(self, problem: Problem, cache: Path | None) -> None:
@@ -65,7 +65,7 @@ class Workbench:
 def score_unit(
     unit: Unit,
     cells: Iterable[Cell],
-    bench: Workbench,
+    bench: ProblemCaches,
     about: Facts,
     store: Store,
     run: int,

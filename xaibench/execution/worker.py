@@ -17,11 +17,11 @@ import torch
 from xaibench.core import registry
 from xaibench.core.components import KINDS
 from xaibench.core.errors import XaibenchError
-from xaibench.core.storage.paths import Place
+from xaibench.core.storage.paths import Location
 from xaibench.execution.executor import computing_with
 from xaibench.execution.malloc import keep_heap
 from xaibench.execution.task import Options, Task
-from xaibench.execution.worker_loop import Workplace
+from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Store
 
 
@@ -33,7 +33,7 @@ class WorkerError(XaibenchError):
 class Setup:
     """What a worker is told first: where results go, how to work, and which slot it has."""
 
-    store: Place
+    store: Location
     options: Options
     slot: int
 
@@ -56,7 +56,7 @@ class Halt:
 
 
 @dataclass(frozen=True)
-class Ask:
+class PortionRequest:
     """From a worker: which portion of its unit, of so many, is it to do next?"""
 
     n: int
@@ -100,7 +100,7 @@ def _serve(connection: Connection) -> None:
     try:
         keep_heap()
         load_components(options)
-        place = Workplace(Store(setup.store), options)
+        place = UnitRunner(Store(setup.store), options)
     except XaibenchError as error:
         connection.send(Broken(error))
         return
@@ -110,7 +110,7 @@ def _serve(connection: Connection) -> None:
             _take(connection, send, place)
 
 
-def _take(connection: Connection, send: Callable[[object], None], place: Workplace) -> None:
+def _take(connection: Connection, send: Callable[[object], None], place: UnitRunner) -> None:
     message = connection.recv()
     if isinstance(message, Halt):  # everything was finished already
         return
@@ -126,7 +126,7 @@ def _take(connection: Connection, send: Callable[[object], None], place: Workpla
     def share(n: int) -> Iterator[int]:
         nonlocal halted
         while not halted:
-            send(Ask(n))
+            send(PortionRequest(n))
             answer = connection.recv()
             if isinstance(answer, Halt):
                 halted = True

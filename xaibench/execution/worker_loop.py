@@ -9,24 +9,24 @@ from types import TracebackType
 from xaibench.core.errors import StoreError
 from xaibench.core.problem import Problem
 from xaibench.core.programs.evaluation import FunctionProblem
-from xaibench.execution.interpreting import Share, interpret_portion, interpret_unit
+from xaibench.execution.interpreting import PortionsToDo, interpret_portion, interpret_unit
 from xaibench.execution.row_building import Facts, failure, unsupported_row
 from xaibench.execution.task import (
     Emit,
     Explained,
     Finished,
     Job,
-    Lost,
     Options,
-    Prepared,
     Preparing,
+    ProblemReady,
     Scored,
     Started,
     Stop,
     Task,
     Training,
+    UnitsFailed,
 )
-from xaibench.execution.unit import Workbench, score_unit
+from xaibench.execution.unit import ProblemCaches, score_unit
 from xaibench.plan import Cell, PlannedUnit, decide
 from xaibench.plan.history import History
 from xaibench.problems.preparing import Problems
@@ -37,7 +37,7 @@ KEPT_EVERY = 10.0
 """Seconds after which the finished cells of a unit are written down, whatever is still to come."""
 
 
-class Workplace:
+class UnitRunner:
     """Where units are worked off: keeps the problem that the next task is likely to be about.
 
     Parameters
@@ -49,12 +49,12 @@ class Workplace:
         Asked for the portions of a set of functions that are to be done here, where others help.
     """
 
-    def __init__(self, store: Store, options: Options, share: Share | None = None) -> None:
+    def __init__(self, store: Store, options: Options, share: PortionsToDo | None = None) -> None:
         self.store = store
         self.options = options
         self.share = share
         self.problems = Problems(options.cache, device=options.device, batch_size=options.batch_size)
-        self._bench: Workbench | None = None
+        self._bench: ProblemCaches | None = None
         self._problem: Problem | FunctionProblem | None = None
         self._facts: Facts | None = None
         self._key: str | None = None
@@ -74,7 +74,7 @@ class Workplace:
         except StoreError:
             raise
         except (Exception, SystemExit) as error:
-            emit(Lost(tuple(j.number for j in task.jobs), failure(error), task.problem.key))
+            emit(UnitsFailed(tuple(j.number for j in task.jobs), failure(error), task.problem.key))
             return
         for job in task.jobs:
             if stop():
@@ -91,10 +91,10 @@ class Workplace:
                 self._problem = self.problems.prepare(
                     spec, lambda done, total, text: emit(Training(spec.key, done, total, text))
                 )
-                self._bench = Workbench(self._problem, self.options.cache)
+                self._bench = ProblemCaches(self._problem, self.options.cache)
             self._facts = Facts.of(self._problem)
             self._key = spec.key
-            emit(Prepared(spec.key, self._facts))
+            emit(ProblemReady(spec.key, self._facts))
         return self._problem, self._facts
 
     def help(self, task: Task, portion: int, emit: Emit, stop: Stop) -> None:
@@ -115,8 +115,8 @@ class Workplace:
         planned = _decided(job, task, problem)
         due = [c.cell for c in planned.todo]
         emit(Started(job.number, tuple(c.cell_id for c in due)))
-        settled = settle(planned, job.known, task.run, facts)
-        with _Kept(self.store, job.number, emit) as keep:
+        settled = account_for_cached(planned, job.known, task.run, facts)
+        with _PartWriter(self.store, job.number, emit) as keep:
             for row in settled.rows:
                 keep(row)
             for row in self._rows(job, due, task, problem, facts, emit, stop) if due else ():
@@ -162,7 +162,7 @@ def _decided(job: Job, task: Task, problem: Problem | FunctionProblem) -> Planne
     )
 
 
-class Settled:
+class AlreadyDone:
     """Cells of a unit that need no work.
 
     Attributes
@@ -179,7 +179,7 @@ class Settled:
         self.revived = revived
 
 
-def settle(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> Settled:
+def account_for_cached(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> AlreadyDone:
     """Count what is there already, and record what cannot be had."""
     rows, revived, cached = [], [], 0
     for cell in planned.cells:
@@ -191,10 +191,10 @@ def settle(planned: PlannedUnit, known: History, run: int, facts: Facts | None =
                 revived.append((cell_id, key))
         elif cell.state == "unsupported":
             rows.append(unsupported_row(planned.unit, cell.cell, run, cell.reason, facts))
-    return Settled(rows, cached, tuple(revived))
+    return AlreadyDone(rows, cached, tuple(revived))
 
 
-class _Kept:
+class _PartWriter:
     """Writes the rows of a unit as a part when it is over, however that is, and every few seconds before."""
 
     def __init__(self, store: Store, number: int, emit: Emit) -> None:
@@ -204,7 +204,7 @@ class _Kept:
         self._rows: list[Row] = []
         self._since = time.monotonic()
 
-    def __enter__(self) -> _Kept:
+    def __enter__(self) -> _PartWriter:
         return self
 
     def __call__(self, row: Row) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from xaibench.core.programs.black_box import visible
+from xaibench.core.programs.black_box import printable
 from xaibench.execution.worker import Setup
 
 TAIL = 16 * 1024
@@ -87,7 +87,7 @@ class Process:
 
     def last_words(self) -> str:
         """The last lines of what it wrote to its standard output and error."""
-        return "\n".join(visible(self._tail.decode(errors="replace")).splitlines()[-_LINES:])
+        return "\n".join(printable(self._tail.decode(errors="replace")).splitlines()[-_LINES:])
 
     def memory(self) -> int:
         """Bytes of memory (RSS) that it and its children hold now."""

@@ -11,8 +11,8 @@ from torch import Tensor
 from xaibench.core.errors import UsageError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.engines.coalitions import default_patch, make_players, masked_scores, touched
-from xaibench.explainers.engines.perturbed_copies import blocks, check_positive
+from xaibench.explainers.engines.coalitions import coalition_scores, default_patch, make_players, touched
+from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks
 
 
 @explainer("feature_ablation", kind="contribution")
@@ -93,12 +93,12 @@ def _mean_loss(problem: ProblemView, removed: Tensor, masker: str) -> Tensor:
     shares = groups / groups.sum(dim=1, keepdim=True) / groups.sum(dim=0)
     clean = problem.scores(problem.inputs)
     maps = []
-    for block in blocks(problem, 8 * len(groups)):
+    for block in sample_blocks(problem, 8 * len(groups)):
         view = problem.take(block)
         rows, which = touched(view, removed, masker).nonzero(as_tuple=True)
         loss = torch.zeros(len(view), len(groups), dtype=groups.dtype, device=groups.device)
         if len(rows):
-            left = masked_scores(view, masker, rows, lambda part: ~removed[which[part]])  # noqa: B023
+            left = coalition_scores(view, masker, rows, lambda part: ~removed[which[part]])  # noqa: B023
             loss[rows, which] = clean[block][rows].to(loss) - left
         maps.append(loss @ shares)
     return torch.cat(maps).view(len(problem), *problem.layout.feature_shape)

@@ -127,7 +127,7 @@ class Reference:
         """
         inputs = background_of(problem)
         classes, which = explained_targets(problem)
-        return cls(inputs, outputs_of(problem, problem.model.predict(inputs), classes), classes, which)
+        return cls(inputs, target_outputs(problem, problem.model.predict(inputs), classes), classes, which)
 
 
 def background_of(problem: ProblemView) -> Tensor:
@@ -143,7 +143,7 @@ def explained_targets(problem: ProblemView) -> tuple[Tensor, Tensor]:
     return classes, which
 
 
-def outputs_of(problem: ProblemView, raw: Tensor, classes: Tensor) -> Tensor:
+def target_outputs(problem: ProblemView, raw: Tensor, classes: Tensor) -> Tensor:
     """The explained output (B, K) of each of K targets, float64, from raw outputs (B, C)."""
     columns = [select_output(raw, c.expand(len(raw)), problem.output, problem.model.returns) for c in classes]
     return torch.stack(columns, dim=1).double()

@@ -13,7 +13,7 @@ from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import backward_rules
-from xaibench.explainers.engines.backward_rules import Operation, Rule, RuleMode, apply_rule, pull_back
+from xaibench.explainers.engines.backward_rules import BackwardRule, RuleMode, TracedOperation, apply_rule, pull_back
 from xaibench.explainers.engines.channels import Channels, per_feature
 from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.tracing import run_tracked
@@ -65,7 +65,7 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channel
     return per_feature(problem, torch.cat(maps), channels)
 
 
-def _rescale(op: Operation) -> Tensor:
+def _rescale(op: TracedOperation) -> Tensor:
     """Ratio of differences, elementwise; the derivative where the inputs do not differ."""
 
     def backward(grad: Tensor, result: Tensor, inputs: Tensor) -> tuple[Tensor]:
@@ -80,7 +80,7 @@ def _rescale(op: Operation) -> Tensor:
     return apply_rule(op, backward)
 
 
-def _max_pooling(op: Operation) -> Tensor:
+def _max_pooling(op: TracedOperation) -> Tensor:
     """The difference of a maximum goes to where it was and where it is (Lundberg & Lee's and Captum's rule)."""
     if op.kwargs.get("return_indices"):
         raise UnsupportedError("DeepLift has no rule for max pooling that returns indices")
@@ -100,7 +100,7 @@ def _max_pooling(op: Operation) -> Tensor:
     return apply_rule(op, backward)
 
 
-def _path(op: Operation) -> Tensor:
+def _path(op: TracedOperation) -> Tensor:
     """Mean gradient between reference and sample, for functions of several numbers."""
 
     def backward(grad: Tensor, result: Tensor, inputs: Tensor) -> tuple[Tensor]:
@@ -124,14 +124,14 @@ def _first_half(multipliers: Tensor) -> Tensor:
     return torch.cat([multipliers, torch.zeros_like(multipliers)])
 
 
-def _constant_statistics(op: Operation) -> Tensor:
+def _constant_statistics(op: TracedOperation) -> Tensor:
     """Batch normalisation is affine as long as its statistics are fixed."""
     if op.argument(5, "training", False) or op.argument(1, "running_mean") is None:
         raise UnsupportedError("DeepLift has no rule for batch normalisation without running statistics")
     return op(*op.inputs)
 
 
-RULES: dict[str, Rule | None] = {
+RULES: dict[str, BackwardRule | None] = {
     **dict.fromkeys(backward_rules.WEIGHTED | backward_rules.LINEAR),
     **dict.fromkeys(
         backward_rules.ACTIVATIONS | {"sigmoid", "softplus", "hardsigmoid", "logsigmoid", "threshold"}, _rescale

@@ -13,7 +13,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import row_digests
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.associations import background_of, by_feature, explained_targets, outputs_of
+from xaibench.explainers.associations import background_of, by_feature, explained_targets, target_outputs
 from xaibench.explainers.engines import perturbed_copies
 
 
@@ -36,7 +36,7 @@ def partial_dependence(problem: ProblemView, *, steps: PositiveInt = 16) -> Tens
     values = torch.cat(grid)
     curves = torch.cat(
         [
-            outputs_of(problem, raw.flatten(0, 1), classes).view(*raw.shape[:2], -1).mean(dim=1)
+            target_outputs(problem, raw.flatten(0, 1), classes).view(*raw.shape[:2], -1).mean(dim=1)
             for raw in _changed(problem, features, lambda part: values[part, None].expand(-1, len(background)))
         ]
     )
@@ -70,7 +70,7 @@ def accumulated_local_effects(problem: ProblemView, *, steps: PositiveInt = 16) 
     ends = [grid[j][cells[j] + side] for j in varying for side in (0, 1)]
     features = torch.tensor(varying).repeat_interleave(2)
     found = _changed(problem, features, lambda part: torch.stack(ends[part]))
-    outputs = [o for raw in found for o in outputs_of(problem, raw.flatten(0, 1), classes).view(*raw.shape[:2], -1)]
+    outputs = [o for raw in found for o in target_outputs(problem, raw.flatten(0, 1), classes).view(*raw.shape[:2], -1)]
     slopes = [flat.new_zeros((0, len(classes)), dtype=torch.float64) for _ in grid]
     for i, j in enumerate(varying):
         change = outputs[2 * i + 1] - outputs[2 * i]
@@ -131,7 +131,7 @@ def _changed(
     background = background_of(problem)
     m = len(background)
     for part in perturbed_copies.chunks(
-        len(features), max(1, perturbed_copies.BLOCK_BYTES // (4 * background.numel()))
+        len(features), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * background.numel()))
     ):
         chosen = features[part].to(background.device)
         changed = background.expand(len(chosen), *background.shape).clone()

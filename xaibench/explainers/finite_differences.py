@@ -11,7 +11,7 @@ from xaibench.core.features import step
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
-from xaibench.explainers.engines.perturbed_copies import blocks, check_positive, chunks
+from xaibench.explainers.engines.perturbed_copies import check_positive, chunks, sample_blocks
 
 
 @explainer("finite_difference", kind="slope")
@@ -41,7 +41,7 @@ def finite_difference(problem: ProblemView, *, steps: PositiveInt = 2, radius: P
         start = torch.zeros(len(problem), dtype=torch.float64, device=device)
     rises = torch.zeros(len(problem) * n_features, dtype=torch.float64, device=device)
     pairs = torch.arange(len(rises), device=device)
-    for part in chunks(len(pairs), max(1, perturbed_copies.BLOCK_BYTES // (4 * numel))):
+    for part in chunks(len(pairs), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * numel))):
         owner, feature = pairs[part] // n_features, pairs[part] % n_features
         for offset in offsets.tolist():
             found = problem.scores(step(problem.layout, problem.inputs[owner], feature, offset), owner)
@@ -70,7 +70,7 @@ def c_lime(problem: ProblemView, *, n_samples: PositiveInt = 256, radius: Positi
     layout, d = problem.layout, problem.layout.n_features
     n_pairs = (max(n_samples, 4 * d) + 1) // 2
     maps = []
-    for block in blocks(problem, 8 * n_pairs * problem.inputs[0].numel()):
+    for block in sample_blocks(problem, 8 * n_pairs * problem.inputs[0].numel()):
         view = problem.take(block)
         noise = draws[block].normal((n_pairs, *layout.feature_shape)).to(problem.inputs.dtype)
         moves = radius * layout.expand(noise)
@@ -82,7 +82,7 @@ def c_lime(problem: ProblemView, *, n_samples: PositiveInt = 256, radius: Positi
 
 def _scores(view: ProblemView, moves: Tensor) -> Tensor:
     """Explained output (N, K), float64, after moves that broadcast to (N, K, *input_shape)."""
-    size = max(1, perturbed_copies.BLOCK_BYTES // (4 * len(view) * view.inputs[0].numel()))
+    size = max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * len(view) * view.inputs[0].numel()))
     parts = [
         perturbed_copies.scores(view, view.inputs.unsqueeze(1) + moves[:, part])
         for part in chunks(moves.shape[1], size)

@@ -12,7 +12,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.engines.perturbed_copies import blocks, check_positive, scores
+from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks, scores
 
 _RTOL, _ATOL = 1e-5, 1e-7
 """Outputs that are closer than this are equal: otherwise rounding would decide about features that change nothing."""
@@ -103,7 +103,7 @@ def _null_outputs(
     layout, total = problem.layout, n + centred
     d, channels = layout.n_features, layout.channels or 1
     columns = problem.background.reshape(-1, channels, d)
-    for block in blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
+    for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
         view = problem.take(block)
         picked = draws[block].integers(len(columns), (d, total))
         outputs = torch.empty(len(view), d, total, dtype=torch.float64, device=view.inputs.device)

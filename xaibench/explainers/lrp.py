@@ -13,7 +13,7 @@ from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import backward_rules
-from xaibench.explainers.engines.backward_rules import Operation, Rule, RuleMode, apply_rule, pull_back
+from xaibench.explainers.engines.backward_rules import BackwardRule, RuleMode, TracedOperation, apply_rule, pull_back
 from xaibench.explainers.engines.channels import Channels, per_feature
 from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.tracing import run_tracked
@@ -66,16 +66,16 @@ def lrp(
     return per_feature(problem, torch.cat(maps), channels)
 
 
-def _rules(rule: str, epsilon: float) -> dict[str, Rule | None]:
+def _rules(rule: str, epsilon: float) -> dict[str, BackwardRule | None]:
     """Rules for one pass over the network; batch normalisation must know what came before it."""
-    affine: dict[int, tuple[Tensor, Operation]] = {}
+    affine: dict[int, tuple[Tensor, TracedOperation]] = {}
 
-    def weighted(op: Operation) -> Tensor:
+    def weighted(op: TracedOperation) -> Tensor:
         result = _plus(op, epsilon) if rule == "epsilon_plus" and "conv" in op.name else _epsilon(op, epsilon)
         affine[id(result)] = (result, op)
         return result
 
-    def normalise(op: Operation) -> Tensor:
+    def normalise(op: TracedOperation) -> Tensor:
         if op.argument(5, "training", False) or op.argument(1, "running_mean") is None:
             raise UnsupportedError("LRP has no rule for batch normalisation without running statistics")
         _, before = affine.get(id(op.inputs[0]), (None, None))
@@ -92,11 +92,11 @@ def _rules(rule: str, epsilon: float) -> dict[str, Rule | None]:
     }
 
 
-def _pass(op: Operation) -> Tensor:
+def _pass(op: TracedOperation) -> Tensor:
     return apply_rule(op, lambda grad, _result, _inputs: (grad,))
 
 
-def _epsilon(op: Operation, epsilon: float) -> Tensor:
+def _epsilon(op: TracedOperation, epsilon: float) -> Tensor:
     """Relevance in proportion to the terms of a sum (Bach et al. 2015, Eq. 58)."""
 
     def backward(relevance: Tensor, result: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -106,7 +106,7 @@ def _epsilon(op: Operation, epsilon: float) -> Tensor:
     return apply_rule(op, backward)
 
 
-def _plus(op: Operation, epsilon: float) -> Tensor:
+def _plus(op: TracedOperation, epsilon: float) -> Tensor:
     """Relevance in proportion to the positive terms of a sum, its bias among them (Montavon et al. 2017, Eq. 13)."""
     weight, bias = op.argument(1, "weight"), op.argument(2, "bias")
     up = _with_weights(op, weight.clamp(min=0), None if bias is None else bias.clamp(min=0))
@@ -123,7 +123,7 @@ def _plus(op: Operation, epsilon: float) -> Tensor:
     return apply_rule(op, backward)
 
 
-def _merged(op: Operation, norm: Operation) -> Operation:
+def _merged(op: TracedOperation, norm: TracedOperation) -> TracedOperation:
     """A layer and the batch normalisation behind it as one layer."""
     mean, variance = norm.argument(1, "running_mean"), norm.argument(2, "running_var")
     scale = (variance + norm.argument(7, "eps", 1e-5)).rsqrt()
@@ -136,10 +136,10 @@ def _merged(op: Operation, norm: Operation) -> Operation:
     )
 
 
-def _with_weights(op: Operation, weight: Tensor, bias: Tensor | None) -> Operation:
+def _with_weights(op: TracedOperation, weight: Tensor, bias: Tensor | None) -> TracedOperation:
     """The same operation with another weight and bias."""
     kwargs = {k: v for k, v in op.kwargs.items() if k not in ("input", "weight", "bias")}
-    return Operation(op.name, op.function, (op.inputs[0], weight, bias, *op.args[3:]), kwargs)
+    return TracedOperation(op.name, op.function, (op.inputs[0], weight, bias, *op.args[3:]), kwargs)
 
 
 def _stable(values: Tensor, epsilon: float) -> Tensor:

@@ -12,13 +12,13 @@ from xaibench.core.registry import explainer
 from xaibench.explainers.engines.coalitions import (
     Players,
     all_coalitions,
+    coalition_scores,
     coalition_values,
     make_players,
-    masked_scores,
     shapley_weights,
     touched,
 )
-from xaibench.explainers.engines.perturbed_copies import blocks, check_positive
+from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks
 
 
 @explainer("shapley_sampling", kind="contribution")
@@ -49,7 +49,7 @@ def shapley_sampling(
     d = players.count
     exact = d < 31 and 2**d <= n_samples * d
     maps = []
-    for block in blocks(problem, 2**d * d if exact else n_samples * d * d):
+    for block in sample_blocks(problem, 2**d * d if exact else n_samples * d * d):
         view = problem.take(block)
         values = _exact(view, players, masker) if exact else _sampled(view, players, masker, n_samples, draws[block])
         maps.append(players.share(values))
@@ -81,7 +81,7 @@ def _sampled(problem: ProblemView, players: Players, masker: str, n: int, draws:
         def keep(part: slice) -> Tensor:
             return players.expand(place[rows[part], orders[part]] <= arrivals[part].unsqueeze(1))
 
-        curve[rows, orders, arrivals + 1] = masked_scores(problem, masker, rows, keep).double()
+        curve[rows, orders, arrivals + 1] = coalition_scores(problem, masker, rows, keep).double()
     steps = torch.arange(1, d + 1, device=place.device)
     latest = torch.where(active, steps, 0).cummax(dim=2).values
     gains = torch.cat([curve[:, :, :1], curve.gather(2, latest)], dim=2).diff(dim=2)

@@ -17,7 +17,7 @@ from xaibench.core.masking.references import evenly_spaced, kmeans_centres
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.coalitions import Players, all_coalitions, coalition_values, make_players
-from xaibench.explainers.engines.perturbed_copies import blocks, check_positive
+from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks
 
 References = Literal["rows", "kmeans", "kmeans_rounded"]
 
@@ -54,7 +54,7 @@ def lime(
     check_positive(n_samples=n_samples)
     players = make_players(problem, patch)
     maps = []
-    for block in blocks(problem, 8 * players.count * max(n_samples, players.count)):
+    for block in sample_blocks(problem, 8 * players.count * max(n_samples, players.count)):
         view = problem.take(block)
         coalitions = _even_coalitions(view, players.count, n_samples, draws[block])
         values = coalition_values(view, players, coalitions, masker).double()
@@ -116,7 +116,7 @@ def kernel_shap(
     weights = weights.double().to(fixed.device)
     ends = torch.tensor([[False], [True]], device=fixed.device).expand(2, d)
     maps = []
-    for block in blocks(problem, 8 * d * max(budget, d)):
+    for block in sample_blocks(problem, 8 * d * max(budget, d)):
         view = problem.take(block)
         coalitions = fixed.expand(len(view), -1, -1)
         if n_pairs:

@@ -12,7 +12,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.engines.perturbed_copies import blocks, check_positive, scores
+from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks, scores
 from xaibench.explainers.surrogates import weighted_ridge
 
 
@@ -63,7 +63,7 @@ def tabular_lime(
     binary = ((background == 0) | (background == 1)).all(dim=0)
     frequency = background.mean(dim=0)
     maps = []
-    for block in blocks(problem, 8 * n_samples * d + 8 * len(background)):
+    for block in sample_blocks(problem, 8 * n_samples * d + 8 * len(background)):
         view, own = problem.take(block), draws[block]
         bits = (own.uniform((n_samples, d)) < frequency).to(view.inputs.dtype)
         if neighbours == 0:

@@ -6,13 +6,13 @@ from typing import get_args
 
 import numpy as np
 
-from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import BlackBox, CountedFunction, Domain, Interpretation
 from xaibench.core.registry import interpreter
 from xaibench.core.types import FunctionKind
 
 
 @interpreter("oracle", takes=get_args(FunctionKind), needs={"truth"}, control=True)
-def oracle(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def oracle(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """The function itself, without noise, with all that is known of it."""
     truth = f.truth
     assert truth is not None
@@ -20,7 +20,7 @@ def oracle(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) ->
 
 
 @interpreter("random", takes=get_args(FunctionKind), needs={"others"}, control=True)
-def random(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def random(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """Program and description of another function of the set, drawn at random: looks like an answer, knows nothing."""
     if not f.others:
         return Interpretation.failed("there is no other function in the set")

@@ -7,15 +7,15 @@ from difflib import SequenceMatcher
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import BlackBox, numeric_outputs, outputs_of
+from xaibench.core.programs.black_box import BlackBox, numeric_outputs, run_program
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
 from xaibench.core.types import Array
-from xaibench.functions.neurons.generation import ACTIVE
+from xaibench.functions.neurons.generation import FIRING_THRESHOLD
 from xaibench.functions.relations.catalogue import UNDEFINED
 
-Pair = tuple[str, str]
-Triplet = tuple[Pair, Pair, Pair]
+Exchange = tuple[str, str]
+Triplet = tuple[Exchange, Exchange, Exchange]
 ATTEMPTS = 64
 """Draws of a distractor, after which a function has too few that are not its own."""
 
@@ -75,7 +75,7 @@ def _score(ev: ProgramEvaluation, i: int, trials: int) -> float:
 def _of_words(ev: ProgramEvaluation, i: int, trials: int, draws: np.random.Generator) -> float:
     inputs = list(ev.functions[i].test_inputs)
     truth = np.asarray(ev.truth(i, inputs), dtype=np.float64)
-    active, silent = np.flatnonzero(truth > ACTIVE), np.flatnonzero(truth <= ACTIVE)
+    active, silent = np.flatnonzero(truth > FIRING_THRESHOLD), np.flatnonzero(truth <= FIRING_THRESHOLD)
     if not len(active) or len(silent) < 2:
         return float("nan")
     found = np.asarray(ev.predict(i, inputs), dtype=np.float64)
@@ -110,16 +110,16 @@ def _triplets(f: BlackBox, others: list[BlackBox], trials: int, draws: np.random
     return found
 
 
-def _distractors(f: BlackBox, others: list[BlackBox], draws: np.random.Generator) -> list[Pair]:
+def _distractors(f: BlackBox, others: list[BlackBox], draws: np.random.Generator) -> list[Exchange]:
     """Two pairs of two other functions that f does not give."""
-    found: list[Pair] = []
+    found: list[Exchange] = []
     used: set[str] = set()
     for _ in range(ATTEMPTS if others else 0):
         g = others[draws.integers(len(others))]
         if g.name in used or not len(g.test_inputs):
             continue
         pairs = _pairs(g, [str(g.test_inputs[draws.integers(len(g.test_inputs))])])
-        if pairs and pairs != found and outputs_of(f.program, [pairs[0][0]], f.kind)[0][0] != pairs[0][1]:
+        if pairs and pairs != found and run_program(f.program, [pairs[0][0]], f.kind)[0][0] != pairs[0][1]:
             used.add(g.name)
             found += pairs
         if len(found) == 2:
@@ -127,7 +127,7 @@ def _distractors(f: BlackBox, others: list[BlackBox], draws: np.random.Generator
     return found
 
 
-def _pairs(f: BlackBox, inputs: list[str]) -> list[Pair]:
+def _pairs(f: BlackBox, inputs: list[str]) -> list[Exchange]:
     """Inputs with what the function gives for them, where it gives anything."""
-    outputs = outputs_of(f.program, inputs, f.kind)[0]
+    outputs = run_program(f.program, inputs, f.kind)[0]
     return [(x, str(y)) for x, y in zip(inputs, outputs, strict=True) if y is not None and y != UNDEFINED]

@@ -68,13 +68,13 @@ def mlp_regressor(
             nn.Linear(width, width),
             nn.ReLU(),
             nn.Linear(width, 1),
-            Units(*units),
+            Unstandardised(*units),
         )
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=1e-2, batch_size=256, progress=progress)
 
 
-class Units(nn.Module):
+class Unstandardised(nn.Module):
     """Turns standardised numbers into those of the data, so that a network starts at their mean and spread."""
 
     mean: Tensor

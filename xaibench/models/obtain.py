@@ -20,13 +20,13 @@ from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import Predictor
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors, write_json
-from xaibench.core.storage.locks import alone
+from xaibench.core.storage.locks import file_lock
 from xaibench.models.adapters import as_predictor, fingerprint
 from xaibench.models.training import Progress, Weights, known_weights
 
 
 @dataclass(frozen=True)
-class Record:
+class ModelRecord:
     """What is known about a fitted model without having it.
 
     Attributes
@@ -52,20 +52,20 @@ class Record:
         return {**asdict(self), "provides": sorted(self.provides)}
 
     @staticmethod
-    def from_json(text: str) -> Record:
+    def from_json(text: str) -> ModelRecord:
         fields = json.loads(text)
-        return Record(**{**fields, "provides": frozenset(fields["provides"])})
+        return ModelRecord(**{**fields, "provides": frozenset(fields["provides"])})
 
 
 @dataclass(frozen=True)
-class FittedModel(Record):
+class FittedModel(ModelRecord):
     """A fitted model, as its recipe gave it, on the CPU or wherever the user's code put it."""
 
     model: Any
     from_cache: bool
 
 
-def lookup(spec: ModelSpec, params: Mapping[str, Any], data: Data, *, seed: int, cache: Path) -> Record | None:
+def lookup(spec: ModelSpec, params: Mapping[str, Any], data: Data, *, seed: int, cache: Path) -> ModelRecord | None:
     """What the cache knows about a model; nothing is built or trained. None if it knows nothing."""
     found = _load(spec, params, data, seed, cache)
     return None if found is None else found[0]
@@ -111,7 +111,7 @@ def obtain(
         return _obtained(spec, params, data, seed, device, None, progress)
     if lookup(spec, params, data, seed=seed, cache=cache) is not None:
         return _obtained(spec, params, data, seed, device, cache, progress)
-    with alone(cache / "locks" / _path(spec, params, data, seed, cache, ".lock").name):
+    with file_lock(cache / "locks" / _path(spec, params, data, seed, cache, ".lock").name):
         return _obtained(spec, params, data, seed, device, cache, progress)
 
 
@@ -146,7 +146,7 @@ def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, pr
     return spec.function(data, **params, **extra)
 
 
-def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str, seconds: float) -> Record:
+def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str, seconds: float) -> ModelRecord:
     regression = data.test_values is not None
     try:
         # A module does not say what its numbers are; the data do.
@@ -168,7 +168,7 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
         provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})
     elif provides and predictor.module is None:
         raise UsageError(f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is no torch module")
-    return Record(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
+    return ModelRecord(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
 
 
 def _accuracy(raw: Tensor, data: Data) -> float:
@@ -193,16 +193,16 @@ def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cac
 
 def _load(
     spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path
-) -> tuple[Record, dict[str, Tensor]] | None:
+) -> tuple[ModelRecord, dict[str, Tensor]] | None:
     """The record and, for a module, the weights; None if there is none or the file is damaged."""
     if not spec.registered:
         return None
     try:
         saved = load_tensors_and_metadata(_path(spec, params, data, seed, cache, ".safetensors"))
         if saved is not None:
-            return Record.from_json(saved[1]["record"]), saved[0]
+            return ModelRecord.from_json(saved[1]["record"]), saved[0]
         text = _path(spec, params, data, seed, cache, ".json").read_text(encoding="utf-8")
-        return Record.from_json(text), {}
+        return ModelRecord.from_json(text), {}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -213,7 +213,7 @@ def _save(
     data: Data,
     seed: int,
     cache: Path,
-    record: Record,
+    record: ModelRecord,
     model: Any,
 ) -> None:
     if not spec.registered:

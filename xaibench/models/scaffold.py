@@ -25,7 +25,7 @@ Score = Callable[[Array], Array]
 
 REPEATS = 30
 """Noisy copies of every row that the detector against LIME learns from."""
-NOISE = 0.3
+ATTACK_NOISE = 0.3
 N_SUBSTITUTED, N_CENTRES = 20_000, 10
 FALSE_ALARMS: dict[str, float] = {"forest": 0.05, "neighbours": 0.01}
 """Share of held-out real rows that each detector may take for made up."""
@@ -33,7 +33,7 @@ FIDELITY: dict[str, float] = {"forest": 0.95, "neighbours": 0.98}
 
 
 @dataclass(frozen=True)
-class Rule:
+class SensitiveBitRule:
     """Decides by one bit, and says so: ``[no, yes]`` as 0 and 1.
 
     Attributes
@@ -78,7 +78,7 @@ def _decisions(yes: Array) -> Array:
 @model("biased", provides=(), features={"table"})
 def biased(data: Data) -> Any:
     """A black box that decides by the sensitive bit and nothing else."""
-    return Rule(_column(data, "sensitive"))
+    return SensitiveBitRule(_column(data, "sensitive"))
 
 
 @model("scaffolded", provides=(), features={"table"})
@@ -130,7 +130,7 @@ def _column(data: Data, name: str) -> int:
 def _noisy(rows: Array, numbers: Array, rng: np.random.Generator) -> Array:
     """Copies of the rows with noise on the numbers, as LIME makes them."""
     copies = np.repeat(rows, REPEATS, axis=0)
-    copies[:, numbers] += NOISE * rng.standard_normal((len(copies), len(numbers)), dtype=np.float32)
+    copies[:, numbers] += ATTACK_NOISE * rng.standard_normal((len(copies), len(numbers)), dtype=np.float32)
     return copies
 
 

@@ -10,14 +10,14 @@ from xaibench.core.components import ExplainerSpec, InterpreterSpec, MetricSpec,
 from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
 from xaibench.core.masking.maskers import DRAWN, MASKERS_VERSION
 from xaibench.problems.specs import AnyProblemSpec
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 
 @dataclass(frozen=True)
 class Cell:
     """One metric of a unit."""
 
-    metric: Choice
+    metric: ComponentRef
     output: str | None
     cell_id: str
     lineage: str
@@ -35,10 +35,10 @@ class Unit:
     """
 
     problem: AnyProblemSpec
-    explainer: Choice
+    explainer: ComponentRef
     seed: int
     repeat: int
-    metrics: tuple[tuple[Choice, str | None], ...]
+    metrics: tuple[tuple[ComponentRef, str | None], ...]
 
     @property
     def spec(self) -> ExplainerSpec | InterpreterSpec:
@@ -62,7 +62,7 @@ class Unit:
         versions = tuple(self.versions.items())
         return tuple(self._cell(metric, output, versions) for metric, output in self.metrics)
 
-    def _cell(self, metric: Choice, output: str | None, versions: tuple[tuple[str, int], ...]) -> Cell:
+    def _cell(self, metric: ComponentRef, output: str | None, versions: tuple[tuple[str, int], ...]) -> Cell:
         names = f"[{self._identity},{_identity(metric)},{_json(output)}]"
         all_versions = versions_json(versions, metric.spec.version)
         return Cell(metric, output, digest_of_json('"cell"', names, all_versions), digest_of_json('"cell"', names))
@@ -106,7 +106,7 @@ def _json(output: str | None) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _identity(choice: Choice) -> str:
+def _identity(choice: ComponentRef) -> str:
     return canonical_json(choice.identity)
 
 
@@ -117,14 +117,14 @@ def versions_json(others: tuple[tuple[str, int], ...], metric: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _content(choice: Choice) -> str:
+def _content(choice: ComponentRef) -> str:
     """Canonical JSON of what the content of a result depends on: the component, and maskers that draw."""
     drawn = [f"maskers {MASKERS_VERSION}"] if any(str(v) in DRAWN for v in choice.params.values()) else []
     return canonical_json([*choice.identity, *drawn])
 
 
 @lru_cache(maxsize=65536)
-def _unsupported(explainer: Choice, metric: Choice, capabilities: frozenset[str]) -> str | None:
+def _unsupported(explainer: ComponentRef, metric: ComponentRef, capabilities: frozenset[str]) -> str | None:
     explaining, scoring = explainer.spec, cast(MetricSpec, metric.spec)
     for spec in (explaining, scoring):
         missing = missing_needs(spec.needs, capabilities)

@@ -12,10 +12,10 @@ from xaibench.core import registry
 from xaibench.core.components import MetricSpec, is_control, missing_needs
 from xaibench.plan.cells import Unit
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
-from xaibench.suite import EXPLAINING, Choice, FunctionsEntry, Suite
+from xaibench.suite import EXPLAINING, ComponentRef, FunctionsEntry, Suite
 
 RANDOM = "random"
-Metrics = tuple[tuple[Choice, str | None], ...]
+Metrics = tuple[tuple[ComponentRef, str | None], ...]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class _Matrix:
         return self._kept[path]
 
 
-def _explaining(suite: Suite) -> Iterator[Choice]:
+def _explaining(suite: Suite) -> Iterator[ComponentRef]:
     """Explainers and interpreters in the order of the file, then the controls that it does not name."""
     entries = {"explainer": suite.explainers, "interpreter": suite.interpreters}
     for kind in EXPLAINING:
@@ -119,10 +119,10 @@ def _explaining(suite: Suite) -> Iterator[Choice]:
         names = {c.spec.name for c in named}
         for spec in registry.components(kind) if suite.controls else ():
             if is_control(spec) and spec.name not in names:
-                yield Choice.of(kind, spec.name, {})
+                yield ComponentRef.of(kind, spec.name, {})
 
 
-def _belongs(choice: Choice, problem: AnyProblemSpec) -> bool:
+def _belongs(choice: ComponentRef, problem: AnyProblemSpec) -> bool:
     """Whether a component is about problems of this sort: functions of a kind that it takes, or models and data."""
     if isinstance(problem, FunctionProblemSpec):
         return choice.spec.about_programs and not missing_needs(choice.spec.needs, problem.capabilities())

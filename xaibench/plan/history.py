@@ -12,7 +12,7 @@ import pyarrow as pa
 from xaibench.store import Store
 from xaibench.store.schema import DONE
 
-COLUMNS = [
+HISTORY_COLUMNS = [
     "cell_id", "lineage", "score_key", "status", "run", "dataset", "model", "explainer", "metric",
     "explain_seconds", "score_seconds",
 ]  # fmt: skip
@@ -24,7 +24,7 @@ class History:
     Parameters
     ----------
     table : pyarrow.Table, optional
-        Every row of a store, with at least `COLUMNS`.
+        Every row of a store, with at least `HISTORY_COLUMNS`.
     """
 
     def __init__(self, table: pa.Table | None = None) -> None:
@@ -34,7 +34,7 @@ class History:
         self._lineages: set[str] = set()
         explain: dict[tuple[str, ...], list[float]] = defaultdict(list)
         score: dict[tuple[str, ...], list[float]] = defaultdict(list)
-        for row in [] if table is None else table.select(COLUMNS).to_pylist():
+        for row in [] if table is None else table.select(HISTORY_COLUMNS).to_pylist():
             self._lineages.add(row["lineage"])
             done = row["status"] in DONE
             if row["run"] >= self._newest.get(row["cell_id"], (0, None))[0]:
@@ -56,7 +56,7 @@ class History:
     @classmethod
     def of(cls, store: Store) -> History:
         """History of a store."""
-        return cls(store.read(COLUMNS, every=True))
+        return cls(store.read(HISTORY_COLUMNS, every=True))
 
     def of_cells(self, cells: Iterable[tuple[str, str]]) -> History:
         """What is known of these cells (id, lineage), without durations: small enough to send to a worker."""

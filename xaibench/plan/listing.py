@@ -14,7 +14,7 @@ from xaibench.plan.expansion import Metrics
 from xaibench.store import Row
 from xaibench.store.schema import SCHEMA
 
-BATCH = 20_000
+CELLS_PER_TABLE = 20_000
 """Cells per table."""
 _DEFAULTS: dict[str, Any] = {
     f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(Row)
@@ -31,7 +31,7 @@ def planned_tables(units: Iterable[Unit]) -> Iterator[pa.Table]:
             facts[unit.metrics] = _metric_columns(unit.metrics)
         for name, values in {**_unit_columns(unit), **facts[unit.metrics]}.items():
             columns.setdefault(name, []).extend(values)
-        if len(columns["cell_id"]) >= BATCH:
+        if len(columns["cell_id"]) >= CELLS_PER_TABLE:
             yield _table(columns, created)
             columns = {}
     if columns:

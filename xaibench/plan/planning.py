@@ -51,7 +51,7 @@ class Shard:
         return int(unit.unit_id, 16) % self.of == self.index - 1
 
 
-class Units:
+class PlannedUnits:
     """The planned units, in order; those of a large plan are made anew by every loop."""
 
     def __init__(self, make: Callable[[], Iterator[PlannedUnit]], kept: list[PlannedUnit] | None, count: int) -> None:
@@ -108,7 +108,7 @@ class Plan:
     """
 
     suite: Suite
-    units: Units
+    units: PlannedUnits
     rerun: Rerun | None
     whole: bool
     shard: Shard | None
@@ -205,7 +205,7 @@ def make_plan(
                 kept = None
     if not cells.count:
         raise NothingToDoError("no cell is selected", "loosen --only and --skip; `xaibench plan` shows the cells")
-    units = Units(lambda: decided(every()), kept, summary.units)
+    units = PlannedUnits(lambda: decided(every()), kept, summary.units)
     whole = selection in (None, Selection())
     return Plan(suite, units, rerun, whole, shard, cells.hexdigest(), summary, every)
 

@@ -15,7 +15,7 @@ from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import FunctionProblem
-from xaibench.core.programs.interpreting import plain
+from xaibench.core.programs.interpreting import to_jsonable
 from xaibench.models.adapters import as_predictor
 from xaibench.models.obtain import FittedModel, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
@@ -138,10 +138,10 @@ def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[BlackBox, ...]) 
     component = spec.functions.spec
     source = None if component.registered else source_digest(component)
     said = [
-        [f.name, f.kind, f.family, plain(f.parameters), f.description, f.intervals, f.landmarks, f.noise]
+        [f.name, f.kind, f.family, to_jsonable(f.parameters), f.description, f.intervals, f.landmarks, f.noise]
         for f in functions
     ]
-    domains = [[f.domain.low, f.domain.high, f.domain.words, plain(f.test_inputs)] for f in functions]
+    domains = [[f.domain.low, f.domain.high, f.domain.words, to_jsonable(f.test_inputs)] for f in functions]
     return digest(
         KEY_VERSION,
         spec.functions.identity,

@@ -9,7 +9,7 @@ from typing import Any, cast
 from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec
 from xaibench.core.keys import digest
 from xaibench.models.retraining import check_features
-from xaibench.suite import Choice
+from xaibench.suite import ComponentRef
 
 _ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})
 
@@ -32,8 +32,8 @@ class ProblemSpec:
         The output that is explained; None: what the model returns.
     """
 
-    dataset: Choice
-    model: Choice
+    dataset: ComponentRef
+    model: ComponentRef
     seed: int
     samples: int
     target: str
@@ -86,7 +86,7 @@ class ProblemSpec:
         check_features(cast(ModelSpec, self.model.spec), dataset.features, dataset.name)
 
 
-FUNCTIONS = "functions"
+MODEL_OF_FUNCTIONS = "functions"
 """What stands for the model where the problem is a set of functions."""
 
 
@@ -105,14 +105,14 @@ class FunctionProblemSpec:
         Questions that may be asked of each.
     """
 
-    functions: Choice
+    functions: ComponentRef
     seed: int
     samples: int | None
     budget: int
 
     @property
     def name(self) -> str:
-        return f"{self.functions.label}/{FUNCTIONS}"
+        return f"{self.functions.label}/{MODEL_OF_FUNCTIONS}"
 
     @property
     def selection(self) -> str:
@@ -122,7 +122,7 @@ class FunctionProblemSpec:
     @cached_property
     def identity(self) -> list[Any]:
         """Names and parameters, without versions."""
-        return [self.functions.identity, FUNCTIONS, self.seed, self.selection]
+        return [self.functions.identity, MODEL_OF_FUNCTIONS, self.seed, self.selection]
 
     @cached_property
     def key(self) -> str:
@@ -136,12 +136,12 @@ class FunctionProblemSpec:
     @property
     def labels(self) -> tuple[str, str]:
         """What stands in the columns for data set and model."""
-        return self.functions.label, FUNCTIONS
+        return self.functions.label, MODEL_OF_FUNCTIONS
 
     @property
     def names(self) -> tuple[str, str]:
         """The same without parameters."""
-        return self.functions.spec.name, FUNCTIONS
+        return self.functions.spec.name, MODEL_OF_FUNCTIONS
 
     def capabilities(self) -> frozenset[str]:
         """Needs that the functions meet."""

@@ -15,15 +15,15 @@ from rich.text import Text
 from xaibench.report.labels import metric_labels, number, share, variants
 from xaibench.report.layout import Trimmed, simple_table
 
-STYLES = {"trusted": "green", "weak": "yellow", "undecided": "dim", "broken": "red"}
-HEADS = {
+VERDICT_STYLES = {"trusted": "green", "weak": "yellow", "undecided": "dim", "broken": "red"}
+AUDIT_HEADINGS = {
     "trust": "trust", "auroc": "AUROC", "trend": "trend", "icc": "ICC", "repeatability": "repeat-\nability",
     "masker_tau": "tau over\nmaskers", "confidence_rho": "rho with\nconfidence", "agreement": "tau with\nfamily",
     "distance": "to largest\nbudget",
 }  # fmt: skip
 EXPENDABLE = ("distance", "agreement", "confidence_rho", "masker_tau", "repeatability")
 """What goes first where the width does not do."""
-LEGEND = (
+AUDIT_LEGEND = (
     "AUROC: the truth against noise (sanity: gradients against a map that never looks at the model).\n"
     "trend: mean rank correlation of score and quality over the truth, the truth with noise in steps, and noise.\n"
     "ICC: share of a score's variance that is not the draw seed's; repeatability: 95 % of two scores differ by less.\n"
@@ -46,9 +46,9 @@ def audit_report(audit: pd.DataFrame) -> RenderableType:
         seeds = group["n_seeds"].max()
         title = f"{names[0]}/{names[1]}, {first['n']} samples, {seeds} seed{'' if seeds == 1 else 's'}"
         parts += [Text(title, style="bold"), _AuditTable(group.to_dict("records"), labels), Text("")]
-    parts += [Text(LEGEND), Text("")]
+    parts += [Text(AUDIT_LEGEND), Text("")]
     counts = audit["verdict"].value_counts()
-    total = ", ".join(f"{counts[v]} {v}" for v in STYLES if v in counts)
+    total = ", ".join(f"{counts[v]} {v}" for v in VERDICT_STYLES if v in counts)
     return Trimmed(Group(*parts, Text(f"{len(audit)} metrics on trial: {total}.")))
 
 
@@ -61,17 +61,17 @@ class _AuditTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         names = [self.labels[r["metric"], r["params"], r["asked_output"]] for r in self.rows]
-        columns = {c: [_cell(r[c]) for r in self.rows] for c in HEADS}
+        columns = {c: [_cell(r[c]) for r in self.rows] for c in AUDIT_HEADINGS}
         columns = {c: texts for c, texts in columns.items() if any(texts)}
         name_width = min(max(map(len, names), default=0), max(options.max_width // 2, 24))
         for expendable in EXPENDABLE:
             if name_width + 12 + sum(_width(c, texts) for c, texts in columns.items()) <= options.max_width:
                 break
             columns.pop(expendable, None)
-        table = simple_table(("metric", "verdict", *(HEADS[c] for c in columns)), left=(0, 1))
+        table = simple_table(("metric", "verdict", *(AUDIT_HEADINGS[c] for c in columns)), left=(0, 1))
         table.columns[1].no_wrap = True
         for i, (name, row) in enumerate(zip(names, self.rows, strict=True)):
-            verdict = Text(row["verdict"], style=STYLES[row["verdict"]])
+            verdict = Text(row["verdict"], style=VERDICT_STYLES[row["verdict"]])
             table.add_row(Text(name), verdict, *(texts[i] for texts in columns.values()))
         yield table
         for said, who in _remarks(names, self.rows).items():
@@ -89,7 +89,7 @@ def _remarks(names: Sequence[str], rows: Sequence[dict[Any, Any]]) -> dict[str, 
 
 
 def _width(column: str, texts: Sequence[str]) -> int:
-    return 3 + max(len(t) for t in (*texts, *HEADS[column].split("\n")))
+    return 3 + max(len(t) for t in (*texts, *AUDIT_HEADINGS[column].split("\n")))
 
 
 def _cell(value: float) -> str:

@@ -12,7 +12,7 @@ from xaibench.analysis.leaderboard.validity import Validity
 from xaibench.report.labels import interval, number
 from xaibench.report.layout import Trimmed, simple_table
 
-FEW = (
+FEW_CHANGES_NOTE = (
     "k of n: units that differ at all. Where most are equal, or a few are far larger than the others, "
     "test and interval promise too much."
 )
@@ -45,7 +45,7 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
             Text(f"{claim['id']}: {claim['statement']} [{claim['source']}]" + (f" -- {detail}" if detail else ""))
         )
     if _few(claims["n"], claims["n_informative"]).any():
-        lines.append(Text(FEW))
+        lines.append(Text(FEW_CHANGES_NOTE))
     counts = claims["verdict"].value_counts()
     total = ", ".join(f"{counts.get(v, 0)} {v}" for v in _STYLES)
     return Trimmed(Group(table, Text(""), *lines, Text(""), Text(f"{len(claims)} claims: {total}.")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, run_program
 
 PROBES = 24
 WRONG = "<--"
@@ -18,19 +18,21 @@ def string_examples(
     lines = []
     if asked:
         shown = list(asked)[:PROBES]
-        found = outputs_of(answer.program, shown, "string")[0]
-        lines = [*table(("asked", "answer", "program"), (shown, answers[:PROBES], found), width, mark=True)]
+        found = run_program(answer.program, shown, "string")[0]
+        lines = [*three_columns(("asked", "answer", "program"), (shown, answers[:PROBES], found), width, mark=True)]
         if len(asked) > PROBES:
             lines.append(f"and {len(asked) - PROBES} more")
         lines.append("")
     inputs = list(box.test_inputs)
-    wanted, found = (outputs_of(p, inputs, "string")[0] for p in (box.program, answer.program))
+    wanted, found = (run_program(p, inputs, "string")[0] for p in (box.program, answer.program))
     right = sum(a == b for a, b in zip(wanted, found, strict=True))
-    lines += table(("held out", "function", "program"), (inputs, wanted, found), width, mark=True)
+    lines += three_columns(("held out", "function", "program"), (inputs, wanted, found), width, mark=True)
     return [*lines, f"{right} of {len(inputs)} right"]
 
 
-def table(head: tuple[str, str, str], columns: Iterable[Iterable[Any]], width: int, *, mark: bool = False) -> list[str]:
+def three_columns(
+    head: tuple[str, str, str], columns: Iterable[Iterable[Any]], width: int, *, mark: bool = False
+) -> list[str]:
     """Three columns that fit the width, cut where they do not; with a mark where the last two differ.
 
     Strings that are empty, or begin or end with a space, are quoted.

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, run_program
 from xaibench.core.types import Array
 from xaibench.report.braille import bar, label_width, plot, ticks, y_range
 from xaibench.report.function_tables import string_examples
 from xaibench.report.neuron_text import neuron_lines, relation_lines
 
-LINES: Mapping[str, Callable[..., list[str]]] = {
+EXAMPLES_BY_KIND: Mapping[str, Callable[..., list[str]]] = {
     "string": string_examples,
     "neuron": neuron_lines,
     "relation": relation_lines,
@@ -61,7 +61,7 @@ def function_text(shown: Shown, width: int) -> str:
     if answer.failure:
         said.append(f"no program: {answer.failure}")
     if box.kind != "numeric":
-        lines = LINES[box.kind](box, answer, shown.asked, shown.answers, width)
+        lines = EXAMPLES_BY_KIND[box.kind](box, answer, shown.asked, shown.answers, width)
         return "\n".join([*truth, "", *said, "", *lines])
     x, wanted, found = _curves(shown)
     limits = y_range(wanted)
@@ -98,7 +98,7 @@ def _curves(shown: Shown) -> tuple[Array, Array, Array]:
 
 
 def _outputs(program: Any, x: Values) -> Array:
-    return np.asarray(outputs_of(program, x, "numeric")[0], dtype=np.float64)
+    return np.asarray(run_program(program, x, "numeric")[0], dtype=np.float64)
 
 
 def draw_function(shown: Shown, path: Path) -> None:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xaibench.core.programs.black_box import BlackBox, Interpretation, outputs_of
-from xaibench.report.function_tables import WRONG, table
+from xaibench.core.programs.black_box import BlackBox, Interpretation, run_program
+from xaibench.report.function_tables import WRONG, three_columns
 
 LOUDEST = 12
 BAR = 10
@@ -21,7 +21,7 @@ def neuron_lines(
     if asked:
         ranked = sorted(zip(asked, map(float, answers), strict=True), key=lambda p: (-p[1], p[0]))
         shown = ranked[:LOUDEST]
-        found = outputs_of(answer.program, [word for word, _ in shown], box.kind)[0]
+        found = run_program(answer.program, [word for word, _ in shown], box.kind)[0]
         rows = [(word, level, own) for (word, level), own in zip(shown, found, strict=True)]
         lines += _levels(("asked, loudest first", "answer", "program"), rows)
         if len(ranked) > LOUDEST:
@@ -31,7 +31,7 @@ def neuron_lines(
     if guesses:
         lines += ["AUROC on the answers", *(f"  {g['auroc']:.3f}  {g['text']}"[:width] for g in guesses), ""]
     inputs = list(box.test_inputs)
-    wanted, found = (outputs_of(p, inputs, box.kind)[0] for p in (box.program, answer.program))
+    wanted, found = (run_program(p, inputs, box.kind)[0] for p in (box.program, answer.program))
     rows = sorted(zip(inputs, map(float, wanted), map(float, found), strict=True), key=lambda row: (-row[1], row[0]))
     right = sum(_agree(a, b) for _, a, b in rows)
     lines += _levels(("held out", "neuron", "program"), rows)
@@ -45,15 +45,15 @@ def relation_lines(
     told = [(x, y) for x, y in zip(asked, answers, strict=True) if y != "undefined"]
     lines = []
     if asked:
-        found = outputs_of(answer.program, [x for x, _ in told], box.kind)[0]
-        lines += table(
+        found = run_program(answer.program, [x for x, _ in told], box.kind)[0]
+        lines += three_columns(
             ("asked", "answer", "program"), ([x for x, _ in told], [y for _, y in told], found), width, mark=True
         )
         lines += [f"and {len(asked) - len(told)} undefined ones", ""]
     inputs = list(box.test_inputs)
-    wanted, found = (outputs_of(p, inputs, box.kind)[0] for p in (box.program, answer.program))
+    wanted, found = (run_program(p, inputs, box.kind)[0] for p in (box.program, answer.program))
     right = sum(a == b for a, b in zip(wanted, found, strict=True))
-    lines += table(("held out", "relation", "program"), (inputs, wanted, found), width, mark=True)
+    lines += three_columns(("held out", "relation", "program"), (inputs, wanted, found), width, mark=True)
     return [*lines, f"{right} of {len(inputs)} right"]
 
 

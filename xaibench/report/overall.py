@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
-from xaibench.analysis.leaderboard.columns import ENTRY, FAMILIES
+from xaibench.analysis.leaderboard.columns import ENTRY, METRIC_FAMILIES
 from xaibench.report.labels import interval, number, share, variants
 from xaibench.report.tables import Sheet, terminal
 
-LEGEND = (
+OVERALL_LEGEND = (
     "relative rank: 0 best, 1 last, among the explainers of a comparison; mean over data sets, on each over votes."
     " Metrics of one construct with one masker have one vote together.",
     "Compare only within a comparison: each is over all that some explainer supports, among the explainers that"
@@ -42,13 +42,13 @@ def overall_sheets(frame: pd.DataFrame) -> list[Sheet]:
         heads = ("explainer", "relative rank", *(["interval"] if several else []))
         sheets.append(Sheet(_title(block), heads, rows, notes=(f"votes: {block['recipe'].iloc[0]}",)))
     intervals = (NEW,) if frame["ci_low"].notna().any() else ()
-    return [*sheets, Sheet("", (), [], notes=(*LEGEND, *intervals))]
+    return [*sheets, Sheet("", (), [], notes=(*OVERALL_LEGEND, *intervals))]
 
 
 def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Comparisons in the order of families, explainers by rank, with their labels."""
     names = variants(zip(frame["explainer"], frame["explainer_params"], strict=True))
-    place = {family: i for i, family in enumerate(FAMILIES)}
+    place = {family: i for i, family in enumerate(METRIC_FAMILIES)}
     ordered = frame.assign(
         _family=frame["family"].map(place).fillna(len(place)),
         label=[names[e, p] for e, p in zip(frame["explainer"], frame["explainer_params"], strict=True)],
@@ -72,7 +72,7 @@ def by_sheets(frame: pd.DataFrame, by: str) -> list[Sheet]:
         ]
     sheets = [_pivot(title, part) for title, part in tables]
     last = "~ over fewer metrics or problems than the others of the column, because it does not support them"
-    return [*sheets, Sheet("", (), [], notes=(*LEGEND[:1], last))]
+    return [*sheets, Sheet("", (), [], notes=(*OVERALL_LEGEND[:1], last))]
 
 
 def _pivot(title: str, frame: pd.DataFrame) -> Sheet:

@@ -15,7 +15,7 @@ from xaibench.analysis.regressions.timings import slower
 from xaibench.report.labels import metric_labels, number, p_value, variants
 from xaibench.report.layout import Trimmed, simple_table
 
-SHOWN = 40
+MAX_LISTED_FINDINGS = 40
 """Findings that are shown one by one; the rest is counted."""
 MEANING = {
     "regressed": "worse than the practical delta, by a corrected test",
@@ -37,7 +37,7 @@ OUTCOMES = {
     "regression": "REGRESSION",
     "nothing comparable": "NOTHING COMPARABLE: this is no pass",
 }
-STYLES = {"passed": "bold green", "regression": "bold red", "nothing comparable": "bold yellow"}
+OUTCOME_STYLES = {"passed": "bold green", "regression": "bold red", "nothing comparable": "bold yellow"}
 
 
 def named(findings: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def comparison_report(comparison: Comparison) -> RenderableType:
     if len(slow):
         parts += [Text(""), Text("slower than before", style="bold"), _costs(slow)]
     outcome = comparison.outcome
-    parts += [Text(""), Text(OUTCOMES[outcome] + why(comparison), style=STYLES[outcome])]
+    parts += [Text(""), Text(OUTCOMES[outcome] + why(comparison), style=OUTCOME_STYLES[outcome])]
     return Trimmed(Group(*parts))
 
 
@@ -111,8 +111,12 @@ def shown(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
         ("changed, but small or not significant", others[others["verdict"] == "changed"]),
     ):
         if len(rows):
-            title = title if len(rows) <= SHOWN else f"{title} (the first {SHOWN} of {len(rows)})"
-            yield title, rows.sort_values("effect", key=abs, ascending=False, kind="stable").head(SHOWN)
+            title = (
+                title
+                if len(rows) <= MAX_LISTED_FINDINGS
+                else f"{title} (the first {MAX_LISTED_FINDINGS} of {len(rows)})"
+            )
+            yield title, rows.sort_values("effect", key=abs, ascending=False, kind="stable").head(MAX_LISTED_FINDINGS)
 
 
 def why(comparison: Comparison) -> str:
@@ -156,7 +160,7 @@ def _table(rows: pd.DataFrame) -> RenderableType:
 
 def _costs(rows: pd.DataFrame) -> RenderableType:
     table = simple_table(("stage", "name", "before", "now", "ratio"), left=(0, 1))
-    for row in rows.head(SHOWN).to_dict("records"):
+    for row in rows.head(MAX_LISTED_FINDINGS).to_dict("records"):
         seconds = (f"{row[k]:.1f} s" for k in ("baseline_seconds", "candidate_seconds"))
         table.add_row(row["stage"], Text(row["name"]), *seconds, f"{row['ratio']:.1f}")
     return table

@@ -14,7 +14,7 @@ from xaibench.report.regressions import MEANING, OUTCOMES, change, facts, reason
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~&$"} | {"\n": " ", "\r": " "})
 
 
-def markdown(comparison: Comparison) -> str:
+def summary_markdown(comparison: Comparison) -> str:
     """A page of GitHub Markdown: outcome, counts, tables of findings and costs. Names cannot break out of a cell."""
     return "\n".join(_lines(comparison)) + "\n"
 

@@ -69,7 +69,7 @@ class _Split:
             yield table
 
 
-def markdown(sheets: Sequence[Sheet]) -> str:
+def tables_markdown(sheets: Sequence[Sheet]) -> str:
     """Sheets as Markdown: titles are headings of the second level, notes are lists."""
     lines: list[str] = []
     for sheet in sheets:

@@ -164,7 +164,9 @@ class MetricTable:
         table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
         for column in columns:
             left = column in ("explainer", "interval", "ties", "skill interval", "beats placebos")
-            table.add_column(Text(HEADS.get(column, column)), justify="left" if left else "right", overflow="fold")
+            table.add_column(
+                Text(METRIC_HEADINGS.get(column, column)), justify="left" if left else "right", overflow="fold"
+            )
         for row in self.rows:
             table.add_row(*(Text(row[c]) for c in columns))
         yield table
@@ -172,10 +174,10 @@ class MetricTable:
 
     def _width(self, column: str) -> int:
         texts = [row[column] for row in self.rows]
-        return max(len(text) for text in (*texts, *HEADS.get(column, column).split("\n")))
+        return max(len(text) for text in (*texts, *METRIC_HEADINGS.get(column, column).split("\n")))
 
 
-HEADS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
+METRIC_HEADINGS = {"skill interval": "interval", "beats placebos": "beats\nplacebos"}
 
 
 def _metric_table(

@@ -65,7 +65,7 @@ class Examination:
 def examine(files: Files) -> Examination:
     """Look at every file of a store; changes nothing."""
     runs = Runs(files)
-    orphans, stale, unexplained = explanations(files)
+    orphans, stale, unexplained = explanation_files(files)
     dead = [n for n in runs.numbers() if runs.document(n, "outcome.json") is None and runs.under_way(n) is None]
     return Examination(list(damage(files)), files.leftovers(), orphans, stale, unexplained, dead, cells_to_run(files))
 
@@ -127,7 +127,7 @@ def suspicious(name: str, table: pa.Table) -> Iterator[str]:
         yield "numbers of scores and samples differ"
 
 
-def explanations(files: Files) -> tuple[dict[str, int], dict[str, int], int]:
+def explanation_files(files: Files) -> tuple[dict[str, int], dict[str, int], int]:
     """Explanations that no row refers to, those that only superseded rows refer to, and the number of those missing."""
     rows = read_rows(files, ["cell_id", "score_key", "explain_key", "status", "run", "attribution_kind"])
     referred = set(rows["explain_key"].to_pylist())

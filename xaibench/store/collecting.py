@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xaibench.core.errors import StoreError
-from xaibench.store.checking import explain_key, explanations
+from xaibench.store.checking import explain_key, explanation_files
 from xaibench.store.files import Files
 from xaibench.store.generations import COMPACT, POINTER, generation_files, part_files, read_rows, rewrite
 from xaibench.store.runs import RUNS, Runs
@@ -76,7 +76,7 @@ def garbage(files: Files, *, keep_runs: int | None = None, young: float = YOUNG)
     cells = _planned(runs, gone) if gone else None
     table = read_rows(files, ["cell_id", "score_key", "status", "run", "explain_key"])
     kept = keep_rows(table, cells)
-    orphans, stale, _ = explanations(files)
+    orphans, stale, _ = explanation_files(files)
     needed = set(kept["explain_key"].to_pylist())
     removed = set(table["explain_key"].to_pylist()) - needed
     superfluous = {name: size for name, size in {**orphans, **stale}.items() if explain_key(name) not in needed}

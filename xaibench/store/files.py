@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from xaibench.core.errors import StoreError
 from xaibench.core.storage.files import write_bytes
-from xaibench.core.storage.paths import Place, StoreUrl
-from xaibench.core.storage.processes import life_of
+from xaibench.core.storage.paths import Location, StoreUrl
+from xaibench.core.storage.processes import process_state
 
 DRAFT_SUFFIX = ".draft"
-AT_ONCE = 64
+PARALLEL_READS = 64
 """Files that are asked of an object store at the same time."""
-GRACE = 86400.0
+WRITER_GRACE = 86400.0
 """Seconds after which a file whose writer cannot be seen from here is given up."""
 
 
@@ -30,7 +30,7 @@ class Files(Protocol):
     a StoreError: that is no damage.
     """
 
-    place: Place
+    place: Location
 
     def read(self, name: str) -> bytes:
         """Content of a file."""
@@ -64,7 +64,7 @@ class LocalFiles:
     """Files in a folder."""
 
     def __init__(self, place: Path) -> None:
-        self.place: Place = place
+        self.place: Location = place
         self._root = place
 
     def read(self, name: str) -> bytes:
@@ -126,8 +126,8 @@ class LocalFiles:
         found = []
         for path in sorted(self._root.rglob(f".*{DRAFT_SUFFIX}")):
             name = path.relative_to(self._root).as_posix()
-            life = life_of("-".join(path.name[1:].split("-")[:2]))
-            if life == "dead" or (life == "elsewhere" and self.age(name) > GRACE):
+            life = process_state("-".join(path.name[1:].split("-")[:2]))
+            if life == "dead" or (life == "elsewhere" and self.age(name) > WRITER_GRACE):
                 found.append(name)
         return found
 
@@ -150,7 +150,7 @@ class RemoteFiles:
     def __init__(self, place: StoreUrl) -> None:
         from fsspec.core import url_to_fs
 
-        self.place: Place = place
+        self.place: Location = place
         try:
             self._fs, self._root = url_to_fs(str(place))
         except ImportError as error:
@@ -183,7 +183,7 @@ class RemoteFiles:
     def read_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Some at a time, because each takes a way there and back."""
         left = iter(names)
-        while some := list(itertools.islice(left, AT_ONCE)):
+        while some := list(itertools.islice(left, PARALLEL_READS)):
             paths = [f"{self._root}/{name}" for name in some]
             found = self._call("", partial(self._several, paths))
             contents = {self._name(path): content for path, content in found.items()}
@@ -252,6 +252,6 @@ class RemoteFiles:
             )
 
 
-def files_of(place: Place) -> Files:
+def files_of(place: Location) -> Files:
     """The files of a store at this place."""
     return RemoteFiles(place) if isinstance(place, StoreUrl) else LocalFiles(place)

@@ -23,12 +23,12 @@ POINTER = "compact/CURRENT"
 """A file of earlier versions, where only one generation counted."""
 RATIO = 2
 """A generation is merged with newer ones once they are together at least a RATIO-th of its size."""
-LARGEST = 256 * 2**20
+FULL_GENERATION_BYTES = 256 * 2**20
 """Bytes from which a generation is left alone, so that a merge needs bounded memory."""
 _ATTEMPTS = 100
 _NUMBER = re.compile(r"^compact/generation-(\d+)")
 
-Where = Callable[[pa.Table], pa.Table]
+RowFilter = Callable[[pa.Table], pa.Table]
 
 
 def part_files(files: Files) -> dict[str, int]:
@@ -62,7 +62,7 @@ def result_tables(files: Files, columns: list[str] | None = None) -> Iterator[tu
     raise StoreError(f"the store {files.place} keeps changing while it is read", "wait for the other run to end")
 
 
-def read_rows(files: Files, columns: list[str] | None = None, where: Where | None = None) -> pa.Table:
+def read_rows(files: Files, columns: list[str] | None = None, where: RowFilter | None = None) -> pa.Table:
     """Rows of all result files, those that are there twice included."""
     tables = [migrate(to_table([]), columns)]
     for _, table in result_tables(files, columns):
@@ -78,7 +78,7 @@ def due(parts: dict[str, int], generations: dict[str, int]) -> list[str]:
     """
     chosen, total = list(parts), sum(parts.values())
     for name, size in sorted(generations.items(), key=lambda item: item[1]):
-        if size > RATIO * total or total + size > LARGEST:
+        if size > RATIO * total or total + size > FULL_GENERATION_BYTES:
             break
         chosen.append(name)
         total += size
@@ -99,7 +99,7 @@ def compact(files: Files, *, at_least: int = 1) -> int:
     return rewrite(files, due(parts, generation_files(files)), lambda table: best_rows(table, per_content=True))
 
 
-def rewrite(files: Files, names: Iterable[str], keep: Where) -> int:
+def rewrite(files: Files, names: Iterable[str], keep: RowFilter) -> int:
     """Put the rows of some files into one, those that ``keep`` keeps; returns their number."""
     merged, tables = [], [migrate(to_table([]))]
     for name, content in files.read_many(names):

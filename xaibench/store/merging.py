@@ -21,7 +21,7 @@ from xaibench.store.schema import DONE
 from xaibench.store.select import best_rows
 from xaibench.store.tables import sealed, to_bytes
 
-SHOWN = 3
+MAX_LISTED_CONFLICTS = 3
 _NAMES = ["dataset", "model", "explainer", "metric"]
 
 
@@ -104,8 +104,8 @@ def _compare(tables: list[pa.Table], places: list[str]) -> None:
             if other[0] != value and other[1] != which:
                 conflicts.append((other[1:], (which, int(position))))
     if conflicts:
-        said = [_conflict(tables, places, a, b) for a, b in conflicts[:SHOWN]]
-        more = f"; and {len(conflicts) - SHOWN} more" if len(conflicts) > SHOWN else ""
+        said = [_conflict(tables, places, a, b) for a, b in conflicts[:MAX_LISTED_CONFLICTS]]
+        more = f"; and {len(conflicts) - MAX_LISTED_CONFLICTS} more" if len(conflicts) > MAX_LISTED_CONFLICTS else ""
         raise ConflictError(
             f"{len(conflicts)} results differ under the same key, nothing was merged: {'; '.join(said)}{more}",
             "equal content must give equal values: find out which store is wrong, and leave it out",

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from xaibench.core.errors import StoreError
 from xaibench.core.keys import digest
-from xaibench.core.storage.processes import life_of, this_process
-from xaibench.store.files import GRACE, Files
+from xaibench.core.storage.processes import process_state, this_process
+from xaibench.store.files import WRITER_GRACE, Files
 from xaibench.store.generations import part_files
 from xaibench.store.schema import Row
 from xaibench.store.tables import DamagedError, from_bytes, seal, stream_to_bytes
@@ -128,11 +128,11 @@ class Runs:
         claim = self.document(number, "claim.json")
         if claim is None or claim.get("process", "over") == "over" or self.document(number, "outcome.json") is not None:
             return None
-        life = life_of(str(claim["process"]))
+        life = process_state(str(claim["process"]))
         if life == "elsewhere":
             signs = [self.name(number, file) for file in ("claim.json", "manifest.json")]
             signs += [name for name in part_files(self.files) if f"-{number:06d}-" in name]
-            life = "dead" if min(self.files.age(name) for name in signs) > GRACE else "alive"
+            life = "dead" if min(self.files.age(name) for name in signs) > WRITER_GRACE else "alive"
         where = f"process {str(claim['process']).rpartition('-')[2]} on {claim.get('host', 'another machine')}"
         return where if life == "alive" else None
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from xaibench.core.errors import StoreError
-from xaibench.core.storage.paths import Place, place
+from xaibench.core.storage.paths import Location, parse_location
 from xaibench.store import generations
 from xaibench.store.checking import Damage, Examination, damage, examine
 from xaibench.store.collecting import YOUNG, Garbage, collect, garbage
@@ -58,7 +58,7 @@ class Store:
     """
 
     def __init__(self, where: Path | str, *, create: bool = False) -> None:
-        self.path = place(where)
+        self.path = parse_location(where)
         self.files = files_of(self.path)
         self._runs = Runs(self.files)
         self._attributions = Attributions(self.files)
@@ -99,7 +99,7 @@ class Store:
     @classmethod
     def exists(cls, where: Path | str) -> bool:
         """Whether there is a store."""
-        files = files_of(place(where))
+        files = files_of(parse_location(where))
         try:
             files.read(MARK)
         except (FileNotFoundError, NotADirectoryError):
@@ -148,11 +148,11 @@ class Store:
 
     # Results
 
-    def write_part(self, rows: list[Row]) -> Place:
+    def write_part(self, rows: list[Row]) -> Location:
         """Publish rows of one unit as a part that is never changed again; returns where it is."""
         return self._publish(f"{rows[0].unit_id}-{rows[0].run:06d}", to_table(rows))
 
-    def _publish(self, stem: str, table: pa.Table) -> Place:
+    def _publish(self, stem: str, table: pa.Table) -> Location:
         content = to_bytes(table)
         name = sealed(f"{generations.PARTS}/{stem}", content)
         # A file of this name has this very content: then it is published already.

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from xaibench.store.schema import SCHEMA, Row, migrate, to_table
 
-BATCH = 20_000
+ROWS_PER_BATCH = 20_000
 BRIEF = 200
 """Rows up to which a strong compression of every column costs more than it saves: 1.7 ms beside 0.9 ms for one unit."""
 _SEAL = re.compile(r"-([0-9a-f]{16})\.parquet$")
@@ -53,7 +53,7 @@ def _batches(rows: Iterable[Row] | Iterable[pa.Table]) -> Iterator[pa.Table]:
             yield item
             continue
         batch.append(item)
-        if len(batch) == BATCH:
+        if len(batch) == ROWS_PER_BATCH:
             yield to_table(batch)
             batch = []
     if batch:

@@ -1,22 +1,22 @@
 """Suite files: TOML, validated, with every name and parameter checked before anything runs."""
 
-from xaibench.suite.claims import Claim, Scores
-from xaibench.suite.matrix import EXPLAINING, Rule, Suite, components_of
+from xaibench.suite.claims import Claim, ScoreSelection
+from xaibench.suite.matrix import EXPLAINING, CellPattern, Suite, components_of
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
 from xaibench.suite.reading import DEFAULT_SUITE, available, find, load, parse
-from xaibench.suite.references import Choice, Entry
+from xaibench.suite.references import ComponentEntry, ComponentRef
 from xaibench.suite.validation import has_params
 
 __all__ = [
     "DEFAULT_SUITE",
     "EXPLAINING",
-    "Choice",
+    "CellPattern",
     "Claim",
-    "Entry",
+    "ComponentEntry",
+    "ComponentRef",
     "FunctionsEntry",
     "ProblemEntry",
-    "Rule",
-    "Scores",
+    "ScoreSelection",
     "Suite",
     "available",
     "components_of",

@@ -11,7 +11,7 @@ from xaibench.core.outputs import Output
 from xaibench.suite.references import Globs, Table
 
 
-class Scores(Table):
+class ScoreSelection(Table):
     """Which scores a side of a claim is about.
 
     Attributes
@@ -68,14 +68,14 @@ class Claim(Table):
     id: str = Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     source: str = Field(min_length=1)
     statement: str = Field(min_length=1)
-    left: Scores
-    right: Scores | None = None
+    left: ScoreSelection
+    right: ScoreSelection | None = None
     number: float | None = Field(default=None, allow_inf_nan=False)
     direction: Literal["greater", "less", "equal"] = "greater"
     margin: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     unit: Literal["sample", "training"] = "sample"
     statistic: Literal["mean", "agreement"] = "mean"
-    reference: Scores | None = None
+    reference: ScoreSelection | None = None
     despite: Globs = Field(default=[])
 
     @pydantic.model_validator(mode="after")

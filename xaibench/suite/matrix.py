@@ -14,7 +14,7 @@ from pydantic import Field
 from xaibench.core.components import Kind
 from xaibench.suite.claims import Claim
 from xaibench.suite.problems import AnyProblem, FunctionsEntry
-from xaibench.suite.references import Choice, Entries, Globs, MetricEntries, Table
+from xaibench.suite.references import ComponentRef, Entries, Globs, MetricEntries, Table
 from xaibench.suite.regression_settings import Comparing
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -22,7 +22,7 @@ EXPLAINING: tuple[Kind, ...] = ("explainer", "interpreter")
 """Kinds of components that stand in the column of explainers."""
 
 
-class Rule(Table):
+class CellPattern(Table):
     """Matches cells whose names match every given list of globs.
 
     Names are compared as the leaderboard shows them, with the parameters that the suite gives
@@ -85,8 +85,8 @@ class Suite(Table):
     explainers: Entries = Field(default_factory=list)
     interpreters: Entries = Field(default_factory=list)
     metrics: MetricEntries = Field(default_factory=list)
-    include: list[Rule] = Field(default_factory=list)
-    exclude: list[Rule] = Field(default_factory=list)
+    include: list[CellPattern] = Field(default_factory=list)
+    exclude: list[CellPattern] = Field(default_factory=list)
     claims: list[Claim] = Field(default_factory=list)
     compare: Comparing = Field(default_factory=Comparing)
     parts: list[Suite] = Field(default_factory=list)
@@ -126,7 +126,7 @@ class Suite(Table):
         return kept and not any(rule.matches(*names) for rule in self.exclude)
 
 
-def components_of(suite: Suite) -> Iterator[Iterator[Choice]]:
+def components_of(suite: Suite) -> Iterator[Iterator[ComponentRef]]:
     """Choices of every entry in the suite, group by group; resolving them checks them."""
     for part in suite.parts:
         yield from components_of(part)

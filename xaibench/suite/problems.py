@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from xaibench.core.outputs import Output
-from xaibench.suite.references import Entries, Entry, Table, as_entry
+from xaibench.suite.references import ComponentEntry, Entries, Table, as_entry
 
 
 class ProblemEntry(Table):
     """A data set and the models that are fitted to it."""
 
-    dataset: Annotated[Entry, BeforeValidator(as_entry)]
+    dataset: Annotated[ComponentEntry, BeforeValidator(as_entry)]
     models: Entries = Field(min_length=1)
     samples: int | None = Field(default=None, ge=1)
     output: Output | None = None
@@ -26,7 +26,7 @@ class FunctionsEntry(Table):
     each, instead of the suite's.
     """
 
-    functions: Annotated[Entry, BeforeValidator(as_entry)]
+    functions: Annotated[ComponentEntry, BeforeValidator(as_entry)]
     samples: int | None = Field(default=None, ge=1)
     budget: int | None = Field(default=None, ge=1)
 

@@ -33,7 +33,7 @@ class Table(BaseModel):
 
 
 @dataclass(frozen=True)
-class Choice:
+class ComponentRef:
     """A component with checked parameters, as plain data that any process can resolve.
 
     Two choices are equal if they mean the same, however the parameters were given.
@@ -46,7 +46,7 @@ class Choice:
     folder: Path | None = None
 
     @classmethod
-    def of(cls, kind: Kind, ref: str, params: dict[str, Any], folder: Path | None = None) -> Choice:
+    def of(cls, kind: Kind, ref: str, params: dict[str, Any], folder: Path | None = None) -> ComponentRef:
         """Resolve a reference and check its parameters.
 
         Raises
@@ -90,7 +90,7 @@ def as_entry(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-class Entry(Table):
+class ComponentEntry(Table):
     """A component by name, ``module:name`` or ``file.py:name``, with parameters.
 
     ``grid`` lists several values for a parameter; every combination becomes an entry of its own.
@@ -100,18 +100,18 @@ class Entry(Table):
     params: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
 
-    def choices(self, kind: Kind, folder: Path | None) -> Iterator[Choice]:
+    def choices(self, kind: Kind, folder: Path | None) -> Iterator[ComponentRef]:
         """Every combination of the grid, with checked parameters."""
         names = list(self.grid)
         for values in itertools.product(*self.grid.values()):
-            yield Choice.of(kind, self.name, {**self.params, **dict(zip(names, values, strict=True))}, folder)
+            yield ComponentRef.of(kind, self.name, {**self.params, **dict(zip(names, values, strict=True))}, folder)
 
 
-class MetricEntry(Entry):
+class MetricEntry(ComponentEntry):
     """A metric; ``output`` measures another output than the metric's rule says."""
 
     output: Output | None = None
 
 
-Entries = list[Annotated[Entry, BeforeValidator(as_entry)]]
+Entries = list[Annotated[ComponentEntry, BeforeValidator(as_entry)]]
 MetricEntries = list[Annotated[MetricEntry, BeforeValidator(as_entry)]]

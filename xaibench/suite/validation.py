@@ -13,10 +13,10 @@ from xaibench.core import registry
 from xaibench.core.components import FUNCTION_KINDS, Component, FunctionsSpec, Kind, is_control, missing_needs
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
-from xaibench.suite.claims import Scores
+from xaibench.suite.claims import ScoreSelection
 from xaibench.suite.matrix import EXPLAINING, Suite, components_of
 from xaibench.suite.problems import FunctionsEntry
-from xaibench.suite.references import Choice, Entry
+from xaibench.suite.references import ComponentEntry, ComponentRef
 
 
 def check_names(suite: Suite, source: str) -> None:
@@ -27,7 +27,7 @@ def check_names(suite: Suite, source: str) -> None:
     UsageError
         With the first component that is missing, wrong, or called like another one.
     """
-    owners: dict[tuple[Kind, str], Choice] = {}
+    owners: dict[tuple[Kind, str], ComponentRef] = {}
     for group in components_of(suite):
         for choice in group:
             first = owners.setdefault((choice.kind, choice.spec.name), choice)
@@ -70,7 +70,7 @@ def check_company(suite: Suite, source: str) -> None:
                 )
 
 
-def _specs(kind: Kind, entries: Sequence[Entry], folder: Path | None) -> list[Component]:
+def _specs(kind: Kind, entries: Sequence[ComponentEntry], folder: Path | None) -> list[Component]:
     return [choice.spec for entry in entries for choice in entry.choices(kind, folder)]
 
 
@@ -112,7 +112,7 @@ def check_claims(suite: Suite, source: str) -> None:
     choices = [choice for group in components_of(suite) for choice in group]
     if any(matrix.controls for matrix in suite.matrices()):
         controls = (s for kind in EXPLAINING for s in registry.components(kind) if is_control(s))
-        choices += [Choice.of(s.kind, s.name, {}) for s in controls]
+        choices += [ComponentRef.of(s.kind, s.name, {}) for s in controls]
     names: dict[str, set[str]] = {kind: set() for kind in ("dataset", "model", "explainer", "metric")}
     for choice in choices:
         names[_column(choice)] |= {choice.spec.name, choice.label}
@@ -120,7 +120,7 @@ def check_claims(suite: Suite, source: str) -> None:
             names["model"].add("functions")
     for claim in suite.claims:
         for side in ("left", "right", "reference"):
-            wanted: Scores | None = getattr(claim, side)
+            wanted: ScoreSelection | None = getattr(claim, side)
             if wanted is None:
                 continue
             for kind, known in names.items():
@@ -136,12 +136,14 @@ def check_claims(suite: Suite, source: str) -> None:
                 _check_params(about, "metric", wanted.metric, wanted.params, choices)
 
 
-def _column(choice: Choice) -> str:
+def _column(choice: ComponentRef) -> str:
     """The column of a leaderboard in which a component stands."""
     return {"functions": "dataset", "interpreter": "explainer"}.get(choice.kind, choice.kind)
 
 
-def _check_params(about: str, column: str, globs: list[str], wanted: dict[str, Any], choices: list[Choice]) -> None:
+def _check_params(
+    about: str, column: str, globs: list[str], wanted: dict[str, Any], choices: list[ComponentRef]
+) -> None:
     """Refuse parameters of a claim that no component has which it names."""
     named = [
         c

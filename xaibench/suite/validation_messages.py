@@ -8,10 +8,10 @@ import pydantic
 from pydantic import BaseModel
 
 from xaibench.core.errors import did_you_mean
-from xaibench.suite.claims import Claim, Scores
-from xaibench.suite.matrix import Rule, Suite
+from xaibench.suite.claims import Claim, ScoreSelection
+from xaibench.suite.matrix import CellPattern, Suite
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
-from xaibench.suite.references import Entry, MetricEntry
+from xaibench.suite.references import ComponentEntry, MetricEntry
 
 _IN_OTHER_WORDS = {
     "list_type": "must be a list",
@@ -51,18 +51,18 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
     """Field names of the model that a wrong field stands in."""
     parts: dict[str, type[BaseModel]] = {
         "problems": ProblemEntry,
-        "explainers": Entry,
-        "interpreters": Entry,
-        "functions": Entry,
+        "explainers": ComponentEntry,
+        "interpreters": ComponentEntry,
+        "functions": ComponentEntry,
         "metrics": MetricEntry,
-        "include": Rule,
-        "exclude": Rule,
-        "models": Entry,
-        "dataset": Entry,
+        "include": CellPattern,
+        "exclude": CellPattern,
+        "models": ComponentEntry,
+        "dataset": ComponentEntry,
         "claims": Claim,
-        "left": Scores,
-        "right": Scores,
-        "reference": Scores,
+        "left": ScoreSelection,
+        "right": ScoreSelection,
+        "reference": ScoreSelection,
     }
     owner: type[BaseModel] = Suite
     if loc[:1] == ("problems",) and len(loc) > 2:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.audit import measures
-from xaibench.analysis.audit.trials import Maps, Trial, size_and_rest, trials
-from xaibench.analysis.audit.verdict import judge
+from xaibench.analysis.audit.trials import AttributionFacts, ProblemScores, size_and_rest, trials
+from xaibench.analysis.audit.verdict import metric_verdict
 from xaibench.analysis.statistics.estimate import NOTHING, Estimate
 
-MEASURES = (
+AUDIT_MEASURES = (
     "auroc", "trend", "icc", "repeatability", "masker_tau", "masker_share", "masker_interaction", "confidence_rho",
     "agreement", "distance", "coupled",
 )  # fmt: skip
@@ -22,8 +22,8 @@ MEASURES = (
 _TEXT = ["suite", "dataset", "model", "selection", "metric", "params", "asked_output", "family"]
 _KEY = ["metric", "params", "asked_output"]
 _JUDGED = ["trust", "verdict", "diagnosis"]
-COLUMNS = [
-    *_TEXT, *_JUDGED, *(f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")), "contrast", "ladder",
+AUDIT_COLUMNS = [
+    *_TEXT, *_JUDGED, *(f"{m}{end}" for m in AUDIT_MEASURES for end in ("", "_low", "_high")), "contrast", "ladder",
     "p_trend", "budget_parameter", "budget", "largest_budget", "n", "n_seeds", "n_explanations", "n_steady",
     "n_contestants", "undefined",
 ]  # fmt: skip
@@ -33,7 +33,9 @@ PAIR_COLUMNS = [
 ]  # fmt: skip
 
 
-def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def audit(
+    cells: pd.DataFrame, *, suite: str, maps: AttributionFacts | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Judge every metric on every problem of a suite.
 
     Parameters
@@ -49,7 +51,7 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
     Returns
     -------
     metrics : DataFrame
-        One row per problem and metric, the most trusted first, see `COLUMNS`: verdicts as in
+        One row per problem and metric, the most trusted first, see `AUDIT_COLUMNS`: verdicts as in
         `audit_verdict.judge`, and every number with its 95 % interval, whose units are samples:
         these weights, new samples. Where a problem is there with several numbers of samples, the
         largest one is judged, and the smallest one says whether scores depend on the other samples.
@@ -60,7 +62,7 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
     """
     drafts: list[tuple[dict[str, Any], bool]] = []
     pairs: list[dict[str, Any]] = []
-    known = maps or Maps()
+    known = maps or AttributionFacts()
     for large, small in _by_size(trials(cells)):
         head = dict(zip(("suite", "dataset", "model", "selection"), (suite, *large.names), strict=True))
         audited = {k: p for k, p in large.panels.items() if k[0] != measures.CONFIDENCE}
@@ -76,24 +78,24 @@ def audit(cells: pd.DataFrame, *, suite: str, maps: Maps | None = None) -> tuple
         ):
             for key, numbers in more.items():
                 found[key] |= numbers
-        pairs += [{**head, **record} for record in measures.agreements(large, audited, found)]
+        pairs += [{**head, **record} for record in measures.metric_agreements(large, audited, found)]
         drafts += [
             ({**head, **dict(zip(_KEY, key, strict=True)), **numbers}, large.gate_passed)
             for key, numbers in found.items()
         ]
     _of_the_metric([row for row, _ in drafts])
-    rows = [_flat(row | judge(row, gate_passed)) for row, gate_passed in drafts]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    rows = [_flat(row | metric_verdict(row, gate_passed)) for row, gate_passed in drafts]
+    frame = pd.DataFrame(rows, columns=AUDIT_COLUMNS)
     order = frame.assign(
         _place=frame["verdict"].map({"trusted": 0, "weak": 1, "undecided": 2}).fillna(3), _trust=-frame["trust"]
     ).sort_values(["dataset", "model", "selection", "_place", "_trust", "metric", "params"], kind="stable")
     return frame.loc[order.index].reset_index(drop=True), pd.DataFrame(pairs, columns=PAIR_COLUMNS)
 
 
-def _by_size(found: Iterator[Trial]) -> Iterator[tuple[Trial, Trial | None]]:
+def _by_size(found: Iterator[ProblemScores]) -> Iterator[tuple[ProblemScores, ProblemScores | None]]:
     """Every problem with its largest number of samples, and with its smallest, if that is another one."""
 
-    def problem(trial: Trial) -> tuple[str, str, str]:
+    def problem(trial: ProblemScores) -> tuple[str, str, str]:
         return (*trial.names[:2], size_and_rest(trial.names[2])[1])
 
     for _, group in groupby(sorted(found, key=problem), key=problem):
@@ -122,7 +124,7 @@ def _of_the_metric(rows: list[dict[str, Any]]) -> None:
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """Estimates as three columns each."""
     flat = {k: v for k, v in row.items() if not isinstance(v, Estimate)}
-    for name in MEASURES:
+    for name in AUDIT_MEASURES:
         estimate = row.get(name, NOTHING)
         flat |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return flat

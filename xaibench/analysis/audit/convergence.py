@@ -14,7 +14,7 @@ from xaibench.core.types import Array
 
 BUDGETS = ("n_samples", "n_subsets")
 """Parameters that say how many random draws a metric takes."""
-RTOL, OF_TYPICAL = 1e-4, 1e-5
+SETTLED_RTOL, OF_TYPICAL = 1e-4, 1e-5
 """Scores that differ by less than this share of their size, or of the typical size, are the same."""
 
 
@@ -80,11 +80,11 @@ def coupling(few: Array, many: Array, alike: Array) -> Coupling:
     size = np.maximum(np.abs(a), np.abs(b))
     typical = float(np.nanmedian(size)) if np.isfinite(size).any() else 0.0
     with np.errstate(invalid="ignore"):
-        changed = np.abs(a - b) > RTOL * size + OF_TYPICAL * typical
+        changed = np.abs(a - b) > SETTLED_RTOL * size + OF_TYPICAL * typical
     one_missing = np.isfinite(a) != np.isfinite(b)
     known = np.isfinite(a) | np.isfinite(b)
     changed = np.where(known, changed | one_missing, np.nan)
-    per_sample = intervals.mean(changed.T)
+    per_sample = intervals.nanmean(changed.T)
     per_sample = per_sample[np.isfinite(per_sample)]
     if len(per_sample) == 0:
         return Coupling(NOTHING, len(a))

@@ -19,7 +19,7 @@ MIN_EXPLAINERS = 3
 
 def mean_over_seeds(merit: Array) -> Array:
     """Scores (..., S, U) averaged over the seeds in which they are defined: (..., U)."""
-    averaged: Array = intervals.mean(np.moveaxis(merit, -2, -1))
+    averaged: Array = intervals.nanmean(np.moveaxis(merit, -2, -1))
     return averaged
 
 
@@ -71,7 +71,7 @@ class MetricAgreement:
         """Mean tau of a metric with some others."""
         if not others:
             return NOTHING
-        value, drawn = intervals.mean(self.tau[i, others]), intervals.mean(self.resampled[i, others].T)
+        value, drawn = intervals.nanmean(self.tau[i, others]), intervals.nanmean(self.resampled[i, others].T)
         return self.found.estimates(value[None], drawn[None])[0]
 
     def n_explainers(self, i: int, j: int) -> int:
@@ -79,7 +79,7 @@ class MetricAgreement:
         return int(np.isfinite(self.found.means[[i, j]]).all(axis=0).sum())
 
 
-def metric_agreement(merits: Array, seed: int) -> MetricAgreement:
+def resampled_agreement(merits: Array, seed: int) -> MetricAgreement:
     """Agreement between metrics.
 
     Parameters
@@ -128,7 +128,7 @@ def masker_dependence(scores: Array, seed: int) -> MaskerDependence:
 
     def mean_tau(means: Array) -> Array:
         tau = np.moveaxis(kendall(means, means), 1, -1)
-        return intervals.mean(np.where(others[:, None] if tau.ndim == 3 else others, tau, np.nan))
+        return intervals.nanmean(np.where(others[:, None] if tau.ndim == 3 else others, tau, np.nan))
 
     shares, drawn = _shares(found.means[..., None]), _shares(found.resampled)
     main, interaction = (found.estimates(shares[i], drawn[i][None])[0] for i in (0, 1))

@@ -10,13 +10,13 @@ import numpy as np
 from xaibench.analysis.audit import convergence, dependence
 from xaibench.analysis.audit.reliability import reliability
 from xaibench.analysis.audit.separation import auroc, trend
-from xaibench.analysis.audit.trials import Maps, MetricKey, Panel, Trial
+from xaibench.analysis.audit.trials import AttributionFacts, MetricKey, MetricScores, ProblemScores
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE, RANDOM
 from xaibench.analysis.statistics.estimate import NOTHING
 from xaibench.core.keys import canonical_json, seed
 from xaibench.core.types import Array
 
-Panels = Mapping[MetricKey, Panel]
+Panels = Mapping[MetricKey, MetricScores]
 Numbers = dict[str, Any]
 REFERENCES = ("masker", "baseline")
 """Parameters that say what "missing" means."""
@@ -29,7 +29,7 @@ ABOUT_THE_MODEL = ("mprt", "smooth_mprt", "efficient_mprt", "random_logit")
 MODEL_BASED, MODEL_FREE = "gradient", "input_edges"
 
 
-def by_itself(trial: Trial, metric: str, panel: Panel) -> Numbers:
+def by_itself(trial: ProblemScores, metric: str, panel: MetricScores) -> Numbers:
     """What the scores of a metric say by themselves, and against explanations of known order."""
     merit = panel.merit
     known = np.isfinite(merit)
@@ -72,7 +72,7 @@ def by_itself(trial: Trial, metric: str, panel: Panel) -> Numbers:
     }
 
 
-def _contrast(trial: Trial, metric: str, panel: Panel) -> tuple[str, list[int]]:
+def _contrast(trial: ProblemScores, metric: str, panel: MetricScores) -> tuple[str, list[int]]:
     """Explanations of known order under this metric, best first, and how to call them; none where nothing is known."""
     known: Array = np.asarray(np.isfinite(panel.merit).any(axis=(1, 2)))
     if panel.family in ABOUT_TRUTH:
@@ -89,12 +89,12 @@ def _contrast(trial: Trial, metric: str, panel: Panel) -> tuple[str, list[int]]:
     return "", []
 
 
-def _steady(trial: Trial, maps: Maps) -> Array:
+def _steady(trial: ProblemScores, maps: AttributionFacts) -> Array:
     """Places of the explainers whose maps are the same with every seed."""
     return np.array([i for i, e in enumerate(trial.entries) if (*trial.names, *e) in maps.steady], dtype=np.int64)
 
 
-def of_seeds(trial: Trial, panels: Panels, maps: Maps) -> dict[MetricKey, Numbers]:
+def of_seeds(trial: ProblemScores, panels: Panels, maps: AttributionFacts) -> dict[MetricKey, Numbers]:
     """ICC and repeatability of every metric, on explanations that do not change with the seed."""
     steady = _steady(trial, maps)
     found = {}
@@ -116,12 +116,12 @@ def _variants(panels: Panels, names: tuple[str, ...]) -> dict[tuple[str, str], l
     return {group: keys for group, keys in groups.items() if len(keys) > 1}
 
 
-def _draws(trial: Trial, *what: str) -> int:
+def _draws(trial: ProblemScores, *what: str) -> int:
     """Seed of the resamples of one problem."""
     return seed("audit", *trial.names, *what)
 
 
-def of_maskers(trial: Trial, panels: Panels) -> dict[MetricKey, Numbers]:
+def of_maskers(trial: ProblemScores, panels: Panels) -> dict[MetricKey, Numbers]:
     found: dict[MetricKey, Numbers] = {}
     for keys in _variants(panels, REFERENCES).values():
         scores = np.stack([dependence.mean_over_seeds(panels[k].merit[trial.contestants]) for k in keys])
@@ -136,7 +136,7 @@ def of_maskers(trial: Trial, panels: Panels) -> dict[MetricKey, Numbers]:
     return found
 
 
-def of_confidence(trial: Trial, panels: Panels) -> dict[MetricKey, Numbers]:
+def of_confidence(trial: ProblemScores, panels: Panels) -> dict[MetricKey, Numbers]:
     measured = [p for k, p in trial.panels.items() if k[0] == CONFIDENCE]
     if not measured:
         return {}
@@ -152,7 +152,7 @@ def of_confidence(trial: Trial, panels: Panels) -> dict[MetricKey, Numbers]:
     }
 
 
-def of_budgets(trial: Trial, panels: Panels, maps: Maps) -> dict[MetricKey, Numbers]:
+def of_budgets(trial: ProblemScores, panels: Panels, maps: AttributionFacts) -> dict[MetricKey, Numbers]:
     found: dict[MetricKey, Numbers] = {}
     steady = _steady(trial, maps)
     for (name, _), keys in _variants(panels, convergence.BUDGETS).items():
@@ -167,7 +167,9 @@ def of_budgets(trial: Trial, panels: Panels, maps: Maps) -> dict[MetricKey, Numb
     return found
 
 
-def of_company(large: Trial, small: Trial | None, panels: Panels, maps: Maps) -> dict[MetricKey, Numbers]:
+def of_company(
+    large: ProblemScores, small: ProblemScores | None, panels: Panels, maps: AttributionFacts
+) -> dict[MetricKey, Numbers]:
     """Whether the scores of the samples of the small selection are the same in the large one."""
     if small is None:
         return {}
@@ -177,7 +179,7 @@ def of_company(large: Trial, small: Trial | None, panels: Panels, maps: Maps) ->
     seeds = [s for s in small.seeds if s in large.seeds]
     alike = np.array([[(*names, *e, s) in maps.alike for s in seeds] for e in entries], dtype=bool)
 
-    def part(trial: Trial, panel: Panel) -> Array:
+    def part(trial: ProblemScores, panel: MetricScores) -> Array:
         axes = [trial.entries.index(e) for e in entries], [trial.seeds.index(s) for s in seeds]
         return panel.scores[np.ix_(*axes, [trial.samples.index(s) for s in shared])]
 
@@ -188,11 +190,13 @@ def of_company(large: Trial, small: Trial | None, panels: Panels, maps: Maps) ->
     }
 
 
-def agreements(trial: Trial, panels: Panels, found: dict[MetricKey, Numbers]) -> Iterator[dict[str, Any]]:
+def metric_agreements(
+    trial: ProblemScores, panels: Panels, found: dict[MetricKey, Numbers]
+) -> Iterator[dict[str, Any]]:
     """Kendall's tau between metrics, and into ``found`` each one's mean with others of its family."""
     keys = list(panels)
     merits = np.stack([dependence.mean_over_seeds(panels[k].merit[trial.contestants]) for k in keys])
-    result = dependence.metric_agreement(merits, _draws(trial, "metrics"))
+    result = dependence.resampled_agreement(merits, _draws(trial, "metrics"))
     for i, key in enumerate(keys):
         others = [j for j, k in enumerate(keys) if k[0] != key[0] and panels[k].family == panels[key].family]
         found[key]["agreement"] = result.mean_with(i, others)

@@ -46,7 +46,7 @@ def auroc(good: Array, bad: Array) -> Estimate:
         np.fill_diagonal(wins, 0.0)
         areas.append(wins.sum() / (len(wins) * others))
         influence[s, both] = (wins.sum(axis=1) + wins.sum(axis=0)) / others
-    per_sample = intervals.mean(influence.T)
+    per_sample = intervals.nanmean(influence.T)
     per_sample = per_sample[np.isfinite(per_sample)]
     n = len(per_sample)
     if n < MIN_SAMPLES:

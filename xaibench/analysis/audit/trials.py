@@ -15,7 +15,7 @@ from xaibench.analysis.leaderboard.placebo_tests import ORACLE, RANDOM
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.core.types import Array
 
-Entry = tuple[str, str]
+ExplainerKey = tuple[str, str]
 """An explainer and its parameters, as JSON."""
 MetricKey = tuple[str, str, str]
 """A metric, its parameters as JSON, and the output that the suite asks it for."""
@@ -25,7 +25,7 @@ _USED = ["scope", "higher_is_better", "family", "params", "scores", "aggregate",
 
 
 @dataclass(frozen=True)
-class Panel:
+class MetricScores:
     """Scores of one metric on one problem.
 
     Attributes
@@ -52,7 +52,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Maps:
+class AttributionFacts:
     """What is known of the explanations behind the scores.
 
     Attributes
@@ -69,7 +69,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Trial:
+class ProblemScores:
     """All metrics on one problem, on common axes.
 
     Attributes
@@ -89,13 +89,13 @@ class Trial:
     """
 
     names: tuple[str, str, str]
-    entries: tuple[Entry, ...]
+    entries: tuple[ExplainerKey, ...]
     control: Array
     truth_is_weights: bool
     gate_passed: bool
     seeds: tuple[int, ...]
     samples: tuple[Any, ...]
-    panels: Mapping[MetricKey, Panel]
+    panels: Mapping[MetricKey, MetricScores]
 
     def find(self, explainer: str) -> int | None:
         """Place of the first entry of this explainer."""
@@ -119,7 +119,7 @@ class Trial:
         return np.array(real, dtype=np.int64)
 
 
-def trials(cells: pd.DataFrame) -> Iterator[Trial]:
+def trials(cells: pd.DataFrame) -> Iterator[ProblemScores]:
     """Trials of every problem in some cells (columns as in `xaibench.store.Row`), in order.
 
     Of the repeats of the random control the first one is kept: the others are there for some metrics only.
@@ -130,7 +130,7 @@ def trials(cells: pd.DataFrame) -> Iterator[Trial]:
         yield _trial((dataset, model, selection), group)
 
 
-def _trial(names: tuple[str, str, str], cells: pd.DataFrame) -> Trial:
+def _trial(names: tuple[str, str, str], cells: pd.DataFrame) -> ProblemScores:
     pairs = list(zip(cells["explainer"], cells["explainer_params"], strict=True))
     entries = tuple(dict.fromkeys(pairs))
     place = {entry: i for i, entry in enumerate(entries)}
@@ -146,13 +146,13 @@ def _trial(names: tuple[str, str, str], cells: pd.DataFrame) -> Trial:
     column = {name: i for i, name in enumerate(samples)}
     asked = cells["asked_output"].where(cells["asked_output"].notna(), "").astype(str)
     keys = list(zip(cells["metric"], cells["params"], asked, strict=True))
-    panels: dict[MetricKey, Panel] = {}
+    panels: dict[MetricKey, MetricScores] = {}
     rows = cells[_USED].to_dict("records")
     for key, pair, row, columns in zip(keys, pairs, rows, named, strict=True):
         if row["scope"] == "dataset":
             continue
         if key not in panels:
-            panels[key] = Panel(
+            panels[key] = MetricScores(
                 np.full((len(entries), len(seeds), len(samples)), np.nan),
                 1.0 if row["higher_is_better"] else -1.0,
                 row["family"],
@@ -164,7 +164,7 @@ def _trial(names: tuple[str, str, str], cells: pd.DataFrame) -> Trial:
             values = np.log10(np.maximum(values, FLOOR))
         at = place[pair], seeds.index(int(row["seed"])), [column[name] for name in columns]
         panels[key].merit[at] = panels[key].sign * values
-    return Trial(
+    return ProblemScores(
         names,
         entries,
         facts["control"].to_numpy(dtype=bool),

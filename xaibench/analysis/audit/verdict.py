@@ -10,7 +10,7 @@ import numpy as np
 from xaibench.analysis.leaderboard.placebo_tests import ORACLE
 from xaibench.analysis.statistics.estimate import MIN_SAMPLES, Estimate
 
-VERDICTS = ("trusted", "weak", "undecided", "broken")
+AUDIT_VERDICTS = ("trusted", "weak", "undecided", "broken")
 DEFECTS = ("constant", "ignores the explanation", "batch-coupled", "sign-flipped")
 """What makes a metric broken, and the first words of the diagnosis then."""
 RELIABLE = 0.5
@@ -24,7 +24,7 @@ compare, confidence, masker, budget."""
 UNTRIED = "whether scores depend on the other samples was not tried"
 
 
-def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
+def metric_verdict(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
     """Verdict, trust and diagnosis of one metric on one problem.
 
     Parameters
@@ -37,7 +37,7 @@ def judge(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``verdict`` : one of `VERDICTS`. Broken: one of `DEFECTS`; the first two only where every
+        ``verdict`` : one of `AUDIT_VERDICTS`. Broken: one of `DEFECTS`; the first two only where every
         problem says so, the last only where the truth does. Trusted: the lower ends of all
         three intervals clear their thresholds, AUROC .5, trend .5, ICC .5. Weak: one does not.
         Undecided: something is missing that would be needed to say so.

@@ -15,12 +15,12 @@ from scipy.stats import kendalltau
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.analysis.statistics import intervals
 from xaibench.core.gates import Gate
-from xaibench.suite import Claim, Scores, has_params
+from xaibench.suite import Claim, ScoreSelection, has_params
 
 _GROUP = ["dataset", "model", "explainer", "explainer_params", "metric", "params", "asked_output"]
 
 
-class Prepared:
+class ClaimResults:
     """Results with what selections look at, worked out once."""
 
     def __init__(self, results: pd.DataFrame) -> None:
@@ -34,7 +34,7 @@ class Prepared:
             self._bound[text] = json.loads(text) if isinstance(text, str) else {}
         return has_params(self._bound[text], wanted)
 
-    def take(self, wanted: Scores) -> pd.DataFrame:
+    def take(self, wanted: ScoreSelection) -> pd.DataFrame:
         """Cells that a side of a claim is about, apart from those that cannot be had."""
         kept = self.cells["status"] != "unsupported"
         for column in ("dataset", "model", "explainer"):
@@ -58,7 +58,7 @@ def _matches(name: str, globs: Sequence[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class Side:
+class Operand:
     """One side of a claim.
 
     Attributes
@@ -79,7 +79,7 @@ class UndecidedError(Exception):
     """Why a claim cannot be judged."""
 
 
-def sides(prepared: Prepared, claim: Claim) -> Iterator[tuple[Side, Side | None]]:
+def sides(prepared: ClaimResults, claim: Claim) -> Iterator[tuple[Operand, Operand | None]]:
     """Every comparison that must hold."""
     lefts = list(_values(prepared, claim, claim.left, "left"))
     if claim.right is None:
@@ -99,7 +99,7 @@ def sides(prepared: Prepared, claim: Claim) -> Iterator[tuple[Side, Side | None]
                 yield left, right
 
 
-def _values(prepared: Prepared, claim: Claim, wanted: Scores, side: str) -> Iterator[Side]:
+def _values(prepared: ClaimResults, claim: Claim, wanted: ScoreSelection, side: str) -> Iterator[Operand]:
     """The values of a side, apart for every explainer (or problem, of gates) where it says so."""
     cells = prepared.take(wanted)
     if cells.empty:
@@ -118,7 +118,7 @@ def _values(prepared: Prepared, claim: Claim, wanted: Scores, side: str) -> Iter
             values = _agreement(prepared, group, claim)
         else:
             values = _per_sample(group) if claim.unit == "sample" else _per_training(group)
-        yield Side(values, name if wanted.every else "", explainers)
+        yield Operand(values, name if wanted.every else "", explainers)
 
 
 def _check_scored(cells: pd.DataFrame, side: str) -> None:
@@ -207,7 +207,7 @@ def _per_training(cells: pd.DataFrame) -> pd.Series[float]:
     return values.dropna().mean(axis=1)
 
 
-def _agreement(prepared: Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
+def _agreement(prepared: ClaimResults, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
     """Kendall's tau, per problem seed, of explainers' values on this metric and on the reference, better as more."""
     assert claim.reference is not None
     reference = prepared.take(claim.reference.model_copy(update={"explainer": claim.left.explainer}))
@@ -232,7 +232,7 @@ def _agreement(prepared: Prepared, cells: pd.DataFrame, claim: Claim) -> pd.Seri
 def _merit(cells: pd.DataFrame) -> pd.Series[float]:
     """Value of each explainer on each trained model, larger meaning better."""
     sign = np.where(cells["higher_is_better"].astype(bool), 1.0, -1.0)
-    centre = intervals.median if cells["aggregate"].iloc[0] == "median_log10" else intervals.mean
+    centre = intervals.median if cells["aggregate"].iloc[0] == "median_log10" else intervals.nanmean
     value = np.array([float(centre(np.asarray(s, dtype=np.float64))) for s in cells["scores"]])
     by = ["problem_seed", "dataset", "model", "explainer", "explainer_params"]
     return pd.Series(sign * value, cells.index).groupby([cells[c] for c in by]).mean()

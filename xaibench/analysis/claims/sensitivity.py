@@ -14,7 +14,7 @@ from xaibench.analysis.statistics.evidence import LEVEL
 from xaibench.core.types import Array
 from xaibench.suite import Claim
 
-MOST = 1_000_000
+MAX_UNITS = 1_000_000
 """More units than this are called too many."""
 
 
@@ -25,7 +25,7 @@ def turning_point(claim: Claim, found: dict[str, Any], *, n_comparisons: int = 1
     ----------
     claim : Claim
     found : dict
-        The comparison that decides, as `xaibench.analysis.claims.verdicts.compare` gives it.
+        The comparison that decides, as `xaibench.analysis.claims.verdicts.compare_operands` gives it.
     n_comparisons : int
         Comparisons that the claim makes: what refutes it is corrected for them.
     """
@@ -41,7 +41,7 @@ def turning_point(claim: Claim, found: dict[str, Any], *, n_comparisons: int = 1
     units = "samples" if claim.unit == "sample" else "training seeds"
     if math.isnan(need):
         more = f"no number of {units}: the effect is at the margin"
-    elif need > MOST:
+    elif need > MAX_UNITS:
         need, more = math.inf, f"more than a million {units} at this effect"
     elif need <= found["n"]:
         need, more = math.nan, f"more {units}: its test and its interval disagree"
@@ -116,7 +116,7 @@ def units_needed(found: dict[str, Any], borders: Sequence[float], level: float =
         past = ndtr(distances / spread * math.sqrt(n) - stdtrit(n - 1, 1 - level))
         return bool(past.sum() - (len(distances) - 1) >= 0.5)
 
-    candidates = range(fewest, MOST + 1)
+    candidates = range(fewest, MAX_UNITS + 1)
     at = bisect_left(candidates, True, key=enough)
     return float(candidates[at]) if at < len(candidates) else math.inf
 
@@ -126,7 +126,7 @@ def _of_share(share: float, numbers: Sequence[float], level: float) -> float:
 
     No share lies beyond 0 and 1: such numbers need no units.
     """
-    n = np.unique(np.geomspace(1, MOST, 5000).astype(np.int64))
+    n = np.unique(np.geomspace(1, MAX_UNITS, 5000).astype(np.int64))
     fewest_hits, most_hits = np.zeros_like(n), n
     for number in numbers:
         if 0 <= number < share:

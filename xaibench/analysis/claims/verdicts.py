@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.claims.operands import Prepared, Side, UndecidedError, sides
+from xaibench.analysis.claims.operands import ClaimResults, Operand, UndecidedError, sides
 from xaibench.analysis.claims.sensitivity import turning_point
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.evidence import LEVEL, Evidence, of_differences, of_groups, of_share
@@ -17,10 +17,10 @@ from xaibench.core.keys import seed
 from xaibench.core.types import Array
 from xaibench.suite import Claim
 
-ROUNDING = 1e-6
+STORED_ROUNDING = 1e-6
 """Scores are stored in float32: differences up to this share of them are none."""
-VERDICTS = ("reproduced", "refuted", "inconclusive")
-COLUMNS: dict[str, str] = {
+CLAIM_VERDICTS = ("reproduced", "refuted", "inconclusive")
+CLAIM_COLUMNS: dict[str, str] = {
     "suite": "str", "id": "str", "verdict": "str", "effect": "float64", "ci_low": "float64", "ci_high": "float64",
     "n": "int64", "n_informative": "int64", "unit": "str", "p": "float64", "direction": "str", "margin": "float64",
     "left": "float64", "right": "float64", "binding": "str", "statement": "str", "source": "str", "message": "str",
@@ -70,12 +70,12 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
     1979); intervals are those of single comparisons. Of six trained models no comparison among
     several can refute: the least p is 1/64.
     """
-    prepared = Prepared(results)
+    prepared = ClaimResults(results)
     rows = [{"suite": suite, **_judge(prepared, claim)} for claim in claims]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(rows, columns=list(CLAIM_COLUMNS)).astype(CLAIM_COLUMNS)
 
 
-def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Side, Side | None]]:
+def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Operand, Operand | None]]:
     """Every comparison that a claim asks for, as values of independent units.
 
     Raises
@@ -83,14 +83,14 @@ def comparisons(results: pd.DataFrame, claim: Claim) -> list[tuple[Side, Side | 
     UndecidedError
         If the results do not allow it.
     """
-    return list(sides(Prepared(results), claim))
+    return list(sides(ClaimResults(results), claim))
 
 
-def _judge(prepared: Prepared, claim: Claim) -> dict[str, Any]:
+def _judge(prepared: ClaimResults, claim: Claim) -> dict[str, Any]:
     facts = {k: getattr(claim, k) for k in ("id", "unit", "direction", "margin", "statement", "source")}
     facts |= {"verdict": "inconclusive", "n": 0, "n_informative": 0, "binding": None, "message": None}
     try:
-        judged = [compare(claim, left, right) for left, right in sides(prepared, claim)]
+        judged = [compare_operands(claim, left, right) for left, right in sides(prepared, claim)]
         if not judged:
             raise UndecidedError("left and right are the same explainers")
     except UndecidedError as reason:
@@ -124,7 +124,7 @@ def _favour(claim: Claim, found: dict[str, Any]) -> tuple[int, float]:
     return order, toward[claim.direction]
 
 
-def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
+def compare_operands(claim: Claim, left: Operand, right: Operand | None) -> dict[str, Any]:
     """One comparison by itself: effect, interval, verdict and the rest of `claims_table`'s columns.
 
     ``p_refuted`` is the one-sided p of the test that would refute the claim.
@@ -173,7 +173,7 @@ def compare(claim: Claim, left: Side, right: Side | None) -> dict[str, Any]:
     }
 
 
-def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Evidence:
+def _evidence(claim: Claim, left: Operand, right: Operand | None, border: float) -> Evidence:
     """Evidence about the effect less ``border``."""
     if right is None:
         assert claim.number is not None
@@ -188,13 +188,13 @@ def _evidence(claim: Claim, left: Side, right: Side | None, border: float) -> Ev
     return of_differences(differences, seed("claim", claim.id))
 
 
-def _pairs(claim: Claim, left: Side, right: Side) -> pd.DataFrame | None:
+def _pairs(claim: Claim, left: Operand, right: Operand) -> pd.DataFrame | None:
     """Values of the units that both sides have; None if none does, and samples are compared as groups."""
     paired = pd.concat([left.values, right.values], axis=1, keys=["left", "right"]).dropna()
     return None if paired.empty and claim.unit == "sample" else paired
 
 
-def _is_share(claim: Claim, left: Side, right: Side | None) -> bool:
+def _is_share(claim: Claim, left: Operand, right: Operand | None) -> bool:
     """Whether the effect is a share of hits among samples, less a number."""
     hits = right is None and claim.unit == "sample" and len(left.values) > 0
     return hits and bool(np.isin(left.values, (0.0, 1.0)).all())
@@ -204,4 +204,4 @@ def _beyond_rounding(values: Array, others: Array | float) -> Array:
     """Differences, 0 where they are within what float32 keeps of the scores."""
     differences: Array = values - others
     size = np.maximum(1.0, np.maximum(np.abs(values), np.abs(others)))
-    return np.where(np.abs(differences) <= ROUNDING * size, 0.0, differences)
+    return np.where(np.abs(differences) <= STORED_ROUNDING * size, 0.0, differences)

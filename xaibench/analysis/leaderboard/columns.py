@@ -6,11 +6,11 @@ PROBLEM = ["dataset", "model", "selection"]
 FIELD = [*PROBLEM, "metric", "params", "asked_output"]
 """What is compared with each other: explainers, on one problem, with one metric of one output."""
 ENTRY = ["explainer", "explainer_params"]
-FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness", "complexity")
+METRIC_FAMILIES = ("faithfulness", "ground_truth", "axiomatic", "sanity", "robustness", "complexity")
 """In the order in which they are shown: first those in which a placebo should lose."""
-CELL = ["problem_seed", "seed", "repeat"]
+CELL_SEEDS = ["problem_seed", "seed", "repeat"]
 SCORED = ("ok", "undefined")
-COLUMNS: dict[str, str] = {
+LEADERBOARD_COLUMNS: dict[str, str] = {
     "suite": "str", "dataset": "str", "model": "str", "selection": "str", "explainer": "str",
     "explainer_params": "str", "metric": "str", "params": "str", "asked_output": "str", "family": "str",
     "construct": "str", "about": "str", "masker": "str", "truth_kind": "str", "output": "str", "conversion": "str",
@@ -25,7 +25,7 @@ COLUMNS: dict[str, str] = {
     "n_failed": "int64", "n_missing": "int64", "explain_seconds": "float64", "score_seconds": "float64",
     "message": "str",
 }  # fmt: skip
-FACTS = [
+DESCRIPTIVE_COLUMNS = [
     "family", "truth_kind", "output", "conversion", "sign", "channels", "scope", "higher_is_better", "aggregate",
     "skill_valid", "control",
 ]  # fmt: skip
@@ -33,5 +33,5 @@ CONDITIONAL = "conditional on this model"
 REPEATED = "repeats on these data"
 SINGLE = "one repeat, no interval"
 RETRAINED = "retrained models"
-FUNCTIONS = "functions of one set"
+ABOUT_FUNCTIONS = "functions of one set"
 SETS = "sets of functions"

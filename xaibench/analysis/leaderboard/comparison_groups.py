@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.leaderboard.columns import CELL, ENTRY, FAMILIES, FIELD, PROBLEM, SCORED
-from xaibench.analysis.leaderboard.score_matrix import Samples, stack, unique_names
+from xaibench.analysis.leaderboard.columns import CELL_SEEDS, ENTRY, FIELD, METRIC_FAMILIES, PROBLEM, SCORED
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix, stack_cells, unique_names
 from xaibench.core.types import Array
 
 
 def sorted_cells(results: pd.DataFrame) -> pd.DataFrame:
     """Cells in the order of the board: fields together, explainers before controls."""
-    by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *CELL]
-    order = {family: f"{i}" for i, family in enumerate(FAMILIES)}
+    by = [*PROBLEM, "family", "metric", "params", "asked_output", "control", *ENTRY, *CELL_SEEDS]
+    order = {family: f"{i}" for i, family in enumerate(METRIC_FAMILIES)}
     # Not ``output``, what was measured: a cell without a result has none and belongs to the same entry.
     asked = results.get("asked_output", pd.Series(None, results.index, dtype=object))
     cells = results.assign(asked_output=asked.where(asked.notna(), "").astype(str)).sort_values(
         by, key=lambda s: s.map(order).fillna(s) if s.name == "family" else s, kind="stable", ignore_index=True
     )
-    twice = cells.duplicated([*FIELD, *ENTRY, *CELL])
+    twice = cells.duplicated([*FIELD, *ENTRY, *CELL_SEEDS])
     if twice.any():
         row = cells[twice].iloc[0]
         raise ValueError(f"two results for one cell: {row.explainer}, {row.metric} on {row.dataset}/{row.model}")
@@ -31,7 +31,7 @@ def sorted_cells(results: pd.DataFrame) -> pd.DataFrame:
 
 def stacked(
     cells: pd.DataFrame, field_of: Array, entry_of: Array, log10: Sequence[bool]
-) -> Iterator[tuple[int, int, Array, slice, Samples]]:
+) -> Iterator[tuple[int, int, Array, slice, ScoreMatrix]]:
     """Stack the scores of every field.
 
     Parameters
@@ -62,7 +62,7 @@ def stacked(
         at = slice(int(entry_of[start]), int(entry_of[stop - 1]) + 1)
         # Stacking wants cells by problem seed first; they come by explainer.
         rows = rows[np.lexsort((rows, problem_seed[rows]))]
-        samples = stack(
+        samples = stack_cells(
             [kept[r] for r in rows], [names[r] for r in rows], entry_of[rows] - at.start, problem_seed[rows],
             repeat[rows], at.stop - at.start, log10=log,
         )  # fmt: skip

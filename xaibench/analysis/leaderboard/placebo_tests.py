@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xaibench.analysis.leaderboard.score_matrix import Samples, paired
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix, paired
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.signed_ranks import signed_ranks
 from xaibench.core.types import Array
@@ -24,7 +24,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PlaceboTests:
     """What the controls say about E explainers; every array is (E,).
 
     Attributes
@@ -56,7 +56,7 @@ class Comparison:
     effect: Array
 
 
-def defined_enough(samples: Samples) -> Array:
+def defined_enough(samples: ScoreMatrix) -> Array:
     """Whether each explainer is defined on enough of the samples that any is defined on, per problem seed (E, K).
 
     A seed on which nothing is defined for anyone is no reason against anyone.
@@ -69,8 +69,8 @@ def defined_enough(samples: Samples) -> Array:
     return enough
 
 
-def compare(
-    samples: Samples,
+def compare_with_placebos(
+    samples: ScoreMatrix,
     value: Array,
     names: Array,
     control: Array,
@@ -79,7 +79,7 @@ def compare(
     higher_is_better: bool,
     family: str,
     skill_valid: bool,
-) -> Comparison:
+) -> PlaceboTests:
     """Compare every explainer of one (problem, metric) with its controls.
 
     Parameters
@@ -104,7 +104,7 @@ def compare(
     best = int(placebos[np.argmax(sign * value[placebos])]) if len(placebos) else None
     p, least, beats, worse, loses, effect = (missing.copy() for _ in range(6))
     if best is None or family not in TESTED_FAMILIES:
-        return Comparison(*skill, best, (), p, beats, worse, loses, effect)
+        return PlaceboTests(*skill, best, (), p, beats, worse, loses, effect)
     # Where the oracle is the best answer by definition, its own test says whether the measure can tell.
     own = (names == ORACLE) if skill_valid or family == "ground_truth" else np.zeros(len(names), dtype=bool)
     candidates = eligible & (~control | own) & np.isfinite(value)
@@ -119,11 +119,11 @@ def compare(
     lead = sign * (intervals.significant(value) - intervals.significant(value)[best])
     beats[known] = ((p < LEVEL) & (lead > 0))[known]
     loses[known] = ((worse < LEVEL) & (lead < 0))[known]
-    return Comparison(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, effect)
+    return PlaceboTests(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, effect)
 
 
 def _against(
-    samples: Samples, rows: Array, placebos: Array, best: int, sign: float
+    samples: ScoreMatrix, rows: Array, placebos: Array, best: int, sign: float
 ) -> tuple[Array, Array, Array, Array]:
     """Tests of every explainer against every placebo.
 
@@ -160,7 +160,9 @@ def _against(
     return p, np.where(np.isfinite(p), least.max(axis=1), np.nan), worse, effect
 
 
-def _skill(samples: Samples, names: Array, control: Array, eligible: Array, sign: float) -> tuple[Array, Array, Array]:
+def _skill(
+    samples: ScoreMatrix, names: Array, control: Array, eligible: Array, sign: float
+) -> tuple[Array, Array, Array]:
     """(score - random) / (oracle - random) on the samples where all three are defined, with its interval.
 
     NaN for explainers that are not eligible, and where the oracle is not shown to be better than random
@@ -193,6 +195,6 @@ def _above_zero(values: Array) -> Array:
     return result
 
 
-def _units(samples: Samples, scores: Array) -> Array:
+def _units(samples: ScoreMatrix, scores: Array) -> Array:
     """What an interval is over: the samples of one problem seed, or the means of several."""
     return samples.per_seed(scores) if len(samples.seeds) > 1 else scores

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import (
+    ABOUT_FUNCTIONS,
     CONDITIONAL,
     FIELD,
-    FUNCTIONS,
     REPEATED,
     RETRAINED,
     SCORED,
@@ -37,7 +37,7 @@ def judge(board: pd.DataFrame, cells: pd.DataFrame, entry_of: Array) -> None:
     repeats = np.where(board["n"].to_numpy() > 1, REPEATED, SINGLE)
     estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
     programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
-    estimand = np.where(programs, np.where(several, SETS, FUNCTIONS), estimand)
+    estimand = np.where(programs, np.where(several, SETS, ABOUT_FUNCTIONS), estimand)
     board["estimand"] = pd.Series(estimand, board.index).where(has_value, None)
     gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
     control = board["control"].to_numpy(dtype=bool)

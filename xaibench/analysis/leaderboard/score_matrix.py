@@ -18,7 +18,7 @@ FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
-class Samples:
+class ScoreMatrix:
     """Scores of E explainers with one metric on the U samples of one problem.
 
     Several problem seeds are several trained models; their samples stand one after the other.
@@ -72,7 +72,7 @@ class Samples:
 
     def per_seed(self, scores: Array) -> Array:
         """Aggregate of each problem seed, (E, K)."""
-        centre = intervals.median if self.median else intervals.mean
+        centre = intervals.median if self.median else intervals.nanmean
         return np.stack([centre(scores[:, columns]) for columns in self.seeds], axis=1)
 
     def aggregate(self) -> tuple[Array, Array, Array]:
@@ -84,10 +84,10 @@ class Samples:
         """
         if len(self.seeds) > 1:
             values = self.per_seed(self.scores)
-            return intervals.mean(values), *intervals.mean_interval(values)
+            return intervals.nanmean(values), *intervals.mean_interval(values)
         if self.median:
             return intervals.median(self.scores), *intervals.median_interval(self.scores)
-        return intervals.mean(self.scores), *intervals.mean_interval(self.scores)
+        return intervals.nanmean(self.scores), *intervals.mean_interval(self.scores)
 
 
 def paired(scores: Array, rounding: Array, left: Array, right: Array) -> Array:
@@ -97,7 +97,7 @@ def paired(scores: Array, rounding: Array, left: Array, right: Array) -> Array:
     return differences
 
 
-def stack(
+def stack_cells(
     scores: Sequence[Any],
     names: Sequence[tuple[Any, ...]],
     explainers: Array,
@@ -106,7 +106,7 @@ def stack(
     n_explainers: int,
     *,
     log10: bool,
-) -> Samples:
+) -> ScoreMatrix:
     """Stack the cells of one (problem, metric), sorted by problem seed, then by explainer.
 
     Parameters
@@ -132,9 +132,9 @@ def stack(
         blocks.append(_average(*block, explainers[a:b], repeats[a:b], n_explainers))
     if not blocks:
         empty = np.empty((n_explainers, 0))
-        return Samples(empty, empty, empty > 0, empty > 0, np.array([0]), np.empty((n_explainers, 0), int), log10)
+        return ScoreMatrix(empty, empty, empty > 0, empty > 0, np.array([0]), np.empty((n_explainers, 0), int), log10)
     averages, firsts, scored, partly, draws = zip(*blocks, strict=True)
-    return Samples(
+    return ScoreMatrix(
         np.concatenate(averages, axis=1),
         np.concatenate(firsts, axis=1),
         np.concatenate(scored, axis=1),

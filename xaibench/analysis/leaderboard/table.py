@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import (
-    COLUMNS,
     CONDITIONAL,
+    DESCRIPTIVE_COLUMNS,
     ENTRY,
-    FACTS,
-    FAMILIES,
     FIELD,
-    FUNCTIONS,
+    LEADERBOARD_COLUMNS,
     PROBLEM,
     REPEATED,
     RETRAINED,
@@ -23,9 +21,9 @@ from xaibench.analysis.leaderboard.columns import (
     SINGLE,
 )
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
-from xaibench.analysis.leaderboard.placebo_tests import Comparison, compare, defined_enough
+from xaibench.analysis.leaderboard.placebo_tests import PlaceboTests, compare_with_placebos, defined_enough
 from xaibench.analysis.leaderboard.ranking_status import judge, units
-from xaibench.analysis.leaderboard.score_matrix import Samples
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix
 from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.core.components import MetricSpec
 from xaibench.core.keys import canonical_json
@@ -100,11 +98,11 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     """
     cells = sorted_cells(results)
     if cells.empty:
-        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
+        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in LEADERBOARD_COLUMNS.items()})
     field_of = cells.groupby(FIELD, sort=False).ngroup().to_numpy()
     entry = cells.groupby([*FIELD, *ENTRY], sort=False)
     entry_of = entry.ngroup().to_numpy()
-    board = entry[FACTS].first().reset_index()
+    board = entry[DESCRIPTIVE_COLUMNS].first().reset_index()
     status = cells["status"].to_numpy()
     board["n_cells"] = np.bincount(entry_of)
     for name, counted in {"unsupported": ("unsupported",), "failed": FAILURES, "missing": ("missing",)}.items():
@@ -117,7 +115,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     board["suite"] = suite
     _name(board, metrics or {})
     judge(board, cells, entry_of)
-    return board[list(COLUMNS)].astype(COLUMNS)
+    return board[list(LEADERBOARD_COLUMNS)].astype(LEADERBOARD_COLUMNS)
 
 
 def _name(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> None:
@@ -188,7 +186,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
         enough = defined_enough(samples)
         out["_defined"][at] = defined = enough.all(axis=1)
         out["_few"][at] = _few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
-        found = compare(
+        found = compare_with_placebos(
             samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
             skill_valid=bool(head["skill_valid"]),
@@ -201,7 +199,7 @@ def _compared(cells: pd.DataFrame, board: pd.DataFrame, field_of: Array, entry_o
     return pd.DataFrame(out)
 
 
-def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
+def _few(samples: ScoreMatrix, enough: Array, problem_seeds: Array, units: str) -> list[str | None]:
     """Where each explainer is defined on too few samples: the first such problem seed."""
     if enough.all():
         return [None] * len(enough)
@@ -216,7 +214,7 @@ def _few(samples: Samples, enough: Array, problem_seeds: Array, units: str) -> l
     return found
 
 
-def _fill(out: dict[str, Array], at: slice, found: Comparison, value: Array, explainer: Array) -> None:
+def _fill(out: dict[str, Array], at: slice, found: PlaceboTests, value: Array, explainer: Array) -> None:
     out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
     out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
     out["p_loses"][at], out["loses_to_placebo"][at] = found.p_loses, found.loses

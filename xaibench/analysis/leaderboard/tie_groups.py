@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from xaibench.analysis.leaderboard.score_matrix import Samples, paired
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix, paired
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.letter_display import letters
 from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
@@ -17,7 +17,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ExplainerPairs:
     """Every pair of E explainers with one metric on one problem; arrays are (P,).
 
     Attributes
@@ -47,7 +47,7 @@ class Pairs:
     n: Array
 
 
-def all_pairs(samples: Samples, value: Array, rows: Array, *, higher_is_better: bool) -> Pairs:
+def all_pairs(samples: ScoreMatrix, value: Array, rows: Array, *, higher_is_better: bool) -> ExplainerPairs:
     """Compare every two of some explainers on the samples that both have a defined score on.
 
     With one problem seed a two-sided signed-rank test. With several, a difference must show on *every*
@@ -90,7 +90,7 @@ def all_pairs(samples: Samples, value: Array, rows: Array, *, higher_is_better: 
     with np.errstate(invalid="ignore", divide="ignore"):
         share = won / n
     favour = np.where(tested == ahead, ahead, 0.0)
-    return Pairs(
+    return ExplainerPairs(
         left,
         right,
         two_sided(above, below),
@@ -128,7 +128,7 @@ class Ties:
     win_rate: Array
 
 
-def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_better: bool) -> Ties:
+def tie_groups(samples: ScoreMatrix, value: Array, ranked: Array, *, higher_is_better: bool) -> Ties:
     """Rank intervals and tie groups of the ranked explainers (E,) of bool; NaN and None for the others.
 
     All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
@@ -141,7 +141,7 @@ def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_bette
     rows = np.flatnonzero(ranked)
     if len(rows):
         pairs = all_pairs(samples, value, rows, higher_is_better=higher_is_better)
-        better = told_apart(pairs, size)[rows[:, None], rows]
+        better = significantly_better(pairs, size)[rows[:, None], rows]
         low[rows] = 1 + better.sum(axis=0)
         high[rows] = len(rows) - better.sum(axis=1)
         merit = (1.0 if higher_is_better else -1.0) * value[rows]
@@ -150,7 +150,7 @@ def tie_groups(samples: Samples, value: Array, ranked: Array, *, higher_is_bette
     return Ties(low, high, group, win)
 
 
-def told_apart(pairs: Pairs, size: int) -> Array:
+def significantly_better(pairs: ExplainerPairs, size: int) -> Array:
     """Whether explainer i is significantly better than j, at [i, j], after Holm over all pairs."""
     better = np.zeros((size, size), dtype=bool)
     found = (intervals.holm(pairs.p) < LEVEL) & (pairs.favour != 0)
@@ -160,7 +160,7 @@ def told_apart(pairs: Pairs, size: int) -> Array:
     return better
 
 
-def _win_rates(pairs: Pairs, size: int) -> Array:
+def _win_rates(pairs: ExplainerPairs, size: int) -> Array:
     won = np.where(pairs.n > 0, pairs.won, 0.0) * pairs.n
     wins = np.bincount(pairs.left, won, size) + np.bincount(pairs.right, pairs.n - won, size)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from xaibench.analysis.leaderboard.columns import ENTRY, PROBLEM
-from xaibench.analysis.ranks.overall import GROUP, VOTE
+from xaibench.analysis.ranks.overall import OVERALL_GROUP, VOTE
 from xaibench.analysis.ranks.relative_ranks import MEASURE, counted
 from xaibench.analysis.statistics.friedman import critical_difference
 from xaibench.analysis.statistics.intervals import significant
@@ -51,8 +51,8 @@ def critical_differences(board: pd.DataFrame) -> pd.DataFrame:
 
 def _tables(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
     """Costs (data sets x explainers) of every family's votes and of every metric."""
-    for names, group in rows.groupby(GROUP, sort=False):
-        head = dict(zip(GROUP, map(str, names), strict=True))
+    for names, group in rows.groupby(OVERALL_GROUP, sort=False):
+        head = dict(zip(OVERALL_GROUP, map(str, names), strict=True))
         yield head | {"metric": "", "params": "", "asked_output": ""}, _costs(group)
         for measure, part in group.groupby(MEASURE, sort=False):
             yield dict(zip(MEASURE, map(str, measure), strict=True)) | {"about": head["about"]}, _costs(part)

@@ -15,14 +15,14 @@ from xaibench.analysis.statistics.intervals import mean_interval, significant
 from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.types import Array
 
-GROUP = ["family", "truth_kind", "about"]
+OVERALL_GROUP = ["family", "truth_kind", "about"]
 """What an overall rank is of. Nothing is averaged over families, kinds of truth, or masks and weights."""
 VOTE = ["construct", "masker"]
 NEW_PROBLEMS = "new problems"
 MIN_PROBLEMS = 3
 """Data sets that an interval over problems needs at least."""
 _COLUMNS = [
-    *GROUP, "comparison", *ENTRY, "relative_rank", "ci_low", "ci_high", "estimand", "n_votes", "n_pairs", "n_dropped",
+    *OVERALL_GROUP, "comparison", *ENTRY, "relative_rank", "ci_low", "ci_high", "estimand", "n_votes", "n_pairs", "n_dropped",
     "n_explainers", "n_metrics", "n_problems", "n_datasets", "problems", "recipe",
 ]  # fmt: skip
 Missing = Literal["error", "drop", "worst"]
@@ -78,7 +78,7 @@ def overall(board: pd.DataFrame, *, missing: Missing = "error", trust: pd.DataFr
     rows = rows[~rows["control"].astype(bool) & (rows["status"] != "unsupported")]
     frames = [
         frame
-        for names, group in rows.groupby(GROUP, sort=False)
+        for names, group in rows.groupby(OVERALL_GROUP, sort=False)
         for frame in _comparisons(group, [str(name) for name in names], missing, trust)
     ]
     if not frames:
@@ -144,7 +144,7 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
         votes = over.groupby(VOTE, sort=True)["metric"].unique()
         frames.append(
             entries.iloc[members].assign(
-                **dict(zip(GROUP, names, strict=True)),
+                **dict(zip(OVERALL_GROUP, names, strict=True)),
                 comparison=len(frames),
                 relative_rank=found.mean(axis=1),
                 **_interval(found),

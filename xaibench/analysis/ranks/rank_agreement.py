@@ -10,7 +10,7 @@ import pandas as pd
 from xaibench.analysis.leaderboard.columns import ENTRY, PROBLEM
 from xaibench.analysis.ranks.overall import MIN_PROBLEMS, NEW_PROBLEMS
 from xaibench.analysis.ranks.relative_ranks import counted
-from xaibench.analysis.statistics.intervals import mean, mean_interval, significant
+from xaibench.analysis.statistics.intervals import mean_interval, nanmean, significant
 from xaibench.analysis.statistics.kendall import kendall
 from xaibench.core.keys import canonical_json
 
@@ -107,7 +107,7 @@ def _agreement(rows: pd.DataFrame, side: list[str], within: list[str]) -> pd.Dat
         low, high = mean_interval(tau) if enough else (np.array([np.nan]), np.array([np.nan]))
         records.append(
             (
-                *(key if isinstance(key, tuple) else (key,)), mean(tau)[0], max(low[0], -1.0), min(high[0], 1.0),
+                *(key if isinstance(key, tuple) else (key,)), nanmean(tau)[0], max(low[0], -1.0), min(high[0], 1.0),
                 NEW_PROBLEMS if enough else None, group["problems"].sum(), len(group), group["n"].min(),
             )
         )  # fmt: skip

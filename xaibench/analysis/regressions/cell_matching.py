@@ -14,12 +14,23 @@ from xaibench.store import FAILURES
 
 KEY = [*FIELD, *ENTRY]
 """What makes an entry: one explainer on one problem with one metric; its cells differ in seeds and draws."""
-FACTS = ["family", "higher_is_better", "aggregate", "control"]
+MATCHED_FACTS = ["family", "higher_is_better", "aggregate", "control"]
 BAD = ("failed", "undefined", "lost", "gate")
 """What can become of a cell that had a result, and counts as a regression."""
 SEEDS = ["problem_seed", "seed", "repeat"]
 _SCORED = ("ok", "undefined")
-_NEEDED = [*KEY, *FACTS, *SEEDS, "cell_id", "lineage", "status", "fingerprint", "message", "error_kind", "versions"]
+_NEEDED = [
+    *KEY,
+    *MATCHED_FACTS,
+    *SEEDS,
+    "cell_id",
+    "lineage",
+    "status",
+    "fingerprint",
+    "message",
+    "error_kind",
+    "versions",
+]
 
 
 def pair_cells(baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
@@ -34,7 +45,7 @@ def pair_cells(baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per cell of either side: `KEY`, `FACTS`, `SEEDS`, ``cell_id`` (of the baseline, if it
+        One row per cell of either side: `KEY`, `MATCHED_FACTS`, `SEEDS`, ``cell_id`` (of the baseline, if it
         has the cell), ``state``, ``message``, and the positions ``b`` and ``c`` of its rows, -1 for none.
         States: ``pair`` (both have scores, of equal weights), ``retrained`` (of different weights);
         ``failed``, ``undefined``, ``lost``: it had a result; ``fixed``, ``new``: it had none;
@@ -50,7 +61,7 @@ def pair_cells(baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
     states = _states(left, right, rows["b"], rows["c"])
     rows["state"] = [state for state, _ in states]
     rows["message"] = [message for _, message in states]
-    return pd.DataFrame(rows[[*KEY, *FACTS, *SEEDS, "cell_id", "b", "c", "state", "message"]])
+    return pd.DataFrame(rows[[*KEY, *MATCHED_FACTS, *SEEDS, "cell_id", "b", "c", "state", "message"]])
 
 
 def _prepared(cells: pd.DataFrame, side: str) -> pd.DataFrame:
@@ -97,7 +108,7 @@ def _states(left: pd.DataFrame, right: pd.DataFrame, b: Any, c: Any) -> list[tup
             why = f"{why}: {_changes(old['versions'][i], new['versions'][j])}"
         elif state == "failed" or (state == "lost" and why == "unsupported"):
             why = _reason(new["status"][j], new["error_kind"][j], new["message"][j])
-        other = [f for f in FACTS if not _same(old[f][i], new[f][j])]
+        other = [f for f in MATCHED_FACTS if not _same(old[f][i], new[f][j])]
         if state in ("pair", "undefined") and other:
             state, why = "lost", "declared otherwise: " + ", ".join(f"{f} {old[f][i]} to {new[f][j]}" for f in other)
         if state == "pair" and old["fingerprint"][i] != new["fingerprint"][j]:

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.regressions.timings import slower
-from xaibench.analysis.regressions.verdicts import COMPARED, FAILING, VERDICTS
+from xaibench.analysis.regressions.verdicts import CHANGE_VERDICTS, COMPARED, FAILING
 
 
 @dataclass(frozen=True)
-class Side:
+class RunReference:
     """One side of a comparison.
 
     Attributes
@@ -38,7 +38,7 @@ class Comparison:
     Attributes
     ----------
     findings : DataFrame
-        See `xaibench.analysis.regressions.verdicts.compare`.
+        See `xaibench.analysis.regressions.verdicts.compare_runs`.
     costs : DataFrame
         See `xaibench.analysis.regressions.timings.costs`.
     baseline, candidate : Side
@@ -54,8 +54,8 @@ class Comparison:
 
     findings: pd.DataFrame
     costs: pd.DataFrame
-    baseline: Side
-    candidate: Side
+    baseline: RunReference
+    candidate: RunReference
     n_identical: int = 0
     notes: list[str] = field(default_factory=list)
     allow_lost: bool = False
@@ -85,9 +85,9 @@ class Comparison:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of findings by verdict, in the order of `VERDICTS`."""
+        """Number of findings by verdict, in the order of `CHANGE_VERDICTS`."""
         found = self.findings["verdict"].value_counts()
-        return {verdict: int(found[verdict]) for verdict in VERDICTS if verdict in found}
+        return {verdict: int(found[verdict]) for verdict in CHANGE_VERDICTS if verdict in found}
 
     @property
     def outcome(self) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-WORTH = 0.5
+MIN_SLOWDOWN_SECONDS = 0.5
 """Seconds that a stage must take more than before to be worth a line."""
 SLOWER = 1.5
 """Ratio from which a stage is called slower."""
-COLUMNS = ["stage", "name", "baseline_seconds", "candidate_seconds", "ratio", "n"]
+TIMING_COLUMNS = ["stage", "name", "baseline_seconds", "candidate_seconds", "ratio", "n"]
 
 
 def costs(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
@@ -49,10 +49,10 @@ def costs(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) 
     found = pd.concat(frames, ignore_index=True)
     found["ratio"] = found["candidate_seconds"] / found["baseline_seconds"].clip(lower=1e-9)
     order = (found["baseline_seconds"] - found["candidate_seconds"]).sort_values(kind="stable").index
-    return found.loc[order, COLUMNS].reset_index(drop=True)
+    return found.loc[order, TIMING_COLUMNS].reset_index(drop=True)
 
 
 def slower(found: pd.DataFrame, ratio: float = SLOWER) -> pd.DataFrame:
     """Stages that take more than ``ratio`` times as long, and at least half a second more."""
     more = found["candidate_seconds"] - found["baseline_seconds"]
-    return found[(found["ratio"] > ratio) & (more > WORTH)].reset_index(drop=True)
+    return found[(found["ratio"] > ratio) & (more > MIN_SLOWDOWN_SECONDS)].reset_index(drop=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from xaibench.analysis.regressions.cell_matching import BAD, FACTS, KEY, lost_gates, pair_cells
+from xaibench.analysis.regressions.cell_matching import BAD, KEY, MATCHED_FACTS, lost_gates, pair_cells
 from xaibench.analysis.regressions.tolerances import RTOL, Bounds, practical_deltas
 from xaibench.analysis.regressions.units import _entries, _mean_by, _samples, _trainings, _Units
 from xaibench.analysis.statistics import intervals
@@ -20,9 +20,9 @@ LEVEL = 0.05
 """Chance of any false alarm in a whole comparison."""
 MIN_TRAININGS = 5
 """Fewer retrained models are not compared: one training shifts all samples together."""
-MIN_SAMPLES = 5
+MIN_COMPARED_SAMPLES = 5
 """A change beyond the delta on fewer samples is neither a regression nor none."""
-FEW = 20
+OWN_SPREAD_MIN_UNITS = 20
 """Units from which an entry's own spread is trusted."""
 NEAR_TIES = 0.02
 """Share of samples in which an order near a tie may fall the other way on another machine, where nothing is drawn."""
@@ -30,11 +30,11 @@ UNDEFINED_DELTA = 0.02
 """Share of samples that may lose their score."""
 FAILING = ("regressed", "moved", *BAD)
 """Verdicts that make a comparison fail. ``moved``: a control changed, in whatever direction."""
-VERDICTS = (*FAILING, "improved", "fixed", "changed", "same", "incomparable", "new", "unscored")
+CHANGE_VERDICTS = (*FAILING, "improved", "fixed", "changed", "same", "incomparable", "new", "unscored")
 EVENTS = ("failed", "undefined", "lost", "fixed", "incomparable", "new", "unscored")
 COMPARED = ("regressed", "moved", "improved", "changed", "same")
-COLUMNS: dict[str, str] = {
-    **dict.fromkeys(KEY, "str"), **dict.fromkeys(FACTS, "object"), "verdict": "str", "measure": "str", "weights": "str",
+REGRESSION_COLUMNS: dict[str, str] = {
+    **dict.fromkeys(KEY, "str"), **dict.fromkeys(MATCHED_FACTS, "object"), "verdict": "str", "measure": "str", "weights": "str",
     "baseline": "float64", "candidate": "float64", "effect": "float64", "delta": "float64", "p": "float64",
     "p_corrected": "float64", "n": "int64", "unit": "str", "n_changed": "int64", "largest": "float64",
     "n_cells": "int64", "seeds": "str", "message": "str", "cell_ids": "object",
@@ -42,7 +42,7 @@ COLUMNS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Settings:
+class RegressionSettings:
     """What counts as a regression.
 
     Attributes
@@ -60,7 +60,7 @@ class Settings:
     deltas: Mapping[str, float] | None = None
 
 
-def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def compare_runs(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: RegressionSettings) -> pd.DataFrame:
     """Compare two runs entry by entry.
 
     Parameters
@@ -102,8 +102,8 @@ def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings)
     tested = _tested(pairs, baseline, candidate, settings)
     frames = [frame for frame in (*findings, tested) if len(frame)]
     if not frames:
-        return _typed(pd.DataFrame(columns=list(COLUMNS)))
-    order = {verdict: i for i, verdict in enumerate(VERDICTS)}
+        return _typed(pd.DataFrame(columns=list(REGRESSION_COLUMNS)))
+    order = {verdict: i for i, verdict in enumerate(CHANGE_VERDICTS)}
     found = _typed(pd.concat([frame.astype(object) for frame in frames], ignore_index=True))
     return found.sort_values(
         ["verdict", *KEY], key=lambda s: s.map(order) if s.name == "verdict" else s, kind="stable", ignore_index=True
@@ -111,10 +111,10 @@ def compare(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings)
 
 
 def _typed(found: pd.DataFrame) -> pd.DataFrame:
-    full = found.reindex(columns=list(COLUMNS))
+    full = found.reindex(columns=list(REGRESSION_COLUMNS))
     for name in ("n", "n_changed", "n_cells"):
         full[name] = full[name].fillna(0)
-    return full.astype({k: v for k, v in COLUMNS.items() if v != "str"})
+    return full.astype({k: v for k, v in REGRESSION_COLUMNS.items() if v != "str"})
 
 
 def _events(cells: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def _events(cells: pd.DataFrame) -> pd.DataFrame:
         rows.append(
             {
                 **dict(zip([*KEY, "verdict", "message"], names, strict=True)),
-                **{fact: first[fact] for fact in FACTS},
+                **{fact: first[fact] for fact in MATCHED_FACTS},
                 **_cells_of(group),
             }
         )
@@ -143,7 +143,9 @@ def seeds_of(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(set(numbers))))
 
 
-def _tested(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def _tested(
+    pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, settings: RegressionSettings
+) -> pd.DataFrame:
     """Verdicts of entries that have scores on both sides."""
     frames = []
     for weights, state in (("same", "pair"), ("retrained", "retrained")):
@@ -157,12 +159,12 @@ def _tested(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame
     return _judged(pd.concat(frames, ignore_index=True))
 
 
-def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: Settings) -> pd.DataFrame:
+def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: RegressionSettings) -> pd.DataFrame:
     """One row per entry and measure, with effect, delta and p."""
     entry = _entries(cells)
     order = np.argsort(entry, kind="stable")
     first = np.flatnonzero(np.diff(entry[order], prepend=-1))
-    frame = cells.iloc[order[first]][[*KEY, *FACTS]].reset_index(drop=True)
+    frame = cells.iloc[order[first]][[*KEY, *MATCHED_FACTS]].reset_index(drop=True)
     frame["cell_ids"] = [part.tolist() for part in np.split(cells["cell_id"].to_numpy()[order], first[1:])]
     frame["n_cells"] = frame["cell_ids"].map(len)
     frame["seeds"] = [seeds_of(part) for part in np.split(cells["problem_seed"].to_numpy()[order], first[1:])]
@@ -193,7 +195,7 @@ def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: Setti
 
 def _few(found: pd.DataFrame) -> pd.Series[bool]:
     """Whether units are too few for a test."""
-    least = np.where(found["weights"] == "same", MIN_SAMPLES, MIN_TRAININGS)
+    least = np.where(found["weights"] == "same", MIN_COMPARED_SAMPLES, MIN_TRAININGS)
     few: pd.Series[bool] = found["n"] < least
     return few
 
@@ -216,7 +218,7 @@ def _test(entry: Array, change: Array, alike: Array) -> dict[str, Array]:
     changed = (largest > 0) & (n > 1)
     spread = np.sqrt(squares / np.maximum(n - 1, 1))
     typical = pd.Series(np.where(changed, spread, np.nan)).groupby(alike).transform("median").to_numpy()
-    spread = np.where(n < FEW, np.fmax(spread, typical), spread)
+    spread = np.where(n < OWN_SPREAD_MIN_UNITS, np.fmax(spread, typical), spread)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = 2 * stdtr(np.maximum(n - 1, 1).astype(np.float64), -np.abs(effect) / (spread / np.sqrt(n)))
     # All units alike: how much a next one would differ was not seen; that all have the same sign was.

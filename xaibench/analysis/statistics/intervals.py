@@ -18,7 +18,7 @@ MAX_STRETCH = 2.0
 values show can send the limit of Hall's interval anywhere: 2 hits of 10 to 1.45, where Student's is .50."""
 
 
-def mean(values: Array) -> Array:
+def nanmean(values: Array) -> Array:
     """Mean over the last axis without NaN; NaN where nothing is left, and no warning."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -62,7 +62,7 @@ def t_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
     """
     known = np.isfinite(values)
     n = known.sum(axis=-1)
-    centre = mean(values)
+    centre = nanmean(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.where(known, values - centre[..., None], 0.0)
         error = np.sqrt((deviation**2).sum(axis=-1) / (n - 1) / n)
@@ -95,7 +95,7 @@ def mean_interval(values: Array, level: float = 0.95) -> tuple[Array, Array]:
     """
     known = np.isfinite(values)
     n = known.sum(axis=-1)
-    centre = mean(values)
+    centre = nanmean(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.where(known, values - centre[..., None], 0.0)
         squares = (deviation**2).sum(axis=-1)
@@ -216,7 +216,7 @@ def ratio_interval(above: Array, below: Array, level: float = 0.95) -> tuple[Arr
     known = np.isfinite(above) & np.isfinite(below)
     above, below = np.where(known, above, np.nan), np.where(known, below, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = mean(above) / mean(below)
-        residual = (above - ratio[:, None] * below) / mean(below)[:, None]
+        ratio = nanmean(above) / nanmean(below)
+        residual = (above - ratio[:, None] * below) / nanmean(below)[:, None]
     low, high = mean_interval(residual, level)
     return ratio, ratio + low, ratio + high

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaibench.core.types import Array
 
-LETTERS = string.ascii_lowercase + string.ascii_uppercase
+GROUP_LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
 
 def letters(differ: Array, order: Array) -> list[str]:
@@ -37,7 +37,7 @@ def _letters(alike: tuple[int, ...]) -> tuple[str, ...]:
     groups = _completed(_runs(alike), alike)
     texts = [""] * len(alike)
     for i, group in enumerate(groups):
-        name = LETTERS[i] if i < len(LETTERS) else f"({i + 1})"
+        name = GROUP_LETTERS[i] if i < len(GROUP_LETTERS) else f"({i + 1})"
         for member in _members(group):
             texts[member] += name
     return tuple(texts)

@@ -38,7 +38,7 @@ class Resampled:
         known = np.isfinite(scores)
         with np.errstate(invalid="ignore", divide="ignore"):
             resampled = (np.where(known, scores, 0.0) @ weights.T) / (known.astype(np.float64) @ weights.T)
-        return cls(intervals.mean(scores), resampled, n)
+        return cls(intervals.nanmean(scores), resampled, n)
 
     def ends(self, resampled: Array) -> tuple[Array, Array]:
         """Percentile intervals of statistics (..., B): low and high (...).

@@ -7,7 +7,7 @@ from torch import Tensor
 
 RIDGE = 1e-4
 """Share of every variance that is added to it, so that columns that others determine can be solved for."""
-BLOCK_NUMBERS = 2**21
+MATRIX_BLOCK_NUMBERS = 2**21
 """Numbers of the matrices that are solved at a time; bounds memory, never changes a result."""
 
 
@@ -60,7 +60,7 @@ class Gaussian:
         Tensor (B, d), of the dtype of ``inputs``
             Kept features exactly as they were; the draw itself where none is kept.
         """
-        step = max(1, BLOCK_NUMBERS // self.covariance.numel())
+        step = max(1, MATRIX_BLOCK_NUMBERS // self.covariance.numel())
         parts = [
             self._redraw(*block)
             for block in zip(torch.split(inputs, step), torch.split(keep, step), torch.split(draws, step), strict=True)

@@ -22,11 +22,11 @@ from xaibench.core.features import FeatureLayout
 
 TOLERANCE = 2e-4
 """Energy norm of the last step at which a copy counts as solved, for values that span 1."""
-SMOOTHING = 1.6
+SMOOTHER_DAMPING = 1.6
 """Damping of the smoother as a share of ``s_i s_j``; below 2 it converges on every shape."""
 SMALLEST_SIDE = 8
 MAX_ITERATIONS = 1000
-BLOCK_NUMBERS = 2**17
+SOLVER_BLOCK_NUMBERS = 2**17
 """Numbers solved for at a time; bounds memory, never changes a result."""
 
 
@@ -94,7 +94,7 @@ def _impute_images(images: Tensor, keep: Tensor, rows: Tensor) -> Tensor:
     out[empty] = images.mean(dim=(2, 3), keepdim=True).index_select(0, rows[empty]).expand_as(out[empty])
     part = (n_known > 0) & (n_known < keep[0].numel())
     deep = _large_gaps(keep) & part
-    fit = max(1, BLOCK_NUMBERS // images[0].numel())
+    fit = max(1, SOLVER_BLOCK_NUMBERS // images[0].numel())
     for multigrid, which in ((False, part & ~deep), (True, deep)):
         # Copies with about as many unknowns need about as many iterations.
         found = which.nonzero().squeeze(1)
@@ -168,7 +168,7 @@ class _Level:
         self.removed = removed
         sums = _row_sums(height, removed)[:, None] * _row_sums(width, removed)
         self.diagonal = sums.unsqueeze(-1).expand_as(removed).contiguous()
-        self.smoothing = removed * SMOOTHING / self.diagonal
+        self.smoothing = removed * SMOOTHER_DAMPING / self.diagonal
         self.padded, self.values = _with_border((channels, *removed.shape), removed.device)
 
     def residual(self, padded: Tensor, values: Tensor) -> Tensor:
@@ -196,11 +196,11 @@ def _precondition(levels: list[_Level], residual: Tensor) -> Tensor:
     torch.mul(residual, level.smoothing, out=values)
     # ``smoothing * diagonal * values`` is ``SMOOTHING * values``, which turns both residuals into sums of a few terms.
     if coarser:
-        left = _box(level.padded).add_(residual, alpha=1 - SMOOTHING).mul_(level.removed)
+        left = _box(level.padded).add_(residual, alpha=1 - SMOOTHER_DAMPING).mul_(level.removed)
         coarse = _precondition(coarser, _restrict(_restrict(left, 2), 1))
         values.addcmul_(_prolong(coarse, height, width), level.removed)
     box = _box(level.padded).add_(residual)
-    return values.mul_(1 - SMOOTHING).addcmul_(box, level.smoothing)
+    return values.mul_(1 - SMOOTHER_DAMPING).addcmul_(box, level.smoothing)
 
 
 def _box(padded: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ MASKERS_VERSION = 2
 """Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
 DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional"})
 """Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
-NOISE = 0.01
+IMPUTATION_NOISE = 0.01
 """Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
 
 
@@ -86,7 +86,7 @@ class NoisyLinearMasker:
         self.name = name
         self.inputs = inputs
         self.layout = layout
-        self.noise = (NOISE * draws.normal(layout.input_shape)).to(inputs.dtype)
+        self.noise = (IMPUTATION_NOISE * draws.normal(layout.input_shape)).to(inputs.dtype)
         mean = inputs.mean(dim=_per_sample_axes(layout), keepdim=True)
         self.fill = mean + self.noise
 
@@ -182,7 +182,7 @@ def zero(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws
     return torch.zeros_like(inputs)
 
 
-def mean(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
+def mean_value(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
     """Mean of the background per channel, sensor, or column of a table; without one, the sample's own mean."""
     if background is None:
         return inputs.mean(dim=_per_sample_axes(layout), keepdim=True).expand_as(inputs).clone()
@@ -223,7 +223,7 @@ def sample_min(inputs: Tensor, layout: FeatureLayout, background: Tensor | None,
 
 FILLS: dict[str, Fill] = {
     "zero": zero,
-    "mean": mean,
+    "mean": mean_value,
     "blur": blur,
     "uniform": uniform,
     "marginal": marginal,

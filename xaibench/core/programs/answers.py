@@ -10,15 +10,15 @@ import numpy as np
 
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.keys import array_digest, digest
-from xaibench.core.programs.black_box import BlackBox, Interpretation, Program, Values, numeric_outputs, outputs_of
-from xaibench.core.programs.interpreting import Answer, ask
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Program, Values, numeric_outputs, run_program
+from xaibench.core.programs.interpreting import TimedInterpretation, ask
 from xaibench.core.types import FunctionKind
 
-Record = dict[str, Any]
+AnswerRecord = dict[str, Any]
 """An answer as plain values that JSON can hold."""
 
 
-class Desk:
+class AnswerCache:
     """Where the answers of one interpreter for one set of functions are asked for, or looked up.
 
     An answer comes from the records, if it is there and its interpreter did not raise; else the
@@ -47,7 +47,7 @@ class Desk:
         *,
         seed: int,
         stream: str,
-        records: Sequence[Record] = (),
+        records: Sequence[AnswerRecord] = (),
     ) -> None:
         self.spec = spec
         self.params = params
@@ -56,9 +56,9 @@ class Desk:
         self.stream = stream
         self.n_asked = 0
         self._records = {(r["name"], r["budget"]): r for r in records if not r["traceback"]}
-        self._kept: dict[tuple[int, int], _Kept] = {}
+        self._kept: dict[tuple[int, int], _AnswerFile] = {}
 
-    def ask(self, i: int, budget: int) -> Answer:
+    def ask(self, i: int, budget: int) -> TimedInterpretation:
         """Ask the interpreter, whatever is there."""
         return ask(self.spec, self.params, self.functions, i, budget=budget, seed=self.seed, stream=self.stream)
 
@@ -66,17 +66,17 @@ class Desk:
         """The interpretation of function i with a budget; its program remembers what it is asked."""
         return self._take(i, budget).interpretation
 
-    def _take(self, i: int, budget: int) -> _Kept:
+    def _take(self, i: int, budget: int) -> _AnswerFile:
         if (i, budget) not in self._kept:
             record = self._records.get((self.functions[i].name, budget))
             if record is None:
                 self.n_asked += 1
-                self._kept[i, budget] = _Kept.of_answer(self, i, budget, self.ask(i, budget))
+                self._kept[i, budget] = _AnswerFile.of_answer(self, i, budget, self.ask(i, budget))
             else:
-                self._kept[i, budget] = _Kept(self, i, budget, record)
+                self._kept[i, budget] = _AnswerFile(self, i, budget, record)
         return self._kept[i, budget]
 
-    def take_new(self) -> list[Record]:
+    def take_new(self) -> list[AnswerRecord]:
         """Records of the answers that are new, or of which more outputs are known, since this was called last.
 
         Another thread may call this while answers are taken.
@@ -86,16 +86,22 @@ class Desk:
             kept.changed = False
         return [kept.record for kept in changed]
 
-    def all(self, budget: int) -> list[Record]:
+    def all(self, budget: int) -> list[AnswerRecord]:
         """Records of all answers that were taken with this budget."""
         return [kept.record for (_, b), kept in self._kept.items() if b == budget]
 
 
-class _Kept:
+class _AnswerFile:
     """One answer and its record, which grows as its program is used."""
 
     def __init__(
-        self, desk: Desk, i: int, budget: int, record: Record, program: Program | None = None, changed: bool = False
+        self,
+        desk: AnswerCache,
+        i: int,
+        budget: int,
+        record: AnswerRecord,
+        program: Program | None = None,
+        changed: bool = False,
     ) -> None:
         self._desk = desk
         self._i = i
@@ -105,10 +111,10 @@ class _Kept:
         self.changed = changed
 
     @classmethod
-    def of_answer(cls, desk: Desk, i: int, budget: int, answer: Answer) -> _Kept:
+    def of_answer(cls, desk: AnswerCache, i: int, budget: int, answer: TimedInterpretation) -> _AnswerFile:
         """A new answer."""
         found = answer.interpretation
-        record: Record = {
+        record: AnswerRecord = {
             "name": desk.functions[i].name,
             "budget": budget,
             "description": found.description,
@@ -134,7 +140,7 @@ class _Kept:
         kind = self._desk.functions[self._i].kind
         key = array_digest(np.asarray(inputs)) if kind == "numeric" else digest(list(inputs))
         if key not in self.record["outputs"]:
-            found, failure = outputs_of(self._live(), inputs, kind)
+            found, failure = run_program(self._live(), inputs, kind)
             outputs = {**self.record["outputs"], key: _encoded(found)}
             self.record = {**self.record, "outputs": outputs, "broken": self.record["broken"] or failure}
             self.changed = True
@@ -153,7 +159,7 @@ class _Kept:
         return self._program
 
 
-def interpretation_of(record: Record, program: Program) -> Interpretation:
+def interpretation_of(record: AnswerRecord, program: Program) -> Interpretation:
     """The interpretation that a record is of."""
     return Interpretation(
         program,

@@ -124,7 +124,7 @@ def numeric_outputs(kind: FunctionKind) -> bool:
     return kind in ("numeric", "neuron")
 
 
-def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Array | list[str | None], str]:
+def run_program(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Array | list[str | None], str]:
     """Run a program that may do anything, and keep what can be used.
 
     Returns
@@ -139,7 +139,7 @@ def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Ar
     UnsupportedError, AskAgainError
         If the program cannot run here, or not now; that says nothing about the program.
     """
-    given = as_inputs(inputs, kind)
+    given = copied_inputs(inputs, kind)
     n = len(given)
     try:
         with np.errstate(all="ignore"):
@@ -152,7 +152,7 @@ def outputs_of(program: Program, inputs: Values, kind: FunctionKind) -> tuple[Ar
     except (AskAgainError, UnsupportedError, KeyboardInterrupt):
         raise
     except BaseException as error:  # sys.exit() in a program is its failure, and not the end of the run
-        failure = said(error)
+        failure = exception_text(error)
     return (np.full(n, np.nan) if numeric_outputs(kind) else [None] * n), failure
 
 
@@ -166,7 +166,7 @@ def _numbers(found: Any, n: int) -> Array:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def as_inputs(inputs: Any, kind: FunctionKind) -> Values:
+def copied_inputs(inputs: Any, kind: FunctionKind) -> Values:
     """A copy of what is to be put in: numbers (n,), or a list of strings.
 
     Raises
@@ -188,23 +188,23 @@ def as_inputs(inputs: Any, kind: FunctionKind) -> Values:
     return [str.__str__(x) for x in strings]
 
 
-def said(error: BaseException) -> str:
+def exception_text(error: BaseException) -> str:
     """Kind and message of an exception, whatever it is, as text that can be kept."""
     try:
         message = str(error)
     except Exception:
         message = "(it has no text)"
-    return clean(f"{type(error).__name__}: {message}")
+    return to_utf8(f"{type(error).__name__}: {message}")
 
 
-def clean(text: str) -> str:
+def to_utf8(text: str) -> str:
     """Text that files can hold: halves of characters, which UTF-8 has none of, become question marks."""
     return str.__str__(text).encode("utf-8", "replace").decode("utf-8")
 
 
-def visible(text: str) -> str:
+def printable(text: str) -> str:
     """Text that a terminal can be given: control characters, which could steer it, become question marks."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in clean(text))
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in to_utf8(text))
 
 
 def _described(value: Any) -> str:
@@ -223,7 +223,7 @@ class AskAgainError(XaibenchError):
     """
 
 
-class Probe:
+class CountedFunction:
     """A black box that counts: what an interpreter is given instead of the function.
 
     It answers until the interpreter has, and refuses everything later: a program must stand on its
@@ -280,14 +280,14 @@ class Probe:
 
         def answer(inputs: Any) -> Values:
             nonlocal queries
-            given = as_inputs(inputs, kind)
+            given = copied_inputs(inputs, kind)
             with one_at_a_time:
                 if closed:
                     raise BudgetError("nothing may be asked any more: the interpreter has given its answer")
                 if len(given) > budget - queries:
                     raise BudgetError(f"{len(given)} questions, and {budget - queries} of {budget} are left")
                 queries += len(given)
-                found = call(as_inputs(given, kind))
+                found = call(copied_inputs(given, kind))
                 copied: Values = np.array(found, dtype=np.float64) if numeric_outputs(kind) else list(map(str, found))
                 asked.extend(given)
                 answers.extend(copied)
@@ -336,7 +336,7 @@ class Probe:
         Raises
         ------
         TypeError, ValueError
-            If these are no inputs of the function; see `as_inputs`. Nothing is asked then.
+            If these are no inputs of the function; see `copied_inputs`. Nothing is asked then.
         BudgetError
             If these are more than are left, or the probe is closed. Nothing is asked then.
         """

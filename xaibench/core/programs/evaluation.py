@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.gates import Gate
-from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, outputs_of
+from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, run_program
 from xaibench.core.storage.cache import MemoryCache
 from xaibench.core.types import Array
 
-Ask = Callable[[int, int], Interpretation]
+InterpretAgain = Callable[[int, int], Interpretation]
 """Interprets function number i with a budget, or takes the answer from where it is kept."""
 
 
@@ -85,7 +85,7 @@ class ProgramEvaluation:
     answers: tuple[Interpretation, ...]
     seed: int
     budget: int
-    ask: Ask | None = None
+    ask: InterpretAgain | None = None
     cache: MemoryCache = field(default_factory=MemoryCache)
     peers: tuple[BlackBox, ...] = ()
 
@@ -106,11 +106,11 @@ class ProgramEvaluation:
             NaN, or None, where the program has no answer: it raised, returned something else than
             one output per input, a number that is not finite, or there is no program at all.
         """
-        return outputs_of(self.answers[i].program, inputs, self.functions[i].kind)[0]
+        return run_program(self.answers[i].program, inputs, self.functions[i].kind)[0]
 
     def truth(self, i: int, inputs: Values) -> Array | list[str | None]:
         """Outputs of function i without noise, as `predict` returns them."""
-        return outputs_of(self.functions[i].program, inputs, self.functions[i].kind)[0]
+        return run_program(self.functions[i].program, inputs, self.functions[i].kind)[0]
 
     def interpret(self, budget: int) -> ProgramEvaluation:
         """The same functions interpreted again by the same interpreter, with another budget.

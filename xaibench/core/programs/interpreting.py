@@ -18,18 +18,18 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.programs.black_box import (
     AskAgainError,
     BlackBox,
+    CountedFunction,
     Domain,
     Interpretation,
     Interval,
-    Probe,
-    clean,
-    said,
+    exception_text,
+    to_utf8,
 )
 from xaibench.core.programs.evaluation import ProgramEvaluation, keyed_generator
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedInterpretation:
     """An interpretation with what it took.
 
     Attributes
@@ -55,7 +55,7 @@ def ask(
     seed: int,
     stream: str,
     passes: bool = False,
-) -> Answer:
+) -> TimedInterpretation:
     """Let a registered interpreter interpret function number i.
 
     Whatever it raises, `sys.exit` too, and every answer that is none, becomes an interpretation
@@ -68,7 +68,7 @@ def ask(
         If the interpreter cannot work here, or not now.
     """
     box = functions[i]
-    probe = Probe(
+    probe = CountedFunction(
         box.call,
         box.kind,
         box.domain,
@@ -84,14 +84,14 @@ def ask(
         raise
     except BaseException as error:
         if passes and isinstance(error, SystemExit):
-            raise RuntimeError(f"the interpreter gave no answer, it ended with {said(error)}") from error
+            raise RuntimeError(f"the interpreter gave no answer, it ended with {exception_text(error)}") from error
         if passes:
             raise
-        answer = Interpretation.failed(said(error))
-        trace = clean(traceback.format_exc())
+        answer = Interpretation.failed(exception_text(error))
+        trace = to_utf8(traceback.format_exc())
     finally:
         probe.close()
-    return Answer(replace(answer, queries=probe.queries), time.perf_counter() - started, trace)
+    return TimedInterpretation(replace(answer, queries=probe.queries), time.perf_counter() - started, trace)
 
 
 def checked(answer: Any, domain: Domain) -> Interpretation:
@@ -112,11 +112,11 @@ def checked(answer: Any, domain: Domain) -> Interpretation:
         raise TypeError(f"the facts are {type(answer.facts).__name__}, and no mapping")
     return Interpretation(
         answer.program,
-        clean(answer.description),
-        None if answer.family is None else clean(answer.family),
+        to_utf8(answer.description),
+        None if answer.family is None else to_utf8(answer.family),
         tuple(_interval(pair, domain) for pair in answer.intervals),
-        facts=plain(answer.facts),
-        failure=clean(str(answer.failure)),
+        facts=to_jsonable(answer.facts),
+        failure=to_utf8(str(answer.failure)),
     )
 
 
@@ -127,23 +127,23 @@ def _interval(pair: Any, domain: Domain) -> Interval:
     return min(max(low, domain.low), domain.high), max(min(high, domain.high), domain.low)
 
 
-def plain(value: Any) -> Any:
+def to_jsonable(value: Any) -> Any:
     """Turn a value into what JSON can hold; what is not finite or not plain becomes text."""
     if isinstance(value, Mapping):
-        return {clean(str(k)): plain(v) for k, v in value.items()}
+        return {to_utf8(str(k)): to_jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return [to_jsonable(v) for v in value]
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return to_jsonable(value.tolist())
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return to_jsonable(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) and abs(value) >= 2**63:
         return hex(value)
     if value is None or isinstance(value, (int, float)):
         return value
-    return clean(value if isinstance(value, str) else repr(value))
+    return to_utf8(value if isinstance(value, str) else repr(value))
 
 
 def score_programs(spec: MetricSpec, params: Mapping[str, Any], ev: ProgramEvaluation) -> Tensor:

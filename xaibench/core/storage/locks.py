@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``: wait for who holds it, and keep others waiting meanwhile.
 
     The system frees it when its holder dies. Where the file system has no locks nobody waits: work

@@ -13,11 +13,11 @@ class StoreUrl(str):
         return StoreUrl(f"{self.rstrip('/')}/{name}")
 
 
-Place = Path | StoreUrl
+Location = Path | StoreUrl
 """Where a store is."""
 
 
-def place(where: str | Path) -> Place:
+def parse_location(where: str | Path) -> Location:
     """Where a store is: a URL of fsspec if there is a ``://`` in it, else a folder."""
     text = str(where)
     return StoreUrl(text.rstrip("/")) if "://" in text else Path(where)

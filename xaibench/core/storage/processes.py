@@ -28,7 +28,7 @@ def this_process() -> str:
     return f"{this_host()}-{os.getpid()}"
 
 
-def life_of(process: str) -> Literal["alive", "dead", "elsewhere"]:
+def process_state(process: str) -> Literal["alive", "dead", "elsewhere"]:
     """Whether the process of this name lives; ``elsewhere`` if it cannot be seen from here.
 
     A number that was given to another process meanwhile counts as alive: that errs on the safe side.

@@ -47,7 +47,7 @@ ACTIVATIONS = frozenset({
 _PRODUCTS = frozenset({"bmm", "div", "einsum", "matmul", "mm", "mul"})
 
 
-class Operation:
+class TracedOperation:
     """A call of a torch function on tensors that depend on the input.
 
     Attributes
@@ -76,7 +76,7 @@ class Operation:
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
 
 
-Rule = Callable[[Operation], Any]
+BackwardRule = Callable[[TracedOperation], Any]
 
 
 class RuleMode(TrackingMode):
@@ -97,7 +97,7 @@ class RuleMode(TrackingMode):
         place.
     """
 
-    def __init__(self, method: str, rules: Mapping[str, Rule | None]) -> None:
+    def __init__(self, method: str, rules: Mapping[str, BackwardRule | None]) -> None:
         super().__init__(method)
         self.rules = {**dict.fromkeys(REARRANGING), **rules}
         self._overwritten: dict[int, Tensor] = {}
@@ -114,13 +114,13 @@ class RuleMode(TrackingMode):
                 in_place = True
             if in_place:
                 self._overwritten[id(inputs[0])] = inputs[0]
-            return self._apply(Operation(name, func, args, kwargs))
+            return self._apply(TracedOperation(name, func, args, kwargs))
         result = func(*args, **kwargs)
         if name == "setitem" or in_place or any(True for _ in tracked(result)):
             raise UnsupportedError(f"{self.method} has no rule for {name!r}, which this model uses")
         return result
 
-    def _apply(self, op: Operation) -> Any:
+    def _apply(self, op: TracedOperation) -> Any:
         if op.name in _PRODUCTS and len(op.inputs) > 1:
             raise UnsupportedError(f"{self.method} has no rule for products of two activations ({op.name!r})")
         rule = self.rules[op.name]
@@ -131,7 +131,7 @@ class _Ruled(torch.autograd.Function):
     """An operation whose backward pass is given by a function."""
 
     @staticmethod
-    def forward(ctx: Any, compute: Operation, backward: Backward, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, compute: TracedOperation, backward: Backward, *inputs: Tensor) -> Tensor:
         versions = [t._version for t in inputs]
         result = compute(*inputs)
         if versions != [t._version for t in inputs]:
@@ -146,7 +146,7 @@ class _Ruled(torch.autograd.Function):
         return (None, None, *ctx.rule(grads[0], result, *inputs))
 
 
-def apply_rule(op: Operation, backward: Backward) -> Tensor:
+def apply_rule(op: TracedOperation, backward: Backward) -> Tensor:
     """Run an operation and give it this backward pass."""
     result: Tensor = _Ruled.apply(op, backward, *op.inputs)  # type: ignore[no-untyped-call]
     return result

@@ -12,7 +12,7 @@ from torch import Tensor
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.maskers import Masker
 from xaibench.core.problem import ProblemView
-from xaibench.explainers.engines.perturbed_copies import BLOCK_BYTES, check_positive, chunks
+from xaibench.explainers.engines.perturbed_copies import COPIES_BLOCK_BYTES, check_positive, chunks
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor,
     flat = coalitions.reshape(-1, players.count)
     pairs = torch.arange(len(problem) * n_coalitions, device=problem.inputs.device)
     which = pairs % n_coalitions if shared else pairs
-    values = masked_scores(problem, masker, pairs // n_coalitions, lambda part: players.expand(flat[which[part]]))
+    values = coalition_scores(problem, masker, pairs // n_coalitions, lambda part: players.expand(flat[which[part]]))
     return values.view(len(problem), n_coalitions)
 
 
@@ -100,7 +100,9 @@ def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
     return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
 
 
-def masked_scores(problem: ProblemView, masker: str | Masker, rows: Tensor, keep: Callable[[slice], Tensor]) -> Tensor:
+def coalition_scores(
+    problem: ProblemView, masker: str | Masker, rows: Tensor, keep: Callable[[slice], Tensor]
+) -> Tensor:
     """Explained output (B,) of masked copies.
 
     Parameters
@@ -115,7 +117,7 @@ def masked_scores(problem: ProblemView, masker: str | Masker, rows: Tensor, keep
     """
     fill = problem.masker(masker) if isinstance(masker, str) else masker
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
-    for part in chunks(len(rows), max(1, BLOCK_BYTES // (4 * problem.inputs[0].numel()))):
+    for part in chunks(len(rows), max(1, COPIES_BLOCK_BYTES // (4 * problem.inputs[0].numel()))):
         own = rows[part]
         values[part] = problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values)
     return values

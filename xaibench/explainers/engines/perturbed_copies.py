@@ -10,13 +10,13 @@ from xaibench.core.errors import UsageError
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 
-BLOCK_BYTES = 32 * 2**20
+COPIES_BLOCK_BYTES = 32 * 2**20
 """Size of the largest tensor of copies; an explainer holds a handful of these at a time."""
 
 
 def copies_per_chunk(problem: ProblemView, n_copies: int) -> int:
     """Copies of one sample that are made at once: depends on the input's shape, never on the batch."""
-    return max(1, min(n_copies, BLOCK_BYTES // (4 * problem.inputs[0].numel())))
+    return max(1, min(n_copies, COPIES_BLOCK_BYTES // (4 * problem.inputs[0].numel())))
 
 
 def chunks(total: int, size: int) -> Iterator[slice]:
@@ -25,15 +25,15 @@ def chunks(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def blocks(problem: ProblemView, bytes_per_sample: int) -> Iterator[slice]:
-    """Slices of the samples such that ``bytes_per_sample`` times their number stays in `BLOCK_BYTES`."""
-    return chunks(len(problem), max(1, BLOCK_BYTES // max(bytes_per_sample, 1)))
+def sample_blocks(problem: ProblemView, bytes_per_sample: int) -> Iterator[slice]:
+    """Slices of the samples such that ``bytes_per_sample`` times their number stays in `COPIES_BLOCK_BYTES`."""
+    return chunks(len(problem), max(1, COPIES_BLOCK_BYTES // max(bytes_per_sample, 1)))
 
 
 def copy_blocks(problem: ProblemView, n_copies: int) -> Iterator[tuple[slice, Iterator[slice]]]:
     """Blocks of samples, and for each the chunks of its copies."""
     size = copies_per_chunk(problem, n_copies)
-    for block in blocks(problem, 4 * size * problem.inputs[0].numel()):
+    for block in sample_blocks(problem, 4 * size * problem.inputs[0].numel()):
         yield block, chunks(n_copies, size)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
-from xaibench.core.programs.black_box import AskAgainError, visible
+from xaibench.core.programs.black_box import AskAgainError, printable
 
 SHORTEST_KEY = 8
 """Shorter keys are placeholders, such as local servers want, and may be words of an answer."""
@@ -265,7 +265,7 @@ class Chat:
 
     def _scrubbed(self, text: str) -> str:
         """Text without the key, and without what could steer a terminal."""
-        return visible(text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_KEY else text)
+        return printable(text.replace(self._key, "[key]") if len(self._key) >= SHORTEST_KEY else text)
 
 
 def _about_length(text: str) -> bool:

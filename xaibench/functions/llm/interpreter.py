@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from xaibench.core.components import Estimate
-from xaibench.core.programs.black_box import BudgetError, Domain, Interpretation, Probe, Program, Values
+from xaibench.core.components import CostEstimate
+from xaibench.core.programs.black_box import BudgetError, CountedFunction, Domain, Interpretation, Program, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import FunctionKind
 from xaibench.functions.llm.chat import Address, Chat, ConversationError, Endpoint, Reply, ToolCall, Usage
@@ -38,13 +38,13 @@ def restore(facts: Mapping[str, Any], domain: Domain) -> Program:
     return SandboxedProgram(facts["code"], facts["kind"])
 
 
-def estimate(params: Mapping[str, Any], n: int, budget: int) -> Estimate:
+def estimate(params: Mapping[str, Any], n: int, budget: int) -> CostEstimate:
     """What n conversations take at most, with replies of a common length: every turn is used, and every question."""
     turns = int(params["max_rounds"])
     per_turn, per_question, said = 250, 14, 200
     prompt = turns * 1200 + per_turn * turns * (turns - 1) // 2 + per_question * budget * (turns - 1)
     completion = turns * said + per_question * budget // 2
-    return Estimate(n * turns, n * prompt, n * completion, _cost(params, n * prompt, n * completion))
+    return CostEstimate(n * turns, n * prompt, n * completion, _cost(params, n * prompt, n * completion))
 
 
 def _cost(params: Mapping[str, Any], prompt: int | None, completion: int | None) -> float | None:
@@ -62,7 +62,7 @@ def _cost(params: Mapping[str, Any], prompt: int | None, completion: int | None)
     unkeyed={"api_key_env", "timeout", "retries", "price_prompt", "price_completion"},
 )
 def llm(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,
@@ -128,7 +128,7 @@ def llm(
 class _Conversation:
     """One function, from the system prompt to the answer."""
 
-    def __init__(self, f: Probe, domain: Domain, chat: Chat, *, rounds: int, repairs: int) -> None:
+    def __init__(self, f: CountedFunction, domain: Domain, chat: Chat, *, rounds: int, repairs: int) -> None:
         self.f = f
         self.domain = domain
         self.chat = chat

@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from xaibench.core.programs.black_box import Domain, Interval, Values, visible
+from xaibench.core.programs.black_box import Domain, Interval, Values, printable
 from xaibench.core.types import Array, FunctionKind
-from xaibench.functions.numeric.families import FAMILIES
+from xaibench.functions.numeric.families import FUNCTION_FAMILIES
 
 MAX_WORDS = 300
-MAX_TEXT = 1_000
+MAX_QUERY_CHARACTERS = 1_000
 """Characters of a text that may be asked about."""
 
 _TASK = """You are to find out what an unknown function f does, by asking it.
@@ -65,7 +65,11 @@ def tools(kind: FunctionKind) -> list[dict[str, Any]]:
         "code": {"type": "string", "description": "Python source that defines f(x)."},
     }
     if kind == "numeric":
-        fields["family"] = {"type": "string", "enum": [*FAMILIES, "compound"], "description": "What f is, if known."}
+        fields["family"] = {
+            "type": "string",
+            "enum": [*FUNCTION_FAMILIES, "compound"],
+            "description": "What f is, if known.",
+        }
         fields["intervals"] = {
             "type": "array",
             "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
@@ -133,8 +137,8 @@ def inputs_of(arguments: dict[str, Any], kind: FunctionKind, domain: Domain) -> 
 
 def _input(x: Any, kind: FunctionKind, domain: Domain) -> float | str:
     if kind != "numeric":
-        if not isinstance(x, str) or len(x) > MAX_TEXT:
-            raise UnreadableError(f"{str(x)[:40]!r} is no text of at most {MAX_TEXT} characters.")
+        if not isinstance(x, str) or len(x) > MAX_QUERY_CHARACTERS:
+            raise UnreadableError(f"{str(x)[:40]!r} is no text of at most {MAX_QUERY_CHARACTERS} characters.")
         return x
     try:
         number = math.nan if isinstance(x, bool) else float(x)
@@ -166,8 +170,8 @@ def answer_of(arguments: dict[str, Any], kind: FunctionKind) -> Said:
     fenced = _blocks(source)
     return Said(
         fenced[-1] if fenced else source.strip("\n"),
-        visible(description.strip()) if isinstance(description, str) else "",
-        visible(family.strip()) or None if isinstance(family, str) else None,
+        printable(description.strip()) if isinstance(description, str) else "",
+        printable(family.strip()) or None if isinstance(family, str) else None,
         _intervals(arguments.get("intervals")) if kind == "numeric" else (),
     )
 

@@ -13,8 +13,8 @@ import numpy as np
 from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 
-Mode = Literal["single", "or", "and"]
-MODES: tuple[Mode, ...] = ("single", "or", "and")
+ConceptMode = Literal["single", "or", "and"]
+MODES: tuple[ConceptMode, ...] = ("single", "or", "and")
 NEAR = 0.4
 """Bound of the level of words that are no members."""
 FORM_LEVEL = 0.2
@@ -89,7 +89,7 @@ class Expression:
     concepts : tuple of str
     """
 
-    mode: Mode
+    mode: ConceptMode
     concepts: tuple[str, ...]
 
     def levels(self, vocabulary: Vocabulary) -> Array:
@@ -181,7 +181,7 @@ def _index(vocabulary: Vocabulary) -> dict[str, int]:
     return {word: k for k, word in enumerate(vocabulary.words)}
 
 
-def similarity(vocabulary: Vocabulary, rows: Array, others: Array) -> Array:
+def jaccard_similarity(vocabulary: Vocabulary, rows: Array, others: Array) -> Array:
     """Nodes that two words share over nodes that either has (Jaccard), for words by number: (r, o)."""
     a, b = (vocabulary.nodes[chosen].astype(np.float64) for chosen in (rows, others))
     shared: Any = a @ b.T

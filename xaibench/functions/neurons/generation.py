@@ -15,9 +15,9 @@ from xaibench.core.programs.black_box import BlackBox, Domain, Values
 from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.registry import functions
 from xaibench.core.types import Array
-from xaibench.functions.neurons.concepts import MODES, Expression, Mode, Vocabulary, vocabulary
+from xaibench.functions.neurons.concepts import MODES, ConceptMode, Expression, Vocabulary, vocabulary
 
-ACTIVE = 0.5
+FIRING_THRESHOLD = 0.5
 """Answers above this are those of words that the neuron fires for."""
 MISS = 0.2
 """Level from which on a word for which the neuron does not fire is a near miss."""
@@ -117,7 +117,7 @@ def find_neuron(
     for i in range(n):
         name = f"find/neuron/{i:04d}"
         draws = keyed_generator(seed, f"find_neuron/{mode}", name)
-        chosen: Mode = MODES[(start + i) % len(MODES)] if mode == "mixed" else mode
+        chosen: ConceptMode = MODES[(start + i) % len(MODES)] if mode == "mixed" else mode
         if chosen == "single" and not singles:
             singles = [
                 Expression("single", (c,)) for c in map(str, order.permutation(pool.meanings)) if pool.fits((c,))
@@ -165,7 +165,7 @@ class _Pool:
         self.meanings = [c for c in words.concepts if not words.is_form(c)]
         self.forms = [c for c in words.concepts if words.is_form(c)]
 
-    def fits(self, concepts: tuple[str, ...], mode: Mode = "single") -> bool:
+    def fits(self, concepts: tuple[str, ...], mode: ConceptMode = "single") -> bool:
         """Whether enough words are members, clear ones among those held out, and a pair says more than its parts."""
         expression = Expression(mode, concepts)
         fires = expression.levels(self.words) == 1
@@ -177,7 +177,7 @@ class _Pool:
         parts = [self.members[self.words.concepts.index(c)] for c in concepts]
         return int((parts[0] & parts[1]).sum()) <= ALIKE * min(int(p.sum()) for p in parts)
 
-    def pair(self, mode: Mode, draws: np.random.Generator) -> Expression:
+    def pair(self, mode: ConceptMode, draws: np.random.Generator) -> Expression:
         """Two kinds of things, or for ``and`` in three of four cases a kind and a form."""
         while True:
             first = str(draws.choice(self.meanings))

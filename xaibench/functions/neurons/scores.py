@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
 from xaibench.core.types import Array
-from xaibench.functions.neurons.generation import ACTIVE
+from xaibench.functions.neurons.generation import FIRING_THRESHOLD
 from xaibench.functions.query_efficiency import budgets_of, mean_over_budgets
 
 _OWN = "xaibench's own definition"
@@ -42,7 +42,7 @@ def _auroc(ev: ProgramEvaluation, i: int) -> float:
     inputs = ev.functions[i].test_inputs
     truth = np.asarray(ev.truth(i, inputs), dtype=np.float64)
     found = np.asarray(ev.predict(i, inputs), dtype=np.float64)
-    fires, silent = truth > ACTIVE, truth <= ACTIVE
+    fires, silent = truth > FIRING_THRESHOLD, truth <= FIRING_THRESHOLD
     if not fires.any() or not silent.any():
         return float("nan")
     high = np.where(np.isnan(found), -np.inf, found)[fires][:, None]
@@ -130,8 +130,8 @@ def _fires(ev: ProgramEvaluation, i: int) -> tuple[Array, Array]:
         truth = np.asarray(ev.truth(i, words), dtype=np.float64)
         found = np.asarray(ev.predict(i, words), dtype=np.float64)
         known = np.isfinite(truth)
-        fires = truth[known] > ACTIVE
-        return fires, np.where(np.isnan(found[known]), ~fires, found[known] > ACTIVE)
+        fires = truth[known] > FIRING_THRESHOLD
+        return fires, np.where(np.isnan(found[known]), ~fires, found[known] > FIRING_THRESHOLD)
 
     pair: tuple[Array, Array] = ev.reuse(f"neuron/fires/{i}", compute)
     return pair

@@ -9,14 +9,14 @@ import numpy as np
 from scipy.stats import rankdata
 
 from xaibench.core.errors import UsageError
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
-from xaibench.functions.neurons.concepts import Expression, Mode, Vocabulary, similarity, vocabulary
+from xaibench.functions.neurons.concepts import ConceptMode, Expression, Vocabulary, jaccard_similarity, vocabulary
 from xaibench.functions.neurons.generation import ALIKE, Neuron
 from xaibench.functions.numeric.baselines import level
 
-BATCH = 4
+WORDS_PER_QUERY = 4
 """Words that are asked for at once."""
 SHARE_COVER = 0.375
 """Share of the budget for words all over the taxonomy, before guesses decide what to ask."""
@@ -24,15 +24,15 @@ ERROR = 0.08
 """Standard deviation of an answer about its level that the choice of questions reckons with."""
 LIKELY = 256
 """Guesses that decide about the next question."""
-SETTLED = 1e-4
+SETTLED_VARIANCE = 1e-4
 """Uncertainty of the clearest question, as a variance, below which nothing is left to ask."""
-CONFIRMED = 4
+MIN_CONFIRMED_MEMBERS = 4
 """Members of the best guess that are asked for at least."""
 TOP = 5
 
 
 @interpreter("concept_search", takes={"neuron"})
-def concept_search(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def concept_search(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """The concept, or the pair of concepts joined by "or" or "and", that ranks the answers best (AUROC).
 
     Every concept and every pair is a guess, except pairs in which one part lies in the other for the
@@ -129,7 +129,7 @@ class _Guesses:
         """A guess by its number."""
         if self.first[k] == self.second[k]:
             return Expression("single", (self.words.concepts[self.first[k]],))
-        mode: Mode = "or" if self.union[k] else "and"
+        mode: ConceptMode = "or" if self.union[k] else "and"
         return Expression(mode, (self.words.concepts[self.first[k]], self.words.concepts[self.second[k]]))
 
 
@@ -178,22 +178,22 @@ def _doubtful(guesses: _Guesses, errors: Array, asked: Array, rows: Array) -> Ar
     levels = guesses.levels(rows, likely)
     parts = (levels - weights @ levels) * np.sqrt(weights)[:, None]
     found: list[int] = []
-    for _ in range(BATCH):
+    for _ in range(WORDS_PER_QUERY):
         doubt = (parts**2).sum(axis=0)
         doubt[found] = 0
         k = int(np.argmax(doubt))
-        if doubt[k] < SETTLED:
+        if doubt[k] < SETTLED_VARIANCE:
             break
         found.append(k)
         direction = parts[:, k] / np.sqrt(doubt[k])
         parts = parts - direction[:, None] * (direction @ parts)
-    if not found and (guesses.levels(asked, likely[:1]) == 1).sum() < CONFIRMED:
-        return np.asarray(rows[levels[0] == 1][:BATCH])
+    if not found and (guesses.levels(asked, likely[:1]) == 1).sum() < MIN_CONFIRMED_MEMBERS:
+        return np.asarray(rows[levels[0] == 1][:WORDS_PER_QUERY])
     return np.asarray(rows[found])
 
 
 @interpreter("neuron_lookup", takes={"neuron"})
-def neuron_lookup(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def neuron_lookup(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """Answer for the nearest one of the words that were asked for, drawn at random.
 
     Words are near that share most of their places in the taxonomy (`concepts.similarity`); words that
@@ -214,14 +214,14 @@ def _nearest(inputs: Values, *, words: Vocabulary, rows: Array, answers: Array, 
     found = words.rows([str(word) for word in inputs])
     values = np.full(len(found), otherwise)
     if len(rows):
-        near = similarity(words, found[found >= 0], rows)
+        near = jaccard_similarity(words, found[found >= 0], rows)
         best = near >= near.max(axis=1, keepdims=True) - 1e-12
         values[found >= 0] = (best @ answers) / best.sum(axis=1)
     return values
 
 
 @interpreter("mean_level", takes={"neuron"}, control=True)
-def mean_level(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def mean_level(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """The mean answer for words drawn at random, whatever the word."""
     chosen = [str(word) for word in draws.permutation(np.array(domain.words))[:budget]]
     answers = np.asarray(f(chosen), dtype=np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from xaibench.core.programs.black_box import Domain, Values
 from xaibench.core.types import Array
 
-UNITS = 64
+HIDDEN_UNITS = 64
 GRID = 2048
 
 
@@ -58,8 +58,10 @@ def fit_network(formula: Callable[[Values], Array], domain: Domain, rng: np.rand
     x = np.linspace(domain.low, domain.high, GRID)
     y = formula(x)
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
-    weights = rng.choice([-1.0, 1.0], size=UNITS)
-    biases = -weights * (domain.low + (np.arange(UNITS) + rng.random(UNITS)) * (domain.high - domain.low) / UNITS)
+    weights = rng.choice([-1.0, 1.0], size=HIDDEN_UNITS)
+    biases = -weights * (
+        domain.low + (np.arange(HIDDEN_UNITS) + rng.random(HIDDEN_UNITS)) * (domain.high - domain.low) / HIDDEN_UNITS
+    )
     design = np.column_stack([hidden(x, weights, biases), np.ones(len(x))])
-    outputs = np.linalg.lstsq(design, y, rcond=1e-10)[0] if len(x) else np.zeros(UNITS + 1)
+    outputs = np.linalg.lstsq(design, y, rcond=1e-10)[0] if len(x) else np.zeros(HIDDEN_UNITS + 1)
     return Network(formula, weights, biases, outputs[:-1], float(outputs[-1]))

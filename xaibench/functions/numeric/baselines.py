@@ -12,15 +12,15 @@ import numpy as np
 from annotated_types import Ge
 from pydantic import NonNegativeInt, PositiveInt
 
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
-from xaibench.functions.numeric.families import number
+from xaibench.functions.numeric.families import format_number
 
-Probes = Literal["random", "grid"]
+ProbePlacement = Literal["random", "grid"]
 
 
-def places(domain: Domain, n: int, draws: np.random.Generator, probes: Probes = "random") -> Array:
+def places(domain: Domain, n: int, draws: np.random.Generator, probes: ProbePlacement = "random") -> Array:
     """Where to ask: n inputs (n,), ascending.
 
     Parameters
@@ -36,7 +36,7 @@ def places(domain: Domain, n: int, draws: np.random.Generator, probes: Probes = 
     return np.sort(np.concatenate([[domain.low, domain.high], draws.uniform(domain.low, domain.high, n - 2)]))
 
 
-def asked(f: Probe, x: Array) -> tuple[Array, Array]:
+def asked(f: CountedFunction, x: Array) -> tuple[Array, Array]:
     """Ask, and keep the inputs (m,) that have an answer, and the answers (m,)."""
     y = np.asarray(f(x), dtype=np.float64)
     return x[np.isfinite(y)], y[np.isfinite(y)]
@@ -67,13 +67,13 @@ def chebyshev(inputs: Values, *, coefficients: Array, low: float, high: float) -
 def constant_answer(value: float) -> Interpretation:
     """A level as an interpretation."""
     return Interpretation(
-        partial(level, value=value), f"f(x) = {number(value)}", "constant", facts={"size": 1, "value": value}
+        partial(level, value=value), f"f(x) = {format_number(value)}", "constant", facts={"size": 1, "value": value}
     )
 
 
 @interpreter("mean", takes={"numeric"}, control=True)
 def mean(
-    f: Probe, domain: Domain, budget: int, draws: np.random.Generator, *, probes: Probes = "random"
+    f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator, *, probes: ProbePlacement = "random"
 ) -> Interpretation:
     """Mean of the answers: the baseline that FIND's own score lets pass for one function in five.
 
@@ -87,7 +87,7 @@ def mean(
 
 @interpreter("nearest_neighbour", takes={"numeric"})
 def nearest_neighbour(
-    f: Probe, domain: Domain, budget: int, draws: np.random.Generator, *, probes: Probes = "random"
+    f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator, *, probes: ProbePlacement = "random"
 ) -> Interpretation:
     """Answer for the nearest probe.
 
@@ -105,7 +105,7 @@ def nearest_neighbour(
 
 @interpreter("linear_interpolation", takes={"numeric"})
 def linear_interpolation(
-    f: Probe, domain: Domain, budget: int, draws: np.random.Generator, *, probes: Probes = "random"
+    f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator, *, probes: ProbePlacement = "random"
 ) -> Interpretation:
     """Straight lines between probes, level beyond them.
 
@@ -123,14 +123,14 @@ def linear_interpolation(
 
 @interpreter("polynomial", takes={"numeric"})
 def polynomial(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,
     *,
     degree: NonNegativeInt | None = None,
     max_degree: PositiveInt = 10,
-    probes: Probes = "grid",
+    probes: ProbePlacement = "grid",
 ) -> Interpretation:
     """Polynomial by least squares.
 
@@ -164,13 +164,13 @@ def polynomial(
 
 @interpreter("decision_tree", takes={"numeric"})
 def decision_tree(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,
     *,
     min_samples_leaf: Annotated[int, Ge(1)] = 2,
-    probes: Probes = "random",
+    probes: ProbePlacement = "random",
 ) -> Interpretation:
     """Regression tree (Breiman et al. 1984): a level in each of the intervals that it finds.
 

@@ -15,7 +15,7 @@ import numpy as np
 from xaibench.core.types import Array
 
 Parameters = Mapping[str, Any]
-WIDEST = 128.0
+LANDMARK_RANGE = 128.0
 """Landmarks are listed for |x| up to this."""
 
 
@@ -43,25 +43,25 @@ class NumericFamily:
     landmarks: Callable[[Parameters], list[float]] = lambda p: []
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as formulas show it, with up to six digits."""
     return f"{value:.6g}"
 
 
 def plus(value: float) -> str:
     """A summand at the end of a formula."""
-    return f" {'-' if value < 0 else '+'} {number(abs(value))}"
+    return f" {'-' if value < 0 else '+'} {format_number(abs(value))}"
 
 
 def series(coefficients: list[float]) -> str:
     """A polynomial, the coefficient of the highest power first."""
     top = len(coefficients) - 1
     powers = ["" if top == i else "x" if top - i == 1 else f"x^{top - i}" for i in range(top + 1)]
-    terms = [f"{number(c)} {power}".strip() for c, power in zip(coefficients, powers, strict=True) if c]
+    terms = [f"{format_number(c)} {power}".strip() for c, power in zip(coefficients, powers, strict=True) if c]
     return " + ".join(terms).replace("+ -", "- ") or "0"
 
 
-def polynomial(x: Array, coefficients: list[float]) -> Array:
+def polynomial_value(x: Array, coefficients: list[float]) -> Array:
     """Value of a polynomial, the coefficient of the highest power first."""
     return np.asarray(np.polyval(np.asarray(coefficients, dtype=np.float64), x))
 
@@ -110,8 +110,8 @@ def _rational(rng: np.random.Generator) -> Parameters:
 
 def _ratio(x: Array, p: Parameters) -> Array:
     """A rational function; a denominator that is 0 but for rounding is 0."""
-    top, bottom = polynomial(x, p["numerator"]), polynomial(x, p["denominator"])
-    rounding = 1e-12 * polynomial(np.abs(x), [abs(c) for c in p["denominator"]])
+    top, bottom = polynomial_value(x, p["numerator"]), polynomial_value(x, p["denominator"])
+    rounding = 1e-12 * polynomial_value(np.abs(x), [abs(c) for c in p["denominator"]])
     return np.asarray(top / np.where(np.abs(bottom) <= rounding, 0.0, bottom))
 
 
@@ -132,7 +132,7 @@ def poles(denominator: list[float]) -> list[float]:
 def switches(period: float, shift: float) -> list[float]:
     """Where a square wave jumps."""
     half = period / 2
-    first, last = math.ceil((-WIDEST - shift) / half), math.floor((WIDEST - shift) / half)
+    first, last = math.ceil((-LANDMARK_RANGE - shift) / half), math.floor((LANDMARK_RANGE - shift) / half)
     return [shift + k * half for k in range(first, last + 1)]
 
 
@@ -142,15 +142,17 @@ def _gaussian(x: Array, p: Parameters) -> Array:
 
 
 def _wave_text(name: str) -> Callable[[Parameters], str]:
-    return lambda p: f"{number(p['amplitude'])} {name}({number(p['frequency'])} x{plus(p['phase'])}){plus(p['bias'])}"
+    return lambda p: (
+        f"{format_number(p['amplitude'])} {name}({format_number(p['frequency'])} x{plus(p['phase'])}){plus(p['bias'])}"
+    )
 
 
 def _scaled_text(shape: str) -> Callable[[Parameters], str]:
-    return lambda p: f"{number(p['scale'])} {shape}{plus(p['bias'])}"
+    return lambda p: f"{format_number(p['scale'])} {shape}{plus(p['bias'])}"
 
 
 def _whole(_p: Parameters) -> list[float]:
-    return [float(k) for k in range(-int(WIDEST), int(WIDEST) + 1)]
+    return [float(k) for k in range(-int(LANDMARK_RANGE), int(LANDMARK_RANGE) + 1)]
 
 
 def _zero(_p: Parameters) -> list[float]:
@@ -162,12 +164,12 @@ ATOMIC = (
         "linear",
         lambda rng: {"slope": _u(rng, -10, 10), "bias": _u(rng, -10, 10)},
         lambda x, p: p["slope"] * x + p["bias"],
-        lambda p: f"{number(p['slope'])} x{plus(p['bias'])}",
+        lambda p: f"{format_number(p['slope'])} x{plus(p['bias'])}",
     ),
     NumericFamily(
         "polynomial",
         lambda rng: {"coefficients": _us(rng, -5, 5, int(rng.integers(2, 6)) + 1)},
-        lambda x, p: polynomial(x, p["coefficients"]),
+        lambda x, p: polynomial_value(x, p["coefficients"]),
         lambda p: series(p["coefficients"]),
     ),
     NumericFamily("absolute", _scaled, lambda x, p: p["scale"] * np.abs(x) + p["bias"], _scaled_text("|x|"), _zero),
@@ -175,14 +177,14 @@ ATOMIC = (
         "root",
         lambda rng: _scaled(rng, order=int(rng.integers(1, 3))),
         lambda x, p: p["scale"] * (x if p["order"] == 1 else np.sqrt(x)) + p["bias"],
-        lambda p: f"{number(p['scale'])} {'x' if p['order'] == 1 else 'sqrt(x)'}{plus(p['bias'])}",
+        lambda p: f"{format_number(p['scale'])} {'x' if p['order'] == 1 else 'sqrt(x)'}{plus(p['bias'])}",
         lambda p: [] if p["order"] == 1 else [0.0],
     ),
     NumericFamily(
         "log",
         lambda rng: _scaled(rng, base=_base(rng)),
         lambda x, p: p["scale"] * np.log(x) / math.log(p["base"]) + p["bias"],
-        lambda p: f"{number(p['scale'])} log_{number(p['base'])}(x){plus(p['bias'])}",
+        lambda p: f"{format_number(p['scale'])} log_{format_number(p['base'])}(x){plus(p['bias'])}",
         _zero,
     ),
     NumericFamily("step", _scaled, lambda x, p: p["scale"] * (x >= 0) + p["bias"], _scaled_text("[x >= 0]"), _zero),
@@ -190,7 +192,7 @@ ATOMIC = (
         "leaky_relu",
         lambda rng: _scaled(rng, leak=_u(rng, 0, 1)),
         lambda x, p: p["scale"] * np.where(x > 0, x, p["leak"] * x) + p["bias"],
-        lambda p: f"{number(p['scale'])} (x if x > 0 else {number(p['leak'])} x){plus(p['bias'])}",
+        lambda p: f"{format_number(p['scale'])} (x if x > 0 else {format_number(p['leak'])} x){plus(p['bias'])}",
         _zero,
     ),
     NumericFamily(
@@ -215,20 +217,20 @@ ATOMIC = (
         "constant",
         lambda rng: {"value": float(rng.integers(-100, 100))},
         lambda x, p: np.full(np.shape(x), p["value"]),
-        lambda p: number(p["value"]),
+        lambda p: format_number(p["value"]),
     ),
     NumericFamily(
         "reciprocal",
         _reciprocal,
         lambda x, p: 1 / (p["scale"] * x),
-        lambda p: f"1 / ({number(p['scale'])} x)",
+        lambda p: f"1 / ({format_number(p['scale'])} x)",
         _zero,
     ),
     NumericFamily(
         "gaussian",
         lambda rng: {"mean": _u(rng, -50, 50), "sd": _u(rng, 1, 10)},
         _gaussian,
-        lambda p: f"density of N({number(p['mean'])}, {number(p['sd'])}^2) at x",
+        lambda p: f"density of N({format_number(p['mean'])}, {format_number(p['sd'])}^2) at x",
     ),
     NumericFamily(
         "rational",
@@ -241,14 +243,16 @@ ATOMIC = (
         "rectangle",
         lambda rng: {"width": _u(rng, 1, 10)},
         lambda x, p: (np.abs(x) <= p["width"] / 2).astype(np.float64),
-        lambda p: f"1 if |x| <= {number(p['width'] / 2)} else 0",
+        lambda p: f"1 if |x| <= {format_number(p['width'] / 2)} else 0",
         lambda p: [-p["width"] / 2, p["width"] / 2],
     ),
     NumericFamily(
         "square_wave",
         lambda rng: {"period": _u(rng, 1, 10), "shift": _u(rng, -5, 5)},
         _square,
-        lambda p: f"1 if (x{plus(-p['shift'])}) mod {number(p['period'])} < {number(p['period'] / 2)} else 0",
+        lambda p: (
+            f"1 if (x{plus(-p['shift'])}) mod {format_number(p['period'])} < {format_number(p['period'] / 2)} else 0"
+        ),
         lambda p: switches(p["period"], p["shift"]),
     ),
 )
@@ -263,8 +267,8 @@ _PARTS = (
         "floor", _scaled, lambda x, p: p["scale"] * np.floor(x) + p["bias"], _scaled_text("floor(x)"), _whole
     ),
 )
-FAMILIES: Mapping[str, NumericFamily] = {family.name: family for family in (*ATOMIC, *_PARTS)}
-PARTS = ("linear", "polynomial", "step", "relu", "constant", "ceil", "floor", "rectangle", "square_wave")
+FUNCTION_FAMILIES: Mapping[str, NumericFamily] = {family.name: family for family in (*ATOMIC, *_PARTS)}
+COMPOUND_PARTS = ("linear", "polynomial", "step", "relu", "constant", "ceil", "floor", "rectangle", "square_wave")
 """What compounds are made of."""
 
 EQUIVALENCES = (

@@ -18,9 +18,9 @@ from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.registry import functions
 from xaibench.core.types import Array
 from xaibench.functions.numeric.approximation import fit_network
-from xaibench.functions.numeric.families import ATOMIC, FAMILIES, PARTS, NumericFamily, Parameters
+from xaibench.functions.numeric.families import ATOMIC, COMPOUND_PARTS, FUNCTION_FAMILIES, NumericFamily, Parameters
 
-Curve = Callable[[Values], Array]
+NumericFunction = Callable[[Values], Array]
 Share = Annotated[float, Ge(0), Le(1)]
 DOMAIN = Domain()
 TEST_INPUTS: Array = np.arange(-128, 128) + 0.5
@@ -42,17 +42,17 @@ class Formula:
     def __call__(self, inputs: Values) -> Array:
         x = np.asarray(inputs, dtype=np.float64)
         with np.errstate(all="ignore"):
-            return np.asarray(FAMILIES[self.family].value(x, self.parameters), dtype=np.float64)
+            return np.asarray(FUNCTION_FAMILIES[self.family].value(x, self.parameters), dtype=np.float64)
 
     @property
     def text(self) -> str:
         """The formula in words."""
-        return FAMILIES[self.family].text(self.parameters)
+        return FUNCTION_FAMILIES[self.family].text(self.parameters)
 
     @property
     def landmarks(self) -> list[float]:
         """Kinks, jumps and poles inside the domain."""
-        return [x for x in FAMILIES[self.family].landmarks(self.parameters) if DOMAIN.low < x < DOMAIN.high]
+        return [x for x in FUNCTION_FAMILIES[self.family].landmarks(self.parameters) if DOMAIN.low < x < DOMAIN.high]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Expected:
         Mean of the noise, added outside of the intervals.
     """
 
-    curve: Curve
+    curve: NumericFunction
     intervals: tuple[Interval, ...] = ()
     level: float = 0.0
     offset: float = 0.0
@@ -192,7 +192,7 @@ def _function(seed: int, name: str, family: NumericFamily | None, marks: set[str
     def draws(stream: str) -> np.random.Generator:
         return keyed_generator(seed, f"find_numeric/{stream}", name)
 
-    curve: Curve
+    curve: NumericFunction
     parameters: dict[str, Any]
     if family is None:
         both = _compound(draws("formula"))
@@ -238,7 +238,7 @@ def _function(seed: int, name: str, family: NumericFamily | None, marks: set[str
 
 def _compound(rng: np.random.Generator) -> Compound:
     operation = str(rng.choice(["sum", "product"]))
-    first, second = (FAMILIES[str(rng.choice(PARTS))] for _ in range(2))
+    first, second = (FUNCTION_FAMILIES[str(rng.choice(COMPOUND_PARTS))] for _ in range(2))
     return Compound(operation, (Formula(first.name, first.draw(rng)), Formula(second.name, second.draw(rng))))
 
 

@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import constant_answer, places
@@ -23,7 +23,7 @@ _NUGGET = 1e-8
 
 @interpreter("gaussian_process", takes={"numeric"})
 def gaussian_process(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,

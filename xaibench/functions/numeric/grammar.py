@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import leastsq
 
 from xaibench.core.types import Array
-from xaibench.functions.numeric.families import FAMILIES, Parameters
+from xaibench.functions.numeric.families import FUNCTION_FAMILIES, Parameters
 from xaibench.functions.numeric.square_wave import fit_square_wave
 
 EXACT = 1e-9
@@ -64,7 +64,7 @@ def typical(y: Array) -> float:
 def make_fit(family: str, parameters: Parameters, size: int, x: Array, y: Array) -> Fit | None:
     """Residuals and deviance of given parameters; None where they have no value at some point."""
     with np.errstate(all="ignore"):
-        residuals = y - FAMILIES[family].value(x, parameters)
+        residuals = y - FUNCTION_FAMILIES[family].value(x, parameters)
     if not np.isfinite(residuals).all():
         return None
     spread = max(float(residuals @ residuals) / len(y), (EXACT * typical(y)) ** 2, 1e-200)
@@ -76,7 +76,7 @@ def is_exact(fit: Fit, y: Array) -> bool:
     return float(np.mean(fit.residuals**2)) <= (100 * EXACT * typical(y)) ** 2
 
 
-def rounded(fit: Fit, x: Array, y: Array) -> Fit:
+def round_parameters(fit: Fit, x: Array, y: Array) -> Fit:
     """The same with the fewest decimals that fit the points as well: to rounding, or to one in deviance a number."""
     for digits in range(1, 5):
         parameters = {k: _rounded(v, digits) for k, v in fit.parameters.items()}

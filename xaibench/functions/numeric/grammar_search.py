@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Domain, Interpretation, Interval, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Interval, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import constant_answer, interpolated
-from xaibench.functions.numeric.families import FAMILIES, number
+from xaibench.functions.numeric.families import FUNCTION_FAMILIES, format_number
 from xaibench.functions.numeric.formulas import Expected, Formula
-from xaibench.functions.numeric.grammar import Fit, fit_families, is_exact, make_fit, rounded, typical
+from xaibench.functions.numeric.grammar import Fit, fit_families, is_exact, make_fit, round_parameters, typical
 
 LEVEL_SD = 0.1
 """Spread of the answers inside a corrupted interval: part of the grammar, as the families are."""
-WIDEST = 25.0
+MAX_INTERVAL_WIDTH = 25.0
 """An interval that touches no end of the domain is not wider than this."""
 
 
@@ -49,7 +49,7 @@ class Hypothesis:
 
 @interpreter("grammar_search", takes={"numeric"})
 def grammar_search(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,
@@ -196,7 +196,7 @@ def _plateaus(x: Array, y: Array) -> list[tuple[int, int]]:
     quiet = (variance < LEVEL_SD**2 * slack) & (rough > LEVEL_SD**2 / 3 / slack) & (rough < LEVEL_SD**2 * slack)
     quiet &= m < n
     found: list[tuple[int, int]] = []
-    for kind in (start == 0, stop == n, x[stop - 1] - x[start] <= WIDEST):
+    for kind in (start == 0, stop == n, x[stop - 1] - x[start] <= MAX_INTERVAL_WIDTH):
         chosen = np.flatnonzero(quiet & kind)
         if len(chosen):
             k = chosen[np.argmax(m[chosen])]
@@ -225,7 +225,7 @@ def _run(x: Array, y: Array, one: Hypothesis) -> tuple[int, int]:
     total = np.concatenate([[0.0], np.cumsum(family - quiet)])
     low, high = 0, len(x)
     runs = [(int(low), int(np.argmax(total))), (int(np.argmin(total)), high)]
-    widest = np.searchsorted(x, x + WIDEST, side="right")
+    widest = np.searchsorted(x, x + MAX_INTERVAL_WIDTH, side="right")
     start, stop = (a.ravel() for a in np.meshgrid(np.arange(len(x)), np.arange(1, len(x) + 1), indexing="ij"))
     possible = (stop > start) & (stop <= widest[start])
     k = np.argmax(np.where(possible, total[stop] - total[start], -np.inf))
@@ -239,14 +239,14 @@ def _interpretation(best: Hypothesis, x: Array, y: Array, domain: Domain) -> Int
     outside = np.ones(len(points), dtype=bool)
     outside[best.start : best.stop] = False
     intervals = _borders(best, x, points, domain)
-    fit = rounded(best.fit, points[outside], values[outside])
+    fit = round_parameters(best.fit, points[outside], values[outside])
     residuals = fit.residuals
     level = _level(fit, best, values, domain) if intervals else 0.0
     noise = name_noise(residuals) if not is_exact(fit, values[outside]) else "none"
     left = float((residuals**2).sum() / max(((values[outside] - values[outside].mean()) ** 2).sum(), 1e-300))
     family = fit.family
     curve: Callable[[Values], Array] = Formula(family, fit.parameters)
-    text = FAMILIES[family].text(fit.parameters)
+    text = FUNCTION_FAMILIES[family].text(fit.parameters)
     size = fit.size + (3 if intervals else 0)
     if noise == "none" and not is_exact(fit, values[outside]):
         curve = partial(_patched, curve=curve, x=points[outside], residuals=residuals)
@@ -256,7 +256,7 @@ def _interpretation(best: Hypothesis, x: Array, y: Array, domain: Domain) -> Int
             family = "compound"
     text = f"f(x) = {text}"
     if intervals:
-        text += f"; in [{number(intervals[0][0])}, {number(intervals[0][1])}] about {number(level)} instead"
+        text += f"; in [{format_number(intervals[0][0])}, {format_number(intervals[0][1])}] about {format_number(level)} instead"
     if noise != "none":
         text += f"; plus {noise} noise"
     facts: dict[str, Any] = {"size": size, "noise": noise, "parameters": dict(fit.parameters), "left": left}

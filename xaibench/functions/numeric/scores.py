@@ -18,12 +18,12 @@ from xaibench.core.programs.black_box import BlackBox, Interpretation, Interval
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
 from xaibench.core.types import Array
-from xaibench.functions.numeric.families import FAMILIES, equivalent
+from xaibench.functions.numeric.families import FUNCTION_FAMILIES, equivalent
 from xaibench.functions.numeric.formulas import inside
 from xaibench.functions.query_efficiency import budgets_of, mean_over_budgets
 
 Target = Literal["program", "answers"]
-Where = Literal["local", "corrupted", "landmarks", "elsewhere"]
+ErrorRegion = Literal["local", "corrupted", "landmarks", "elsewhere"]
 SUCCESS = 0.1
 _FIND = "Schwettmann et al. 2023, FIND: A function description benchmark (arXiv:2309.03886)"
 _OWN = "xaibench's own definition"
@@ -127,7 +127,7 @@ def _r2(truth: Array, found: Array) -> float:
     skill_valid=True,
     source=_OWN,
 )
-def local_error(ev: ProgramEvaluation, *, where: Where = "local") -> Array:
+def local_error(ev: ProgramEvaluation, *, where: ErrorRegion = "local") -> Array:
     """Mean squared error at the test inputs where a function is special, in units of its variance over all of them.
 
     Parameters
@@ -145,7 +145,7 @@ def local_error(ev: ProgramEvaluation, *, where: Where = "local") -> Array:
     return np.array([_local(ev, i, where) for i in range(len(ev))])
 
 
-def _local(ev: ProgramEvaluation, i: int, where: Where) -> float:
+def _local(ev: ProgramEvaluation, i: int, where: ErrorRegion) -> float:
     f = ev.functions[i]
     x = np.asarray(f.test_inputs, dtype=np.float64)
     x = x[np.isfinite(np.asarray(ev.truth(i, x)))]
@@ -159,7 +159,7 @@ def _local(ev: ProgramEvaluation, i: int, where: Where) -> float:
         return min(1.0, float(np.mean((truth - found)[chosen] ** 2) / truth.var()))
 
 
-def _special(f: BlackBox, x: Array, where: Where) -> Array:
+def _special(f: BlackBox, x: Array, where: ErrorRegion) -> Array:
     corrupted = inside(x, f.intervals)
     if where == "corrupted":
         return corrupted
@@ -246,7 +246,7 @@ def family_accuracy(ev: ProgramEvaluation) -> Array:
 
 
 def _family(f: BlackBox, named: str | None) -> float:
-    if f.family not in FAMILIES:
+    if f.family not in FUNCTION_FAMILIES:
         return float("nan") if f.family == "compound" else float(named == f.family)
     return float(named in equivalent(f.family, f.parameters))
 

@@ -10,16 +10,16 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
-from xaibench.functions.numeric.baselines import Probes, asked, constant_answer, places
-from xaibench.functions.numeric.families import number
+from xaibench.functions.numeric.baselines import ProbePlacement, asked, constant_answer, places
+from xaibench.functions.numeric.families import format_number
 
 UNIT = 128.0
 
 
-def require(module: str) -> Any:
+def import_extra(module: str) -> Any:
     """Import a module that is an extra.
 
     Raises
@@ -36,14 +36,14 @@ def require(module: str) -> Any:
 
 @interpreter("gplearn", takes={"numeric"})
 def gplearn(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,
     *,
     population: PositiveInt = 300,
     generations: PositiveInt = 12,
-    probes: Probes = "random",
+    probes: ProbePlacement = "random",
 ) -> Interpretation:
     """Symbolic regression by genetic programming (Koza 1992), by the package gplearn.
 
@@ -55,7 +55,7 @@ def gplearn(
     population, generations : int
     probes : {"random", "grid"}
     """
-    genetic = require("gplearn.genetic")
+    genetic = import_extra("gplearn.genetic")
     x, y = asked(f, places(domain, budget, draws, probes))
     scale = float(np.abs(y).max()) if len(y) else 0.0
     if scale == 0:
@@ -70,7 +70,7 @@ def gplearn(
     found = model._program
     return Interpretation(
         partial(_evolved, model=model, scale=scale),
-        f"f(x) = {number(scale)} {found} with X0 = x / 128",
+        f"f(x) = {format_number(scale)} {found} with X0 = x / 128",
         facts={"size": int(found.length_), "formula": str(found), "scale": scale},
     )
 
@@ -81,7 +81,7 @@ def _evolved(inputs: Values, *, model: Any, scale: float) -> Array:
 
 @interpreter("pysindy", takes={"numeric"})
 def pysindy(
-    f: Probe,
+    f: CountedFunction,
     domain: Domain,
     budget: int,
     draws: np.random.Generator,
@@ -89,7 +89,7 @@ def pysindy(
     threshold: NonNegativeFloat = 0.05,
     degree: PositiveInt = 5,
     waves: PositiveInt = 10,
-    probes: Probes = "random",
+    probes: ProbePlacement = "random",
 ) -> Interpretation:
     """Sparse regression on a library of terms by sequential thresholding (Brunton et al. 2016), by the package pysindy.
 
@@ -103,7 +103,7 @@ def pysindy(
         Highest power, and highest multiple.
     probes : {"random", "grid"}
     """
-    optimizers = require("pysindy.optimizers")
+    optimizers = import_extra("pysindy.optimizers")
     x, y = asked(f, places(domain, budget, draws, probes))
     scale = float(np.abs(y).max()) if len(y) else 0.0
     if scale == 0:
@@ -115,7 +115,7 @@ def pysindy(
     names += [f"{name}({k} pi x/128)" for name in ("sin", "cos") for k in range(1, waves + 1)]
     return Interpretation(
         partial(_sparse, coefficients=coefficients, degree=degree, waves=waves),
-        "f(x) = " + (" + ".join(f"{number(coefficients[k])} {names[k]}" for k in kept) or "0"),
+        "f(x) = " + (" + ".join(f"{format_number(coefficients[k])} {names[k]}" for k in kept) or "0"),
         facts={"size": len(kept)},
     )
 

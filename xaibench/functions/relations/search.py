@@ -6,17 +6,17 @@ from functools import cache, partial
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
 from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.relations.catalogue import UNDEFINED, Relation, relations
 
-CONFIRMED = 3
+MIN_CONFIRMED_ENTITIES = 3
 """Entities with an attribute that are asked for at least, if there are so many."""
 
 
 @interpreter("relation_search", takes={"relation"})
-def relation_search(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def relation_search(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """The relation, of all that are known here, that gives most of the answers.
 
     Asks for the word that splits the relations that agree with all answers so far into the smallest
@@ -34,7 +34,7 @@ def relation_search(f: Probe, domain: Domain, budget: int, draws: np.random.Gene
     open_words = np.ones(len(words), dtype=bool)
     while f.left and open_words.any() and len(remaining):
         k = _next(codes[remaining], open_words)
-        if len(remaining) == 1 and (told[remaining[0]] >= CONFIRMED or not codes[remaining[0], k]):
+        if len(remaining) == 1 and (told[remaining[0]] >= MIN_CONFIRMED_ENTITIES or not codes[remaining[0], k]):
             break
         (answer,) = f([str(words[k])])
         open_words[k] = False
@@ -65,13 +65,13 @@ def _coded(known: tuple[Relation, ...], words: tuple[str, ...]) -> Array:
 
 
 @interpreter("table", takes={"relation"})
-def table(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def table(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """What was asked, word for word, and "undefined" for the rest; asks for words drawn at random."""
     f([str(word) for word in draws.permutation(np.array(domain.words))[:budget]])
     return _table(f)
 
 
-def _table(f: Probe) -> Interpretation:
+def _table(f: CountedFunction) -> Interpretation:
     pairs = {str(x): str(y) for x, y in zip(f.asked, f.answers, strict=True) if y != UNDEFINED}
     return Interpretation(partial(_looked_up, pairs=pairs), f"a table of {len(pairs)} pairs")
 

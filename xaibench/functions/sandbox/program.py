@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError, XaibenchError
-from xaibench.core.programs.black_box import AskAgainError, Values, numeric_outputs, visible
+from xaibench.core.programs.black_box import AskAgainError, Values, numeric_outputs, printable
 from xaibench.core.types import FunctionKind
 from xaibench.functions.sandbox import confinement
 
@@ -370,4 +370,4 @@ def _finite(value: int | float) -> bool:
 
 def _said(reply: dict[str, Any], field: str) -> str:
     """A text of a reply as one line."""
-    return visible(" ".join(str(reply.get(field, "")).split())[:400])
+    return printable(" ".join(str(reply.get(field, "")).split())[:400])

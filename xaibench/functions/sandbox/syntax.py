@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 MAX_SOURCE = 50_000
 MAX_NODES = 20_000
-MAX_TEXT = 10_000
+MAX_LITERAL_CHARACTERS = 10_000
 MAX_BITS = 128
 
 _OF_RE = (
@@ -66,7 +66,7 @@ class RefusedError(Exception):
     """The program uses what it may not; the message is one sentence."""
 
 
-def parse(source: str) -> ast.Module:
+def parse_program(source: str) -> ast.Module:
     """The checked syntax tree of a program.
 
     Raises
@@ -92,7 +92,7 @@ def parse(source: str) -> ast.Module:
     return tree
 
 
-def size(tree: ast.Module) -> int:
+def literal_size(tree: ast.Module) -> int:
     """Numbers and texts that a program holds."""
     held = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant))
     return sum(isinstance(v, (int, float, complex, str)) and not isinstance(v, bool) for v in held)
@@ -129,6 +129,6 @@ def _identifiers(node: ast.AST) -> list[str]:
 def _literal(value: object) -> str | None:
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         return f"a whole number of {value.bit_length()} bits is too large"
-    if isinstance(value, (str, bytes)) and len(value) > MAX_TEXT:
+    if isinstance(value, (str, bytes)) and len(value) > MAX_LITERAL_CHARACTERS:
         return f"a text of {len(value)} characters is too long"
     return None

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe, Values
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
 from xaibench.core.registry import interpreter
-from xaibench.functions.strings.edits import alignment, similarity
+from xaibench.functions.strings.edits import alignment, edit_similarity
 from xaibench.functions.strings.phrases import phrases
 from xaibench.functions.strings.programs import StringProgram, restored
 
 
 @interpreter("identity", takes={"string"}, control=True, restore=restored)
-def identity(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def identity(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """Says that strings stay as they are, and asks nothing: right wherever a function changes little."""
     program = StringProgram(())
     return Interpretation(program, f"f(x): {program.text}", program.family, facts={"parameters": program.parameters})
 
 
 @interpreter("edit_neighbour", takes={"string"})
-def edit_neighbour(f: Probe, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
+def edit_neighbour(f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator) -> Interpretation:
     """Answer for the most similar string that was asked, with what differs from that string carried over.
 
     Asks words of the domain in random order, and phrases like those of `find_string` if there are
@@ -45,7 +45,7 @@ class Neighbours:
 
     def one(self, x: str) -> str:
         """Output for one string; of strings that are as similar the first one counts."""
-        question, answer = max(self.pairs, key=lambda pair: similarity(pair[0], x))
+        question, answer = max(self.pairs, key=lambda pair: edit_similarity(pair[0], x))
         return carried_over(x, question, answer)
 
 

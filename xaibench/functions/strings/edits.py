@@ -28,7 +28,7 @@ def distance(a: str, b: str) -> int:
     return found
 
 
-def similarity(a: str, b: str) -> float:
+def edit_similarity(a: str, b: str) -> float:
     """``1 - distance / length of the longer one``; 1 for two empty strings."""
     return 1.0 if a == b else 1 - distance(a, b) / max(len(a), len(b))
 

@@ -13,7 +13,7 @@ from pydantic import PositiveInt
 from xaibench.core.programs.black_box import BlackBox, Domain
 from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.registry import functions
-from xaibench.functions.strings.phrases import informative, many_phrases, phrases
+from xaibench.functions.strings.phrases import is_informative, many_phrases, phrases
 from xaibench.functions.strings.primitives import ALPHABET, N_LETTERS, PRIMITIVES
 from xaibench.functions.strings.programs import Step, StringProgram, steps_of
 
@@ -68,7 +68,7 @@ def _function(seed: int, name: str, single: str | None, domain: Domain) -> Black
             continue
         for _ in range(TRIES):
             tests = phrases(N_TESTS, inputs, other_than=(*domain.words, *many_phrases()))
-            if informative(tests, program(tests)):
+            if is_informative(tests, program(tests)):
                 description = f"f(x): {program.text}"
                 return BlackBox(
                     name, "string", program, program, domain, program.family, program.parameters, description, tests

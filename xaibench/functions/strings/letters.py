@@ -10,14 +10,14 @@ from xaibench.functions.strings.catalogue import TRIAL_LETTERS, Frame
 from xaibench.functions.strings.primitives import ALPHABET, N_LETTERS
 from xaibench.functions.strings.programs import StringProgram
 
-Pair = tuple[str, str]
+StringPair = tuple[str, str]
 _RUN = re.compile(r"[a-z]{5,}")
 _MIXTURES = tuple("a" * k + "b" * (N_LETTERS - k) for k in range(N_LETTERS + 1))
 """Where vowels are only counted, any will do."""
 SWEEPS = 3
 
 
-def guesses(pairs: Sequence[Pair]) -> list[str]:
+def guesses(pairs: Sequence[StringPair]) -> list[str]:
     """Five letters that are seen in answers, forwards or backwards, or are what an answer has beyond its question."""
     found: dict[str, None] = {}
     for question, answer in sorted(pairs, key=lambda pair: len(pair[1])):
@@ -31,7 +31,7 @@ def guesses(pairs: Sequence[Pair]) -> list[str]:
     return [*found, *_MIXTURES]
 
 
-def agreement(found: str, wanted: str) -> float:
+def letter_agreement(found: str, wanted: str) -> float:
     """1 if equal; else the share of equal characters, counted from both ends where lengths differ, below 1."""
     if found == wanted:
         return 1.0
@@ -52,13 +52,13 @@ def _common(a: str, b: str) -> int:
     return k
 
 
-def open_pairs(frame: Frame, pairs: Sequence[Pair]) -> list[Pair]:
+def open_pairs(frame: Frame, pairs: Sequence[StringPair]) -> list[StringPair]:
     """The pairs whose answers depend on the letters, short answers first."""
     trials = [frame.fill(w * 2) for w in TRIAL_LETTERS]
     return sorted((p for p in pairs if len({t.one(p[0]) for t in trials}) > 1), key=lambda pair: len(pair[1]))
 
 
-def recognised(frame: Frame, pairs: Sequence[Pair], seen: Sequence[str]) -> StringProgram | None:
+def recognised(frame: Frame, pairs: Sequence[StringPair], seen: Sequence[str]) -> StringProgram | None:
     """The frame with those of the letters seen that give all answers, or None."""
     some = open_pairs(frame, pairs)
     for letters in _filling(frame, seen):
@@ -68,13 +68,13 @@ def recognised(frame: Frame, pairs: Sequence[Pair], seen: Sequence[str]) -> Stri
     return None
 
 
-def improved(frame: Frame, pairs: Sequence[Pair], seen: Sequence[str]) -> tuple[float, str]:
+def improved(frame: Frame, pairs: Sequence[StringPair], seen: Sequence[str]) -> tuple[float, str]:
     """The letters of those seen that agree best with the answers, and how well they do."""
     some = open_pairs(frame, pairs)
     return max(((_score(frame.fill(w), some), w) for w in _filling(frame, seen)), key=lambda found: found[0])
 
 
-def climbed(frame: Frame, pairs: Sequence[Pair], best: str) -> StringProgram | None:
+def climbed(frame: Frame, pairs: Sequence[StringPair], best: str) -> StringProgram | None:
     """The frame with letters that give all answers, found by changing one letter at a time; None if none are found.
 
     Since most steps treat characters one by one, each right letter is one more right character of an answer.
@@ -95,11 +95,11 @@ def climbed(frame: Frame, pairs: Sequence[Pair], best: str) -> StringProgram | N
     return program if _gives(program, pairs) else None
 
 
-def _score(program: StringProgram, pairs: Sequence[Pair]) -> float:
-    return sum([agreement(program.one(x), y) for x, y in pairs])
+def _score(program: StringProgram, pairs: Sequence[StringPair]) -> float:
+    return sum([letter_agreement(program.one(x), y) for x, y in pairs])
 
 
-def _gives(program: StringProgram, pairs: Sequence[Pair]) -> bool:
+def _gives(program: StringProgram, pairs: Sequence[StringPair]) -> bool:
     return all(program.one(x) == y for x, y in pairs)
 
 

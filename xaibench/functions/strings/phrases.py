@@ -22,7 +22,7 @@ saddle salmon shadow silver spoon squirrel summer sunset table teapot thunder ti
 valley velvet village violin walnut whistle willow window winter xylophone yellow yoghurt zebra zigzag zipper
 """.split()  # noqa: SIM905
 _MARKS = "!?.,;:"
-MOST = 0.5
+MAX_TRIVIAL_SHARE = 0.5
 """Test inputs tell nothing of a function if more of them than this have the same output, or stay as they are."""
 
 
@@ -69,8 +69,8 @@ def many_phrases(n: int = 400) -> tuple[str, ...]:
     return tuple(phrases(n, keyed_generator(0, "phrases", "find/string")))
 
 
-def informative(inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+def is_informative(inputs: Sequence[str], outputs: Sequence[str]) -> bool:
     """Whether outputs tell a function from the identity and from every constant, on half of the inputs or more."""
     n = len(inputs)
     unchanged = sum(a == b for a, b in zip(inputs, outputs, strict=True))
-    return max(unchanged, *Counter(outputs).values()) <= MOST * n
+    return max(unchanged, *Counter(outputs).values()) <= MAX_TRIVIAL_SHARE * n

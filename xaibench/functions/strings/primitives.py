@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Operation = Callable[..., str]
+StringOperation = Callable[..., str]
 Need = Literal["letters", "shift"]
 
 LOWER_VOWELS = "aeiou"
 VOWELS = frozenset(LOWER_VOWELS + LOWER_VOWELS.upper())
-LETTERS = frozenset(string.ascii_letters)
-CONSONANTS = LETTERS - VOWELS
-DIGITS = frozenset(string.digits)
+LETTER_CHARACTERS = frozenset(string.ascii_letters)
+CONSONANTS = LETTER_CHARACTERS - VOWELS
+DIGIT_CHARACTERS = frozenset(string.digits)
 UPPER = frozenset(string.ascii_uppercase)
 LOWER = frozenset(string.ascii_lowercase)
 PUNCTUATION = frozenset(string.punctuation)
@@ -52,7 +52,7 @@ class Primitive:
     """
 
     name: str
-    run: Operation
+    run: StringOperation
     text: str
     need: Need | None = None
     shifts: int = 0
@@ -73,31 +73,31 @@ def spelled(n: int) -> str:
     return str(n)
 
 
-def _count(members: frozenset[str]) -> Operation:
+def _count(members: frozenset[str]) -> StringOperation:
     return lambda x: spelled(sum(c in members for c in x))
 
 
-def _remove(members: frozenset[str]) -> Operation:
+def _remove(members: frozenset[str]) -> StringOperation:
     return lambda x: "".join([c for c in x if c not in members])
 
 
-def _replace(members: frozenset[str], by: str) -> Operation:
+def _replace(members: frozenset[str], by: str) -> StringOperation:
     return lambda x: "".join([by if c in members else c for c in x])
 
 
-def _replace_by_letters(members: frozenset[str]) -> Operation:
+def _replace_by_letters(members: frozenset[str]) -> StringOperation:
     return lambda x, letters: "".join([letters if c in members else c for c in x])
 
 
-def _map(members: frozenset[str], change: Callable[[str], str]) -> Operation:
+def _map(members: frozenset[str], change: Callable[[str], str]) -> StringOperation:
     return lambda x: "".join([change(c) if c in members else c for c in x])
 
 
-def _each_word(change: Callable[[str], str]) -> Operation:
+def _each_word(change: Callable[[str], str]) -> StringOperation:
     return lambda x: re.sub(r"\S+", lambda word: change(word[0]), x)
 
 
-def _of_words(choose: Callable[[list[str]], list[str]]) -> Operation:
+def _of_words(choose: Callable[[list[str]], list[str]]) -> StringOperation:
     return lambda x: " ".join(choose(x.split()))
 
 
@@ -203,7 +203,7 @@ _ALL = (
     # Counts.
     Primitive("count_vowels", _count(VOWELS), "count the vowels, in words"),
     Primitive("count_consonants", _count(CONSONANTS), "count the consonants, in words"),
-    Primitive("count_digits", _count(DIGITS), "count the digits, in words"),
+    Primitive("count_digits", _count(DIGIT_CHARACTERS), "count the digits, in words"),
     Primitive("count_uppercase", _count(UPPER), "count the upper-case letters, in words"),
     Primitive("count_lowercase", _count(LOWER), "count the lower-case letters, in words"),
     Primitive("count_characters", lambda x: spelled(len(x)), "count the characters, in words"),
@@ -212,7 +212,7 @@ _ALL = (
     # Remove.
     Primitive("remove_vowels", _remove(VOWELS), "remove all vowels"),
     Primitive("remove_consonants", _remove(CONSONANTS), "remove all consonants"),
-    Primitive("remove_digits", _remove(DIGITS), "remove all digits"),
+    Primitive("remove_digits", _remove(DIGIT_CHARACTERS), "remove all digits"),
     Primitive("remove_uppercase", _remove(UPPER), "remove all upper-case letters"),
     Primitive("remove_lowercase", _remove(LOWER), "remove all lower-case letters"),
     Primitive("remove_punctuation", _remove(PUNCTUATION), "remove all punctuation"),
@@ -229,9 +229,9 @@ _ALL = (
     Primitive("star_vowels", _replace(VOWELS, "*"), "replace each vowel by *"),
     Primitive("star_consonants", _replace(CONSONANTS, "*"), "replace each consonant by *"),
     Primitive("underscore_spaces", lambda x: x.replace(" ", "_"), "replace each space by _"),
-    Primitive("spell_digits", _map(DIGITS, lambda c: _ONES[int(c)]), "replace each digit by its name"),
+    Primitive("spell_digits", _map(DIGIT_CHARACTERS, lambda c: _ONES[int(c)]), "replace each digit by its name"),
     Primitive("replace_vowels", _replace_by_letters(VOWELS), "replace each vowel by '{letters}'", "letters"),
-    Primitive("replace_digits", _replace_by_letters(DIGITS), "replace each digit by '{letters}'", "letters"),
+    Primitive("replace_digits", _replace_by_letters(DIGIT_CHARACTERS), "replace each digit by '{letters}'", "letters"),
     Primitive(
         "replace_spaces", lambda x, letters: x.replace(" ", letters), "replace each space by '{letters}'", "letters"
     ),

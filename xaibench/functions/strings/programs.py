@@ -11,7 +11,7 @@ from xaibench.core.programs.black_box import Domain, Values
 from xaibench.functions.strings.primitives import PRIMITIVES, Need
 
 Constant = str | int
-Run = Callable[[str], str]
+StringFunction = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Step:
         return PRIMITIVES[self.name].need
 
     @cached_property
-    def run(self) -> Run:
+    def run(self) -> StringFunction:
         """(string) -> string."""
         run, constant = PRIMITIVES[self.name].run, self.constant
         return run if constant is None else lambda x: run(x, constant)

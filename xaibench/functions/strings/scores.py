@@ -11,7 +11,7 @@ from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import metric
 from xaibench.core.types import Array
 from xaibench.functions.query_efficiency import budgets_of, mean_over_budgets
-from xaibench.functions.strings.edits import similarity
+from xaibench.functions.strings.edits import edit_similarity
 from xaibench.functions.strings.equivalence import in_family
 
 _FIND = "Schwettmann et al. 2023, FIND: A function description benchmark (arXiv:2309.03886)"
@@ -71,7 +71,7 @@ def string_similarity(ev: ProgramEvaluation) -> Array:
     array (N,)
         0 where there is no output. NaN where a function has no test inputs.
     """
-    return np.array([_mean(ev, i, similarity) for i in range(len(ev))])
+    return np.array([_mean(ev, i, edit_similarity) for i in range(len(ev))])
 
 
 @metric(

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import PositiveInt
 
-from xaibench.core.programs.black_box import Domain, Interpretation, Probe
+from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation
 from xaibench.core.registry import interpreter
 from xaibench.functions.strings.catalogue import FIRST_QUESTIONS, catalogue
-from xaibench.functions.strings.letters import Pair, climbed, guesses, improved, recognised
+from xaibench.functions.strings.letters import StringPair, climbed, guesses, improved, recognised
 from xaibench.functions.strings.phrases import many_phrases
 from xaibench.functions.strings.programs import StringProgram, restored
 
@@ -22,7 +22,7 @@ N_QUESTIONS = 60
 
 @interpreter("string_search", takes={"string"}, restore=restored)
 def string_search(
-    f: Probe, domain: Domain, budget: int, draws: np.random.Generator, *, confirmations: PositiveInt = 4
+    f: CountedFunction, domain: Domain, budget: int, draws: np.random.Generator, *, confirmations: PositiveInt = 4
 ) -> Interpretation:
     """Enumeration of all programs of one or two primitives: the shortest that gives all answers.
 
@@ -36,7 +36,7 @@ def string_search(
     """
     known = catalogue()
     first = FIRST_QUESTIONS[: f.left]
-    pairs: list[Pair] = list(zip(first, map(str, f(list(first))), strict=True))
+    pairs: list[StringPair] = list(zip(first, map(str, f(list(first))), strict=True))
     answers = [y for _, y in pairs]
     pool = [x for x in dict.fromkeys([*domain.words, *many_phrases()]) if x not in first]
     pool = [pool[k] for k in draws.permutation(len(pool))[:N_QUESTIONS]]
@@ -55,7 +55,7 @@ def string_search(
     return Interpretation(program, f"f(x): {program.text}", program.family, facts=facts)
 
 
-def _consistent(pairs: Sequence[Pair], n_first: int) -> list[StringProgram]:
+def _consistent(pairs: Sequence[StringPair], n_first: int) -> list[StringProgram]:
     """Programs that give all answers, the shortest first; those with letters only if there is none without."""
     known = catalogue()
     answers = [y for _, y in pairs[:n_first]]

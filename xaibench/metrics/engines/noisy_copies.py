@@ -14,10 +14,10 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import require_module
-from xaibench.metrics.engines.perturbation import Block, Probes, clean_raw
+from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_raw
 from xaibench.metrics.engines.representations import Layer, Representation
 
-VERSION = 1
+NOISY_COPIES_VERSION = 1
 """Of what is kept in the shared cache."""
 NEAR_ZERO = 1e-3
 """Entries below this share of their sample's largest magnitude count as that much in a relative change.
@@ -25,7 +25,7 @@ NEAR_ZERO = 1e-3
 float32 knows the entries of a gradient to about 1e-7 of the largest: the change relative to a
 smaller entry would depend on the batch.
 """
-ROUNDING = 1e-6
+CHANGE_ROUNDING = 1e-6
 """Changes up to this share of what changes are rounding, and count as none in a ratio."""
 
 
@@ -39,7 +39,7 @@ class Change:
         L2 norm of the difference.
     element : Tensor (N, n_samples)
         L2 norm of the difference divided, entry by entry, by what the sample has there (see
-        `NEAR_ZERO` and `ROUNDING`); NaN where the sample is all zero.
+        `NEAR_ZERO` and `CHANGE_ROUNDING`); NaN where the sample is all zero.
     size : Tensor (N,), float64
         L2 norm of what the sample has.
     """
@@ -75,7 +75,7 @@ class Change:
         scale = torch.where(peak > 0, torch.maximum(magnitude, NEAR_ZERO * peak), torch.nan)
         self.size[block.rows] = torch.linalg.vector_norm(own, dim=2).squeeze(1).to(self.size)
         self.absolute[at] = torch.linalg.vector_norm(difference, dim=2).to(self.absolute)
-        share = torch.where(difference.abs() <= ROUNDING * peak, 0, difference) / scale
+        share = torch.where(difference.abs() <= CHANGE_ROUNDING * peak, 0, difference) / scale
         self.element[at] = torch.linalg.vector_norm(share, dim=2).to(self.element)
 
     @property
@@ -88,10 +88,10 @@ class Change:
     def steady(self) -> Tensor:
         """Whether the whole has not changed by more than rounding (N, n_samples)."""
         size = self.size.unsqueeze(1)
-        return (self.absolute <= ROUNDING * size) & (size > 0)
+        return (self.absolute <= CHANGE_ROUNDING * size) & (size > 0)
 
 
-def noise(ev: Evaluation, radius: float, n_samples: int) -> Probes:
+def noise(ev: Evaluation, radius: float, n_samples: int) -> SharedCopies:
     """Copies with noise from U(-radius, radius) in every input number."""
 
     def draw(block: Block) -> Tensor:
@@ -100,7 +100,7 @@ def noise(ev: Evaluation, radius: float, n_samples: int) -> Probes:
     def build(block: Block, drawn: Tensor) -> Tensor:
         return block.copies_of(ev.inputs) + drawn.flatten(0, 1)
 
-    return Probes(n_samples, f"robustness/{radius}", draw, build=build)
+    return SharedCopies(n_samples, f"robustness/{radius}", draw, build=build)
 
 
 def explanation_change(ev: Evaluation, radius: float, n_samples: int) -> Change:
@@ -130,7 +130,7 @@ def input_change(ev: Evaluation, radius: float, n_samples: int) -> Change:
             )
         )
 
-    return Change(**ev.shared.get(("robustness", VERSION, "inputs", radius, n_samples), compute))
+    return Change(**ev.shared.get(("robustness", NOISY_COPIES_VERSION, "inputs", radius, n_samples), compute))
 
 
 def output_change(ev: Evaluation, radius: float, n_samples: int) -> Tensor:
@@ -165,7 +165,7 @@ def representation_change(ev: Evaluation, radius: float, n_samples: int, layer: 
 
         return {**vars(_change(ev, noise(ev, radius, n_samples), own, found)), "kept": kept}
 
-    values = dict(ev.shared.get(("robustness", VERSION, layer, radius, n_samples), compute))
+    values = dict(ev.shared.get(("robustness", NOISY_COPIES_VERSION, layer, radius, n_samples), compute))
     kept = values.pop("kept")
     return Change(**values), kept
 
@@ -178,7 +178,7 @@ def _same_class(ev: Evaluation, own: Tensor, there: Tensor) -> Tensor:
 
 
 def _change(
-    ev: Evaluation, probes: Probes, own: Callable[[slice], Tensor], found: Callable[[Block, Tensor], Tensor]
+    ev: Evaluation, probes: SharedCopies, own: Callable[[slice], Tensor], found: Callable[[Block, Tensor], Tensor]
 ) -> Change:
     """Change between what the samples of a block have, and what its copies have (n * m, ...)."""
     change = Change.empty(ev, probes.n_copies)

@@ -14,7 +14,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import select_output
 
-BLOCK_BYTES = 4 * 2**20
+PERTURBED_BLOCK_BYTES = 4 * 2**20
 """Bytes of perturbed copies built at a time; bounds memory, never changes a result."""
 DRAW_NUMBERS = 2**18
 """Numbers drawn at a time for one sample. Draws depend on it: changing it means new metric versions."""
@@ -59,7 +59,7 @@ class Block:
         return self.copies.stop - self.copies.start  # type: ignore[no-any-return]
 
 
-def blocks(ev: Evaluation, n_copies: int, stream: str | None = None) -> Iterator[Block]:
+def copy_blocks(ev: Evaluation, n_copies: int, stream: str | None = None) -> Iterator[Block]:
     """Cut N samples x ``n_copies`` copies into blocks of bounded memory.
 
     Which copies share a call of the draws of ``stream`` depends on the size of a sample only, so the
@@ -68,7 +68,7 @@ def blocks(ev: Evaluation, n_copies: int, stream: str | None = None) -> Iterator
     """
     draws = ev.draws(stream or "none")
     numel = max(ev.inputs[0].numel(), 1)
-    fit = max(BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.model.batch_size(ev.inputs))
+    fit = max(PERTURBED_BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.model.batch_size(ev.inputs))
     group = min(n_copies, fit if stream is None else max(1, DRAW_NUMBERS // numel))
     step = max(1, fit // group)
     for start in range(0, len(ev), step):
@@ -81,7 +81,7 @@ def blocks(ev: Evaluation, n_copies: int, stream: str | None = None) -> Iterator
 def over_copies(ev: Evaluation, n_copies: int, compute: Callable[[Block], Tensor]) -> Tensor:
     """Fill (N, n_copies) block by block with ``compute(block)``, one number per copy of the block."""
     out = torch.empty(len(ev), n_copies, device=ev.inputs.device)
-    for block in blocks(ev, n_copies):
+    for block in copy_blocks(ev, n_copies):
         out[block.rows, block.copies] = compute(block).view(block.n_samples, block.n_copies).to(out)
     return out
 
@@ -89,7 +89,7 @@ def over_copies(ev: Evaluation, n_copies: int, compute: Callable[[Block], Tensor
 def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) -> Tensor:
     """Raw model outputs (N, n_copies, C) of the copies that ``make`` builds for a block (n * m, *input_shape)."""
     out: Tensor | None = None
-    for block in blocks(ev, n_copies):
+    for block in copy_blocks(ev, n_copies):
         raw = ev.model.predict(make(block))
         if block.n_samples == len(ev) and block.n_copies == n_copies:
             return raw.view(len(ev), n_copies, -1)
@@ -120,7 +120,7 @@ def masked_raw(ev: Evaluation, masker: str) -> Tensor:
 def reference_scores(ev: Evaluation, baseline: str) -> Tensor:
     """Measured output (N,) of what explainers with this baseline compare the samples with."""
     if torch.equal(ev.reference(baseline), ev.baseline(baseline)):
-        return masked_scores(ev, baseline)
+        return fully_masked_scores(ev, baseline)
     found = ev.shared.get(("reference", baseline), lambda: {"raw": ev.model.predict(ev.reference(baseline))})
     return select(ev, found["raw"].to(ev.inputs.device).unsqueeze(1)).squeeze(1)
 
@@ -130,7 +130,7 @@ def clean_scores(ev: Evaluation) -> Tensor:
     return select(ev, clean_raw(ev).unsqueeze(1)).squeeze(1)
 
 
-def masked_scores(ev: Evaluation, masker: str) -> Tensor:
+def fully_masked_scores(ev: Evaluation, masker: str) -> Tensor:
     """Measured output of the fully masked samples (N,)."""
     return select(ev, masked_raw(ev, masker).unsqueeze(1)).squeeze(1)
 
@@ -157,7 +157,7 @@ class Perturbations:
     drawn: tuple[Any, ...] = ()
 
     def blocks(self, ev: Evaluation) -> Iterator[Block]:
-        return blocks(ev, self.n_copies, self.stream)
+        return copy_blocks(ev, self.n_copies, self.stream)
 
     def over(self, ev: Evaluation, use: Callable[[Block, Tensor], None]) -> None:
         """Hand every block and its perturbations to ``use``; those that fit in memory are kept for the next explainer.
@@ -195,7 +195,7 @@ class Perturbations:
 
 
 @dataclass(frozen=True)
-class Probes(Perturbations):
+class SharedCopies(Perturbations):
     """Perturbed copies that do not depend on the attributions: the model is evaluated once for all explainers.
 
     Attributes

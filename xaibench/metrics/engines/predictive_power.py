@@ -23,7 +23,7 @@ from xaibench.core.types import Array
 from xaibench.metrics.engines.explained_rows import Targets, chosen_rows, explained, retraining_of
 from xaibench.metrics.maps.orders import OrderSign, ranked, ranks_of
 
-Shares = Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)]
+SharesBelowOne = Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)]
 HalfShares = Annotated[tuple[Annotated[float, Gt(0), Le(0.5)], ...], MinLen(1)]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.predictor import TorchPredictor, hooked
 
-Mode = Literal["cascade", "independent"]
+RandomisationMode = Literal["cascade", "independent"]
 Direction = Literal["top_down", "bottom_up"]
 
 
@@ -106,7 +106,7 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 def randomised_models(
-    predictor: TorchPredictor, one: Tensor, weights: dict[str, Tensor], mode: Mode, order: Direction
+    predictor: TorchPredictor, one: Tensor, weights: dict[str, Tensor], mode: RandomisationMode, order: Direction
 ) -> Iterator[TorchPredictor]:
     """Copies of the model with more and more layers randomised, or one layer at a time.
 

@@ -105,8 +105,8 @@ def outputs_without(ev: Evaluation, removed_at: Tensor, counts: Tensor, masker: 
     return raw_outputs(ev, counts.shape[1], make)
 
 
-Shares = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
+SharesUpToOne = Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], MinLen(1)]
 
 
-LEAST = 1e-6
+MIN_PROBABILITY = 1e-6
 """Probabilities below this count as this much in a logarithm: trees and forests give exact zeros."""

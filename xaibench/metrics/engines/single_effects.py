@@ -15,7 +15,7 @@ EFFECTS_VERSION = 1
 """Of what is kept in the shared cache."""
 
 
-ROUNDING = 1e-6
+EFFECT_ROUNDING = 1e-6
 """Changes up to this share of the largest output of a sample are rounding in float32, and count as none."""
 
 
@@ -59,7 +59,7 @@ def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Te
     total = torch.zeros(len(ev), ev.layout.n_features, dtype=torch.float64, device=ev.inputs.device)
     for changed in outputs:
         change = changed.double() - clean
-        total += change.masked_fill_(change.abs() <= ROUNDING * size.unsqueeze(1), 0).square_()
+        total += change.masked_fill_(change.abs() <= EFFECT_ROUNDING * size.unsqueeze(1), 0).square_()
     return total / n_samples, size.unsqueeze(1)
 
 

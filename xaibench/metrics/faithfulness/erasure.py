@@ -8,9 +8,9 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_scores
-from xaibench.metrics.engines.removal import LEAST, Shares, counts_of_shares, removal_points
+from xaibench.metrics.engines.removal import MIN_PROBABILITY, SharesUpToOne, counts_of_shares, removal_points
 
-SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+TOP_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features that count as the top, as published."""
 _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP models"
 
@@ -25,7 +25,7 @@ _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP
     convert="order",
     source=f"{_ERASER}, comprehensiveness, averaged over shares as for soft scores",
 )
-def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
+def comprehensiveness(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
     """Mean drop of the output when the top features are removed: large if everything that it needs was among them.
 
     ``mean_k f(x) - f(x without its top k)`` over several shares of the features. Attributions are
@@ -57,7 +57,7 @@ def comprehensiveness(ev: Evaluation, *, shares: Shares = SHARES, masker: str = 
     convert="order",
     source=f"{_ERASER}, sufficiency, averaged over shares as for soft scores",
 )
-def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
+def sufficiency(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
     """Mean drop of the output when only the top features are kept: small if they are enough.
 
     ``mean_k f(x) - f(the top k alone)`` over several shares of the features. Keeping the top k is
@@ -90,7 +90,7 @@ def sufficiency(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean"
     source="Shrikumar et al. 2017, Learning important features through propagating activation differences, "
     "log-odds; as ratio of probabilities in Chen et al. 2019, L-Shapley and C-Shapley",
 )
-def log_odds(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -> Tensor:
+def log_odds(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
     """Mean change of the log probability when the top features are removed: the further down, the better.
 
     ``mean_k log p(x without its top k) - log p(x)``. `comprehensiveness` on a scale on which the
@@ -116,5 +116,5 @@ def log_odds(ev: Evaluation, *, shares: Shares = SHARES, masker: str = "mean") -
     if ev.output != "probability":
         raise UnsupportedError(f"log odds are those of a probability, not of a {ev.output}", "leave the output out")
     counts = counts_of_shares(ev.layout.n_features, shares)
-    without = removal_points(ev, "morf", masker, counts).clamp(min=LEAST).log().mean(dim=1)
-    return without - clean_scores(ev).clamp(min=LEAST).log()
+    without = removal_points(ev, "morf", masker, counts).clamp(min=MIN_PROBABILITY).log().mean(dim=1)
+    return without - clean_scores(ev).clamp(min=MIN_PROBABILITY).log()

@@ -12,7 +12,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.masking.maskers import choose
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.perturbation import Block, Probes, clean_scores
+from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_scores
 
 INFIDELITY_VERSION = 1
 
@@ -87,7 +87,7 @@ def infidelity(
         return (drawn.flatten(2).to(phi.dtype) @ phi[block.rows].unsqueeze(2)).squeeze(2)
 
     stream = f"infidelity/{perturbation}"
-    probes = Probes(n_samples, stream, draw, (INFIDELITY_VERSION, radius), build=build)
+    probes = SharedCopies(n_samples, stream, draw, (INFIDELITY_VERSION, radius), build=build)
     drop = (clean_scores(ev).unsqueeze(1) - probes.outputs(ev)).double()
     said = probes.numbers(ev, claim).double()
     if normalize:

@@ -18,9 +18,9 @@ from xaibench.core.features import step
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, clean_scores, raw_outputs, select
 
-VERSION = 1
+LOCAL_TESTS_VERSION = 1
 """Of the metrics, and of what is kept in the shared cache."""
-ROUNDING = 1e-6
+OUTPUT_ROUNDING = 1e-6
 """Changes up to this share of the output at the sample are rounding in float32, and count as none."""
 BILODEAU = "Bilodeau et al. 2024, Impossibility theorems for feature attribution, PNAS; "
 
@@ -30,7 +30,7 @@ BILODEAU = "Bilodeau et al. 2024, Impossibility theorems for feature attribution
     family="faithfulness",
     higher_is_better=True,
     bounds=(0, 2),
-    version=VERSION,
+    version=LOCAL_TESTS_VERSION,
     source=BILODEAU + "counterfactual model behaviour",
     shares_evaluations=True,
 )
@@ -65,7 +65,7 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
     family="faithfulness",
     higher_is_better=True,
     bounds=(0, 2),
-    version=VERSION,
+    version=LOCAL_TESTS_VERSION,
     source=BILODEAU + "algorithmic recourse",
     shares_evaluations=True,
 )
@@ -98,7 +98,7 @@ def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = 
     family="faithfulness",
     higher_is_better=True,
     bounds=(0, 2),
-    version=VERSION,
+    version=LOCAL_TESTS_VERSION,
     sign="absolute",
     source=BILODEAU + "spurious features",
     undefined_for={"some inputs"},
@@ -145,10 +145,10 @@ def movement(ev: Evaluation, by: float) -> Tensor:
     def evaluate() -> dict[str, Tensor]:
         return {"raw": raw_outputs(ev, ev.layout.n_features, build)}
 
-    raw = ev.shared.get(("local_tests", VERSION, by), evaluate)["raw"].to(ev.inputs.device)
+    raw = ev.shared.get(("local_tests", LOCAL_TESTS_VERSION, by), evaluate)["raw"].to(ev.inputs.device)
     clean = clean_scores(ev).double().unsqueeze(1)
     change = select(ev, raw).double() - clean
-    return change.masked_fill_(change.abs() <= ROUNDING * clean.abs(), 0)
+    return change.masked_fill_(change.abs() <= OUTPUT_ROUNDING * clean.abs(), 0)
 
 
 def slope_signs(ev: Evaluation, masker: str) -> Tensor:

@@ -18,10 +18,10 @@ from xaibench.core.components import Convert
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.perturbation import Block, Probes, blocks, clean_scores, masked_scores
+from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_scores, copy_blocks, fully_masked_scores
 from xaibench.metrics.engines.single_effects import without_each
 
-VERSION = 1
+NEIGHBOURHOOD_FIT_VERSION = 1
 """Of the metric, and of what is kept in the shared cache."""
 OfSlopes = Literal["gaussian", "gaussian_gradient", "point"]
 OfContributions = Literal["uniform_path", "point_path", "binary_lime", "binary_shapley", "one_hot"]
@@ -37,7 +37,7 @@ def _conversion(params: Mapping[str, Any]) -> Convert | None:
     family="faithfulness",
     higher_is_better=False,
     bounds=(0, None),
-    version=VERSION,
+    version=NEIGHBOURHOOD_FIT_VERSION,
     accepts={"slope", "contribution"},
     convert=_conversion,
     source="Han, Srinivas, Lakkaraju 2022, Which explanation should I choose? A function approximation perspective, "
@@ -116,10 +116,10 @@ def neighbourhood_fit(
         return _free_fit(_noise(ev, n_samples, radius), ev, radius * maps)
     if neighbourhood == "binary_lime":
         return _free_fit(_coalitions(ev, neighbourhood, n_samples, masker), ev, maps, width)
-    whole = clean - masked_scores(ev, masker).double().unsqueeze(1)
+    whole = clean - fully_masked_scores(ev, masker).double().unsqueeze(1)
     lacking = (whole - maps.sum(dim=1, keepdim=True)) / maps.shape[1]
     probes = _coalitions(ev, neighbourhood, n_samples, masker)
-    gains = probes.outputs(ev).double() - masked_scores(ev, masker).double().unsqueeze(1)
+    gains = probes.outputs(ev).double() - fully_masked_scores(ev, masker).double().unsqueeze(1)
     even = _predictions(probes, ev, (whole / maps.shape[1]).expand_as(maps))
     told = _predictions(probes, ev, maps + lacking)
     return _ratio((gains - told).square().sum(dim=1), (gains - even).square().sum(dim=1))
@@ -171,7 +171,7 @@ def _gradients(ev: Evaluation, neighbourhood: str, n_samples: int, radius: float
     def evaluate() -> dict[str, Tensor]:
         total = torch.zeros(len(ev), layout.n_features, dtype=torch.float64, device=ev.inputs.device)
         squares = torch.zeros(len(ev), dtype=torch.float64, device=ev.inputs.device)
-        for block in blocks(ev, n_points, f"neighbourhood_fit/{neighbourhood}"):
+        for block in copy_blocks(ev, n_points, f"neighbourhood_fit/{neighbourhood}"):
             found = ev.gradients(points(block), block.index)
             if on_path:
                 found = found * block.copies_of(ev.inputs - ev.baseline(masker))
@@ -181,12 +181,12 @@ def _gradients(ev: Evaluation, neighbourhood: str, n_samples: int, radius: float
         mean = total / n_points
         return {"mean": mean, "spread": (squares / n_points - mean.square().sum(dim=1)).clamp(min=0)}
 
-    key = ("local_fit", VERSION, neighbourhood, n_points, radius, masker, ev.output)
+    key = ("local_fit", NEIGHBOURHOOD_FIT_VERSION, neighbourhood, n_points, radius, masker, ev.output)
     found = ev.shared.get(key, evaluate)
     return found["mean"].to(ev.inputs.device), found["spread"].to(ev.inputs.device)
 
 
-def _noise(ev: Evaluation, n_samples: int, radius: float) -> Probes:
+def _noise(ev: Evaluation, n_samples: int, radius: float) -> SharedCopies:
     """Gaussian noise around the samples; the draws are standard normal (n, m, F)."""
 
     def draw(block: Block) -> Tensor:
@@ -196,10 +196,12 @@ def _noise(ev: Evaluation, n_samples: int, radius: float) -> Probes:
         noise = ev.layout.expand(drawn.view(-1, *ev.layout.feature_shape))
         return block.copies_of(ev.inputs) + radius * noise
 
-    return Probes(n_samples, "neighbourhood_fit/gaussian", draw, (VERSION,), build=build, built=(radius,))
+    return SharedCopies(
+        n_samples, "neighbourhood_fit/gaussian", draw, (NEIGHBOURHOOD_FIT_VERSION,), build=build, built=(radius,)
+    )
 
 
-def _coalitions(ev: Evaluation, neighbourhood: str, n_samples: int, masker: str) -> Probes:
+def _coalitions(ev: Evaluation, neighbourhood: str, n_samples: int, masker: str) -> SharedCopies:
     """Random coalitions of features that are kept (n, m, F) of bool, the others masked."""
     d = ev.layout.n_features
     mask = ev.masker(masker)
@@ -217,10 +219,10 @@ def _coalitions(ev: Evaluation, neighbourhood: str, n_samples: int, masker: str)
         return mask.copies(block.rows, kept.view(*kept.shape[:2], *ev.layout.feature_shape))
 
     stream = f"neighbourhood_fit/{neighbourhood}"
-    return Probes(n_samples, stream, draw, (VERSION,), build=build, built=(masker,))
+    return SharedCopies(n_samples, stream, draw, (NEIGHBOURHOOD_FIT_VERSION,), build=build, built=(masker,))
 
 
-def _predictions(probes: Probes, ev: Evaluation, maps: Tensor) -> Tensor:
+def _predictions(probes: SharedCopies, ev: Evaluation, maps: Tensor) -> Tensor:
     """What the maps (N, F) say about every draw (N, n_samples), up to an intercept, float64."""
     told = torch.empty(len(ev), probes.n_copies, dtype=torch.float64, device=ev.inputs.device)
 
@@ -231,7 +233,7 @@ def _predictions(probes: Probes, ev: Evaluation, maps: Tensor) -> Tensor:
     return told
 
 
-def _free_fit(probes: Probes, ev: Evaluation, maps: Tensor, width: float | None = None) -> Tensor:
+def _free_fit(probes: SharedCopies, ev: Evaluation, maps: Tensor, width: float | None = None) -> Tensor:
     """Squared error of the maps' predictions with the best intercept, relative to that of the intercept alone (N,).
 
     With ``width``, draws weigh by LIME's kernel on the cosine distance between a coalition and all features.

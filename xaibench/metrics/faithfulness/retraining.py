@@ -16,7 +16,7 @@ from xaibench.metrics.engines.explained_rows import Targets
 from xaibench.metrics.engines.predictive_power import (
     HalfShares,
     Recipe,
-    Shares,
+    SharesBelowOne,
     _convert,
     all_but_top,
     bottom,
@@ -41,7 +41,7 @@ from xaibench.metrics.maps.orders import OrderSign
 def roar(
     ev: Evaluation,
     *,
-    shares: Shares = (0.1, 0.3, 0.5, 0.7, 0.9),
+    shares: SharesBelowOne = (0.1, 0.3, 0.5, 0.7, 0.9),
     masker: str = "mean",
     sign: OrderSign = "absolute",
     target: Targets = "predicted",
@@ -103,7 +103,7 @@ def roar(
 def kar(
     ev: Evaluation,
     *,
-    shares: Shares = (0.1, 0.3, 0.5, 0.7, 0.9),
+    shares: SharesBelowOne = (0.1, 0.3, 0.5, 0.7, 0.9),
     masker: str = "mean",
     sign: OrderSign = "absolute",
     target: Targets = "predicted",

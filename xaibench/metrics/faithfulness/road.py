@@ -9,15 +9,15 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.removal import Order, Shares, counts_of_shares, removal_points, removal_raw
+from xaibench.metrics.engines.removal import Order, SharesUpToOne, counts_of_shares, removal_points, removal_raw
 
-SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+REMOVED_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
 """Shares of removed pixels, as published."""
-Measure = Literal["output", "accuracy"]
+RoadMeasure = Literal["output", "accuracy"]
 _SOURCE = "Rong et al. 2022, A consistent and efficient evaluation strategy for attribution methods, section 4 (ROAD)"
 
 
-def _curve(order: Order, ev: Evaluation, shares: Shares, masker: str, measure: Measure) -> Tensor:
+def _curve(order: Order, ev: Evaluation, shares: SharesUpToOne, masker: str, measure: RoadMeasure) -> Tensor:
     """Output, or 1 where the target is still predicted, at every share (N, len(shares))."""
     counts = counts_of_shares(ev.layout.n_features, shares)
     if measure == "output":
@@ -41,7 +41,11 @@ def _curve(order: Order, ev: Evaluation, shares: Shares, masker: str, measure: M
     place_matters=True,  # pixels are imputed from their neighbours
 )
 def road_morf(
-    ev: Evaluation, *, shares: Shares = SHARES, masker: str = "noisy_linear", measure: Measure = "output"
+    ev: Evaluation,
+    *,
+    shares: SharesUpToOne = REMOVED_SHARES,
+    masker: str = "noisy_linear",
+    measure: RoadMeasure = "output",
 ) -> Tensor:
     """Mean target score when shares of the most relevant pixels are imputed from the others.
 
@@ -77,7 +81,11 @@ def road_morf(
     place_matters=True,  # pixels are imputed from their neighbours
 )
 def road_lerf(
-    ev: Evaluation, *, shares: Shares = SHARES, masker: str = "noisy_linear", measure: Measure = "output"
+    ev: Evaluation,
+    *,
+    shares: SharesUpToOne = REMOVED_SHARES,
+    masker: str = "noisy_linear",
+    measure: RoadMeasure = "output",
 ) -> Tensor:
     """Mean target score when shares of the least relevant pixels are imputed from the others.
 

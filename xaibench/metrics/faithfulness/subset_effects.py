@@ -13,7 +13,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.perturbation import Block, Probes
+from xaibench.metrics.engines.perturbation import Block, SharedCopies
 from xaibench.metrics.maps.similarity import pearson, spearman
 
 SUBSETS_VERSION = 1
@@ -187,5 +187,5 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
 
     # The stream keeps the name of the metric that drew these subsets first.
     stream = f"faithfulness_correlation/{size}"
-    probes = Probes(n_subsets, stream, draw, (SUBSETS_VERSION,), build=build, built=(masker,))
+    probes = SharedCopies(n_subsets, stream, draw, (SUBSETS_VERSION,), build=build, built=(masker,))
     return probes.outputs(ev), probes.numbers(ev, claim)

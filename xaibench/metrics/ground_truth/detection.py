@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.maps.masks import informative, true_mask
+from xaibench.metrics.maps.masks import nontrivial_masks, true_mask
 from xaibench.metrics.maps.orders import OrderSign, ranked
 from xaibench.metrics.maps.similarity import is_constant, ranks
 
@@ -42,7 +42,7 @@ def localisation_auc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     inside = mask.sum(dim=1).double()
     outside = mask.shape[1] - inside
     above = (ranks(_detector(ev, sign)) * mask).sum(dim=1) - inside * (inside - 1) / 2
-    return torch.where(informative(mask), above / (inside * outside), torch.nan)
+    return torch.where(nontrivial_masks(mask), above / (inside * outside), torch.nan)
 
 
 @metric(
@@ -81,7 +81,7 @@ def auprc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     # Features of equal attribution are found together: at the last position of their group.
     end = torch.where(last, position, n_features).flip(1).cummin(dim=1).values.flip(1)
     precision = found.cumsum(dim=1).gather(1, end).double() / (end + 1)
-    return torch.where(informative(mask), (precision * found).sum(dim=1) / found.sum(dim=1), torch.nan)
+    return torch.where(nontrivial_masks(mask), (precision * found).sum(dim=1) / found.sum(dim=1), torch.nan)
 
 
 @metric(
@@ -117,7 +117,7 @@ def aup(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     # The largest j features stay above any threshold between the values of places j and j + 1.
     precision = found.cumsum(dim=1).double() / torch.arange(1, mask.shape[1] + 1, device=mask.device)
     area = ((scaled[:, :-1] - scaled[:, 1:]) * precision[:, :-1]).sum(dim=1)
-    return torch.where(informative(mask) & defined, area, torch.nan)
+    return torch.where(nontrivial_masks(mask) & defined, area, torch.nan)
 
 
 @metric(
@@ -149,7 +149,7 @@ def aur(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     """
     mask = true_mask(ev)
     scaled, defined = _scaled(_detector(ev, sign))
-    return torch.where(informative(mask) & defined, (scaled * mask).sum(dim=1) / mask.sum(dim=1), torch.nan)
+    return torch.where(nontrivial_masks(mask) & defined, (scaled * mask).sum(dim=1) / mask.sum(dim=1), torch.nan)
 
 
 def _detector(ev: Evaluation, sign: OrderSign) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.maps.masks import Sign, evidence, informative, true_mask
+from xaibench.metrics.maps.masks import EvidenceSign, evidence, nontrivial_masks, true_mask
 
 MAX_PIXELS = 64 * 64
 """Largest grid; exact transport takes about a second per sample there, and sixteen times that at twice the side."""
@@ -36,7 +36,7 @@ MAX_PIVOTS = 10**8
     undefined_for={"zero maps"},
     place_matters=True,  # distances between pixels are what it measures
 )
-def emd(ev: Evaluation, *, dmax: Literal["grid", "pixels"] = "grid", sign: Sign = "absolute") -> Tensor:
+def emd(ev: Evaluation, *, dmax: Literal["grid", "pixels"] = "grid", sign: EvidenceSign = "absolute") -> Tensor:
     """One minus the earth mover's distance from the relevance to the mask, relative to the largest distance.
 
     Both are scaled to sum to 1; moving mass costs the Euclidean distance between pixel centres,
@@ -75,7 +75,7 @@ def emd(ev: Evaluation, *, dmax: Literal["grid", "pixels"] = "grid", sign: Sign 
             raise UnsupportedError(f"the diagonal of {height} x {width} pixels is longer than dmax", "use dmax='grid'")
         largest = math.sqrt(2 * height * width)
     mask, relevance = true_mask(ev), evidence(ev, sign)
-    defined = informative(mask) & (relevance.sum(dim=1) > 0)
+    defined = nontrivial_masks(mask) & (relevance.sum(dim=1) > 0)
     scores = torch.full_like(relevance[:, 0], torch.nan)
     if bool(defined.any()):
         moved = transport(relevance[defined].cpu().numpy(), mask[defined].cpu().numpy(), (height, width))

@@ -9,7 +9,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.maps.masks import Sign, count_hits, dilate, informative, mass_inside, true_mask
+from xaibench.metrics.maps.masks import EvidenceSign, count_hits, dilate, mass_inside, nontrivial_masks, true_mask
 from xaibench.metrics.maps.orders import OrderSign, TopK, ranked, top_size
 
 
@@ -23,7 +23,7 @@ from xaibench.metrics.maps.orders import OrderSign, TopK, ranked, top_size
     skill_valid=True,
     source="Arras et al. 2022, CLEVR-XAI, relevance rank accuracy",
 )
-def relevance_rank(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
+def relevance_rank(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor:
     """Share of the K largest attributions that lie in the true mask, K being the size of the mask.
 
     Parameters
@@ -39,7 +39,7 @@ def relevance_rank(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
     mask = true_mask(ev)
     k = mask.sum(dim=1)
     hits = count_hits(mask, ranked(ev, "absolute" if sign == "absolute" else "signed"), k)
-    return torch.where(informative(mask), hits / k, torch.nan)
+    return torch.where(nontrivial_masks(mask), hits / k, torch.nan)
 
 
 @metric(
@@ -79,7 +79,7 @@ def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "sig
     mask = true_mask(ev)
     size = top_size(k, mask.shape[1])
     hits = count_hits(mask, ranked(ev, sign), torch.full_like(mask[:, 0], size, dtype=torch.int64))
-    return torch.where(informative(mask), hits / size, torch.nan)
+    return torch.where(nontrivial_masks(mask), hits / size, torch.nan)
 
 
 @metric(
@@ -120,7 +120,7 @@ def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderS
             raise UnsupportedError("a tolerance in pixels needs images", "leave tolerance at 0")
         mask = dilate(mask.view(-1, *ev.layout.feature_shape), tolerance).flatten(1)
     hit = mask.gather(1, ranked(ev, sign)[:, :1]).squeeze(1)
-    return torch.where(informative(mask), hit.double(), torch.nan)
+    return torch.where(nontrivial_masks(mask), hit.double(), torch.nan)
 
 
 @metric(
@@ -135,7 +135,7 @@ def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderS
     source="Arras et al. 2022, CLEVR-XAI, relevance mass accuracy (positive pooling)",
     undefined_for={"zero maps"},
 )
-def relevance_mass(ev: Evaluation, *, sign: Sign = "positive") -> Tensor:
+def relevance_mass(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor:
     """Share of the relevance that lies in the true mask.
 
     Parameters
@@ -191,7 +191,7 @@ def positive_attribution_ratio(ev: Evaluation) -> Tensor:
     "weighted inside-total ratio",
     undefined_for={"zero maps"},
 )
-def attribution_localisation(ev: Evaluation, *, weighted: bool = True, sign: Sign = "positive") -> Tensor:
+def attribution_localisation(ev: Evaluation, *, weighted: bool = True, sign: EvidenceSign = "positive") -> Tensor:
     """Share of the relevance in the true mask, as a multiple of the mask's share of the features.
 
     Parameters

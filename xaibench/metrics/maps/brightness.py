@@ -13,7 +13,7 @@ BRIGHTEST = 0.99
 
 
 def brightness(maps: Tensor, region: Tensor) -> Tensor:
-    """Mean of `drawn` over a region: g of BAM.
+    """Mean of `as_drawn` over a region: g of BAM.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ def brightness(maps: Tensor, region: Tensor) -> Tensor:
     Tensor (N,), float64
         NaN where the region is empty.
     """
-    return (drawn(maps).double() * region).sum(dim=1) / region.sum(dim=1)
+    return (as_drawn(maps).double() * region).sum(dim=1) / region.sum(dim=1)
 
 
-def drawn(maps: Tensor) -> Tensor:
+def as_drawn(maps: Tensor) -> Tensor:
     """Maps (N, *feature_shape) as pictures are made of them: (N, F) from 0 to 1.
 
     Positive parts, clipped at the 99th percentile (between two values, as numpy interpolates) and

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 BinRule = Literal["freedman_diaconis", "scott", "sqrt", "sturges", "rice"]
-FEWEST, MOST = 10, 200
+FEWEST, MAX_BINS = 10, 200
 """Bounds of the number of bins that a rule gives."""
 
 
@@ -35,7 +35,7 @@ def n_bins(values: Tensor, bins: int | BinRule) -> Tensor:
     else:
         fixed = {"sqrt": n**0.5, "sturges": torch.log2(torch.tensor(float(n))).item() + 1, "rice": 2 * n ** (1 / 3)}
         count = torch.full_like(span, fixed[bins])
-    rounded: Tensor = count.nan_to_num(posinf=0).ceil().clamp(FEWEST, MOST).long()
+    rounded: Tensor = count.nan_to_num(posinf=0).ceil().clamp(FEWEST, MAX_BINS).long()
     return rounded
 
 

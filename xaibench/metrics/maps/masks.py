@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from xaibench.core.evaluation import Evaluation
 
-Sign = Literal["absolute", "positive"]
+EvidenceSign = Literal["absolute", "positive"]
 
 
 def count_hits(mask: Tensor, order: Tensor, k: Tensor) -> Tensor:
@@ -20,12 +20,12 @@ def count_hits(mask: Tensor, order: Tensor, k: Tensor) -> Tensor:
     return (mask.gather(1, order) & top).sum(dim=1)
 
 
-def mass_inside(ev: Evaluation, sign: Sign) -> Tensor:
+def mass_inside(ev: Evaluation, sign: EvidenceSign) -> Tensor:
     """Share of the relevance that lies in the mask (N,), float64; NaN where it is not defined."""
     mask, values = true_mask(ev), evidence(ev, sign)
     total = values.sum(dim=1)
     inside = (values * mask).sum(dim=1)
-    return torch.where(informative(mask) & (total > 0), inside / total, torch.nan)
+    return torch.where(nontrivial_masks(mask) & (total > 0), inside / total, torch.nan)
 
 
 def true_mask(ev: Evaluation) -> Tensor:
@@ -35,12 +35,12 @@ def true_mask(ev: Evaluation) -> Tensor:
     return ev.truth.mask.to(ev.attributions.device).flatten(1).bool()
 
 
-def informative(mask: Tensor) -> Tensor:
+def nontrivial_masks(mask: Tensor) -> Tensor:
     """Whether each mask (N, F) leaves something to get right and something to get wrong (N,)."""
     return mask.any(dim=1) & ~mask.all(dim=1)
 
 
-def evidence(ev: Evaluation, sign: Sign) -> Tensor:
+def evidence(ev: Evaluation, sign: EvidenceSign) -> Tensor:
     """Amounts of relevance (N, F), float64, none negative: positive parts, or magnitudes."""
     values = ev.attributions.flatten(1).double()
     return values.abs() if sign == "absolute" else values.clamp(min=0)

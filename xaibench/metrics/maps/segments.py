@@ -11,7 +11,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 
-VERSION = 1
+SEGMENTS_VERSION = 1
 """Raised when labels change."""
 
 
@@ -70,7 +70,7 @@ def superpixels(ev: Evaluation, *, n_segments: int = 50, compactness: float = 0.
     """
     if ev.layout.kind != "image":
         raise UnsupportedError(f"superpixels need an image, not a {ev.layout.kind}")
-    key = ("superpixels", VERSION, n_segments, compactness)
+    key = ("superpixels", SEGMENTS_VERSION, n_segments, compactness)
     found = ev.shared.get(key, lambda: {"labels": _segment(ev.inputs, ev.layout, n_segments, compactness)})
     return found["labels"].to(ev.inputs.device)
 

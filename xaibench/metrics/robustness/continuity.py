@@ -13,7 +13,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.noisy_copies import largest
-from xaibench.metrics.engines.perturbation import blocks
+from xaibench.metrics.engines.perturbation import copy_blocks
 
 
 @metric(
@@ -55,7 +55,7 @@ def continuity(ev: Evaluation, *, steps: PositiveInt = 2, normalise: bool = Fals
     moves = list(translations(ev.layout, steps))
     moved = torch.empty(len(ev), len(moves), dtype=torch.float64, device=ev.inputs.device)
     way = torch.empty_like(moved)
-    for block in blocks(ev, len(moves)):
+    for block in copy_blocks(ev, len(moves)):
         x, own = ev.inputs[block.rows], ev.attributions[block.rows].flatten(1).double().unsqueeze(1)
         copies = torch.stack([translate(x, *move) for move in moves[block.copies]], dim=1)
         maps = ev.explain(inputs=copies.flatten(0, 1), rows=block.index).flatten(1).double()

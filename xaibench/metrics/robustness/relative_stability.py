@@ -21,7 +21,7 @@ from xaibench.metrics.engines.noisy_copies import (
 from xaibench.metrics.engines.representations import Layer
 
 Relative = Literal["element", "norm"]
-LEAST = 1e-6
+MIN_DENOMINATOR = 1e-6
 """Denominators are at least this, as published."""
 _PAPER = "Agarwal et al. 2022, Rethinking stability for attribution-based explanations"
 
@@ -167,4 +167,4 @@ def _stability(
 ) -> Tensor:
     """Largest ratio of the explanation's change to another (N, n_samples), among the copies that are kept."""
     moved = _pick(explanation_change(ev, radius, n_samples), relative)
-    return largest(moved / other.double().clamp(min=LEAST), kept)
+    return largest(moved / other.double().clamp(min=MIN_DENOMINATOR), kept)

@@ -10,7 +10,7 @@ from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_rows import Targets
 from xaibench.metrics.engines.predictive_power import (
     Recipe,
-    Shares,
+    SharesBelowOne,
     _convert,
     predictive_power,
     top,
@@ -33,7 +33,7 @@ from xaibench.metrics.maps.orders import OrderSign
 def mask_leakage(
     ev: Evaluation,
     *,
-    shares: Shares = (0.1, 0.3, 0.5, 0.7, 0.9),
+    shares: SharesBelowOne = (0.1, 0.3, 0.5, 0.7, 0.9),
     masker: str = "mean",
     sign: OrderSign = "absolute",
     target: Targets = "predicted",

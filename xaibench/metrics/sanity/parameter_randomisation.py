@@ -13,7 +13,13 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, Perturbations
-from xaibench.metrics.engines.random_weights import Direction, Mode, random_weights, randomised_models, with_weights
+from xaibench.metrics.engines.random_weights import (
+    Direction,
+    RandomisationMode,
+    random_weights,
+    randomised_models,
+    with_weights,
+)
 from xaibench.metrics.maps.histogram import BinRule, entropy, n_bins
 from xaibench.metrics.maps.similarity import Similarity, similarity_to
 
@@ -35,7 +41,7 @@ MPRT_VERSION = 1
 def mprt(
     ev: Evaluation,
     *,
-    mode: Mode = "cascade",
+    mode: RandomisationMode = "cascade",
     order: Direction = "top_down",
     similarity: Similarity = "spearman",
 ) -> Tensor:
@@ -77,7 +83,7 @@ def mprt(
 def smooth_mprt(
     ev: Evaluation,
     *,
-    mode: Mode = "cascade",
+    mode: RandomisationMode = "cascade",
     order: Direction = "bottom_up",
     similarity: Similarity = "spearman",
     radius: PositiveFloat = 0.1,
@@ -158,7 +164,7 @@ def _weights(ev: Evaluation, predictor: TorchPredictor) -> dict[str, Tensor]:
     return weights
 
 
-def _randomised(ev: Evaluation, mode: Mode, order: Direction) -> Iterator[TorchPredictor]:
+def _randomised(ev: Evaluation, mode: RandomisationMode, order: Direction) -> Iterator[TorchPredictor]:
     predictor = require_module(ev.model)
     return randomised_models(predictor, ev.inputs[:1], _weights(ev, predictor), mode, order)
 

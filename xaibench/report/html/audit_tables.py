@@ -75,7 +75,7 @@ class Agreement:
     alt: str
 
 
-def agreements(found: pd.DataFrame | None) -> list[Agreement]:
+def agreement_matrices(found: pd.DataFrame | None) -> list[Agreement]:
     """Matrices of agreement, one per problem and measure; none where no such table was made."""
     if found is None or found.empty or "expected" not in found:
         return []

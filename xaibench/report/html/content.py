@@ -82,7 +82,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Curve:
+class RemovalCurves:
     """Removal curves of one explainer: one per sample (N, points), NaN where undefined."""
 
     label: str
@@ -109,7 +109,7 @@ class Curves:
     metric: str
     share: Array
     output: str
-    lines: tuple[Curve, ...]
+    lines: tuple[RemovalCurves, ...]
 
 
 @dataclass(frozen=True)

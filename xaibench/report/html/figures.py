@@ -110,7 +110,7 @@ def short(name: str, most: int = 28) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def common_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Draw in the common style."""
 
     def in_style(*args: Any, **kwargs: Any) -> Figure:
@@ -147,7 +147,7 @@ def _grid(
     return figure, axes
 
 
-@drawn
+@common_style
 def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figure:
     """Rank intervals of explainers, one panel per problem.
 
@@ -174,8 +174,8 @@ def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figu
     return figure
 
 
-@drawn
-def critical_difference(diagram: Diagram) -> Figure:
+@common_style
+def draw_critical_difference(diagram: Diagram) -> Figure:
     """Mean ranks on a line, the best one left; bars join explainers that are not told apart (Demsar 2006, figure 1)."""
     labels, ranks = diagram.rows["label"].tolist(), diagram.rows["mean_rank"].tolist()
     k, half = len(labels), (len(labels) + 1) // 2
@@ -207,7 +207,7 @@ def critical_difference(diagram: Diagram) -> Figure:
     return figure
 
 
-@drawn
+@common_style
 def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     """Mean removal curve of every explainer with its 95 % band, beside those of random and oracle."""
     beside = [x for x in curves.lines if x.control]
@@ -215,11 +215,11 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     figure, axes = _grid(max(len(own), 1), columns, (1.65, 1.2), (0.22, 0.32), share=True)
     for i, axis in enumerate(axes):
         for line, dashes in zip(beside, ("--", ":", "-."), strict=False):
-            axis.plot(curves.share, intervals.mean(line.values.T), color=MUTED, linewidth=1, linestyle=dashes)
+            axis.plot(curves.share, intervals.nanmean(line.values.T), color=MUTED, linewidth=1, linestyle=dashes)
         if own:
             low, high = intervals.t_interval(own[i].values.T)
             axis.fill_between(curves.share, low, high, color=ACCENT, alpha=0.22, linewidth=0)
-            axis.plot(curves.share, intervals.mean(own[i].values.T), color=ACCENT, linewidth=1.4)
+            axis.plot(curves.share, intervals.nanmean(own[i].values.T), color=ACCENT, linewidth=1.4)
             axis.set_title(short(own[i].label), fontsize=8)
         axis.tick_params(length=2, labelsize=7.5)
         axis.set_xlim(0, 1)
@@ -228,7 +228,7 @@ def removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     return figure
 
 
-@drawn
+@common_style
 def agreement_matrix(values: pd.DataFrame, *, centre: float) -> Figure:
     """A matrix of agreement between explainers, each value written into its field.
 

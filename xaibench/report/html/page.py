@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from xaibench.report.claims import FEW
+from xaibench.report.claims import FEW_CHANGES_NOTE
 from xaibench.report.html import audit_tables, critical, figures, pictures, tables
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
@@ -75,13 +75,13 @@ def make_report(content: Content) -> Report:
         ranks=tables.rank_panels(content.board),
         curves=content.curves,
         galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
-        agreements=audit_tables.agreements(content.agreement),
+        agreements=audit_tables.agreement_matrices(content.agreement),
         audit=audit_tables.audit_listing(content.audit),
         critical=differences,
         no_critical=refused,
         tables=tables,
         claims=tables.claim_rows(content.claims),
-        few=FEW,
+        few=FEW_CHANGES_NOTE,
         gates=tables.gate_rows(content.board),
         failures=tables.failure_rows(content.cells),
         runs=[tables.run_facts(m) for m in content.runs],

@@ -14,10 +14,10 @@ from PIL import Image
 
 from xaibench.core.types import Array
 from xaibench.report.html.content import Gallery, Instance, Map
-from xaibench.report.html.figures import INK, drawn, short
+from xaibench.report.html.figures import INK, common_style, short
 from xaibench.report.labels import number
 
-SIGNED, UNSIGNED = "RdBu_r", "Purples"
+SIGNED_PALETTE, UNSIGNED = "RdBu_r", "Purples"
 """Palettes: signed maps turn at 0, from blue (against) over white to red (for); unsigned ones start at 0."""
 _GREY = 0.55
 FLAT = frozenset({"table", "tokens"})
@@ -59,7 +59,7 @@ def heat(values: Array, kind: str) -> tuple[Array, str]:
     shown = np.where(finite, values, 0.0) / (reach or 1.0)
     # An explainer that calls itself unsigned and is not must not lose its signs.
     signed = kind != "saliency" or bool((values[finite] < 0).any())
-    colours = mpl.colormaps[SIGNED if signed else UNSIGNED](shown / 2 + 0.5 if signed else shown)[..., :3]
+    colours = mpl.colormaps[SIGNED_PALETTE if signed else UNSIGNED](shown / 2 + 0.5 if signed else shown)[..., :3]
     colours[~finite] = _GREY
     scale = ("±" if signed else "0 to ") + (number(reach, 2) or "0")
     return _bytes(colours), scale if finite.all() else f"{scale}, grey: not finite"
@@ -135,7 +135,7 @@ def pictures(gallery: Gallery, instance: Instance) -> list[Picture]:
     return [input_picture(instance, features), *([truth] if truth else []), *maps]
 
 
-@drawn
+@common_style
 def montage(gallery: Gallery) -> Figure:
     """All pictures of a gallery, one row of panels per sample."""
     rows = [pictures(gallery, instance) for instance in gallery.instances]
@@ -157,7 +157,7 @@ def montage(gallery: Gallery) -> Figure:
     return figure
 
 
-@drawn
+@common_style
 def strips(gallery: Gallery, instance: Instance) -> Figure:
     """One sample with its features in a line: input, truth and maps below each other."""
     rows = pictures(gallery, instance)

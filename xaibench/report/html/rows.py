@@ -11,18 +11,18 @@ import pandas as pd
 from xaibench.analysis.leaderboard.table import FIELD
 from xaibench.report.labels import metric_labels, variants
 
-DIGITS = 4
+SIGNIFICANT_DIGITS = 4
 """Significant digits of numbers; the page shows three."""
 TEXTS = ("suite", "explainer", "metric", "problem", "dataset", "model", "family", "truth", "output", "group", "note")
 NUMBERS = ("value", "low", "high", "skill", "skill_low", "skill_high", "rank", "rank_low", "rank_high", "p", "seconds")
 COUNTS = ("n", "n_undefined", "n_ranked", "beats", "control", "higher", "log10", "status")
-STATUSES = ("ok", "undefined", "unsupported", "failed", "missing")
+SHOWN_STATUSES = ("ok", "undefined", "unsupported", "failed", "missing")
 
 
 def board_columns(board: pd.DataFrame) -> dict[str, Any]:
     """Columns of a leaderboard for the page.
 
-    Texts are lists of distinct values with an index per row, numbers have `DIGITS` significant
+    Texts are lists of distinct values with an index per row, numbers have `SIGNIFICANT_DIGITS` significant
     digits, and what is missing is null. Columns that a board does not have, because it was made
     before there were any, are null as well. ``beats`` is 1, 0,
     -1 (too few samples to tell), -2 (worse than some placebo by a test) or null.
@@ -56,11 +56,11 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
         "control": board["control"].astype(int),
         "higher": board["higher_is_better"].astype(int),
         "log10": (board["aggregate"] == "median_log10").astype(int),
-        "status": board["status"].map({s: i for i, s in enumerate(STATUSES)}),
+        "status": board["status"].map({s: i for i, s in enumerate(SHOWN_STATUSES)}),
     }
     return {
         "rows": len(board),
-        "statuses": STATUSES,
+        "statuses": SHOWN_STATUSES,
         **{name: _texts(frame[name]) for name in TEXTS},
         **{to: _numbers(board[of]) if of in board else None for to, of in numbers.items()},
         **{name: _counts(values) for name, values in counts.items()},
@@ -93,7 +93,7 @@ def _numbers(values: pd.Series[Any]) -> list[float | None] | None:
     finite = np.isfinite(numbers)
     if not finite.any():
         return None
-    text = {float(v): float(f"{v:.{DIGITS}g}") for v in np.unique(numbers[finite])}
+    text = {float(v): float(f"{v:.{SIGNIFICANT_DIGITS}g}") for v in np.unique(numbers[finite])}
     return [_short(text[v]) if f else None for v, f in zip(numbers.tolist(), finite.tolist(), strict=True)]
 
 

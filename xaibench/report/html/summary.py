@@ -28,7 +28,7 @@ SHADES = 5
 
 
 @dataclass(frozen=True)
-class Entry:
+class MatrixCell:
     """A cell of the matrix: its text, a second line, the shade of its background, and whether placebos were beaten."""
 
     text: str = ""
@@ -38,13 +38,13 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Measure:
+class MatrixColumn:
     """A column of the matrix: a metric."""
 
     family: str
     label: str
     note: str
-    entries: dict[tuple[str, str], Entry]
+    entries: dict[tuple[str, str], MatrixCell]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Summary:
     samples: str
     view: Overview
     tiers: list[Tier]
-    measures: list[Measure]
+    measures: list[MatrixColumn]
     legend: list[str]
     found: Validity
 
@@ -110,7 +110,7 @@ def _tier(line: Line) -> str:
     return "none" if not line.won else "most" if 2 * line.won >= line.tested else "few"
 
 
-def _measures(board: pd.DataFrame, *, single: bool) -> list[Measure]:
+def _measures(board: pd.DataFrame, *, single: bool) -> list[MatrixColumn]:
     """Columns of the matrix, families in their usual order."""
     ranks = mean_ranks(board)
     labels = metric_labels(board)
@@ -125,7 +125,7 @@ def _measures(board: pd.DataFrame, *, single: bool) -> list[Measure]:
             name = (row["explainer"], row["explainer_params"])
             entries[name] = _entry(row, values.get((name, metric, params, output)))
         note = f"truth: {truth}" if truth and kinds > 1 else ""
-        columns.append(Measure(family.replace("_", " "), labels[metric, params, output], note, entries))
+        columns.append(MatrixColumn(family.replace("_", " "), labels[metric, params, output], note, entries))
     order = [family.replace("_", " ") for family in FAMILIES]
     return sorted(columns, key=lambda c: (place.get(c.family.replace(" ", "_"), len(order)), c.family, c.label))
 
@@ -138,15 +138,15 @@ def _single_values(board: pd.DataFrame) -> dict[Any, str]:
     return {(k, *w): number(v) for k, w, v in zip(keys, where, rows["value"], strict=True)}
 
 
-def _entry(row: dict[Any, Any], value: str | None) -> Entry:
+def _entry(row: dict[Any, Any], value: str | None) -> MatrixCell:
     relative = float(row["relative_rank"])
     if math.isnan(relative):
         reason = next((r for r in ("failed", "missing", "undefined", "unsupported") if row[f"n_{r}"]), None)
-        return Entry(value or (REASONS[reason] if reason else "alone"), state="gap")
+        return MatrixCell(value or (REASONS[reason] if reason else "alone"), state="gap")
     partly = "~" if row["n_ranked"] < row["n_expected"] and not row["control"] else ""
     tested, won = int(row["n_tested"]), int(row["n_beats"])
     state = "" if not tested else "all" if won == tested else "none" if not won else "some"
-    return Entry(
+    return MatrixCell(
         value or f"{share(relative)}{partly}",
         f"{won}/{tested}" if tested else "",
         min(int(relative * SHADES), SHADES - 1),

@@ -161,7 +161,7 @@ def curve_rows(curves: Curves) -> list[tuple[str, list[str]]]:
     """Mean curves as numbers with their intervals, a line per explainer."""
     rows = []
     for line in curves.lines:
-        mean, (low, high) = intervals.mean(line.values.T), intervals.t_interval(line.values.T)
+        mean, (low, high) = intervals.nanmean(line.values.T), intervals.t_interval(line.values.T)
         texts = [f"{number(mean[i], 2)} {interval(low[i], high[i])}".strip() for i in curve_points(curves)]
         rows.append((line.label, texts))
     return rows
