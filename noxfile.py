@@ -15,9 +15,9 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite."""
+    """The test suite, on all cores; ``-- -m "not slow"`` is the everyday part, in under two minutes."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+    session.run("pytest", "-n", "auto", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

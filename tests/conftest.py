@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_line import Call, caller
 
 from xaibench.core import registry
 
@@ -15,11 +16,23 @@ PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
 
 @pytest.fixture(autouse=True, scope="session")
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep models and evaluations of the tests out of the user's cache; start workers only where a test says so."""
+    """Keep models and evaluations of the tests out of the user's cache; start workers only where a test says so.
+
+    Tables are as wide as in a pipe: shells export the size of their terminal, and so does pytest-xdist to its workers.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        for size in ("COLUMNS", "LINES"):
+            patch.delenv(size, raising=False)
         patch.setenv("XAIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XAIBENCH_WORKERS", "0")
         yield
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run the command line in this process; gives exit code, output and errors."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    return caller(monkeypatch, capsys)
 
 
 @pytest.fixture

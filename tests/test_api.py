@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, linear, make_inputs, mlp
+from helpers.builders import IMAGE, TABLE, cnn, linear, make_inputs, mlp
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
@@ -65,6 +65,7 @@ def test_regression_and_plain_callables() -> None:
     np.testing.assert_allclose(again, found, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_are_kept_apart_from_batches_and_calls() -> None:
     net, x = cnn(), make_inputs(IMAGE)
     kwargs: dict[str, Any] = {"model": net, "explain": "smoothgrad", "seed": 3}
@@ -177,6 +178,7 @@ def test_arrays_of_every_memory_layout_are_the_same_numbers() -> None:
         np.testing.assert_allclose(found, xb.score("pixel_flipping", model=net, inputs=x, attributions=maps), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_run_and_leaderboard(tiny_suite: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     run = xb.run(tiny_suite(controls=True, metrics=["weight_agreement"], random_draws=10), store=tmp_path / "store")
     board = xb.leaderboard(run.store)

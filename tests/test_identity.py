@@ -15,17 +15,31 @@ RECORD: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "identity.
 HINT = "a change needs a raised version and a line in CHANGELOG.md; then record anew (tests/helpers/identity.py)"
 
 
+def takes_long(part: str, name: str) -> bool:
+    """Large suites are slow to expand, and many problems, or whole sets of functions, slow to make."""
+    cells = sum(int(row.partition(" ")[0]) for row in RECORD["ids"][name]["explainers"].values())
+    return cells > 5000 or (part == "keys" and (name.endswith("_full") or len(RECORD["keys"][name]) > 10))
+
+
+def each_of(part: str) -> pytest.MarkDecorator:
+    """The suites on record, the large ones marked as slow."""
+    names = sorted(RECORD[part])
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=[pytest.mark.slow] if takes_long(part, n) else []) for n in names]
+    )
+
+
 def test_every_shipped_suite_is_on_record() -> None:
     assert sorted(suites.available()) == sorted(RECORD["ids"])
 
 
-@pytest.mark.parametrize("name", sorted(RECORD["ids"]))
+@each_of("ids")
 def test_ids_and_key_functions_are_as_before(name: str) -> None:
     found, expected = suite_identity(name), RECORD["ids"][name]
     for part in ("problems", "metrics", "explainers"):
         assert found[part] == expected[part], f"{part} of {name}: {HINT}"
 
 
-@pytest.mark.parametrize("name", sorted(RECORD["keys"]))
+@each_of("keys")
 def test_content_keys_of_analytic_problems_are_as_before(name: str) -> None:
     assert real_keys(name) == RECORD["keys"][name], HINT

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 
 TOP = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (TOP / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -41,16 +40,14 @@ def test_the_function_example_finds_the_sine() -> None:
     assert answer.program(0.5) == pytest.approx(3 * np.sin(0.1) + 1, abs=0.01)
 
 
-def test_own_model_explainer_and_metric_run_in_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_own_model_explainer_and_metric_run_in_a_suite(tmp_path: Path, call: Call) -> None:
     _, model, parts, _ = blocks("python")
     (suite,) = blocks("toml")
     for name, text in (("my_model.py", model), ("my_parts.py", parts), ("my_suite.toml", suite)):
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(sys, "argv", ["xaibench", "run", str(tmp_path / "my_suite.toml"), "--limit", "8",
-                                      "--store", str(tmp_path / "store")])  # fmt: skip
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 0
+    code, _, err = call("run", tmp_path / "my_suite.toml", "--limit", 8, "--store", tmp_path / "store")
+    assert code == 0, err
     board = pd.read_parquet(tmp_path / "store" / "leaderboard.parquet")
     own = board[(board["model"] == "my_model.build") & (board["explainer"] == "by_column")].set_index("metric")
     assert own["n"].tolist() == [8, 8, 8]

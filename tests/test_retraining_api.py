@@ -38,6 +38,7 @@ def given(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_number_per_repeat_the_same_every_time() -> None:
     arguments = given()
     torch.manual_seed(3)
@@ -53,6 +54,7 @@ def test_one_number_per_repeat_the_same_every_time() -> None:
     assert removed.max() < 0.7
 
 
+@pytest.mark.slow
 def test_every_metric_that_retrains_takes_a_function_and_a_black_box_will_do() -> None:
     def forest(inputs: np.ndarray, targets: np.ndarray, seed: int) -> Any:
         return LogisticRegression(random_state=seed, max_iter=200).fit(inputs.reshape(len(inputs), -1), targets)

@@ -270,6 +270,7 @@ def test_parts_that_are_missing_or_contain_themselves(tmp_path: Path) -> None:
         suites.load(str(tmp_path / "d.toml"))
 
 
+@pytest.mark.slow
 def test_claims_of_a_part_are_about_its_own_results(tiny_suite: Make, tmp_path: Path) -> None:
     given = {key: value for key, value in tiny_suite().items() if key != "name"}
     lines = (

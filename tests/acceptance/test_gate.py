@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from gate_tables import Matrix, fresh_draws, retrained_models, two_sided
+from helpers.gate_tables import Matrix, fresh_draws, retrained_models, two_sided
 
 from xaibench.analysis.regressions.verdicts import RegressionSettings, compare_runs
 

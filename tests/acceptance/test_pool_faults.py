@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pooled
 import pytest
-from pooled import TIMES, StopAfter, frame, gone, run
+from helpers import pooled
+from helpers.pooled import TIMES, StopAfter, frame, gone, run
 
 import xaibench as xb
 from xaibench.core.errors import XaibenchError
@@ -140,8 +140,8 @@ def test_a_second_interrupt_ends_a_pool_at_once(tmp_path: Path) -> None:
 def test_workers_end_with_a_parent_that_is_killed_and_nothing_finished_is_lost(tmp_path: Path) -> None:
     mark = tmp_path / "pids"
     fields = {"explainers": ["gradient", {"name": "hangs", "params": {"mark": str(mark)}}]}
-    script = f"import pooled, pathlib; pooled.run(pathlib.Path({str(tmp_path)!r}), **{fields!r})"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(pooled.__file__).parent), *sys.path])}
+    script = f"import pathlib; from helpers import pooled; pooled.run(pathlib.Path({str(tmp_path)!r}), **{fields!r})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(pooled.__file__).parents[1]), *sys.path])}
     with subprocess.Popen([sys.executable, "-c", script], env=environment) as parent:
         deadline = time.monotonic() + 60
         while not mark.exists() and time.monotonic() < deadline:

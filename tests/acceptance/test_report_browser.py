@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_content import EXPLAINERS, HOSTILE, make_content
+from helpers.report_content import EXPLAINERS, HOSTILE, make_content
 
 from xaibench.report.html.page import make_report
 

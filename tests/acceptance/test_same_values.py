@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster_runs import MIXED, assert_same, frame, run
+from helpers.cluster_runs import MIXED, assert_same, frame, run
 
 from xaibench.store import Store
 from xaibench.store.merging import merge

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store.killing import OPERATIONS
-from store.test_faults import killing
+from helpers.killing import OPERATIONS, kill_in_children
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_kill_at_every_step_of_everything_loses_nothing(tmp_path: Path, operation: str) -> None:
-    found = killing(tmp_path, operation)
+    found = kill_in_children(tmp_path, operation)
     print(f"{operation}: {found['kills']} kills, wrong: {found['wrong']}")
     assert found["wrong"] == []
     assert found["kills"] >= 15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import linear, make_evaluation, make_inputs, make_view
+from helpers.builders import linear, make_evaluation, make_inputs, make_view
 
 from xaibench.analysis.explainer_agreement import (
     AGREEMENT_COLUMNS,
@@ -54,6 +54,7 @@ def test_a_map_by_hand():
     assert (found == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_chance_is_what_independent_rankings_have(share):
     """Magnitudes in random order, signs positive with some probability: the closed form meets the simulation."""
@@ -71,6 +72,7 @@ def test_chance_is_what_independent_rankings_have(share):
         assert found.loc[measure, "value"] == pytest.approx(found.loc[measure, "expected"], abs=0.004)
 
 
+@pytest.mark.slow
 def test_chance_given_the_maps_at_hand():
     """Features of one fixed map are shuffled, its signs with them: the mean is the expected value, sign by sign."""
     rng = np.random.default_rng(2)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.audit.audit import AUDIT_COLUMNS, audit
 from xaibench.analysis.audit.trials import AttributionFacts, size_and_rest, trials
@@ -80,6 +80,7 @@ def test_lower_may_be_better():
     assert row["auroc"] > 0.99
 
 
+@pytest.mark.slow
 def test_planted_defects_are_named_and_rank_last():
     def coupled(n):
         return lambda name, seed: sound(name, seed) / np.abs(sound(name, seed)[:n]).max()

@@ -63,6 +63,7 @@ def test_reliability_leaves_out_what_is_undefined():
     assert reliability(gap)[0].value == pytest.approx(icc(np.delete(kept, 13, axis=0)))
 
 
+@pytest.mark.slow
 def test_jackknife_covers():
     """ICC .8, 40 samples under 3 explainers that share the sample's part: the interval covers about 95 %."""
     rng, hits = RNG(1), 0

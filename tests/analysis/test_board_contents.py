@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells
 from xaibench.analysis.leaderboard.extent import Extent, extent

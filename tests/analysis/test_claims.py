@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.results import concat, make_results
 from scipy.stats import binom, binomtest, ttest_ind, ttest_rel
-from synthetic import concat, make_results
 
 from xaibench.analysis.claims.verdicts import (
     CLAIM_COLUMNS,
-    Side,
+    Operand,
     _corrected,
     claims_table,
     compare_operands,
@@ -135,6 +135,7 @@ def test_every_other_method_must_lose_and_the_nearest_one_decides() -> None:
     assert verdict(make_results(values), left=each, number=-0.5)["binding"] == "d"
 
 
+@pytest.mark.slow
 def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
     """One of k comparisons contradicts at 1 %: enough alone, and not among twenty that are open."""
     values = {f"e{i:02}": scores(0.02, seed=i) * 0.1 for i in range(20)}
@@ -153,13 +154,14 @@ def test_refutation_by_one_of_many_is_corrected_for_their_number() -> None:
     assert row["p"] <= ONE_SIDED_ALPHA
 
 
+@pytest.mark.slow
 def test_true_claims_about_many_are_refuted_at_the_level_and_not_by_their_number() -> None:
     """Ten explainers at the very border: without a correction 22 % of such claims would be refuted."""
     rng, replicates = np.random.default_rng(4), 200
     every = claim(left={"explainer": "*", "metric": "pixel_flipping", "every": True}, number=0.0)
     refuted = np.zeros(2)
     for _ in range(replicates):
-        judged = [compare_operands(every, Side(pd.Series(rng.normal(0, 1, 12))), None) for _ in range(10)]
+        judged = [compare_operands(every, Operand(pd.Series(rng.normal(0, 1, 12))), None) for _ in range(10)]
         refuted += [any(found["verdict"] == "refuted" for found in kind) for kind in (judged, _corrected(judged))]
     assert refuted[0] > 0.15 * replicates
     assert refuted[1] <= binom.ppf(0.999, replicates, ONE_SIDED_ALPHA)
@@ -336,6 +338,7 @@ def test_the_table_has_its_columns_and_no_claim_is_lost() -> None:
     assert claims_table(make_results({"a": scores()}), [], suite="x").empty
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [6, 12, 40])
 def test_swapped_labels_are_rarely_reproduced(n: int) -> None:
     """With the sides swapped at random in every unit there is nothing to find: at most 2.5 % are found."""
@@ -357,6 +360,7 @@ def test_tests_find_what_is_there() -> None:
     assert of_groups(rng.normal(1, 1, 50), rng.normal(0, 1, 50)).above
 
 
+@pytest.mark.slow
 def test_a_suite_whose_oracle_does_not_beat_random_is_invalid() -> None:
     facts = {"metric": "relevance_rank", "family": "ground_truth", "skill_valid": True, "truth_kind": "model"}
     noise = {"random": np.random.default_rng(0).random((10, 40))}

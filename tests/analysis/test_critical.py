@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats as sps
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.critical_differences import critical_differences, tied_sets

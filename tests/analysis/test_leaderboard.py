@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats as sps
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.columns import CONDITIONAL, RETRAINED
 from xaibench.analysis.leaderboard.table import leaderboard
@@ -158,6 +158,7 @@ def test_p_is_the_largest_over_placebos_then_holm() -> None:
     np.testing.assert_allclose(board.loc[ordered, "p_placebo"].astype(float), adjusted, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_noise_does_not_beat_noise_even_when_scores_are_skewed() -> None:
     """An explainer that is one more draw of the random control, with left-skewed scores.
 
@@ -184,6 +185,7 @@ def test_every_training_seed_must_be_won() -> None:
     assert board.at["middling", "beats_placebo"]
 
 
+@pytest.mark.slow
 def test_skill_needs_both_controls_ten_draws_and_a_better_oracle() -> None:
     scores = standard()
 
@@ -222,6 +224,7 @@ def test_skill_needs_a_better_oracle_on_the_samples_of_the_explainer() -> None:
     assert board.at["second", "skill"] == pytest.approx((np.mean(rng().random(N)[20:] / 2) - 0.3) / 0.6, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_skill_is_not_clipped_and_its_interval_holds_the_truth() -> None:
     r, trials = rng(11), []
     for i in range(100):
@@ -494,6 +497,7 @@ def test_a_cell_given_twice_is_refused() -> None:
         leaderboard(concat(frame, frame[frame["explainer"] == "good"]), suite="s")
 
 
+@pytest.mark.slow
 def test_order_of_cells_does_not_matter_and_runs_repeat() -> None:
     frames = [
         make_results(standard(k) | {"cam": "unsupported"}, metric=m, problem_seed=k, skill_valid=True)

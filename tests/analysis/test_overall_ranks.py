@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +64,7 @@ def test_metrics_of_one_construct_and_masker_have_one_vote() -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from(["pixel_flipping", "deletion", "sufficiency"]), min_size=1, max_size=3, unique=True))
 def test_another_metric_that_says_the_same_changes_nothing(names: list[str]) -> None:
@@ -76,6 +77,7 @@ def test_another_metric_that_says_the_same_changes_nothing(names: list[str]) -> 
     pd.testing.assert_series_equal(first, second)
 
 
+@pytest.mark.slow
 def test_masks_and_weights_kinds_of_truth_and_families_are_never_mixed() -> None:
     options: list[dict[str, Any]] = [
         {"metric": "mass", "family": "ground_truth", "truth_kind": "model"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats as sps
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.pairwise import pairwise
 from xaibench.analysis.leaderboard.table import leaderboard

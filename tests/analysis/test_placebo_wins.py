@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.analysis.leaderboard.table import leaderboard

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
-from synthetic import concat, make_results
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
 from xaibench.analysis.regressions.comparison import Comparison, RunReference
@@ -241,6 +241,7 @@ def test_values_that_are_compared_in_log10() -> None:
     assert verdict(np.full(60, 1e-12), scores() / 100, **facts)["verdict"] == "regressed"
 
 
+@pytest.mark.slow
 def test_deltas_of_unbounded_metrics_are_shares() -> None:
     base = 1000 * scores()
     row = verdict(base, base * 0.99, metric="count")
@@ -307,6 +308,7 @@ def test_two_rows_for_one_cell_are_refused() -> None:
         judge(concat(rows, rows), rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.2), st.booleans())
 def test_sides_can_be_exchanged_and_samples_reordered(seed: int, size: float, higher: bool) -> None:
@@ -367,6 +369,7 @@ def test_exact_scores_that_change_places_are_noticed() -> None:
     assert found["verdict"].tolist() == ["moved"]
 
 
+@pytest.mark.slow
 def test_few_changes_among_many_equal_scores_keep_the_level() -> None:
     rng = np.random.default_rng(0)
     alarms = 0

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats as sps
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +34,7 @@ def share(a: str, b: str) -> bool:
     return bool(set(a) & set(b))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 10**6), st.integers(5, 40), st.booleans(), st.booleans(), st.sampled_from(["mean", "median_log10"])

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.results import concat, make_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 from scipy.stats import binom
-from synthetic import concat, make_results
 
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.suite import Claim
@@ -38,6 +38,7 @@ def pair(mean: float, spread: float, n: int) -> pd.DataFrame:
     return make_results({"a": 5 + exactly(mean, spread, n), "b": np.full(n, 5.0)})
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.floats(0.12, 0.25), st.sampled_from(["greater", "less", "equal"]), st.booleans(), st.integers(8, 40),
@@ -181,6 +182,7 @@ def test_nothing_is_promised_where_results_are_missing() -> None:
     assert pd.isna(row["would_change"])
 
 
+@pytest.mark.slow
 def test_a_refutation_among_many_needs_more_units() -> None:
     rng = np.random.default_rng(99)
     values = {f"e{i:02}": rng.normal(0, 0.1, 60) for i in range(20)}

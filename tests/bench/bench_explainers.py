@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import captum.attr
 import torch
-from builders import make_inputs, make_view
+from helpers.builders import make_inputs, make_view
 from torch import nn
 
 from xaibench.core.problem import ProblemView

@@ -14,7 +14,7 @@ import torch
 from bench_models import cnn, mlp
 
 sys.path.insert(0, "tests")
-from builders import make_evaluation, make_view
+from helpers.builders import make_evaluation, make_view
 
 from xaibench.core.components import MetricSpec, missing_needs
 from xaibench.core.evaluation import Evaluation

@@ -21,9 +21,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 sys.path.insert(0, "tests")
-sys.path.insert(0, "tests/core")
-from builders import linear, make_view
-from test_imputation import exact
+from helpers.builders import linear, make_view
+from helpers.exact_imputation import exact
 
 from xaibench.core.masking.imputation import linear_imputation
 

@@ -14,7 +14,7 @@ from bench_models import cnn, medians, mlp
 sys.path.insert(0, "tests")
 from dataclasses import replace
 
-from builders import make_evaluation, make_view
+from helpers.builders import make_evaluation, make_view
 
 from xaibench.core.components import MetricSpec, missing_needs
 from xaibench.core.evaluation import Evaluation

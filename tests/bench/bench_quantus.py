@@ -16,7 +16,7 @@ import torch
 from bench_models import cnn, medians, mlp
 
 sys.path.insert(0, "tests")
-from builders import make_evaluation, make_view
+from helpers.builders import make_evaluation, make_view
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation

@@ -22,7 +22,7 @@ from bench_models import cnn, medians, mlp
 from torch import Tensor, nn
 
 sys.path.insert(0, "tests")
-from builders import make_evaluation, make_view
+from helpers.builders import make_evaluation, make_view
 
 from xaibench.core.components import DATA_NEEDS, MetricSpec
 from xaibench.core.evaluation import Evaluation

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-
-from xaibench import cli
 
 SUITE = """
 samples = 24
@@ -29,21 +26,6 @@ samples = 8
 """
 
 
-@pytest.fixture(scope="module")
-def call():
-    """Run the command line in this process; gives exit code, output and errors."""
-    with pytest.MonkeyPatch.context() as patch:
-
-        def run(capsys, *arguments: object) -> tuple[int, str, str]:
-            patch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-            said = capsys.readouterr()
-            return int(ended.value.code or 0), said.out, said.err
-
-        yield run
-
-
 @pytest.fixture
 def suite(tmp_path: Path, plugin: Path) -> Path:
     path = tmp_path / "mine.toml"
@@ -52,11 +34,12 @@ def suite(tmp_path: Path, plugin: Path) -> Path:
     return path
 
 
-def test_audit_judges_prints_and_keeps(call, capsys, suite, tmp_path):
+@pytest.mark.slow
+def test_audit_judges_prints_and_keeps(call, suite, tmp_path):
     store = tmp_path / "store"
-    code, _, err = call(capsys, "run", suite, "--store", store, "-q", "-j", "0")
+    code, _, err = call("run", suite, "--store", store, "-q", "-j", "0")
     assert code == 0, err
-    code, out, _ = call(capsys, "audit", store)
+    code, out, _ = call("audit", store)
     assert code == 0
     assert "suite mine" in out
     assert "tiny/exact, 24 samples, 2 seeds" in out
@@ -69,13 +52,13 @@ def test_audit_judges_prints_and_keeps(call, capsys, suite, tmp_path):
     assert (kept["coupled"] == 0).all()
     assert kept.loc["sparseness", "verdict"] == "undecided"
 
-    code, out, err = call(capsys, "audit", store, "--json", "--suite", "mine")
+    code, out, err = call("audit", store, "--json", "--suite", "mine")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert {row["metric"] for row in found["metrics"]} == set(kept.index)
     assert found["pairs"]
 
-    code, out, _ = call(capsys, "agreement", store, "--k", "2", "--measure", "sign")
+    code, out, _ = call("agreement", store, "--k", "2", "--measure", "sign")
     assert code == 0
     assert "sign agreement at 2 of 6 features, 24 samples" in out
     pairs = pd.read_parquet(store / "agreement.parquet")
@@ -83,24 +66,24 @@ def test_audit_judges_prints_and_keeps(call, capsys, suite, tmp_path):
     assert len(slopes) == 4
     assert (slopes["value"] == 1).all(), "the gradient of a linear model is its truth"
     assert set(pairs["selection"]) == {"test[:24] predicted default train[:8]"}
-    code, out, _ = call(capsys, "agreement", store, "--json")
+    code, out, _ = call("agreement", store, "--json")
     assert code == 0
     assert {row["measure"] for row in json.loads(out)} == {"feature"}
 
-    code, _, err = call(capsys, "agreement", store, "--measure", "signs")
+    code, _, err = call("agreement", store, "--measure", "signs")
     assert code == 2
     assert "did you mean 'sign'" in err
     for k in ("0", "1.5", "many", "-1"):
-        code, _, err = call(capsys, "agreement", store, "--k", k)
+        code, _, err = call("agreement", store, "--k", k)
         assert code == 2
         assert "neither a number of features nor a share" in err
-    code, _, err = call(capsys, "audit", store, "--suite", "mien")
+    code, _, err = call("audit", store, "--suite", "mien")
     assert code == 2
     assert "did you mean 'mine'" in err
 
 
-def test_without_a_store_there_is_nothing_to_audit(call, capsys, tmp_path):
+def test_without_a_store_there_is_nothing_to_audit(call, tmp_path):
     for command in ("audit", "agreement"):
-        code, _, err = call(capsys, command, tmp_path / "none")
+        code, _, err = call(command, tmp_path / "none")
         assert code == 2
         assert "there is no store" in err

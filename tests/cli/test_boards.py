@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.cli import boards
@@ -89,6 +89,7 @@ def test_every_view_in_every_form(show: Show, tmp_path: Path, view: dict[str, An
     assert "value" in frame if view.get("overall") is None and "by" not in view else "relative_rank" in frame
 
 
+@pytest.mark.slow
 def test_the_file_says_the_format(show: Show, tmp_path: Path) -> None:
     for name, start in (("a.md", "## one"), ("a.csv", "suite,"), ("a.json", "["), ("a.html", "<!DOCTYPE html>")):
         assert show(output=tmp_path / name) == ""

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.api.snapshots import claims_history, flips
 from xaibench.cli.claiming import _strictly
 
-Call = Callable[..., tuple[int, str, str]]
 Suite = Callable[..., dict[str, Any]]
 CLAIM = {
     "id": "maps.are-not-empty", "source": "us", "statement": "Maps are not empty", "number": 0.0,
     "left": {"explainer": "gradient", "metric": "own_metric"},
 }  # fmt: skip
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process; gives exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture
@@ -49,6 +33,7 @@ def run(tmp_path: Path, tiny_suite: Suite) -> Callable[..., Path]:
     return run
 
 
+@pytest.mark.slow
 def test_strict_fails_on_what_is_refuted(call: Call, run: Callable[..., Path]) -> None:
     assert call("claims", run({}), "--strict")[0] == 0
     store = run({}, {"id": "maps.are-empty", "direction": "less"})
@@ -57,6 +42,7 @@ def test_strict_fails_on_what_is_refuted(call: Call, run: Callable[..., Path]) -
     assert call("claims", store, "--strict")[0] == 1
 
 
+@pytest.mark.slow
 def test_strict_does_not_pass_if_nothing_is_decided(call: Call, run: Callable[..., Path]) -> None:
     store = run({"left": {"explainer": "raises", "metric": "own_metric"}}, explainers=["gradient", "raises"])
     code, out, _ = call("claims", store, "--strict")
@@ -78,6 +64,7 @@ def test_strict_in_full(verdicts: list[str], invalid: list[str], code: int) -> N
     assert _strictly(pd.DataFrame({"verdict": verdicts}), invalid) == code
 
 
+@pytest.mark.slow
 def test_what_would_change_a_verdict_is_shown(call: Call, run: Callable[..., Path]) -> None:
     store = run({})
     _, out, _ = call("claims", store)
@@ -87,6 +74,7 @@ def test_what_would_change_a_verdict_is_shown(call: Call, run: Callable[..., Pat
     assert claim["would_need_n"] is None
 
 
+@pytest.mark.slow
 def test_the_history_shows_what_flipped(call: Call, run: Callable[..., Path]) -> None:
     for change in ({}, {}, {"direction": "less"}):
         store = run(change)

@@ -8,14 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-
-from xaibench import cli
+from helpers.command_line import Call
 
 SUITE = """
 samples = 8
@@ -27,7 +25,6 @@ metrics = ["sparseness", "own_metric"]
 dataset = "tiny.py:tiny"
 models = ["tiny.py:exact"]
 """
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -37,25 +34,12 @@ def suite(tmp_path: Path, plugin: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process; gives exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
-
-
 def shell(*arguments: object, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "xaibench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
 
 
+@pytest.mark.slow
 def test_run_prints_a_leaderboard_and_writes_it(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     code, out, err = call("run", suite, "--store", store)
@@ -71,6 +55,7 @@ def test_run_prints_a_leaderboard_and_writes_it(call: Call, suite: Path, tmp_pat
     assert "nothing new; 4 cells were there already" in out
 
 
+@pytest.mark.slow
 def test_json_is_one_document(call: Call, suite: Path, tmp_path: Path) -> None:
     code, out, err = call("run", suite, "--store", tmp_path / "store", "--json")
     assert code == 0
@@ -103,6 +88,7 @@ direction = "less"
 """
 
 
+@pytest.mark.slow
 def test_claims_are_judged_printed_and_written(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     assert call("run", suite, "--store", store)[0] == 0
@@ -183,6 +169,7 @@ def test_a_store_that_cannot_be_read_is_said_so(call: Call, suite: Path, tmp_pat
     assert "cannot be read" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
 def test_leaderboard_forms(call: Call, suite: Path, tmp_path: Path, form: str) -> None:
     call("run", suite, "--store", tmp_path / "store")
@@ -197,6 +184,7 @@ def test_leaderboard_forms(call: Call, suite: Path, tmp_path: Path, form: str) -
     assert call("leaderboard", tmp_path / "store", "--explainer", "lime")[0] == 2
 
 
+@pytest.mark.slow
 def test_list_and_show(call: Call) -> None:
     out = call("list")[1]
     for name in ("mnist", "resnet", "kernel_shap", "pixel_flipping", "nightly"):
@@ -209,6 +197,7 @@ def test_list_and_show(call: Call) -> None:
     assert "mnist_full" in call("data", "list")[1]
 
 
+@pytest.mark.slow
 def test_doctor_finds_damage_and_the_next_run_repairs_it(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     call("run", suite, "--store", store)
@@ -227,6 +216,7 @@ def test_doctor_finds_damage_and_the_next_run_repairs_it(call: Call, suite: Path
     assert call("doctor", store)[0] == 0
 
 
+@pytest.mark.slow
 def test_plugin_option_makes_components_known_by_name(tmp_path: Path, plugin: Path) -> None:
     suite = tmp_path / "named.toml"
     suite.write_text(SUITE.replace("tiny.py:", ""))
@@ -262,6 +252,7 @@ def slow(problem, *, number: int = 0):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_killed_runs_resume_and_end_with_the_same_leaderboard(
     tmp_path: Path, plugin: Path, kill: signal.Signals
@@ -290,6 +281,7 @@ def test_killed_runs_resume_and_end_with_the_same_leaderboard(
     pd.testing.assert_frame_equal(*boards, check_exact=True)
 
 
+@pytest.mark.slow
 def test_rerun_failed_takes_failures_of_any_model_and_nothing_else(call: Call, suite: Path, tmp_path: Path) -> None:
     plugin = suite.read_text().split('models = ["')[1].split(":")[0]
     suite.write_text(suite.read_text().replace(":exact", ":breaks").replace("] #", "]"))
@@ -308,6 +300,7 @@ def test_rerun_failed_takes_failures_of_any_model_and_nothing_else(call: Call, s
     assert "4 failed; 4 cells were there already" in out
 
 
+@pytest.mark.slow
 def test_a_part_of_a_suite_does_not_displace_the_board_of_the_whole(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     call("run", suite, "--store", store)
@@ -320,6 +313,7 @@ def test_a_part_of_a_suite_does_not_displace_the_board_of_the_whole(call: Call, 
     assert set(board["n"]) == {8}
 
 
+@pytest.mark.slow
 def test_a_pointer_of_an_earlier_version_plays_no_role(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     call("run", suite, "--store", store)

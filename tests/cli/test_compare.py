@@ -10,29 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.core.errors import UsageError
 from xaibench.store import Row, Store
 
-Call = Callable[..., tuple[int, str, str]]
 Suite = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line in this process; gives exit code, output and errors."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture
@@ -64,6 +48,7 @@ def slow(row: dict[str, Any]) -> None:
     row["score_seconds"] = 60.0
 
 
+@pytest.mark.slow
 def test_a_run_passes_against_itself(store: Path) -> None:
     """In a process of its own, as a shell sees it."""
     command = [sys.executable, "-m", "xaibench", "compare", str(store), str(store)]
@@ -99,6 +84,7 @@ def test_json_names_the_cells_and_counts_the_rest(call: Call, store: Path) -> No
     assert all(set(f["cell_ids"]) <= known and f["metric"] == "own_metric" for f in document["findings"])
 
 
+@pytest.mark.slow
 def test_deltas_decide_what_matters(call: Call, store: Path) -> None:
     copy = tampered(store, worse)
     assert call("compare", store, copy, "--delta", "own_metric=1e6")[0] == 0
@@ -109,6 +95,7 @@ def test_deltas_decide_what_matters(call: Call, store: Path) -> None:
         assert call("compare", store, copy, "--delta", wrong)[0] == 2
 
 
+@pytest.mark.slow
 def test_deltas_of_the_suite_file(call: Call, tmp_path: Path, tiny_suite: Suite) -> None:
     document = tiny_suite(samples=24, compare={"delta": {"own_metric": 1e6}})
     store = xb.run(document, store=tmp_path / "store").store
@@ -117,6 +104,7 @@ def test_deltas_of_the_suite_file(call: Call, tmp_path: Path, tiny_suite: Suite)
         xb.run(tiny_suite(compare={"delta": {"own_metric": -1}}), store=tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_an_exact_suite_has_tight_tolerances(call: Call, tmp_path: Path, tiny_suite: Suite) -> None:
     def shift(row: dict[str, Any]) -> None:
         row["scores"] = [score * 1.01 for score in row["scores"][:1]] + row["scores"][1:]
@@ -136,6 +124,7 @@ def test_time_fails_only_if_asked(call: Call, store: Path) -> None:
     assert (code, "too slow" in out) == (1, True)
 
 
+@pytest.mark.slow
 def test_lost_cells_may_be_allowed(call: Call, tmp_path: Path, store: Path, tiny_suite: Suite) -> None:
     less = xb.run(tiny_suite(samples=24, metrics=["sparseness"]), store=tmp_path / "less").store
     code, out, _ = call("compare", store, less)
@@ -172,6 +161,7 @@ def test_runs_of_one_store(call: Call, store: Path, tiny_suite: Suite) -> None:
     assert (code, "no run 9" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_what_a_later_run_replaced_is_not_compared(call: Call, store: Path, plugin: Path, tmp_path: Path) -> None:
     """Run 2 puts its own rows in place of those of run 1, which nobody can see any more."""
     suite = tmp_path / "tiny.toml"
@@ -193,6 +183,7 @@ def test_wrong_usage(call: Call, store: Path, tmp_path: Path) -> None:
     assert (code, "cannot write" in err) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["quick", "synthgauss"])
 def test_the_published_baselines_can_be_compared(call: Call, name: str) -> None:
     """Small, whole, and of cells that the suite still plans."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from typer.testing import CliRunner
+from helpers.command_line import Call
 
-from xaibench.cli.app import app
 from xaibench.cli.arguments import settings_from, workers_from
 from xaibench.core.errors import UsageError
 
@@ -25,7 +24,7 @@ def test_a_job_of_a_cluster_uses_one_process_unless_told_otherwise() -> None:
     assert workers_from("4", auto=0) == 4
 
 
-def test_settings_without_an_executor_are_refused() -> None:
-    result = CliRunner().invoke(app, ["run", "--scheduler", "tcp://x:1", "--store", "memory://settings"])
-    assert isinstance(result.exception, UsageError)
-    assert result.exception.message == "scheduler is for an executor"
+def test_settings_without_an_executor_are_refused(call: Call) -> None:
+    code, _, err = call("run", "--scheduler", "tcp://x:1", "--store", "memory://settings")
+    assert code == 2
+    assert "scheduler is for an executor" in err

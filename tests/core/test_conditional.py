@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import SHAPES, linear, make_inputs, make_view
+from helpers.builders import SHAPES, linear, make_inputs, make_view
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
@@ -47,6 +47,7 @@ def test_redrawn_features_have_the_conditional_distribution(kept: list[int]) -> 
     assert ((got - covariance).abs() < 4 * size * (2 / n) ** 0.5).all()
 
 
+@pytest.mark.slow
 def test_each_copy_has_a_mask_of_its_own_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     keep = torch.from_numpy(np.random.default_rng(2).random((30, D)) < 0.5)
     x, drawn = normal(30, D, seed=3), MODEL.sample(normal(30, D, seed=4))
@@ -93,6 +94,7 @@ def test_copies_share_the_draw_of_their_sample_and_match_single_calls() -> None:
     assert torch.equal(alone.copies(slice(0, 1), keep[1:2]), copies[7:14])
 
 
+@pytest.mark.slow
 def test_seeds_are_imputations_whose_mean_is_the_conditional_mean() -> None:
     background = MODEL.sample(normal(4_000, D)).float()
     x = (MEAN + torch.tensor([1.0, -2, 0.5, 3, -1]).double()).float().expand(1, D)

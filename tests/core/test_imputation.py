@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from helpers.exact_imputation import exact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import coo_matrix
-from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
@@ -18,31 +17,6 @@ from xaibench.core.masking import imputation
 from xaibench.core.masking.imputation import linear_imputation
 
 SHARES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
-WEIGHTS = {(0, 1): 1 / 6, (1, 0): 1 / 6, (1, 1): 1 / 12, (1, -1): 1 / 12}
-
-
-def exact(image: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """Solve the linear system of one image (C, H, W) in double precision."""
-    height, width = keep.shape
-    number = np.full(keep.shape, -1)
-    number[~keep] = np.arange((~keep).sum())
-    entries: list[tuple[int, int, float]] = []
-    known = np.zeros(((~keep).sum(), len(image)))
-    for y, x in np.argwhere(~keep):
-        for (down, right), weight in WEIGHTS.items():
-            for j, i in ((y + down, x + right), (y - down, x - right)):
-                if not (0 <= j < height and 0 <= i < width):
-                    continue
-                entries.append((number[y, x], number[y, x], weight))
-                if keep[j, i]:
-                    known[number[y, x]] += weight * image[:, j, i]
-                else:
-                    entries.append((number[y, x], number[j, i], -weight))
-    rows, columns, values = zip(*entries, strict=True)
-    solved = spsolve(coo_matrix((values, (rows, columns))).tocsc(), known).reshape(known.shape)
-    out = image.astype(np.float64).copy()
-    out[:, ~keep] = solved.T
-    return out
 
 
 def images(n: int, channels: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -83,6 +57,7 @@ def test_images_match_the_exact_solution(kind: str, shape: tuple[int, int, int])
         assert torch.equal(found[:, mask], image[:, mask])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["smooth", "block", "frame"])
 def test_large_images_match_the_exact_solution(kind: str) -> None:
     x, keep = images(1, 1, 96, 96), removal_masks(kind, 7, 96, 96)[[3, 5, 6]]

@@ -29,6 +29,7 @@ def hold(path: Path, times: Queue[tuple[float, float]]) -> None:
         times.put((begun, time.monotonic()))
 
 
+@pytest.mark.slow
 def test_one_holds_a_lock_at_a_time(tmp_path: Path):
     context = multiprocessing.get_context("fork")
     times: Queue[tuple[float, float]] = context.Queue()

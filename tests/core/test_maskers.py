@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import SHAPES, linear, make_inputs, make_view
+from helpers.builders import SHAPES, linear, make_inputs, make_view
 from scipy.ndimage import gaussian_filter
 
 from xaibench.core.errors import UnsupportedError, UsageError

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
+from helpers.builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError, UsageError

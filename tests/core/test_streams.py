@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from builders import TABLE, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import TABLE, linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation

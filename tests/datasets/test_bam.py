@@ -52,6 +52,7 @@ def test_azimuths_of_training_and_test_never_overlap_and_fill_the_circle():
     assert max(ZOOMS) <= BAND
 
 
+@pytest.mark.slow
 def test_windows_hold_the_pixels_of_their_azimuths_and_no_others():
     """At the native zoom a window is a part of the shipped panorama, bit by bit, across the seam too."""
     import io
@@ -143,6 +144,7 @@ def test_zooming_keeps_the_mean_and_constants():
     assert zoomed(np.full((1, 7, 9), 3, dtype=np.float32), 1.3) == pytest.approx(3)
 
 
+@pytest.mark.slow
 def test_object_and_scene_are_the_same_images_with_other_labels():
     objects, scenes, empty = make("bam_object"), make("bam_scene"), make("bam_scene_only")
     assert (objects.train_inputs == scenes.train_inputs).all()
@@ -179,6 +181,7 @@ def test_the_patch_starts_from_a_dog_in_its_mask():
     assert (check.masks == data.test_distractors[:PATCHED]).all()
 
 
+@pytest.mark.slow
 def test_levels_of_commonality_differ_by_the_dogs_in_one_scene():
     low, high = make("bam_commonality", level=3), make("bam_commonality", level=4)
     differs = (low.train_inputs != high.train_inputs).any(axis=(1, 2, 3))
@@ -192,6 +195,7 @@ def test_levels_of_commonality_differ_by_the_dogs_in_one_scene():
     assert ((low.test_inputs != room).any(axis=1) <= low.test_mask).all()
 
 
+@pytest.mark.slow
 def test_scene_and_object_seen_by_the_oracle_of_a_level():
     data = make("bam_commonality")
     for source in data.pairs[1:]:

@@ -141,6 +141,7 @@ def test_the_margin_check_is_a_ratio_of_mean_changes(data: Data) -> None:
     assert gate.name.startswith("margin")
 
 
+@pytest.mark.slow
 def test_gates_tell_a_model_of_the_digit_from_a_model_of_the_null_block(data: Data) -> None:
     class Looks(nn.Module):
         """Finds the block with the wider spread of grey levels and compares its middle with its ring."""

@@ -70,6 +70,7 @@ def test_models_refuse_other_data() -> None:
             recipe(other, **({} if recipe is exact_function else {"seed": 0}))
 
 
+@pytest.mark.slow
 def test_the_network_learns_numbers_and_leaves_the_global_generator_alone() -> None:
     data = made("nn", n_train=10_000)
     before = torch.get_rng_state()

@@ -88,6 +88,7 @@ def test_npm_packages_are_unpacked_verified_and_kept(shelf: Path, monkeypatch: p
     assert fetch.read_fetched("toy", "rows.bin") == CONTENT
 
 
+@pytest.mark.slow
 def test_pip_packages_come_from_wheels(shelf: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("pip")
     write_card(shelf, "pip", "toy==1.0", "toy/rows.bin")

@@ -89,6 +89,7 @@ def test_seeds_share_the_one_hot_inputs_and_not_their_draws() -> None:
     assert (inputs[0] == inputs[2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "low", "high"), [(one_hidden, 0, 0.1), (robust_one_hidden, 0.95, 1)])
 def test_only_a_robust_network_points_at_the_one_hot_signal(make: object, low: float, high: float) -> None:
     data = leakage_onehot(seed=5)
@@ -100,6 +101,7 @@ def test_only_a_robust_network_points_at_the_one_hot_signal(make: object, low: f
     assert low <= data.test_mask[np.arange(20), largest].mean() <= high
 
 
+@pytest.mark.slow
 def test_gradients_leak_into_blocks_that_could_hold_the_class_only() -> None:
     for position, low, high in (("random", 0.9, 1.1), ("fixed", 0, 0.2)):
         data = leakage_blocks(seed=4, position=position)

@@ -65,6 +65,7 @@ def test_only_the_mask_changes_and_pixels_are_those_of_a_file(found: Findings) -
     assert np.abs(255 * images[inside] - (255 * images[inside]).round()).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_images_are_patched_apart_and_repeatedly_alike(found: Findings) -> None:
     images = found.inputs["input_pair.patched"]
     torch.manual_seed(5)

@@ -89,6 +89,7 @@ def test_brightness_and_edges_do_not_find_the_digit(data: Data):
     assert inside[np.arange(len(ink)), edges.argmax(axis=1)].mean() < 0.05
 
 
+@pytest.mark.slow
 def test_a_trained_network_passes_every_gate(data: Data):
     net = cnn(data, seed=0, epochs=3)
 

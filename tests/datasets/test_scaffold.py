@@ -83,6 +83,7 @@ def test_models_refuse_data_that_do_not_name_their_columns() -> None:
         biased(german_credit(seed=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attack", "detector"), [("lime", "forest"), ("lime", "neighbours"), ("shap", "forest")])
 def test_a_scaffold_is_faithful_on_real_rows_and_innocent_on_made_up_ones(attack: str, detector: str) -> None:
     data, found = table(), model(attack, detector)
@@ -109,6 +110,7 @@ def test_gates_fail_for_scaffolds_that_alarm_too_often_or_look_at_the_decoy() ->
     assert gates(Scaffold(8, 9, picky.real, 0.95), data)["fidelity"]
 
 
+@pytest.mark.slow
 def test_the_detector_depends_on_the_seed_only() -> None:
     data = table()
     again = scaffolded(data, seed=4, attack="shap", detector="forest")
@@ -149,6 +151,7 @@ def test_the_attack_and_the_defence() -> None:
     assert first(run("tabular_lime", hidden, neighbours=200)) == (1, 0)
 
 
+@pytest.mark.slow
 def test_the_attack_on_kernel_shap() -> None:
     view = problem("scaffolded", attack="shap", detector="forest")
     sensitive, decoy = first(run("kernel_shap", view, references="kmeans_rounded", n_samples=128))

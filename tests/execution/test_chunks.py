@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import PLUGINS, assert_same, document, load, run
+from helpers.cluster_runs import PLUGINS, assert_same, document, load, run
 
 from xaibench import suite as suites
 from xaibench.core.errors import UsageError

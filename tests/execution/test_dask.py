@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import assert_same, frame, run, statuses
+from helpers.cluster_runs import assert_same, frame, run, statuses
 
 from xaibench.core.errors import UsageError
 from xaibench.execution import Observer
@@ -59,6 +59,7 @@ def test_failures_of_components_are_rows_and_stop_the_run_where_asked(tmp_path: 
     assert limited.statuses.total() < 26
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_chunks_end_and_the_next_run_resumes(tmp_path: Path, here: str) -> None:
     explainers = [{"name": "weights_times_input", "params": {"gain": g}} for g in range(1, 13)]
 

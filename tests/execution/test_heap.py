@@ -16,7 +16,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(2**22)
 before = faults()
-for _ in range(20):
+for _ in range(6):
     np.ones(2**22)
 print(int(kept), faults() - before)
 """

@@ -9,13 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from pooled import TIMES, StopAfter, frame, run
+from helpers.pooled import TIMES, StopAfter, frame, run
 
 from xaibench.cli.arguments import size_from
 from xaibench.core.errors import UsageError
 from xaibench.execution.worker import device_of
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_who_computes_them(tmp_path: Path) -> None:
     fields: dict[str, Any] = {
         "problems": [{"dataset": "tiny", "models": ["exact", "breaks", {"name": "exact", "params": {"scale": 2.0}}]}],
@@ -36,6 +37,7 @@ def test_numbers_do_not_depend_on_who_computes_them(tmp_path: Path) -> None:
     assert once_more.cached == outcome.statuses.total() - outcome.statuses["failed"]
 
 
+@pytest.mark.slow
 def test_a_metric_that_ends_its_worker_costs_one_cell(tmp_path: Path) -> None:
     mark = str(tmp_path / "mark")
     metrics = ["sparseness", {"name": "dies_once", "params": {"mark": mark}}, "own_metric", "dies", "complexity"]
@@ -48,6 +50,7 @@ def test_a_metric_that_ends_its_worker_costs_one_cell(tmp_path: Path) -> None:
     assert len(rows) == 5
 
 
+@pytest.mark.slow
 def test_an_interrupted_pool_resumes(tmp_path: Path) -> None:
     fields: dict[str, Any] = {"controls": True, "metrics": ["sparseness", "own_metric", "weight_agreement"]}
     first, store = run(tmp_path, StopAfter(3, [signal.SIGTERM]), **fields)

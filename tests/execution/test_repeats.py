@@ -42,6 +42,7 @@ def rows(store: Path) -> pd.DataFrame:
     return Store(store).read().to_pandas()
 
 
+@pytest.mark.slow
 def test_rows_hold_repeats_that_pair_up_and_a_second_run_does_nothing(
     tiny_suite: Make, tmp_path: Path, fits: list[int]
 ) -> None:
@@ -93,6 +94,7 @@ def test_explainers_of_a_problem_share_the_models_of_folds(tiny_suite: Make, tmp
     assert set(rows(tmp_path)["status"]) <= {"ok", "undefined", "unsupported"}
 
 
+@pytest.mark.slow
 def test_the_board_is_over_repeats(tiny_suite: Make, tmp_path: Path) -> None:
     suite = tiny_suite(problems=PROBLEM, metrics=[removal(6), "sparseness"], controls=True, seeds=[0, 1])
     xb.run(suite, store=tmp_path)
@@ -129,6 +131,7 @@ def test_a_map_that_is_not_finite_leaves_every_repeat_undefined(tiny_suite: Make
     assert shown["message"] == "no repeat has a defined score"
 
 
+@pytest.mark.slow
 def test_the_oracle_of_planted_digits_keeps_what_is_needed(tmp_path: Path) -> None:
     """The quadrant with the digit is a quarter of the image: alone it is enough, without it nothing is left."""
     params = {"shares": [0.25], "n_retrainings": 1, "max_train": 800, "max_test": 250}

@@ -207,6 +207,7 @@ def test_black_boxes_run_without_gradients(run: Run, store: Store, plugin: Path)
     np.testing.assert_allclose(rows.loc["kernel_shap", "scores"], 0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_batch_size_or_order_of_the_work(
     run: Run, store: Store, tiny_suite: Make, tmp_path: Path
 ) -> None:
@@ -317,6 +318,7 @@ def test_observers_see_every_stage(run: Run) -> None:
     assert seen == ["preparing tiny/exact", "prepared", "gradient", "weights_times_input", "finished"]
 
 
+@pytest.mark.slow
 def test_content_that_comes_back_speaks_for_its_cells_again(
     run: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import MIXED, assert_same, frame, run
+from helpers.cluster_runs import MIXED, assert_same, frame, run
 
 from xaibench.execution import remote
 

@@ -8,9 +8,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import fake_slurm
 import pytest
-from cluster_runs import assert_same, frame, run, statuses
+from helpers import fake_slurm
+from helpers.cluster_runs import assert_same, frame, run, statuses
 
 from xaibench.core.errors import UsageError
 from xaibench.execution import Observer
@@ -36,6 +36,7 @@ def plain(tmp_path: Path) -> Store:
     return run(tmp_path / "plain")[1]
 
 
+@pytest.mark.slow
 def test_jobs_write_into_the_store_and_tell_what_happens(tmp_path: Path, plain: Store) -> None:
     seen: list[str] = []
 
@@ -56,12 +57,14 @@ def test_jobs_write_into_the_store_and_tell_what_happens(tmp_path: Path, plain: 
     assert not (tmp_path / "store.jobs").exists(), "nothing is left of jobs that went well"
 
 
+@pytest.mark.slow
 def test_failures_of_components_are_rows(tmp_path: Path) -> None:
     outcome, store = run(tmp_path, "slurm", settings=HERE, explainers=["gradient", "raises"])
     assert outcome.statuses == {"ok": 2, "failed": 2}
     assert statuses(store) == {"gradient": {"ok"}, "raises": {"failed"}}
 
 
+@pytest.mark.slow
 def test_ctrl_c_takes_jobs_back_and_the_next_run_resumes(tmp_path: Path, plain: Store) -> None:
     class Interrupt(Observer):
         def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
@@ -101,6 +104,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return state
 
 
+@pytest.mark.slow
 def test_arrays_go_through_sbatch_and_dead_jobs_cost_the_unit_that_they_were_at(tmp_path: Path, cluster: Path) -> None:
     outcome, store = run(
         tmp_path,

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import RGB, TABLE, linear, make_inputs, make_view, mlp
-from explainer_cases import run, view_of
+from helpers.builders import RGB, TABLE, linear, make_inputs, make_view, mlp
+from helpers.explainer_cases import run, view_of
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError

@@ -8,9 +8,9 @@ import warnings
 import captum.attr
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, cnn, linear, make_inputs, make_view, mlp
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
-from explainer_cases import FunctionalNet, ModularNet, plain_cnn, run
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, cnn, linear, make_inputs, make_view, mlp
+from helpers.explainer_cases import FunctionalNet, ModularNet, plain_cnn, run
 from torch import nn
 from torch.nn import functional
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from builders import RGB, linear, make_inputs, make_view
-from explainer_cases import NAMES, run, spec_of, view_of
+from helpers.builders import RGB, linear, make_inputs, make_view
+from helpers.explainer_cases import NAMES, run, spec_of, view_of
 
 from xaibench.core.scoring import attribution_kind, channel_handling
 

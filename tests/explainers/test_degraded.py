@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import linear, make_inputs, make_view
-from explainer_cases import run, spec_of, view_of
+from helpers.builders import linear, make_inputs, make_view
+from helpers.explainer_cases import run, spec_of, view_of
 from scipy.stats import spearmanr
 
 from xaibench.core.errors import UsageError

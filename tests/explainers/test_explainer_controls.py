@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
-from explainer_cases import black_box, run, spec_of, view_of
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
+from helpers.explainer_cases import black_box, run, spec_of, view_of
 from scipy import ndimage
 
 from xaibench.core.components import missing_needs

@@ -3,8 +3,8 @@ from __future__ import annotations
 import captum.attr
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
-from explainer_cases import plain_cnn, run, view_of
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
+from helpers.explainer_cases import plain_cnn, run, view_of
 
 from xaibench.core.errors import UsageError
 

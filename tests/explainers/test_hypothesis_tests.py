@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import SERIES, TABLE, cnn, make_inputs, make_view, mlp
-from explainer_cases import run
+from helpers.builders import SERIES, TABLE, cnn, make_inputs, make_view, mlp
+from helpers.explainer_cases import run
 from scipy.stats import kstest, wilcoxon
 from torch import Tensor, nn
 

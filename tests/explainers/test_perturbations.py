@@ -9,8 +9,8 @@ import captum.attr
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
-from explainer_cases import black_box, plain_cnn, run, view_of
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
+from helpers.explainer_cases import black_box, plain_cnn, run, view_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
@@ -50,6 +50,7 @@ def test_shapley_values_of_a_black_box_are_exact(name, masker):
     torch.testing.assert_close(run(name, view, masker=masker), exact_shapley(view, masker), **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADDITIVE)
 def test_eight_players_at_default_parameters_are_exact(name):
     """Both take another way to the same values: a regression, and a weighted sum over all coalitions."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view
-from explainer_cases import run, view_of
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view
+from helpers.explainer_cases import run, view_of
 from torch import Tensor, nn
 
 from xaibench.core.problem import ProblemView

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import linear, make_inputs, make_view
-from explainer_cases import black_box, run
+from helpers.builders import linear, make_inputs, make_view
+from helpers.explainer_cases import black_box, run
 from sklearn.linear_model import Ridge
 from torch import Tensor
 

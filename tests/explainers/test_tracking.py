@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import RGB, TABLE, make_inputs, make_view
-from explainer_cases import run
+from helpers.builders import RGB, TABLE, make_inputs, make_view
+from helpers.explainer_cases import run
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -50,6 +50,7 @@ def sets() -> dict[str, tuple[BlackBox, ...]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["neuron", "relation", "string"])
 def test_truth_passes_always_and_knowing_nothing_one_time_in_three(kind: str) -> None:
     functions = sets()[kind]
@@ -76,6 +77,7 @@ def test_truth_passes_always_and_knowing_nothing_one_time_in_three(kind: str) ->
     assert error < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["neuron", "relation", "string"])
 def test_programs_of_other_functions_are_near_chance(kind: str) -> None:
     functions = sets()[kind]
@@ -89,6 +91,7 @@ def test_programs_of_other_functions_are_near_chance(kind: str) -> None:
     assert abs(found.mean() - 1 / 3) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["neuron", "relation", "string"])
 def test_no_program_is_worth_nothing_and_not_a_third(kind: str) -> None:
     functions = sets()[kind][:5]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from functions.chat_server import KEY, ChatServer, answer, call, chat_server, error, results, text
+from helpers.chat_server import KEY, ChatServer, answer, call, chat_server, error, results, text
 
 import xaibench as xb
 from xaibench.core.components import InterpreterSpec
@@ -79,6 +79,7 @@ def test_fenced_code_is_an_answer_too(ask: Ask) -> None:
     assert (found.description, found.intervals) == ("the line 3 x + 2", ((2.0, 3.0),))
 
 
+@pytest.mark.slow
 def test_strings_neurons_and_relations(ask: Ask, server: ChatServer) -> None:
     def upper(messages: list[dict[str, Any]]) -> dict[str, Any]:
         return (
@@ -264,6 +265,7 @@ def test_cost_and_estimate(ask: Ask) -> None:
     assert estimate({**params, "price_prompt": None}, 1, 8).cost is None
 
 
+@pytest.mark.slow
 def test_the_estimate_is_above_what_conversations_of_every_turn_take(ask: Ask, server: ChatServer) -> None:
     facts = ask("asks_forever", max_rounds=8, budget=8).facts
     expected = estimate({"max_rounds": 8, "price_prompt": None, "price_completion": None}, 1, 8)

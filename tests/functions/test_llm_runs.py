@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from functions.chat_server import KEY, ChatServer, chat_server, error
+from helpers.chat_server import KEY, ChatServer, chat_server, error
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.functions.sandbox import confinement, program
 from xaibench.store import Store
 
@@ -21,7 +20,6 @@ pytest.importorskip("openai", reason="the extra llm is not installed")
 pytestmark = pytest.mark.skipif(not confinement.supported(), reason="programs are confined on Linux only")
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
 N = 4
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -32,18 +30,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     with chat_server() as running:
         yield running
     program.dismiss_all()
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture
@@ -101,6 +87,7 @@ def test_a_run_from_plan_to_leaderboard(run: Any, suite: Any, server: ChatServer
     assert list(new["scores"]) == [7 * (i + 1) + i for i in range(N)]
 
 
+@pytest.mark.slow
 def test_the_conversation_can_be_read_later(
     run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path
 ) -> None:
@@ -128,6 +115,7 @@ def test_the_conversation_can_be_read_later(
     assert len(server.requests) == asked + 2
 
 
+@pytest.mark.slow
 def test_a_dropped_connection_costs_what_was_missing_only(
     run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path
 ) -> None:
@@ -150,6 +138,7 @@ def test_a_dropped_connection_costs_what_was_missing_only(
     assert (row["status"], list(row["scores"])) == ("ok", [1] * N)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_refuses_is_asked_once_and_again_when_it_is_mended(
     run: Any, suite: Any, server: ChatServer, tmp_path: Path
 ) -> None:
@@ -165,6 +154,7 @@ def test_an_endpoint_that_refuses_is_asked_once_and_again_when_it_is_mended(
     assert rows_of(tmp_path, "linear")["status"] == "ok"
 
 
+@pytest.mark.slow
 def test_bad_answers_are_zeros_with_a_reason_and_the_run_goes_on(
     run: Any, suite: Any, server: ChatServer, tmp_path: Path
 ) -> None:
@@ -197,6 +187,7 @@ def test_the_interpreter_is_listed_with_what_it_requires(call: Call) -> None:
     assert xb.components("interpreter").set_index("name").loc["llm", "parameters"]["model"] == "(required)"
 
 
+@pytest.mark.slow
 def test_one_endless_program_among_good_ones(run: Any, suite: Any, server: ChatServer, tmp_path: Path) -> None:
     good, endless = server.scripts["linear"], server.scripts["endless"]
     second = '"answers": [[0.0, 1.0]'
@@ -207,6 +198,7 @@ def test_one_endless_program_among_good_ones(run: Any, suite: Any, server: ChatS
     assert f"for 1 of {N} functions: tiny/0001: the program was stopped after 2 s" in row["message"]
 
 
+@pytest.mark.slow
 def test_the_key_is_nowhere_in_the_store(run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path) -> None:
     server.scripts["parrot"] = lambda m: {"role": "assistant", "content": f"my key is {KEY}"}
     server.trouble = lambda number, body: error(401, f"bad key {KEY}") if body["model"] == "refused" else None
@@ -227,6 +219,7 @@ def _answers(folder: Path) -> list[dict[str, Any]]:
     return [a for file in folder.glob("*.json") for a in json.loads(file.read_text())["answers"]]
 
 
+@pytest.mark.slow
 def test_shipped_functions_of_every_kind_can_be_put_to_a_model(
     suite: Any, server: ChatServer, call: Call, tmp_path: Path
 ) -> None:
@@ -248,7 +241,7 @@ def test_shipped_functions_of_every_kind_can_be_put_to_a_model(
 
 
 def _constant(value: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
-    from functions.chat_server import answer, call, results
+    from helpers.chat_server import answer, call, results
 
     if results(messages):
         return answer(f"def f(x):\n    return {value}")

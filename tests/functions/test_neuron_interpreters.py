@@ -42,6 +42,7 @@ def test_small_budgets_give_answers(budget: int) -> None:
         assert np.isfinite(levels(found, list(FUNCTIONS[0].test_inputs))).all()
 
 
+@pytest.mark.slow
 def test_areas_are_those_of_scikit_learn() -> None:
     guesses = _guesses(WORDS)
     draws = np.random.default_rng(0)
@@ -55,6 +56,7 @@ def test_areas_are_those_of_scikit_learn() -> None:
     assert (areas[~members.any(axis=1)] == 0.5).all()
 
 
+@pytest.mark.slow
 def test_every_neuron_is_among_the_guesses() -> None:
     guesses = _guesses(WORDS)
     known = {(e.mode, frozenset(e.concepts)) for e in (guesses.expression(k) for k in range(len(guesses.first)))}
@@ -70,6 +72,7 @@ def test_guesses_have_the_levels_of_expressions() -> None:
         np.testing.assert_array_equal(guesses.levels(rows, np.array([k]))[0], guesses.expression(k).levels(WORDS)[rows])
 
 
+@pytest.mark.slow
 def test_a_neuron_of_ones_own_is_searched_and_strange_words_are_passed_over() -> None:
     fires = Expression("single", ("birds",)).levels(WORDS) == 1
     words = ["qwertz", *WORDS.words]

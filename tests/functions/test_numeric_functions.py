@@ -83,6 +83,7 @@ def test_functions_are_smooth_away_from_their_landmarks(name: str) -> None:
         assert not rough.any(), (formula, x[rough])
 
 
+@pytest.mark.slow
 def test_sets_hold_what_their_shares_say() -> None:
     functions = find_numeric(seed=3, n=200, approximation=0.1)
     families = Counter(f.family for f in functions)
@@ -107,6 +108,7 @@ def test_formulas_stay_when_shares_of_the_rest_change() -> None:
         np.testing.assert_allclose(f.program(TEST_INPUTS)[sound] + offset, g.program(TEST_INPUTS)[sound])
 
 
+@pytest.mark.slow
 def test_test_inputs_are_those_where_the_truth_is_finite() -> None:
     for f in find_numeric(seed=4, n=64):
         with np.errstate(all="ignore"):
@@ -117,6 +119,7 @@ def test_test_inputs_are_those_where_the_truth_is_finite() -> None:
         assert not inside(np.array(f.landmarks), f.intervals).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("noise", "law"), [("normal", sps.norm(0, 1)), ("uniform", sps.uniform(-1, 2)), ("poisson", sps.poisson(1, loc=-1))]
 )
@@ -136,6 +139,7 @@ def test_noise_has_its_law_and_belongs_to_the_input(noise: str, law: Any) -> Non
     assert abs(neighbours) < 0.07
 
 
+@pytest.mark.slow
 def test_corrupted_intervals_answer_the_mean_of_the_function() -> None:
     kinds = Counter[str]()
     for f in find_numeric(seed=1, n=200, noise=0, corruption=1, approximation=0, compound=0):

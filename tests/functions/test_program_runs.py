@@ -63,6 +63,7 @@ def scores_of(store: Store, explainer: str, metric: str = "tiny_fit") -> np.ndar
     return np.asarray(scores)
 
 
+@pytest.mark.slow
 def test_a_run_ends_on_the_same_leaderboard(run: Run, store: Store) -> None:
     outcome = run(interpreters=["two_points", "zero"], controls=True, random_draws=10)
     assert outcome.end == "finished"
@@ -94,6 +95,7 @@ def test_nothing_is_asked_twice(run: Run, store: Store, programs: ModuleType) ->
     assert len(programs.ASKED) == 20, "a new metric on known points takes the answers from the store"
 
 
+@pytest.mark.slow
 def test_new_points_of_kept_answers_are_those_of_fresh_ones(
     run: Run, store: Store, tmp_path: Path, programs: ModuleType
 ) -> None:
@@ -204,6 +206,7 @@ def test_a_broken_metric_fails_alone(run: Run, store: Store) -> None:
     assert run(metrics=["tiny_breaks", "tiny_fit"], rerun="failed").statuses == {"failed": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 7])
 def test_scores_do_not_depend_on_chunks(
     run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
@@ -220,6 +223,7 @@ def test_scores_do_not_depend_on_chunks(
     pd.testing.assert_frame_equal(frame(store).drop(columns=TIMES), frame(other).drop(columns=TIMES))
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(
     run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: ModuleType
 ) -> None:
@@ -239,6 +243,7 @@ def test_workers_change_nothing(
     )
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_workers_and_keeps_every_answer(
     run: Run, store: Store, tmp_path: Path, programs: ModuleType
 ) -> None:
@@ -286,6 +291,7 @@ def test_damaged_answers_are_found_and_asked_again(run: Run, store: Store, progr
     assert scores_of(store, "two_points", "tiny_numbers")[0] == pytest.approx(3)
 
 
+@pytest.mark.slow
 def test_budget_seed_and_functions_are_part_of_the_identity(run: Run, store: Store, programs: ModuleType) -> None:
     for fields in (
         {},

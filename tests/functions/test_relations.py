@@ -108,6 +108,7 @@ def test_tests_are_held_out_and_mostly_defined(seed: int) -> None:
     assert len(find_relation(seed=seed, n=5000)) == 93
 
 
+@pytest.mark.slow
 def test_search_finds_every_fourth_relation() -> None:
     for f in FUNCTIONS[::4]:
         found = xb.interpret("relation_search", f, budget=64)

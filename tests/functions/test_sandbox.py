@@ -417,6 +417,7 @@ def test_a_process_that_was_killed_is_replaced() -> None:
     assert program(X).tolist() == X.tolist()
 
 
+@pytest.mark.slow
 def test_programs_end_when_this_process_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.command_line import Call
 
-from xaibench import cli
 from xaibench.report.braille import bar, plot, ticks, y_range
 from xaibench.report.function_tables import three_columns
 
 PROGRAMS = Path(__file__).parent.parent / "plugins" / "programs.py"
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def test_a_function_is_drawn_with_the_answer(call: Call) -> None:
@@ -39,6 +24,7 @@ def test_a_function_is_drawn_with_the_answer(call: Call) -> None:
     assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.slow
 def test_numbers_beyond_the_default_set_are_there(call: Call) -> None:
     assert call("show", "find/numeric/0060", "--interpreter", "oracle")[1].startswith("find/numeric/0060")
     code, _, err = call("show", "find/numeric/99999999")
@@ -46,6 +32,7 @@ def test_numbers_beyond_the_default_set_are_there(call: Call) -> None:
     assert "the set find_numeric has no function" in err
 
 
+@pytest.mark.slow
 def test_functions_of_strings_are_shown_by_examples(call: Call) -> None:
     _, out, _ = call("show", "words/reverse", "--plugin", PROGRAMS, "--interpreter", "upper_case")
     assert "asked  answer  program\nab     ba      AB       <--" in out
@@ -74,12 +61,14 @@ def test_columns_are_cut_and_spaces_are_seen() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_failed_answer_is_shown_as_such(call: Call) -> None:
     code, out, _ = call("show", "tiny/0000", "--plugin", PROGRAMS, "--interpreter", "clumsy")
     assert code == 0
     assert "no program: ValueError: no idea" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interpreter", ["oracle", "clumsy"])
 def test_pictures_are_written(call: Call, tmp_path: Path, interpreter: str) -> None:
     pytest.importorskip("matplotlib")
@@ -90,6 +79,7 @@ def test_pictures_are_written(call: Call, tmp_path: Path, interpreter: str) -> N
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_unknown_functions_are_usage_errors(call: Call) -> None:
     code, _, err = call("show", "find/nmeric/0001")
     assert code == 2
@@ -105,6 +95,7 @@ def test_lists_name_functions_and_interpreters(call: Call) -> None:
     assert "explainer oracle" in out
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line(call: Call, tmp_path: Path) -> None:
     suite = tmp_path / "lines.toml"
     suite.write_text(

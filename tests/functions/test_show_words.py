@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from helpers.command_line import Call
 
-from xaibench import cli
 from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
 from xaibench.functions.neurons.generation import find_neuron
 from xaibench.functions.relations.catalogue import find_relation
 from xaibench.report.neuron_text import neuron_lines, relation_lines
 
-
-def show(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["xaibench", "show", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert not ended.value.code
-    return capsys.readouterr().out
+Show = Callable[..., str]
 
 
-def test_a_neuron_is_shown_with_words_guesses_and_test(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = show(capsys, monkeypatch, "find/neuron/0003", "--interpreter", "concept_search", "--budget", "64")
+@pytest.fixture
+def show(call: Call) -> Show:
+    """What `xaibench show` prints."""
+
+    def run(*arguments: str) -> str:
+        code, out, _ = call("show", *arguments)
+        assert code == 0
+        return out
+
+    return run
+
+
+def test_a_neuron_is_shown_with_words_guesses_and_test(show: Show) -> None:
+    out = show("find/neuron/0003", "--interpreter", "concept_search", "--budget", "64")
     f = find_neuron(seed=0, n=4)[3]
     assert out.startswith("find/neuron/0003\n")
     assert f.description[:60] in out
@@ -33,13 +37,11 @@ def test_a_neuron_is_shown_with_words_guesses_and_test(
     assert "AUROC on the answers\n  1.000  words that name" in out
     assert all(word in out for word in f.test_inputs)
     assert f"{len(f.test_inputs)} of {len(f.test_inputs)} on the right side" in out
-    assert show(capsys, monkeypatch, "find/neuron/0003", "--budget", "64") == out, "concept search is preferred"
+    assert show("find/neuron/0003", "--budget", "64") == out, "concept search is preferred"
 
 
-def test_a_relation_is_shown_with_what_was_told(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = show(capsys, monkeypatch, "find/relation/0002")
+def test_a_relation_is_shown_with_what_was_told(show: Show) -> None:
+    out = show("find/relation/0002")
     f = find_relation(seed=0)[2]
     assert "relation_search: " in out
     assert out.count(f.description[:40]) == 2

@@ -103,6 +103,7 @@ def test_every_primitive_has_an_example() -> None:
     assert DONE.keys() == PRIMITIVES.keys()
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12))
 def test_primitives_take_every_string(x: str) -> None:
     for name in PRIMITIVES:
@@ -137,6 +138,7 @@ def test_numbers_in_words() -> None:
     assert len({spelled(n) for n in range(1200)}) == 1200
 
 
+@pytest.mark.slow
 def test_sets_hold_seven_compositions_in_ten_and_every_primitive() -> None:
     functions = find_string(seed=3, n=300)
     steps = [len(f.parameters["steps"]) for f in functions]

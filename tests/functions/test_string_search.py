@@ -49,6 +49,7 @@ def test_programs_with_and_without_letters_are_found(steps: tuple[Step, ...]) ->
     assert found.program(UNSEEN) == truth(UNSEEN)
 
 
+@pytest.mark.slow
 def test_nearly_all_functions_are_solved() -> None:
     functions = find_string(seed=7, n=120)
     solved = []
@@ -64,6 +65,7 @@ def test_the_shortest_program_is_preferred() -> None:
     assert interpret(lambda xs: [x.lower().upper() for x in xs]).family == "uppercase"
 
 
+@pytest.mark.slow
 def test_what_is_no_program_of_two_steps_is_said_to_be_none() -> None:
     found = interpret(lambda xs: [f"<{x.upper()[::-1]}|{len(x)}>" for x in xs])
     assert not found.facts["consistent"]
@@ -78,6 +80,7 @@ def test_small_budgets_are_enough_to_say_something(budget: int) -> None:
     assert found.program(["abc"])
 
 
+@pytest.mark.slow
 def test_answers_after_the_first_decide_between_programs_that_agree_on_these() -> None:
     """What is `lowercase` on all first questions and something else elsewhere is not called `lowercase`."""
 

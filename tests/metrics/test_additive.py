@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view
 from scipy import stats
 from torch import Tensor
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -121,6 +121,7 @@ def test_ties_are_the_same_for_weights_and_maps() -> None:
     assert chance.mean() < 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 20).flatmap(lambda n: st.tuples(*[arrays(np.float32, (2, n), elements=few)] * 2)))
 def test_pairs_and_correlations_with_ties(pair: tuple[np.ndarray, np.ndarray]) -> None:

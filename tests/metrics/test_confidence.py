@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import TABLE, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import TABLE, linear, make_evaluation, make_inputs, make_view
 from sklearn.linear_model import LinearRegression
 
 import xaibench as xb

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, gradient, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, TABLE, gradient, linear, make_evaluation, make_inputs, make_view
 from scipy.spatial.distance import cdist
 from torch import Tensor
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor
 
 from xaibench.core.components import MetricSpec

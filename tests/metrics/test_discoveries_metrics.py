@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import make_evaluation, make_inputs, make_view, mlp
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import linear, make_evaluation, make_inputs, make_view
+from helpers.builders import linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
 from xaibench.core.components import MetricSpec

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, SHAPES, TABLE, cnn, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from helpers.builders import IMAGE, SHAPES, TABLE, cnn, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
 from scipy import stats
 from torch import Tensor, nn
 
@@ -124,6 +124,7 @@ def test_effects_are_those_of_features_redrawn_one_by_one(masker: str) -> None:
     np.testing.assert_allclose(run("monotonicity_correlation", given, masker=masker, n_samples=3), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_mean_square_effects_of_a_linear_model_have_a_closed_form() -> None:
     """``w_i^2 E[(x_i - X)^2]`` with X from the background's range, or from its rows."""
     view, w = linear_view(TABLE)

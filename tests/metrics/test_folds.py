@@ -10,10 +10,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from builders import TABLE, gradient, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import TABLE, gradient, linear, make_evaluation, make_inputs, make_view
+from helpers.refit import Refit
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from refit import Refit
 from scipy.stats import ks_2samp, spearmanr
 from torch import Tensor, nn
 
@@ -99,6 +99,7 @@ def test_distances_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch) 
 distances = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1), min_size=30, max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(distances, distances)
 def test_consistency_is_the_kolmogorov_smirnov_statistic(agree: list[float], differ: list[float]) -> None:
@@ -128,6 +129,7 @@ def test_maps_that_never_look_at_the_model_are_general_and_say_nothing(function:
     assert run("reco", ev) == [0] * 3
 
 
+@pytest.mark.slow
 def test_constant_maps_are_undefined_and_a_few_are_left_out() -> None:
     def constant_if(share: float) -> Function:
         def explain(view: ProblemView, stream: str) -> Tensor:

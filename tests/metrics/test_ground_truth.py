@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import linear, make_evaluation, make_inputs, make_view
+from helpers.builders import linear, make_evaluation, make_inputs, make_view
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -198,6 +198,7 @@ def test_a_near_miss_counts_within_the_tolerance() -> None:
         run("pointing_game", masked([A], MASKS[:1]), tolerance=1)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     st.integers(2, 15).flatmap(lambda n: st.tuples(arrays(np.float32, (2, n), elements=few), arrays(bool, (2, n)))),

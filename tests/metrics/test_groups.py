@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import skimage.segmentation
 import torch
-from builders import RGB, SERIES, TABLE, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import RGB, SERIES, TABLE, linear, make_evaluation, make_inputs, make_view
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import label as components

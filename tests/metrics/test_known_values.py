@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, RGB, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor
 
 from xaibench.core.components import MetricSpec
+from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
@@ -152,3 +153,22 @@ def test_copies_are_explained_with_the_draws_of_their_sample() -> None:
 
     ev = make_evaluation(make_view(linear(TABLE), make_inputs(TABLE, 4)), function=noisy)
     np.testing.assert_allclose(run("max_sensitivity", ev), 0)
+
+
+def on_a_network(kind: str) -> Evaluation:
+    shape = SHAPES[kind]
+    view = make_view(mlp(shape), 3 * make_inputs(shape, 7, seed=5), background=make_inputs(shape, 20, seed=1))
+    return make_evaluation(view, kind="contribution" if view.layout.channels else "slope")
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize("name", ["input_invariance", "non_sensitivity", "rerun_stability"])
+def test_the_gradient_has_no_draws_knows_no_zero_and_is_nowhere_0_without_cause(name: str, kind: str) -> None:
+    assert float(run(name, on_a_network(kind)).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["table", "series"])
+@pytest.mark.parametrize("name", ["slope_test", "recourse_test"])
+def test_the_gradient_answers_questions_about_short_steps(name: str, kind: str) -> None:
+    """Read as a contribution, it is about a coin."""
+    assert float(run(name, on_a_network(kind)).min()) > 1.5

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec, MetricSpec

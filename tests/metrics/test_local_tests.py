@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import RGB, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec

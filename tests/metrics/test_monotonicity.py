@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, SHAPES, TABLE, linear, make_evaluation, make_inputs, make_view, mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor

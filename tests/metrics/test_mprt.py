@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.robustness_cases import registered, run
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
-from test_robustness import registered, run
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -171,6 +171,7 @@ def digits() -> ProblemView:
     return view
 
 
+@pytest.mark.slow
 def test_guided_backprop_keeps_the_picture_of_the_input_and_the_gradient_does_not(digits: ProblemView) -> None:
     """As layers are randomised (Adebayo et al. 2018, section 4), whether or not explanations are smoothed."""
     plain, guided = (make_evaluation(digits, function=registered(name)) for name in ("gradient", "guided_backprop"))

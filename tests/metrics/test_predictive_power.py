@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import gradient, linear, make_evaluation, make_view
-from refit import Refit
+from helpers.builders import gradient, linear, make_evaluation, make_view
+from helpers.refit import Refit
 from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec, MetricSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import gradient, make_evaluation, make_view
-from refit import Refit
+from helpers.builders import gradient, make_evaluation, make_view
+from helpers.refit import Refit
 from torch import Tensor, nn
 
 from xaibench.core.components import MetricSpec

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import make_evaluation, make_view
+from helpers.builders import make_evaluation, make_view
 from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec, MetricSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, SERIES, TABLE, cnn, gradient, make_evaluation, make_inputs, make_view, mlp
-from test_robustness import itself, run
+from helpers.builders import IMAGE, RGB, SERIES, TABLE, cnn, gradient, make_evaluation, make_inputs, make_view, mlp
+from helpers.robustness_cases import itself, run
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
-from test_robustness import itself, noise_of, run, times_gradient
+from helpers.builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.robustness_cases import itself, noise_of, run, times_gradient
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError

@@ -8,8 +8,19 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, TABLE, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
-from test_robustness import registered
+from helpers.builders import (
+    IMAGE,
+    TABLE,
+    cnn,
+    gradient,
+    linear,
+    make_evaluation,
+    make_inputs,
+    make_view,
+    mlp,
+    occlusion,
+)
+from helpers.robustness_cases import registered
 from torch import Tensor, nn
 
 from xaibench.core.components import MetricSpec

@@ -21,6 +21,7 @@ def test_ranks_are_scipys(values: np.ndarray) -> None:
     np.testing.assert_array_equal(ranks(torch.from_numpy(values)), stats.rankdata(values, axis=1) - 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 12).flatmap(lambda n: st.tuples(*[arrays(np.float32, (2, n), elements=few)] * 2)))
 def test_correlations_are_scipys_and_undefined_where_constant(pair: tuple[np.ndarray, np.ndarray]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from builders import cnn, linear, make_inputs, make_view
+from helpers.builders import cnn, linear, make_inputs, make_view
 from torch import nn
 
 from xaibench.core.errors import UnsupportedError

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.builders import make_data
 from torch import nn
 
 from xaibench.core.components import ModelSpec
@@ -43,16 +44,6 @@ SMALL_RADIUS: dict[str, dict[str, Any]] = {
 """Digits of 8x8 pixels are too near to each other for the radius of larger images."""
 
 
-def synthetic(shape: tuple[int, ...] = (1, 8, 8), n_classes: int = 3, n: int = 120) -> Data:
-    """Classes that differ in their mean: learned in a moment."""
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(n_classes, *shape))
-    targets = rng.integers(n_classes, size=2 * n)
-    inputs = (means[targets] + rng.normal(size=(2 * n, *shape))).astype(np.float32)
-    kind = "image" if len(shape) == 3 else "table"
-    return Data(kind, inputs[:n], targets[:n], inputs[n:], targets[n:], class_names=tuple(map(str, range(n_classes))))
-
-
 def fit(name: str, data: Data, *, seed: int = 0, **params: Any) -> Any:
     spec = SPECS[name]
     return obtain(spec, spec.bind({**QUICK[name], **params}), data, seed=seed)
@@ -75,7 +66,7 @@ def test_the_expected_models_are_registered():
 
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_the_same_seed_gives_the_same_model_whatever_the_global_state(name: str):
-    data = synthetic()
+    data = make_data()
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002 (the state that must not matter)
     first = fit(name, data)
@@ -91,7 +82,7 @@ def test_the_same_seed_gives_the_same_model_whatever_the_global_state(name: str)
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_weights_do_not_depend_on_threads(name: str):
-    data, before = synthetic(), torch.get_num_threads()
+    data, before = make_data(), torch.get_num_threads()
     try:
         found = set()
         for threads in (1, 2):
@@ -105,13 +96,13 @@ def test_weights_do_not_depend_on_threads(name: str):
 
 @pytest.mark.parametrize("name", sorted(set(QUICK) - {"gradient_boosting", SOLVED}))
 def test_another_seed_gives_another_model(name: str):
-    data = synthetic()
+    data = make_data()
     assert fit(name, data).fingerprint != fit(name, data, seed=1).fingerprint
 
 
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_cached_equals_trained(name: str, tmp_path: Path):
-    spec, data = SPECS[name], synthetic()
+    spec, data = SPECS[name], make_data()
     params = spec.bind(QUICK[name])
     trained = obtain(spec, params, data, seed=3, cache=tmp_path)
     cached = obtain(spec, params, data, seed=3, cache=tmp_path)
@@ -127,7 +118,7 @@ def test_cached_equals_trained(name: str, tmp_path: Path):
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_what_a_model_provides_is_what_it_is(name: str):
     spec = SPECS[name]
-    fitted = fit(name, synthetic())
+    fitted = fit(name, make_data())
     assert fitted.provides == spec.provides
     assert ("module" in fitted.provides) == isinstance(fitted.model, nn.Module)
     assert fitted.returns == ("logit" if name in NETWORKS else "probability")
@@ -141,7 +132,7 @@ IMAGES = [(1, 8, 8), (1, 16, 16), (1, 28, 28), (3, 9, 11)]
     [(name, shape) for name in NETWORKS for shape in [*IMAGES, (30,)] if shape in IMAGES or not SPECS[name].features],
 )
 def test_networks_take_shapes(name: str, shape: tuple[int, ...]):
-    data = synthetic(shape, n=20)
+    data = make_data(shape, n=20)
     module = fit(name, data, **({"epochs": 1} if "epochs" in QUICK[name] else {})).model
     assert module(torch.from_numpy(data.test_inputs[:4])).shape == (4, 3)
     assert not module.training
@@ -150,7 +141,7 @@ def test_networks_take_shapes(name: str, shape: tuple[int, ...]):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_use_modules_once_and_not_in_place(name: str):
     """Hook-based explainers need every ReLU and every pooling to be a module that runs once."""
-    data = synthetic(n=20)
+    data = make_data(n=20)
     module = fit(name, data, **({"epochs": 1} if "epochs" in QUICK[name] else {})).model
     calls: dict[nn.Module, int] = {}
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
@@ -161,6 +152,7 @@ def test_networks_use_modules_once_and_not_in_place(name: str):
     assert all(calls.get(leaf, 0) == 1 for leaf in leaves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_the_floor_is_reached_on_digits(name: str):
     spec: ModelSpec = SPECS[name]
@@ -173,7 +165,7 @@ def test_the_floor_is_reached_on_digits(name: str):
 
 def test_training_learns_what_least_squares_learns():
     """On separable Gaussian classes with equal covariance the best classifier is known: its accuracy is reached."""
-    data = synthetic((10,), n_classes=2, n=2000)
+    data = make_data((10,), n_classes=2, n=2000)
     means = np.stack([data.train_inputs[data.train_targets == c].mean(axis=0) for c in (0, 1)])
     distance = ((data.test_inputs[:, None] - means) ** 2).sum(axis=2)
     best = (distance.argmin(axis=1) == data.test_targets).mean()

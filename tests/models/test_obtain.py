@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.builders import make_data
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from test_models import synthetic
 from torch import nn
 
 from xaibench.core.components import ModelSpec
@@ -31,14 +31,14 @@ def the_file(cache: Path) -> Path:
 
 
 def test_lookup_knows_what_was_obtained_and_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    data = synthetic()
+    data = make_data()
     for spec, params in ((MLP, MLP_PARAMS), (FOREST, FOREST_PARAMS)):
         assert lookup(spec, params, data, seed=0, cache=tmp_path) is None
         fitted = obtain(spec, params, data, seed=0, cache=tmp_path)
         found = lookup(spec, params, data, seed=0, cache=tmp_path)
         assert vars(found) == {k: v for k, v in vars(fitted).items() if k not in ("model", "from_cache")}
         assert lookup(spec, params, data, seed=1, cache=tmp_path) is None
-        assert lookup(spec, params, synthetic(n=119), seed=0, cache=tmp_path) is None
+        assert lookup(spec, params, make_data(n=119), seed=0, cache=tmp_path) is None
     assert lookup(MLP, MLP.bind({"epochs": 1, "width": 9}), data, seed=0, cache=tmp_path) is None
 
 
@@ -49,13 +49,13 @@ def test_cached_weights_are_not_trained_again(tmp_path: Path):
         told.append(done)
 
     for _ in range(2):
-        obtain(MLP, MLP_PARAMS, synthetic(), cache=tmp_path, progress=progress)
+        obtain(MLP, MLP_PARAMS, make_data(), cache=tmp_path, progress=progress)
     assert told == [1]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty"])
 def test_a_damaged_file_is_trained_anew(tmp_path: Path, damage: str):
-    data = synthetic()
+    data = make_data()
     trained = obtain(MLP, MLP_PARAMS, data, cache=tmp_path)
     path = the_file(tmp_path)
     content = bytearray(path.read_bytes())
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_trained_anew(tmp_path: Path, damage: str):
 
 
 def test_a_damaged_record_of_a_black_box_is_written_anew(tmp_path: Path):
-    data = synthetic()
+    data = make_data()
     fitted = obtain(FOREST, FOREST_PARAMS, data, cache=tmp_path)
     the_file(tmp_path).write_text('{"fingerprint": "x"')
     assert lookup(FOREST, FOREST_PARAMS, data, seed=0, cache=tmp_path) is None
@@ -80,7 +80,7 @@ def test_a_damaged_record_of_a_black_box_is_written_anew(tmp_path: Path):
 
 def test_weights_of_another_recipe_are_not_mistaken_for_the_cached_ones(tmp_path: Path):
     """A recipe that changes the module after training is not what was cached: it is built anew."""
-    data = synthetic()
+    data = make_data()
 
     def recipe(data: Data, *, seed: int) -> nn.Module:
         module = MLP.function(data, seed=seed, epochs=1, width=8)
@@ -96,7 +96,7 @@ def test_weights_of_another_recipe_are_not_mistaken_for_the_cached_ones(tmp_path
 
 
 def test_versions_and_seeds_separate_what_is_kept(tmp_path: Path):
-    data = synthetic()
+    data = make_data()
     obtain(MLP, MLP_PARAMS, data, cache=tmp_path)
     newer = ModelSpec("mlp", MLP.function, version=2, provides=MLP.provides)
     assert not obtain(newer, MLP_PARAMS, data, cache=tmp_path).from_cache
@@ -116,7 +116,7 @@ def flat(x: np.ndarray) -> np.ndarray:
 
 
 def test_users_models_are_built_every_time_and_need_no_seed(tmp_path: Path):
-    data = synthetic()
+    data = make_data()
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     logistic = LogisticRegression().fit(flat(data.train_inputs), data.train_targets)
     for model, returns, provides in (
@@ -133,7 +133,7 @@ def test_users_models_are_built_every_time_and_need_no_seed(tmp_path: Path):
 
 
 def test_accuracy_is_that_of_the_test_split():
-    data = synthetic((2,))
+    data = make_data((2,))
     logistic = LogisticRegression().fit(flat(data.train_inputs), data.train_targets)
     fitted = obtain(plain(logistic), {}, data)
     assert fitted.accuracy == logistic.score(flat(data.test_inputs), data.test_targets)
@@ -141,7 +141,7 @@ def test_accuracy_is_that_of_the_test_split():
 
 
 def test_values_are_no_answer_to_classes():
-    data = synthetic()
+    data = make_data()
     regressor = LinearRegression().fit(flat(data.train_inputs), data.train_targets)
     with pytest.raises(UsageError, match="returns 1 values for data of 3 classes"):
         obtain(plain(regressor), {}, data)
@@ -157,13 +157,13 @@ def test_values_are_no_answer_to_classes():
 )
 def test_what_is_no_fitting_model_is_a_usage_error(result: Any, reason: str):
     with pytest.raises(UsageError, match=reason):
-        obtain(plain(result), {}, synthetic())
+        obtain(plain(result), {}, make_data())
 
 
 def test_gradients_that_are_declared_must_be_there():
     spec = ModelSpec("liar", lambda data: lambda x: np.ones((len(x), 3)) / 3, provides=frozenset({"gradients"}))
     with pytest.raises(UsageError, match="declared with gradients but is not a torch module"):
-        obtain(spec, {}, synthetic())
+        obtain(spec, {}, make_data())
 
 
 def test_tied_weights_can_be_cached(tmp_path: Path):
@@ -178,6 +178,6 @@ def test_tied_weights_can_be_cached(tmp_path: Path):
         return train(build, data, seed=seed, epochs=1)
 
     recipe.__xaibench__ = True  # type: ignore[attr-defined]
-    first, second = (obtain(ModelSpec("tied", recipe), {}, synthetic(), cache=tmp_path) for _ in range(2))
+    first, second = (obtain(ModelSpec("tied", recipe), {}, make_data(), cache=tmp_path) for _ in range(2))
     assert second.from_cache
     assert first.fingerprint == second.fingerprint

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_models import synthetic
+from helpers.builders import make_data
 from torch import nn
 
 from xaibench.core.components import ModelSpec
@@ -59,7 +59,7 @@ def weights(model: Any) -> torch.Tensor:
 
 
 def test_a_model_is_what_its_recipe_gives_for_these_data_and_this_seed(fits: list[int]) -> None:
-    data, again = synthetic(), retraining(synthetic())
+    data, again = make_data(), retraining(make_data())
     expected = obtain(get("model", "mlp"), get("model", "mlp").bind(SMALL), permuted(data), seed=5)  # type: ignore[arg-type]
     found = again.fit(permuted(data), 5)
     assert isinstance(found, TorchPredictor)
@@ -73,34 +73,35 @@ def test_a_model_is_what_its_recipe_gives_for_these_data_and_this_seed(fits: lis
 
 
 def test_models_are_found_on_disk(tmp_path: Path, fits: list[int]) -> None:
-    data = synthetic()
+    data = make_data()
     first = weights(retraining(data, cache=tmp_path).fit(permuted(data), 5))
     fits.clear()
     assert torch.equal(weights(retraining(data, cache=tmp_path).fit(permuted(data), 5)), first)
     assert not fits
 
 
+@pytest.mark.slow
 def test_another_recipe_comes_with_its_own_parameters(fits: list[int]) -> None:
-    data = synthetic()
+    data = make_data()
     again = retraining(data)
     found = again.fit(data, 1, recipe="softmax_regression")
     assert sum(isinstance(m, nn.Linear) for m in found.module.modules()) == 1
     again.fit(data, 1, epochs=3)
     assert fits == [1, 15, 3]
     assert again.fit(data, 1, recipe="random_forest", epochs=3).module is None
-    table = synthetic((6,))
+    table = make_data((6,))
     with pytest.raises(UsageError, match=r"'cnn' takes image data"):
         retraining(table).fit(table, 1, recipe="cnn")
 
 
 def test_only_the_latest_models_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RecipeRetraining, "MODELS_IN_MEMORY", 2)
-    again = retraining(synthetic())
-    one, two = again.fit(synthetic(), 1), again.fit(synthetic(), 2)
-    assert again.fit(synthetic(), 1) is one
-    again.fit(synthetic(), 3)
-    assert again.fit(synthetic(), 1) is one
-    assert again.fit(synthetic(), 2) is not two
+    again = retraining(make_data())
+    one, two = again.fit(make_data(), 1), again.fit(make_data(), 2)
+    assert again.fit(make_data(), 1) is one
+    again.fit(make_data(), 3)
+    assert again.fit(make_data(), 1) is one
+    assert again.fit(make_data(), 2) is not two
 
 
 def draws_from_global_generators(data: Data) -> nn.Module:
@@ -118,28 +119,28 @@ def fixed(data: Data) -> nn.Module:
 
 
 def test_recipes_that_draw_globally_are_seeded_and_leave_nothing_behind() -> None:
-    again = retraining(synthetic(), ModelSpec("global", draws_from_global_generators), {})
+    again = retraining(make_data(), ModelSpec("global", draws_from_global_generators), {})
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    first = weights(again.fit(permuted(synthetic()), 1))
+    first = weights(again.fit(permuted(make_data()), 1))
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
     assert random.getstate() == before[2]
     torch.rand(3)
-    again = retraining(synthetic(), ModelSpec("global", draws_from_global_generators), {})
-    assert torch.equal(weights(again.fit(permuted(synthetic()), 1)), first)
-    assert not torch.equal(weights(again.fit(permuted(synthetic()), 2)), first)
+    again = retraining(make_data(), ModelSpec("global", draws_from_global_generators), {})
+    assert torch.equal(weights(again.fit(permuted(make_data()), 1)), first)
+    assert not torch.equal(weights(again.fit(permuted(make_data()), 2)), first)
 
 
 def test_a_model_that_does_not_depend_on_the_data_is_refused() -> None:
-    again = retraining(synthetic(), ModelSpec("fixed", fixed), {})
-    for changed in (permuted(synthetic()), variant(synthetic(), train_inputs=synthetic().train_inputs + 1)):
+    again = retraining(make_data(), ModelSpec("fixed", fixed), {})
+    for changed in (permuted(make_data()), variant(make_data(), train_inputs=make_data().train_inputs + 1)):
         with pytest.raises(UnsupportedError, match="model fixed has the same weights whatever the data"):
             again.fit(changed, 1)
-    assert again.fit(variant(synthetic()), 1).module is not None
+    assert again.fit(variant(make_data()), 1).module is not None
 
 
 def test_a_variant_keeps_the_classes_and_drops_what_no_model_learns_from() -> None:
-    data = replace(synthetic(), class_names=(), accuracy_floor=0.9)
+    data = replace(make_data(), class_names=(), accuracy_floor=0.9)
     few = variant(data, train_inputs=data.train_inputs[:1], train_targets=np.zeros(1, dtype=np.int64))
     assert few.n_classes == data.n_classes > 1
     assert few.accuracy_floor == 0
@@ -149,7 +150,7 @@ def test_a_variant_keeps_the_classes_and_drops_what_no_model_learns_from() -> No
 
 
 def test_masks_belong_to_the_content_and_are_counted() -> None:
-    data = synthetic()
+    data = make_data()
     mask = np.zeros((len(data.train_inputs), 2), dtype=bool)
     masked = replace(data, train_mask=mask)
     assert len({data.fingerprint, masked.fingerprint, replace(data, train_mask=~mask).fingerprint}) == 3

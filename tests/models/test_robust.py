@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from builders import cnn, linear, make_inputs, mlp
+from helpers.builders import cnn, linear, make_inputs, mlp
 from torch import nn
 
 from xaibench.core.components import ModelSpec
@@ -93,6 +93,7 @@ def test_the_radius_grows_over_the_first_half() -> None:
     assert [float(m.abs().max()) for m in moved] == pytest.approx([0, 0.2, 0.4, 0.4], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_training_against_linf_gives_up_features_weaker_than_the_radius() -> None:
     """A column whose class means lie closer than the radius cannot help a robust linear model; a strong one can."""
     rng = np.random.default_rng(0)
@@ -153,6 +154,7 @@ def test_robust_weights_come_from_the_cache(tmp_path: object, monkeypatch: pytes
     assert again.fingerprint == first.fingerprint
 
 
+@pytest.mark.slow
 def test_a_robust_network_withstands_what_misleads_a_standard_one() -> None:
     data = two_clouds()
     inputs, targets = (torch.from_numpy(a) for a in (data.train_inputs, data.train_targets))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_models import synthetic
+from helpers.builders import make_data
 from torch import nn
 
 from xaibench.core.errors import UsageError
@@ -15,7 +15,7 @@ def build() -> nn.Module:
 
 def test_progress_is_told_after_every_epoch():
     told: list[tuple[int, int, str]] = []
-    train(build, synthetic(), seed=0, epochs=3, progress=lambda *a: told.append(a))
+    train(build, make_data(), seed=0, epochs=3, progress=lambda *a: told.append(a))
     assert [t[:2] for t in told] == [(1, 3), (2, 3), (3, 3)]
     losses = [float(t[2].removeprefix("loss ")) for t in told]
     assert losses[2] < losses[0]
@@ -23,14 +23,14 @@ def test_progress_is_told_after_every_epoch():
 
 def test_training_works_where_gradients_are_switched_off():
     with torch.no_grad():
-        silent = train(build, synthetic(), seed=0, epochs=1)
+        silent = train(build, make_data(), seed=0, epochs=1)
         assert not torch.is_grad_enabled()
-    loud = train(build, synthetic(), seed=0, epochs=1)
+    loud = train(build, make_data(), seed=0, epochs=1)
     assert torch.equal(silent[1].weight, loud[1].weight)
 
 
 def test_known_weights_are_taken_once_and_only_if_they_fit():
-    data = synthetic()
+    data = make_data()
     trained = train(build, data, seed=0, epochs=1)
     weights = Weights({name: t.clone() for name, t in trained.state_dict().items()})
     with known_weights(weights):
@@ -48,4 +48,4 @@ def test_known_weights_are_taken_once_and_only_if_they_fit():
 
 def test_no_epochs_is_a_usage_error():
     with pytest.raises(UsageError, match="epochs must be at least 1"):
-        train(build, synthetic(), seed=0, epochs=0)
+        train(build, make_data(), seed=0, epochs=0)

@@ -27,7 +27,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation

@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, cnn, linear, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, cnn, linear, make_evaluation, make_inputs, make_view
 from torch import Tensor
 
 from xaibench.core.components import MetricSpec

@@ -27,7 +27,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, RGB, TABLE, cnn, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import IMAGE, RGB, TABLE, cnn, make_evaluation, make_inputs, make_view, mlp
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation

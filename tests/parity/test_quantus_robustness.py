@@ -26,7 +26,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
+from helpers.builders import IMAGE, cnn, make_evaluation, make_inputs, make_view
 from torch import Tensor, nn
 
 from xaibench.core.components import MetricSpec

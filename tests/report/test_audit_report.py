@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
+from helpers.printed import text_of
 
 from xaibench.analysis.audit.audit import AUDIT_COLUMNS
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.report.audit import agreement_report, audit_report, records
-
-
-def printed(content, width: int) -> str:
-    out = io.StringIO()
-    Console(file=out, width=width, highlight=False).print(content)
-    return out.getvalue()
 
 
 def audit_frame(**columns) -> pd.DataFrame:
@@ -39,7 +31,7 @@ def audit_frame(**columns) -> pd.DataFrame:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_an_audit_fits_and_says_everything(width):
-    text = printed(audit_report(audit_frame()), width)
+    text = text_of(audit_report(audit_frame()), width)
     assert max(map(len, text.splitlines())) <= width
     assert "digits/cnn, 24 samples, 3 seeds" in text
     for word in ("removal(masker=zero)", "trusted", "0.90", "broken"):
@@ -53,7 +45,7 @@ def test_an_audit_fits_and_says_everything(width):
 
 def test_narrow_terminals_keep_what_decides():
     frame = audit_frame(masker_tau=0.5, confidence_rho=0.8, agreement=0.4, distance=0.1)
-    wide, narrow = printed(audit_report(frame), 160), printed(audit_report(frame), 72)
+    wide, narrow = text_of(audit_report(frame), 160), text_of(audit_report(frame), 72)
     assert "rho with" in wide
     assert "rho with" not in narrow
     assert all(head in narrow for head in ("trust", "AUROC", "trend", "ICC"))
@@ -69,7 +61,7 @@ def problem(n_explainers: int) -> Explanations:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_matrix_fits_and_has_every_pair(width):
     found = explainer_agreement([problem(19)], suite="mine", k=2)
-    text = printed(agreement_report(found, "feature"), width)
+    text = text_of(agreement_report(found, "feature"), width)
     assert max(map(len, text.splitlines())) <= width
     assert "feature agreement at 2 of 8 features, 10 samples" in " ".join(text.split())
     assert "Independent rankings agree in .25." in text
@@ -78,7 +70,7 @@ def test_a_matrix_fits_and_has_every_pair(width):
 
 def test_chance_stands_above_the_diagonal_where_it_differs():
     found = explainer_agreement([problem(3)], suite="mine", k=4)
-    text = printed(agreement_report(found, "sign"), 80)
+    text = text_of(agreement_report(found, "sign"), 80)
     assert "Above the diagonal: what independent rankings with these signs agree in." in " ".join(text.split())
     assert sum(word.startswith(".") for word in text.split()) == 6
 

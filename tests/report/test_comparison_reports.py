@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
-from rich.console import Console
+from helpers.printed import text_of
+from helpers.results import concat, make_results
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
 from xaibench.analysis.regressions.comparison import Comparison, RunReference
@@ -125,6 +124,7 @@ def test_markdown_renders_as_tables_without_html(name: str) -> None:
     assert "regressed" in texts
 
 
+@pytest.mark.slow
 def test_markdown_says_the_outcome_first() -> None:
     assert summary_markdown(everything()).startswith("## REGRESSION: 3 findings\n")
     assert summary_markdown(passed()).startswith("## PASSED")
@@ -135,9 +135,7 @@ def test_markdown_says_the_outcome_first() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("comparison", [everything(), nothing(), passed(), everything("x" * 90)])
 def test_the_terminal_shows_all_of_it(comparison: Comparison, width: int) -> None:
-    console = Console(width=width, file=io.StringIO())
-    console.print(comparison_report(comparison))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
+    text = text_of(comparison_report(comparison), width)
     assert max(map(len, text.splitlines())) <= width
     for verdict in comparison.counts:
         assert verdict in text

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from report_content import CLOSING, HOSTILE, make_cells, make_content
+from helpers.report_content import CLOSING, HOSTILE, make_cells, make_content
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.html.content import Content
@@ -133,6 +133,7 @@ def test_figures_and_pictures_have_a_text_beside_them(page: Reader) -> None:
     assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in plots)
 
 
+@pytest.mark.slow
 def test_the_inlined_board_is_the_leaderboard(page: Reader) -> None:
     board = leaderboard(make_cells(10), suite="suite")
     found = board_of(page)
@@ -170,6 +171,7 @@ def test_rows_of_a_field_stand_by_rank_interval_and_ties_stay_ties() -> None:
             assert ranks["twin_of_fair"] == ranks["fair_explainer"]
 
 
+@pytest.mark.slow
 def test_boards_from_before_rank_intervals_have_a_page() -> None:
     content = make_content(2, examples=False)
     old = content.board.drop(columns=["rank_low", "rank_high", "tie_group", "loses_to_placebo"])
@@ -179,6 +181,7 @@ def test_boards_from_before_rank_intervals_have_a_page() -> None:
     assert "no rank intervals" in html
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "there"), [(10, True), (4, False)])
 def test_critical_differences_only_over_enough_problems(n: int, there: bool) -> None:
     made = make_report(make_content(n, examples=False))
@@ -193,5 +196,6 @@ def test_json_for_a_script_element_is_json_and_cannot_end_it() -> None:
     assert not set("<>&\u2028\u2029") & set(text)
 
 
+@pytest.mark.slow
 def test_equal_content_gives_an_equal_page() -> None:
     assert make_report(make_content(1)).html == make_report(make_content(1)).html

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from helpers.report_content import HOSTILE, make_content
 from PIL import Image
-from report_content import HOSTILE, make_content
 
 from xaibench.report.html.figures import draw_removal_curves, short, svg
 from xaibench.report.html.page import make_report
@@ -45,6 +45,7 @@ def test_what_is_not_finite_is_grey_and_said_so() -> None:
     assert scale.startswith("±1.0")
 
 
+@pytest.mark.slow
 def test_pictures_decode_to_the_colours_they_were_made_of() -> None:
     gallery = make_content(2).galleries[0]
     (instance,) = gallery.instances
@@ -65,6 +66,7 @@ def test_texts_say_the_score_and_where_the_largest_number_is() -> None:
     assert "3 of 64" in truth.alt
 
 
+@pytest.mark.slow
 def test_svg_is_xml_with_its_text_and_without_styles() -> None:
     (curves,) = make_content(2).curves
     text = svg(draw_removal_curves(curves), "f1")
@@ -75,6 +77,7 @@ def test_svg_is_xml_with_its_text_and_without_styles() -> None:
     assert all(e.attrib["id"].startswith("f1-") for e in root.iter() if "id" in e.attrib)
 
 
+@pytest.mark.slow
 def test_numbers_in_figures_keep_their_digits() -> None:
     content = make_content(2)
     html = make_report(content).html
@@ -85,6 +88,7 @@ def test_numbers_in_figures_keep_their_digits() -> None:
     assert all(part in html for s in shown for part in s.split("; "))
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_as_png_svg_and_pdf(tmp_path: Path) -> None:
     report = make_report(make_content(2))
     report.save_figures(folder=tmp_path / "figures", pdf=tmp_path / "figures.pdf")

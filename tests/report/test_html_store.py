@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench import cli
 from xaibench.api.reading import results
 from xaibench.api.reporting import gather, report
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError
@@ -43,6 +41,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
+@pytest.mark.slow
 def test_examples_are_the_worst_of_the_best_explainer_and_kept_maps(store: Path) -> None:
     content = gather(store, examples=4)
     gallery = next(g for g in content.galleries if g.problem.startswith("tiny"))
@@ -69,6 +68,7 @@ def test_examples_are_the_worst_of_the_best_explainer_and_kept_maps(store: Path)
         assert instance.truth.shape == shown.values.shape
 
 
+@pytest.mark.slow
 def test_curves_have_the_area_that_was_scored(store: Path) -> None:
     content = gather(store, examples=0, curves=True)
     cells = results(store)
@@ -85,6 +85,7 @@ def test_curves_have_the_area_that_was_scored(store: Path) -> None:
             assert area == pytest.approx(np.asarray(flipped.loc[line.label, "scores"]), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_curves_that_are_not_those_that_were_scored_are_left_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = Store.load_attributions
 
@@ -99,6 +100,7 @@ def test_curves_that_are_not_those_that_were_scored_are_left_out(store: Path, mo
     assert any("do not give the stored scores" in note for note in content.notes["curves"])
 
 
+@pytest.mark.slow
 def test_without_the_models_the_page_says_what_is_missing(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +113,7 @@ def test_without_the_models_the_page_says_what_is_missing(
     assert not list((tmp_path / "empty").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_report_leaves_the_store_as_it_was(store: Path, tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in store.rglob("*") if p.is_file()}
     page = report(store, tmp_path / "new" / "report.html", curves=False)
@@ -138,31 +141,22 @@ def test_errors_of_users_are_named(store: Path, tmp_path: Path) -> None:
         report(empty, tmp_path / "r.html")
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["xaibench", "report", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().err
-
-    return run
-
-
-def test_the_command_writes_page_figures_and_pdf(
-    store: Path, tmp_path: Path, call: Callable[..., tuple[int, str]]
-) -> None:
+@pytest.mark.slow
+def test_the_command_writes_page_figures_and_pdf(store: Path, tmp_path: Path, call: Call) -> None:
     page, figures, pdf = tmp_path / "r.html", tmp_path / "figures", tmp_path / "f.pdf"
-    code, said = call(store, "-o", page, "--figures", figures, "--pdf", pdf, "--problems", 1, "--examples", 1)
+    code, _, err = call(
+        "report", store, "-o", page, "--figures", figures, "--pdf", pdf, "--problems", 1, "--examples", 1
+    )
     assert code == 0
-    assert str(page) in said
+    assert str(page) in err
     assert "1 more problem" in page.read_text(encoding="utf-8")
     assert list(figures.glob("examples*.svg"))
     assert pdf.stat().st_size > 1000
-    assert call(store, "-o", tmp_path)[0] == 2
-    assert call(tmp_path / "nothing", "-o", page)[0] == 2
+    assert call("report", store, "-o", tmp_path)[0] == 2
+    assert call("report", tmp_path / "nothing", "-o", page)[0] == 2
 
 
+@pytest.mark.slow
 def test_a_store_cannot_have_its_own_code_loaded(store: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(store, copy)

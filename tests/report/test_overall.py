@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from analysis.synthetic import concat, make_results
-from report.test_terminal import text_of
+import pytest
+from helpers.printed import text_of
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall, overall_by
@@ -43,6 +44,7 @@ def test_intervals_for_new_problems_are_shown_where_they_are() -> None:
     assert "for new problems" in text
 
 
+@pytest.mark.slow
 def test_ranks_against_data_sets_are_shortened_and_split_to_the_width() -> None:
     names = [f"suppressor(c=0.{i})" for i in range(6)]
     frames = [make_results({"a": np.zeros(9), "b": np.ones(9)}, dataset=name) for name in names]
@@ -65,6 +67,7 @@ def test_narrow_support_is_marked() -> None:
     assert dict(sheet.rows) == {"b": ".00", "a": "1.0", "c": ".00~"}
 
 
+@pytest.mark.slow
 def test_rank_against_masker() -> None:
     x, y = np.zeros(9), np.ones(9)
     values = [{"a": x, "b": y, "c": y * 2, "d": y * 3}, {"a": y * 3, "b": y * 2, "c": y, "d": x}]

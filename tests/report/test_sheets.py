@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
-from analysis.synthetic import concat, make_results
+from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.board_tables import board_sheets, metric_sheets

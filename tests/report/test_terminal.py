@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from analysis.synthetic import concat, make_results
-from rich.console import Console
+from helpers.printed import text_of
+from helpers.results import concat, make_results
 
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.leaderboard.table import leaderboard
@@ -31,14 +30,6 @@ METRICS = {
     "sparseness": "complexity", "complexity": "complexity", "completeness": "axiomatic",
 }  # fmt: skip
 FAILED_GATE = [{"name": "accuracy", "value": 0.61, "threshold": 0.9, "at_least": True}]
-
-
-def text_of(thing: Any, width: int, encoding: str = "utf-8") -> str:
-    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    Console(file=file, width=width).print(thing)
-    file.flush()
-    file.seek(0)
-    return file.read()
 
 
 def scores(seed: int, good: float = 2.0) -> dict[str, Any]:
@@ -72,6 +63,7 @@ def board(results: pd.DataFrame) -> pd.DataFrame:
     return leaderboard(results, suite="quick")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
 def test_overview_fits_and_names_everything(board: pd.DataFrame, width: int) -> None:
     text = text_of(board_table(board), width)
@@ -85,6 +77,7 @@ def test_overview_fits_and_names_everything(board: pd.DataFrame, width: int) -> 
     assert "\x1b" not in text
 
 
+@pytest.mark.slow
 def test_overview_is_two_tables_at_120_columns(board: pd.DataFrame) -> None:
     lines = text_of(board_table(board), 120).splitlines()
     assert sum(line.startswith("explainer ") for line in lines) == 2
@@ -95,6 +88,7 @@ def line_of(text: str, name: str) -> str:
     return next(line for line in text.splitlines() if line.split()[:1] == [name])
 
 
+@pytest.mark.slow
 def test_overview_marks_what_does_not_beat_the_placebo(board: pd.DataFrame) -> None:
     text = text_of(board_table(board), 120)
     good, bad = (line_of(text, n).split() for n in ("shapley_sampling", "deconvolution"))
@@ -126,6 +120,7 @@ def test_overview_marks_and_order_follow_the_tests_won() -> None:
     assert lines[3][1:] == ["!!", "0/4"]
 
 
+@pytest.mark.slow
 def test_overview_says_what_is_incomplete_and_left_out(board: pd.DataFrame) -> None:
     text = text_of(board_table(board), 120)
     assert line_of(text, "guided_backprop").count("~") == 5
@@ -135,6 +130,7 @@ def test_overview_says_what_is_incomplete_and_left_out(board: pd.DataFrame) -> N
     assert "conditional on the trained models" in text
 
 
+@pytest.mark.slow
 def test_overview_of_one_problem_shows_values(board: pd.DataFrame) -> None:
     one = board[board["dataset"] == "planted_digits"]
     text = text_of(board_table(one), 120)
@@ -145,6 +141,7 @@ def test_overview_of_one_problem_shows_values(board: pd.DataFrame) -> None:
     assert "higher" in text
 
 
+@pytest.mark.slow
 def test_overview_warns_when_the_oracle_is_beaten_and_when_no_placebo_is_there() -> None:
     values = scores(1)
     values["oracle"] = values["constant"] - 1
@@ -163,6 +160,7 @@ def test_overview_of_one_explainer_still_knows_its_placebos(board: pd.DataFrame)
     assert "placebo: a control that cannot explain; beaten" in text  # which ones, these rows do not say
 
 
+@pytest.mark.slow
 def test_overview_says_why_nothing_is_tested(board: pd.DataFrame) -> None:
     text = " ".join(text_of(board_table(board[board["family"] == "complexity"]), 120).split())
     assert "no placebo" not in text
@@ -172,6 +170,7 @@ def test_overview_says_why_nothing_is_tested(board: pd.DataFrame) -> None:
     assert "nothing is tested against placebos: where faithfulness, ground truth or axiomatic was measured, a" in text
 
 
+@pytest.mark.slow
 def test_overview_gives_no_mark_where_samples_are_too_few() -> None:
     values = {k: v[..., :8] for k, v in scores(1, good=9).items() if k not in GOOD} | {"best": np.arange(8) + 50.0}
     text = text_of(board_table(leaderboard(make_results(values), suite="s")), 200)
@@ -204,6 +203,7 @@ def test_overview_of_nothing(board: pd.DataFrame) -> None:
     assert "nothing to compare" in text_of(board_table(board.iloc[:0]), 80)
 
 
+@pytest.mark.slow
 def test_overview_tells_variants_apart() -> None:
     frame = make_results(scores(1))
     first = frame[frame["explainer"] == "shapley_sampling"]
@@ -212,6 +212,7 @@ def test_overview_tells_variants_apart() -> None:
     assert "shapley_sampling(n_samples=9)" in text.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_outputs_of_one_metric_are_told_apart() -> None:
     values = scores(1) | {"oracle": scores(1)["constant"] - 1}
     options: dict[str, Any] = {"metric": "relevance_rank", "family": "ground_truth"}
@@ -251,6 +252,7 @@ def test_metric_table_gives_reasons(board: pd.DataFrame) -> None:
     assert "a gate of the problem failed" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [50, 80, 120])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_tables_fit_any_width_and_encoding(
@@ -305,6 +307,7 @@ def test_failures_beyond_the_limit_are_counted() -> None:
     assert "and 3 more kinds of failure" in text_of(failures_table(frame, limit=2), 100)
 
 
+@pytest.mark.slow
 def test_claims_say_how_many_units_differ_where_few_do() -> None:
     a = np.random.default_rng(0).normal(size=60)
     cells = make_results({"a": a, "b": np.where(np.arange(60) < 4, a - 1, a), "c": a - 1})

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
-from store.places import contents, row, scored, values
+from helpers.store_rows import contents, row, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.core.storage import processes

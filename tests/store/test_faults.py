@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -16,12 +15,13 @@ from typing import Any
 
 import pytest
 import torch
-from store.places import call, contents, scored, values
+from helpers.command_line import Call
+from helpers.killing import kill_in_children
+from helpers.store_rows import contents, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.store import Store, generations
 
-KILLING = Path(__file__).with_name("killing.py")
 PLUGIN = Path(__file__).parents[1] / "plugins" / "tiny.py"
 SUITE = """
 name = "tiny"
@@ -36,25 +36,18 @@ models = ["exact"]
 """
 
 
-def killing(folder: Path, *args: object) -> dict[str, Any]:
-    (folder / "base").mkdir()
-    command = [sys.executable, str(KILLING), str(folder / "base"), *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(("operation", "stride", "at_least"), [("write", 2, 8), ("compact", 5, 6)])
 def test_a_kill_at_any_step_loses_nothing(tmp_path: Path, operation: str, stride: int, at_least: int) -> None:
     """tests/acceptance/test_store_kills.py tries every step of every operation."""
-    found = killing(tmp_path, operation, stride)
+    found = kill_in_children(tmp_path, operation, stride)
     assert found["wrong"] == []
     assert found["kills"] >= at_least
 
 
+@pytest.mark.slow
 def test_many_write_and_compact_at_once(tmp_path: Path) -> None:
-    assert killing(tmp_path, "crowd") == {"statuses": [0, 0, 0, 0], "cells": 40, "damaged": 0}
+    assert kill_in_children(tmp_path, "crowd") == {"statuses": [0, 0, 0, 0], "cells": 40, "damaged": 0}
 
 
 @pytest.fixture
@@ -149,6 +142,7 @@ def suite(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_store_at_once(suite: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xaibench", *map(str, run(suite, tmp_path / "store"))]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
@@ -214,9 +208,8 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", "-l", str(where)], check=True)
 
 
-def test_a_full_disk_keeps_what_is_finished(
-    disk: Callable[[str], Path], suite: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_is_finished(disk: Callable[[str], Path], suite: Path, call: Call) -> None:
     where = disk("size=400k")
     store = Store(where / "store", create=True)
     written, error = fill_until_it_fails(store)
@@ -228,29 +221,28 @@ def test_a_full_disk_keeps_what_is_finished(
     with pytest.raises(StoreError, match="No space left"):  # a merge that has no room removes nothing
         store.compact()
     assert len(values(store)) == written
-    code, said = call(capsys, *run(suite, store.path))
+    code, _, err = call(*run(suite, store.path))
     assert code == 2
-    assert "No space left on device" in said
-    assert "Traceback" not in said
+    assert "No space left on device" in err
+    assert "Traceback" not in err
     disk("size=4m")
-    code, said = call(capsys, *run(suite, store.path))
-    assert code == 0, said
+    code, _, err = call(*run(suite, store.path))
+    assert code == 0, err
     assert len(values(store)) == written + 4
 
 
-def test_a_read_only_disk_can_be_read(
-    disk: Callable[[str], Path], suite: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+def test_a_read_only_disk_can_be_read(disk: Callable[[str], Path], suite: Path, call: Call) -> None:
     where = disk("size=4m") / "store"
-    assert call(capsys, *run(suite, where))[0] == 0
+    assert call(*run(suite, where))[0] == 0
     disk("ro")
     for args in (("leaderboard", where), ("doctor", where), ("gc", where, "--dry-run")):
-        code, said = call(capsys, *args)
-        assert code == 0, said
-    code, said = call(capsys, *run(suite, where))
+        code, _, err = call(*args)
+        assert code == 0, err
+    code, _, err = call(*run(suite, where))
     assert code == 2
-    assert "Read-only file system" in said
-    assert "Traceback" not in said
+    assert "Read-only file system" in err
+    assert "Traceback" not in err
     with pytest.raises(StoreError, match="Read-only file system"):
         Store(where).write_part([scored("a")])
     assert len(values(Store(where))) == 4

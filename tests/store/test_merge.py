@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from store.places import contents, row, scored, values
+from helpers.store_rows import contents, row, scored, values
 
 import xaibench as xb
 from xaibench import suite as suites
@@ -39,6 +39,7 @@ def made(path: Path, *runs: list[Row], planned: list[Row] | None = None, over: b
     return store
 
 
+@pytest.mark.slow
 def test_everything_arrives_and_again_changes_nothing(tmp_path: Path) -> None:
     one = made(tmp_path / "one", [scored("a"), scored("b", status="failed", scores=[], sample_ids=[], n=0)])
     two = made(tmp_path / "two", [scored("b")], [scored("c")])
@@ -61,6 +62,7 @@ def test_everything_arrives_and_again_changes_nothing(tmp_path: Path) -> None:
     assert dest.check() == []
 
 
+@pytest.mark.slow
 def test_what_a_source_has_learned_since_comes_too(tmp_path: Path) -> None:
     source = made(tmp_path / "one", [scored("a")])
     dest = Store(tmp_path / "dest", create=True)
@@ -129,6 +131,7 @@ def test_damaged_and_unfinished_sources_are_refused(tmp_path: Path) -> None:
     assert list(contents(dest)) == ["store.json"]
 
 
+@pytest.mark.slow
 def test_merges_in_any_order_read_alike(tmp_path: Path) -> None:
     """Parts of one body of results, divided at random with overlaps, give the body back."""
     draw = random.Random(0)
@@ -144,6 +147,7 @@ def test_merges_in_any_order_read_alike(tmp_path: Path) -> None:
         assert values(dest) == {f"c{i}": ("ok", [i / 8]) for i in range(6)}
 
 
+@pytest.mark.slow
 def test_shards_on_stores_of_their_own_give_the_undivided_board(tmp_path: Path, tiny_suite: Make) -> None:
     suite = suites.parse(tiny_suite(controls=True, seeds=[0, 1], problem_seeds=[0, 1]))
 
@@ -168,6 +172,7 @@ def test_shards_on_stores_of_their_own_give_the_undivided_board(tmp_path: Path, 
     pd.testing.assert_frame_equal(*boards)
 
 
+@pytest.mark.slow
 def test_shards_on_one_store_need_no_merge(tmp_path: Path, tiny_suite: Make) -> None:
     suite = suites.parse(tiny_suite(controls=True))
     store = Store(tmp_path / "store", create=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from store.places import ROW, call, scored, values
+from helpers.command_line import Call
+from helpers.store_rows import ROW, scored, values
 
 from xaibench.core.errors import StoreError
 from xaibench.core.storage.paths import StoreUrl, parse_location
@@ -37,7 +38,7 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Make the address of a store of this name."""
     if request.param == "folder":
@@ -47,6 +48,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return lambda name: f"{base}/{unique}/{name}"
 
 
+@pytest.mark.slow
 def test_results_runs_and_explanations_come_back(where: Place) -> None:
     assert not Store.exists(where("one"))
     with pytest.raises(StoreError, match="there is no store"):
@@ -92,6 +94,7 @@ def test_a_damaged_part_is_passed_over_and_removed(where: Place) -> None:
     assert store.check() == []
 
 
+@pytest.mark.slow
 def test_a_number_is_claimed_by_one_of_many(where: Place) -> None:
     store = Store(where("one"), create=True)
     numbers: list[int] = []
@@ -107,6 +110,7 @@ def test_a_number_is_claimed_by_one_of_many(where: Place) -> None:
     assert [m["run"] for m in store.manifests()] == list(range(1, 9))
 
 
+@pytest.mark.slow
 def test_stores_of_different_kinds_merge(where: Place, tmp_path: Path) -> None:
     local, there = Store(tmp_path / "local", create=True), Store(where("there"), create=True)
     for store, name in ((local, "a"), (there, "b")):
@@ -120,6 +124,7 @@ def test_stores_of_different_kinds_merge(where: Place, tmp_path: Path) -> None:
     assert there.merge(local) == type(brought)()
 
 
+@pytest.mark.slow
 def test_what_no_result_needs_is_removed(where: Place) -> None:
     store = Store(where("one"), create=True)
     for name in ("explain-a", "explain-lost"):
@@ -169,9 +174,8 @@ def test_addresses_are_told_from_folders() -> None:
             Store(bad)
 
 
-def test_the_command_line_works_on_s3(
-    s3: str, tmp_path: Path, plugin: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.slow
+def test_the_command_line_works_on_s3(s3: str, tmp_path: Path, plugin: Path, call: Call) -> None:
     suite = tmp_path / "tiny.toml"
     suite.write_text(
         'name = "tiny"\nsamples = 8\nbackground = 8\ncontrols = false\nmetrics = ["sparseness"]\n'
@@ -182,14 +186,14 @@ def test_the_command_line_works_on_s3(
     )
 
     store = f"{s3}/{tmp_path.name}/store"
-    assert call(capsys, "run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
-    code, out = call(capsys, "run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
+    assert call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
+    code, out, _ = call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
     assert code == 0
     assert "nothing new; 2 cells were there already" in out
-    code, out = call(capsys, "leaderboard", store)
+    code, out, _ = call("leaderboard", store)
     assert code == 0
     assert "weights_times_input" in out
-    assert call(capsys, "claims", store)[0] == 0
-    code, out = call(capsys, "doctor", store)
+    assert call("claims", store)[0] == 0
+    code, out, _ = call("doctor", store)
     assert code == 0
     assert "every file is sound" in out

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from store.places import contents
+from helpers.store_rows import contents
 
 import xaibench as xb
 from xaibench.core import registry
@@ -60,6 +60,7 @@ def uses(tree: ast.AST) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_nothing_in_the_package_unpickles_or_evaluates() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
@@ -82,6 +83,7 @@ def is_pickle(content: bytes) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_every_file_of_a_store_is_of_a_plain_format(tmp_path: Path, tiny_suite: Make) -> None:
     """Parquet, safetensors, JSON and CSV: formats whose readers run nothing."""
     import pickle
@@ -123,6 +125,7 @@ def test_a_pickle_where_attributions_should_be_is_damage(tmp_path: Path) -> None
     assert not (tmp_path / "bombed").exists()
 
 
+@pytest.mark.slow
 def test_reading_a_store_runs_no_code_that_it_names(
     tmp_path: Path, tiny_suite: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.store_rows import ROW, row
 from hypothesis import given
 from hypothesis import strategies as st
-from store.places import ROW, row
 
 from xaibench.core.errors import StoreError
 from xaibench.store import Store
@@ -53,6 +53,7 @@ def test_the_best_row_wins(rows: list[dict[str, object]], winner: int) -> None:
     assert best["run"].to_pylist() == [winner]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None]), st.sampled_from(["ok", "failed"]),
                           st.integers(1, 4)), min_size=1, max_size=12), st.integers(0, 12))  # fmt: skip
 def test_compacting_first_never_changes_what_is_read(rows: list[tuple[str, str | None, str, int]], cut: int) -> None:
@@ -65,6 +66,7 @@ def test_compacting_first_never_changes_what_is_read(rows: list[tuple[str, str |
     )
 
 
+@pytest.mark.slow
 def test_compaction_keeps_everything_and_leaves_one_file(store: Store) -> None:
     for n in range(5):
         store.write_part([row(cell_id=f"c{n}", unit_id=f"u{n}")])

@@ -25,6 +25,8 @@ AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Sign = Literal["signed", "absolute", "positive"]
+UndefinedFor = Literal["zero maps", "constant maps", "some inputs"]
+UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
 DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
 """Kinds of data; a component that names several takes any of them."""
@@ -168,6 +170,8 @@ class ExplainerSpec(Component):
 
     attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
     control: bool = False
+    follows_outputs: bool = True
+    convolutions_only: bool = False
     kind: Kind = field(default="explainer", init=False)
 
     def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:
@@ -241,7 +245,20 @@ class MetricSpec(Component):
     source: str = ""
     budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None
     construct: str = ""
+    undefined_for: frozenset[str] = frozenset()
+    scale_invariant: bool = True
+    place_matters: bool = False
+    shares_evaluations: bool = False
+    rewards_truth: bool = True
     kind: Kind = field(default="metric", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = sorted(self.undefined_for - set(UNDEFINED_FOR))
+        if unknown:
+            raise UsageError(
+                f"{self.name} is undefined for unknown {unknown[0]!r}", did_you_mean(unknown[0], UNDEFINED_FOR)
+            )
 
     @property
     def measures(self) -> str:

@@ -28,6 +28,7 @@ from xaibench.core.components import (
     MetricSpec,
     ModelSpec,
     Sign,
+    UndefinedFor,
 )
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
@@ -83,6 +84,8 @@ def explainer(
     needs: Iterable[str] = (),
     version: int = 1,
     control: bool = False,
+    follows_outputs: bool = True,
+    convolutions_only: bool = False,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -97,9 +100,28 @@ def explainer(
     version : int
     control : bool
         Controls sit in every table and are never ranked.
+    follows_outputs : bool
+        Whether another model has another explanation as soon as its outputs differ. False where only
+        the predicted classes count, as for the accuracy.
+    convolutions_only : bool
+        Whether models without a convolution raise `UnsupportedError`, although their needs are met.
+
+    Notes
+    -----
+    The last two say what is so by definition; no id and no key holds them. Tests of all explainers
+    hold every explainer to them, both ways.
     """
     return _decorator(
-        lambda f: ExplainerSpec(name, f, frozenset(needs), version, attribution_kind=kind, control=control)
+        lambda f: ExplainerSpec(
+            name,
+            f,
+            frozenset(needs),
+            version,
+            attribution_kind=kind,
+            control=control,
+            follows_outputs=follows_outputs,
+            convolutions_only=convolutions_only,
+        )
     )
 
 
@@ -122,6 +144,11 @@ def metric(
     curve: Callable[..., Tensor] | None = None,
     source: str = "",
     budgets: Callable[[Mapping[str, Any], int], Iterable[int]] | None = None,
+    undefined_for: Iterable[UndefinedFor] = (),
+    scale_invariant: bool = True,
+    place_matters: bool = False,
+    shares_evaluations: bool = False,
+    rewards_truth: bool = True,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -154,6 +181,26 @@ def metric(
         Paper and equation, for `xaibench show`.
     budgets : callable, optional
         ``(params, budget) -> budgets`` with which a program metric has functions interpreted again.
+    undefined_for : iterable of {"zero maps", "constant maps", "some inputs"}
+        What has no score (NaN) by the metric's definition: maps that are 0 everywhere, maps with one
+        value other than 0 everywhere, samples to which its question does not apply. Everything else
+        that is finite has a finite score.
+    scale_invariant : bool
+        Whether attributions times a positive number have the same scores.
+    place_matters : bool
+        Whether scores change when the features of inputs, model, attributions and truth are permuted
+        together, because neighbours or draws at places play a role.
+    shares_evaluations : bool
+        Whether the model is evaluated regardless of the attributions, so that any number of
+        explanations of one problem cost the evaluations of one.
+    rewards_truth : bool
+        Whether the true contributions of a linear model must score better than random maps, for
+        faithfulness. False where the metric asks something else than whether a map is right.
+
+    Notes
+    -----
+    The last five say what is so by definition; no id and no key holds them. Tests of all metrics
+    hold every metric to them, both ways.
     """
     return _decorator(
         lambda f: MetricSpec(
@@ -175,6 +222,11 @@ def metric(
             curve=curve,
             source=source,
             budgets=budgets,
+            undefined_for=frozenset(undefined_for),
+            scale_invariant=scale_invariant,
+            place_matters=place_matters,
+            shares_evaluations=shares_evaluations,
+            rewards_truth=rewards_truth,
         )
     )
 

@@ -18,7 +18,7 @@ from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.guided import guided_gradients
 
 
-@explainer("grad_cam", kind="saliency", needs={"module", "image"})
+@explainer("grad_cam", kind="saliency", needs={"module", "image"}, convolutions_only=True)
 def grad_cam(problem: ProblemView, *, layer: str | None = None) -> Tensor:
     """Positive part of the gradient-weighted sum of feature maps, enlarged bilinearly (Selvaraju et al. 2017, Eq. 2).
 
@@ -57,7 +57,7 @@ def grad_cam(problem: ProblemView, *, layer: str | None = None) -> Tensor:
     return cam.squeeze(1)
 
 
-@explainer("guided_grad_cam", kind="slope", needs={"module", "image"})
+@explainer("guided_grad_cam", kind="slope", needs={"module", "image"}, convolutions_only=True)
 def guided_grad_cam(problem: ProblemView, *, layer: str | None = None, channels: Channels = "sum") -> Tensor:
     """Guided backpropagation times Grad-CAM (Selvaraju et al. 2017, Sec. 3.2).
 

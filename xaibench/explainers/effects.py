@@ -80,7 +80,7 @@ def accumulated_local_effects(problem: ProblemView, *, steps: PositiveInt = 16) 
     return _at_samples(problem, grid, slopes, which)
 
 
-@explainer("permutation_importance", kind="contribution", needs={"background", "labels"})
+@explainer("permutation_importance", kind="contribution", needs={"background", "labels"}, follows_outputs=False)
 def permutation_importance(problem: ProblemView, *, n_samples: PositiveInt = 5, draws: Draws) -> Tensor:
     """Accuracy on the background that is lost when a feature is permuted among its rows (Breiman 2001).
 

@@ -20,6 +20,8 @@ RESOLVED = 1e-2
     bounds=(0, None),
     aggregate="median_log10",
     source="Sundararajan et al. 2017, Axiomatic attribution for deep networks, proposition 1",
+    scale_invariant=False,
+    shares_evaluations=True,
 )
 def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
     """Relative error of the claim that attributions sum to the output minus that of the baseline.

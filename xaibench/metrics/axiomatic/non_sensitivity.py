@@ -18,6 +18,7 @@ from xaibench.metrics.engines.single_effects import EFFECTS_VERSION, RandomMaske
     version=EFFECTS_VERSION,
     sign="absolute",
     source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, non-sensitivity",
+    shares_evaluations=True,
 )
 def non_sensitivity(
     ev: Evaluation,

@@ -18,6 +18,7 @@ from xaibench.core.registry import metric
     bounds=(0, 1),
     sign="absolute",
     source="Chalasani et al. 2020, Concise explanations of neural networks using adversarial training; Gini index",
+    undefined_for={"zero maps"},
 )
 def sparseness(ev: Evaluation) -> Tensor:
     """Gini index of the magnitudes: 0 when all are equal, 1 - 1/F when one of F features has everything.
@@ -41,6 +42,7 @@ def sparseness(ev: Evaluation) -> Tensor:
     bounds=(0, None),
     sign="absolute",
     source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, definition 5",
+    undefined_for={"zero maps"},
 )
 def complexity(ev: Evaluation) -> Tensor:
     """Entropy of the shares of the magnitudes, in nats: 0 for a single feature, log(F) for a constant map.
@@ -63,6 +65,7 @@ def complexity(ev: Evaluation) -> Tensor:
     bounds=(0, None),
     sign="absolute",
     source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability; as counted by Quantus",
+    scale_invariant=False,
 )
 def effective_complexity(ev: Evaluation, *, epsilon: NonNegativeFloat = 1e-5) -> Tensor:
     """Number of features with an attribution above a threshold, in magnitude.

@@ -30,6 +30,8 @@ _PAPER = "Dasgupta, Frost & Moshkovitz 2022, Framework for evaluating faithfulne
     bounds=(0, 1),
     needs={"reexplain", "background"},
     source=f"{_PAPER}, consistency; explanations made discrete by their top features and signs",
+    undefined_for={"zero maps", "constant maps", "some inputs"},
+    rewards_truth=False,  # samples with one explanation should share a prediction, be it right or wrong
 )
 def consistency(ev: Evaluation, *, k: TopK = 1) -> Tensor:
     """Share of the reference samples with the same discrete explanation that get the same prediction.
@@ -71,6 +73,8 @@ def consistency(ev: Evaluation, *, k: TopK = 1) -> Tensor:
     bounds=(0, 1),
     needs={"reexplain", "background"},
     source=f"{_PAPER}, sufficiency; an explanation applies to all samples whose maps are near",
+    undefined_for={"zero maps", "constant maps", "some inputs"},
+    rewards_truth=False,  # samples with one explanation should share a prediction, be it right or wrong
 )
 def sufficiency_distance(ev: Evaluation, *, threshold: PositiveFloat = 0.5) -> Tensor:
     """Share of the reference samples with a similar map that get the same prediction.

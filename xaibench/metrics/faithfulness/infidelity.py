@@ -28,6 +28,8 @@ INFIDELITY_VERSION = 1
     aggregate="median_log10",
     convert=lambda params: "contribution" if params["perturbation"] == "square" else None,
     source="Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations, definition 2.1 and section 5",
+    shares_evaluations=True,
+    place_matters=True,  # noise belongs to places
 )
 def infidelity(
     ev: Evaluation,

@@ -32,6 +32,7 @@ BILODEAU = "Bilodeau et al. 2024, Impossibility theorems for feature attribution
     bounds=(0, 2),
     version=LOCAL_TESTS_VERSION,
     source=BILODEAU + "counterfactual model behaviour",
+    shares_evaluations=True,
 )
 def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "zero") -> Tensor:
     """Sensitivity plus specificity of the test whether the output rises when one feature grows by ``radius``.
@@ -66,6 +67,7 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
     bounds=(0, 2),
     version=LOCAL_TESTS_VERSION,
     source=BILODEAU + "algorithmic recourse",
+    shares_evaluations=True,
 )
 def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "zero") -> Tensor:
     """Sensitivity plus specificity of the test which way to move a feature so that the output is larger.
@@ -99,6 +101,8 @@ def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = 
     version=LOCAL_TESTS_VERSION,
     sign="absolute",
     source=BILODEAU + "spurious features",
+    undefined_for={"some inputs"},
+    shares_evaluations=True,
 )
 def spurious_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, tolerance: PositiveFloat = 0.05) -> Tensor:
     """Sensitivity plus specificity of the test whether the output is flat in a feature near the sample.

@@ -48,6 +48,8 @@ def _conversion(params: Mapping[str, Any]) -> Convert | None:
     convert=_conversion,
     source="Han, Srinivas, Lakkaraju 2022, Which explanation should I choose? A function approximation perspective, "
     "section 3",
+    scale_invariant=False,
+    shares_evaluations=True,
 )
 def neighbourhood_fit(
     ev: Evaluation,

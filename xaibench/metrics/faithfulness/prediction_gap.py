@@ -23,6 +23,7 @@ _PAPER = "Agarwal et al. 2022, OpenXAI: towards a transparent evaluation of mode
     output="curve",
     sign="absolute",
     source=f"{_PAPER}, prediction gap on important feature perturbation; Dai et al. 2022",
+    place_matters=True,  # noise belongs to places
 )
 def pgi(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius: PositiveFloat = 0.1) -> Tensor:
     """Mean change of the output when the k most important features get noise: the more, the better.
@@ -62,6 +63,7 @@ def pgi(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius:
     output="curve",
     sign="absolute",
     source=f"{_PAPER}, prediction gap on unimportant feature perturbation; Dai et al. 2022",
+    place_matters=True,  # noise belongs to places
 )
 def pgu(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius: PositiveFloat = 0.1) -> Tensor:
     """Mean change of the output when all but the k most important features get noise: the less, the better.

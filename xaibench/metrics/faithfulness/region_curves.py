@@ -119,6 +119,7 @@ def _values(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str
     convert="order",
     curve=_values,
     source="Samek et al. 2017, Evaluating the visualization of what a DNN has learned, equation 12 (AOPC)",
+    place_matters=True,  # patches are made of neighbours
 )
 def region_perturbation(
     ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "uniform"
@@ -155,6 +156,7 @@ def region_perturbation(
     convert="order",
     curve=_values,
     source="Montavon et al. 2018, Methods for interpreting and understanding deep neural networks, section 7.2",
+    place_matters=True,  # patches are made of neighbours
 )
 def selectivity(
     ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "zero"
@@ -195,6 +197,7 @@ def _superpixel_curve(ev: Evaluation, *, n_segments: int, compactness: float, st
     convert="order",
     curve=lambda ev, **params: _superpixel_curve(ev, **params).values,
     source="Rieger and Hansen 2020, IROF: a low resource evaluation metric for explanation methods, equation 2",
+    place_matters=True,  # superpixels are made of neighbours
 )
 def irof(
     ev: Evaluation,

@@ -38,6 +38,7 @@ def _curve(order: Order, ev: Evaluation, shares: SharesUpToOne, masker: str, mea
     convert="order",
     curve=lambda ev, **params: _curve("morf", ev, **params),
     source=_SOURCE,
+    place_matters=True,  # pixels are imputed from their neighbours
 )
 def road_morf(
     ev: Evaluation,
@@ -77,6 +78,7 @@ def road_morf(
     convert="order",
     curve=lambda ev, **params: _curve("lerf", ev, **params),
     source=_SOURCE,
+    place_matters=True,  # pixels are imputed from their neighbours
 )
 def road_lerf(
     ev: Evaluation,

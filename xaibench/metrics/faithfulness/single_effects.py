@@ -34,6 +34,8 @@ from xaibench.metrics.maps.similarity import pearson, spearman
     convert="contribution",
     source="Alvarez-Melis & Jaakkola 2018, Towards robust interpretability with self-explaining neural networks, "
     "faithfulness",
+    undefined_for={"zero maps", "constant maps"},
+    shares_evaluations=True,
 )
 def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, masker: str = "mean") -> Tensor:
     """Correlation of the attributions with the drop of the output when each feature is removed alone.
@@ -80,6 +82,9 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
     version=EFFECTS_VERSION,
     sign="absolute",
     source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, monotonicity",
+    undefined_for={"zero maps", "constant maps"},
+    place_matters=True,  # the random values that replace features belong to places
+    shares_evaluations=True,
 )
 def monotonicity_correlation(ev: Evaluation, *, n_samples: PositiveInt = 5, masker: RandomMasker = "uniform") -> Tensor:
     """Rank correlation of the magnitudes with the mean squared change of the output as each feature is redrawn.

@@ -30,6 +30,9 @@ SUBSETS_VERSION = 1
     version=SUBSETS_VERSION,
     convert="contribution",
     source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, definition 4",
+    undefined_for={"zero maps", "constant maps"},
+    shares_evaluations=True,
+    place_matters=True,  # subsets of places are drawn
 )
 def faithfulness_correlation(
     ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
@@ -72,6 +75,9 @@ def faithfulness_correlation(
     version=SUBSETS_VERSION,
     convert="contribution",
     source="Fel et al. 2021, Look at the variance! (supplement, mu-fidelity), after Bhatt et al. 2020, definition 4",
+    undefined_for={"zero maps", "constant maps"},
+    shares_evaluations=True,
+    place_matters=True,  # subsets of places are drawn
 )
 def mu_fidelity(
     ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
@@ -112,6 +118,9 @@ def mu_fidelity(
     version=SUBSETS_VERSION,
     convert="contribution",
     source="Ancona et al. 2018, Towards better understanding of gradient-based attribution methods, section 4",
+    undefined_for={"zero maps", "constant maps"},
+    shares_evaluations=True,
+    place_matters=True,  # subsets of places are drawn
 )
 def sensitivity_n(
     ev: Evaluation,

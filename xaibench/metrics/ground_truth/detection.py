@@ -92,6 +92,7 @@ def auprc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     bounds=(0, 1),
     needs={"truth.mask"},
     source="Crabbé & van der Schaar 2021, Explaining time series predictions with dynamic masks, area under precision",
+    undefined_for={"zero maps", "constant maps"},
 )
 def aup(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     """Precision of the features above a threshold, averaged over all thresholds between 0 and 1.
@@ -127,6 +128,7 @@ def aup(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     bounds=(0, 1),
     needs={"truth.mask"},
     source="Crabbé & van der Schaar 2021, Explaining time series predictions with dynamic masks, area under recall",
+    undefined_for={"zero maps", "constant maps"},
 )
 def aur(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     """Share of the true features above a threshold, averaged over all thresholds between 0 and 1.

@@ -61,6 +61,7 @@ def distractor_share(ev: Evaluation, *, k: TopK = 0.05) -> Tensor:
     skill_valid=True,
     sign="absolute",
     source="Haufe et al. 2014 and Wilming et al. 2023, suppressor variables: |phi2| / (|phi1| + |phi2|)",
+    undefined_for={"zero maps"},
 )
 def distractor_mass(ev: Evaluation) -> Tensor:
     """Sum of the magnitudes in the distractors, as a share of that in the true mask and the distractors.
@@ -88,6 +89,7 @@ def distractor_mass(ev: Evaluation) -> Tensor:
     aggregate="median_log10",
     sign="absolute",
     source="Shah et al. 2021, Do input gradients highlight discriminative features?, theorems 1 and 2",
+    undefined_for={"zero maps"},
 )
 def distractor_ratio(ev: Evaluation) -> Tensor:
     """Root mean square of the attributions in the distractors over that in the true mask.

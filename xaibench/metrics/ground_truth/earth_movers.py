@@ -33,6 +33,8 @@ MAX_PIVOTS = 10**8
     sign="absolute",
     source="Clark et al. 2024, XAI-TRIS: non-linear image benchmarks to quantify false positive post-hoc attribution, "
     "earth mover's distance",
+    undefined_for={"zero maps"},
+    place_matters=True,  # distances between pixels are what it measures
 )
 def emd(ev: Evaluation, *, dmax: Literal["grid", "pixels"] = "grid", sign: EvidenceSign = "absolute") -> Tensor:
     """One minus the earth mover's distance from the relevance to the mask, relative to the largest distance.

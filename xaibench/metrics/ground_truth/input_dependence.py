@@ -82,6 +82,7 @@ def input_dependence_sign(ev: Evaluation) -> Tensor:
     needs={"input_pair.patched", "reexplain", "truth.distractors"},
     sign="positive",
     source=f"{PAPER}; input independence rate (IIR)",
+    undefined_for={"zero maps", "some inputs"},
 )
 def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor: NonNegativeFloat = 1e-3) -> Tensor:
     """Whether a patch that changes nothing about the model's outputs leaves the brightness of its region: 1 or 0.

@@ -133,6 +133,7 @@ def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderS
     skill_valid=True,
     sign="positive",
     source="Arras et al. 2022, CLEVR-XAI, relevance mass accuracy (positive pooling)",
+    undefined_for={"zero maps"},
 )
 def relevance_mass(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor:
     """Share of the relevance that lies in the true mask.
@@ -162,6 +163,7 @@ def relevance_mass(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor
     sign="positive",
     source="Cedro & Chlebus, Beyond the black box: do more complex deep learning models provide superior XAI "
     "explanations?, positive attribution ratio",
+    undefined_for={"zero maps"},
 )
 def positive_attribution_ratio(ev: Evaluation) -> Tensor:
     """Share of the positive attributions that lies in the true mask.
@@ -187,6 +189,7 @@ def positive_attribution_ratio(ev: Evaluation) -> Tensor:
     sign="positive",
     source="Kohlbrenner et al. 2020, Towards best practice in explaining neural network decisions with LRP, "
     "weighted inside-total ratio",
+    undefined_for={"zero maps"},
 )
 def attribution_localisation(ev: Evaluation, *, weighted: bool = True, sign: EvidenceSign = "positive") -> Tensor:
     """Share of the relevance in the true mask, as a multiple of the mask's share of the features.

@@ -139,6 +139,7 @@ def signed_rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) 
     skill_valid=True,
     sign="absolute",
     source=AGREEMENT + OPENXAI,
+    undefined_for={"zero maps", "constant maps"},
 )
 def rank_correlation(ev: Evaluation) -> Tensor:
     """Spearman correlation of the magnitudes of attributions and weights, over all features.

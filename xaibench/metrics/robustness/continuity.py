@@ -24,6 +24,8 @@ from xaibench.metrics.engines.perturbation import perturbation_blocks
     needs={"reexplain", "image", "series"},
     aggregate="median_log10",
     source="Montavon et al. 2018, Methods for interpreting and understanding deep neural networks, section 7.1",
+    scale_invariant=False,
+    place_matters=True,  # it moves the input along neighbouring places
 )
 def continuity(ev: Evaluation, *, steps: PositiveInt = 2, normalise: bool = False) -> Tensor:
     """Largest ratio of the explanation's change to the input's under small translations.

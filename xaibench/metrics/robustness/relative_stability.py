@@ -35,6 +35,8 @@ _PAPER = "Agarwal et al. 2022, Rethinking stability for attribution-based explan
     needs={"reexplain"},
     aggregate="median_log10",
     source=f"{_PAPER}, equation 2",
+    undefined_for={"zero maps"},
+    place_matters=True,  # noise belongs to places
 )
 def relative_input_stability(
     ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, relative: Relative = "element"
@@ -77,6 +79,8 @@ def relative_input_stability(
     needs={"reexplain"},
     aggregate="median_log10",
     source=f"{_PAPER}, equation 5",
+    undefined_for={"zero maps"},
+    place_matters=True,  # noise belongs to places
 )
 def relative_output_stability(
     ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, relative: Relative = "element"
@@ -113,6 +117,8 @@ def relative_output_stability(
     needs={"module", "reexplain"},
     aggregate="median_log10",
     source=f"{_PAPER}, equation 3",
+    undefined_for={"zero maps"},
+    place_matters=True,  # noise belongs to places
 )
 def relative_representation_stability(
     ev: Evaluation,

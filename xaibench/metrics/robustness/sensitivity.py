@@ -19,6 +19,8 @@ from xaibench.metrics.engines.noisy_copies import explanation_change, input_chan
     bounds=(0, None),
     needs={"reexplain"},
     source="Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations, definition 2.3",
+    undefined_for={"zero maps"},
+    place_matters=True,  # noise belongs to places
 )
 def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10) -> Tensor:
     """Largest relative change of the explanation among noisy copies of the input.
@@ -51,6 +53,8 @@ def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
     bounds=(0, None),
     needs={"reexplain"},
     source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, average sensitivity",
+    undefined_for={"zero maps"},
+    place_matters=True,  # noise belongs to places
 )
 def avg_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10) -> Tensor:
     """Mean relative change of the explanation over noisy copies of the input.
@@ -81,6 +85,8 @@ def avg_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
     needs={"reexplain"},
     aggregate="median_log10",
     source="Alvarez-Melis & Jaakkola 2018, On the robustness of interpretability methods, equation 2",
+    scale_invariant=False,
+    place_matters=True,  # noise belongs to places
 )
 def local_lipschitz(
     ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, normalise: bool = False
@@ -118,6 +124,7 @@ def local_lipschitz(
     bounds=(0, None),
     needs={"reexplain"},
     source="Visani et al. 2022, Statistical stability indices for LIME (repeated runs); distance as in max_sensitivity",
+    undefined_for={"zero maps"},
 )
 def rerun_stability(ev: Evaluation, *, n_samples: PositiveInt = 10) -> Tensor:
     """Mean relative change of the explanation when nothing but the explainer's random draws changes.

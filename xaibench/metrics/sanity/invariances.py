@@ -18,6 +18,7 @@ from xaibench.metrics.maps.similarity import Similarity, similarity_to
     bounds=(-1, 1),
     needs={"reexplain"},
     source="Sixt et al. 2020, When explanations lie, section 4 (random logit)",
+    undefined_for={"zero maps", "constant maps"},
 )
 def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tensor:
     """Similarity of the explanations of the target and of another class, drawn per sample.
@@ -51,6 +52,7 @@ def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tens
     bounds=(0, None),
     needs={"reexplain"},
     source="Kindermans et al. 2019, The (un)reliability of saliency methods, section 2",
+    undefined_for={"zero maps"},
 )
 def input_invariance(ev: Evaluation, *, shift: float = 1.0) -> Tensor:
     """Relative change of the explanation when all inputs, and the model with them, are shifted by a constant.

@@ -23,6 +23,7 @@ from xaibench.metrics.maps.similarity import Similarity, similarity_to
     bounds=(-1, 1),
     needs={"reexplain", "retrain"},
     source="Adebayo et al. 2018, Sanity checks for saliency maps; data randomisation test",
+    undefined_for={"zero maps", "constant maps"},
 )
 def label_randomisation(
     ev: Evaluation,

@@ -35,6 +35,8 @@ MPRT_VERSION = 1
     version=MPRT_VERSION,
     needs={"module", "reexplain"},
     source="Adebayo et al. 2018, Sanity checks for saliency maps, section 3 (model parameter randomisation test)",
+    undefined_for={"zero maps", "constant maps"},
+    place_matters=True,  # random weights belong to places
 )
 def mprt(
     ev: Evaluation,
@@ -76,6 +78,7 @@ def mprt(
     bounds=(-1, 1),
     needs={"module", "reexplain"},
     source="Hedström et al. 2024, A fresh look at sanity checks for saliency maps, smooth MPRT",
+    place_matters=True,  # random weights belong to places
 )
 def smooth_mprt(
     ev: Evaluation,
@@ -121,6 +124,8 @@ def smooth_mprt(
     bounds=(-1, None),
     needs={"module", "reexplain"},
     source="Hedström et al. 2024, A fresh look at sanity checks for saliency maps, efficient MPRT",
+    undefined_for={"zero maps", "constant maps"},
+    place_matters=True,  # random weights belong to places
 )
 def efficient_mprt(ev: Evaluation, *, bins: PositiveInt | BinRule = 100) -> Tensor:
     """Relative rise of the explanation's entropy when every weight of the model is random.

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from builders import SHAPES, cnn, make_inputs, make_view, mlp
 from torch import Tensor, nn
 from torch.nn import functional
 
+from helpers.builders import SHAPES, cnn, make_inputs, make_view, mlp
 from xaibench.core.components import ExplainerSpec
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components, get

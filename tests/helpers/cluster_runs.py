@@ -15,7 +15,7 @@ from xaibench.plan import Shard, make_plan
 from xaibench.plan.history import History
 from xaibench.store import Store
 
-PLUGINS = tuple(str(Path(__file__).parent / "plugins" / f"{name}.py") for name in ("tiny", "faulty", "programs"))
+PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "faulty", "programs"))
 TIMES = ["explain_seconds", "score_seconds", "created", "run", "n_evaluations", "explain_cached"]
 """Columns that say when a row was made and what was there already: evaluations are shared with whoever was first."""
 

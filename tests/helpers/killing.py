@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,8 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from store.places import scored, values
-
+from helpers.store_rows import scored, values
 from xaibench.store import Store
 
 STEPS: list[tuple[Any, str]] = [
@@ -222,6 +222,16 @@ def crowd(folder: Path) -> None:
     statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     store = Store(folder / "store")
     print(json.dumps({"statuses": statuses, "cells": len(store.read()), "damaged": len(store.check())}))  # noqa: T201
+
+
+def kill_in_children(folder: Path, *args: object) -> dict[str, Any]:
+    """Run this file as a program on a folder; gives what it printed."""
+    (folder / "base").mkdir()
+    command = [sys.executable, __file__, str(folder / "base"), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 if __name__ == "__main__":

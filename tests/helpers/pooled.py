@@ -18,7 +18,7 @@ from xaibench.plan import PlannedUnit, make_plan
 from xaibench.plan.history import History
 from xaibench.store import Row, Store
 
-PLUGINS = tuple(str(Path(__file__).parent / "plugins" / f"{name}.py") for name in ("tiny", "faulty"))
+PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "faulty"))
 TIMES = ["explain_seconds", "score_seconds", "created", "run", "traceback", "n_evaluations"]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from analysis.synthetic import concat, make_results
 
+from helpers.results import concat, make_results
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.analysis.leaderboard.table import leaderboard

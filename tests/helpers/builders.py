@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from refit import Refit
 from torch import Tensor, nn
 
+from helpers.refit import Refit
+from xaibench.core.data import Data
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
@@ -54,6 +55,16 @@ def cnn(shape: tuple[int, ...] = IMAGE, n_classes: int = 3, *, seed: int = 0) ->
 def make_inputs(shape: tuple[int, ...], n: int = 8, *, seed: int = 0) -> Tensor:
     """Inputs (n, *shape) from N(0, 1)."""
     return torch.from_numpy(np.random.default_rng(seed).standard_normal((n, *shape)).astype(np.float32))
+
+
+def make_data(shape: tuple[int, ...] = (1, 8, 8), n_classes: int = 3, n: int = 120) -> Data:
+    """Data whose classes differ in their mean: learned in a moment."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(n_classes, *shape))
+    targets = rng.integers(n_classes, size=2 * n)
+    inputs = (means[targets] + rng.normal(size=(2 * n, *shape))).astype(np.float32)
+    kind = "image" if len(shape) == 3 else "table"
+    return Data(kind, inputs[:n], targets[:n], inputs[n:], targets[n:], class_names=tuple(map(str, range(n_classes))))
 
 
 def make_view(

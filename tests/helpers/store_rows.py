@@ -6,9 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
-from xaibench.cli import main
 from xaibench.store import Row, Store
 
 ROW = Row(
@@ -38,13 +35,3 @@ def values(store: Store) -> dict[str, tuple[str, list[float]]]:
 def contents(store: Store) -> dict[str, bytes]:
     """Every file of a store."""
     return {name: store.files.read(name) for name in store.files.find("")}
-
-
-def call(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str]:
-    """Use the command line; its exit code and everything that it printed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["xaibench", *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            main()
-    found = capsys.readouterr()
-    return int(end.value.code or 0), found.out + found.err
