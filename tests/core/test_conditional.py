@@ -56,7 +56,7 @@ def test_each_copy_has_a_mask_of_its_own_and_blocks_change_nothing(monkeypatch: 
         k, gone = keep[row], ~keep[row]
         solved = torch.linalg.solve(COVARIANCE[k][:, k], (x - drawn)[row, k])
         torch.testing.assert_close(whole[row, gone], drawn[row, gone] + COVARIANCE[gone][:, k] @ solved)
-    monkeypatch.setattr(conditional, "BLOCK_NUMBERS", 7 * D * D)
+    monkeypatch.setattr(conditional, "MATRIX_BLOCK_NUMBERS", 7 * D * D)
     torch.testing.assert_close(MODEL.redraw(x, keep, drawn), whole, rtol=1e-12, atol=1e-12)
 
 

@@ -127,7 +127,7 @@ def test_a_copy_does_not_depend_on_those_solved_with_it(numbers: int, monkeypatc
     x, keep = images(3, 2, 15, 18), torch.cat([removal_masks(k, 14, 15, 18) for k in ("random", "smooth", "block")])
     rows = torch.arange(42) % 3
     together = linear_imputation(x, keep, layout, rows)
-    monkeypatch.setattr(imputation, "BLOCK_NUMBERS", numbers)
+    monkeypatch.setattr(imputation, "SOLVER_BLOCK_NUMBERS", numbers)
     order = torch.randperm(42, generator=torch.Generator().manual_seed(0))
     shuffled = linear_imputation(x, keep[order], layout, rows[order])
     torch.testing.assert_close(shuffled, together[order], atol=2e-6, rtol=0)

@@ -76,7 +76,7 @@ class Slow:
 
 @pytest.mark.parametrize("worth", [-1.0, 60.0])
 def test_what_took_long_is_not_found_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth: float):
-    monkeypatch.setattr(findings, "WORTH", worth)
+    monkeypatch.setattr(findings, "MIN_CACHED_SECONDS", worth)
     zeros = np.zeros((2, 3), dtype=np.float32)
     data = Data("table", zeros, np.array([0, 1]), zeros, np.array([0, 1]))
     model = TorchPredictor(nn.Linear(3, 2))
@@ -93,7 +93,7 @@ def test_what_took_long_is_not_found_out_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_damaged_file_is_found_out_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(findings, "WORTH", -1.0)
+    monkeypatch.setattr(findings, "MIN_CACHED_SECONDS", -1.0)
     zeros = np.zeros((2, 3), dtype=np.float32)
     data = Data("table", zeros, np.array([0, 1]), zeros, np.array([0, 1]))
     check, model = Slow(), TorchPredictor(nn.Linear(3, 2))

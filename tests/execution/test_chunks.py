@@ -184,9 +184,9 @@ def test_executors_come_from_entry_points(tmp_path: Path, monkeypatch: pytest.Mo
         "    def __init__(self, store, options):\n"
         "        self.place = (store, options)\n"
         "    def run(self, tasks, emit, stop):\n"
-        "        from xaibench.execution.worker_loop import Workplace\n"
+        "        from xaibench.execution.worker_loop import UnitRunner\n"
         "        for task in tasks:\n"
-        "            Workplace(*self.place).work(task, emit, stop)\n"
+        "            UnitRunner(*self.place).work(task, emit, stop)\n"
     )
     info = tmp_path / "theirs-1.0.dist-info"
     info.mkdir()

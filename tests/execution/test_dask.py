@@ -92,7 +92,7 @@ def test_what_is_not_there_is_said(tmp_path: Path, here: str) -> None:
 
 def test_an_error_of_the_worker_ends_the_run(tmp_path: Path, here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xaibench.execution.remote.versions", lambda: {"torch": "0", "numpy": "0", "xaibench": "0"})
-    original = pytest.importorskip("xaibench.execution.remote").Parcels.chunk
+    original = pytest.importorskip("xaibench.execution.remote").ChunkFactory.chunk
 
     def chunk(self: Any, task: Any) -> Any:
         from dataclasses import replace

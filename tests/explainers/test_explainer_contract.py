@@ -89,8 +89,8 @@ def test_blocks_for_memory_change_nothing(name, data, monkeypatch):
     params = spec_of(name).parameters
     small = 4 * view.inputs[0].numel() * params.get("n_samples", params.get("steps", 1))
     for module in walk_packages(engines.__path__, f"{engines.__name__}."):
-        for name in [n for n in vars(sys.modules[module.name]) if n.endswith("BLOCK_BYTES")]:
-            monkeypatch.setattr(f"{module.name}.{name}", small)
+        for bound in [n for n in vars(sys.modules[module.name]) if n.endswith("BLOCK_BYTES")]:
+            monkeypatch.setattr(f"{module.name}.{bound}", small)
     torch.testing.assert_close(run(name, view), whole, **ALIKE)
 
 

@@ -199,7 +199,7 @@ def check_independence(view: ProblemView, name: str, monkeypatch: pytest.MonkeyP
         assert torch.equal(run(name, view.take(slice(row, row + 1)), **params), whole[row : row + 1])
     rounded = name == "osft" and view.model.in_float64(view.inputs) is view.model
     with monkeypatch.context() as patch:
-        patch.setattr("xaibench.explainers.engines.perturbed_copies.BLOCK_BYTES", 8 * view.inputs[0].numel() * 7)
+        patch.setattr("xaibench.explainers.engines.perturbed_copies.COPIES_BLOCK_BYTES", 8 * view.inputs[0].numel() * 7)
         in_blocks = run(name, view, **params)
     for found in (in_blocks, *(run(name, in_batches(view, size), **params) for size in (1, 5, 64))):
         if rounded:

@@ -33,11 +33,11 @@ class Executor(Protocol):
     """Runs tasks, anywhere and in any order."""
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        """Have every task run by `Workplace.work`, and pass its events on, in this thread.
+        """Have every task run by `UnitRunner.work`, and pass its events on, in this thread.
 
         Events of a unit come in order: `Started`, a `Scored` per cell, `Finished`; a unit that can
-        not be finished is reported by `Lost`, which writes its failures; one that is begun again by
-        `Stranded`, which writes what came so far. Tasks may be divided with
+        not be finished is reported by `UnitsFailed`, which writes its failures; one that is begun again by
+        `WorkerGone`, which writes what came so far. Tasks may be divided with
         `Task.only`, and are pulled one by one (the plan may be large). When ``stop()`` says so no
         unit is begun; those that are running are finished. Whatever was started is ended on leaving,
         also by an exception (the second Ctrl-C is a `KeyboardInterrupt`).

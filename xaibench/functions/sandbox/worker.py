@@ -70,8 +70,8 @@ def _answer(request: dict[str, Any], syntax: Any, without: frozenset[str]) -> di
         if "syntax" in without:
             code = compile(source, "<program>", "exec")
         else:
-            tree = syntax.parse(source)
-            size = syntax.size(tree)
+            tree = syntax.parse_program(source)
+            size = syntax.literal_size(tree)
             code = compile(tree, "<program>", "exec")
     except syntax.RefusedError as error:
         return {"refused": _short(str(error))}
