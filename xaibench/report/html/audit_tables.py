@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.agreement_matrix import AgreementMatrix, agreement_matrices
+from xaibench.analysis.audit.verdict import AUDIT_VERDICTS
 from xaibench.report.html.tables import MAX_PANELS, MAX_ROWS
 from xaibench.report.labels import interval, metric_labels, number, variants
 
 _MEASURED = ("trust", "auroc", "trend", "icc", "masker_tau", "confidence_rho", "coupled")
 """Numbers of the audit that are shown, where they are there; all of them are in the store."""
-_VERDICTS = ("trusted", "weak", "undecided", "broken")
 _AGREEMENTS = ("feature", "sign")
 
 
@@ -34,7 +34,7 @@ def audit_listing(audit: pd.DataFrame | None) -> Listing | None:
         return None
     labels = metric_labels(audit)
     keys = zip(audit["metric"], audit["params"], audit["asked_output"], strict=True)
-    place = {verdict: i for i, verdict in enumerate(_VERDICTS)}
+    place = {verdict: i for i, verdict in enumerate(AUDIT_VERDICTS)}
     shown = audit.assign(
         metric=[labels[key] for key in keys],
         problem=audit["dataset"] + "/" + audit["model"],
