@@ -16,7 +16,7 @@ from scipy.stats import binom
 
 import xaibench as xb
 from xaibench import suite as suites
-from xaibench.analysis.claims.verdicts import Side, UndecidedError, compare_operands, comparisons
+from xaibench.analysis.claims.verdicts import Operand, UndecidedError, compare_operands, comparisons
 from xaibench.analysis.statistics.levels import ONE_SIDED_ALPHA
 
 REPLICATES = 1000
@@ -31,7 +31,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def swapped(left: Side, right: Side | None, number: float | None, rng: np.random.Generator) -> tuple[Side, Side | None]:
+def swapped(
+    left: Operand, right: Operand | None, number: float | None, rng: np.random.Generator
+) -> tuple[Operand, Operand | None]:
     """Both sides with labels exchanged in a random half of the units; around the number, where that is one side."""
     if right is None:
         assert number is not None

@@ -26,7 +26,7 @@ class Posted:
     def __init__(
         self, store: Store, options: Options, *, size: int = 2, elsewhere: bool = False, dies: int = 0
     ) -> None:
-        self.parcels = ChunkFactory(store, options)
+        self.factory = ChunkFactory(store, options)
         self.store = store
         self.size = size
         self.elsewhere = elsewhere
@@ -34,7 +34,7 @@ class Posted:
         self.told: list[Any] = []
 
     def run(self, tasks: Any, emit: Emit, stop: Stop) -> None:
-        for chunk in self.parcels.divide(tasks, self.size):
+        for chunk in self.factory.divide(tasks, self.size):
             sent = replace(chunk, store=chunk.store + "-unseen") if self.elsewhere else chunk
             for _ in range(self.dies):
                 with pytest.raises(KeyboardInterrupt):
@@ -164,8 +164,8 @@ def test_a_plugin_that_was_edited_is_not_run_as_it_was(chunk: Chunk, tmp_path: P
 def test_plugins_and_cache_travel_to_machines_without_them(tmp_path: Path) -> None:
     there = tmp_path / "there.py"
     there.write_text("x = 1\n")
-    parcels = ChunkFactory(Store(tmp_path / "s", create=True), Options(tmp_path / "none", plugins=(str(there), "json")))
-    sent = Chunk(Task(None, (), 1), "", "", parcels._options, parcels._sources)  # type: ignore[arg-type]
+    factory = ChunkFactory(Store(tmp_path / "s", create=True), Options(tmp_path / "none", plugins=(str(there), "json")))
+    sent = Chunk(Task(None, (), 1), "", "", factory._options, factory._sources)  # type: ignore[arg-type]
     same = remote._here(sent)
     assert same.plugins == ("json", str(there))
     there.write_text("x = 2\n")

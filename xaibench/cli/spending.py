@@ -23,7 +23,7 @@ class Spending:
     interpreter, problem : str
     answers, stored : int
         Answers that are to be had, and those that are in the store already.
-    estimate : Estimate
+    estimate : CostEstimate
         For those that are not.
     """
 

@@ -70,11 +70,11 @@ def stored_answer(path: Path, name: str, interpreter: str, params: Mapping[str, 
     i = next(k for k, f in enumerate(functions) if f.name == name)
     spec = cast(InterpreterSpec, unit.spec)
     records = _records(store, unit, problem)
-    desk = AnswerCache(
+    cache = AnswerCache(
         spec, unit.explainer.params, functions, seed=unit.seed, stream=f"interpret/{spec.name}", records=records
     )
     budgets = [r["budget"] for r in records if r["name"] == name]
-    answer = desk.answer(i, problem.budget if problem.budget in budgets else max(budgets))
+    answer = cache.answer(i, problem.budget if problem.budget in budgets else max(budgets))
     others = tuple(label for label in found if label != chosen)
     return StoredAnswer(functions[i], unit.explainer.label, f"{problem.name}, seed {problem.seed}", answer, others)
 

@@ -75,7 +75,7 @@ class Dask:
         self.patience = settings.seconds("wait", 60.0)
         settings.done()
         watched = options.timeout is not None or options.memory is not None
-        self.parcels = ChunkFactory(store, replace(options, workers=int(watched)))
+        self.factory = ChunkFactory(store, replace(options, workers=int(watched)))
         self._name = ""
         self._log: str | None = None
         self._numbers = itertools.count()
@@ -115,7 +115,7 @@ class Dask:
     def _chunks(self, client: Client, tasks: Iterable[Task]) -> Iterator[Chunk]:
         for task in tasks:
             fair = -(-len(task.jobs) // (ROUNDS * _threads(client)))
-            yield from self.parcels.divide([task], self.units or min(fair, MAX_CHUNK_UNITS))
+            yield from self.factory.divide([task], self.units or min(fair, MAX_CHUNK_UNITS))
 
     def _hand_in(self, client: Client, chunks: Iterator[Chunk], queue: list[Chunk]) -> None:
         """Keep every thread of the cluster busy, and no more in flight: what waits at a worker is lost with it."""
@@ -147,14 +147,14 @@ class Dask:
             progress.take(event, emit)
         rest = progress.rest()
         if len(chunk.task.jobs) > 1:
-            queue.extend(self.parcels.chunk(chunk.task.only(job)) for job in rest)
+            queue.extend(self.factory.chunk(chunk.task.only(job)) for job in rest)
             return
         begun = Event(future.key, client=client).is_set()
         for job in rest:
             self._attempts[job.number] += begun
             if not begun or self._attempts[job.number] <= self.options.retry:  # else it was its neighbour
                 emit(WorkerGone(job.number))
-                queue.append(self.parcels.chunk(chunk.task.only(job)))
+                queue.append(self.factory.chunk(chunk.task.only(job)))
             else:
                 emit(UnitsFailed((job.number,), _killed(error, self._log)))
 

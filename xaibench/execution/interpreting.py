@@ -41,7 +41,7 @@ class Portion:
     cells : tuple of Cell
     rows : tuple of int
         Numbers of the functions.
-    records : tuple of Record
+    records : tuple of AnswerRecord
         Answers for these functions that are there already.
     store : Store
         Where answers are stored.
@@ -64,7 +64,7 @@ class Done:
     Attributes
     ----------
     rows : tuple of int
-    answers : list of Record
+    answers : list of AnswerRecord
         The answers that were scored, one per function.
     n_asked : int
         Questions to the interpreter for an answer: 0 if all answers were there.
@@ -104,16 +104,16 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
     unit, done, store = task.unit, Done(task.rows), task.store
     spec = cast(InterpreterSpec, unit.spec)
     stream = f"interpret/{spec.name}" + (f"/{unit.repeat}" if unit.repeat else "")
-    desk = AnswerCache(
+    cache = AnswerCache(
         spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records
     )
 
     def answer(k: int, budget: int) -> Interpretation:
         if stop():
             raise StoppedError("the run was interrupted")
-        return desk.answer(task.rows[k], budget)
+        return cache.answer(task.rows[k], budget)
 
-    with threadpool_limits(limits=1), _saved_regularly(desk, store, task.key):
+    with threadpool_limits(limits=1), _saved_regularly(cache, store, task.key):
         try:
             ev = ProgramEvaluation(
                 tuple(problem.functions[i] for i in task.rows),
@@ -133,13 +133,13 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
             raise
         except (Exception, SystemExit) as error:
             done.failure = failure(error)
-    done.n_asked = desk.n_asked
-    done.answers = desk.all(problem.budget)
+    done.n_asked = cache.n_asked
+    done.answers = cache.all(problem.budget)
     return done
 
 
 @contextmanager
-def _saved_regularly(desk: AnswerCache, store: Store, key: str) -> Iterator[None]:
+def _saved_regularly(cache: AnswerCache, store: Store, key: str) -> Iterator[None]:
     """Write new answers down every second, and when all is done, however it ends.
 
     Raises
@@ -151,7 +151,7 @@ def _saved_regularly(desk: AnswerCache, store: Store, key: str) -> Iterator[None
     trouble: list[StoreError] = []
 
     def save() -> None:
-        new = desk.take_new()
+        new = cache.take_new()
         if new and not trouble:
             try:
                 store.save_interpretations(key, new)

@@ -70,7 +70,7 @@ class Pool:
         self.options = options
         self.store = store
         self._workers: list[Worker] = []
-        self._courses: list[ProblemQueue] = []
+        self._queues: list[ProblemQueue] = []
         self._tasks: Iterator[Task] = iter(())
         self._next: Task | None = None
         self._attempts: Counter[int] = Counter()
@@ -117,7 +117,7 @@ class Pool:
     # Giving work
 
     def _work_left(self) -> bool:
-        return bool(self._peek()) or any(c.waiting for c in self._courses)
+        return bool(self._peek()) or any(c.waiting for c in self._queues)
 
     def _peek(self) -> int:
         """Number of units of the next problem that no worker has."""
@@ -134,25 +134,25 @@ class Pool:
                     worker.begin(*found)
                 elif other is not None:
                     worker.help(other)
-        self._courses = [c for c in self._courses if c.waiting or any(w.course is c for w in self._workers)]
+        self._queues = [c for c in self._queues if c.waiting or any(w.queue is c for w in self._workers)]
         shared = shareable(self._workers, WORTH_STARTING)
-        wanted = sum(len(c.waiting) for c in self._courses) + self._peek() - sum(w.starting for w in self._workers)
+        wanted = sum(len(c.waiting) for c in self._queues) + self._peek() - sum(w.starting for w in self._workers)
         wanted += len(shared.portions or ()) if shared is not None else 0
         self.start(max(0, min(wanted, self.options.workers - len(self._workers))))
 
     def _find(self, worker: Worker) -> tuple[ProblemQueue, Job] | None:
         """What an idle worker does next."""
-        own = worker.course
+        own = worker.queue
         if own is not None and own.waiting:
             return own, own.waiting.popleft()
-        orphan = next((c for c in self._courses if c.waiting and not any(w.course is c for w in self._workers)), None)
+        orphan = next((c for c in self._queues if c.waiting and not any(w.queue is c for w in self._workers)), None)
         if orphan is None and self._peek() and self._next is not None:
             orphan = ProblemQueue(self._next, deque(self._next.jobs))
-            self._courses.append(orphan)
+            self._queues.append(orphan)
             self._next = None
         if orphan is not None:
             return orphan, orphan.waiting.popleft()
-        most = max((c for c in self._courses if c.prepared), key=lambda c: len(c.waiting), default=None)
+        most = max((c for c in self._queues if c.prepared), key=lambda c: len(c.waiting), default=None)
         if most is None or not most.waiting:
             return None
         return most, most.waiting.pop()
@@ -189,7 +189,7 @@ class Pool:
                 self._bury(worker, emit)
 
     def _take(self, worker: Worker, message: Any, emit: Emit) -> None:
-        course, job = worker.course, worker.job
+        queue, job = worker.queue, worker.job
         match message:
             case Ready():
                 worker.ready, worker.job, worker.portions = True, None, None
@@ -207,8 +207,8 @@ class Pool:
                 worker.preparing = True
             case ProblemReady():
                 worker.preparing = False
-                if course is not None:
-                    course.prepared = True
+                if queue is not None:
+                    queue.prepared = True
             case Started(_, due):
                 worker.since, worker.due = time.monotonic(), due
             case Explained():
@@ -217,20 +217,20 @@ class Pool:
                 worker.scored.add(row.cell_id)
             case Finished():
                 worker.finished, worker.since = True, math.inf
-            case UnitsFailed(problem=str()) if course is not None and job is not None:
+            case UnitsFailed(problem=str()) if queue is not None and job is not None:
                 worker.finished = True
-                if course.prepared and course.deaths + 1 < CHANCES:  # others manage
-                    course.deaths += 1
-                    course.waiting.append(job)
+                if queue.prepared and queue.deaths + 1 < CHANCES:  # others manage
+                    queue.deaths += 1
+                    queue.waiting.append(job)
                     return
-                message = self._give_up(course, job, message.failure)
+                message = self._give_up(queue, job, message.failure)
         emit(message)
 
-    def _give_up(self, course: ProblemQueue, job: Job | None, failure: dict[str, Any]) -> UnitsFailed:
+    def _give_up(self, queue: ProblemQueue, job: Job | None, failure: dict[str, Any]) -> UnitsFailed:
         """The end of a problem that cannot be prepared."""
-        numbers = [j.number for j in ([job] if job else []) + list(course.waiting)]
-        course.waiting.clear()
-        return UnitsFailed(tuple(numbers), failure, None if course.prepared else course.task.problem.key)
+        numbers = [j.number for j in ([job] if job else []) + list(queue.waiting)]
+        queue.waiting.clear()
+        return UnitsFailed(tuple(numbers), failure, None if queue.prepared else queue.task.problem.key)
 
     def _watch(self, emit: Emit) -> None:
         now = time.monotonic()
@@ -286,8 +286,8 @@ class Pool:
             if self._failed_starts >= CHANCES + 1:
                 raise WorkerError(f"worker processes do not start: the last one {how}\n{words}".rstrip())
         helped(worker, self._workers, done=False)
-        job, course = worker.job, worker.course
-        if job is None or course is None or worker.finished:
+        job, queue = worker.job, worker.queue
+        if job is None or queue is None or worker.finished:
             return
         from_outside = failure is None and (lost or process.killed_by_signal)
         if failure is None:
@@ -296,18 +296,18 @@ class Pool:
         failure["traceback"] = words or None
         culprit = worker.in_hand()
         if worker.preparing:
-            course.deaths += 1
-            if course.deaths < CHANCES:
-                course.waiting.appendleft(job)
+            queue.deaths += 1
+            if queue.deaths < CHANCES:
+                queue.waiting.appendleft(job)
             else:
-                emit(self._give_up(course, job, failure))
+                emit(self._give_up(queue, job, failure))
         elif from_outside and self._attempts[job.number] < self.options.retry:
             self._attempts[job.number] += 1
             emit(WorkerGone(job.number))
-            course.waiting.appendleft(job.without(worker.scored))
+            queue.waiting.appendleft(job.without(worker.scored))
         elif culprit is not None:
             emit(CellCrashed(job.number, culprit, failure))
-            course.waiting.appendleft(job.without({*worker.scored, culprit}))
+            queue.waiting.appendleft(job.without({*worker.scored, culprit}))
         else:
             emit(UnitsFailed((job.number,), failure))
 

@@ -205,7 +205,7 @@ def work_off(chunk: Chunk, emit: Emit, stop: Stop) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="xaibench-") as folder:
         store = Store(folder, create=True)
         _work(chunk, store, options, _told(emit), stop)
-        _desk.clear()
+        _runners.clear()
         names = [name for kind in _CARRIED for name in store.files.find(kind)]
         return {name: store.files.read(name) for name in names}
 
@@ -246,16 +246,16 @@ def _check_versions(chunk: Chunk) -> None:
 
 
 _loaded: dict[str, bytes] = {}
-_desk: dict[str, UnitRunner] = {}
+_runners: dict[str, UnitRunner] = {}
 
 
 def _place(store: Store, options: Options) -> UnitRunner:
     """The workplace of the last chunk, if it serves: it has the problem in memory."""
     key = f"{store.path} {options}"
-    if key not in _desk:
-        _desk.clear()
-        _desk[key] = UnitRunner(store, options)
-    return _desk[key]
+    if key not in _runners:
+        _runners.clear()
+        _runners[key] = UnitRunner(store, options)
+    return _runners[key]
 
 
 def _here(chunk: Chunk) -> Options:

@@ -47,7 +47,7 @@ class Worker:
     process: Process
     slot: int
     ready: bool = False
-    course: ProblemQueue | None = None
+    queue: ProblemQueue | None = None
     job: Job | None = None
     preparing: bool = False
     since: float = math.inf
@@ -65,20 +65,20 @@ class Worker:
 
     @property
     def starting(self) -> bool:
-        return not self.ready and self.course is None and self.helps is None
+        return not self.ready and self.queue is None and self.helps is None
 
     @property
     def busy(self) -> bool:
         return self.job is not None or self.helps is not None
 
-    def begin(self, course: ProblemQueue, job: Job) -> None:
+    def begin(self, queue: ProblemQueue, job: Job) -> None:
         """Send a unit."""
-        self.course, self.job, self.ready = course, job, False
+        self.queue, self.job, self.ready = queue, job, False
         self.preparing = self.explained = self.finished = self.asking = False
         self.since, self.portions = math.inf, None
         self.scored, self.due = set(), ()
         self.process.forget_log()
-        self.process.send(course.task.only(job))  # if the process is gone, the pool finds out
+        self.process.send(queue.task.only(job))  # if the process is gone, the pool finds out
 
     def in_hand(self) -> str | None:
         """Id of the cell that is being scored; None before the attributions are there."""
@@ -87,11 +87,11 @@ class Worker:
     def help(self, other: Worker) -> None:
         """Take the last portion of another worker's unit."""
         assert other.portions is not None
-        assert other.course is not None
+        assert other.queue is not None
         assert other.job is not None
         self.helps, self.portion, self.ready = other, other.portions.pop(), False
         self.process.forget_log()
-        self.process.send(Help(other.course.task.only(other.job), self.portion))
+        self.process.send(Help(other.queue.task.only(other.job), self.portion))
 
 
 def shareable(workers: Iterable[Worker], after: float) -> Worker | None:

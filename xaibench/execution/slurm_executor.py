@@ -92,7 +92,7 @@ class Slurm:
             raise UsageError("jobs need a folder that all machines see", "give one with --set folder=PATH")
         self.folder = Path(folder or f"{store.path}.jobs").resolve()
         watched = options.timeout is not None or options.memory is not None
-        self.parcels = ChunkFactory(store, replace(options, workers=max(options.workers, int(watched))))
+        self.factory = ChunkFactory(store, replace(options, workers=max(options.workers, int(watched))))
         self._attempts: Counter[int] = Counter()
         self._flights: list[_Flight] = []
         self._died = False
@@ -103,7 +103,7 @@ class Slurm:
         place = self.place
         place.mkdir(parents=True, exist_ok=True)
         place.chmod(0o700)
-        chunks = self.parcels.divide(tasks, self.units)
+        chunks = self.factory.divide(tasks, self.units)
         again: list[Chunk] = []
         halt = place / "halt"
         try:
@@ -196,7 +196,7 @@ class Slurm:
                     continue
             if flight.progress.partly(job.number):
                 emit(WorkerGone(job.number))
-            again.append(self.parcels.chunk(flight.chunk.task.only(job)))
+            again.append(self.factory.chunk(flight.chunk.task.only(job)))
 
 
 def work_and_tell(chunk: Chunk, stem: str, halt: str) -> None:

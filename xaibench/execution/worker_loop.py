@@ -45,7 +45,7 @@ class UnitRunner:
     store : Store
         Where results, attributions and answers go.
     options : Options
-    share : Share, optional
+    share : PortionsToDo, optional
         Asked for the portions of a set of functions that are to be done here, where others help.
     """
 

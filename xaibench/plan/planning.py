@@ -97,7 +97,7 @@ class Plan:
     Attributes
     ----------
     suite : Suite
-    units : Units
+    units : PlannedUnits
         What this run takes care of.
     rerun : {"failed", "stale", "all"} or None
     whole : bool

@@ -20,7 +20,7 @@ class ProblemSpec:
 
     Attributes
     ----------
-    dataset, model : Choice
+    dataset, model : ComponentRef
     seed : int
         Fixes data and training.
     samples : int
@@ -96,7 +96,7 @@ class FunctionProblemSpec:
 
     Attributes
     ----------
-    functions : Choice
+    functions : ComponentRef
     seed : int
         Fixes the functions.
     samples : int or None

@@ -50,8 +50,8 @@ class Claim(Table):
     Attributes
     ----------
     id, source, statement : str
-    left : Scores
-    right : Scores, optional
+    left : ScoreSelection
+    right : ScoreSelection, optional
     number : float, optional
     direction : {"greater", "less", "equal"}
     margin : float
@@ -59,7 +59,7 @@ class Claim(Table):
         What is independent: the samples (given these models), or the trained models (problem seeds).
     statistic : {"mean", "agreement"}
         Mean score; or Kendall's tau between the explainers' values on this metric and on ``reference``.
-    reference : Scores, optional
+    reference : ScoreSelection, optional
         What ``agreement`` compares with; only its metric, params and output count.
     despite : globs
         Gates that may fail without making the claim inconclusive.

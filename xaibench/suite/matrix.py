@@ -62,7 +62,7 @@ class Suite(Table):
         Put every control into the matrix.
     random_draws : int
         Draws of the random control where skill needs them.
-    include, exclude : list of Rule
+    include, exclude : list of CellPattern
         Select only what matches an include rule (if any), and nothing that matches an exclude rule.
     claims : list of Claim
     compare : Comparing

@@ -44,7 +44,7 @@ def audit(
         One row per cell, columns as in `xaibench.store.Row`.
     suite : str
         Name that goes into the first column.
-    maps : Maps, optional
+    maps : AttributionFacts, optional
         What is known of the explanations; without it reliability and coupling cannot be told from
         what the explainers do.
 

@@ -16,7 +16,7 @@ from xaibench.core.components import ORACLE, RANDOM
 from xaibench.core.keys import canonical_json, seed
 from xaibench.core.types import Array
 
-Panels = Mapping[MetricKey, MetricScores]
+ScoresByMetric = Mapping[MetricKey, MetricScores]
 Numbers = dict[str, Any]
 REFERENCES = ("masker", "baseline")
 """Parameters that say what "missing" means."""
@@ -94,7 +94,7 @@ def _steady(trial: ProblemScores, maps: AttributionFacts) -> Array:
     return np.array([i for i, e in enumerate(trial.entries) if (*trial.names, *e) in maps.steady], dtype=np.int64)
 
 
-def of_seeds(trial: ProblemScores, panels: Panels, maps: AttributionFacts) -> dict[MetricKey, Numbers]:
+def of_seeds(trial: ProblemScores, panels: ScoresByMetric, maps: AttributionFacts) -> dict[MetricKey, Numbers]:
     """ICC and repeatability of every metric, on explanations that do not change with the seed."""
     steady = _steady(trial, maps)
     found = {}
@@ -105,7 +105,7 @@ def of_seeds(trial: ProblemScores, panels: Panels, maps: AttributionFacts) -> di
     return found
 
 
-def _variants(panels: Panels, names: tuple[str, ...]) -> dict[tuple[str, str], list[MetricKey]]:
+def _variants(panels: ScoresByMetric, names: tuple[str, ...]) -> dict[tuple[str, str], list[MetricKey]]:
     """Metrics that differ in one of these parameters only, by its name; alone they are no variants."""
     groups: dict[tuple[str, str], list[MetricKey]] = {}
     for key, panel in panels.items():
@@ -121,7 +121,7 @@ def _draws(trial: ProblemScores, *what: str) -> int:
     return seed("audit", *trial.names, *what)
 
 
-def of_maskers(trial: ProblemScores, panels: Panels) -> dict[MetricKey, Numbers]:
+def of_maskers(trial: ProblemScores, panels: ScoresByMetric) -> dict[MetricKey, Numbers]:
     found: dict[MetricKey, Numbers] = {}
     for keys in _variants(panels, REFERENCES).values():
         scores = np.stack([dependence.mean_over_seeds(panels[k].merit[trial.contestants]) for k in keys])
@@ -136,7 +136,7 @@ def of_maskers(trial: ProblemScores, panels: Panels) -> dict[MetricKey, Numbers]
     return found
 
 
-def of_confidence(trial: ProblemScores, panels: Panels) -> dict[MetricKey, Numbers]:
+def of_confidence(trial: ProblemScores, panels: ScoresByMetric) -> dict[MetricKey, Numbers]:
     measured = [p for k, p in trial.panels.items() if k[0] == CONFIDENCE_METRIC]
     if not measured:
         return {}
@@ -152,7 +152,7 @@ def of_confidence(trial: ProblemScores, panels: Panels) -> dict[MetricKey, Numbe
     }
 
 
-def of_budgets(trial: ProblemScores, panels: Panels, maps: AttributionFacts) -> dict[MetricKey, Numbers]:
+def of_budgets(trial: ProblemScores, panels: ScoresByMetric, maps: AttributionFacts) -> dict[MetricKey, Numbers]:
     found: dict[MetricKey, Numbers] = {}
     steady = _steady(trial, maps)
     for (name, _), keys in _variants(panels, convergence.BUDGETS).items():
@@ -168,7 +168,7 @@ def of_budgets(trial: ProblemScores, panels: Panels, maps: AttributionFacts) -> 
 
 
 def of_company(
-    large: ProblemScores, small: ProblemScores | None, panels: Panels, maps: AttributionFacts
+    large: ProblemScores, small: ProblemScores | None, panels: ScoresByMetric, maps: AttributionFacts
 ) -> dict[MetricKey, Numbers]:
     """Whether the scores of the samples of the small selection are the same in the large one."""
     if small is None:
@@ -191,7 +191,7 @@ def of_company(
 
 
 def metric_agreements(
-    trial: ProblemScores, panels: Panels, found: dict[MetricKey, Numbers]
+    trial: ProblemScores, panels: ScoresByMetric, found: dict[MetricKey, Numbers]
 ) -> Iterator[dict[str, Any]]:
     """Kendall's tau between metrics, and into ``found`` each one's mean with others of its family."""
     keys = list(panels)

@@ -74,7 +74,7 @@ class ProblemScores:
     ----------
     names : tuple of str
         Data set, model, selection.
-    entries : tuple of Entry
+    entries : tuple of ExplainerKey
     control : array (E,) of bool
     truth_is_weights : bool
         Whether the oracle shows weights, which are contributions once they are multiplied by the input.

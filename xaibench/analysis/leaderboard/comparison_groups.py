@@ -51,7 +51,7 @@ def stacked(
         Those with scores, by problem seed.
     at : slice
         The rows of the board.
-    samples : Samples
+    samples : ScoreMatrix
     """
     scored = np.isin(cells["status"].to_numpy(), SCORED)
     scores, names = cells["scores"].to_numpy(), _names(cells, scored)

@@ -84,7 +84,7 @@ def compare_with_placebos(
 
     Parameters
     ----------
-    samples : Samples
+    samples : ScoreMatrix
     value : array (E,)
         The aggregates that the board shows.
     names : array (E,) of str

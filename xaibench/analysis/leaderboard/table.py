@@ -55,7 +55,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         - ``value``: mean over samples, draws averaged first; ``median_log10``: median of
           log10(max(score, 1e-12)), draws averaged in log10. With several problem seeds the mean of
           their values.
-        - ``ci_low``, ``ci_high``, ``estimand``: 95 % interval, see `Samples.aggregate`.
+        - ``ci_low``, ``ci_high``, ``estimand``: 95 % interval, see `ScoreMatrix.aggregate`.
         - ``skill`` and its interval, on the samples where score, oracle and random are defined.
         - ``placebo``: the control other than the oracle with the best value. ``beats_placebo``:
           better than *every* placebo on every trained model by paired one-sided signed-rank tests

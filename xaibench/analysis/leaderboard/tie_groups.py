@@ -56,7 +56,7 @@ def all_pairs(samples: ScoreMatrix, value: Array, rows: Array, *, higher_is_bett
 
     Parameters
     ----------
-    samples : Samples
+    samples : ScoreMatrix
     value : array (E,)
         The aggregates that the board shows.
     rows : array of int

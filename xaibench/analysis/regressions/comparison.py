@@ -41,7 +41,7 @@ class Comparison:
         See `xaibench.analysis.regressions.verdicts.compare_runs`.
     costs : DataFrame
         See `xaibench.analysis.regressions.timings.costs`.
-    baseline, candidate : Side
+    baseline, candidate : RunReference
     n_identical : int
         Cells that are the very same row on both sides: nothing was computed in between.
     notes : list of str

@@ -66,7 +66,7 @@ def compare_runs(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Regr
     ----------
     baseline, candidate : DataFrame
         Cells of both sides; see `pair_cells`.
-    settings : Settings
+    settings : RegressionSettings
 
     Returns
     -------

@@ -35,7 +35,7 @@ class AnswerCache:
     seed : int
     stream : str
         Name of the draws.
-    records : sequence of Record
+    records : sequence of AnswerRecord
         Answers that are there already; of several for one function and budget the last one counts.
     """
 
@@ -96,14 +96,14 @@ class _AnswerFile:
 
     def __init__(
         self,
-        desk: AnswerCache,
+        cache: AnswerCache,
         i: int,
         budget: int,
         record: AnswerRecord,
         program: Program | None = None,
         changed: bool = False,
     ) -> None:
-        self._desk = desk
+        self._cache = cache
         self._i = i
         self._budget = budget
         self._program = program
@@ -111,11 +111,11 @@ class _AnswerFile:
         self.changed = changed
 
     @classmethod
-    def of_answer(cls, desk: AnswerCache, i: int, budget: int, answer: TimedInterpretation) -> _AnswerFile:
+    def of_answer(cls, cache: AnswerCache, i: int, budget: int, answer: TimedInterpretation) -> _AnswerFile:
         """A new answer."""
         found = answer.interpretation
         record: AnswerRecord = {
-            "name": desk.functions[i].name,
+            "name": cache.functions[i].name,
             "budget": budget,
             "description": found.description,
             "family": found.family,
@@ -128,7 +128,7 @@ class _AnswerFile:
             "broken": "",
             "outputs": {},
         }
-        return cls(desk, i, budget, record, found.program, changed=True)
+        return cls(cache, i, budget, record, found.program, changed=True)
 
     @property
     def interpretation(self) -> Interpretation:
@@ -137,7 +137,7 @@ class _AnswerFile:
 
     def outputs(self, inputs: Values) -> Values:
         """Outputs of the program, from the record where they are there."""
-        kind = self._desk.functions[self._i].kind
+        kind = self._cache.functions[self._i].kind
         key = array_digest(np.asarray(inputs)) if kind == "numeric" else digest(list(inputs))
         if key not in self.record["outputs"]:
             found, failure = run_program(self._live(), inputs, kind)
@@ -149,13 +149,13 @@ class _AnswerFile:
     def _live(self) -> Program:
         """The program itself."""
         if self._program is None:
-            desk, restore = self._desk, self._desk.spec.restore
+            cache, restore = self._cache, self._cache.spec.restore
             if self.record["failure"]:
                 self._program = Interpretation.failed(self.record["failure"]).program
             elif restore is not None:
-                self._program = restore(self.record["facts"], desk.functions[self._i].domain)
+                self._program = restore(self.record["facts"], cache.functions[self._i].domain)
             else:
-                self._program = desk.ask(self._i, self._budget).interpretation.program
+                self._program = cache.ask(self._i, self._budget).interpretation.program
         return self._program
 
 

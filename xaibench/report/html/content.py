@@ -100,7 +100,7 @@ class Curves:
         Share of the features that is removed.
     output : str
         What is measured.
-    lines : tuple of Curve
+    lines : tuple of ExplainerCurves
         The best mean area first; controls last.
     """
 
@@ -130,7 +130,7 @@ class Content:
     audit, agreement : DataFrame or None
         What `xaibench audit` and `xaibench agreement` left in the store.
     galleries : tuple of Gallery
-    curves : tuple of Curves
+    curves : tuple of ExplainerCurvess
     notes : mapping of str to tuple of str
         By section: what is not shown, and why.
     """
