@@ -10,7 +10,7 @@ from xaibench.analysis.leaderboard.comparison_groups import sorted_cells
 from xaibench.analysis.leaderboard.extent import Extent, extent
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.analysis.leaderboard.ranking_status import Eligibility, ranking_status
-from xaibench.analysis.leaderboard.support import supported_problems
+from xaibench.analysis.leaderboard.supported_problems import supported_problems
 from xaibench.analysis.leaderboard.table import leaderboard
 
 GATES = [

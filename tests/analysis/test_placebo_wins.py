@@ -11,7 +11,7 @@ from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.analysis.ranks.overview import board_overview, measured_ranks
+from xaibench.analysis.ranks.board_summary import board_summary, measured_ranks
 from xaibench.analysis.ranks.placebo_coverage import placebo_coverage
 from xaibench.analysis.ranks.placebo_wins import placebo_wins, record
 from xaibench.analysis.ranks.relative_ranks import counted
@@ -140,7 +140,7 @@ def test_an_overview_counts_problems_and_orders_metrics_by_family() -> None:
         results(values, metric="relevance_rank", family="ground_truth", truth_kind="model"),
         results(values, dataset="broken", gates=BAD_GATE),
     )
-    found = board_overview(board)
+    found = board_summary(board)
     assert (found.n_problems, found.n_failed_gates) == (1, 1)
     assert found.measures["metric"].to_list() == ["deletion", "relevance_rank", "sparseness"]
     assert found.estimands == ("conditional on this model",)

@@ -31,7 +31,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
-from xaibench.metrics.engines.single_effects import drawn_masker
+from xaibench.metrics.engines.feature_effects import drawn_masker
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -10,7 +10,7 @@ from helpers.results import concat, make_results
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
-from xaibench.report.overall import by_sheets, masker_sheets, overall_table
+from xaibench.report.overall import masker_tables, overall_table, tables_by
 from xaibench.report.tables import terminal
 
 
@@ -49,11 +49,11 @@ def test_ranks_against_data_sets_are_shortened_and_split_to_the_width() -> None:
     names = [f"suppressor(c=0.{i})" for i in range(6)]
     frames = [make_results({"a": np.zeros(9), "b": np.ones(9)}, dataset=name) for name in names]
     board = leaderboard(concat(*frames), suite="s")
-    (sheet, _) = by_sheets(overall_by(board, "dataset"), "dataset")
-    assert sheet.title == "faithfulness: relative rank by dataset suppressor"
-    assert sheet.heads == ("explainer", *(f"c=0.{i}" for i in range(6)))
-    assert sheet.rows == [("b", *[".00"] * 6), ("a", *["1.0"] * 6)]
-    lines = text_of(terminal([sheet]), 30).splitlines()
+    (table, _) = tables_by(overall_by(board, "dataset"), "dataset")
+    assert table.title == "faithfulness: relative rank by dataset suppressor"
+    assert table.heads == ("explainer", *(f"c=0.{i}" for i in range(6)))
+    assert table.rows == [("b", *[".00"] * 6), ("a", *["1.0"] * 6)]
+    lines = text_of(terminal([table]), 30).splitlines()
     assert max(map(len, lines)) <= 30
     assert sum(line.startswith("explainer") for line in lines) == 3
 
@@ -63,8 +63,8 @@ def test_narrow_support_is_marked() -> None:
         make_results({"a": np.zeros(9), "b": np.ones(9), "c": np.full(9, 2.0)}, metric="one"),
         make_results({"a": np.zeros(9), "b": np.ones(9), "c": "unsupported"}, metric="two"),
     ]
-    (sheet, _) = by_sheets(overall(leaderboard(concat(*frames), suite="s")), "family")
-    assert dict(sheet.rows) == {"b": ".00", "a": "1.0", "c": ".00~"}
+    (table, _) = tables_by(overall(leaderboard(concat(*frames), suite="s")), "family")
+    assert dict(table.rows) == {"b": ".00", "a": "1.0", "c": ".00~"}
 
 
 @pytest.mark.slow
@@ -76,14 +76,14 @@ def test_rank_against_masker() -> None:
         for v, m in zip(values, ("mean", "zero"), strict=True)
     ]
     board = leaderboard(concat(*frames), suite="s")
-    ranks, taus = masker_sheets(masker_ranks(board), masker_agreement(board))
+    ranks, taus = masker_tables(masker_ranks(board), masker_agreement(board))
     assert ranks.heads == ("explainer", "mean", "zero")
     assert ("a", ".00", "1.0") in ranks.rows
     assert taus.rows == [("mean", "", "-1.00 (1)"), ("zero", "-1.00 (1)", "")]
     alone = leaderboard(frames[0], suite="s")
     assert (
         "no metric was measured with two maskers"
-        in masker_sheets(masker_ranks(alone), masker_agreement(alone))[1].notes
+        in masker_tables(masker_ranks(alone), masker_agreement(alone))[1].notes
     )
 
 

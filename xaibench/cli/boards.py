@@ -8,7 +8,7 @@ from typing import cast, get_args
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.support import supported_problems
+from xaibench.analysis.leaderboard.supported_problems import supported_problems
 from xaibench.analysis.ranks.critical_differences import critical_differences
 from xaibench.analysis.ranks.overall import Missing, overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
@@ -17,12 +17,12 @@ from xaibench.cli.output import stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.storage.files import write_atomic
 from xaibench.core.storage.paths import default_store
-from xaibench.report import tables as sheets
-from xaibench.report.board_tables import board_sheets, metric_sheets
+from xaibench.report import tables as forms
+from xaibench.report.board_tables import tables_of_board, tables_of_metric
 from xaibench.report.labels import variants
-from xaibench.report.overall import by_sheets, masker_sheets, overall_sheets
+from xaibench.report.overall import masker_tables, overall_tables, tables_by
 from xaibench.report.serialise import to_csv, to_json
-from xaibench.report.tables import Sheet
+from xaibench.report.tables import TitledTable
 from xaibench.report.terminal import board_table, failures_table, gates_table, metric_table
 
 FORMAT_BY_SUFFIX = {
@@ -69,7 +69,7 @@ def show_leaderboard(store: str | Path | None, view: View, *, form: str | None, 
         return
     frame, tables = _content(board, view)
     if form == "table":
-        stdout().print(sheets.terminal(tables))
+        stdout().print(forms.terminal(tables))
     elif form == "parquet":
         assert output is not None
         write_atomic(output, lambda draft: frame.to_parquet(draft, index=False))
@@ -125,11 +125,11 @@ def _filtered(board: pd.DataFrame, filters: dict[str, str | None]) -> pd.DataFra
     return board.reset_index(drop=True)
 
 
-def _content(board: pd.DataFrame, view: View) -> tuple[pd.DataFrame, list[Sheet]]:
-    """The frame for machines and the sheets for people; suites are never averaged."""
+def _content(board: pd.DataFrame, view: View) -> tuple[pd.DataFrame, list[TitledTable]]:
+    """The frame for machines and the tables for people; suites are never averaged."""
     if view.by is None and view.overall is None:
         metric = view.filters["metric"]
-        return board, board_sheets(board) if metric is None else metric_sheets(board, metric)
+        return board, tables_of_board(board) if metric is None else tables_of_metric(board, metric)
     trust = None if view.trust is None else _trust(view.trust)
     frames, tables, nothing = [], [], None
     for name, part in board.groupby("suite", sort=False):
@@ -146,19 +146,19 @@ def _content(board: pd.DataFrame, view: View) -> tuple[pd.DataFrame, list[Sheet]
     return pd.concat(frames, ignore_index=True), [t for i, t in enumerate(tables) if t.title or last[t.notes] == i]
 
 
-def _ranks(board: pd.DataFrame, view: View, trust: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Sheet]]:
+def _ranks(board: pd.DataFrame, view: View, trust: pd.DataFrame | None) -> tuple[pd.DataFrame, list[TitledTable]]:
     """Ranks of one suite."""
     missing = cast(Missing, view.overall or "error")
     if view.by == "masker":
         ranks = masker_ranks(board)
         if ranks.empty:
             raise NothingToDoError("no metric on this board removes features")
-        return ranks, masker_sheets(ranks, masker_agreement(board))
+        return ranks, masker_tables(ranks, masker_agreement(board))
     if view.by in ("dataset", "model"):
         frame = overall_by(board, "dataset" if view.by == "dataset" else "model", missing=missing, trust=trust)
-        return frame, by_sheets(frame, view.by)
+        return frame, tables_by(frame, view.by)
     frame = overall(board, missing=missing, trust=trust)
-    return frame, by_sheets(frame, "family") if view.by else overall_sheets(frame)
+    return frame, tables_by(frame, "family") if view.by else overall_tables(frame)
 
 
 def _trust(path: Path) -> pd.DataFrame:
@@ -170,11 +170,11 @@ def _trust(path: Path) -> pd.DataFrame:
         raise UsageError(f"{path} holds no weights of metrics ({error})") from error
 
 
-def _text(frame: pd.DataFrame, tables: list[Sheet], form: str) -> str:
+def _text(frame: pd.DataFrame, tables: list[TitledTable], form: str) -> str:
     if form == "html":
-        return sheets.html(tables, "xaibench leaderboard")
+        return forms.html(tables, "xaibench leaderboard")
     if form == "markdown":
-        return sheets.tables_markdown(tables)
+        return forms.tables_markdown(tables)
     return to_csv(frame) if form == "csv" else to_json(frame)
 
 

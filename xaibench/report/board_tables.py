@@ -1,26 +1,28 @@
-"""A leaderboard as sheets, for Markdown and HTML: what the terminal shows, without its width."""
+"""A leaderboard as tables, for Markdown and HTML: what the terminal shows, without its width."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from xaibench.report.overview import Overview, legend, overview
-from xaibench.report.tables import Sheet
+from xaibench.report.tables import TitledTable
 from xaibench.report.terminal import CONTROLS, metric_tables, won
 
 
-def board_sheets(board: pd.DataFrame) -> list[Sheet]:
-    """Per suite and family a sheet of explainers against metrics; what the marks mean after the last of a suite."""
-    sheets = []
+def tables_of_board(board: pd.DataFrame) -> list[TitledTable]:
+    """Per suite and family a table of explainers against metrics; what the marks mean after the last of a suite."""
+    tables = []
     for suite, part in board.groupby("suite", sort=False):
         view = overview(part)
         families = list(dict.fromkeys(c.family for c in view.columns))
-        sheets += [_family_sheet(view, family, f"{suite}: {family.replace('_', ' ')}") for family in families]
-        sheets.append(Sheet("" if families else f"{suite}: nothing to compare", (), [], notes=tuple(legend(view))))
-    return sheets
+        tables += [_family_table(view, family, f"{suite}: {family.replace('_', ' ')}") for family in families]
+        tables.append(
+            TitledTable("" if families else f"{suite}: nothing to compare", (), [], notes=tuple(legend(view)))
+        )
+    return tables
 
 
-def _family_sheet(view: Overview, family: str, title: str) -> Sheet:
+def _family_table(view: Overview, family: str, title: str) -> TitledTable:
     columns = [c for c in view.columns if c.family == family]
     heads = ["explainer", "tests won", *(["tests lost"] if view.any_lost else [])]
     heads += [*([] if view.single else ["problems"]), *(" ".join(c.header) for c in columns)]
@@ -32,15 +34,15 @@ def _family_sheet(view: Overview, family: str, title: str) -> Sheet:
             cells = [line.label, won(line), *([str(line.lost or "")] if view.any_lost else [])]
             cells += [] if view.single else [f"{line.problems}/{view.n_problems}"]
             rows.append((*cells, *(c.cells.get(line.key, "") for c in columns)))
-    return Sheet(title, tuple(heads), rows)
+    return TitledTable(title, tuple(heads), rows)
 
 
-def metric_sheets(board: pd.DataFrame, metric: str) -> list[Sheet]:
-    """One sheet per problem: value, interval, ranks that cannot be excluded, tie groups, placebo test."""
-    sheets = []
-    for table in metric_tables(board, metric):
-        heads = [c for c in table.rows[0] if any(row[c] for row in table.rows)]
-        rows = [tuple(row[c] for c in heads) for row in table.rows]
+def tables_of_metric(board: pd.DataFrame, metric: str) -> list[TitledTable]:
+    """One table per problem: value, interval, ranks that cannot be excluded, tie groups, placebo test."""
+    tables = []
+    for view in metric_tables(board, metric):
+        heads = [c for c in view.rows[0] if any(row[c] for row in view.rows)]
+        rows = [tuple(row[c] for c in heads) for row in view.rows]
         left = frozenset(i for i, c in enumerate(heads) if c in ("explainer", "ties", "beats placebos"))
-        sheets.append(Sheet(table.title, tuple(heads), rows, left, tuple(table.notes)))
-    return sheets
+        tables.append(TitledTable(view.title, tuple(heads), rows, left, tuple(view.notes)))
+    return tables

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES
 from xaibench.analysis.ranks.rank_orders import order_by_groups, order_by_maskers, widest_comparisons
 from xaibench.report.labels import interval, number, share, variants
-from xaibench.report.tables import Sheet, terminal
+from xaibench.report.tables import TitledTable, terminal
 
 OVERALL_LEGEND = (
     "relative rank: 0 best, 1 last, among the explainers of a comparison; mean over data sets, on each over votes."
@@ -24,12 +24,12 @@ NEW = "intervals (95 %) are for new problems like these: data sets are the units
 
 def overall_table(frame: pd.DataFrame) -> RenderableType:
     """Comparisons of `xaibench.analysis.ranks.overall.overall`: families in the usual order, explainers by rank."""
-    return terminal(overall_sheets(frame))
+    return terminal(overall_tables(frame))
 
 
-def overall_sheets(frame: pd.DataFrame) -> list[Sheet]:
-    """One sheet per comparison, and the legend. Frames of several suites say so in a column ``suite``."""
-    sheets = []
+def overall_tables(frame: pd.DataFrame) -> list[TitledTable]:
+    """One table per comparison, and the legend. Frames of several suites say so in a column ``suite``."""
+    tables = []
     for block in _blocks(frame):
         several = block["ci_low"].notna().any()
         rows = [
@@ -41,9 +41,9 @@ def overall_sheets(frame: pd.DataFrame) -> list[Sheet]:
             for row in block.to_dict("records")
         ]
         heads = ("explainer", "relative rank", *(["interval"] if several else []))
-        sheets.append(Sheet(_title(block), heads, rows, notes=(f"votes: {block['recipe'].iloc[0]}",)))
+        tables.append(TitledTable(_title(block), heads, rows, notes=(f"votes: {block['recipe'].iloc[0]}",)))
     intervals = (NEW,) if frame["ci_low"].notna().any() else ()
-    return [*sheets, Sheet("", (), [], notes=(*OVERALL_LEGEND, *intervals))]
+    return [*tables, TitledTable("", (), [], notes=(*OVERALL_LEGEND, *intervals))]
 
 
 def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -58,25 +58,25 @@ def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield block
 
 
-def by_sheets(frame: pd.DataFrame, by: str) -> list[Sheet]:
+def tables_by(frame: pd.DataFrame, by: str) -> list[TitledTable]:
     """Explainers against data sets or models (from `overall_by`), or families (from `overall`).
 
     Every cell is from the widest comparison that the explainer is in.
     """
     if by == "family":
         frame = frame.assign(group=[_name(row) for row in frame[["family", "truth_kind", "about"]].to_dict("records")])
-        tables = [("relative rank by family", frame)]
+        parts = [("relative rank by family", frame)]
     else:
-        tables = [
+        parts = [
             (f"{_name(dict(zip(['family', 'truth_kind', 'about'], names, strict=True)))}: relative rank by {by}", part)
             for names, part in frame.groupby(["family", "truth_kind", "about"], sort=False)
         ]
-    sheets = [_pivot(title, part) for title, part in tables]
+    tables = [_pivot(title, part) for title, part in parts]
     last = "~ over fewer metrics or problems than the others of the column, because it does not support them"
-    return [*sheets, Sheet("", (), [], notes=(*OVERALL_LEGEND[:1], last))]
+    return [*tables, TitledTable("", (), [], notes=(*OVERALL_LEGEND[:1], last))]
 
 
-def _pivot(title: str, frame: pd.DataFrame) -> Sheet:
+def _pivot(title: str, frame: pd.DataFrame) -> TitledTable:
     names = variants(zip(frame["explainer"], frame["explainer_params"], strict=True))
     first = widest_comparisons(frame)
     groups = list(dict.fromkeys(frame["group"]))
@@ -87,7 +87,7 @@ def _pivot(title: str, frame: pd.DataFrame) -> Sheet:
     }
     rows = [(names[e, p], *(cells.get((e, p, g), "") for g in groups)) for e, p in order_by_groups(first)]
     shared, heads = _shortened(groups)
-    return Sheet(f"{title}{f' {shared}' if shared else ''}", ("explainer", *heads), rows)
+    return TitledTable(f"{title}{f' {shared}' if shared else ''}", ("explainer", *heads), rows)
 
 
 def _shortened(groups: list[str]) -> tuple[str, list[str]]:
@@ -98,7 +98,7 @@ def _shortened(groups: list[str]) -> tuple[str, list[str]]:
     return names.pop(), [g.partition("(")[2][:-1] for g in groups]
 
 
-def masker_sheets(ranks: pd.DataFrame, agreement: pd.DataFrame) -> list[Sheet]:
+def masker_tables(ranks: pd.DataFrame, agreement: pd.DataFrame) -> list[TitledTable]:
     """Explainers against maskers, and Kendall's tau between maskers."""
     names = variants(zip(ranks["explainer"], ranks["explainer_params"], strict=True))
     maskers = sorted(ranks["masker"].unique())
@@ -114,15 +114,15 @@ def masker_sheets(ranks: pd.DataFrame, agreement: pd.DataFrame) -> list[Sheet]:
     ]
     if any(text.endswith("~") for row in rows for text in row[1:]):
         notes.append("~ ranked on fewer problems than the masker was used on")
-    first = Sheet("rank against masker", ("explainer", *maskers), rows, notes=tuple(notes))
+    first = TitledTable("rank against masker", ("explainer", *maskers), rows, notes=tuple(notes))
     if agreement.empty:
-        return [first, Sheet("", (), [], notes=("no metric was measured with two maskers",))]
+        return [first, TitledTable("", (), [], notes=("no metric was measured with two maskers",))]
     taus = {(row["masker_a"], row["masker_b"]): row for row in agreement.to_dict("records")}
     shown = [m for m in maskers if any(m in pair and pair[0] != pair[1] for pair in taus)]
     if not shown:
-        return [first, Sheet("", (), [], notes=("no metric was measured with two maskers",))]
+        return [first, TitledTable("", (), [], notes=("no metric was measured with two maskers",))]
     matrix = [(a, *(_tau(taus.get((a, b))) if a != b else "" for b in shown)) for a in shown]
-    second = Sheet(
+    second = TitledTable(
         "Kendall's tau between maskers",
         ("masker", *shown),
         matrix,

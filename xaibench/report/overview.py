@@ -10,7 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import ABOUT_FUNCTIONS, CONDITIONAL, ENTRY, REPEATED, RETRAINED, SETS, SINGLE
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
-from xaibench.analysis.ranks.overview import BoardOverview, board_overview
+from xaibench.analysis.ranks.board_summary import BoardSummary, board_summary
 from xaibench.analysis.ranks.placebo_wins import Record
 from xaibench.analysis.ranks.relative_ranks import MEASURE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
@@ -87,7 +87,7 @@ class Overview:
         return any(line.lost for line in self.explainers)
 
 
-def overview(board: pd.DataFrame, found: BoardOverview | None = None) -> Overview:
+def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview:
     """Say a leaderboard in one line per explainer and one column per metric.
 
     With one problem, cells give the value; with several, the mean relative rank. In the families where
@@ -97,10 +97,10 @@ def overview(board: pd.DataFrame, found: BoardOverview | None = None) -> Overvie
     ----------
     board : DataFrame
         From `leaderboard`.
-    found : BoardOverview, optional
+    found : BoardSummary, optional
         Its numbers, where they are there already.
     """
-    found = board_overview(board) if found is None else found
+    found = board_summary(board) if found is None else found
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
     metrics = metric_labels(board)
     single = found.n_problems == 1

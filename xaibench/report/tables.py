@@ -13,7 +13,7 @@ from xaibench.report.layout import Trimmed, simple_table
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TitledTable:
     """A table with a title above and notes below.
 
     Attributes
@@ -33,27 +33,27 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
-def terminal(sheets: Sequence[Sheet]) -> RenderableType:
-    """Sheets one below the other, in the width that is there."""
+def terminal(tables: Sequence[TitledTable]) -> RenderableType:
+    """Tables one below the other, in the width that is there."""
     parts: list[RenderableType] = []
-    for sheet in sheets:
-        if sheet.title:
-            parts.append(Text(sheet.title, style="bold"))
-        if sheet.rows:
-            parts.append(_Split(sheet))
-        parts += [*map(Text, sheet.notes), Text("")]
+    for table in tables:
+        if table.title:
+            parts.append(Text(table.title, style="bold"))
+        if table.rows:
+            parts.append(_Split(table))
+        parts += [*map(Text, table.notes), Text("")]
     return Trimmed(Group(*parts))
 
 
 @dataclass(frozen=True)
 class _Split:
-    """The table of a sheet, in as many parts as the width asks for, each with the first column."""
+    """A table in as many parts as the width asks for, each with the first column."""
 
-    sheet: Sheet
+    content: TitledTable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        sheet = self.sheet
-        widths = [max(map(len, column)) + 2 for column in zip(sheet.heads, *sheet.rows, strict=True)]
+        content = self.content
+        widths = [max(map(len, column)) + 2 for column in zip(content.heads, *content.rows, strict=True)]
         chunks: list[list[int]] = [[]]
         for i in range(1, len(widths)):
             if chunks[-1] and widths[0] + sum(widths[j] for j in chunks[-1]) + widths[i] > options.max_width:
@@ -63,26 +63,28 @@ class _Split:
             if number:
                 yield Text("")
             shown = [0, *chunk]
-            table = simple_table([sheet.heads[i] for i in shown], [j for j, i in enumerate(shown) if i in sheet.left])
-            for row in sheet.rows:
+            table = simple_table(
+                [content.heads[i] for i in shown], [j for j, i in enumerate(shown) if i in content.left]
+            )
+            for row in content.rows:
                 table.add_row(*(Text(row[i]) for i in shown))
             yield table
 
 
-def tables_markdown(sheets: Sequence[Sheet]) -> str:
-    """Sheets as Markdown: titles are headings of the second level, notes are lists."""
+def tables_markdown(tables: Sequence[TitledTable]) -> str:
+    """Tables as Markdown: titles are headings of the second level, notes are lists."""
     lines: list[str] = []
-    for sheet in sheets:
-        if sheet.title:
-            lines += [f"## {_plain(sheet.title)}", ""]
-        if sheet.rows:
+    for table in tables:
+        if table.title:
+            lines += [f"## {_plain(table.title)}", ""]
+        if table.rows:
             lines += [
-                _line(sheet.heads),
-                _line(["---" if i in sheet.left else "---:" for i in range(len(sheet.heads))]),
+                _line(table.heads),
+                _line(["---" if i in table.left else "---:" for i in range(len(table.heads))]),
             ]
-            lines += [*(_line(map(_plain, row)) for row in sheet.rows), ""]
-        if sheet.notes:
-            lines += [*(f"- {_plain(note)}" for note in sheet.notes), ""]
+            lines += [*(_line(map(_plain, row)) for row in table.rows), ""]
+        if table.notes:
+            lines += [*(f"- {_plain(note)}" for note in table.notes), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -110,23 +112,23 @@ ul { padding-left: 1.2rem; max-width: 60rem; opacity: .85; }
 """
 
 
-def html(sheets: Sequence[Sheet], title: str) -> str:
-    """Sheets as one page without scripts, pictures or network; every text is escaped."""
+def html(tables: Sequence[TitledTable], title: str) -> str:
+    """Tables as one page without scripts, pictures or network; every text is escaped."""
     body = []
-    for sheet in sheets:
-        if sheet.title:
-            body.append(f"<h2>{escape(sheet.title)}</h2>")
-        if sheet.rows:
-            heads = "".join(f'<th scope="col"{_side(sheet, i)}>{escape(h)}</th>' for i, h in enumerate(sheet.heads))
+    for table in tables:
+        if table.title:
+            body.append(f"<h2>{escape(table.title)}</h2>")
+        if table.rows:
+            heads = "".join(f'<th scope="col"{_side(table, i)}>{escape(h)}</th>' for i, h in enumerate(table.heads))
             rows = "\n".join(
-                "<tr>" + "".join(f"<td{_side(sheet, i)}>{escape(c)}</td>" for i, c in enumerate(row)) + "</tr>"
-                for row in sheet.rows
+                "<tr>" + "".join(f"<td{_side(table, i)}>{escape(c)}</td>" for i, c in enumerate(row)) + "</tr>"
+                for row in table.rows
             )
             body.append(
                 f'<div class="wide"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'
             )
-        if sheet.notes:
-            body.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in sheet.notes) + "</ul>")
+        if table.notes:
+            body.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in table.notes) + "</ul>")
     content = "\n".join(body)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -137,5 +139,5 @@ def html(sheets: Sequence[Sheet], title: str) -> str:
     )
 
 
-def _side(sheet: Sheet, column: int) -> str:
-    return ' class="text"' if column in sheet.left else ""
+def _side(table: TitledTable, column: int) -> str:
+    return ' class="text"' if column in table.left else ""

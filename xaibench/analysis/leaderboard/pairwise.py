@@ -7,7 +7,7 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
-from xaibench.analysis.leaderboard.tie_groups import all_pairs
+from xaibench.analysis.leaderboard.paired_tests import all_pairs
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.levels import ALPHA
 

@@ -17,9 +17,9 @@ from xaibench.analysis.leaderboard.columns import (
 )
 from xaibench.analysis.leaderboard.comparison_groups import sorted_cells, stacked
 from xaibench.analysis.leaderboard.placebo_tests import PlaceboTests, compare_with_placebos, defined_enough
+from xaibench.analysis.leaderboard.rank_intervals import rank_intervals
 from xaibench.analysis.leaderboard.ranking_status import Eligibility, ranking_status, units
 from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix
-from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.core.components import MetricSpec
 from xaibench.core.keys import canonical_json
 from xaibench.core.types import Array
@@ -75,7 +75,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
           on; ``message`` says which.
         - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of all
           pairs of ranked explainers; ``tie_group``: letters, two explainers that share one are not told
-          apart (`tie_groups`). ``win_rate``: share of (sample, other ranked explainer) pairs won.
+          apart (`rank_intervals`). ``win_rate``: share of (sample, other ranked explainer) pairs won.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
         - ``scope``: where it is ``dataset``, the scores are those of repeats (retrainings, folds), and
@@ -197,7 +197,7 @@ def _compared(
         )  # fmt: skip
         _fill(out, at, found, value, explainer[at])
         rankable = complete & defined & ~control[at] & ~barred[at] & np.isfinite(value)
-        ties = tie_groups(samples, value, rankable, higher_is_better=bool(head["higher_is_better"]))
+        ties = rank_intervals(samples, value, rankable, higher_is_better=bool(head["higher_is_better"]))
         out["rank_low"][at], out["rank_high"][at], out["win_rate"][at] = ties.low, ties.high, ties.win_rate
         out["tie_group"][at] = ties.group
     return pd.DataFrame(out), eligible

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.single_effects import EFFECTS_VERSION, RandomMasker, mean_square_effects
+from xaibench.metrics.engines.feature_effects import EFFECTS_VERSION, RandomMasker, mean_square_effects
 
 
 @metric(

@@ -18,6 +18,7 @@ from xaibench.core.components import Convert
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.metrics.engines.feature_effects import without_each
 from xaibench.metrics.engines.perturbation import (
     Block,
     SharedCopies,
@@ -25,7 +26,6 @@ from xaibench.metrics.engines.perturbation import (
     fully_masked_scores,
     perturbation_blocks,
 )
-from xaibench.metrics.engines.single_effects import without_each
 
 NEIGHBOURHOOD_FIT_VERSION = 1
 """Of the metric, and of what is in the shared cache."""

@@ -12,14 +12,14 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.removal import removal_order
-from xaibench.metrics.engines.single_effects import (
+from xaibench.metrics.engines.feature_effects import (
     EFFECTS_VERSION,
     RandomMasker,
     mean_square_effects,
     outputs_without_groups,
     without_each,
 )
+from xaibench.metrics.engines.removal import removal_order
 from xaibench.metrics.maps.orders import ranks_of
 from xaibench.metrics.maps.similarity import pearson, spearman
 

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from xaibench.analysis.removal_curves import mean_curve
+from xaibench.analysis.mean_curves import mean_curve
 from xaibench.report.html.content import Curves
 from xaibench.report.html.critical import Diagram
 from xaibench.report.labels import number
@@ -148,7 +148,7 @@ def _grid(
 
 
 @common_style
-def rank_intervals(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figure:
+def rank_interval_figure(panels: dict[str, pd.DataFrame], *, columns: int = 3) -> Figure:
     """Rank intervals of explainers, one panel per problem.
 
     Parameters

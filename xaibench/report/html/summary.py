@@ -10,7 +10,7 @@ import pandas as pd
 from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES
 from xaibench.analysis.leaderboard.extent import extent
 from xaibench.analysis.leaderboard.validity import Validity, validity
-from xaibench.analysis.ranks.overview import board_overview
+from xaibench.analysis.ranks.board_summary import board_summary
 from xaibench.analysis.ranks.relative_ranks import MEASURE
 from xaibench.report.labels import metric_labels, number, share
 from xaibench.report.overview import REASONS, Line, Overview, legend, overview
@@ -74,7 +74,7 @@ class Summary:
 
 def summarise(board: pd.DataFrame) -> Summary:
     """Condense the leaderboard of one suite."""
-    found, size = board_overview(board), extent(board)
+    found, size = board_summary(board), extent(board)
     view = overview(board, found)
     low, high = size.least_samples, size.most_samples
     return Summary(

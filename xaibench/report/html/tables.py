@@ -11,7 +11,7 @@ import pandas as pd
 from xaibench.analysis.claims.verdicts import few_informative
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.leaderboard.gates import gate_conditions
-from xaibench.analysis.removal_curves import mean_curve
+from xaibench.analysis.mean_curves import mean_curve
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
 from xaibench.store import FAILURES

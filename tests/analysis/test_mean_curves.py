@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xaibench.analysis.removal_curves import mean_curve
+from xaibench.analysis.mean_curves import mean_curve
 
 
 def test_mean_and_interval_by_hand() -> None:

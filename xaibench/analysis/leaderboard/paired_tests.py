@@ -1,4 +1,4 @@
-"""Which explainers one metric can tell apart: pairwise tests, rank intervals and tie groups."""
+"""Paired tests between every two explainers with one metric on one problem."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix, paired
 from xaibench.analysis.statistics import intervals
-from xaibench.analysis.statistics.letter_display import letters
 from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
 from xaibench.core.types import Array
@@ -106,49 +105,6 @@ def _pairs_of(n: int) -> tuple[Array, Array]:
     return left, right
 
 
-@dataclass(frozen=True)
-class Ties:
-    """What cannot be told apart among E explainers; every array is (E,).
-
-    Attributes
-    ----------
-    low, high : array
-        1 + number of explainers that are significantly better, and number of explainers less those that
-        are significantly worse: with at least 95 % probability all true ranks lie between them.
-    group : array of object
-        Letters: two explainers that share one are not told apart, two that share none are.
-    win_rate : array
-        Share of (sample, other explainer) pairs won, ties by half.
-    """
-
-    low: Array
-    high: Array
-    group: Array
-    win_rate: Array
-
-
-def tie_groups(samples: ScoreMatrix, value: Array, ranked: Array, *, higher_is_better: bool) -> Ties:
-    """Rank intervals and tie groups of the ranked explainers (E,) of bool; NaN and None for the others.
-
-    All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
-    two explainers of the comparison group are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
-    letters as in Piepho 2004). Better by test counts only where it is better by value as well.
-    """
-    size = len(value)
-    low, high, win = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)
-    group = np.full(size, None, dtype=object)
-    rows = np.flatnonzero(ranked)
-    if len(rows):
-        pairs = all_pairs(samples, value, rows, higher_is_better=higher_is_better)
-        better = significantly_better(pairs, size)[rows[:, None], rows]
-        low[rows] = 1 + better.sum(axis=0)
-        high[rows] = len(rows) - better.sum(axis=1)
-        merit = (1.0 if higher_is_better else -1.0) * value[rows]
-        group[rows] = letters(better | better.T, np.argsort(-merit, kind="stable"))
-        win[rows] = _win_rates(pairs, size)[rows]
-    return Ties(low, high, group, win)
-
-
 def significantly_better(pairs: ExplainerPairs, size: int) -> Array:
     """Whether explainer i is significantly better than j, at [i, j], after Holm over all pairs."""
     better = np.zeros((size, size), dtype=bool)
@@ -157,11 +113,3 @@ def significantly_better(pairs: ExplainerPairs, size: int) -> Array:
     worst = np.where(pairs.favour > 0, pairs.right, pairs.left)
     better[best[found], worst[found]] = True
     return better
-
-
-def _win_rates(pairs: ExplainerPairs, size: int) -> Array:
-    won = np.where(pairs.n > 0, pairs.won, 0.0) * pairs.n
-    wins = np.bincount(pairs.left, won, size) + np.bincount(pairs.right, pairs.n - won, size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rates: Array = wins / (np.bincount(pairs.left, pairs.n, size) + np.bincount(pairs.right, pairs.n, size))
-    return rates

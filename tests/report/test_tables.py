@@ -1,4 +1,4 @@
-"""Sheets as Markdown and HTML: read back by parsers, hostile names stay text."""
+"""Tables as Markdown and HTML: read back by parsers, hostile names stay text."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.report.board_tables import board_sheets, metric_sheets
-from xaibench.report.tables import Sheet, html, tables_markdown
+from xaibench.report.board_tables import tables_of_board, tables_of_metric
+from xaibench.report.tables import TitledTable, html, tables_markdown
 
 HOSTILE = "<script>alert(1)</script>"
-SHEET = Sheet(
+TABLE = TitledTable(
     f"a title {HOSTILE}", ("name", "value"), [(HOSTILE, "1"), ("a|b", "2"), ("line\nbreak", "")], notes=("n",)
 )
 
@@ -45,7 +45,7 @@ class Reader(HTMLParser):
 
 
 def test_html_is_one_page_without_scripts_and_keeps_every_text() -> None:
-    text = html([SHEET], HOSTILE)
+    text = html([TABLE], HOSTILE)
     page = Reader(text)
     assert page.rows == [["name", "value"], [HOSTILE, "1"], ["a|b", "2"], ["line\nbreak", ""]]
     names = [tag for tag, _ in page.tags]
@@ -56,7 +56,7 @@ def test_html_is_one_page_without_scripts_and_keeps_every_text() -> None:
 
 
 def test_markdown_has_as_many_cells_in_every_row_and_no_tags() -> None:
-    lines = tables_markdown([SHEET]).splitlines()
+    lines = tables_markdown([TABLE]).splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in table} == {3}
     assert table[1] == "| --- | ---: |"
@@ -74,30 +74,30 @@ def board(**more: Any) -> Any:
 
 
 def test_a_board_is_a_sheet_per_family_and_a_legend() -> None:
-    sheets = board_sheets(board())
-    assert [s.title for s in sheets] == ["s: faithfulness", "s: complexity", ""]
-    assert sheets[0].heads[:3] == ("explainer", "tests won", "tests lost")
-    rows = {row[0].split(" ")[0]: row for row in sheets[0].rows}
+    tables = tables_of_board(board())
+    assert [s.title for s in tables] == ["s: faithfulness", "s: complexity", ""]
+    assert tables[0].heads[:3] == ("explainer", "tests won", "tests lost")
+    rows = {row[0].split(" ")[0]: row for row in tables[0].rows}
     assert rows["good"][1:3] == ("2/2", "")
     assert rows["bad"][1:3] == ("0/2", "2")
     assert rows["bad"][3].endswith("x #3")
-    assert all(len(row) == len(sheets[0].heads) for row in sheets[0].rows)
-    assert any("x = loses to one" in note for note in sheets[-1].notes)
-    assert len(tables_markdown(sheets).splitlines()) < 40
+    assert all(len(row) == len(tables[0].heads) for row in tables[0].rows)
+    assert any("x = loses to one" in note for note in tables[-1].notes)
+    assert len(tables_markdown(tables).splitlines()) < 40
 
 
 def test_a_metric_is_a_sheet_per_problem_with_ranks_that_cannot_be_excluded() -> None:
-    (sheet,) = metric_sheets(board(), "deletion")
-    place = {head: i for i, head in enumerate(sheet.heads)}
-    rows = {row[place["explainer"]]: row for row in sheet.rows}
+    (table,) = tables_of_metric(board(), "deletion")
+    place = {head: i for i, head in enumerate(table.heads)}
+    rows = {row[place["explainer"]]: row for row in table.rows}
     assert [rows[name][place["ranks"]] for name in ("good", HOSTILE, "bad")] == ["1", "2", "3"]
     assert [rows[name][place["ties"]] for name in ("good", HOSTILE, "bad")] == ["a", "b", "c"]
     assert [rows[name][place["beats placebos"]] for name in ("good", HOSTILE, "bad")] == ["yes", "not shown", "LOSES"]
     assert rows["random"][place["ranks"]] == "control"
-    assert any("LOSES: worse than one" in note for note in sheet.notes)
+    assert any("LOSES: worse than one" in note for note in table.notes)
 
 
 def test_a_board_without_anything_to_compare_says_so() -> None:
     failed = [{"name": "accuracy", "value": 0.5, "threshold": 0.9, "at_least": True}]
-    sheets = board_sheets(leaderboard(make_results({"a": np.arange(9.0)}, gates=failed), suite="s"))
-    assert sheets[-1].title == "s: nothing to compare"
+    tables = tables_of_board(leaderboard(make_results({"a": np.arange(9.0)}, gates=failed), suite="s"))
+    assert tables[-1].title == "s: nothing to compare"

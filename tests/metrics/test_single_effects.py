@@ -17,7 +17,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
-from xaibench.metrics.engines.single_effects import drawn_masker, mean_square_effects, without_each
+from xaibench.metrics.engines.feature_effects import drawn_masker, mean_square_effects, without_each
 
 UNUSED = [1, 4]
 

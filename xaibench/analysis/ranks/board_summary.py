@@ -19,7 +19,7 @@ ALONE = "alone"
 
 
 @dataclass(frozen=True)
-class BoardOverview:
+class BoardSummary:
     """The numbers of an overview.
 
     Attributes
@@ -49,7 +49,7 @@ class BoardOverview:
     estimands: tuple[str, ...]
 
 
-def board_overview(board: pd.DataFrame) -> BoardOverview:
+def board_summary(board: pd.DataFrame) -> BoardSummary:
     """Condense the leaderboard of one suite; problems with a failed gate do not count.
 
     Parameters
@@ -65,7 +65,7 @@ def board_overview(board: pd.DataFrame) -> BoardOverview:
         MEASURE, key=lambda s: s.map(order) if s.name == "family" else s, kind="stable", ignore_index=True
     )
     failed = board[(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
-    return BoardOverview(
+    return BoardSummary(
         placebo_wins(board, rows),
         measures,
         ranks,

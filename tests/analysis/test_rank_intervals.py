@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xaibench.analysis.leaderboard.placebo_tests import compare_with_placebos
+from xaibench.analysis.leaderboard.rank_intervals import rank_intervals
 from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix
 from xaibench.analysis.leaderboard.table import leaderboard
-from xaibench.analysis.leaderboard.tie_groups import tie_groups
 from xaibench.analysis.statistics.letter_display import letters
 from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
 
@@ -135,7 +135,7 @@ def test_nothing_is_told_apart_under_no_difference_more_often_than_in_five_perce
     r, wrong = rng(5), []
     for _ in range(800):
         samples = samples_of(r.exponential(2, 40) * r.exponential(1, (5, 40)))
-        found = tie_groups(samples, samples.aggregate()[0], np.ones(5, dtype=bool), higher_is_better=True)
+        found = rank_intervals(samples, samples.aggregate()[0], np.ones(5, dtype=bool), higher_is_better=True)
         wrong.append(len(set(found.group)) > 1)
     assert np.mean(wrong) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 800)
 
