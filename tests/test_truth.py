@@ -36,6 +36,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return xb.leaderboard(store)
 
 
+@pytest.mark.slow
 def test_the_oracle_beats_every_control_on_ground_truth(board: pd.DataFrame) -> None:
     for metric in ("relevance_rank", "relevance_mass"):
         cells = board[(board["metric"] == metric) & (board["dataset"] == "planted_digits")].set_index("explainer")
@@ -47,6 +48,7 @@ def test_the_oracle_beats_every_control_on_ground_truth(board: pd.DataFrame) -> 
         assert 0 < cells.loc["integrated_gradients", "skill"] < 1
 
 
+@pytest.mark.slow
 def test_true_weights_beat_every_control_on_a_linear_model(board: pd.DataFrame) -> None:
     linear = board[board["model"] == "softmax_regression"]
     for metric in ("pixel_flipping", "faithfulness_correlation", "infidelity"):
@@ -58,6 +60,7 @@ def test_true_weights_beat_every_control_on_a_linear_model(board: pd.DataFrame) 
     assert correlation.loc["oracle", "value"] == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_gates_of_the_planted_problem_hold(board: pd.DataFrame) -> None:
     planted = board[board["dataset"] == "planted_digits"]
     assert planted["gate_passed"].all()

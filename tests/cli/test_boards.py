@@ -71,6 +71,7 @@ CASES = [(VIEWS[0], form) for form in ("table", "markdown", "csv", "html", "parq
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("view", "form"), CASES)
 def test_every_view_in_every_form(show: Show, tmp_path: Path, view: dict[str, Any], form: str) -> None:
     if form == "parquet":

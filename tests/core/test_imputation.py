@@ -47,6 +47,7 @@ def removal_masks(kind: str, n: int, height: int, width: int) -> Tensor:
     return torch.from_numpy(rank >= counts[:, None, None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "smooth", "block", "frame", "corner", "stripes"])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 17, 23), (1, 40, 9), (2, 3, 30), (1, 1, 12), (1, 5, 5)])
 def test_images_match_the_exact_solution(kind: str, shape: tuple[int, int, int]) -> None:

@@ -67,6 +67,7 @@ def test_windows_hold_the_pixels_of_their_azimuths_and_no_others():
             assert (window.transpose(0, 2, 3, 1) == expected).all()
 
 
+@pytest.mark.slow
 def test_views_are_parts_of_their_own_scene():
     """Without the jitter of light each view is found in its scene's windows, and in no other scene's."""
     pictures = load_pictures()
@@ -157,6 +158,7 @@ def test_object_and_scene_are_the_same_images_with_other_labels():
     assert (scenes.train_targets == empty.train_targets).all()
 
 
+@pytest.mark.slow
 def test_interventions_exchange_what_they_say():
     objects, scenes = make("bam_object"), make("bam_scene")
     mask = objects.test_mask[:, None]

@@ -68,6 +68,7 @@ def test_shapes_and_types(name: str):
         assert data.train_inputs.max() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_class_is_in_both_splits_and_the_floor_is_above_the_largest_class(name: str):
     data = load(name)
@@ -92,6 +93,7 @@ def test_no_test_row_was_trained_on(name: str):
     assert not set(row_digests(data.train_inputs)) & set(row_digests(data.test_inputs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_seed_fixes_everything(name: str):
     first, again = load(name), SPECS[name].function(seed=0, **LARGE.get(name, {}))
@@ -101,6 +103,7 @@ def test_the_seed_fixes_everything(name: str):
         assert (a.inputs == b.inputs).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_another_seed_selects_other_test_rows_first(name: str):
     first, other = load(name), load(name, seed=1)

@@ -42,6 +42,7 @@ def found() -> Findings:
     return InsignificantPatch(PASTED, MASKS).measure(TorchPredictor(colour_blind()), DATA)
 
 
+@pytest.mark.slow
 def test_the_patch_is_seen_and_changes_nothing(found: Findings) -> None:
     assert [gate.passed for gate in found.gates] == [True] * 4
     images = found.inputs["input_pair.patched"]

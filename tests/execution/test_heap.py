@@ -22,6 +22,7 @@ print(int(kept), faults() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
 def test_memory_is_used_again_instead_of_asked_for_again() -> None:
     found = []

@@ -11,6 +11,7 @@ from helpers.cluster_runs import MIXED, assert_same, frame, run
 from xaibench.execution import remote
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, False])
 def test_chunks_of_other_sizes_give_the_same_bits(tmp_path: Path, seen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """In other company, in another order, with what was kept and without; in the store or brought back."""

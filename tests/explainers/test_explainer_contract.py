@@ -69,6 +69,7 @@ def test_shape_determinism_and_no_mutation(name, data):
         assert (first >= 0).all()
 
 
+@pytest.mark.slow
 @cases
 def test_a_sample_does_not_see_its_neighbours(name, data):
     view = view_of(data)
@@ -80,6 +81,7 @@ def test_a_sample_does_not_see_its_neighbours(name, data):
         torch.testing.assert_close(run(name, view.take(slice(row, row + 1))), together[row : row + 1], **ALIKE)
 
 
+@pytest.mark.slow
 @cases
 def test_blocks_for_memory_change_nothing(name, data, monkeypatch):
     view = view_of(data)
@@ -94,6 +96,7 @@ def test_blocks_for_memory_change_nothing(name, data, monkeypatch):
     torch.testing.assert_close(run(name, view), whole, **ALIKE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("output", ["probability", "margin"])
 def test_other_outputs(name, output):
@@ -115,6 +118,7 @@ def test_black_boxes(name, data):
     torch.testing.assert_close(run(name, view.take(torch.tensor([5, 2]))), found[[5, 2]], **ALIKE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("level", [0.0, 1.0])
 @pytest.mark.parametrize("data", ["rgb", "table"])

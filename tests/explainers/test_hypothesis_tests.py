@@ -215,6 +215,7 @@ def small_view(model: nn.Module | Predictor, shape: tuple[int, ...], seed: int, 
     return make_view(model, inputs, background=background)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("name", ["irt", "osft"])
 def test_networks_see_neither_neighbours_nor_batches(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +233,7 @@ def other_model(kind: str, d: int, seed: int) -> Predictor:
     return numpy_network(getattr(np, kind), d, seed) if kind.startswith("float") else fitted(kind, d, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["OwnConstants", "Casting", "float32", "float64", "mlp", "forest", "boosting"])
 @pytest.mark.parametrize("name", ["irt", "osft"])
@@ -245,6 +247,7 @@ def test_other_models_see_neither_neighbours_nor_batches(
     check_independence(view, name, monkeypatch, **(params if name == "osft" else {**params, "n_samples": 20}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("name", ["irt", "osft"])
 def test_noise_that_depends_on_the_batch_decides_nothing(

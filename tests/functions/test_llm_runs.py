@@ -62,6 +62,7 @@ def rows_of(tmp_path: Path, model: str, metric: str = "tiny_fit") -> Any:
     return frame[frame["explainer_params"].str.contains(f'"{model}"')].iloc[0]
 
 
+@pytest.mark.slow
 def test_a_run_from_plan_to_leaderboard(run: Any, suite: Any, server: ChatServer, call: Call, tmp_path: Path) -> None:
     path = suite("linear", price_prompt=2.0)
     code, out, _ = run(path, "plan")

@@ -96,6 +96,7 @@ def test_functions_answer_each_input_on_its_own(spec: FunctionsSpec) -> None:
                 assert alone == whole[::-1][:3]
 
 
+@pytest.mark.slow
 @every_interpreter
 def test_interpreters_keep_the_budget_and_repeat_themselves(spec: InterpreterSpec, kind: str) -> None:
     functions = some(kind)

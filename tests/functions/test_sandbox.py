@@ -271,6 +271,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attack", "without"), CASES)
 def test_attacks_fail_whichever_layer_is_left(attack: str, without: tuple[str, ...], tmp_path: Path) -> None:
     mark, victim = tmp_path / "mark", tmp_path / "victim"
@@ -304,6 +305,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_end_in_time(bomb: str) -> None:
     body, said = BOMBS[bomb]
@@ -339,6 +341,7 @@ def test_no_descriptor_and_no_variable_of_ours_is_inherited(monkeypatch: pytest.
     assert "descriptor" not in found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [

@@ -148,6 +148,7 @@ def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str)
         assert len(torch.cat([values, *others]).unique()) > 1
 
 
+@pytest.mark.slow
 @every_metric
 def test_what_is_undefined_for_some_inputs_is_defined_for_others(spec: MetricSpec) -> None:
     kinds = [kind for kind in SHAPES if applies(spec, kind) and not takes_long(spec, kind)]
@@ -164,6 +165,7 @@ def test_other_kinds_of_data_are_refused(spec: MetricSpec, kind: str) -> None:
         run(spec, evaluation(problem(kind)))
 
 
+@pytest.mark.slow
 @each_on_its_shapes
 def test_scores_do_not_depend_on_the_other_samples(spec: MetricSpec, kind: str) -> None:
     if spec.scope == "dataset":
@@ -177,6 +179,7 @@ def test_scores_do_not_depend_on_the_other_samples(spec: MetricSpec, kind: str) 
         np.testing.assert_allclose(alone, whole[[row]], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @on_its_shapes(lambda spec, kind: kind != home(spec))
 def test_scores_do_not_depend_on_the_batch_size(spec: MetricSpec, kind: str) -> None:
     one, seven, many = (run(spec, evaluation(problem(kind, batch_size=size))) for size in (1, 7, 64))
@@ -192,6 +195,7 @@ def test_the_memory_bound_changes_nothing(spec: MetricSpec, monkeypatch: pytest.
     np.testing.assert_allclose(run(spec, evaluation(problem("image", batch_size=1, n=3))), whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @each_on_its_shapes
 def test_repeats_are_bit_identical_and_change_nothing(spec: MetricSpec, kind: str) -> None:
     view = problem(kind)
@@ -217,6 +221,7 @@ def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
     assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
 
 
+@pytest.mark.slow
 @every_metric
 def test_zero_constant_and_nan_maps_have_a_defined_outcome(spec: MetricSpec) -> None:
     view = problem("image" if applies(spec, "image") else home(spec))

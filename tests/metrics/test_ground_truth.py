@@ -273,6 +273,7 @@ def test_the_oracle_beats_noise(spec: MetricSpec) -> None:
     assert lead.mean() - 2 * lead.std() / math.sqrt(len(lead)) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.skill_valid], ids=lambda s: s.name)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), power=st.sampled_from([0, 1, 5]))

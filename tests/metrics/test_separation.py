@@ -99,6 +99,7 @@ def test_the_truth_of_a_linear_model_beats_random_maps(spec: MetricSpec, on_a_li
     assert low > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masker", ["zero", "mean"])
 @each_of(ORDERING)
 def test_a_verified_mask_beats_random_maps(spec: MetricSpec, masker: str, on_a_planted_mask: Case) -> None:

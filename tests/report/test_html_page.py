@@ -77,6 +77,7 @@ def board_of(page: Reader) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_hostile_names_add_no_element_and_no_attribute(page: Reader) -> None:
     assert [attrs.get("type") for attrs in page.all("script")] == ["application/json", None]
     known = {"data-filter", "data-rows"}
