@@ -149,10 +149,7 @@ def test_p_is_the_largest_over_placebos_then_holm() -> None:
     placebos = ["random_smooth", "other_sample", "constant", "input_edges", "random"]
     for name in ("good", "middling", "useless"):
         others = [scores[p][0] if p == "random" else scores[p] for p in placebos]
-        raw[name] = max(
-            hall_p(scores[name] - o)
-            for o in others
-        )
+        raw[name] = max(hall_p(scores[name] - o) for o in others)
     ordered = sorted(raw, key=raw.__getitem__)
     adjusted = np.maximum.accumulate([min(1, (3 - i) * raw[n]) for i, n in enumerate(ordered)])
     np.testing.assert_allclose(board.loc[ordered, "p_placebo"].astype(float), adjusted, rtol=1e-9)

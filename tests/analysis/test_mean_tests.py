@@ -20,7 +20,9 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.mark.parametrize("n", [2, 3, 7, 48, 300])
 def test_p_values_are_those_of_the_scalar_version(n: int) -> None:
-    d = np.concatenate([rng(n).normal(0.1, 1, (20, n)), 1 - rng(n).exponential(1, (20, n)), rng(n).lognormal(0, 2, (9, n))])
+    d = np.concatenate(
+        [rng(n).normal(0.1, 1, (20, n)), 1 - rng(n).exponential(1, (20, n)), rng(n).lognormal(0, 2, (9, n))]
+    )
     above, below = mean_tests(d)
     np.testing.assert_allclose(above, [hall_p(row) for row in d], rtol=1e-7)
     np.testing.assert_allclose(below, [hall_p(-row) for row in d], rtol=1e-7)
