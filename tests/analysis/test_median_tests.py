@@ -70,7 +70,6 @@ NULLS: dict[str, Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarr
 def test_equal_medians_are_seldom_told_apart(name: str, n: int) -> None:
     x, y = NULLS[name](rng(n), (4000, n))
     share = float((p_of(x, y) < 0.05).mean())
-    print(f"{name}, n = {n}: {share:.4f}")
     assert share <= 0.06 + 2 * np.sqrt(0.06 * 0.94 / 4000)
 
 

@@ -44,6 +44,7 @@ def test_explainers_of_equal_mean_are_seldom_told_apart(name: str, n: int) -> No
     assert np.mean(wrong) <= nominal + MARGIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [48, 200])
 @pytest.mark.parametrize("name", MEAN_ZERO)
 def test_what_is_worse_in_the_mean_is_seldom_better_by_test(name: str, n: int) -> None:
@@ -54,6 +55,7 @@ def test_what_is_worse_in_the_mean_is_seldom_better_by_test(name: str, n: int) -
     assert np.mean(wrong) <= 0.06 + MARGIN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [48, 200])
 @pytest.mark.parametrize("name", MEAN_ZERO)
 def test_equal_means_seldom_beat_a_placebo_or_lose_to_it(name: str, n: int) -> None:
@@ -68,10 +70,11 @@ def test_equal_means_seldom_beat_a_placebo_or_lose_to_it(name: str, n: int) -> N
             higher_is_better=True, family="faithfulness", skill_valid=False,
         )  # fmt: skip
         outcomes.append((found.beats[0], found.loses[0]))
-    nominal = {"e^.5 - log-normal": 0.085}.get(name, 0.065)
+    nominal = {"e^.5 - log-normal": 0.095}.get(name, 0.06)
     assert (np.mean(outcomes, axis=0) <= nominal + MARGIN).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [48, 200])
 @pytest.mark.parametrize("name", [k for k in MEAN_ZERO if k != "normal"])
 def test_rank_intervals_of_five_equal_means_hold_together(name: str, n: int) -> None:
@@ -107,30 +110,30 @@ def test_several_trained_models_must_each_show_the_mean() -> None:
 @pytest.mark.parametrize("aggregate", ["mean", "median_log10"])
 @pytest.mark.parametrize("higher", [True, False])
 def test_the_verdict_goes_with_the_order_of_values(aggregate: str, higher: bool) -> None:
-    r, apart = np.random.default_rng(6), 0
-    for k in range(60):
+    r, frames = np.random.default_rng(6), []
+    for k in range(30):
         scores = {f"e{i}": 10 ** (0.4 * i + r.normal(0, 0.3, 48)) * r.lognormal(0, 0.5, 48) for i in range(4)}
-        board = leaderboard(
-            make_results(scores, aggregate=aggregate, higher_is_better=higher, dataset=f"d{k}"), suite="s"
-        )
-        assert (board["rank_low"] <= board["rank"]).all()
-        assert (board["rank"] <= board["rank_high"]).all()
-        apart += board["tie_group"].nunique() > 1
-    assert apart > 50
+        frames.append(make_results(scores, aggregate=aggregate, higher_is_better=higher, dataset=f"d{k}"))
+    board = leaderboard(concat(*frames), suite="s")
+    assert (board["rank_low"] <= board["rank"]).all()
+    assert (board["rank"] <= board["rank_high"]).all()
+    assert (board.groupby("dataset")["tie_group"].nunique() > 1).sum() > 25
 
 
 def test_medians_rank_and_medians_are_tested() -> None:
-    """The median of the log scores is equal, the median of their differences far from 0: not told apart."""
-    r, apart = np.random.default_rng(7), 0
-    for k in range(100):
-        a, b = r.exponential(size=100) - np.log(2), np.log(2) - r.exponential(size=100)
-        board = leaderboard(
-            make_results({"a": 10**a, "b": 10**b}, aggregate="median_log10", dataset=f"d{k}"), suite="s"
-        )
-        apart += board["tie_group"].nunique() > 1
-    assert apart <= 8
-    shifted = make_results({"a": 10 ** (a + 1), "b": 10**b}, aggregate="median_log10")
-    assert leaderboard(shifted, suite="s")["tie_group"].tolist() == ["a", "b"]
+    """The medians of the log scores are equal, the median of their differences is far from 0: not told apart."""
+    r, pairs = np.random.default_rng(7), []
+    for _ in range(40):
+        pairs.append((r.exponential(size=100) - np.log(2), np.log(2) - r.exponential(size=100)))
+    frames = [
+        make_results({"a": 10**a, "b": 10**b}, aggregate="median_log10", dataset=f"d{k}")
+        for k, (a, b) in enumerate(pairs)
+    ]
+    groups = leaderboard(concat(*frames), suite="s").groupby("dataset")["tie_group"].nunique()
+    assert (groups > 1).sum() <= 5
+    a, b = pairs[0]
+    shifted = make_results({"a": 10 ** (a + 1), "b": 10**b}, aggregate="median_log10", higher_is_better=False)
+    assert leaderboard(shifted, suite="s")["tie_group"].tolist() == ["b", "a"]
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])

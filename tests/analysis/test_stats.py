@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats as sps
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xaibench.analysis.statistics import intervals

@@ -94,7 +94,7 @@ def compare_runs(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Regr
     -----
     The test is Student's t of paired differences. If nothing but draws differs, the two sides may be
     exchanged, differences are symmetric, and the test holds its level for heavy tails too; of five
-    trainings no signed-rank test could say anything. Entries within rounding of the
+    trainings no sign test could say anything. Entries within rounding of the
     baseline cannot be wrong and are not counted by Holm's correction: given the sizes of differences
     only their signs are random, so that the choice tells nothing about the direction.
     """

@@ -10,7 +10,7 @@ _INFINITY = np.array(np.inf).view(np.int64)
 
 
 def rank_biserial(differences: Array) -> Array:
-    """Matched-pairs rank-biserial correlation of rows of paired differences (Kerby 2014, The simple difference formula).
+    """Matched-pairs rank-biserial correlation of rows of paired differences (Kerby 2014).
 
     Parameters
     ----------
