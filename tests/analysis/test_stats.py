@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.stats as sps
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xaibench.analysis.statistics import intervals
@@ -158,45 +158,6 @@ def test_holm_lies_between_raw_and_bonferroni_and_keeps_the_order(raw: list[floa
     assert (np.diff(adjusted[order]) >= 0).all()
 
 
-@pytest.mark.parametrize("n", [4, 12, 25])
-def test_signed_rank_is_exact_for_few_pairs(n: int) -> None:
-    d = rng(n).normal(0.3, 1, size=(6, n))
-    expected = sps.wilcoxon(d, axis=1, alternative="greater", method="exact").pvalue
-    np.testing.assert_allclose(intervals.signed_rank(d), expected, rtol=1e-12)
-
-
-def test_signed_rank_is_exact_with_ties_and_zeros() -> None:
-    d = rng().integers(-2, 4, size=(5, 10)).astype(float)
-    for row, p in zip(d, intervals.signed_rank(d), strict=True):
-        # All sign flips of the differences that are not zero.
-        r = sps.rankdata(np.abs(row[row != 0]))
-        signs = (np.arange(2 ** len(r))[:, None] >> np.arange(len(r))) & 1
-        assert p == pytest.approx((signs @ r >= r[row[row != 0] > 0].sum() - 1e-9).mean())
-
-
-def test_signed_rank_is_scipys_normal_approximation_for_many_pairs() -> None:
-    d = np.round(rng().normal(0.1, 1, size=(8, 60)), 1)
-    expected = sps.wilcoxon(d, axis=1, alternative="greater", method="asymptotic", correction=True).pvalue
-    np.testing.assert_allclose(intervals.signed_rank(d), expected, rtol=1e-9)
-
-
-def test_signed_rank_of_a_row_does_not_depend_on_the_others() -> None:
-    d = rng().normal(0.2, 1, size=(4, 30))
-    d[1, :3], d[2, 4:20] = 0, np.nan
-    together = intervals.signed_rank(d)
-    alone = np.concatenate([intervals.signed_rank(row[None]) for row in d])
-    gaps_removed = intervals.signed_rank(d[2][np.isfinite(d[2])][None])
-    np.testing.assert_array_equal(together, alone)
-    assert together[2] == gaps_removed[0]
-
-
-def test_signed_rank_of_nothing() -> None:
-    p = intervals.signed_rank(np.array([[0.0, 0.0], [np.nan, np.nan]]))
-    assert p[0] == 1
-    assert np.isnan(p[1])
-    assert np.isnan(intervals.signed_rank(np.empty((1, 0)))).all()
-
-
 def test_bootstrap_weights_are_resamples() -> None:
     w = intervals.bootstrap_weights(10, 4000, seed=3)
     assert (w.sum(axis=1) == 10).all()
@@ -229,13 +190,3 @@ def test_benjamini_hochberg_leaves_nan_out() -> None:
     np.testing.assert_allclose(adjusted[known], [0.04, 0.16 / 3, 0.16 / 3, 0.5])
     assert np.isnan(adjusted[~known]).all()
     assert np.isnan(intervals.benjamini_hochberg(np.full(2, np.nan))).all()
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 10**6), st.booleans())
-def test_signed_rank_of_the_mirror_image_is_the_other_tail(number: int, rounded: bool) -> None:
-    d = rng(number).normal(0, 1, size=(1, 12))
-    d = np.round(d) if rounded else d
-    p, q = intervals.signed_rank(d)[0], intervals.signed_rank(-d)[0]
-    assert p + q >= 1 - 1e-12  # the observed value is in both tails
-    assert 0 < p <= 1

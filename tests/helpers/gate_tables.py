@@ -79,7 +79,8 @@ def _cells(explainers: list[str], metrics: list[str], problems: list[str], seeds
     same = {
         "model": "m", "selection": "first", "params": "{}", "asked_output": None, "explainer_params": "{}",
         "family": "ground_truth", "higher_is_better": True, "aggregate": "mean", "seed": 0, "repeat": 0,
-        "status": "ok", "message": None, "error_kind": None, "versions": "{}", "gate_passed": True, "gates": "[]",
+        "status": "ok", "message": None, "error_kind": None, "output": "probability",
+        "versions": "{}", "gate_passed": True, "gates": "[]",
     }  # fmt: skip
     own = {
         "dataset": problems, "explainer": explainers, "metric": metrics, "problem_seed": seeds, "cell_id": ids,

@@ -23,6 +23,7 @@ from xaibench.core.components import DATA_NEEDS, MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
+from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import score
@@ -251,6 +252,48 @@ def test_positive_rescaling_matters_only_where_it_must(spec: MetricSpec) -> None
     values = run(spec, make_evaluation(view, kind=ev.kind, function=scaled))
     same = np.allclose(values, run(spec, ev), rtol=1e-4, atol=1e-6, equal_nan=True)
     assert same == spec.scale_invariant
+
+
+@every_metric
+def test_scores_have_the_unit_of_the_output_only_where_they_must(spec: MetricSpec) -> None:
+    """A model of values in another unit, 256 to one, with the same attributions: scores times 256, or not."""
+    shape = SHAPES[home(spec)]
+    module = cnn(shape) if home(spec) == "image" else mlp(shape)
+    for params in ({}, *({"measure": m} for m in ("output", "accuracy") if "measure" in spec.parameters)):
+        found = []
+        for unit in (1.0, 256.0):
+            predictor = TorchPredictor(OneValue(module, unit), returns="value")
+            background = make_inputs(shape, 20, seed=1)
+            truth = problem(home(spec)).truth
+            view = make_view(
+                predictor, 3 * make_inputs(shape, N, seed=5), targets=torch.zeros(N, dtype=torch.long),
+                background=background, truth=truth,
+            )  # fmt: skip
+            try:
+                found.append(run(spec, make_evaluation(view, kind="contribution", function=of_inputs), **params))
+            except UnsupportedError:
+                break
+        if len(found) < 2:
+            continue  # classes only: what is right has no unit
+        scaled = np.allclose(found[1], 256 * found[0], rtol=1e-3, equal_nan=True) and bool(found[0].nan_to_num().any())
+        assert scaled == spec.has_output_unit(params), (params, found)
+
+
+class OneValue(nn.Module):
+    """The first output of a module, in some unit."""
+
+    def __init__(self, module: nn.Module, unit: float) -> None:
+        super().__init__()
+        self.module, self.unit = module, unit
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values: torch.Tensor = self.unit * self.module(x)[:, :1]
+        return values
+
+
+def of_inputs(view: ProblemView, stream: str) -> torch.Tensor:
+    """Attributions that do not depend on the model."""
+    return view.layout.reduce(view.inputs) + 0.1
 
 
 @every_metric

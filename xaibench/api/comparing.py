@@ -89,8 +89,10 @@ def compare(
     if unknown:
         raise UsageError(f"no metric {unknown[0]!r} was compared", did_you_mean(unknown[0], known))
     facts = set(old["cell_id"]) if exact else {i for d in documents for i in _exact(d, new)}
+    specs = [s for s in registry.components("metric") if isinstance(s, MetricSpec)]
     settings = RegressionSettings(
-        bounds={s.name: s.bounds for s in registry.components("metric") if isinstance(s, MetricSpec)},
+        bounds={s.name: s.bounds for s in specs},
+        in_output_unit={s.name: s.has_output_unit for s in specs},
         exact=frozenset(facts),
         deltas=given,
     )

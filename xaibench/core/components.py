@@ -250,6 +250,7 @@ class MetricSpec(Component):
     place_matters: bool = False
     shares_evaluations: bool = False
     rewards_truth: bool = True
+    in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False
     kind: Kind = field(default="metric", init=False)
 
     def __post_init__(self) -> None:
@@ -275,6 +276,11 @@ class MetricSpec(Component):
     def handled_sign(self, params: Mapping[str, Any]) -> str:
         """What is done with the sign of attributions: a parameter of this name decides, else the metric's rule."""
         return str(params.get("sign", self.sign))
+
+    def has_output_unit(self, params: Mapping[str, Any]) -> bool:
+        """Whether scores with these parameters have the unit of the output; parameters left out have their defaults."""
+        rule = self.in_output_unit
+        return rule({**self.parameters, **params}) if callable(rule) else rule
 
     def conversion(self, params: Mapping[str, Any]) -> Convert | None:
         """How slopes are converted with these parameters."""

@@ -149,6 +149,7 @@ def metric(
     place_matters: bool = False,
     shares_evaluations: bool = False,
     rewards_truth: bool = True,
+    in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -196,10 +197,14 @@ def metric(
     rewards_truth : bool
         Whether the true contributions of a linear model must score better than random maps, for
         faithfulness. False where the metric asks something else than whether a map is right.
+    in_output_unit : bool or callable
+        Whether scores have the unit of the measured output, so that an output times a number has scores
+        times that number. ``bounds`` are those for probabilities then. A callable says it for the metric's
+        parameters.
 
     Notes
     -----
-    The last five say what is so by definition; no id and no key holds them. Tests of all metrics
+    The last six say what is so by definition; no id and no key holds them. Tests of all metrics
     hold every metric to them, both ways.
     """
     return _decorator(
@@ -227,6 +232,7 @@ def metric(
             place_matters=place_matters,
             shares_evaluations=shares_evaluations,
             rewards_truth=rewards_truth,
+            in_output_unit=in_output_unit,
         )
     )
 

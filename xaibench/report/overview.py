@@ -224,7 +224,7 @@ def legend(view: Overview) -> list[str]:
         here = f" (here {', '.join(view.placebos)})" if view.placebos else ""
         lines.append(
             f"placebo: a control that cannot explain{here}; beaten means better in paired"
-            " signed-rank tests against every one of them, 5 % after Holm"
+            " tests of the mean (or median) against every one of them, 5 % after Holm"
         )
         undecidable = sum(x.undecidable for x in view.explainers)
         if undecidable:

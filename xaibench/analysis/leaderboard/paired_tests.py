@@ -10,8 +10,63 @@ import numpy as np
 from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix, paired
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.levels import ALPHA
-from xaibench.analysis.statistics.signed_ranks import signed_ranks, two_sided
+from xaibench.analysis.statistics.mean_tests import mean_tests, two_sided
+from xaibench.analysis.statistics.median_tests import median_tests
+from xaibench.analysis.statistics.rank_biserial import rank_biserial
 from xaibench.core.types import Array
+
+
+@dataclass(frozen=True)
+class PairTests:
+    """Tests of P pairs of explainers on one trained model; arrays are (P,).
+
+    Attributes
+    ----------
+    above, below : array
+        One-sided p-values of "left is no better than right", and of "no worse": of the aggregate that a board
+        ranks by. NaN where they have no sample in common.
+    effect : array
+        Rank-biserial correlation of the paired differences, positive where the left one is better.
+    won : array
+        Samples on which the left one is better, ties by half.
+    n : array of int
+        Samples in common.
+    """
+
+    above: Array
+    below: Array
+    effect: Array
+    won: Array
+    n: Array
+
+
+def paired_tests(
+    scores: Array, rounding: Array, left: Array, right: Array, *, higher_is_better: bool, median: bool
+) -> PairTests:
+    """Test pairs of explainers on the samples that both have a defined score on.
+
+    What is tested is what ranks: the difference of the means, which is the mean of the paired differences
+    (`mean_tests`), or the difference of the medians, which is not the median of the differences (`median_tests`).
+
+    Parameters
+    ----------
+    scores, rounding : array (E, n)
+        Of one trained model; see `ScoreMatrix`.
+    left, right : array (P,) of int
+    higher_is_better, median : bool
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    differences = sign * paired(scores, rounding, left, right)
+    if median:
+        first = sign * scores[left]
+        # Equal but for rounding is equal.
+        second = np.where(differences == 0, first, sign * scores[right])
+        above, below = median_tests(first, second, np.fmax(rounding[left], rounding[right]))
+    else:
+        above, below = mean_tests(differences)
+    n = np.count_nonzero(np.isfinite(differences), axis=1)
+    won = (np.count_nonzero(differences > 0, axis=1) + n - np.count_nonzero(differences < 0, axis=1)) / 2
+    return PairTests(above, below, rank_biserial(differences), won, n)
 
 
 @dataclass(frozen=True)
@@ -25,8 +80,9 @@ class ExplainerPairs:
     p : array
         Two-sided p-value before any correction; NaN where they have no sample in common.
     favour : array of int
-        1 where the left one is better by test and by value, -1 where the right one is, 0 where test and
-        value disagree or neither is ahead.
+        1 where the left one is better, -1 where the right one is, 0 where neither is. Where explainers have
+        gaps or different numbers of draws the samples of the test are not all of those of the value; the order
+        is 0, too, where the two disagree.
     effect : array
         Rank-biserial correlation of the paired differences, positive where the left one is better; mean
         over the problem seeds.
@@ -48,9 +104,9 @@ class ExplainerPairs:
 def all_pairs(samples: ScoreMatrix, value: Array, rows: Array, *, higher_is_better: bool) -> ExplainerPairs:
     """Compare every two of some explainers on the samples that both have a defined score on.
 
-    With one problem seed a two-sided signed-rank test. With several, a difference must show on *every*
-    trained model: in each direction the largest of their p-values (Berger 1982), twice the smaller of
-    the two directions. Draws are averaged, unless their numbers differ between the explainers: the
+    With one problem seed a two-sided test of the aggregate (`paired_tests`). With several, a difference must
+    show on *every* trained model: in each direction the largest of their p-values (Berger 1982), twice the
+    smaller of the two directions. Draws are averaged, unless their numbers differ between the explainers: the
     mean of ten draws has another distribution than one draw.
 
     Parameters
@@ -63,7 +119,6 @@ def all_pairs(samples: ScoreMatrix, value: Array, rows: Array, *, higher_is_bett
     higher_is_better : bool
     """
     left, right = (rows[side] for side in _pairs_of(len(rows)))
-    sign = 1.0 if higher_is_better else -1.0
     draws = samples.draws[rows]
     scores = samples.scores if (draws == draws[:1]).all() else samples.first
     rounding = samples.rounding
@@ -73,16 +128,17 @@ def all_pairs(samples: ScoreMatrix, value: Array, rows: Array, *, higher_is_bett
         here = scores[:, columns]
         if not np.isfinite(here).any():
             continue
-        differences = sign * paired(here, rounding[:, columns], left, right)
-        test = signed_ranks(differences)
+        test = paired_tests(
+            here, rounding[:, columns], left, right, higher_is_better=higher_is_better, median=samples.median
+        )
         above, below = np.maximum(above, test.above), np.maximum(below, test.below)
         n += test.n
         effects.append(test.effect)
-        won += (differences > 0).sum(axis=1) + (test.n - test.n_differ) / 2
+        won += test.won
     if not effects:
         above[:] = below[:] = np.nan
         effects.append(above)
-    merit = sign * intervals.significant(value)
+    merit = (1.0 if higher_is_better else -1.0) * intervals.significant(value)
     ahead = np.sign(merit[left] - merit[right])
     tested = np.sign(below - above)
     with np.errstate(invalid="ignore", divide="ignore"):

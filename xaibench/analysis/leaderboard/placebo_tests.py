@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix, paired
+from xaibench.analysis.leaderboard.paired_tests import paired_tests
+from xaibench.analysis.leaderboard.score_matrix import ScoreMatrix
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.levels import ALPHA
-from xaibench.analysis.statistics.signed_ranks import signed_ranks
 from xaibench.core.components import ORACLE, RANDOM
 from xaibench.core.types import Array
 
@@ -111,7 +111,9 @@ def compare_with_placebos(
     rows = np.flatnonzero(candidates)
     if len(rows):
         first = int(np.flatnonzero(placebos == best)[0])
-        p[rows], least[rows], worse[rows], effect[rows] = _against(samples, rows, placebos, first, sign)
+        p[rows], least[rows], worse[rows], effect[rows] = _against(
+            samples, rows, placebos, first, higher_is_better=higher_is_better
+        )
     # Holm never lowers a p when another rises, so of the least p values it makes the least that data could reach.
     for values in (p, least, worse):
         values[~control] = intervals.holm(values[~control])
@@ -123,7 +125,7 @@ def compare_with_placebos(
 
 
 def _against(
-    samples: ScoreMatrix, rows: Array, placebos: Array, best: int, sign: float
+    samples: ScoreMatrix, rows: Array, placebos: Array, best: int, *, higher_is_better: bool
 ) -> tuple[Array, Array, Array, Array]:
     """Tests of every explainer against every placebo.
 
@@ -148,8 +150,10 @@ def _against(
     for columns in samples.seeds:
         if not np.isfinite(samples.scores[:, columns]).any():
             continue
-        differences = sign * paired(samples.first[:, columns], samples.rounding[:, columns], left, right)
-        test = signed_ranks(differences)
+        test = paired_tests(
+            samples.first[:, columns], samples.rounding[:, columns], left, right,
+            higher_is_better=higher_is_better, median=samples.median,
+        )  # fmt: skip
         above = np.maximum(above, test.above.reshape(shape))
         below = np.maximum(below, test.below.reshape(shape))
         least = np.maximum(least, 0.5 ** test.n.reshape(shape))

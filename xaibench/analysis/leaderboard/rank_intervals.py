@@ -38,7 +38,7 @@ def rank_intervals(samples: ScoreMatrix, value: Array, ranked: Array, *, higher_
 
     All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
     two explainers of the comparison group are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
-    letters as in Piepho 2004). Better by test counts only where it is better by value as well.
+    letters as in Piepho 2004). What is tested is the mean, or the median, that ranks (`paired_tests`).
     """
     size = len(value)
     low, high, win = np.full(size, np.nan), np.full(size, np.nan), np.full(size, np.nan)

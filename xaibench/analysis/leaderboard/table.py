@@ -58,24 +58,26 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         - ``ci_low``, ``ci_high``, ``estimand``: 95 % interval, see `ScoreMatrix.aggregate`.
         - ``skill`` and its interval, on the samples where score, oracle and random are defined.
         - ``placebo``: the control other than the oracle with the best value. ``beats_placebo``:
-          better than *every* placebo on every trained model by paired one-sided signed-rank tests
-          (largest p, then Holm over the explainers, 5 %), and better by value; differences beyond 6
-          digits are none. Null where there is no test: controls, what may not be ranked, no placebo or
-          no sample in common with one, families in which a placebo may win, and so few samples that
-          no scores could have passed (``p_placebo`` is there then). The oracle is tested, on its own,
-          where it is the best answer by definition (ground truth, ``skill_valid``).
+          better than *every* placebo on every trained model by paired one-sided tests of the mean, or
+          of the median where that is the value (`paired_tests`; largest p, then Holm over the
+          explainers, 5 %); differences beyond 6 digits are none. Null where there is no test: controls,
+          what may not be ranked, no placebo or no sample in common with one, families in which a
+          placebo may win, and so few samples that no scores could have passed (``p_placebo`` is there
+          then). The oracle is tested, on its own, where it is the best answer by definition (ground
+          truth, ``skill_valid``).
         - ``loses_to_placebo``: worse than some placebo on every trained model, by the opposite tests
-          (times the number of placebos, then Holm over the explainers, 5 %), and worse by value than
-          the best. Neither of the two means that nothing could be shown. ``placebo_effect``:
-          matched-pairs rank-biserial correlation with the best placebo, from -1 (worse on every
-          sample) to 1.
+          (times the number of placebos, then Holm over the explainers, 5 %). Neither of the two means
+          that nothing could be shown. Neither goes against the order of the values: tests are on
+          common samples and the first draw, values on all. ``placebo_effect``: matched-pairs
+          rank-biserial correlation with the best placebo, from -1 (worse on every sample) to 1.
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
           on over half of the samples of a problem seed, of those that anyone has a defined score
           on; ``message`` says which.
-        - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of all
-          pairs of ranked explainers; ``tie_group``: letters, two explainers that share one are not told
-          apart (`rank_intervals`). ``win_rate``: share of (sample, other ranked explainer) pairs won.
+        - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of the
+          value (mean or median) of all pairs of ranked explainers; ``tie_group``: letters, two
+          explainers that share one are not told apart (`rank_intervals`). ``win_rate``: share of
+          (sample, other ranked explainer) pairs won.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
         - ``scope``: where it is ``dataset``, the scores are those of repeats (retrainings, folds), and

@@ -14,7 +14,7 @@ from xaibench.store import FAILURES
 
 KEY = [*COMPARISON_GROUP, *ENTRY]
 """What makes an entry: one explainer on one problem with one metric; its cells differ in seeds and draws."""
-MATCHED_FACTS = ["family", "higher_is_better", "aggregate", "control"]
+MATCHED_FACTS = ["family", "higher_is_better", "aggregate", "control", "output"]
 BAD = ("failed", "undefined", "lost", "gate")
 """What can become of a cell that had a result, and counts as a regression."""
 SEEDS = ["problem_seed", "seed", "repeat"]

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.score_matrix import unique_names
 from xaibench.analysis.regressions.cell_matching import KEY
 from xaibench.analysis.regressions.tolerances import ATOL, RTOL
+from xaibench.analysis.statistics.intervals import nanmean
 from xaibench.core.types import Array
 
 
@@ -39,7 +41,23 @@ class _Units:
     touched: Array
 
 
-def _samples(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> _Units:
+def _roundings(cells: pd.DataFrame, baseline: pd.DataFrame, unit: Array) -> Array:
+    """Absolute differences that may be rounding, by cell (C,).
+
+    `ATOL`; of scores that have the unit of an output below 1 that share of the largest mean absolute score
+    that any explainer has with this metric on this problem: 1e-5 may be the whole of it.
+    """
+    sizes = np.full(len(cells), 1.0)
+    if unit.any():
+        rows = baseline["scores"].to_numpy()[cells["b"].to_numpy()[unit]]
+        own = [float(nanmean(np.abs(np.asarray(row, dtype=np.float64)))) for row in rows]
+        group = cells.loc[unit, COMPARISON_GROUP].groupby(COMPARISON_GROUP, sort=False, dropna=False).ngroup()
+        largest = pd.Series(own).groupby(group.to_numpy()).transform("max").to_numpy()
+        sizes[unit] = np.fmin(largest, 1.0)
+    return ATOL * sizes
+
+
+def _samples(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, roundings: Array) -> _Units:
     """Samples of entries with equal weights, their draws averaged."""
     sides = [(side["scores"].to_numpy(), side["sample_ids"].to_numpy()) for side in (baseline, candidate)]
     known: dict[tuple[int, Any], int] = {}
@@ -56,8 +74,10 @@ def _samples(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFram
         new.append(scores[1])
         unit.append(numbered[place])
     sizes = [len(part) for part in unit]
-    entry, log10 = (np.repeat(column, sizes) for column in (_entries(cells), cells["aggregate"] == "median_log10"))
-    return _averaged(entry, np.concatenate(unit), *_changes(np.concatenate(old), np.concatenate(new), log10))
+    facts = (_entries(cells), cells["aggregate"] == "median_log10", roundings)
+    entry, log10, rounding = (np.repeat(column, sizes) for column in facts)
+    changes = _changes(np.concatenate(old), np.concatenate(new), log10, rounding)
+    return _averaged(entry, np.concatenate(unit), *changes)
 
 
 def _entries(cells: pd.DataFrame) -> Array:
@@ -77,11 +97,11 @@ def _aligned(old: tuple[Any, Any], new: tuple[Any, Any]) -> tuple[tuple[Array, A
     return (scores[0], found), names[0]
 
 
-def _changes(old: Array, new: Array, log10: Array) -> tuple[Array, Array, Array, Array, Array]:
+def _changes(old: Array, new: Array, log10: Array, rounding: Array) -> tuple[Array, Array, Array, Array, Array]:
     """Columns of `_Units` from raw scores."""
     old, new = (np.where(np.isfinite(side), side, np.nan) for side in (old, new))
     lost = np.isnan(new).astype(np.float64) - np.isnan(old)
-    equal = np.abs(new - old) <= ATOL + RTOL * np.abs(old)
+    equal = np.abs(new - old) <= rounding + RTOL * np.abs(old)
     old, new = (np.where(log10, np.log10(np.maximum(side, ATOL)), side) for side in (old, new))
     change = np.where(equal, 0.0, new - old)
     nowhere = np.isnan(change)
@@ -89,7 +109,7 @@ def _changes(old: Array, new: Array, log10: Array) -> tuple[Array, Array, Array,
     return old, new, change, lost, ((change != 0) & ~nowhere) | (lost != 0)
 
 
-def _trainings(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> _Units:
+def _trainings(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, roundings: Array) -> _Units:
     """Retrained models of entries: the mean score of each, draws averaged."""
     log10 = (cells["aggregate"] == "median_log10").to_numpy()
     values: list[Array] = []
@@ -105,7 +125,7 @@ def _trainings(cells: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFr
         expected = expected if undefined else np.array(sizes, dtype=np.float64)
         undefined.append(1 - np.minimum(np.bincount(cell, np.isfinite(flat), len(rows)), expected) / expected)
     change = values[1] - values[0]
-    change = np.where(np.abs(change) <= ATOL + RTOL * np.abs(values[0]), 0.0, change)
+    change = np.where(np.abs(change) <= roundings + RTOL * np.abs(values[0]), 0.0, change)
     lost = undefined[1] - undefined[0]
     return _averaged(
         _entries(cells), cells["problem_seed"].to_numpy(np.int64), *values, change, lost, (change != 0) | (lost != 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.special import stdtr
 
 from xaibench.analysis.regressions.cell_matching import BAD, KEY, MATCHED_FACTS, lost_gates, pair_cells
-from xaibench.analysis.regressions.tolerances import RTOL, Bounds, practical_deltas
-from xaibench.analysis.regressions.units import _entries, _mean_by, _samples, _trainings, _Units
+from xaibench.analysis.regressions.tolerances import RTOL, Bounds, HasUnit, output_units, practical_deltas
+from xaibench.analysis.regressions.units import _entries, _mean_by, _roundings, _samples, _trainings, _Units
 from xaibench.analysis.statistics import intervals
 from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.core.types import Array
@@ -52,11 +52,14 @@ class RegressionSettings:
         Cells in which nothing is drawn, by cell id.
     deltas : mapping
         Practical deltas by metric, instead of the defaults.
+    in_output_unit : mapping
+        Metrics whose scores have the unit of the output, by name; see `MetricSpec.has_output_unit`.
     """
 
     bounds: Mapping[str, Bounds]
     exact: frozenset[str] = frozenset()
     deltas: Mapping[str, float] | None = None
+    in_output_unit: Mapping[str, HasUnit] = field(default_factory=dict)
 
 
 def compare_runs(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: RegressionSettings) -> pd.DataFrame:
@@ -91,7 +94,7 @@ def compare_runs(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Regr
     -----
     The test is Student's t of paired differences. If nothing but draws differs, the two sides may be
     exchanged, differences are symmetric, and the test holds its level for heavy tails too; of five
-    trainings no signed-rank test could say anything. Entries within rounding of the
+    trainings no sign test could say anything. Entries within rounding of the
     baseline cannot be wrong and are not counted by Holm's correction: given the sizes of differences
     only their signs are random, so that the choice tells nothing about the direction.
     """
@@ -151,14 +154,18 @@ def _tested(
         cells = pairs[pairs["state"] == state].reset_index(drop=True)
         if len(cells):
             gather = _samples if weights == "same" else _trainings
-            units = gather(cells, baseline, candidate)
-            frames.append(_summaries(cells, units, weights, settings))
+            unit = output_units(cells, settings.in_output_unit)
+            roundings = _roundings(cells, baseline, unit)
+            units = gather(cells, baseline, candidate, roundings)
+            frames.append(_summaries(cells, units, weights, settings, unit, roundings))
     if not frames:
         return pd.DataFrame()
     return _judged(pd.concat(frames, ignore_index=True))
 
 
-def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: RegressionSettings) -> pd.DataFrame:
+def _summaries(
+    cells: pd.DataFrame, units: _Units, weights: str, settings: RegressionSettings, unit: Array, roundings: Array
+) -> pd.DataFrame:
     """One row per entry and measure, with effect, delta and p."""
     entry = _entries(cells)
     order = np.argsort(entry, kind="stable")
@@ -175,7 +182,10 @@ def _summaries(cells: pd.DataFrame, units: _Units, weights: str, settings: Regre
     log10 = frame["aggregate"] == "median_log10"
     typical = pd.Series(_mean_by(units.entry, np.abs(units.old), size), frame.index).where(~log10, 1.0)
     given = settings.deltas or {}
-    delta = practical_deltas(frame, typical, exact=frame["_exact"], bounds=settings.bounds, given=given)
+    delta = practical_deltas(
+        frame, typical, unit=unit[order[first]], rounding=roundings[order[first]], exact=frame["_exact"],
+        bounds=settings.bounds, given=given,
+    )  # fmt: skip
     alike = frame.groupby(["metric", "params", "asked_output"], sort=False, dropna=False).ngroup().to_numpy()
     scores = frame.assign(measure="score", delta=delta, **_test(units.entry, units.change, alike))
     scores["n_changed"] = np.bincount(units.entry, units.touched > 0, size).astype(np.int64)

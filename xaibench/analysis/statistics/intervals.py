@@ -8,7 +8,6 @@ import numpy as np
 from scipy.special import bdtr, stdtrit
 from scipy.stats import false_discovery_control
 
-from xaibench.analysis.statistics.signed_ranks import signed_rank as signed_rank
 from xaibench.core.types import Array
 
 TINY = 1e-290

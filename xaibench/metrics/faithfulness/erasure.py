@@ -24,6 +24,7 @@ _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP
     output="curve",
     convert="order",
     source=f"{_ERASER}, comprehensiveness, averaged over shares as for soft scores",
+    in_output_unit=True,
 )
 def comprehensiveness(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
     """Mean drop of the output when the top features are removed: large if everything that it needs was among them.
@@ -56,6 +57,7 @@ def comprehensiveness(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, mas
     output="curve",
     convert="order",
     source=f"{_ERASER}, sufficiency, averaged over shares as for soft scores",
+    in_output_unit=True,
 )
 def sufficiency(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
     """Mean drop of the output when all but the top features are removed: small if they are enough.

@@ -24,6 +24,7 @@ _PAPER = "Agarwal et al. 2022, OpenXAI: towards a transparent evaluation of mode
     sign="absolute",
     source=f"{_PAPER}, prediction gap on important feature perturbation; Dai et al. 2022",
     place_matters=True,  # noise belongs to places
+    in_output_unit=True,
 )
 def pgi(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius: PositiveFloat = 0.1) -> Tensor:
     """Mean change of the output when the k most important features get noise: the more, the better.
@@ -64,6 +65,7 @@ def pgi(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius:
     sign="absolute",
     source=f"{_PAPER}, prediction gap on unimportant feature perturbation; Dai et al. 2022",
     place_matters=True,  # noise belongs to places
+    in_output_unit=True,
 )
 def pgu(ev: Evaluation, *, k: TopK = 0.25, n_samples: PositiveInt = 100, radius: PositiveFloat = 0.1) -> Tensor:
     """Mean change of the output when all but the k most important features get noise: the less, the better.

@@ -120,6 +120,7 @@ def _values(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str
     curve=_values,
     source="Samek et al. 2017, Evaluating the visualization of what a DNN has learned, equation 12 (AOPC)",
     place_matters=True,  # patches are made of neighbours
+    in_output_unit=True,
 )
 def region_perturbation(
     ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "uniform"
@@ -157,6 +158,7 @@ def region_perturbation(
     curve=_values,
     source="Montavon et al. 2018, Methods for interpreting and understanding deep neural networks, section 7.2",
     place_matters=True,  # patches are made of neighbours
+    in_output_unit=True,
 )
 def selectivity(
     ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "zero"

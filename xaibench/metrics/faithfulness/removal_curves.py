@@ -35,6 +35,7 @@ def _between(ev: Evaluation, *, steps: int, masker: str) -> Tensor:
     convert="order",
     curve=_removed("morf"),
     source="Bach et al. 2015, On pixel-wise explanations, section 'Pixel-flipping'; area as in Samek et al. 2017",
+    in_output_unit=True,
 )
 def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are removed first.
@@ -69,6 +70,7 @@ def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "me
     convert="order",
     curve=_removed("morf"),
     source="Petsiuk et al. 2018, RISE, section 4.1",
+    in_output_unit=True,
 )
 def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are deleted.
@@ -99,6 +101,7 @@ def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -
     convert="order",
     curve=_inserted,
     source="Petsiuk et al. 2018, RISE, section 4.1",
+    in_output_unit=True,
 )
 def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are put back into the masked sample.
@@ -130,6 +133,7 @@ def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") 
     convert="order",
     curve=_between,
     source="Samek et al. 2017, area between curves; Schulz et al. 2020, Restricting the flow, section 4.3",
+    in_output_unit=True,
 )
 def abpc(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area between two perturbation curves: least relevant features removed first, minus most relevant first.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -27,6 +28,10 @@ def _curve(order: Order, ev: Evaluation, shares: SharesUpToOne, masker: str, mea
     return (removal_raw(ev, order, masker, counts).argmax(dim=2) == ev.targets.unsqueeze(1)).float()
 
 
+def _in_output_unit(params: Mapping[str, Any]) -> bool:
+    return bool(params["measure"] == "output")
+
+
 @metric(
     "road_morf",
     family="faithfulness",
@@ -39,6 +44,7 @@ def _curve(order: Order, ev: Evaluation, shares: SharesUpToOne, masker: str, mea
     curve=lambda ev, **params: _curve("morf", ev, **params),
     source=_SOURCE,
     place_matters=True,  # pixels are imputed from their neighbours
+    in_output_unit=_in_output_unit,
 )
 def road_morf(
     ev: Evaluation,
@@ -79,6 +85,7 @@ def road_morf(
     curve=lambda ev, **params: _curve("lerf", ev, **params),
     source=_SOURCE,
     place_matters=True,  # pixels are imputed from their neighbours
+    in_output_unit=_in_output_unit,
 )
 def road_lerf(
     ev: Evaluation,
