@@ -13,6 +13,7 @@ from xaibench.core.components import sees_truth
 from xaibench.core.draws import Draws
 from xaibench.core.features import FeatureLayout
 from xaibench.core.gates import Gate
+from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
@@ -89,7 +90,7 @@ class Samples:
         Raises
         ------
         UnsupportedError
-            If the model has no gradients.
+            If the model has no gradients, or none that reaches the inputs.
         """
         model = require_module(self.model)
         targets = self.targets if rows is None else self.targets[rows]
@@ -97,10 +98,10 @@ class Samples:
         parts = []
         for x, y in zip(torch.split(inputs, size), torch.split(targets, size), strict=True):
             with torch.enable_grad():
-                leaf = x.detach().to(model.device).requires_grad_(True)
-                picked = select_output(model.forward(leaf), y, self.output, model.returns)
-                (gradient,) = torch.autograd.grad(picked.sum(), leaf)
-            parts.append(gradient.detach())
+                leaf = as_leaf(x.to(model.device))
+                # A copy, because a model may change its inputs in place, and a leaf must not be changed.
+                picked = select_output(model.forward(leaf.clone()), y, self.output, model.returns)
+            parts.append(input_gradient(picked, leaf))
         return torch.cat(parts)
 
     def masker(self, name: str) -> Masker:

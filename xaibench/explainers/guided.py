@@ -9,24 +9,25 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.input_gradients import input_gradient
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.channels import Channels, per_feature
 from xaibench.explainers.engines.perturbed_copies import model_batches
+from xaibench.explainers.engines.relu_graph import check_relu_graph, kind_of, nodes_between
 from xaibench.explainers.engines.tracing import TrackingMode, graph_nodes, run_tracked, tensors, tracked
 
-_OTHER_ACTIVATIONS = (
-    "Celu", "Elu", "Gelu", "Glu", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyRelu", "LogSigmoid",
-    "Mish", "Prelu", "Rrelu", "Selu", "Sigmoid", "Silu", "Softplus", "Softshrink", "Tanh", "Threshold",
-)  # fmt: skip
-"""Names of autograd nodes."""
 _BENT = frozenset({
     "abs", "absolute", "ceil", "clamp", "clamp_max", "clamp_min", "clip", "copysign", "fix", "floor", "fmax", "fmin",
     "frac", "heaviside", "max", "maximum", "min", "minimum", "round", "sgn", "sign", "softsign", "trunc",
 })  # fmt: skip
 """Operations that bend or step like an activation; some are a ReLU, ``max`` and ``min`` may be pooling."""
+_WHOLE = frozenset({"local_response_norm", "normalize", "pad", "rms_norm"})
+"""Normalisations and moves whose single steps would be taken for activations."""
+_LINEAR_IN_PLACE = frozenset({"add", "copy", "fill", "setitem", "sub", "zero"})
+"""What may change a part of a tensor in place: autograd does not show what happened there."""
 Gradients = tuple[Tensor | None, ...]
 
 
@@ -34,8 +35,8 @@ Gradients = tuple[Tensor | None, ...]
 def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
     """Gradient that passes a ReLU only where both it and the activation are positive (Springenberg et al. 2015).
 
-    ``clamp(min=0)`` and the maximum with 0 are ReLUs as well. Products, powers, exponentials and
-    softmax keep their gradient.
+    ``clamp(min=0)`` and the maximum with 0 are ReLUs as well. Affine operations, pooling (maxima along an
+    axis among it), normalisation and softmax keep their gradient.
 
     Parameters
     ----------
@@ -45,8 +46,10 @@ def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tens
     Raises
     ------
     UnsupportedError
-        If the model has activations other than ReLU, or uses values computed from the input without
-        a gradient, such as the mask in ``h * (h > 0)``.
+        If the model does anything else: activations other than ReLU, also written out or fused, products
+        of two values that depend on the input (gates, attention), powers, exponentials, divisions by
+        such values. If it uses values computed from the input without a gradient, such as the mask in
+        ``h * (h > 0)``. If the pass over it does not give the model's own outputs.
     """
     return per_feature(problem, guided_gradients(problem), channels)
 
@@ -80,7 +83,7 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
 
     The rule is put on the nodes of the autograd graph, not on modules: it holds for functional,
     in-place and reused ReLUs alike, and is gone with the graph. `_ReluMode` turns other ways to write
-    a ReLU into one first.
+    a ReLU into one first; a graph with anything that may be another activation is refused.
     """
     model = require_module(problem.model)
 
@@ -90,37 +93,66 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
     parts = []
     for leaf, targets in model_batches(problem, model):
         with torch.enable_grad():
-            raw = run_tracked(model, _ReluMode(name), leaf)
+            mode = _ReluMode(name)
+            raw = run_tracked(model, mode, leaf)
+            check_relu_graph(name, raw, mode.known)
             for node in graph_nodes(raw):
-                kind = node.name().split("Backward")[0]
-                if kind in _OTHER_ACTIVATIONS:
-                    raise UnsupportedError(f"{name} is defined for ReLU networks, and this model has {kind}")
-                if kind == "Relu":
+                if kind_of(node) == "Relu" and node not in mode.known:
                     node.register_hook(rule)
             picked = select_output(raw, targets, problem.output, model.returns)
-            (gradient,) = torch.autograd.grad(picked.sum(), leaf)
-        parts.append(gradient.detach())
+        parts.append(input_gradient(picked, leaf))
     return torch.cat(parts)
 
 
 class _ReluMode(TrackingMode):
-    """Writes everything that is a ReLU as one, and refuses what bends otherwise."""
+    """Writes everything that is a ReLU as one, and refuses what bends otherwise.
+
+    Attributes
+    ----------
+    known : set of autograd nodes
+        Steps of operations that are known as a whole.
+    """
+
+    def __init__(self, method: str) -> None:
+        super().__init__(method)
+        self.known: set[Any] = set()
 
     def run(self, name: str, in_place: bool, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """Run an operation."""
+        if kwargs.get("rounding_mode") is not None:
+            raise UnsupportedError(f"{self.method} is defined for ReLU networks, and this model rounds")
         pooling = name in ("max", "min") and len(list(tensors((args, kwargs)))) == 1
-        if name not in _BENT or pooling:
-            return func(*args, **kwargs)
-        inputs = _rectified_by(name, args, kwargs)
-        if inputs is None:
-            raise UnsupportedError(f"{self.method} is defined for ReLU networks, and this model uses {name!r}")
-        return inputs.relu_() if in_place else inputs.relu()
+        if name == "relu" or (name in _BENT and not pooling):
+            inputs = _rectified_by(name, args, kwargs)
+            if inputs is None:
+                raise UnsupportedError(f"{self.method} is defined for ReLU networks, and this model uses {name!r}")
+            # In place on a part of a tensor, autograd would hide the ReLU.
+            in_place = in_place or (name == "relu" and (kwargs.get("inplace", False) or args[1:2] == (True,)))
+            if not in_place:
+                return inputs.relu()
+            result = inputs.copy_(inputs.relu())
+            self._note_slices(inputs)
+            return result
+        before = {t.grad_fn for t in tracked((args, kwargs))} if name in _WHOLE else set()
+        result = func(*args, **kwargs)
+        if len(before) == 1:
+            self.known |= nodes_between(tensors(result), before)
+        if name in _LINEAR_IN_PLACE and (in_place or name == "setitem"):
+            self._note_slices(args[0])
+        return result
+
+    def _note_slices(self, changed: Tensor) -> None:
+        """A tensor was changed in place by something linear, which may have been a part of another one."""
+        base = changed if changed._base is None else changed._base
+        self.known |= {node for node in (changed.grad_fn, base.grad_fn) if node and kind_of(node) == "CopySlices"}
 
 
 def _rectified_by(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """The tensor x if this call computes max(x, 0)."""
     given = dict(enumerate(args)) | kwargs
     first = given.pop(0, given.pop("input", None))
+    if name == "relu":
+        return first if isinstance(first, Tensor) else None
     if name in ("clamp", "clip", "clamp_min"):
         second = given.pop(1, given.pop("min", None))
         upper = given.pop(2, given.pop("max", None))

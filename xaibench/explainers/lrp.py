@@ -8,12 +8,20 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.input_gradients import input_gradient
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import backward_rules
-from xaibench.explainers.engines.backward_rules import BackwardRule, RuleMode, TracedOperation, apply_rule, pull_back
+from xaibench.explainers.engines.backward_rules import (
+    BackwardRule,
+    RuleMode,
+    TracedOperation,
+    apply_rule,
+    pull_back,
+    statistics_are_fixed,
+)
 from xaibench.explainers.engines.channels import Channels, per_feature
 from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.tracing import run_tracked
@@ -30,16 +38,20 @@ def lrp(
     """Layer-wise relevance propagation (Bach et al. 2015).
 
     The relevance of the raw outputs is their value times the gradient of the explained output (for
-    a logit: the logit itself). Activations and unmerged normalisation pass relevance on unchanged,
-    max pooling gives it to the winner, sums and means divide it by their terms. Batch normalisation
-    behind a convolution or a dense layer is merged into it first.
+    a logit: the logit itself). Activations pass relevance on unchanged, max pooling gives it to the
+    winner, sums and means divide it by their terms. Batch normalisation with fixed statistics is
+    merged into the convolution or dense layer whose output channels it scales. Where none stands
+    directly before it (networks with pre-activation, DenseNet) or the axes differ (behind a dense
+    layer on sequences, which has its channels last), the rule says what becomes of it.
 
     Parameters
     ----------
     rule : {"epsilon_plus", "epsilon"}
-        ``epsilon_plus``: the z+ rule for convolutions, epsilon for dense layers (Kohlbrenner et al.
-        2020). ``epsilon``: the epsilon rule everywhere; in a ReLU network with a small epsilon that is
-        input times gradient (Ancona et al. 2018, Prop. 1).
+        ``epsilon_plus``: the z+ rule for convolutions, epsilon for dense layers; unmerged batch
+        normalisation passes relevance on unchanged (Kohlbrenner et al. 2020).
+        ``epsilon``: the epsilon rule for every affine operation, unmerged batch normalisation among
+        them; in a ReLU network with a small epsilon that is input times gradient (Ancona et al. 2018,
+        Prop. 1).
     epsilon : float
         Stabiliser of divisions, in units of the activations.
     channels : {"sum", "positive"}
@@ -48,7 +60,8 @@ def lrp(
     Raises
     ------
     UnsupportedError
-        If the network holds an operation that has no rule, such as attention or recurrence.
+        If the network holds an operation that has no rule, such as attention or recurrence, or if the
+        pass over it does not give the model's own outputs.
     """
     if epsilon <= 0:
         raise UsageError(f"epsilon must be positive, not {epsilon}")
@@ -61,8 +74,7 @@ def lrp(
             return select_output(raw, targets, problem.output, model.returns)
 
         (slopes,) = pull_back(picked, (raw,), torch.ones_like(raw[:, 0]).detach())
-        (relevance,) = torch.autograd.grad(raw, inputs, raw.detach() * slopes)
-        maps.append(relevance)
+        maps.append(input_gradient(raw, inputs, raw.detach() * slopes))
     return per_feature(problem, torch.cat(maps), channels)
 
 
@@ -76,17 +88,17 @@ def _rules(rule: str, epsilon: float) -> dict[str, BackwardRule | None]:
         return result
 
     def normalise(op: TracedOperation) -> Tensor:
-        if op.argument(5, "training", False) or op.argument(1, "running_mean") is None:
+        if not statistics_are_fixed(op):
             raise UnsupportedError("LRP has no rule for batch normalisation without running statistics")
-        _, before = affine.get(id(op.inputs[0]), (None, None))
-        if before is None or "transpose" in before.name:
-            return _pass(op)
-        return weighted(_merged(before, op))
+        result, before = affine.get(id(op.inputs[0]), (None, None))
+        if result is not None and before is not None and _channel_axis(before, result) == 1:
+            return weighted(_merged(before, op))
+        return _epsilon(op, epsilon) if rule == "epsilon" else _pass(op)
 
     return {
         **dict.fromkeys(backward_rules.WEIGHTED, weighted),
         **dict.fromkeys(backward_rules.LINEAR, lambda op: _epsilon(op, epsilon)),
-        **dict.fromkeys(backward_rules.ACTIVATIONS, _pass),
+        **dict.fromkeys(backward_rules.ACTIVATIONS, _activation),
         **dict.fromkeys(backward_rules.MAX_POOLING),
         "batch_norm": normalise,
     }
@@ -94,6 +106,13 @@ def _rules(rule: str, epsilon: float) -> dict[str, BackwardRule | None]:
 
 def _pass(op: TracedOperation) -> Tensor:
     return apply_rule(op, lambda grad, _result, _inputs: (grad,))
+
+
+def _activation(op: TracedOperation) -> Tensor:
+    """Relevance passes through a function that takes 0 to 0, as all do but for odd parameters (Hardtanh's bounds)."""
+    if bool(op(op.inputs[0].detach().new_zeros(1)).any()):
+        raise UnsupportedError(f"LRP has no rule for {op.name!r} that does not take 0 to 0")
+    return _pass(op)
 
 
 def _epsilon(op: TracedOperation, epsilon: float) -> Tensor:
@@ -121,6 +140,13 @@ def _plus(op: TracedOperation, epsilon: float) -> Tensor:
         return (parts[0] * positive + parts[1] * negative,)
 
     return apply_rule(op, backward)
+
+
+def _channel_axis(op: TracedOperation, result: Tensor) -> int | None:
+    """Axis of the result that the first axis of the weight makes, or None for transposed convolutions."""
+    if "transpose" in op.name:
+        return None
+    return result.ndim - (1 if op.name == "linear" else op.argument(1, "weight").ndim - 1)
 
 
 def _merged(op: TracedOperation, norm: TracedOperation) -> TracedOperation:

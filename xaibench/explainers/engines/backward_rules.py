@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.explainers.engines.tracing import TrackingMode, tracked
+from xaibench.explainers.engines.tracing import TrackingMode, occurrences, tracked
 
 Backward = Callable[..., tuple[Tensor, ...]]
 """``backward(grad, output, *inputs) -> grads of inputs``."""
 
 REARRANGING = frozenset({
-    "cat", "chunk", "clone", "concat", "contiguous", "dropout", "dropout1d", "dropout2d", "dropout3d", "expand",
-    "expand_as", "feature_dropout", "flatten", "get", "getitem", "identity", "index_select", "movedim", "narrow",
+    "bfloat16", "cat", "chunk", "clone", "concat", "contiguous", "double", "dropout", "dropout1d", "dropout2d", "dropout3d", "expand",
+    "expand_as", "feature_dropout", "flatten", "float", "get", "getitem", "half", "identity", "index_select", "movedim", "narrow",
     "pad", "permute", "pixel_shuffle", "repeat", "reshape", "select", "split", "squeeze", "stack", "swapaxes", "t",
     "to", "transpose", "type_as", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as",
 })  # fmt: skip
@@ -44,7 +44,13 @@ ACTIVATIONS = frozenset({
     "tanh", "tanhshrink",
 })  # fmt: skip
 """Elementwise functions that take 0 to 0."""
-_PRODUCTS = frozenset({"bmm", "div", "einsum", "matmul", "mm", "mul"})
+_SUMS = frozenset({"add", "cat", "concat", "stack", "sub"})
+"""Operations that are linear in all their tensors together."""
+_PRODUCTS = frozenset({"bmm", "einsum", "matmul", "mm", "mul"})
+"""Operations that are linear in any one of their tensors, the others being constants."""
+_SHAPED_LIKE = frozenset({"expand_as", "to", "type_as", "view_as"})
+"""Operations that take values from their first tensor, and shape or type from the second."""
+_DROPOUT = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout"})
 
 
 class TracedOperation:
@@ -92,9 +98,10 @@ class RuleMode(TrackingMode):
     Raises
     ------
     UnsupportedError
-        For an operation without a rule, for products of two tensors that both depend on the input
-        (with a gradient or without), and for tensors that are read again after they were changed in
-        place.
+        For an operation without a rule; for products of two tensors that both depend on the input
+        (with a gradient or without), of a tensor with itself, and weights or divisors that depend on
+        it; for dropout that is switched on; for tensors that are read again after they were changed
+        in place.
     """
 
     def __init__(self, method: str, rules: Mapping[str, BackwardRule | None]) -> None:
@@ -121,10 +128,37 @@ class RuleMode(TrackingMode):
         return result
 
     def _apply(self, op: TracedOperation) -> Any:
-        if op.name in _PRODUCTS and len(op.inputs) > 1:
-            raise UnsupportedError(f"{self.method} has no rule for products of two activations ({op.name!r})")
+        self._check_operands(op)
         rule = self.rules[op.name]
         return op(*op.inputs) if rule is None else rule(op)
+
+    def _check_operands(self, op: TracedOperation) -> None:
+        """Refuse what is linear, or a function of one tensor, only as long as its other arguments are constants."""
+        depending = sum(t.requires_grad for t in occurrences((op.args, op.kwargs)))
+        if op.name in _PRODUCTS and depending > 1:
+            raise UnsupportedError(f"{self.method} has no rule for products of two activations ({op.name!r})")
+        first = op.args[0] if op.args else op.kwargs.get("input")
+        first_only = depending == 1 and isinstance(first, Tensor) and first.requires_grad
+        if op.name not in _PRODUCTS | _SUMS | _SHAPED_LIKE and not first_only:
+            raise UnsupportedError(
+                f"{self.method} has no rule for {op.name!r} with weights or a divisor that depend on the input"
+            )
+        if op.kwargs.get("rounding_mode") is not None:
+            raise UnsupportedError(f"{self.method} has no rule for divisions that round")
+        if op.name in _DROPOUT and _switched_on(op):
+            raise UnsupportedError(f"{self.method} has no rule for {op.name!r} that is switched on outside training")
+        if op.name == "batch_norm" and op.function is not functional.batch_norm:
+            raise UnsupportedError(f"{self.method} knows batch normalisation as torch.nn.functional.batch_norm only")
+
+
+def _switched_on(op: TracedOperation) -> bool:
+    training = op.argument(2, "training", op.kwargs.get("train", True))
+    return bool(training) and op.argument(1, "p", 0.5) > 0
+
+
+def statistics_are_fixed(op: TracedOperation) -> bool:
+    """Whether a batch normalisation is affine: it uses running statistics and leaves them as they are."""
+    return not op.argument(5, "training", False) and op.argument(1, "running_mean") is not None
 
 
 class _Ruled(torch.autograd.Function):

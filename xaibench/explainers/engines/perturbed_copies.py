@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from xaibench.core.errors import UsageError
+from xaibench.core.input_gradients import as_leaf
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 
@@ -58,7 +59,7 @@ def model_batches(problem: ProblemView, model: TorchPredictor) -> Iterator[tuple
     """Inputs, ready to be differentiated, and targets, in batches of the model's size."""
     size = model.batch_size(problem.inputs)
     for part in chunks(len(problem), size):
-        yield problem.inputs[part].detach().to(model.device).requires_grad_(True), problem.targets[part]
+        yield as_leaf(problem.inputs[part].to(model.device)), problem.targets[part]
 
 
 def check_positive(**counts: int) -> None:

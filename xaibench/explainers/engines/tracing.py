@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import TorchPredictor, as_matrix
+from xaibench.explainers.engines.forward_check import check_outputs
 
 _FROM_FIRST = frozenset({"expand_as", "reshape_as", "to", "type_as", "view_as"})
 """Operations that take values from their first argument only, and shape or type from the others."""
@@ -23,6 +24,8 @@ _LIKE_FIRST = frozenset({
     "rand_like", "randn_like", "zeros_like",
 })  # fmt: skip
 """Operations that take shape or type from their first argument, and no values."""
+_LEAVES_TORCH = frozenset({"array", "complex", "float", "index", "int", "item", "numpy", "tolist"})
+"""Operations that turn a tensor into Python or numpy numbers; ``float`` and ``int`` are conversions as methods, too."""
 
 
 class TrackingMode(TorchFunctionMode):
@@ -30,8 +33,9 @@ class TrackingMode(TorchFunctionMode):
 
     What requires a gradient depends on the input. What was computed from such tensors and requires
     none (comparisons, ``argmax``, ``detach``, anything under ``no_grad``) depends on it too, unseen by
-    autograd; it may be used for itself, but not together with tensors that have a gradient.
-    Python numbers (``.item()``) and numpy arrays cannot be followed.
+    autograd; it may be used for itself, but not together with tensors that have a gradient. Nor may it
+    become a Python number or a numpy array, which cannot be followed; decisions (``if h.max() > 9``) may
+    depend on it.
 
     Parameters
     ----------
@@ -41,7 +45,8 @@ class TrackingMode(TorchFunctionMode):
     Raises
     ------
     UnsupportedError
-        Where a value that was computed from the input without a gradient meets one that has it.
+        Where a value that was computed from the input without a gradient meets one that has it, or
+        becomes a number that cannot be followed.
     """
 
     def __init__(self, method: str) -> None:
@@ -65,8 +70,10 @@ class TrackingMode(TorchFunctionMode):
         has_cut = any(id(t) in self._cut and t.is_leaf for t in tensors(read))
         if not has_gradient:
             result = func(*args, **kwargs)
+            self._refuse_numbers(name, has_cut, result)
         elif torch.is_grad_enabled() and not has_cut:
             result = self.run(name, in_place, func, args, kwargs)
+            self._refuse_numbers(name, True, result)
         else:
             refusal = UnsupportedError(
                 f"{self.method} cannot follow {name!r} here: it uses a value that was computed from the input "
@@ -82,30 +89,43 @@ class TrackingMode(TorchFunctionMode):
             self._cut.update({id(t): t for t in tensors(changed) if not t.requires_grad})
         return result
 
+    def _refuse_numbers(self, name: str, from_input: bool, result: Any) -> None:
+        if from_input and name in _LEAVES_TORCH and not isinstance(result, Tensor):
+            raise UnsupportedError(
+                f"{self.method} cannot follow {name!r} here: it makes a Python number or a numpy array of a value that "
+                "was computed from the input"
+            )
+
 
 def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor) -> Tensor:
-    """Differentiable raw outputs (N, C) of the network under a mode.
+    """Differentiable raw outputs (N, C) of the network under a mode, checked against its outputs without one.
 
     Parameters take part as constants, so that what requires a gradient is what depends on the input.
 
     Raises
     ------
     UnsupportedError
-        For compiled modules and user-written autograd functions, whose inside cannot be seen, and for
-        outputs without a gradient.
+        For compiled modules and user-written autograd functions, whose inside cannot be seen, for
+        outputs without a gradient, and where the outputs are not the model's own.
     """
     if any(isinstance(m, torch.jit.ScriptModule) for m in model.module.modules()):
         raise UnsupportedError(f"{mode.method} cannot see into compiled modules")
     constants = {name: p.detach() for name, p in model.module.named_parameters()}
     model.n_evaluations += len(inputs)
     with torch.enable_grad(), mode:
-        raw = as_matrix(torch.func.functional_call(model.module, constants, (inputs,)))
+        # A copy, because a model may change its inputs in place, and a leaf must not be changed.
+        raw = as_matrix(torch.func.functional_call(model.module, constants, (inputs.clone(),)))
     if not raw.requires_grad:
-        raise UnsupportedError(f"{mode.method} needs a network whose output has a gradient")
+        raise UnsupportedError(
+            f"{mode.method} needs a network whose output has a gradient, and no gradient reaches the inputs of this "
+            "one: it reads them as integers, detaches them or does not use them",
+            "explainers that only evaluate the model, such as occlusion or kernel_shap, need no gradient",
+        )
     for node in graph_nodes(raw):
         written = getattr(node, "_forward_cls", None)
         if written is not None and not written.__module__.startswith("xaibench."):
             raise UnsupportedError(f"{mode.method} cannot see into the autograd function {node.name()!r}")
+    check_outputs(mode.method, model, inputs, raw)
     return raw
 
 
@@ -121,21 +141,24 @@ def graph_nodes(output: Tensor) -> Iterator[Any]:
         waiting.extend(parent for parent, _ in node.next_functions)
 
 
-def tensors(tree: Any) -> Iterator[Tensor]:
-    """Tensors in nested arguments, each once."""
-    found: dict[int, Tensor] = {}
+def occurrences(tree: Any) -> Iterator[Tensor]:
+    """Tensors in nested arguments, as often as they stand there."""
     waiting = [tree]
     while waiting:
         item = waiting.pop(0)
         if isinstance(item, Tensor):
-            found[id(item)] = item
+            yield item
         elif isinstance(item, dict):
             waiting.extend(item.values())
         elif isinstance(item, tuple | list):
             waiting.extend(item)
         elif isinstance(item, slice):
             waiting.extend((item.start, item.stop, item.step))
-    return iter(found.values())
+
+
+def tensors(tree: Any) -> Iterator[Tensor]:
+    """Tensors in nested arguments, each once."""
+    return iter({id(t): t for t in occurrences(tree)}.values())
 
 
 def tracked(tree: Any) -> Iterator[Tensor]:
