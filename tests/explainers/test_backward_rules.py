@@ -99,7 +99,7 @@ def test_captum_agrees_on_the_plus_rule():
 def test_captum_agrees_on_grad_cam(layer):
     model = plain_cnn(3)
     view = make_view(model, make_inputs(RGB))
-    module = model[int(layer or 3)]
+    module = model[int(layer or 4)]  # By default, the ReLU before the last pooling.
     coarse = captum.attr.LayerGradCam(model, module).attribute(
         view.inputs.clone().requires_grad_(True), target=view.targets, relu_attributions=True
     )
@@ -210,7 +210,7 @@ class Attention(nn.Module):
         ("deep_lift", [nn.LayerNorm(6)], "layer_norm"),
         ("deep_lift", [nn.Unflatten(1, (3, 2)), Attention(), nn.Flatten()], "products"),
         ("lrp", [nn.Unflatten(1, (3, 2)), Attention(), nn.Flatten()], "products"),
-        ("grad_cam", [], "convolution"),
+        ("grad_cam", [], "no feature map with more than one place"),
     ],
 )
 def test_what_has_no_rule_is_refused(name, layers, reason):
@@ -264,7 +264,7 @@ def test_a_network_is_left_as_it_was_after_an_error(name):
     assert torch.relu(torch.tensor(-1.0, requires_grad=True)).grad_fn.name() == "ReluBackward0"
 
 
-def test_grad_cam_leaves_shortcut_convolutions_out():
+def test_the_old_rule_of_grad_cam_leaves_shortcut_convolutions_out():
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -276,8 +276,9 @@ def test_grad_cam_leaves_shortcut_convolutions_out():
             return self.head(torch.relu(wide + self.shortcut(inputs)).flatten(1))
 
     view = make_view(Block().eval(), make_inputs(RGB))
-    assert torch.equal(run("grad_cam", view), run("grad_cam", view, layer="wide"))
-    assert not torch.equal(run("grad_cam", view), run("grad_cam", view, layer="shortcut"))
+    old = run("grad_cam", view, layer="convolution")
+    assert torch.equal(old, run("grad_cam", view, layer="wide"))
+    assert not torch.equal(old, run("grad_cam", view, layer="shortcut"))
 
 
 def test_grad_cam_layer_errors():

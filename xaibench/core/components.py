@@ -171,7 +171,8 @@ class ExplainerSpec(Component):
     attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
     control: bool = False
     follows_outputs: bool = True
-    convolutions_only: bool = False
+    feature_maps_only: bool = False
+    layer_used: Callable[..., str] | None = None
     kind: Kind = field(default="explainer", init=False)
 
     def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:

@@ -85,7 +85,8 @@ def explainer(
     version: int = 1,
     control: bool = False,
     follows_outputs: bool = True,
-    convolutions_only: bool = False,
+    feature_maps_only: bool = False,
+    layer_used: Callable[..., str] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -103,12 +104,14 @@ def explainer(
     follows_outputs : bool
         Whether another model has another explanation as soon as its outputs differ. False where only
         the predicted classes count, as for the accuracy.
-    convolutions_only : bool
-        Whether models without a convolution raise `UnsupportedError`, although their needs are met.
+    feature_maps_only : bool
+        Whether models without feature maps raise `UnsupportedError`, although their needs are met.
+    layer_used : callable, optional
+        ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
 
     Notes
     -----
-    The last two say what is so by definition; no id and no key holds them. Tests of all explainers
+    The last three say what is so by definition; no id and no key holds them. Tests of all explainers
     hold every explainer to them, both ways.
     """
     return _decorator(
@@ -120,7 +123,8 @@ def explainer(
             attribution_kind=kind,
             control=control,
             follows_outputs=follows_outputs,
-            convolutions_only=convolutions_only,
+            feature_maps_only=feature_maps_only,
+            layer_used=layer_used,
         )
     )
 

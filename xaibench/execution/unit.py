@@ -33,6 +33,7 @@ class Explanation:
     kind: str
     seconds: float
     cached: bool
+    layer_used: str | None = None
 
 
 class ProblemCaches:
@@ -114,16 +115,18 @@ def score_unit(
 def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:
     """Take the attributions from the store, or make and store them."""
     key = unit.explain_key(problem.fingerprint)
+    spec, params = cast(ExplainerSpec, unit.spec), unit.explainer.params
+    layer = None if spec.layer_used is None else spec.layer_used(explainer.view, **params)
     found = None if fresh else store.load_attributions(key)
     if found is not None:
         attributions, kind, seconds = found
-        return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, cached=True)
+        return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, True, layer)
     started = time.perf_counter()
     attributions = explainer()
     seconds = time.perf_counter() - started
-    kind = attribution_kind(cast(ExplainerSpec, unit.spec), explainer.view, unit.explainer.params)
+    kind = attribution_kind(spec, explainer.view, params)
     store.save_attributions(key, attributions, kind=kind, seconds=seconds)
-    return Explanation(attributions, kind, seconds, cached=False)
+    return Explanation(attributions, kind, seconds, False, layer)
 
 
 def _score(
@@ -136,6 +139,7 @@ def _score(
         "attribution_kind": explanation.kind,
         "explain_seconds": explanation.seconds,
         "explain_cached": explanation.cached,
+        "layer_used": explanation.layer_used,
     }
     try:
         scores = score(cell.spec, cell.metric.params, ev, output=cell.output)

@@ -53,6 +53,8 @@ class Row:
         Wall time; a reused explanation keeps the time that it took when it was made.
     run : int
         Number of the run that made the row.
+    layer_used : str
+        Layer of the model that the explainer takes features from, where it does: name, operation, shape.
     """
 
     cell_id: str
@@ -104,6 +106,7 @@ class Row:
     device: str | None = None
     threads: int | None = None
     scope: str | None = None
+    layer_used: str | None = None
 
 
 _TYPES: dict[str, pa.DataType] = {
