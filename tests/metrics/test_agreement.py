@@ -217,7 +217,7 @@ def test_maps_that_say_nothing_score_what_random_ones_do_and_the_oracle_one(leve
 
 
 def test_a_constant_map_of_tied_weights_has_no_advantage() -> None:
-    """Five weights of size 1 of ten features: a shuffle that both sides shared gave .53 and .39 where chance is less."""
+    """Five equal weights of ten: a shuffle that both sides shared gave .53 and .39, more than a random map has."""
     weights = torch.tensor([1.0, -1, 1, -1, 1, 0, 0, 0, 0, 0]).repeat(400, 1)
     maps = {"random": make_inputs((10,), 400), "constant": torch.ones(400, 10), "zero": torch.zeros(400, 10)}
     for name, chance in (("feature_agreement", 0.5), ("rank_agreement", 0.5), ("sign_agreement", 0.25)):

@@ -29,6 +29,7 @@ from xaibench.core.components import (
     ModelSpec,
     Sign,
     UndefinedFor,
+    Uninformative,
 )
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
@@ -149,6 +150,7 @@ def metric(
     place_matters: bool = False,
     shares_evaluations: bool = False,
     rewards_truth: bool = True,
+    favours: Iterable[Uninformative] = (),
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -196,10 +198,14 @@ def metric(
     rewards_truth : bool
         Whether the true contributions of a linear model must score better than random maps, for
         faithfulness. False where the metric asks something else than whether a map is right.
+    favours : iterable of {"zero maps", "constant maps"}
+        Maps that say nothing and score better than random ones all the same, as the definition wants it:
+        a constant map does not change when it is made again. For all other metrics ties are worth no more
+        than a random order.
 
     Notes
     -----
-    The last five say what is so by definition; no id and no key holds them. Tests of all metrics
+    The last six say what is so by definition; no id and no key holds them. Tests of all metrics
     hold every metric to them, both ways.
     """
     return _decorator(
@@ -227,6 +233,7 @@ def metric(
             place_matters=place_matters,
             shares_evaluations=shares_evaluations,
             rewards_truth=rewards_truth,
+            favours=frozenset(favours),
         )
     )
 

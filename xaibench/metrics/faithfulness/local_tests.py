@@ -54,6 +54,11 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
     -------
     Tensor (N,)
         1 for a constant or random answer. NaN where the output rises for all features, or for none.
+
+    Notes
+    -----
+    Equal contributions are no constant answer: they claim slopes with the signs of the input less the
+    baseline, which for the predicted class are right more often than not.
     """
     rises = movement(ev, radius) > 0
     signs = slope_signs(ev, masker)
