@@ -108,7 +108,8 @@ def test_many_seeds_of_flat_networks(name: str, flat: str) -> None:
 def test_processors_without_vectors_give_the_same_scores(flat: str, tmp_path: Path) -> None:
     script = (
         "import sys, torch, pathlib\nfrom metrics.test_batch_independence import *\n"
-        "def both(n, s):\n    v = flat_view(sys.argv[1], s)\n    return values_of(n, v, maps_of(v, 3 * s + 1 + s % 2))\n"
+        "def both(n, s):\n    v = flat_view(sys.argv[1], s)\n"
+        "    return values_of(n, v, maps_of(v, 3 * s + 1 + s % 2))\n"
         "torch.save({(n, s): both(n, s)"
         " for n in COMPARING for s in range(8)}, sys.argv[2])"
     )
