@@ -27,6 +27,8 @@ ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Sign = Literal["signed", "absolute", "positive"]
 UndefinedFor = Literal["zero maps", "constant maps", "some inputs"]
 UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
+Uninformative = Literal["zero maps", "constant maps"]
+UNINFORMATIVE: tuple[str, ...] = get_args(Uninformative)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
 DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
 """Kinds of data; a component that names several takes any of them."""
@@ -252,6 +254,7 @@ class MetricSpec(Component):
     shares_evaluations: bool = False
     rewards_truth: bool = True
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False
+    favours: frozenset[str] = frozenset()
     kind: Kind = field(default="metric", init=False)
 
     def __post_init__(self) -> None:
@@ -261,6 +264,9 @@ class MetricSpec(Component):
             raise UsageError(
                 f"{self.name} is undefined for unknown {unknown[0]!r}", did_you_mean(unknown[0], UNDEFINED_FOR)
             )
+        unknown = sorted(self.favours - set(UNINFORMATIVE))
+        if unknown:
+            raise UsageError(f"{self.name} favours unknown {unknown[0]!r}", did_you_mean(unknown[0], UNINFORMATIVE))
 
     @property
     def measures(self) -> str:

@@ -29,6 +29,7 @@ from xaibench.core.components import (
     ModelSpec,
     Sign,
     UndefinedFor,
+    Uninformative,
 )
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
@@ -154,6 +155,7 @@ def metric(
     shares_evaluations: bool = False,
     rewards_truth: bool = True,
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
+    favours: Iterable[Uninformative] = (),
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -205,6 +207,10 @@ def metric(
         Whether scores have the unit of the measured output, so that an output times a number has scores
         times that number. ``bounds`` are those for probabilities then. A callable says it for the metric's
         parameters.
+    favours : iterable of {"zero maps", "constant maps"}
+        Maps that say nothing and score better than random ones all the same, as the definition wants it:
+        a constant map does not change when it is made again. For all other metrics ties are worth no more
+        than a random order.
 
     Notes
     -----
@@ -237,6 +243,7 @@ def metric(
             shares_evaluations=shares_evaluations,
             rewards_truth=rewards_truth,
             in_output_unit=in_output_unit,
+            favours=frozenset(favours),
         )
     )
 

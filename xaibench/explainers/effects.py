@@ -17,7 +17,7 @@ from xaibench.explainers.associations import background_of, by_feature, explaine
 from xaibench.explainers.engines import perturbed_copies
 
 
-@explainer("partial_dependence", kind="slope", needs={"background"})
+@explainer("partial_dependence", version=2, kind="slope", needs={"background"})
 def partial_dependence(problem: ProblemView, *, steps: PositiveInt = 16) -> Tensor:
     """Slope of the partial dependence curve at the sample's value of each feature (Friedman 2001, section 8).
 
@@ -37,7 +37,9 @@ def partial_dependence(problem: ProblemView, *, steps: PositiveInt = 16) -> Tens
     curves = torch.cat(
         [
             target_outputs(problem, raw.flatten(0, 1), classes).view(*raw.shape[:2], -1).mean(dim=1)
-            for raw in _changed(problem, features, lambda part: values[part, None].expand(-1, len(background)))
+            for raw in _changed(
+                problem, features, lambda part: values[part, None].expand(-1, len(background)), exact=True
+            )
         ]
     )
     slopes, first = [], 0
@@ -48,7 +50,7 @@ def partial_dependence(problem: ProblemView, *, steps: PositiveInt = 16) -> Tens
     return _at_samples(problem, grid, slopes, which)
 
 
-@explainer("accumulated_local_effects", kind="slope", needs={"background"})
+@explainer("accumulated_local_effects", version=2, kind="slope", needs={"background"})
 def accumulated_local_effects(problem: ProblemView, *, steps: PositiveInt = 16) -> Tensor:
     """Slope of the ALE curve at the sample's value of each feature (Apley & Zhu 2020).
 
@@ -69,7 +71,7 @@ def accumulated_local_effects(problem: ProblemView, *, steps: PositiveInt = 16) 
     cells = {j: _cell(grid[j], flat[:, j]) for j in varying}
     ends = [grid[j][cells[j] + side] for j in varying for side in (0, 1)]
     features = torch.tensor(varying).repeat_interleave(2)
-    found = _changed(problem, features, lambda part: torch.stack(ends[part]))
+    found = _changed(problem, features, lambda part: torch.stack(ends[part]), exact=True)
     outputs = [o for raw in found for o in target_outputs(problem, raw.flatten(0, 1), classes).view(*raw.shape[:2], -1)]
     slopes = [flat.new_zeros((0, len(classes)), dtype=torch.float64) for _ in grid]
     for i, j in enumerate(varying):
@@ -116,7 +118,12 @@ def permutation_importance(problem: ProblemView, *, n_samples: PositiveInt = 5, 
 
 
 def _changed(
-    problem: ProblemView, features: Tensor, values: Callable[[slice], Tensor], *, pixels: bool = False
+    problem: ProblemView,
+    features: Tensor,
+    values: Callable[[slice], Tensor],
+    *,
+    pixels: bool = False,
+    exact: bool = False,
 ) -> Iterator[Tensor]:
     """Raw outputs (p, M, C) for the background with one feature changed in all rows, in blocks of the P changes.
 
@@ -127,9 +134,13 @@ def _changed(
     values : callable
         Gives the new values (p, M) of a slice of the changes; of pixels (p, M, channels).
     pixels : bool
+    exact : bool
+        Compute in float64, where the model can: over a narrow cell, rounding would be a slope.
     """
     background = background_of(problem)
     m = len(background)
+    model = problem.model.in_float64(background) if exact else problem.model
+    before = model.n_evaluations
     for part in perturbed_copies.chunks(
         len(features), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * background.numel()))
     ):
@@ -139,7 +150,9 @@ def _changed(
         view = changed.view(len(chosen), m, channels, -1)
         new = values(part).to(background)
         view[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
-        yield problem.model.predict(changed.flatten(0, 1)).view(len(chosen), m, -1)
+        yield model.predict(changed.flatten(0, 1)).view(len(chosen), m, -1)
+    if model is not problem.model:
+        problem.model.n_evaluations += model.n_evaluations - before
 
 
 def _grid(problem: ProblemView, steps: int) -> list[Tensor]:

@@ -19,6 +19,7 @@ from xaibench.metrics.engines.feature_effects import EFFECTS_VERSION, RandomMask
     sign="absolute",
     source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability, non-sensitivity",
     shares_evaluations=True,
+    favours={"zero maps"},  # where most features do nothing
 )
 def non_sensitivity(
     ev: Evaluation,

@@ -66,6 +66,7 @@ def complexity(ev: Evaluation) -> Tensor:
     sign="absolute",
     source="Nguyen & Martinez 2020, On quantitative aspects of model interpretability; as counted by Quantus",
     scale_invariant=False,
+    favours={"zero maps"},  # they show nothing
 )
 def effective_complexity(ev: Evaluation, *, epsilon: NonNegativeFloat = 1e-5) -> Tensor:
     """Number of features with an attribution above a threshold, in magnitude.

@@ -9,20 +9,15 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.masking.maskers import Masker, make_masker
-from xaibench.metrics.engines.perturbation import Block, clean_scores, over_copies
+from xaibench.metrics.engines.exact_outputs import ROUNDING, in_float64
+from xaibench.metrics.engines.perturbation import Block, over_copies
 
-EFFECTS_VERSION = 1
-"""Of what is in the shared cache."""
-
-
-EFFECT_ROUNDING = 1e-6
-"""Changes up to this share of the largest output of a sample are rounding in float32, and count as none."""
-
-
+EFFECTS_VERSION = 2
+"""Of metrics that take exact outputs, and of what is in the shared cache."""
 RandomMasker = Literal["uniform", "marginal"]
 
 
-def without_each(ev: Evaluation, masker: str, draw: int = 0) -> Tensor:
+def without_each(ev: Evaluation, masker: str, draw: int = 0, *, exact: bool = False) -> Tensor:
     """Measured output when each feature alone is masked (N, F), evaluated once for all explainers.
 
     Parameters
@@ -31,13 +26,19 @@ def without_each(ev: Evaluation, masker: str, draw: int = 0) -> Tensor:
     masker : str
     draw : int
         For maskers that draw their fill: 0 is what all metrics see, other numbers are further draws.
+    exact : bool
+        Compute in float64, where the model can.
     """
 
     def evaluate() -> dict[str, Tensor]:
         each = torch.arange(ev.layout.n_features, device=ev.inputs.device).unsqueeze(0)
-        return {"outputs": outputs_without_groups(ev, each, ev.layout.n_features, drawn_masker(ev, masker, draw))}
+        mask = drawn_masker(ev, masker, draw)
+        if not exact:
+            return {"outputs": outputs_without_groups(ev, each, ev.layout.n_features, mask)}
+        with in_float64(ev) as model:
+            return {"outputs": outputs_without_groups(model, each, ev.layout.n_features, mask)}
 
-    key = ("effects", EFFECTS_VERSION, masker, draw, ev.output)
+    key = ("effects", EFFECTS_VERSION, masker, draw, ev.output, exact)
     return ev.shared.get(key, evaluate)["outputs"].to(ev.inputs.device)
 
 
@@ -53,13 +54,19 @@ def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Te
 
     Rounding counts as no change.
     """
-    clean = clean_scores(ev).double().unsqueeze(1)
-    outputs = [without_each(ev, masker, draw) for draw in range(n_samples)]
+
+    def evaluate() -> dict[str, Tensor]:
+        with in_float64(ev) as exact:
+            return {"outputs": exact.scores(ev.inputs)}
+
+    clean = ev.shared.get(("effects/clean", EFFECTS_VERSION, ev.output), evaluate)["outputs"].to(ev.inputs.device)
+    clean = clean.double().unsqueeze(1)
+    outputs = [without_each(ev, masker, draw, exact=True) for draw in range(n_samples)]
     size = torch.cat([clean, *(o.abs().amax(dim=1, keepdim=True) for o in outputs)], dim=1).abs().amax(dim=1)
     total = torch.zeros(len(ev), ev.layout.n_features, dtype=torch.float64, device=ev.inputs.device)
     for changed in outputs:
         change = changed.double() - clean
-        total += change.masked_fill_(change.abs() <= EFFECT_ROUNDING * size.unsqueeze(1), 0).square_()
+        total += change.masked_fill_(change.abs() <= ROUNDING * size.unsqueeze(1), 0).square_()
     return total / n_samples, size.unsqueeze(1)
 
 

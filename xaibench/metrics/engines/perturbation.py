@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import select_output
+from xaibench.metrics.engines.exact_outputs import in_float64
 
 PERTURBED_BLOCK_BYTES = 4 * 2**20
 """Bytes of perturbed copies built at a time; bounds memory, never changes a result."""
@@ -80,9 +82,13 @@ def perturbation_blocks(ev: Evaluation, n_copies: int, stream: str | None = None
 
 def over_copies(ev: Evaluation, n_copies: int, compute: Callable[[Block], Tensor]) -> Tensor:
     """Fill (N, n_copies) block by block with ``compute(block)``, one number per copy of the block."""
-    out = torch.empty(len(ev), n_copies, device=ev.inputs.device)
+    out: Tensor | None = None
     for block in perturbation_blocks(ev, n_copies):
-        out[block.rows, block.copies] = compute(block).view(block.n_samples, block.n_copies).to(out)
+        found = compute(block).to(ev.inputs.device)
+        if out is None:
+            out = found.new_empty(len(ev), n_copies)
+        out[block.rows, block.copies] = found.view(block.n_samples, block.n_copies)
+    assert out is not None
     return out
 
 
@@ -185,13 +191,16 @@ class Perturbations:
 
     def numbers(self, ev: Evaluation, compute: Callable[[Block, Tensor], Tensor]) -> Tensor:
         """One number per perturbation (N, n_copies), ``compute`` giving n * m of them for a block."""
-        out = torch.empty(len(ev), self.n_copies, device=ev.inputs.device)
+        out: list[Tensor] = []
 
         def store(block: Block, drawn: Tensor) -> None:
-            out[block.rows, block.copies] = compute(block, drawn).view(block.n_samples, block.n_copies).to(out)
+            found = compute(block, drawn).to(ev.inputs.device)
+            if not out:
+                out.append(found.new_empty(len(ev), self.n_copies))
+            out[0][block.rows, block.copies] = found.view(block.n_samples, block.n_copies)
 
         self.over(ev, store)
-        return out
+        return out[0]
 
 
 @dataclass(frozen=True)
@@ -204,10 +213,13 @@ class SharedCopies(Perturbations):
         Block and perturbations to perturbed inputs (n * m, *input_shape).
     built : tuple
         Everything that ``build`` depends on beside the perturbations.
+    exact : bool
+        Evaluate in float64, where the model can.
     """
 
     build: Callable[[Block, Tensor], Tensor] = field(kw_only=True)
     built: tuple[Any, ...] = field(default=(), kw_only=True)
+    exact: bool = field(default=False, kw_only=True)
 
     def outputs(self, ev: Evaluation) -> Tensor:
         """Measured output of every perturbed copy (N, n_copies)."""
@@ -218,11 +230,12 @@ class SharedCopies(Perturbations):
 
         def evaluate() -> dict[str, Tensor]:
             parts: list[Tensor] = []
-            self.over(ev, lambda block, drawn: parts.append(ev.model.predict(self.build(block, drawn))))
+            with in_float64(ev) if self.exact else nullcontext(ev) as used:
+                self.over(ev, lambda block, drawn: parts.append(used.model.predict(self.build(block, drawn))))
             out = parts[0].new_empty(len(ev), self.n_copies, parts[0].shape[1])
             for block, part in zip(self.blocks(ev), parts, strict=True):
                 out[block.rows, block.copies] = part.view(block.n_samples, block.n_copies, -1)
             return {"raw": out}
 
-        key = ("probes", self.stream, self.n_copies, *self.drawn, *self.built)
+        key = ("probes", self.stream, self.n_copies, *self.drawn, *self.built, *(("exact",) if self.exact else ()))
         return ev.shared.get(key, evaluate)["raw"].to(ev.inputs.device)

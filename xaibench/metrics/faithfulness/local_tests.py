@@ -1,6 +1,8 @@
 """Tests of hypotheses about the model near a sample: do attributions answer them better than a coin?
 
-The answers are found by asking the model itself, feature by feature, once for all explainers. A
+The answers are found by asking the model itself, feature by feature, once for all explainers. Where
+outputs are equal but for rounding the feature does nothing, and an attribution that is 0 but for
+rounding says nothing: an answer that rounding gives would be another one in another batch. A
 test is scored by its sensitivity plus its specificity: 2 is perfect, and 1 is what a coin has, or the
 same answer for every feature. For attributions that add up to the output difference and are
 linear in the model (integrated gradients, Shapley values), rich enough models keep every test at
@@ -16,12 +18,11 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import step
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.perturbation import Block, clean_scores, raw_outputs, select
+from xaibench.metrics.engines.exact_outputs import ROUNDING, in_float64
+from xaibench.metrics.engines.perturbation import Block, raw_outputs, select
 
-LOCAL_TESTS_VERSION = 1
+LOCAL_TESTS_VERSION = 2
 """Of the metrics, and of what is in the shared cache."""
-OUTPUT_ROUNDING = 1e-6
-"""Changes up to this share of the output at the sample are rounding in float32, and count as none."""
 BILODEAU = "Bilodeau et al. 2024, Impossibility theorems for feature attribution, PNAS; "
 
 
@@ -53,6 +54,11 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
     -------
     Tensor (N,)
         1 for a constant or random answer. NaN where the output rises for all features, or for none.
+
+    Notes
+    -----
+    Equal contributions are no constant answer: they claim slopes with the signs of the input less the
+    baseline, which for the predicted class are right more often than not.
     """
     rises = movement(ev, radius) > 0
     signs = slope_signs(ev, masker)
@@ -88,7 +94,10 @@ def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = 
     Tensor (N,)
         1 for a constant or random answer. NaN where one direction is better for all features.
     """
-    gain = movement(ev, radius) - movement(ev, -radius)
+    up, down = movement(ev, radius), movement(ev, -radius)
+    gain = up - down
+    # Ends that are equally far from the sample, as in the middle of a bump, differ by what rounding makes of the step.
+    gain[gain.abs() <= ROUNDING * torch.maximum(up.abs(), down.abs())] = 0
     says_up = (slope_signs(ev, masker).nan_to_num(nan=0.0) + 1) / 2
     return sensitivity_and_specificity(gain > 0, gain < 0, says_up)
 
@@ -135,7 +144,7 @@ def spurious_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, tolerance: Pos
 def movement(ev: Evaluation, by: float) -> Tensor:
     """Change of the measured output as each feature alone grows by ``by`` (N, F), float64, once for all explainers.
 
-    Rounding counts as no change.
+    Changes up to a millionth of the largest output, which float32 does not know, count as none.
     """
 
     def build(block: Block) -> Tensor:
@@ -143,20 +152,25 @@ def movement(ev: Evaluation, by: float) -> Tensor:
         return step(ev.layout, block.copies_of(ev.inputs), feature, by)
 
     def evaluate() -> dict[str, Tensor]:
-        return {"raw": raw_outputs(ev, ev.layout.n_features, build)}
+        with in_float64(ev) as exact:
+            return {"raw": raw_outputs(exact, ev.layout.n_features, build), "clean": exact.model.predict(ev.inputs)}
 
-    raw = ev.shared.get(("local_tests", LOCAL_TESTS_VERSION, by), evaluate)["raw"].to(ev.inputs.device)
-    clean = clean_scores(ev).double().unsqueeze(1)
-    change = select(ev, raw).double() - clean
-    return change.masked_fill_(change.abs() <= OUTPUT_ROUNDING * clean.abs(), 0)
+    found = ev.shared.get(("local_tests", LOCAL_TESTS_VERSION, by), evaluate)
+    moved = select(ev, found["raw"].to(ev.inputs.device)).double()
+    clean = select(ev, found["clean"].to(ev.inputs.device).unsqueeze(1)).double()
+    change = moved - clean
+    size = torch.maximum(clean.abs(), moved.abs().amax(dim=1, keepdim=True))
+    return change.masked_fill_(change.abs() <= ROUNDING * size, 0)
 
 
 def slope_signs(ev: Evaluation, masker: str) -> Tensor:
     """Sign of the slope that each attribution stands for (N, F), float64: that of contributions turns with the way.
 
-    NaN for contributions of features that are at the baseline.
+    0 where the attribution is 0 but for rounding, NaN for contributions of features that are at the baseline.
     """
-    signs = ev.attributions.flatten(1).sign().double()
+    maps = ev.attributions.flatten(1)
+    silent = maps.abs() <= ROUNDING * maps.abs().amax(dim=1, keepdim=True)
+    signs = maps.sign().double().masked_fill_(silent, 0)
     if ev.kind != "contribution":
         return signs
     way: Tensor = ev.layout.reduce(ev.inputs - ev.reference(masker))

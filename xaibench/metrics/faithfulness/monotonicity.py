@@ -11,8 +11,12 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.metrics.engines.exact_outputs import EXACT_ROUNDING, ROUNDING, in_float64
 from xaibench.metrics.engines.removal import removal_curve, schedule
 from xaibench.metrics.maps.similarity import is_constant
+
+DOUBTFUL = 1e-5
+"""Curves are known to this share of their largest output, in float32 and with room to spare."""
 
 
 @metric(
@@ -21,6 +25,7 @@ from xaibench.metrics.maps.similarity import is_constant
     construct="removal",
     higher_is_better=True,
     bounds=(0, 1),
+    version=2,
     convert="order",
     source="Arya et al. 2019, One explanation does not fit all, monotonicity; comparing gains is ours",
 )
@@ -53,7 +58,8 @@ def monotonicity(
         fraction: the share of steps in which the output does not fall.
     tolerance : float
         A step may fall short by this share of the range of the curve; 1e-3 is a thirtieth of an
-        average step of the default ones.
+        average step of the default ones. Where a step is so near to it that rounding would decide,
+        the curve is evaluated again in float64.
     masker : str
         What missing features are set to.
 
@@ -63,14 +69,32 @@ def monotonicity(
         NaN where the output is the same all along, and where there are no two steps to compare.
     """
     counts = schedule(ev.layout.n_features, steps).tolist()
-    removed = removal_curve(ev, "morf", masker, steps).double()
     filled = [i for i, (few, many) in enumerate(pairwise(counts)) if many > few]
-    sizes = torch.tensor([counts[i + 1] - counts[i] for i in filled], dtype=torch.float64, device=removed.device)
-    # Columns go from the most important part to the least, which is added first.
-    gains = torch.stack([removed[:, i] - removed[:, i + 1] for i in filled], dim=1)
-    if compare == "gain":
-        gains = gains / sizes * sizes.mean()
-        gains = gains[:, :-1] - gains[:, 1:]
-    low, high = removed.aminmax(dim=1, keepdim=True)
-    share = (gains >= -tolerance * (high - low)).double().mean(dim=1)
-    return torch.where(is_constant(removed), torch.nan, share)
+
+    def excess(removed: Tensor, rounding: float) -> Tensor:
+        """How much every step gains above what it must, in shares of the largest output: from 0 on it is enough."""
+        size = removed.abs().amax(dim=1, keepdim=True)
+        low, high = removed.aminmax(dim=1, keepdim=True)
+        # Columns go from the most important part to the least, which is added first.
+        gains = torch.stack([removed[:, i] - removed[:, i + 1] for i in filled], dim=1)
+        if compare == "gain":
+            sizes = gains.new_tensor([counts[i + 1] - counts[i] for i in filled])
+            gains = gains / sizes * sizes.mean()
+            gains = gains[:, :-1] - gains[:, 1:]
+        return (gains + torch.maximum(tolerance * (high - low), rounding * size)) / size
+
+    def share(removed: Tensor, rounding: float) -> Tensor:
+        held = (excess(removed, rounding) >= 0).double().mean(dim=1)
+        return torch.where(is_constant(removed), torch.nan, held)
+
+    removed = removal_curve(ev, "morf", masker, steps).double()
+    found = share(removed, ROUNDING)
+    low, high = removed.aminmax(dim=1)
+    flat = high - low <= DOUBTFUL * removed.abs().amax(dim=1)
+    doubtful = flat | (excess(removed, EXACT_ROUNDING).abs() <= DOUBTFUL).any(dim=1)
+    rows = doubtful.nonzero().squeeze(1)
+    if len(rows):
+        with in_float64(ev, rows) as exact:
+            if exact.model is not ev.model:
+                found[rows] = share(removal_curve(exact, "morf", masker, steps).double(), EXACT_ROUNDING)
+    return found

@@ -194,6 +194,7 @@ def _superpixel_curve(ev: Evaluation, *, n_segments: int, compactness: float, st
     construct="removal",
     higher_is_better=True,
     bounds=(None, 1),
+    version=2,
     needs={"image"},
     output="curve",
     convert="order",

@@ -12,6 +12,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.metrics.engines.exact_outputs import in_float64, merged, rounding_of
 from xaibench.metrics.engines.feature_effects import (
     EFFECTS_VERSION,
     RandomMasker,
@@ -66,11 +67,12 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
         raise UnsupportedError(f"subset_size must be at most the {n_features} features, not {subset_size}")
     flat = ev.attributions.flatten(1)
     if subset_size == 1:
-        return -pearson(flat, without_each(ev, masker))
+        return -pearson(flat, without_each(ev, masker, exact=True))
     n_groups = -(-n_features // subset_size)
     groups = ranks_of(removal_order(ev)) // subset_size
     sums = flat.new_zeros(len(ev), n_groups).scatter_add_(1, groups.long(), flat)
-    return -pearson(sums, outputs_without_groups(ev, groups, n_groups, ev.masker(masker)))
+    with in_float64(ev) as exact:
+        return -pearson(sums, outputs_without_groups(exact, groups, n_groups, ev.masker(masker)))
 
 
 @metric(
@@ -105,4 +107,6 @@ def monotonicity_correlation(ev: Evaluation, *, n_samples: PositiveInt = 5, mask
     Tensor (N,)
         NaN where the magnitudes or the changes do not vary.
     """
-    return spearman(ev.attributions.flatten(1).abs(), mean_square_effects(ev, masker, n_samples)[0])
+    effects = mean_square_effects(ev, masker, n_samples)[0].sqrt()
+    rounding = rounding_of(without_each(ev, masker, exact=True))
+    return spearman(ev.attributions.flatten(1).abs(), merged(effects, rounding * effects.amax(dim=1)))

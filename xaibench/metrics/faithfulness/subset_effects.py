@@ -13,10 +13,12 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.metrics.engines.exact_outputs import ROUNDING, merged, rounding_of
 from xaibench.metrics.engines.perturbation import Block, SharedCopies
 from xaibench.metrics.maps.similarity import pearson, spearman
 
-SUBSETS_VERSION = 1
+SUBSETS_VERSION = 2
+"""Of the metrics, and of what is in the shared cache."""
 
 
 # Skill is not valid: weights are the best possible answer for a linear model only, and a mask is a
@@ -85,7 +87,8 @@ def mu_fidelity(
     """Rank correlation, over random subsets, of the sum of attributions with the drop of the output.
 
     Faithfulness correlation with Spearman's coefficient: outliers among the subsets count less, and
-    so does a saturating output. With equal parameters both share all model evaluations. Fel et al.
+    so does a saturating output. Sums, or outputs, that are equal but for rounding tie: subsets repeat where
+    there are few features. With equal parameters both share all model evaluations. Fel et al.
     take a fifth of the features and a zero baseline.
 
     Parameters
@@ -106,7 +109,9 @@ def mu_fidelity(
         If there are fewer features than ``subset_size``.
     """
     masked, sums = _masked_and_sums(ev, n_subsets, subset_size or _quarter(ev), masker)
-    return -spearman(sums, masked)
+    masked = merged(masked, rounding_of(masked) * masked.abs().amax(dim=1))
+    # Maps are float32, whatever they are summed in.
+    return -spearman(merged(sums, ROUNDING * ev.attributions.flatten(1).abs().amax(dim=1)), masked)
 
 
 @metric(
@@ -173,7 +178,7 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
     n_features = ev.layout.n_features
     if not 1 <= size <= n_features:
         raise UnsupportedError(f"subset_size must be between 1 and the {n_features} features, not {size}")
-    flat = ev.attributions.flatten(1)
+    flat = ev.attributions.flatten(1).double()
     mask = ev.masker(masker)
 
     def draw(block: Block) -> Tensor:
@@ -183,9 +188,9 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
         return mask.copies(block.rows, ~gone.view(*gone.shape[:2], *ev.layout.feature_shape))
 
     def claim(block: Block, gone: Tensor) -> Tensor:
-        return (gone.to(flat.dtype) @ flat[block.rows].unsqueeze(2)).squeeze(2)
+        return (gone.double() @ flat[block.rows].unsqueeze(2)).squeeze(2)
 
     # The stream keeps the name of the metric that drew these subsets first.
     stream = f"faithfulness_correlation/{size}"
-    probes = SharedCopies(n_subsets, stream, draw, (SUBSETS_VERSION,), build=build, built=(masker,))
+    probes = SharedCopies(n_subsets, stream, draw, (SUBSETS_VERSION,), build=build, built=(masker,), exact=True)
     return probes.outputs(ev), probes.numbers(ev, claim)

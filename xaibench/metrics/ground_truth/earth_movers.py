@@ -35,6 +35,7 @@ MAX_PIVOTS = 10**8
     "earth mover's distance",
     undefined_for={"zero maps"},
     place_matters=True,  # distances between pixels are what it measures
+    favours={"constant maps"},  # of all maps without a place, an even one is nearest to any mask
 )
 def emd(ev: Evaluation, *, dmax: Literal["grid", "pixels"] = "grid", sign: EvidenceSign = "absolute") -> Tensor:
     """One minus the earth mover's distance from the relevance to the mask, relative to the largest distance.

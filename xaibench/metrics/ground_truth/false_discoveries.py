@@ -71,6 +71,7 @@ def false_discovery_proportion(ev: Evaluation, *, q: Level = 0.1, select: Select
     needs={"truth.mask"},
     scope="dataset",
     source=_SOURCE,
+    favours={"constant maps"},  # they report everything
 )
 def discovery_power(ev: Evaluation, *, q: Level = 0.1, select: Select = "symmetric") -> Tensor:
     """Share of the true features that are discovered, the true positive rate.

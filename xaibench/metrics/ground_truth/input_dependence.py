@@ -10,10 +10,11 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.metrics.engines.exact_outputs import ROUNDING
 from xaibench.metrics.engines.pairs import only_pair, own_is_right, pair_is_right, pair_maps, pair_raw
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.ground_truth.relative_importance import PAPER
-from xaibench.metrics.maps.brightness import brightness, idle_region
+from xaibench.metrics.maps.brightness import brightness, brightness_rounding, idle_region
 
 
 @metric(
@@ -22,6 +23,7 @@ from xaibench.metrics.maps.brightness import brightness, idle_region
     construct="input_dependence",
     higher_is_better=True,
     bounds=(0, 1),
+    version=2,
     needs={"input_pair.without", "reexplain", "truth.distractors", "labels"},
     sign="positive",
     source=f"{PAPER}; input dependence rate (IDR)",
@@ -30,7 +32,10 @@ def input_dependence(ev: Evaluation) -> Tensor:
     """Whether the region is darker with the object in it than without: 1 or 0, one half if it is as bright.
 
     The model does not need the object; what the object covers, the scene, it does need. One less
-    the mean is the paper's rate of false positives.
+    the mean is the paper's rate of false positives. As bright is also what differs by no more than
+    rounding, which would be another one if the maps were made in other company. The paper's strict
+    inequality counts ties as failures; here they count as what a coin is worth: a map that
+    does not change, such as a constant one, knows as little as noise, which has one half, too.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def input_dependence(ev: Evaluation) -> Tensor:
     The best possible mean is not 1 for a faithful explanation: an object can happen to help, about
     one in eight in our own trial. `input_dependence_sign` asks what the object really does.
     """
-    change = _without(ev)
+    change = _darkens(ev)
     return torch.where(_right_with_and_without(ev), _sign_share(change), torch.nan)
 
 
@@ -53,6 +58,7 @@ def input_dependence(ev: Evaluation) -> Tensor:
     construct="input_dependence",
     higher_is_better=True,
     bounds=(0, 1),
+    version=2,
     needs={"input_pair.without", "reexplain", "truth.distractors", "labels"},
     sign="positive",
     source="xaibench; the causal reading of the input dependence rate of BAM (Yang & Kim 2019)",
@@ -65,12 +71,13 @@ def input_dependence_sign(ev: Evaluation) -> Tensor:
     Returns
     -------
     Tensor (N,)
-        NaN where `input_dependence` is, and where the object leaves the output exactly as it was.
+        NaN where `input_dependence` is, and where the object leaves the output as it was but for rounding.
     """
     pair = only_pair(ev, "input_pair.without")
     without = select(ev, pair_raw(ev, pair, "input_pair.without/0").unsqueeze(1)).squeeze(1)
-    lowered = (without - clean_scores(ev)).sign()
-    agreement = _sign_share(_without(ev) * lowered)
+    clean = clean_scores(ev)
+    lowered = _sign(without - clean, ROUNDING * torch.maximum(without.abs(), clean.abs()))
+    agreement = _sign_share(_darkens(ev) * lowered)
     return torch.where(_right_with_and_without(ev) & (lowered != 0), agreement, torch.nan)
 
 
@@ -119,16 +126,23 @@ def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor:
     return out
 
 
-def _without(ev: Evaluation) -> Tensor:
-    """How much brighter the region is without the object (N,)."""
+def _darkens(ev: Evaluation) -> Tensor:
+    """Whether the region is brighter without the object (N,): 1, -1 where it is darker, 0 but for rounding."""
     pair = only_pair(ev, "input_pair.without")
     region = idle_region(ev)
-    return brightness(pair_maps(ev, pair, "input_pair.without/0"), region) - brightness(ev.attributions, region)
+    maps = pair_maps(ev, pair, "input_pair.without/0")
+    change = brightness(maps, region) - brightness(ev.attributions, region)
+    return _sign(change, torch.maximum(brightness_rounding(maps), brightness_rounding(ev.attributions)))
 
 
 def _right_with_and_without(ev: Evaluation) -> Tensor:
     pair = only_pair(ev, "input_pair.without")
     return own_is_right(ev) & pair_is_right(ev, pair, "input_pair.without/0")
+
+
+def _sign(change: Tensor, rounding: Tensor) -> Tensor:
+    """Sign of each change, 0 up to ``rounding``."""
+    return torch.where(change.abs() <= rounding, 0, change.sign())
 
 
 def _sign_share(change: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative feature
     needs={"truth.mask"},
     sign="positive",
     source=f"{PAPER}; g, the concept attribution",
+    favours={"constant maps"},  # they are as bright as can be
 )
 def object_share(ev: Evaluation) -> Tensor:
     """Mean brightness of the true mask in the map drawn as a picture.
@@ -62,6 +63,7 @@ def object_share(ev: Evaluation) -> Tensor:
     skill_valid=True,
     sign="positive",
     source=f"{PAPER}; g, the concept attribution, of a model that does not need the object",
+    favours={"zero maps"},  # they are dark
 )
 def idle_object_share(ev: Evaluation) -> Tensor:
     """Mean brightness of the distractors in the map drawn as a picture: what the model does not need should be dark.

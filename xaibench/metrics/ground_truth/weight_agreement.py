@@ -12,10 +12,13 @@ from torch.nn import functional
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.maps.orders import TopK, descending, ranked, ranks_of, top_size
+from xaibench.metrics.maps.orders import TopK, top_size
 from xaibench.metrics.maps.similarity import ranks, spearman
+from xaibench.metrics.maps.tied_orders import features_shared, ranks_shared
 
 AGREEMENT = "Krishna et al. 2022, The disagreement problem in explainable machine learning; "
+TIES_VERSION = 2
+"""Of the agreements: raised when ties no longer gave credit."""
 OPENXAI = "with true weights in Agarwal et al. 2022, OpenXAI"
 
 
@@ -25,6 +28,7 @@ OPENXAI = "with true weights in Agarwal et al. 2022, OpenXAI"
     construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
+    version=TIES_VERSION,
     needs={"truth.weights"},
     skill_valid=True,
     sign="absolute",
@@ -34,8 +38,11 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
     """Share of the k features of largest weight that are among the k of largest attribution, by magnitude.
 
     Features without weight have no order, so k never counts them: it is at most the number of
-    weights that are not 0. Exact ties are broken by the same draw for weights and attributions.
-    An independent ranking of d features scores k / d on average.
+    weights that are not 0. Neither have features of equal weight: whichever of them the
+    attributions put first are the ones that are compared with. Features of equal attribution are
+    in a random order, and the score is the mean over all of these orders, so that a constant map
+    scores exactly what independent rankings score on average. That is k / d of d features, and more where
+    the k-th largest weight is tied with the next, as more than k features will do.
 
     Parameters
     ----------
@@ -63,6 +70,7 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
     construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
+    version=TIES_VERSION,
     needs={"truth.weights"},
     skill_valid=True,
     sign="absolute",
@@ -71,7 +79,9 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
 def rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that have the same rank among the attributions, by magnitude.
 
-    As `feature_agreement`, with its parameters; an independent ranking of d features scores 1 / d on average.
+    As `feature_agreement`, with its parameters: a rank agrees if the feature there has the weight of
+    that rank. An independent ranking of d features scores 1 / d on average, and a constant map the
+    same; with ties of the weights, the more.
 
     Returns
     -------
@@ -87,6 +97,7 @@ def rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
     construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
+    version=TIES_VERSION,
     needs={"truth.weights"},
     skill_valid=True,
     source=AGREEMENT + OPENXAI,
@@ -96,7 +107,7 @@ def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
 
     As `feature_agreement`, with its parameters. The weights are slopes of the explained output, so
     signs are compared as they are. An independent ranking of d features scores k / 2d on
-    average; an unsigned map can find positive weights only.
+    average; an unsigned map can find positive weights only, and an all-zero map none.
 
     Returns
     -------
@@ -112,6 +123,7 @@ def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
     construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
+    version=TIES_VERSION,
     needs={"truth.weights"},
     skill_valid=True,
     source=AGREEMENT + OPENXAI,
@@ -119,7 +131,8 @@ def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
 def signed_rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that have the same rank and sign among the attributions.
 
-    As `feature_agreement`, with its parameters; an independent ranking of d features scores 1 / 2d on average.
+    As `rank_agreement`, with the signs of `sign_agreement`; an independent ranking of d features
+    scores 1 / 2d on average.
 
     Returns
     -------
@@ -160,27 +173,30 @@ def rank_correlation(ev: Evaluation) -> Tensor:
     construct="known_weights",
     higher_is_better=True,
     bounds=(0, 1),
+    version=TIES_VERSION,
     needs={"truth.weights"},
     skill_valid=True,
     sign="absolute",
     source=AGREEMENT + OPENXAI,
 )
 def pairwise_rank_agreement(ev: Evaluation) -> Tensor:
-    """Share of all pairs of features that attributions and weights put in the same order, by magnitude.
+    """Share of the pairs of features of different weight that the attributions put in the same order, by magnitude.
 
-    A pair that ties on both sides agrees, one that ties on one side does not.
+    Features of equal weight have no order to agree with, and OpenXAI, which counts them as
+    disagreement unless the attributions tie, too, would give a constant map more than a random
+    one. A pair of equal attributions counts half, as it has a random order.
 
     Returns
     -------
     Tensor (N,)
-        0.5 on average for an independent ranking without ties. NaN where the magnitudes of the
-        weights are all equal, and for a single feature.
+        0.5 for a constant map, and on average for an independent ranking. NaN where the magnitudes
+        of the weights are all equal, and for a single feature.
     """
     maps, weights = ev.attributions.flatten(1).abs(), true_weights(ev).abs()
     n = maps.shape[1]
-    agree = _concordant(maps, weights) + _tied_in_both(maps, weights)
-    varies = weights.amax(dim=1) > weights.amin(dim=1)
-    return torch.where(varies, agree.double() / (n * (n - 1) / 2), torch.nan) if n > 1 else agree * torch.nan
+    ordered = n * (n - 1) // 2 - _tied(weights)
+    undecided = _tied(maps) - _tied(maps, weights)
+    return (_concordant(maps, weights) + undecided.double() / 2) / ordered
 
 
 def true_weights(ev: Evaluation) -> Tensor:
@@ -191,27 +207,18 @@ def true_weights(ev: Evaluation) -> Tensor:
 
 
 def _agreement(ev: Evaluation, k: TopK, auc: bool, *, same_rank: bool = False, same_sign: bool = False) -> Tensor:
-    """The four agreements of the largest k: a feature agrees from the size at which both sides have it in their top."""
+    """The four agreements of the largest k, or the area under them for 1, ..., k."""
     maps, weights = ev.attributions.flatten(1), true_weights(ev)
     largest = top_size(k, weights.shape[1])
-    ours = ranks_of(ranked(ev, "absolute")).long()
-    theirs = ranks_of(ev.reuse("ranked/weights", lambda: descending(ev, weights.abs()))).long()
-    agrees = torch.ones_like(weights, dtype=torch.bool)
-    if same_rank:
-        agrees &= ours == theirs
-    if same_sign:
-        agrees &= maps.sign() == weights.sign()
+    same = maps.sign() == weights.sign() if same_sign else torch.ones_like(weights, dtype=torch.bool)
+    shared = (ranks_shared if same_rank else features_shared)(maps.abs(), weights.abs(), same)
     size = (weights != 0).sum(dim=1).clamp(max=largest)
-    joins = torch.maximum(ours, theirs).masked_fill(~agrees, largest).clamp(max=largest)
-    count = torch.zeros(len(joins), largest + 1, dtype=torch.int64, device=joins.device)
-    count.scatter_add_(1, joins, torch.ones_like(joins))
-    sizes = torch.arange(1, largest + 1, device=joins.device)
-    curve = count[:, :largest].cumsum(dim=1).double() / sizes
-    last = curve.gather(1, (size - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+    last = shared(size.clamp(min=1)) / size
     score = last
     if auc:
-        total = (curve * (sizes <= size.unsqueeze(1))).sum(dim=1)
-        score = torch.where(size > 1, (total - (curve[:, 0] + last) / 2) / (size - 1), last)
+        curve = [shared(torch.full_like(size, j)) / j for j in range(1, largest + 1)]
+        total = torch.stack([torch.where(size >= j, c, 0) for j, c in enumerate(curve, start=1)]).sum(dim=0)
+        score = torch.where(size > 1, (total - (curve[0] + last) / 2) / (size - 1), last)
     return torch.where(size > 0, score, torch.nan)
 
 
@@ -237,11 +244,14 @@ def _concordant(a: Tensor, b: Tensor) -> Tensor:
     return count
 
 
-def _tied_in_both(a: Tensor, b: Tensor) -> Tensor:
-    """Pairs of columns that tie both in the rows of ``a`` and in those of ``b`` (N, F): (N,)."""
+def _tied(a: Tensor, b: Tensor | None = None) -> Tensor:
+    """Pairs of columns that tie in the rows of ``a`` (N, F), and in those of ``b``, if it is given: (N,)."""
     n_features = a.shape[1]
     # Twice an average rank is an integer below 2 F, so that this names a pair of values.
-    key = (2 * ranks(a) * 2 * n_features + 2 * ranks(b)).long().sort(dim=1).values
+    key = (2 * ranks(a)).long()
+    if b is not None:
+        key = 2 * n_features * key + (2 * ranks(b)).long()
+    key = key.sort(dim=1).values
     position = torch.arange(n_features, device=a.device).expand(key.shape)
     first = torch.ones_like(key, dtype=torch.bool)
     first[:, 1:] = key[:, 1:] != key[:, :-1]

@@ -28,6 +28,16 @@ def brightness(maps: Tensor, region: Tensor) -> Tensor:
     return (as_drawn(maps).double() * region).sum(dim=1) / region.sum(dim=1)
 
 
+def brightness_rounding(maps: Tensor) -> Tensor:
+    """How much of any brightness of maps (N, *feature_shape) float32 does not know (N,).
+
+    It knows their values to a share of the largest (see `CONSTANT`), and drawing stretches their range to [0, 1].
+    """
+    low, high = _drawn_range(maps.flatten(1).clamp(min=0))
+    span = high - low
+    return torch.where(span <= CONSTANT * high, 0, CONSTANT * high / span).squeeze(1)
+
+
 def as_drawn(maps: Tensor) -> Tensor:
     """Maps (N, *feature_shape) as pictures are made of them: (N, F) from 0 to 1.
 
@@ -36,14 +46,19 @@ def as_drawn(maps: Tensor) -> Tensor:
     are 0: with less than one feature in a hundred above 0 nothing is left after clipping.
     """
     values = maps.flatten(1).clamp(min=0)
+    low, high = _drawn_range(values)
+    span = high - low
+    flat = span <= CONSTANT * high
+    return torch.where(flat, (high > 0).to(values), ((values.minimum(high) - low) / span).clamp(0, 1))
+
+
+def _drawn_range(values: Tensor) -> tuple[Tensor, Tensor]:
+    """What is drawn as black and as white of values (N, F): the smallest, and the 99th percentile, both (N, 1)."""
     position = BRIGHTEST * (values.shape[1] - 1)
     below = int(position)
     top = values.topk(values.shape[1] - below, dim=1).values
     high = torch.lerp(top[:, -1], top[:, max(-2, -top.shape[1])], position - below).unsqueeze(1)
-    low = values.amin(dim=1, keepdim=True)
-    span = high - low
-    flat = span <= CONSTANT * high
-    return torch.where(flat, (high > 0).to(values), ((values.minimum(high) - low) / span).clamp(0, 1))
+    return values.amin(dim=1, keepdim=True), high
 
 
 def idle_region(ev: Evaluation) -> Tensor:

@@ -104,11 +104,13 @@ def group_values(values: Tensor, labels: Tensor, *, mean: bool = False) -> Tenso
     -------
     Tensor (N, G)
         G is the largest number of groups of any sample. Groups that a sample does not have are
-        padding: their sum is 0, their mean NaN.
+        padding: their sum is 0, their mean NaN. The mean of equal values is that value exactly, whatever
+        their number.
     """
     labels = labels.expand(values.shape).flatten(1)
     size = (len(values), int(labels.max()) + 1 if labels.numel() else 0)
-    sums = values.new_zeros(size).scatter_add_(1, labels, values.flatten(1))
     if not mean:
-        return sums
-    return sums / values.new_zeros(size).scatter_add_(1, labels, torch.ones_like(values).flatten(1))
+        return values.new_zeros(size).scatter_add_(1, labels, values.flatten(1))
+    exact = values.flatten(1).double()
+    sums, counts = (exact.new_zeros(size).scatter_add_(1, labels, v) for v in (exact, torch.ones_like(exact)))
+    return (sums / counts).to(values.dtype)

@@ -125,6 +125,7 @@ def local_lipschitz(
     needs={"reexplain"},
     source="Visani et al. 2022, Statistical stability indices for LIME (repeated runs); distance as in max_sensitivity",
     undefined_for={"zero maps"},
+    favours={"constant maps"},  # they do not depend on draws
 )
 def rerun_stability(ev: Evaluation, *, n_samples: PositiveInt = 10) -> Tensor:
     """Mean relative change of the explanation when nothing but the explainer's random draws changes.

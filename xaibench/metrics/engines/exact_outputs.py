@@ -1,0 +1,63 @@
+"""Outputs that are the same in any batch, for metrics that compare outputs and ask which is larger.
+
+What rounding adds to an output changes with what else is in the batch and with the processor. Between
+outputs that are equal but for rounding it would decide, so such outputs count as equal; and where
+the model can, it computes in float64, or what lies at the limit of that would change all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from xaibench.core.evaluation import Evaluation
+from xaibench.core.storage.cache import MemoryCache, SharedCache
+
+ROUNDING = 1e-6
+"""Differences up to this share of the largest of the numbers are rounding in float32."""
+EXACT_ROUNDING = 1e-10
+"""The same in float64."""
+
+
+@contextmanager
+def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluation]:
+    """The evaluation, of some ``rows`` of int64 if they are given, of the model in float64, or as it is if it cannot.
+
+    It has caches of its own, and its evaluations are counted for the model of ``ev``.
+    """
+    model = ev.model.in_float64(ev.inputs)
+    before = model.n_evaluations
+    exact = replace(ev, model=model, cache=MemoryCache(), shared=SharedCache())
+    if rows is not None:
+        exact = replace(
+            exact,
+            inputs=ev.inputs[rows],
+            targets=ev.targets[rows],
+            digests=tuple(ev.digests[i] for i in rows.tolist()),
+            labels=None if ev.labels is None else ev.labels[rows],
+            attributions=ev.attributions[rows],
+            truth=None if ev.truth is None else ev.truth[rows],
+            explainer=None,
+            pairs={},
+        )
+    yield exact
+    if model is not ev.model:
+        ev.model.n_evaluations += model.n_evaluations - before
+
+
+def rounding_of(outputs: Tensor) -> float:
+    """The share of the largest number up to which differences of such outputs are rounding."""
+    return EXACT_ROUNDING if outputs.dtype == torch.float64 else ROUNDING
+
+
+def merged(values: Tensor, tolerance: Tensor) -> Tensor:
+    """Values (N, F), those that are equal but for rounding made equal: neighbours at most ``tolerance`` (N,) apart."""
+    ordered, order = values.sort(dim=1)
+    new = torch.ones_like(order)
+    new[:, 1:] = ordered.diff(dim=1) > tolerance.unsqueeze(1)
+    first = torch.where(new.bool(), torch.arange(values.shape[1], device=values.device), 0).cummax(dim=1).values
+    return torch.empty_like(values).scatter_(1, order, ordered.gather(1, first))
