@@ -53,12 +53,11 @@ def test_deep_lift_is_complete(name, output):
         torch.testing.assert_close(total, gap, rtol=1e-3, atol=1e-4)
 
 
-MODULAR = [
-    n
-    for n in ("mlp", "mlp with batch norm", "batch norm of the inputs", "two batch norms in a row", "depthwise",
-              "batch norm behind the activation", "batch norm behind pooling", "batch norm over time, other sizes",
-              "Sigmoid", "Softplus", "Tanh")
-]  # fmt: skip
+MODULAR = (
+    "mlp", "mlp with batch norm", "batch norm of the inputs", "two batch norms in a row", "depthwise",
+    "batch norm behind the activation", "batch norm behind pooling", "batch norm over time, other sizes",
+    "Sigmoid", "Softplus", "Tanh",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULAR)
@@ -71,7 +70,9 @@ def test_captum_agrees_on_deep_lift(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         theirs = captum.attr.DeepLift(net).attribute(view.inputs, torch.zeros_like(view.inputs), target=view.targets)
-    torch.testing.assert_close(run("deep_lift", view), view.layout.reduce(theirs).detach().float(), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(
+        run("deep_lift", view), view.layout.reduce(theirs).detach().float(), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_where_a_network_puts_its_samples_does_not_matter():
@@ -181,16 +182,11 @@ def test_a_pass_that_gives_other_outputs_is_refused(name, case):
         run(name, view)
 
 
-@pytest.mark.parametrize("name", ["deep_lift", "lrp", "guided_backprop", "deconvolution"])
-def test_a_wrong_rule_is_noticed(name, monkeypatch):
-    """A planted fault: the layers of a network are merged as they were, on the wrong axis."""
+def test_a_merge_on_the_wrong_axis_is_noticed(monkeypatch):
+    """A planted fault: batch normalisation is merged as it was."""
     monkeypatch.setattr("xaibench.explainers.lrp._channel_axis", lambda op, result: 1)
-    view = view_of("batch norm over time, equal sizes")
-    if name == "lrp":
-        with pytest.raises(UnsupportedError, match="another function"):
-            run(name, view)
-    else:
-        assert torch.isfinite(run(name, view)).all()
+    with pytest.raises(UnsupportedError, match="another function"):
+        run("lrp", view_of("batch norm over time, equal sizes"))
 
 
 def test_an_incomplete_rule_is_noticed(monkeypatch):
