@@ -35,7 +35,7 @@ def test_epsilon_rule_is_input_times_gradient(name):
     torch.testing.assert_close(found, run("input_x_gradient", view), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", RELU)
+@pytest.mark.parametrize("name", [name for name, (_, shape) in RELU.items() if shape == IMAGE])
 def test_plus_rule_is_bounded(name):
     view = view_of(name)
     size = run("lrp", view).abs().flatten(1).sum(dim=1)
@@ -49,16 +49,15 @@ def test_deep_lift_is_complete(name, output):
     view = view_of(name, output=output, background=background)
     for baseline in ("zero", "mean"):
         gap = view.scores(view.inputs) - view.scores(view.baseline(baseline))
-        total = run("deep_lift", view, baseline=baseline).flatten(1).sum(dim=1)
+        total = run("deep_lift", view, baseline=baseline).flatten(1).sum(dim=1).double()
         torch.testing.assert_close(total, gap, rtol=1e-3, atol=1e-4)
 
 
-MODULAR = [
-    n
-    for n in ("mlp", "mlp with batch norm", "batch norm of the inputs", "two batch norms in a row", "depthwise",
-              "batch norm behind the activation", "batch norm behind pooling", "batch norm over time, other sizes",
-              "Sigmoid", "Softplus", "Tanh")
-]  # fmt: skip
+MODULAR = (
+    "mlp", "mlp with batch norm", "batch norm of the inputs", "two batch norms in a row", "depthwise",
+    "batch norm behind the activation", "batch norm behind pooling", "batch norm over time, other sizes",
+    "Sigmoid", "Softplus", "Tanh",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULAR)
@@ -71,7 +70,9 @@ def test_captum_agrees_on_deep_lift(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         theirs = captum.attr.DeepLift(net).attribute(view.inputs, torch.zeros_like(view.inputs), target=view.targets)
-    torch.testing.assert_close(run("deep_lift", view), view.layout.reduce(theirs).detach(), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(
+        run("deep_lift", view), view.layout.reduce(theirs).detach().float(), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_where_a_network_puts_its_samples_does_not_matter():
@@ -181,16 +182,11 @@ def test_a_pass_that_gives_other_outputs_is_refused(name, case):
         run(name, view)
 
 
-@pytest.mark.parametrize("name", ["deep_lift", "lrp", "guided_backprop", "deconvolution"])
-def test_a_wrong_rule_is_noticed(name, monkeypatch):
-    """A planted fault: the layers of a network are merged as they were, on the wrong axis."""
+def test_a_merge_on_the_wrong_axis_is_noticed(monkeypatch):
+    """A planted fault: batch normalisation is merged as it was."""
     monkeypatch.setattr("xaibench.explainers.lrp._channel_axis", lambda op, result: 1)
-    view = view_of("batch norm over time, equal sizes")
-    if name == "lrp":
-        with pytest.raises(UnsupportedError, match="another function"):
-            run(name, view)
-    else:
-        assert torch.isfinite(run(name, view)).all()
+    with pytest.raises(UnsupportedError, match="another function"):
+        run("lrp", view_of("batch norm over time, equal sizes"))
 
 
 def test_an_incomplete_rule_is_noticed(monkeypatch):
@@ -212,17 +208,11 @@ def test_rounding_is_no_reason_to_refuse(name, dtype, scale):
     net[1].running_mean += 100
     net[4].weight.data *= scale
     net[4].weight.data[:, 1::2] = -net[4].weight.data[:, ::2]
-    view = (
-        make_view(net.to(dtype), make_inputs(IMAGE, 1).to(torch.float32), targets=torch.zeros(1, dtype=torch.int64))
-        if dtype == torch.float32
-        else None
-    )
-    if view is None:
-        wrapped = Written(lambda m, x: m["net"](x.to(dtype)).float(), net=net.to(dtype)).eval()
-        view = make_view(wrapped, make_inputs(IMAGE, 1), targets=torch.zeros(1, dtype=torch.int64))
+    wrapped = Written(lambda m, x: m["net"](x.to(dtype)).float(), net=net.to(dtype)).eval()
+    view = make_view(wrapped, make_inputs(IMAGE, 1), targets=torch.zeros(1, dtype=torch.int64))
     assert torch.isfinite(run(name, view)).all()
 
 
 def test_the_sample_may_be_the_reference():
     view = make_view(RELU["cnn"][0], torch.zeros(2, *IMAGE, dtype=torch.float64))
-    assert torch.equal(run("deep_lift", view), torch.zeros(2, 8, 8, dtype=torch.float64))
+    assert torch.equal(run("deep_lift", view), torch.zeros(2, 8, 8))

@@ -114,8 +114,8 @@ def relu_networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     nets = {
         "mlp": (nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 9), *_tail(9)), TABLE),
         "mlp with batch norm": (
-            nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 9), nn.BatchNorm1d(9), *_tail(9)),
-            TABLE,
+            nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 9), nn.BatchNorm1d(9),
+                          *_tail(9)), TABLE,
         ),
         "batch norm of the inputs": (nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 9), *_tail(9)), TABLE),
         "two batch norms in a row": (
@@ -195,7 +195,7 @@ def smooth_networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     )
     nets["tanh, unrolled"] = (_recurrent(nn.Tanh()), SEQUENCE)
     nets["in place"] = (
-        nn.Sequential(nn.Linear(6, 9), nn.Hardtanh(inplace=True), nn.Linear(9, 9), nn.ELU(inplace=True), nn.Linear(9, 9),
-                      nn.Hardswish(inplace=True), nn.Linear(9, 3)), TABLE,
+        nn.Sequential(nn.Linear(6, 9), nn.Hardtanh(inplace=True), nn.Linear(9, 9), nn.ELU(inplace=True),
+                      nn.Linear(9, 9), nn.Hardswish(inplace=True), nn.Linear(9, 3)), TABLE,
     )  # fmt: skip
     return {name: (settled(net), shape) for name, (net, shape) in nets.items()}

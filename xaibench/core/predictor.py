@@ -173,7 +173,8 @@ class TorchPredictor(Predictor):
         return TorchPredictor(module, self.returns, device=self.device, batch_size=size)
 
     def _batch_rule(self, inputs: Tensor) -> int:
-        per_sample = activation_bytes(self.module, inputs.to(self.device))
+        # A copy, because a model may change its inputs in place.
+        per_sample = activation_bytes(self.module, inputs.to(self.device, copy=True))
         budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
         return int(2 ** np.clip(np.floor(np.log2(max(budget / per_sample, 1))), 0, 13))
 

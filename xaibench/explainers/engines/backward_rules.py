@@ -21,10 +21,11 @@ Backward = Callable[..., tuple[Tensor, ...]]
 """``backward(grad, output, *inputs) -> grads of inputs``."""
 
 REARRANGING = frozenset({
-    "bfloat16", "cat", "chunk", "clone", "concat", "contiguous", "double", "dropout", "dropout1d", "dropout2d", "dropout3d", "expand",
-    "expand_as", "feature_dropout", "flatten", "float", "get", "getitem", "half", "identity", "index_select", "movedim", "narrow",
-    "pad", "permute", "pixel_shuffle", "repeat", "reshape", "select", "split", "squeeze", "stack", "swapaxes", "t",
-    "to", "transpose", "type_as", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as",
+    "bfloat16", "cat", "chunk", "clone", "concat", "contiguous", "double", "dropout", "dropout1d", "dropout2d",
+    "dropout3d", "expand", "expand_as", "feature_dropout", "flatten", "float", "get", "getitem", "half", "identity",
+    "index_select", "movedim", "narrow", "pad", "permute", "pixel_shuffle", "repeat", "reshape", "select", "split",
+    "squeeze", "stack", "swapaxes", "t", "to", "transpose", "type_as", "unbind", "unflatten", "unfold", "unsqueeze",
+    "view", "view_as",
 })  # fmt: skip
 """Operations that move numbers without changing them."""
 WEIGHTED = frozenset(

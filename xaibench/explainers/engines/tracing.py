@@ -27,6 +27,8 @@ _LIKE_FIRST = frozenset({
 _LEAVES_TORCH = frozenset({"array", "complex", "float", "index", "int", "item", "numpy", "tolist"})
 """Operations that turn a tensor into Python or numpy numbers; ``float`` and ``int`` are conversions as methods, too."""
 
+_INSTEAD = "explainers that only evaluate the model, such as occlusion or kernel_shap, need no gradient"
+
 
 class TrackingMode(TorchFunctionMode):
     """Watches the operations of a network while it runs; subclasses say what to do with them.
@@ -93,7 +95,8 @@ class TrackingMode(TorchFunctionMode):
         if from_input and name in _LEAVES_TORCH and not isinstance(result, Tensor):
             raise UnsupportedError(
                 f"{self.method} cannot follow {name!r} here: it makes a Python number or a numpy array of a value that "
-                "was computed from the input"
+                "was computed from the input",
+                _INSTEAD,
             )
 
 
@@ -119,7 +122,7 @@ def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor) -> Te
         raise UnsupportedError(
             f"{mode.method} needs a network whose output has a gradient, and no gradient reaches the inputs of this "
             "one: it reads them as integers, detaches them or does not use them",
-            "explainers that only evaluate the model, such as occlusion or kernel_shap, need no gradient",
+            _INSTEAD,
         )
     for node in graph_nodes(raw):
         written = getattr(node, "_forward_cls", None)
