@@ -198,6 +198,25 @@ def test_list_and_show(call: Call) -> None:
 
 
 @pytest.mark.slow
+def test_show_says_which_layer_of_a_model_an_explainer_uses(call: Call) -> None:
+    code, out, _ = call("show", "grad_cam", "--model", "digits/cnn")
+    assert (code, out) == (0, "layer used in digits/cnn: 4 relu (32, 4, 4)\n")
+    out = call("show", "guided_grad_cam", "--model", "digits/cnn", "--param", 'layer="0"')[1]
+    assert "0 conv2d (16, 8, 8)" in out
+    for arguments in (
+        ("grad_cam", "--model", "digits"),
+        ("gradient", "--model", "digits/cnn"),
+        ("pixel_flipping", "--model", "digits/cnn"),
+        ("grad_cam", "--model", "digits/cnm"),
+        ("grad_cam", "--model", "breast_cancer/cnn"),
+    ):
+        assert call("show", *arguments)[0] == 2
+    assert "feature map with more than one place" in "".join(
+        map(str, call("show", "grad_cam", "--model", "digits/mlp"))
+    )
+
+
+@pytest.mark.slow
 def test_doctor_finds_damage_and_the_next_run_repairs_it(call: Call, suite: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     call("run", suite, "--store", store)

@@ -89,6 +89,22 @@ def test_the_mask_of_a_linear_model_says_nothing_about_its_weights(run: Run, sto
     assert rows.loc[("gradient", "feature_agreement"), "truth_kind"] == "model"
 
 
+def test_rows_say_which_layer_was_used(run: Run, store: Store) -> None:
+    """Fresh and stored explanations alike; nothing where an explainer uses no layer."""
+    fields = {
+        "explainers": ["grad_cam", {"name": "grad_cam", "params": {"layer": "0"}}, "gradient"],
+        "problems": [{"dataset": "digits", "models": ["cnn"]}],
+    }
+    run(metrics=["sparseness"], **fields)
+    run(metrics=["sparseness", "complexity"], **fields)
+    rows = frame(store)
+    for metric in ("sparseness", "complexity"):
+        of = rows[rows["metric"] == metric]
+        used = dict(zip(of["explainer"] + of["explainer_params"], of["layer_used"].fillna("none"), strict=True))
+        assert set(used.values()) == {"4 relu (32, 4, 4)", "0 conv2d (16, 8, 8)", "none"}
+        assert all((label == "none") == key.startswith("gradient") for key, label in used.items())
+
+
 def test_a_second_run_does_nothing(run: Run, store: Store) -> None:
     first = run(metrics=["sparseness", "relevance_mass"])
     before = frame(store)

@@ -7,17 +7,18 @@ import copy
 import pytest
 import torch
 from helpers.builders import make_inputs, make_view
-from helpers.cam_nets import ARCHITECTURES, SIDE, build
+from helpers.cam_nets import ARCHITECTURES, SIDE, VGG, MobileNetV2, ResNetBottleneck, Swin, ViT, build
 from helpers.explainer_cases import run
 from torch import nn
 from torch.nn import functional
 
+from xaibench.core.errors import UnsupportedError
 from xaibench.explainers.cam_layers import feature_layer
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-7}
 
 
-def inputs_of(n=5, side=SIDE):
+def inputs_of(n=6, side=SIDE):
     return make_inputs((3, side, side), n)
 
 
@@ -37,13 +38,28 @@ def at_layer(net, name, to_maps, inputs, targets):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.__name__)
 def test_the_default_layer_is_the_usual_one(architecture):
-    net, inputs = build(architecture), inputs_of(6)
+    net, inputs = build(architecture), inputs_of()
     view = make_view(net, inputs, targets=torch.arange(6) % 3)
     name, to_maps = architecture.target
     by_hand = at_layer(net, name, to_maps, inputs, view.targets)
-    assert by_hand.flatten(1).amax(1).max() > 0
+    assert by_hand.max() > 0
     torch.testing.assert_close(run("grad_cam", view), by_hand, **CLOSE)
     torch.testing.assert_close(run("grad_cam", view, layer=name), by_hand, **CLOSE)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.__name__)
+def test_no_other_layer_has_the_same_map(architecture):
+    """So that the test above cannot pass for a wrong layer: other modules with maps differ."""
+    net, inputs = build(architecture), inputs_of()
+    view = make_view(net, inputs, targets=torch.arange(6) % 3)
+    ours, name = run("grad_cam", view), architecture.target[0]
+    first = next(n for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    assert first != name
+    try:
+        other = run("grad_cam", view, layer=first)
+    except UnsupportedError:
+        return  # Tokens or maps of one place: no map at all.
+    assert not torch.allclose(ours / ours.max(), other / other.max().clamp(min=1e-12), rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.__name__)
@@ -58,3 +74,102 @@ def test_a_sample_alone_has_the_map_that_it_has_in_a_batch_and_nothing_is_left_b
     assert torch.equal(inputs, inputs_of(7))
     assert all(torch.equal(v, net.state_dict()[k]) for k, v in before.items())
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def _unassigned(hidden):
+    functional.relu_(hidden)
+    return hidden
+
+
+SPELLINGS = {
+    "functional": functional.relu,
+    "method": lambda h: h.relu(),
+    "clamp": lambda h: h.clamp(min=0),
+    "functional in place": lambda h: functional.relu(h, inplace=True),
+    "method in place": lambda h: h.relu_(),
+    "in place, result not used": _unassigned,
+    "clamp in place": lambda h: h.clamp_(min=0),
+    "module": nn.ReLU(),
+    "module in place": nn.ReLU(inplace=True),
+}
+
+
+class Spelled(nn.Module):
+    def __init__(self, relu, *, pooled=True, norm=True):
+        super().__init__()
+        torch.manual_seed(5)
+        self.first, self.second = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 7, 3, padding=1)
+        self.norm, self.head = nn.BatchNorm2d(7) if norm else nn.Identity(), nn.Linear(7, 3)
+        self.relu, self.pooled = relu, pooled
+
+    def forward(self, inputs):
+        hidden = functional.max_pool2d(self.relu(self.first(inputs)), 2)
+        hidden = self.relu(self.norm(self.second(hidden)))
+        return self.head(functional.avg_pool2d(hidden, 2).amax((2, 3)) if self.pooled else hidden.mean((2, 3)))
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize("name", ["grad_cam", "guided_grad_cam"])
+def test_all_spellings_of_an_activation_have_one_map(name, pooled, norm):
+    inputs = inputs_of()
+    maps = {}
+    for spelling, relu in SPELLINGS.items():
+        net = Spelled(relu, pooled=pooled, norm=norm).eval()
+        maps[spelling] = run(name, make_view(net, inputs, targets=torch.arange(6) % 3))
+    assert maps["module"].abs().max() > 0
+    assert all(torch.equal(m, maps["module"]) for m in maps.values())
+    target = Spelled(SPELLINGS["module"], pooled=pooled, norm=norm).eval()
+    if name == "grad_cam":
+        by_hand = at_layer(target, "relu", lambda t: t, inputs, torch.arange(6) % 3)
+        torch.testing.assert_close(maps["functional in place"], by_hand, **CLOSE)
+
+
+@pytest.mark.parametrize("output", ["logit", "probability", "margin"])
+def test_every_output_can_be_explained_at_the_default_layer(output):
+    view = make_view(build(ViT), inputs_of(), output=output)
+    assert torch.equal(run("grad_cam", view), run("grad_cam", view, layer="blocks.1.norm1"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer", "label"),
+    [
+        (VGG, None, "5 relu (8, 8, 8)"),
+        (MobileNetV2, None, "features.3.1 relu6 (12, 4, 4)"),
+        (ResNetBottleneck, None, "stages.1.relu relu (8, 4, 4)"),
+        (Swin, None, "norm layer_norm (4, 4, 16)"),
+        (ViT, None, "blocks.1.norm1 layer_norm (17, 8)"),
+        (VGG, "0", "0 conv2d (6, 16, 16)"),
+        (ViT, "blocks.0", "blocks.0 vitblock (17, 8)"),
+        (MobileNetV2, "convolution", "features.2.conv.2.0 conv2d (12, 4, 4)"),
+    ],
+)
+def test_the_layer_has_a_name(architecture, layer, label):
+    assert feature_layer(make_view(build(architecture), inputs_of(2)), layer=layer).label == label
+
+
+def test_the_old_rule_is_the_last_convolution_larger_than_1x1():
+    view = make_view(build(MobileNetV2), inputs_of())
+    old = run("grad_cam", view, layer="convolution")
+    assert torch.equal(old, run("grad_cam", view, layer="features.2.conv.2.0"))
+    assert not torch.equal(old, run("grad_cam", view))
+
+
+def test_a_module_named_convolution_is_that_module():
+    net = build(VGG)
+    named = nn.Sequential()
+    for i, part in enumerate(net):
+        named.add_module("convolution" if i == 0 else str(i), part)
+    view, plain = make_view(named.eval(), inputs_of()), make_view(net, inputs_of())
+    assert torch.equal(run("grad_cam", view, layer="convolution"), run("grad_cam", plain, layer="0"))
+
+
+@pytest.mark.parametrize("side", [(16, 16), (16, 24), (12, 20)])
+def test_oblong_images(side):
+    net, inputs = build(Swin if side == (16, 16) else VGG), make_inputs((3, *side), 3)
+    if side == (12, 20):
+        net = build(MobileNetV2)
+    view = make_view(net, inputs)
+    name, to_maps = type(net).target
+    by_hand = at_layer(net, name, to_maps, inputs, view.targets)
+    torch.testing.assert_close(run("grad_cam", view), by_hand, **CLOSE)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from xaibench.core.errors import UsageError
 
@@ -61,4 +63,18 @@ def settings_from(pairs: Iterable[str] | None, **named: str | None) -> dict[str,
         if name in found:
             raise UsageError(f"{name} is set twice")
         found[name] = value
+    return found
+
+
+def parse_params(given: Sequence[str] | None) -> dict[str, Any]:
+    """Parameters from ``name=value``; values are those of TOML, or else text."""
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--param {text} is not valid", "write --param name=value")
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
     return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from xaibench.api.interpreting import interpret
+from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import stdout
 from xaibench.cli.stored_answers import stored_answer, transcript_text
 from xaibench.core import registry
@@ -39,11 +39,11 @@ def show_function(
     out = stdout()
     more: list[str] = []
     if store is None:
-        shown = _asked_now(name, interpreter, _params(params), budget, seed)
+        shown = _asked_now(name, interpreter, parse_params(params), budget, seed)
     else:
         if interpreter is None:
             raise UsageError("a store holds answers of many interpreters", "name one with --interpreter")
-        found = stored_answer(store, name, interpreter, _params(params), seed)
+        found = stored_answer(store, name, interpreter, parse_params(params), seed)
         asked = list(found.answer.facts.get("asked", ()))
         answers = list(found.box.call(copied_inputs(asked, found.box.kind))) if asked else []
         shown = Shown(found.box, found.interpreter, found.answer, asked, answers)
@@ -79,20 +79,6 @@ def _asked_now(name: str, interpreter: str | None, params: Mapping[str, Any], bu
     except Exception as error:
         answer = Interpretation.failed(f"{type(error).__name__}: {error}", queries=len(asked))
     return Shown(box, chosen, answer, asked, answers)
-
-
-def _params(given: Sequence[str] | None) -> dict[str, Any]:
-    """Parameters from ``name=value``; values are those of TOML, or else text."""
-    found: dict[str, Any] = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--param {text} is not valid", "write --param name=value")
-        try:
-            found[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[name] = value
-    return found
 
 
 def find_function(name: str, seed: int) -> BlackBox:

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
+from xaibench.api.layers import layer_used
 from xaibench.api.listing import components, shown_parameters
+from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
 from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, MetricSpec
@@ -67,8 +69,15 @@ def _frame(kind: str) -> pd.DataFrame:
     return frame[columns]
 
 
-def show_component(name: str, *, plugins: Sequence[str] | None) -> None:
-    """Print everything known about every component, or the suite, of this name."""
+def show_component(
+    name: str,
+    *,
+    plugins: Sequence[str] | None,
+    model: str | None = None,
+    params: Sequence[str] | None = None,
+    seed: int = 0,
+) -> None:
+    """Print everything known about every component, or the suite, of this name; with a model, the layer used there."""
     _load_plugins(plugins)
     everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
     found = [spec for (_, known), spec in everything.items() if known == name]
@@ -76,6 +85,12 @@ def show_component(name: str, *, plugins: Sequence[str] | None) -> None:
         registry.load_module(name.rpartition(":")[0])
         found = [s for k in KINDS for s in registry.components(k) if s.function.__name__ == name.rpartition(":")[2]]
     out = stdout()
+    if model is not None:
+        if not found or not isinstance(found[0], ExplainerSpec):
+            raise UsageError("--model goes with the name of an explainer", "for example grad_cam --model digits/cnn")
+        layer = layer_used(found[0], model, parse_params(params), seed)
+        out.print(f"layer used in {model}: {layer}", markup=False, soft_wrap=True)
+        return
     for spec in found:
         out.print(_describe(spec), markup=False, soft_wrap=True)
     if found:

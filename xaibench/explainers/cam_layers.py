@@ -15,20 +15,20 @@ from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.engines.feature_steps import Step, run_to, steps_of
 from xaibench.explainers.engines.perturbed_copies import model_batches
-from xaibench.explainers.engines.places import MOVING, WEIGHTED, Places, is_pooling
+from xaibench.explainers.engines.places import WEIGHTED, Places, is_pooling
 
 METHOD = "Grad-CAM"
 TokenGrid = tuple[int, int, int]
 """Rows and columns of patches, and the number of tokens before them."""
-_KEEPING = MOVING | {
-    "alpha_dropout", "bfloat16", "clone", "contiguous", "double", "dropout", "dropout1d", "dropout2d", "dropout3d",
-    "feature_alpha_dropout", "feature_dropout", "float", "half", "identity", "pad", "to", "type", "type_as",
-}  # fmt: skip
+_KEEPING = frozenset({
+    "T", "alpha_dropout", "bfloat16", "clone", "contiguous", "double", "dropout", "dropout1d", "dropout2d", "dropout3d",
+    "feature_alpha_dropout", "feature_dropout", "flatten", "float", "half", "identity", "mT", "moveaxis", "movedim",
+    "pad", "permute", "reshape", "reshape_as", "squeeze", "swapaxes", "swapdims", "to", "transpose", "type", "type_as",
+    "unflatten", "unsqueeze", "view", "view_as",
+})  # fmt: skip
 """Operations whose result is the same features, moved at most."""
 _BY_HAND = "name a layer of maps (layer=), or give the grid of patches (tokens=(rows, columns, tokens before them))"
-_NOTHING = (
-    "Grad-CAM needs a feature map with more than one place, and this model has no feature map with more than one place"
-)
+_NOTHING = f"{METHOD} cannot explain this model: it has no feature map with more than one place"
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,12 @@ def _default(model: TorchPredictor, one: Tensor, tokens: TokenGrid | None) -> Fe
             raise UnsupportedError(f"{METHOD} cannot follow which places of the image the tokens are about", _BY_HAND)
         if placed and (found is None or placed[-1].number > found.number):
             return _last_with_gradient(raw, [_layer(s, s.places) for s in placed if s.places], "any")
-    if found is None or any(_unfollowed(s) for s in after):
-        lost = next((s for s in after if _unfollowed(s)), None)
-        raise UnsupportedError(
-            _NOTHING if lost is None else f"{METHOD} cannot follow the places of feature maps through {_name(lost)}",
-            _BY_HAND,
-        )
+    beside = _nodes_beside(raw, found)
+    lost = next((s for s in used if s.tensor.grad_fn in beside and _unfollowed(s)), None)
+    if lost is not None:
+        raise UnsupportedError(f"{METHOD} cannot follow the places of feature maps through {_name(lost)}", _BY_HAND)
+    if found is None:
+        raise UnsupportedError(_NOTHING, _BY_HAND)
     if any(s.name in WEIGHTED and _has_tokens(s) for s in after):
         raise UnsupportedError(f"{METHOD} needs a layer normalisation in a network of tokens", _BY_HAND)
     while found.name in _KEEPING or is_pooling(found.name):
@@ -251,6 +251,18 @@ def _used(raw: Tensor, steps: list[Step]) -> list[Step]:
         return []
     gradients = torch.autograd.grad(raw.sum(), [s.tensor for s in steps], allow_unused=True, retain_graph=True)
     return [s for s, g in zip(steps, gradients, strict=True) if g is not None]
+
+
+def _nodes_beside(raw: Tensor, step: Step | None) -> set[Any]:
+    """Autograd nodes that the output depends on, without those that it sees through this step alone."""
+    end = None if step is None else step.tensor.grad_fn
+    waiting, seen = [raw.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node is not end and node not in seen:
+            seen.add(node)
+            waiting += [parent for parent, _ in node.next_functions]
+    return seen
 
 
 def _last_with_gradient(raw: Tensor, layers: list[FeatureLayer], grid: str) -> FeatureLayer:

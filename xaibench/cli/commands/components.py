@@ -29,7 +29,13 @@ def show(
         str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of a function: of the interpreter.")
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of an explainer, or of the interpreter.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="DATASET/MODEL", help="Of an explainer: the layer of this model that it uses; trains it."
+        ),
     ] = None,
     store: Annotated[
         Path | None,
@@ -38,7 +44,9 @@ def show(
         ),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
-    seed: Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Of a function: seed of the set.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**30, help="Of a function or a model: seed of the set.")
+    ] = 0,
     png: Annotated[Path | None, typer.Option("--png", help="Of a function: draw into this file.")] = None,
 ) -> None:
     """Show a component's documentation, parameters and source; or draw a function with an interpreter's answer."""
@@ -58,4 +66,4 @@ def show(
             png=png,
         )
         return
-    show_component(name, plugins=plugin)
+    show_component(name, plugins=plugin, model=model, params=param, seed=seed)

@@ -19,10 +19,11 @@ from xaibench.explainers.engines.tracing import tracked
 
 MOVING = frozenset({
     "T", "broadcast_to", "cat", "channel_shuffle", "chunk", "concat", "concatenate", "diagonal", "expand",
-    "expand_as", "flatten", "flip", "fliplr", "flipud", "gather", "getitem", "index_select", "mT", "moveaxis", "movedim",
-    "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll", "rot90", "select",
-    "setitem", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "swapdims", "t", "take_along_dim",
-    "tensor_split", "tile", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view", "view_as",
+    "expand_as", "flatten", "flip", "fliplr", "flipud", "gather", "getitem", "index_select", "mT", "moveaxis",
+    "movedim", "narrow", "permute", "ravel", "repeat", "repeat_interleave", "reshape", "reshape_as", "roll", "rot90",
+    "select", "setitem", "split", "split_with_sizes", "squeeze", "stack", "swapaxes", "swapdims", "t",
+    "take_along_dim", "tensor_split", "tile", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view",
+    "view_as",
 })  # fmt: skip
 """Operations that move elements and do not change them."""
 _RESAMPLING = frozenset({
@@ -38,6 +39,8 @@ WEIGHTED = _PRODUCTS | {
     "tensordot",
 }  # fmt: skip
 """Operations that make features: sums of products over several elements."""
+_ATTENTION = frozenset({"multi_head_attention_forward", "scaled_dot_product_attention"})
+"""Operations whose result has a row for each of their first argument's."""
 Known = Callable[[Tensor], "Places | None"]
 
 
@@ -110,6 +113,9 @@ def follow(
         return _moved(name, func, args, kwargs, results, known, [p for p in inputs if not p.displaced])
     if name == "linear":
         return [None if before is None else _stretched(before, r.shape, -1) for r in results]
+    if name in _ATTENTION:
+        query = known(args[0] if args else kwargs["query"])
+        return [None if query is None else _stretched(query, results[0].shape, -1), *[None] * (len(results) - 1)]
     if name in _PRODUCTS:
         return [_of_product(name, args, kwargs, r, known) for r in results]
     if name == "einsum":
@@ -133,9 +139,12 @@ def _resampled(before: Places | None, result: Tensor) -> Places | None:
 def _of_value(inputs: list[Places], result: Tensor) -> Places | None:
     """Places of a result that is computed element by element, or from one axis: those of an argument of its shape."""
     ordered = sorted(inputs, key=lambda p: p.displaced)
-    for places in ordered:
-        if places.ids.shape == result.shape:
-            return places
+    alike = [p for p in ordered if p.ids.shape == result.shape]
+    if alike:
+        others = [p for p in alike[1:] if not p.displaced and p is not alike[0]]
+        # The sum of a map and its mirror image is about two places.
+        mixed = any(p.grid != alike[0].grid or not torch.equal(p.ids, alike[0].ids) for p in others)
+        return _displaced(result.shape) if mixed else alike[0]
     for places in ordered:
         if places.ids.ndim == result.ndim:
             other = [i for i, (a, b) in enumerate(zip(places.ids.shape, result.shape, strict=True)) if a != b]
