@@ -70,22 +70,22 @@ def maps_of(view: ProblemView, seed: int) -> Tensor:
     return noise.round() if seed % 3 == 1 else noise
 
 
-def values_of(name: str, view: ProblemView, maps: Tensor) -> Tensor:
+def values_of(name: str, view: ProblemView, maps: Tensor, **params: object) -> Tensor:
     spec = get("metric", name)
     assert isinstance(spec, MetricSpec)
     small = {k: v for k, v in {"n_subsets": 40, "n_samples": 3}.items() if k in spec.parameters}
-    return score(spec, spec.bind(small), make_evaluation(view, maps, kind="contribution")).values
+    return score(spec, spec.bind({**small, **params}), make_evaluation(view, maps, kind="contribution")).values
 
 
-def check_company(name: str, flat: str, seed: int) -> None:
+def check_company(name: str, flat: str, seed: int, **params: object) -> None:
     """Batches of 1, 5 and 64, another order of the samples, and each alone: the same scores, undefined ones too."""
     view = flat_view(flat, seed)
     maps = maps_of(view, seed)
-    whole = values_of(name, view, maps)
+    whole = values_of(name, view, maps, **params)
     order = torch.tensor([3, 0, 6, 5, 1, 4, 2])
-    alone = [values_of(name, view.take(slice(i, i + 1)), maps[i : i + 1]) for i in range(7)]
-    found = [values_of(name, flat_view(flat, seed, size), maps) for size in (1, 5, 64)]
-    for other in (*found, torch.cat(alone), values_of(name, view.take(order), maps[order])[order.argsort()]):
+    alone = [values_of(name, view.take(slice(i, i + 1)), maps[i : i + 1], **params) for i in range(7)]
+    found = [values_of(name, flat_view(flat, seed, size), maps, **params) for size in (1, 5, 64)]
+    for other in (*found, torch.cat(alone), values_of(name, view.take(order), maps[order], **params)[order.argsort()]):
         np.testing.assert_allclose(other, whole, rtol=1e-4, atol=1e-5)
 
 
@@ -101,6 +101,14 @@ def test_scores_of_flat_networks_see_neither_neighbours_nor_batches(name: str, f
 def test_many_seeds_of_flat_networks(name: str, flat: str) -> None:
     for seed in range(20):
         check_company(name, flat, seed)
+
+
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=[pytest.mark.slow] if s > 1 else []) for s in range(12)])
+@pytest.mark.parametrize("radius", [1e-6, 1e-5, 1e-4])
+@pytest.mark.parametrize("name", ["slope_test", "recourse_test", "spurious_test"])
+def test_steps_that_hardly_move_the_output_see_neither(name: str, radius: float, seed: int) -> None:
+    """Inputs that differ by a hundred-thousandth have outputs that do by about what float32 rounds away."""
+    check_company(name, "as it is", seed, radius=radius)
 
 
 @pytest.mark.slow

@@ -62,8 +62,8 @@ def problem(kind: str, seed: int) -> ProblemView:
     weights = np.stack([rng.permutation(np.arange(d) < 0.4 * d) * rng.choice([-1, 1], d) for _ in range(3)])
     module = nn.Sequential(nn.Flatten(), nn.Linear(d, 3), nn.Softplus())
     with torch.no_grad():
-        module[1].weight.copy_(torch.from_numpy(weights))  # type: ignore[union-attr, operator]
-        module[1].bias.fill_(0.5)  # type: ignore[union-attr, operator]
+        module[1].weight.copy_(torch.from_numpy(weights))  # type: ignore[operator]
+        module[1].bias.fill_(0.5)  # type: ignore[operator]
     inputs = make_inputs(shape, N, seed=seed).round(decimals=1)
     view = make_view(module.eval(), inputs, background=make_inputs(shape, 40, seed=seed + 100), seed=seed)
     true = torch.from_numpy(weights).float()[view.targets].view(N, *view.layout.feature_shape)

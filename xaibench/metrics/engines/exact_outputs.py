@@ -17,9 +17,9 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 
-ROUNDING = 1e-6
+FLOAT32_ROUNDING = 1e-6
 """Differences up to this share of the largest of the numbers are rounding in float32."""
-EXACT_ROUNDING = 1e-10
+FLOAT64_ROUNDING = 1e-10
 """The same in float64."""
 
 
@@ -51,7 +51,7 @@ def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluatio
 
 def rounding_of(outputs: Tensor) -> float:
     """The share of the largest number up to which differences of such outputs are rounding."""
-    return EXACT_ROUNDING if outputs.dtype == torch.float64 else ROUNDING
+    return FLOAT64_ROUNDING if outputs.dtype == torch.float64 else FLOAT32_ROUNDING
 
 
 def merged(values: Tensor, tolerance: Tensor) -> Tensor:

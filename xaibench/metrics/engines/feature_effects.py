@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.masking.maskers import Masker, make_masker
-from xaibench.metrics.engines.exact_outputs import ROUNDING, in_float64
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, in_float64
 from xaibench.metrics.engines.perturbation import Block, over_copies
 
 EFFECTS_VERSION = 2
@@ -66,7 +66,7 @@ def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Te
     total = torch.zeros(len(ev), ev.layout.n_features, dtype=torch.float64, device=ev.inputs.device)
     for changed in outputs:
         change = changed.double() - clean
-        total += change.masked_fill_(change.abs() <= ROUNDING * size.unsqueeze(1), 0).square_()
+        total += change.masked_fill_(change.abs() <= FLOAT32_ROUNDING * size.unsqueeze(1), 0).square_()
     return total / n_samples, size.unsqueeze(1)
 
 

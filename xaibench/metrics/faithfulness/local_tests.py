@@ -18,7 +18,7 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import step
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import ROUNDING, in_float64
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, in_float64
 from xaibench.metrics.engines.perturbation import Block, raw_outputs, select
 
 LOCAL_TESTS_VERSION = 2
@@ -97,7 +97,7 @@ def recourse_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = 
     up, down = movement(ev, radius), movement(ev, -radius)
     gain = up - down
     # Ends that are equally far from the sample, as in the middle of a bump, differ by what rounding makes of the step.
-    gain[gain.abs() <= ROUNDING * torch.maximum(up.abs(), down.abs())] = 0
+    gain[gain.abs() <= FLOAT32_ROUNDING * torch.maximum(up.abs(), down.abs())] = 0
     says_up = (slope_signs(ev, masker).nan_to_num(nan=0.0) + 1) / 2
     return sensitivity_and_specificity(gain > 0, gain < 0, says_up)
 
@@ -160,7 +160,7 @@ def movement(ev: Evaluation, by: float) -> Tensor:
     clean = select(ev, found["clean"].to(ev.inputs.device).unsqueeze(1)).double()
     change = moved - clean
     size = torch.maximum(clean.abs(), moved.abs().amax(dim=1, keepdim=True))
-    return change.masked_fill_(change.abs() <= ROUNDING * size, 0)
+    return change.masked_fill_(change.abs() <= FLOAT32_ROUNDING * size, 0)
 
 
 def slope_signs(ev: Evaluation, masker: str) -> Tensor:
@@ -169,7 +169,7 @@ def slope_signs(ev: Evaluation, masker: str) -> Tensor:
     0 where the attribution is 0 but for rounding, NaN for contributions of features that are at the baseline.
     """
     maps = ev.attributions.flatten(1)
-    silent = maps.abs() <= ROUNDING * maps.abs().amax(dim=1, keepdim=True)
+    silent = maps.abs() <= FLOAT32_ROUNDING * maps.abs().amax(dim=1, keepdim=True)
     signs = maps.sign().double().masked_fill_(silent, 0)
     if ev.kind != "contribution":
         return signs

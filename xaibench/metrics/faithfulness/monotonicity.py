@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import EXACT_ROUNDING, ROUNDING, in_float64
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, FLOAT64_ROUNDING, in_float64
 from xaibench.metrics.engines.removal import removal_curve, schedule
 from xaibench.metrics.maps.similarity import is_constant
 
@@ -88,13 +88,13 @@ def monotonicity(
         return torch.where(is_constant(removed), torch.nan, held)
 
     removed = removal_curve(ev, "morf", masker, steps).double()
-    found = share(removed, ROUNDING)
+    found = share(removed, FLOAT32_ROUNDING)
     low, high = removed.aminmax(dim=1)
     flat = high - low <= DOUBTFUL * removed.abs().amax(dim=1)
-    doubtful = flat | (excess(removed, EXACT_ROUNDING).abs() <= DOUBTFUL).any(dim=1)
+    doubtful = flat | (excess(removed, FLOAT64_ROUNDING).abs() <= DOUBTFUL).any(dim=1)
     rows = doubtful.nonzero().squeeze(1)
     if len(rows):
         with in_float64(ev, rows) as exact:
             if exact.model is not ev.model:
-                found[rows] = share(removal_curve(exact, "morf", masker, steps).double(), EXACT_ROUNDING)
+                found[rows] = share(removal_curve(exact, "morf", masker, steps).double(), FLOAT64_ROUNDING)
     return found

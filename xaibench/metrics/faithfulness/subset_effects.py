@@ -13,7 +13,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import ROUNDING, merged, rounding_of
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, merged, rounding_of
 from xaibench.metrics.engines.perturbation import Block, SharedCopies
 from xaibench.metrics.maps.similarity import pearson, spearman
 
@@ -111,7 +111,7 @@ def mu_fidelity(
     masked, sums = _masked_and_sums(ev, n_subsets, subset_size or _quarter(ev), masker)
     masked = merged(masked, rounding_of(masked) * masked.abs().amax(dim=1))
     # Maps are float32, whatever they are summed in.
-    return -spearman(merged(sums, ROUNDING * ev.attributions.flatten(1).abs().amax(dim=1)), masked)
+    return -spearman(merged(sums, FLOAT32_ROUNDING * ev.attributions.flatten(1).abs().amax(dim=1)), masked)
 
 
 @metric(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import ROUNDING
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
 from xaibench.metrics.engines.pairs import only_pair, own_is_right, pair_is_right, pair_maps, pair_raw
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.ground_truth.relative_importance import PAPER
@@ -76,7 +76,7 @@ def input_dependence_sign(ev: Evaluation) -> Tensor:
     pair = only_pair(ev, "input_pair.without")
     without = select(ev, pair_raw(ev, pair, "input_pair.without/0").unsqueeze(1)).squeeze(1)
     clean = clean_scores(ev)
-    lowered = _sign(without - clean, ROUNDING * torch.maximum(without.abs(), clean.abs()))
+    lowered = _sign(without - clean, FLOAT32_ROUNDING * torch.maximum(without.abs(), clean.abs()))
     agreement = _sign_share(_darkens(ev) * lowered)
     return torch.where(_right_with_and_without(ev) & (lowered != 0), agreement, torch.nan)
 
