@@ -37,7 +37,7 @@ Multiplier = Callable[[TracedOperation, Tensor, Tensor], Tensor]
 """Runs an operation and gives it a backward pass, knowing input and result of the same operation at the reference."""
 
 
-@explainer("deep_lift", kind="contribution", needs={"module"})
+@explainer("deep_lift", version=2, kind="contribution", needs={"module"})
 def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channels = "sum") -> Tensor:
     """DeepLift with the rescale rule (Shrikumar et al. 2017, Sec. 3.5.1).
 

@@ -31,7 +31,7 @@ _LINEAR_IN_PLACE = frozenset({"add", "copy", "fill", "setitem", "sub", "zero"})
 Gradients = tuple[Tensor | None, ...]
 
 
-@explainer("guided_backprop", kind="slope", needs={"module"})
+@explainer("guided_backprop", version=2, kind="slope", needs={"module"})
 def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
     """Gradient that passes a ReLU only where both it and the activation are positive (Springenberg et al. 2015).
 
@@ -54,7 +54,7 @@ def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tens
     return per_feature(problem, guided_gradients(problem), channels)
 
 
-@explainer("deconvolution", kind="slope", needs={"module"})
+@explainer("deconvolution", version=2, kind="slope", needs={"module"})
 def deconvolution(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
     """Gradient that passes a ReLU where it is positive, whatever the activation was (Zeiler & Fergus 2014).
 

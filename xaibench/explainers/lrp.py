@@ -27,7 +27,7 @@ from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.tracing import run_tracked
 
 
-@explainer("lrp", kind="contribution", needs={"module"})
+@explainer("lrp", version=2, kind="contribution", needs={"module"})
 def lrp(
     problem: ProblemView,
     *,
