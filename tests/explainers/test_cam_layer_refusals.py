@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers.builders import make_inputs, make_view
-from helpers.cam_nets import VGG, ResNet, ResNetBottleneck, Swin, ViT, build
+from helpers.cam_nets import VGG, ResNet, ResNetBottleneck, build
+from helpers.cam_transformers import Swin, ViT
 from helpers.explainer_cases import run
 from torch import nn
 from torch.nn import functional

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 from helpers.builders import make_inputs, make_view
-from helpers.cam_nets import ARCHITECTURES, SIDE, VGG, MobileNetV2, ResNetBottleneck, Swin, ViT, build
+from helpers.cam_nets import CONVOLUTIONAL, SIDE, VGG, MobileNetV2, ResNetBottleneck, build
+from helpers.cam_transformers import TRANSFORMERS, Swin, ViT
 from helpers.explainer_cases import run
 from torch import nn
 from torch.nn import functional
@@ -15,6 +16,7 @@ from torch.nn import functional
 from xaibench.core.errors import UnsupportedError
 from xaibench.explainers.cam_layers import feature_layer
 
+ARCHITECTURES = CONVOLUTIONAL + TRANSFORMERS
 CLOSE = {"rtol": 1e-4, "atol": 1e-7}
 
 

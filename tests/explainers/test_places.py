@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xaibench.core.predictor import TorchPredictor
-from xaibench.explainers.engines.feature_steps import steps_of
+from xaibench.explainers.engines.feature_steps import computed_steps
 
 H, W, K = 4, 6, 5
 
@@ -28,7 +28,7 @@ class Through(torch.nn.Module):
 
 def places_of(operations):
     inputs = torch.randn(1, 3, H, W, requires_grad=True)
-    return steps_of(TorchPredictor(Through(operations).eval()), inputs, "this")
+    return computed_steps(TorchPredictor(Through(operations).eval()), inputs, "this")
 
 
 def last(operations):
@@ -47,7 +47,7 @@ def test_every_element_is_where_its_gradient_goes():
 
     inputs = torch.randn(1, 3, H, W, requires_grad=True)
     model = TorchPredictor(Through(moves).eval())
-    _, _, steps = steps_of(model, inputs, "this")
+    _, _, steps = computed_steps(model, inputs, "this")
     checked = 0
     for step in steps:
         if step.places is None or step.name in ("flatten", "sum"):

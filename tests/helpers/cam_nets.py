@@ -1,4 +1,4 @@
-"""Small networks in the style of known architectures, for the tests of class activation maps.
+"""Small convolutional networks in the style of known architectures, for the tests of class activation maps.
 
 Every class says in ``target`` which tensor the maps are to come from: the name of a module whose output
 it is, and how that output becomes maps (N, K, h, w).
@@ -17,20 +17,12 @@ Target = tuple[str, Callable[[Tensor], Tensor]]
 SIDE = 16
 
 
-def _same(maps: Tensor) -> Tensor:
+def same(maps: Tensor) -> Tensor:
     return maps
 
 
-def _last_channels(maps: Tensor) -> Tensor:
+def last_channels(maps: Tensor) -> Tensor:
     return maps.permute(0, 3, 1, 2)
-
-
-def _patches(height: int, width: int, before: int) -> Callable[[Tensor], Tensor]:
-    def maps(tokens: Tensor) -> Tensor:
-        kept = tokens[:, before : before + height * width]
-        return kept.transpose(1, 2).reshape(len(tokens), -1, height, width)
-
-    return maps
 
 
 def conv_norm(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -45,7 +37,7 @@ class Add(nn.Module):
 
 
 class VGG(nn.Sequential):
-    target: ClassVar[Target] = ("5", _same)
+    target: ClassVar[Target] = ("5", same)
 
     def __init__(self) -> None:
         super().__init__(
@@ -56,7 +48,7 @@ class VGG(nn.Sequential):
 
 
 class VGGInPlace(nn.Sequential):
-    target: ClassVar[Target] = ("4", _same)
+    target: ClassVar[Target] = ("4", same)
 
     def __init__(self) -> None:
         super().__init__(
@@ -95,7 +87,7 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """Blocks with the activation behind the sum."""
 
-    target: ClassVar[Target] = ("stages.1.out", _same)
+    target: ClassVar[Target] = ("stages.1.out", same)
     block: ClassVar[Callable[[int, int, int], nn.Module]] = BasicBlock
 
     def __init__(self) -> None:
@@ -109,7 +101,7 @@ class ResNet(nn.Module):
 
 
 class ResNetBottleneck(ResNet):
-    target: ClassVar[Target] = ("stages.1", _same)
+    target: ClassVar[Target] = ("stages.1", same)
     block: ClassVar[Callable[[int, int, int], nn.Module]] = Bottleneck
 
 
@@ -144,7 +136,7 @@ class PreActivation(nn.Module):
 class ResNetPreActivation(nn.Module):
     """Blocks with the activation first, and a last normalisation and activation (He et al. 2016b)."""
 
-    target: ClassVar[Target] = ("relu", _same)
+    target: ClassVar[Target] = ("relu", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,7 +151,7 @@ class ResNetPreActivation(nn.Module):
 class ResNetPreActivationBare(ResNetPreActivation):
     """Without the last normalisation: the residual sum itself."""
 
-    target: ClassVar[Target] = ("stages", _same)
+    target: ClassVar[Target] = ("stages", same)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.head(functional.adaptive_avg_pool2d(self.stages(self.stem(inputs)), 1).flatten(1))
@@ -177,7 +169,7 @@ class DenseLayer(nn.Module):
 class DenseNet(nn.Module):
     """Ends in a functional ReLU, as torchvision's; `out` is there so that the test can hook it."""
 
-    target: ClassVar[Target] = ("out", _same)
+    target: ClassVar[Target] = ("out", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,7 +198,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    target: ClassVar[Target] = ("features.3.1", _same)
+    target: ClassVar[Target] = ("features.3.1", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +225,7 @@ class MBConv(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    target: ClassVar[Target] = ("top.1", _same)
+    target: ClassVar[Target] = ("top.1", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,7 +241,7 @@ class EfficientNet(nn.Module):
 class MobileNetV3(EfficientNet):
     """A head convolution behind global pooling too: 1x1 maps are none."""
 
-    target: ClassVar[Target] = ("top.1", _same)
+    target: ClassVar[Target] = ("top.1", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -277,7 +269,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    target: ClassVar[Target] = ("blocks.1.add", _same)
+    target: ClassVar[Target] = ("blocks.1.add", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -291,7 +283,7 @@ class ConvNeXt(nn.Module):
 class ChannelsLast(nn.Module):
     """Channels last inside and to the end: no permutation back."""
 
-    target: ClassVar[Target] = ("act", _last_channels)
+    target: ClassVar[Target] = ("act", last_channels)
 
     def __init__(self) -> None:
         super().__init__()
@@ -311,237 +303,10 @@ class ChannelsLastBack(ChannelsLast):
         return self.head(functional.adaptive_max_pool2d(hidden, 1).flatten(1))
 
 
-class WindowAttention(nn.Module):
-    """Attention within shifted windows of 2x2 places; channels last."""
-
-    def __init__(self, width: int, shift: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2, self.shift = nn.LayerNorm(width), nn.LayerNorm(width), shift
-        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        n, h, w, c = inputs.shape
-        hidden = torch.roll(self.norm1(inputs), (-self.shift, -self.shift), (1, 2))
-        windows = hidden.view(n, h // 2, 2, w // 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(-1, 4, c)
-        q, k, v = self.qkv(windows).reshape(-1, 4, 3, 2, c // 2).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = (torch.softmax(q @ k.transpose(-2, -1), dim=-1) @ v).transpose(1, 2).reshape(-1, 4, c)
-        back = self.project(mixed).view(n, h // 2, w // 2, 2, 2, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h, w, c)
-        hidden = inputs + torch.roll(back, (self.shift, self.shift), (1, 2))
-        return hidden + self.mlp(self.norm2(hidden))
-
-
-class Merge(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm, self.reduce = nn.LayerNorm(4 * width), nn.Linear(4 * width, 2 * width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = functional.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
-        parts = (x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2])
-        return self.reduce(self.norm(torch.cat(parts, -1)))
-
-
-class Swin(nn.Module):
-    """Ends as torchvision's: norm, permutation back, pooling."""
-
-    target: ClassVar[Target] = ("norm", _last_channels)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(3, 8, 2, 2)
-        self.stages = nn.Sequential(
-            WindowAttention(8, 0), WindowAttention(8, 1), Merge(8), WindowAttention(16, 0), WindowAttention(16, 1)
-        )
-        self.norm, self.pool, self.head = nn.LayerNorm(16), nn.AdaptiveAvgPool2d(1), nn.Linear(16, 3)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        hidden = self.norm(self.stages(self.patches(inputs).permute(0, 2, 3, 1)))
-        return self.head(self.pool(hidden.permute(0, 3, 1, 2)).flatten(1))
-
-
-class SwinTokens(Swin):
-    """Tokens (N, T, D) between the blocks and at the end, as in the first code of the authors."""
-
-    target: ClassVar[Target] = ("norm", _patches(4, 4, 0))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        tokens = self.patches(inputs).flatten(2).transpose(1, 2)
-        for stage in self.stages:
-            side = int(tokens.shape[1] ** 0.5)
-            tokens = stage(tokens.view(len(tokens), side, side, -1)).flatten(1, 2)
-        return self.head(self.norm(tokens).transpose(1, 2).mean(2))
-
-
-class ViTBlock(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        n, t, d = tokens.shape
-        q, k, v = self.qkv(self.norm1(tokens)).reshape(n, t, 3, 2, d // 2).permute(2, 0, 3, 1, 4)
-        mixed = (torch.softmax(q @ k.transpose(-2, -1) * d**-0.5, dim=-1) @ v).transpose(1, 2).reshape(n, t, d)
-        tokens = tokens + self.project(mixed)
-        return tokens + self.mlp(self.norm2(tokens))
-
-
-class ViT(nn.Module):
-    """Class token; the final norm has no gradient at patches."""
-
-    target: ClassVar[Target] = ("blocks.1.norm1", _patches(4, 4, 1))
-    n_prefix: ClassVar[int] = 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        prefix = type(self).n_prefix
-        self.embed, self.prefix = nn.Conv2d(3, 8, 4, 4), nn.Parameter(torch.randn(1, prefix, 8))
-        self.positions = nn.Parameter(0.1 * torch.randn(1, 16 + prefix, 8))
-        self.blocks = nn.Sequential(ViTBlock(8), ViTBlock(8))
-        self.norm, self.head, self.second = nn.LayerNorm(8), nn.Linear(8, 3), nn.Linear(8, 3)
-
-    def embedded(self, inputs: Tensor) -> Tensor:
-        patches = self.embed(inputs).flatten(2).transpose(1, 2)
-        return torch.cat([self.prefix.expand(len(inputs), -1, -1), patches], dim=1) + self.positions
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(self.embedded(inputs)))[:, 0])
-
-
-class ViTNormOfOne(ViT):
-    """The final norm of the class token alone."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(self.embedded(inputs))[:, 0]))
-
-
-class ViTMean(ViT):
-    """No class token, the mean over all patches."""
-
-    target: ClassVar[Target] = ("norm", _patches(4, 4, 0))
-    n_prefix: ClassVar[int] = 0
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(self.embedded(inputs))).mean(1))
-
-
-class ViTMeanOfPatches(ViT):
-    """A class token that the mean leaves out."""
-
-    target: ClassVar[Target] = ("norm", _patches(4, 4, 1))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(self.embedded(inputs)))[:, 1:].mean(1))
-
-
-class DeiTDistilled(ViT):
-    """A class and a distillation token with a head each, averaged."""
-
-    target: ClassVar[Target] = ("blocks.1.norm1", _patches(4, 4, 2))
-    n_prefix: ClassVar[int] = 2
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        tokens = self.norm(self.blocks(self.embedded(inputs)))
-        return (self.head(tokens[:, 0]) + self.second(tokens[:, 1])) / 2
-
-
-class ViTRegisters(ViT):
-    """A class token and four registers (Darcet et al. 2024)."""
-
-    target: ClassVar[Target] = ("blocks.1.norm1", _patches(4, 4, 5))
-    n_prefix: ClassVar[int] = 5
-
-
-class ViTWritten(ViT):
-    """Tokens written into a buffer instead of joined."""
-
-    def embedded(self, inputs: Tensor) -> Tensor:
-        tokens = inputs.new_zeros(len(inputs), 17, 8)
-        tokens[:, :1] = self.prefix
-        tokens[:, 1:] = self.embed(inputs).flatten(2).transpose(1, 2)
-        return tokens + self.positions
-
-
-class ViTFlattened(ViT):
-    """Patches cut by reshaping, without a convolution."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(48, 8)
-
-    def embedded(self, inputs: Tensor) -> Tensor:
-        cut = inputs.reshape(len(inputs), 3, 4, 4, 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(len(inputs), 16, 48)
-        return torch.cat([self.prefix.expand(len(inputs), -1, -1), self.embed(cut)], dim=1) + self.positions
-
-
-class ViTUnfolded(ViTFlattened):
-    """Patches cut by unfolding."""
-
-    def embedded(self, inputs: Tensor) -> Tensor:
-        cut = functional.unfold(inputs, 4, stride=4).mT
-        return torch.cat([self.prefix.expand(len(inputs), -1, -1), self.embed(cut)], dim=1) + self.positions
-
-
-class ViTTorch(ViT):
-    """torch's own encoder layers, tokens first: (T, N, D)."""
-
-    target: ClassVar[Target] = ("blocks.1.norm1", lambda t: _patches(4, 4, 1)(t.transpose(0, 1)))
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*(
-            nn.TransformerEncoderLayer(8, 2, 16, norm_first=True) for _ in range(2)
-        ))  # fmt: skip
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.norm(self.blocks(self.embedded(inputs).transpose(0, 1)))[0])
-
-
-class ViTPostNorm(ViT):
-    """Normalised behind the sums: the last gradient at patches is at the end of the block before the last."""
-
-    target: ClassVar[Target] = ("blocks.0.norm2", _patches(4, 4, 1))
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2)))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.blocks(self.embedded(inputs))[:, 0])
-
-
-class ViTOblong(ViT):
-    """Patches of 4x8 pixels: four rows of two."""
-
-    target: ClassVar[Target] = ("blocks.1.norm1", _patches(4, 2, 1))
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Conv2d(3, 8, (4, 8), (4, 8))
-        self.positions = nn.Parameter(0.1 * torch.randn(1, 9, 8))
-
-
-class ViTThenConv(ViT):
-    """Tokens made maps again, and a convolution on them."""
-
-    target: ClassVar[Target] = ("relu", _same)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.neck, self.relu = nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        tokens = self.norm(self.blocks(self.embedded(inputs)))[:, 1:]
-        maps = tokens.transpose(1, 2).reshape(len(inputs), 8, 4, 4)
-        return self.head(self.relu(self.neck(maps)).mean((-2, -1)))
-
-
 class AttentionPooling(nn.Module):
     """Convolutions, and attention of their mean over all places instead of pooling, as in CLIP's ResNet."""
 
-    target: ClassVar[Target] = ("relu", _same)
+    target: ClassVar[Target] = ("relu", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -558,7 +323,7 @@ class AttentionPooling(nn.Module):
 class EinsumHead(nn.Module):
     """A 1x1 convolution written as an einsum."""
 
-    target: ClassVar[Target] = ("relu", _same)
+    target: ClassVar[Target] = ("relu", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -573,7 +338,7 @@ class EinsumHead(nn.Module):
 class Shuffled(nn.Module):
     """Channels shuffled between groups at the end (ShuffleNet): the tensor before it has the same features."""
 
-    target: ClassVar[Target] = ("relu", _same)
+    target: ClassVar[Target] = ("relu", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -610,7 +375,7 @@ class SwishModule(nn.Module):
 class OwnFunction(nn.Sequential):
     """An activation written as an autograd function, as in a well-known EfficientNet."""
 
-    target: ClassVar[Target] = ("1", _same)
+    target: ClassVar[Target] = ("1", same)
 
     def __init__(self) -> None:
         super().__init__(
@@ -621,7 +386,7 @@ class OwnFunction(nn.Sequential):
 class SideBranch(nn.Module):
     """A branch that is computed last and not used."""
 
-    target: ClassVar[Target] = ("relu", _same)
+    target: ClassVar[Target] = ("relu", same)
 
     def __init__(self) -> None:
         super().__init__()
@@ -638,11 +403,10 @@ class SideBranch(nn.Module):
         return self.head(maps.amax((2, 3)))
 
 
-ARCHITECTURES: tuple[type[nn.Module], ...] = (
+CONVOLUTIONAL: tuple[type[nn.Module], ...] = (
     VGG, VGGInPlace, ResNet, ResNetBottleneck, ResNetSqueeze, ResNetPreActivation, ResNetPreActivationBare, DenseNet,
-    MobileNetV2, EfficientNet, MobileNetV3, ConvNeXt, ChannelsLast, ChannelsLastBack, Swin, SwinTokens, ViT,
-    ViTNormOfOne, ViTMean, ViTMeanOfPatches, DeiTDistilled, ViTRegisters, ViTWritten, ViTFlattened, ViTUnfolded,
-    ViTTorch, ViTPostNorm, ViTOblong, ViTThenConv, AttentionPooling, EinsumHead, Shuffled, OwnFunction, SideBranch,
+    MobileNetV2, EfficientNet, MobileNetV3, ConvNeXt, ChannelsLast, ChannelsLastBack, AttentionPooling, EinsumHead,
+    Shuffled, OwnFunction, SideBranch,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import ComponentRef
 
 
-def layer_used(spec: ExplainerSpec, problem: str, params: Mapping[str, Any], seed: int = 0) -> str:
+def layer_in_model(spec: ExplainerSpec, problem: str, params: Mapping[str, Any], seed: int = 0) -> str:
     """Name, operation and shape of the layer, as rows have it in their column ``layer_used``.
 
     Parameters

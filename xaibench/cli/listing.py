@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api.layers import layer_used
+from xaibench.api.layers import layer_in_model
 from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
@@ -88,7 +88,7 @@ def show_component(
     if model is not None:
         if not found or not isinstance(found[0], ExplainerSpec):
             raise UsageError("--model goes with the name of an explainer", "for example grad_cam --model digits/cnn")
-        layer = layer_used(found[0], model, parse_params(params), seed)
+        layer = layer_in_model(found[0], model, parse_params(params), seed)
         out.print(f"layer used in {model}: {layer}", markup=False, soft_wrap=True)
         return
     for spec in found:

@@ -13,9 +13,9 @@ from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
-from xaibench.explainers.engines.feature_steps import Step, run_to, steps_of
+from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps, run_to
 from xaibench.explainers.engines.perturbed_copies import model_batches
-from xaibench.explainers.engines.places import WEIGHTED, Places, is_pooling
+from xaibench.explainers.engines.places import MAKING_FEATURES, Places, is_pooling
 
 METHOD = "Grad-CAM"
 TokenGrid = tuple[int, int, int]
@@ -43,7 +43,7 @@ class FeatureLayer:
         Rows and columns of places; of maps, whatever a tensor has.
     before : int
         Tokens before the first place.
-    step : Step or None
+    step : FeatureStep or None
         The operation whose result is taken.
     module : torch.nn.Module or None
         The module whose output is taken, where there is no step.
@@ -55,7 +55,7 @@ class FeatureLayer:
     grid: tuple[int, int]
     before: int
     label: str
-    step: Step | None = None
+    step: FeatureStep | None = None
     module: nn.Module | None = None
 
     def maps(self, tensor: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ def _keep(outputs: list[Any]) -> Any:
 
 
 def _default(model: TorchPredictor, one: Tensor, tokens: TokenGrid | None) -> FeatureLayer:
-    raw, _, steps = steps_of(model, one, METHOD)
+    raw, _, steps = computed_steps(model, one, METHOD)
     used = _used(raw, [s for s in steps if s.features and s.tensor.ndim in (3, 4)])
     norms = [s for s in used if s.normalised]
     if tokens is not None:
@@ -189,7 +189,7 @@ def _default(model: TorchPredictor, one: Tensor, tokens: TokenGrid | None) -> Fe
         raise UnsupportedError(f"{METHOD} cannot follow the places of feature maps through {_name(lost)}", _BY_HAND)
     if found is None:
         raise UnsupportedError(_NOTHING, _BY_HAND)
-    if any(s.name in WEIGHTED and _has_tokens(s) for s in after):
+    if any(s.name in MAKING_FEATURES and _has_tokens(s) for s in after):
         raise UnsupportedError(f"{METHOD} needs a layer normalisation in a network of tokens", _BY_HAND)
     while found.name in _KEEPING or is_pooling(found.name):
         before = found.source
@@ -208,7 +208,7 @@ def _named(model: TorchPredictor, one: Tensor, layer: str, tokens: TokenGrid | N
         raise UsageError(f"the model has no layer {layer!r}", did_you_mean(layer, [n for n in modules if n]))
     outputs: list[Any] = []
     with hooked([modules[layer].register_forward_hook(_keep(outputs))]):
-        _, latest, _ = steps_of(model, one, METHOD)
+        _, latest, _ = computed_steps(model, one, METHOD)
     if len(outputs) != 1 or not isinstance(outputs[0], Tensor):
         raise UnsupportedError(f"{METHOD} needs a layer that is run once and gives maps or tokens, unlike {layer!r}")
     step = latest.get(id(outputs[0]))
@@ -245,7 +245,7 @@ def _last_convolution(model: TorchPredictor, one: Tensor) -> FeatureLayer:
     return FeatureLayer((2, 3), (int(output.shape[2]), int(output.shape[3])), 0, label, module=chosen)
 
 
-def _used(raw: Tensor, steps: list[Step]) -> list[Step]:
+def _used(raw: Tensor, steps: list[FeatureStep]) -> list[FeatureStep]:
     """Those of the steps that feed the output."""
     if not steps:
         return []
@@ -253,7 +253,7 @@ def _used(raw: Tensor, steps: list[Step]) -> list[Step]:
     return [s for s, g in zip(steps, gradients, strict=True) if g is not None]
 
 
-def _nodes_beside(raw: Tensor, step: Step | None) -> set[Any]:
+def _nodes_beside(raw: Tensor, step: FeatureStep | None) -> set[Any]:
     """Autograd nodes that the output depends on, without those that it sees through this step alone."""
     end = None if step is None else step.tensor.grad_fn
     waiting, seen = [raw.grad_fn], set()
@@ -280,12 +280,12 @@ def _last_with_gradient(raw: Tensor, layers: list[FeatureLayer], grid: str) -> F
     )  # fmt: skip
 
 
-def _layer(step: Step, places: Places) -> FeatureLayer:
+def _layer(step: FeatureStep, places: Places) -> FeatureLayer:
     label = " ".join(filter(None, (step.layer, _operation(step), _shape(places.axes, step.tensor))))
     return FeatureLayer(places.axes, places.grid, places.before, label, step=step)
 
 
-def _by_grid(step: Step, tokens: TokenGrid) -> FeatureLayer | None:
+def _by_grid(step: FeatureStep, tokens: TokenGrid) -> FeatureLayer | None:
     """The layer of tokens of this grid, if there are as many."""
     shape, length = step.tensor.shape, tokens[0] * tokens[1] + tokens[2]
     fitting = [a for a in (1, 0) if step.tensor.ndim == 3 and shape[a] == length and shape[1 - a] == 1]
@@ -294,12 +294,12 @@ def _by_grid(step: Step, tokens: TokenGrid) -> FeatureLayer | None:
     return _layer(step, Places(step.tensor.detach(), tokens[:2], (fitting[0],), tokens[2]))
 
 
-def _is_map(step: Step) -> bool:
+def _is_map(step: FeatureStep) -> bool:
     places = step.places
     return places is not None and len(places.axes) == 2 and min(step.tensor.shape[a] for a in places.axes) > 1
 
 
-def _has_tokens(step: Step) -> bool:
+def _has_tokens(step: FeatureStep) -> bool:
     places = step.places
     return places is not None and len(places.axes) == 1 and places.axes[0] < step.tensor.ndim - step.normalised
 
@@ -309,18 +309,18 @@ def _many(tensor: Tensor) -> bool:
     return max(tensor.shape[:2]) > 1
 
 
-def _unfollowed(step: Step) -> bool:
+def _unfollowed(step: FeatureStep) -> bool:
     """Whether this may be a map, of whose places nothing is known."""
     shape = step.tensor.shape
     several = step.tensor.ndim == 4 and shape[0] == 1 and min(shape[2] * shape[3], shape[1] * shape[2]) > 1
     return several and (step.places is None or step.places.displaced)
 
 
-def _name(step: Step) -> str:
+def _name(step: FeatureStep) -> str:
     return " ".join(filter(None, (repr(step.name), f"in {step.layer}" if step.layer else "")))
 
 
-def _operation(step: Step) -> str:
+def _operation(step: FeatureStep) -> str:
     return "relu6" if step.name == "hardtanh" else step.name
 
 

@@ -14,12 +14,12 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import TorchPredictor, as_matrix, hooked
-from xaibench.explainers.engines.places import WEIGHTED, Places, follow, fresh
+from xaibench.explainers.engines.places import MAKING_FEATURES, Places, follow, fresh
 from xaibench.explainers.engines.tracing import canonical, tracked
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class FeatureStep:
     """One tensor that depends on the input, when it was computed.
 
     Attributes
@@ -37,7 +37,7 @@ class Step:
         Whether weights were applied to the input before, so that this is more than a moved or scaled image.
     normalised : int
         Of a layer normalisation: the number of axes that it takes together, else 0.
-    source : Step or None
+    source : FeatureStep or None
         How the first argument of the operation was computed; None for the input itself.
     """
 
@@ -48,7 +48,7 @@ class Step:
     places: Places | None
     features: bool
     normalised: int
-    source: Step | None
+    source: FeatureStep | None
 
 
 class _NumberingMode(TorchFunctionMode):
@@ -99,8 +99,8 @@ class _StepsMode(_NumberingMode):
     def __init__(self, inputs: Tensor) -> None:
         super().__init__(inputs)
         self.layers: list[str] = []
-        self.latest = {id(inputs): Step(-1, "input", "", inputs, fresh(inputs.shape), False, 0, None)}
-        self.steps: list[Step] = []
+        self.latest = {id(inputs): FeatureStep(-1, "input", "", inputs, fresh(inputs.shape), False, 0, None)}
+        self.steps: list[FeatureStep] = []
 
     def computed(
         self, name: str, func: Callable[..., Any] | None, args: Any, kwargs: dict[str, Any], results: list[Tensor]
@@ -115,15 +115,15 @@ class _StepsMode(_NumberingMode):
             places = follow(
                 name, func, args, kwargs, results, lambda t: found.places if (found := self.latest.get(id(t))) else None
             )
-        features = name in WEIGHTED or any(s.features for s in given)
+        features = name in MAKING_FEATURES or any(s.features for s in given)
         normalised = _normalised_axes(args, kwargs) if name in ("layer_norm", "rms_norm") else 0
         layer = self.layers[-1] if self.layers else ""
         for number, (tensor, where) in enumerate(zip(results, places, strict=True), self.count):
-            step = Step(number, name, layer, tensor, where, features, normalised, given[0] if given else None)
+            step = FeatureStep(number, name, layer, tensor, where, features, normalised, given[0] if given else None)
             self.steps.append(step)
             self.latest[id(tensor)] = step
 
-    def _behind(self, tensor: Tensor) -> list[Step]:
+    def _behind(self, tensor: Tensor) -> list[FeatureStep]:
         """What a tensor was computed from, by its autograd node."""
         parents = {parent for parent, _ in tensor.grad_fn.next_functions} if tensor.grad_fn else set()
         return [s for s in self.latest.values() if s.tensor.grad_fn is not None and s.tensor.grad_fn in parents]
@@ -145,7 +145,9 @@ class _TakingMode(_NumberingMode):
             self.taken = (name, results[self.number - self.count])
 
 
-def steps_of(model: TorchPredictor, inputs: Tensor, method: str) -> tuple[Tensor, dict[int, Step], list[Step]]:
+def computed_steps(
+    model: TorchPredictor, inputs: Tensor, method: str
+) -> tuple[Tensor, dict[int, FeatureStep], list[FeatureStep]]:
     """Run one sample.
 
     Parameters
@@ -161,7 +163,7 @@ def steps_of(model: TorchPredictor, inputs: Tensor, method: str) -> tuple[Tensor
         Differentiable raw outputs.
     dict
         The latest step of every tensor, by its ``id``, that of the input among them.
-    list of Step
+    list of FeatureStep
         In the order of execution.
 
     Raises

@@ -33,7 +33,7 @@ _RESAMPLING = frozenset({
 """Operations on maps (N, K, h, w) whose result is again such maps, of another size maybe; pooling is one too."""
 _SHUFFLING = frozenset({"argsort", "conv1d", "conv3d", "conv_transpose1d", "msort", "sort", "topk"})
 _PRODUCTS = frozenset({"addmm", "baddbmm", "bmm", "matmul", "mm", "rmatmul"})
-WEIGHTED = _PRODUCTS | {
+MAKING_FEATURES = _PRODUCTS | {
     "bilinear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
     "convolution", "einsum", "gru", "linear", "lstm", "multi_head_attention_forward", "scaled_dot_product_attention",
     "tensordot",
