@@ -52,7 +52,7 @@ def acceptance(session: nox.Session) -> None:
 
 
 @nox.session
-def docs(session: nox.Session) -> None:
+def pictures(session: nox.Session) -> None:
     """The pictures of the suite pages, from stores that `xaibench run` made (``-- STORE``)."""
     session.install(*CONSTRAINTS, "-e", ".")
     session.run("python", "docs/draw.py", *session.posargs, env=ENVIRONMENT)
