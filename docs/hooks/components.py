@@ -80,7 +80,7 @@ def _section(spec: Component) -> str:
     if doc.entries.get("Raises"):
         parts += [f"*Raises* `{'`, `'.join(e.names)}`: {e.text}" for e in doc.entries["Raises"]]
     parts += [f"*{name}.* {text}" for name, text in doc.others.items() if name != "Examples"]
-    parts.append(numpydoc.table(["", ""], _facts(spec)))
+    parts.append("\n".join(f"- {name}: {value}" for name, value in _facts(spec)))
     return "\n\n".join(parts)
 
 
@@ -91,8 +91,8 @@ def _parameters(spec: Component, described: dict[str, str]) -> str:
         annotation = signature[name].annotation
         kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
         shown = "required" if default is inspect.Parameter.empty else f"`{default!r}`"
-        rows.append([f"`{name}`", f"`{kind}`", shown, described.get(name, "")])
-    return numpydoc.table(["parameter", "type", "default", ""], rows)
+        rows.append([f"`{name}` ({kind})", shown, described.get(name, "")])
+    return numpydoc.table(["parameter", "default", ""], rows)
 
 
 def _facts(spec: Component) -> list[list[object]]:
