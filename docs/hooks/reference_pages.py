@@ -8,6 +8,7 @@ import columns
 import components
 import maskers
 import suite_fields
+
 import suites
 
 if TYPE_CHECKING:

@@ -19,15 +19,17 @@ def test_links_lead_somewhere(page: str) -> None:
             continue
         name, _, anchor = link.partition("#")
         target = (folder / name).resolve() if name else (TOP / page).resolve()
-        if target not in PATHS and not target.exists():
-            dead.append(link)
-        elif anchor and target in PATHS and anchor not in anchors(PATHS[target]):
+        if (target not in PATHS and not target.exists()) or (
+            anchor and target in PATHS and anchor not in anchors(PATHS[target])
+        ):
             dead.append(link)
     assert not dead
 
 
 def test_pages_that_code_and_suites_name_are_there() -> None:
-    files = [p for folder in ("xaibench", "suites", "tests", ".github") for p in (TOP / folder).rglob("*") if p.is_file()]
+    files = [
+        p for folder in ("xaibench", "suites", "tests", ".github") for p in (TOP / folder).rglob("*") if p.is_file()
+    ]
     named = {
         (str(p.relative_to(TOP)), found)
         for p in [*files, TOP / "CHANGELOG.md", TOP / "noxfile.py", TOP / "pyproject.toml"]

@@ -93,6 +93,10 @@ def test_a_docstring_is_taken_apart() -> None:
         """
     )
     assert doc.text == "What it says.\n\nMore."
-    assert doc.described("Parameters") == {"a": "Two numbers,\nof some size.", "b": "Two numbers,\nof some size.", "c": ""}
+    assert doc.described("Parameters") == {
+        "a": "Two numbers,\nof some size.",
+        "b": "Two numbers,\nof some size.",
+        "c": "",
+    }
     assert [e.kind for e in doc.entries["Parameters"]] == ["int", "str, optional"]
     assert doc.others == {"Notes": "Free text."}
