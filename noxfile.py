@@ -53,6 +53,13 @@ def acceptance(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
+    """The documentation's site, in ``build/site``; a warning is an error."""
+    session.install(*CONSTRAINTS, "-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
     """The pictures of the suite pages, from stores that `xaibench run` made (``-- STORE``)."""
     session.install(*CONSTRAINTS, "-e", ".")
     session.run("python", "docs/draw.py", *session.posargs, env=ENVIRONMENT)

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
     from xaibench.core.evaluation import Evaluation
     from xaibench.core.problem import ProblemView
+    from xaibench.core.program_registry import function_set, interpreter
     from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
     from xaibench.core.programs.evaluation import ProgramEvaluation
-    from xaibench.core.registry import dataset, explainer, function_set, interpreter, metric, model
+    from xaibench.core.registry import dataset, explainer, metric, model
 
 _HOME = {
     "api.explaining": ("curve", "explain", "score"),
@@ -43,7 +44,8 @@ _HOME = {
     "core.problem": ("ProblemView",),
     "core.programs.evaluation": ("ProgramEvaluation",),
     "core.programs.black_box": ("BlackBox", "Domain", "Interpretation", "Probe"),
-    "core.registry": ("dataset", "explainer", "function_set", "interpreter", "metric", "model"),
+    "core.program_registry": ("function_set", "interpreter"),
+    "core.registry": ("dataset", "explainer", "metric", "model"),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -30,7 +30,7 @@ Make = Callable[..., dict[str, Any]]
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal", "yaml"}
 UNSAFE_CALLS = {"extractall", "unpack_archive", "read_pickle", "to_pickle", "system"}
 ALLOWED = {
-    # Programs that a language model has written run in a process that is confined; see docs/llm.md.
+    # Programs that a language model has written run in a process that is confined; see docs/how-to/llm.md.
     "functions/sandbox/worker.py": {"exec"},
     # Jobs of a cluster, between processes of one user, outside of any store.
     "execution/slurm_executor.py": {"pickle"},

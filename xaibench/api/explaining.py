@@ -66,6 +66,16 @@ def explain(
         If a name, a parameter or a shape is wrong.
     UnsupportedError
         If the explainer cannot work on this model or these data.
+
+    Examples
+    --------
+    The contributions of a linear model to its first output:
+
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> model = lambda a: np.stack([a @ [2.0, -1.0], a @ [0.0, 0.0]], axis=1)
+    >>> xb.explain("feature_ablation", model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0]).tolist()
+    [[2.0, -1.0]]
     """
     view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
     spec = cast(ExplainerSpec, registry.get("explainer", name))
@@ -147,6 +157,15 @@ def score(
         If a name, a parameter or a shape is wrong.
     UnsupportedError
         If the metric cannot work on this model, these data or this kind of explanation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> model = lambda a: np.stack([a @ [2.0, -1.0], a @ [0.0, 0.0]], axis=1)
+    >>> given = dict(model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0], baseline="zero")
+    >>> xb.score("completeness", attributions=[[2.0, -1.0]], **given).tolist()
+    [0.0]
     """
     view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
     if labels is not None:
@@ -196,6 +215,15 @@ def curve(
         If the metric has no curve, or a name, a parameter or a shape is wrong.
     UnsupportedError
         If the metric cannot work on this model or these data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> model = lambda a: np.stack([a @ [2.0, -1.0], a @ [0.0, 0.0]], axis=1)
+    >>> given = dict(model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0], masker="zero", output="logit")
+    >>> xb.curve("pixel_flipping", attributions=[[2.0, -1.0]], steps=2, **given).tolist()
+    [[1.0, -1.0, 0.0]]
     """
     spec = cast(MetricSpec, registry.get("metric", name))
     if spec.curve is None:

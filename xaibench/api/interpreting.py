@@ -63,6 +63,13 @@ def interpret(
         If the interpreter does not take this kind of function.
     BudgetError
         If the interpreter asks for more than the budget allows.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> answer = xb.interpret("polynomial", lambda x: 2 * x + 1, domain=(-1, 1), budget=16)
+    >>> round(float(answer.program(3.0)), 3), answer.queries
+    (7.0, 16)
     """
     if budget < 1:
         raise UsageError(f"budget = {budget} is not valid", "a budget is the number of inputs that may be asked for")

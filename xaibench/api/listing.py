@@ -19,6 +19,13 @@ def components(kind: str) -> pd.DataFrame:
     -------
     DataFrame
         With name, version, needs, parameters, summary, and what else that kind declares.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> metrics = xb.components("metric").set_index("name")
+    >>> metrics.loc["pixel_flipping", "family"]
+    'faithfulness'
     """
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(kind, KINDS))

@@ -37,6 +37,17 @@ def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None 
         If the store holds no run.
     UsageError
         If it holds none of this suite or number.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> board = xb.leaderboard(xb.run(suite, store="results_of_mine").store)
+    >>> board[["explainer", "metric", "n", "status"]].values.tolist()
+    [['gradient', 'sparseness', 4, 'ok']]
     """
     opened = Store(store)
     shown, found = shown_runs(opened, suite, run), opened.read().to_pandas()
@@ -53,6 +64,17 @@ def results(store: str | Path, suite: str | None = None, *, run: int | None = No
     One row per cell with per-sample scores; status ``missing`` where there is no result yet.
     Parameters and errors are those of `leaderboard`. Without ``run``, the latest run of the suite
     that took all of it, or the latest one if none did; without ``suite``, those of every suite.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> cells = xb.results(xb.run(suite, store="results_of_mine").store)
+    >>> len(cells), len(cells["scores"][0])
+    (1, 4)
     """
     opened = Store(store)
     planned = pd.concat([opened.planned(m["run"]).to_pandas() for m in shown_runs(opened, suite, run)])
@@ -63,6 +85,20 @@ def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
     """Verdicts on the claims of the suites that were run: one row per claim, see `claims_table`.
 
     Parameters and errors are those of `leaderboard`; a suite without claims has no rows.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> suite["samples"], suite["claims"] = 16, [{
+    ...     "id": "spread", "source": "an example", "statement": "Gradients are spread out.",
+    ...     "left": {"metric": "sparseness"}, "number": 0.99, "direction": "less",
+    ... }]
+    >>> xb.claims(xb.run(suite, store="results_of_mine").store)[["id", "verdict"]].values.tolist()
+    [['spread', 'reproduced']]
     """
     opened = Store(store)
     shown, found = shown_runs(opened, suite, None), opened.read().to_pandas()

@@ -30,6 +30,17 @@ class Run:
     number : int
     outcome : dict
         How it ended, with counts of cells by status.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> done = xb.run(suite, store="results_of_mine")
+    >>> done.store.name
+    'results_of_mine'
     """
 
     store: Location
@@ -87,6 +98,19 @@ def run(
     Returns
     -------
     Run
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> done = xb.run(suite, store="results_of_mine")
+    >>> done.suite, done.number
+    ('little', 1)
+    >>> xb.run(suite, store="results_of_mine").outcome["cached"]
+    1
     """
     where = Store(store or default_store(), create=True)
     plan = plan_suite(suite, where, seed=seed, device=device, plugins=plugins)

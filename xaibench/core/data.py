@@ -41,6 +41,17 @@ class Intervention:
         Accuracy must be at least this: the decision follows what was changed.
     rows : array (M,), int64
         Row of the test set that each changed input came from.
+
+    Examples
+    --------
+    The accuracy may not fall when a column is swapped that does not matter:
+
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> rows = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
+    >>> check = xb.Intervention("columns swapped", rows[:, ::-1].copy(), np.array([0, 1]), np.arange(2), max_drop=0.05)
+    >>> check.name
+    'columns swapped'
     """
 
     name: str
@@ -134,6 +145,15 @@ class Data:
         Other measurements of the fitted model that the truth rests on.
     pairs : tuple of PairSource
         The test samples seen otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> rows = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
+    >>> data = xb.Data("table", rows, np.array([0, 1]), rows, np.array([0, 1]), class_names=("no", "yes"))
+    >>> data.input_shape, data.n_classes
+    ((2,), 2)
     """
 
     features: FeatureKind

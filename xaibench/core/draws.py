@@ -35,6 +35,17 @@ class Draws:
     Consecutive calls give fresh numbers. ``draws[rows]`` selects some samples (a slice or an index
     tensor) and the call counter, so a loop over blocks of samples draws what one call over all of
     them would.
+
+    Examples
+    --------
+    A sample draws the same numbers alone and among others:
+
+    >>> import torch
+    >>> import xaibench as xb
+    >>> both = xb.Draws(0, "example", [b"first", b"second"]).normal((3,))
+    >>> alone = xb.Draws(0, "example", [b"second"]).normal((3,))
+    >>> torch.equal(both[1], alone[0])
+    True
     """
 
     def __init__(

@@ -15,6 +15,15 @@ class XaibenchError(Exception):
         One sentence that says what is wrong.
     hint : str, optional
         What to do about it.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> try:
+    ...     xb.components("metrik")
+    ... except xb.XaibenchError as error:
+    ...     error.exit_code
+    2
     """
 
     exit_code = 2
@@ -26,11 +35,33 @@ class XaibenchError(Exception):
 
 
 class UsageError(XaibenchError):
-    """A wrong argument, name, parameter or suite file (exit code 2)."""
+    """A wrong argument, name, parameter or suite file (exit code 2).
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> try:
+    ...     xb.components("metrik")
+    ... except xb.UsageError as error:
+    ...     print(error.message, "-", error.hint)
+    unknown kind 'metrik' - did you mean 'metric'?
+    """
 
 
 class UnsupportedError(XaibenchError):
-    """The component cannot work on this problem; in a run it becomes a cell with status ``unsupported``."""
+    """The component cannot work on this problem; in a run it becomes a cell with status ``unsupported``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> model = lambda a: np.stack([a[:, 0], -a[:, 0]], axis=1)
+    >>> try:
+    ...     xb.explain("gradient", model=model, inputs=np.ones((1, 2)))
+    ... except xb.UnsupportedError as error:
+    ...     print(error.message)
+    explainer 'gradient' needs gradients
+    """
 
 
 class DataError(XaibenchError):

@@ -53,6 +53,18 @@ class Evaluation(Samples):
         The whole data set and how the model is fitted, for metrics that retrain.
     pairs : mapping of str to tuple of Pair
         The samples seen otherwise, by the need that this meets, such as ``model_pair.contrast``.
+
+    Examples
+    --------
+    A metric is given an evaluation and returns a score for every sample:
+
+    >>> import xaibench as xb
+    >>> @xb.metric("positive_share", family="complexity", higher_is_better=True, bounds=(0, 1))
+    ... def positive_share(ev: xb.Evaluation):
+    ...     return (ev.attributions > 0).float().flatten(1).mean(dim=1)
+    >>> model = lambda a: a
+    >>> xb.score("positive_share", model=model, inputs=[[1.0, 2.0]], attributions=[[3.0, -1.0]]).tolist()
+    [0.5]
     """
 
     attributions: Tensor = field(kw_only=True)

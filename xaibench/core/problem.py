@@ -130,7 +130,19 @@ class Samples:
 
 @dataclass(frozen=True)
 class ProblemView(Samples):
-    """What an explainer may see. ``truth`` is there only for explainers that declare the need."""
+    """What an explainer may see. ``truth`` is there only for explainers that declare the need.
+
+    Examples
+    --------
+    An explainer is given the view of a problem:
+
+    >>> import xaibench as xb
+    >>> @xb.explainer("the_input", kind="contribution")
+    ... def the_input(problem: xb.ProblemView):
+    ...     return problem.inputs
+    >>> xb.explain("the_input", model=lambda a: a, inputs=[[1.0, 2.0]]).tolist()
+    [[1.0, 2.0]]
+    """
 
     truth: Truth | None = None
 

@@ -18,12 +18,9 @@ from xaibench.core.components import (
     AttributionKind,
     Component,
     Convert,
-    CostEstimate,
     DatasetSpec,
     ExplainerSpec,
     Family,
-    FunctionsSpec,
-    InterpreterSpec,
     Kind,
     MetricSpec,
     ModelSpec,
@@ -35,7 +32,6 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
-from xaibench.core.types import FunctionKind
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "explainer": ("xaibench.explainers",),
@@ -114,6 +110,15 @@ def explainer(
     -----
     The last three say what is so by definition; no id and no key holds them. Tests of all explainers
     hold every explainer to them, both ways.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> @xb.explainer("twice_the_input", kind="contribution", version=1)
+    ... def twice_the_input(problem: xb.ProblemView, *, factor: float = 2.0):
+    ...     return factor * problem.inputs
+    >>> xb.explain("twice_the_input", model=lambda a: a, inputs=[[1.0, 2.0]]).tolist()
+    [[2.0, 4.0]]
     """
     return _decorator(
         lambda f: ExplainerSpec(
@@ -216,6 +221,15 @@ def metric(
     -----
     The last six say what is so by definition; no id and no key holds them. Tests of all metrics
     hold every metric to them, both ways.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> @xb.metric("largest", family="complexity", higher_is_better=True, version=1)
+    ... def largest(ev: xb.Evaluation):
+    ...     return ev.attributions.flatten(1).amax(dim=1)
+    >>> xb.score("largest", model=lambda a: a, inputs=[[1.0, 2.0]], attributions=[[3.0, -1.0]]).tolist()
+    [3.0]
     """
     return _decorator(
         lambda f: MetricSpec(
@@ -249,7 +263,20 @@ def metric(
 
 
 def dataset(name: str, *, features: FeatureKind, version: int = 1, provides: Iterable[str] = ()) -> Callable[[F], F]:
-    """Register ``function(*, seed: int, ...) -> Data``; ``provides`` names truths such as ``truth.mask``."""
+    """Register ``function(*, seed: int, ...) -> Data``; ``provides`` names truths such as ``truth.mask``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> @xb.dataset("coins", features="table", version=1)
+    ... def coins(*, seed: int, n: int = 20) -> xb.Data:
+    ...     rows = np.random.default_rng(seed).normal(size=(n, 2)).astype("float32")
+    ...     sides = (rows[:, 0] > 0).astype("int64")
+    ...     return xb.Data("table", rows, sides, rows, sides)
+    >>> coins(seed=0).n_classes
+    2
+    """
     return _decorator(lambda f: DatasetSpec(name, f, version=version, features=features, provides=frozenset(provides)))
 
 
@@ -271,6 +298,16 @@ def model(
         ``gradients``, ``module``, ``truth.weights``. None: found out when the model is built.
     features : iterable of str, optional
         Kinds of data that it takes. None: any.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> @xb.model("coin_tree", version=1)
+    ... def coin_tree(data: xb.Data, *, seed: int, depth: int = 3):
+    ...     from sklearn.tree import DecisionTreeClassifier
+    ...     return DecisionTreeClassifier(max_depth=depth, random_state=seed).fit(data.train_inputs, data.train_targets)
+    >>> xb.components("model").set_index("name").loc["coin_tree", "parameters"]
+    {'depth': 3}
     """
     return _decorator(
         lambda f: ModelSpec(
@@ -281,69 +318,6 @@ def model(
             features=None if features is None else frozenset(features),
         )
     )
-
-
-def functions(name: str, *, kind: FunctionKind, version: int = 1) -> Callable[[F], F]:
-    """Register ``function(*, seed: int, ...) -> tuple[BlackBox, ...]``, a set of functions of one kind.
-
-    Equal seeds and parameters give equal functions; their names differ from each other.
-    """
-    return _decorator(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
-
-
-def interpreter(
-    name: str,
-    *,
-    takes: Iterable[FunctionKind],
-    needs: Iterable[str] = (),
-    version: int = 1,
-    control: bool = False,
-    restore: Callable[..., Any] | None = None,
-    estimate: Callable[[Mapping[str, Any], int, int], CostEstimate] | None = None,
-    unkeyed: Iterable[str] = (),
-) -> Callable[[F], F]:
-    """Register ``function(f: Probe, domain: Domain, budget: int, draws: Generator, *, ...) -> Interpretation``.
-
-    The draws are keyed by the seed, the interpreter and the name of the function, so the answer for
-    one function depends on no other.
-
-    Parameters
-    ----------
-    name : str
-    takes : iterable of {"numeric", "string", "neuron", "relation"}
-    needs : iterable of str
-        ``truth`` is met by ``f.truth``, the function with its description; ``others`` by
-        ``f.others``, the other functions of the set.
-    version : int
-    control : bool
-        Whether this is in every suite of functions that it takes. A control that does not need the
-        truth is a placebo: what an interpretation must beat.
-    restore : callable, optional
-        ``(facts, domain) -> program``: makes the program of a stored interpretation from its facts,
-        where asking again does not help (it costs money, or gives another answer).
-    estimate : callable, optional
-        ``(params, n, budget) -> Estimate``: what interpreting n functions takes at most, where that
-        is asked of a service. Shown before a run.
-    unkeyed : iterable of str
-        Parameters that say how to get an answer and not which: others make no other answer, and
-        stored answers stay valid.
-    """
-    return _decorator(
-        lambda f: InterpreterSpec(
-            name,
-            f,
-            frozenset(needs) | frozenset(takes) | {"program"},
-            version,
-            control=control,
-            restore=restore,
-            estimate=estimate,
-            unkeyed=frozenset(unkeyed),
-        )
-    )
-
-
-function_set = functions
-"""The public name: ``xaibench.functions`` is the package."""
 
 
 def _ensure_loaded(kind: Kind) -> None:

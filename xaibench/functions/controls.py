@@ -6,8 +6,8 @@ from typing import get_args
 
 import numpy as np
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import BlackBox, CountedFunction, Domain, Interpretation
-from xaibench.core.registry import interpreter
 from xaibench.core.types import FunctionKind
 
 

@@ -50,11 +50,17 @@ class Claim(Table):
     Attributes
     ----------
     id, source, statement : str
+        A short name, where it was published, and what is claimed, in a sentence.
     left : ScoreSelection
+        The scores that the claim is about.
     right : ScoreSelection, optional
+        The scores that they are compared with; or else give ``number``.
     number : float, optional
+        The number that they are compared with.
     direction : {"greater", "less", "equal"}
+        What is claimed of the effect.
     margin : float
+        Size that the effect must exceed; for ``"equal"``, stay within.
     unit : {"sample", "training"}
         What is independent: the samples (given these models), or the trained models (problem seeds).
     statistic : {"mean", "agreement"}

@@ -27,6 +27,11 @@ class CellPattern(Table):
 
     Names are compared as the leaderboard shows them, with the parameters that the suite gives
     (``lime(width=0.5)``), and without them.
+
+    Attributes
+    ----------
+    dataset, model, explainer, metric : globs
+        All of them must match; what is left out matches everything.
     """
 
     dataset: Globs = Field(default=["*"])
@@ -48,6 +53,10 @@ class Suite(Table):
 
     Attributes
     ----------
+    name : str
+        Shown with the results. Default: the name of the file.
+    description : str
+        One sentence, for `xaibench list suites`.
     samples : int
         Test samples per problem, the first ones of the (shuffled) test split.
     target : {"predicted", "label"}
@@ -56,15 +65,24 @@ class Suite(Table):
         Training samples that serve as reference.
     budget : int
         Questions that interpreters may ask of each function.
-    seeds, problem_seeds : list of int
-        Seeds of explaining and scoring, and of data and training.
+    seeds : list of int
+        Seeds of explaining and scoring.
+    problem_seeds : list of int
+        Seeds of the data and of the training.
     controls : bool
         Put every control into the matrix.
     random_draws : int
         Draws of the random control where skill needs them.
-    include, exclude : list of CellPattern
-        Select only what matches an include rule (if any), and nothing that matches an exclude rule.
+    problems : list
+        Data sets with models, or sets of functions.
+    explainers, interpreters, metrics : list
+        Names, or tables with parameters.
+    include : list of CellPattern
+        Where there is any, only what matches one of these rules is selected.
+    exclude : list of CellPattern
+        What matches one of these rules is not selected.
     claims : list of Claim
+        Published statements that the results test; see `xaibench claims`.
     compare : Comparing
         What counts as a regression, for `xaibench compare`.
     parts : list of Suite

@@ -11,7 +11,19 @@ from xaibench.suite.references import ComponentEntry, Entries, Table, as_entry
 
 
 class ProblemEntry(Table):
-    """A data set and the models that are fitted to it."""
+    """A data set and the models that are fitted to it.
+
+    Attributes
+    ----------
+    dataset : name or table
+        The data set, by name, ``module:name`` or ``file.py:name``.
+    models : list
+        Names or tables of models; each of them makes a problem with the data set.
+    samples : int, optional
+        Test samples of these problems, instead of the suite's.
+    output : {"logit", "probability", "margin", "value"}, optional
+        The output that is explained, instead of what the model returns.
+    """
 
     dataset: Annotated[ComponentEntry, BeforeValidator(as_entry)]
     models: Entries = Field(min_length=1)
@@ -22,8 +34,14 @@ class ProblemEntry(Table):
 class FunctionsEntry(Table):
     """A set of functions that are interpreted.
 
-    ``samples`` takes the first functions of the set only; ``budget`` is the number of questions to
-    each, instead of the suite's.
+    Attributes
+    ----------
+    functions : name or table
+        The set of functions.
+    samples : int, optional
+        Only this many functions, the first ones of the set.
+    budget : int, optional
+        Questions to each function, instead of the suite's.
     """
 
     functions: Annotated[ComponentEntry, BeforeValidator(as_entry)]

@@ -93,7 +93,14 @@ def as_entry(value: Any) -> Any:
 class ComponentEntry(Table):
     """A component by name, ``module:name`` or ``file.py:name``, with parameters.
 
-    ``grid`` lists several values for a parameter; every combination becomes an entry of its own.
+    Attributes
+    ----------
+    name : str
+        A registered name, ``package.module:name`` or ``path/to/file.py:name``.
+    params : dict
+        Values of parameters.
+    grid : dict
+        Several values of a parameter each; every combination becomes an entry of its own.
     """
 
     name: str
@@ -108,7 +115,13 @@ class ComponentEntry(Table):
 
 
 class MetricEntry(ComponentEntry):
-    """A metric; ``output`` measures another output than the metric's rule says."""
+    """A metric, as a name or a table.
+
+    Attributes
+    ----------
+    output : {"logit", "probability", "margin", "value"}, optional
+        Measures another output than the metric's own rule says.
+    """
 
     output: Output | None = None
 

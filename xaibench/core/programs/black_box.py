@@ -30,6 +30,12 @@ class Domain:
     words : tuple of str
         Strings that a function is about: examples of a string function, the vocabulary of a neuron,
         the entities of a relation.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> xb.Domain(-1.0, 1.0).high, xb.Domain(words=("red", "green")).words
+    (1.0, ('red', 'green'))
     """
 
     low: float = -128.0
@@ -65,6 +71,17 @@ class BlackBox:
         ``none``, ``normal``, ``uniform`` or ``poisson``.
     test_inputs : array (m,) or list of str
         What programs are tested on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> double = lambda x: 2 * x
+    >>> box = xb.BlackBox(
+    ...     "double", "numeric", double, double, xb.Domain(-1, 1), "linear", {"slope": 2}, "f(x) = 2x", np.zeros(1)
+    ... )
+    >>> xb.interpret("polynomial", box, budget=8).queries
+    8
     """
 
     name: str
@@ -99,6 +116,14 @@ class Interpretation:
         Plain values worth storing: parameters found, transcript, tokens.
     failure : str
         Why there is no program, or why it gave no outputs; empty where all is well.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> answer = xb.Interpretation(program=np.square, description="the square", family="quadratic")
+    >>> answer.program(np.array([3.0])).tolist()
+    [9.0]
     """
 
     program: Program
@@ -251,6 +276,16 @@ class CountedFunction:
         Inputs that were asked for, and that may still be asked for.
     asked, answers : list
         What was answered, in its order.
+
+    Examples
+    --------
+    An interpreter is given a probe, and asks it:
+
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> f = xb.Probe(np.square, "numeric", xb.Domain(), budget=3)
+    >>> f([2.0, 3.0]).tolist(), f.left
+    ([4.0, 9.0], 1)
     """
 
     __slots__ = ("_answer", "_close", "_log", "budget", "domain", "kind", "others", "truth")

@@ -79,6 +79,15 @@ class ProgramEvaluation:
     peers : tuple of BlackBox
         All functions of the set, for metrics that compare a function with others; where none are
         given, those that are evaluated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> box = xb.BlackBox("square", "numeric", np.square, np.square, xb.Domain(), "power", {}, "x squared", np.zeros(1))
+    >>> ev = xb.ProgramEvaluation((box,), (xb.Interpretation(np.abs),), seed=0, budget=8)
+    >>> ev.predict(0, np.array([-3.0])).tolist(), ev.truth(0, np.array([-3.0])).tolist()
+    ([3.0], [9.0])
     """
 
     functions: tuple[BlackBox, ...]

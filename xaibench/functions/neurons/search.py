@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from xaibench.core.errors import UsageError
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
-from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.neurons.concepts import ConceptMode, Expression, Vocabulary, jaccard_similarity, vocabulary
 from xaibench.functions.neurons.generation import ALIKE, Neuron

@@ -12,8 +12,8 @@ import numpy as np
 from annotated_types import Ge
 from pydantic import NonNegativeInt, PositiveInt
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
-from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.numeric.families import format_number
 

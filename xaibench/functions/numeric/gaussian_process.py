@@ -11,8 +11,8 @@ from pydantic import PositiveInt
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
-from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import constant_answer, places
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from pydantic import PositiveInt
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Interval, Values
-from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import constant_answer, interpolated
 from xaibench.functions.numeric.families import FUNCTION_FAMILIES, format_number

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
-from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.numeric.baselines import ProbePlacement, asked, constant_answer, places
 from xaibench.functions.numeric.families import format_number

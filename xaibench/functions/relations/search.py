@@ -6,8 +6,8 @@ from functools import cache, partial
 
 import numpy as np
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
-from xaibench.core.registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.relations.catalogue import UNDEFINED, Relation, relations
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation, Values
-from xaibench.core.registry import interpreter
 from xaibench.functions.strings.edits import alignment, edit_similarity
 from xaibench.functions.strings.phrases import phrases
 from xaibench.functions.strings.programs import StringProgram, restored

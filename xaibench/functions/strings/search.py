@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import PositiveInt
 
+from xaibench.core.program_registry import interpreter
 from xaibench.core.programs.black_box import CountedFunction, Domain, Interpretation
-from xaibench.core.registry import interpreter
 from xaibench.functions.strings.catalogue import FIRST_QUESTIONS, catalogue
 from xaibench.functions.strings.letters import StringPair, climbed, guesses, improved, recognised
 from xaibench.functions.strings.phrases import many_phrases

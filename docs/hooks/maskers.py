@@ -1,0 +1,32 @@
+"""Reference page of maskers: what stands in for a removed feature."""
+
+from __future__ import annotations
+
+import numpydoc
+
+from xaibench.core.masking.maskers import DRAWN, FILLS, MASKERS, ConditionalMasker, NoisyLinearMasker
+
+CLASSES = {"noisy_linear": NoisyLinearMasker, "conditional": ConditionalMasker}
+INTRODUCTION = """\
+# Maskers
+
+A masker says what stands in for a feature that is removed. Explainers take it as `masker` or `baseline`, metrics as
+`masker`; there is no neutral choice, and it can decide an order of explainers
+(see [footguns](../concepts/footguns.md)). In a suite:
+
+```toml
+explainers = [{ name = "kernel_shap", params = { masker = "marginal" } }]
+metrics = [{ name = "pixel_flipping", grid = { masker = ["mean", "marginal"] } }]
+```
+"""
+
+
+def pages() -> dict[str, str]:
+    """Markdown by path below the documentation's folder."""
+    parts = [INTRODUCTION]
+    for name in MASKERS:
+        doc = numpydoc.parse((FILLS.get(name) or CLASSES[name]).__doc__)
+        drawn = "Random: keyed by seed and sample." if name in DRAWN else "Deterministic."
+        raised = [f"*Refuses* (`{e.names[0]}`): {e.text}" for e in doc.entries.get("Raises", [])]
+        parts.append("\n\n".join([f"## {name} {{ #{name} }}", doc.text, drawn, *raised]))
+    return {"reference/maskers.md": "\n\n".join(parts) + "\n"}

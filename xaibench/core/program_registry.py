@@ -1,0 +1,95 @@
+"""Registration of what goes with black-box functions: sets of functions, and interpreters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from xaibench.core.components import CostEstimate, FunctionsSpec, InterpreterSpec
+from xaibench.core.registry import F, _decorator
+from xaibench.core.types import FunctionKind
+
+
+def functions(name: str, *, kind: FunctionKind, version: int = 1) -> Callable[[F], F]:
+    """Register ``function(*, seed: int, ...) -> tuple[BlackBox, ...]``, a set of functions of one kind.
+
+    Equal seeds and parameters give equal functions; their names differ from each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> @xb.function_set("powers", kind="numeric", version=1)
+    ... def powers(*, seed: int):
+    ...     call = np.square
+    ...     return (xb.BlackBox("square", "numeric", call, call, xb.Domain(), "power", {}, "x squared", np.zeros(1)),)
+    >>> [box.name for box in powers(seed=0)]
+    ['square']
+    """
+    return _decorator(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
+
+
+def interpreter(
+    name: str,
+    *,
+    takes: Iterable[FunctionKind],
+    needs: Iterable[str] = (),
+    version: int = 1,
+    control: bool = False,
+    restore: Callable[..., Any] | None = None,
+    estimate: Callable[[Mapping[str, Any], int, int], CostEstimate] | None = None,
+    unkeyed: Iterable[str] = (),
+) -> Callable[[F], F]:
+    """Register ``function(f: Probe, domain: Domain, budget: int, draws: Generator, *, ...) -> Interpretation``.
+
+    The draws are keyed by the seed, the interpreter and the name of the function, so the answer for
+    one function depends on no other.
+
+    Parameters
+    ----------
+    name : str
+    takes : iterable of {"numeric", "string", "neuron", "relation"}
+    needs : iterable of str
+        ``truth`` is met by ``f.truth``, the function with its description; ``others`` by
+        ``f.others``, the other functions of the set.
+    version : int
+    control : bool
+        Whether this is in every suite of functions that it takes. A control that does not need the
+        truth is a placebo: what an interpretation must beat.
+    restore : callable, optional
+        ``(facts, domain) -> program``: makes the program of a stored interpretation from its facts,
+        where asking again does not help (it costs money, or gives another answer).
+    estimate : callable, optional
+        ``(params, n, budget) -> Estimate``: what interpreting n functions takes at most, where that
+        is asked of a service. Shown before a run.
+    unkeyed : iterable of str
+        Parameters that say how to get an answer and not which: others make no other answer, and
+        stored answers stay valid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> @xb.interpreter("ask_once", takes={"numeric"}, version=1)
+    ... def ask_once(f: xb.Probe, domain: xb.Domain, budget: int, draws: np.random.Generator) -> xb.Interpretation:
+    ...     value = float(f([0.0])[0])
+    ...     return xb.Interpretation(lambda x: np.full(len(x), value), "a constant")
+    >>> float(xb.interpret("ask_once", np.cos).program(2.0))
+    1.0
+    """
+    return _decorator(
+        lambda f: InterpreterSpec(
+            name,
+            f,
+            frozenset(needs) | frozenset(takes) | {"program"},
+            version,
+            control=control,
+            restore=restore,
+            estimate=estimate,
+            unkeyed=frozenset(unkeyed),
+        )
+    )
+
+
+function_set = functions
+"""The public name: ``xaibench.functions`` is the package."""
