@@ -1,6 +1,7 @@
 """Copy the latest run of a store without attributions, leaderboards and places on the machine that made it.
 
 python results/publish.py STORE results/baselines/NAME
+python results/publish.py STORE results/baselines/NAME results/NAME/leaderboard.parquet    # and its board
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import xaibench as xb
 from xaibench.store import Row, Store
 
 PLACES = ("XAIBENCH_CACHE",)
@@ -39,3 +41,5 @@ def publish(source: Store, target: Store) -> None:
 
 if __name__ == "__main__":
     publish(Store(sys.argv[1]), Store(sys.argv[2], create=True))
+    for path in sys.argv[3:]:
+        xb.leaderboard(sys.argv[2]).to_parquet(path, index=False)

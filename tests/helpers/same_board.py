@@ -16,8 +16,8 @@ RESULT = ["cell_id", "status", "sample_ids", "scores", "score_key", "message"]
 
 def differences(before: str, after: str) -> list[str]:
     """What differs between the boards and the scores of two stores; empty where nothing does."""
-    found = _different(*(xb.leaderboard(store).reset_index(drop=True) for store in (before, after)))
-    return found + _different(*(_results(store) for store in (before, after)))
+    found = different(*(xb.leaderboard(store).reset_index(drop=True) for store in (before, after)))
+    return found + different(*(_results(store) for store in (before, after)))
 
 
 def _results(store: str) -> pd.DataFrame:
@@ -25,7 +25,8 @@ def _results(store: str) -> pd.DataFrame:
     return frame[RESULT]
 
 
-def _different(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
+def different(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
+    """Columns of two frames that differ, each with its first difference; times are not compared."""
     if list(before.columns) != list(after.columns) or len(before) != len(after):
         return [f"{before.shape} with {list(before.columns)} became {after.shape} with {list(after.columns)}"]
     found = []
