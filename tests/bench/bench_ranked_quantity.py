@@ -1,6 +1,6 @@
 """Errors and power of the tests behind rank intervals and placebos: ``python tests/bench/bench_ranked_quantity.py``.
 
-Prints the tables of docs/statistics.md, beside the rule of before: a signed-rank test that counts only
+Prints the tables of docs/concepts/statistics.md, beside the rule of before: a signed-rank test that counts only
 where the better one is better by value too. Shares of 10,000 simulations are known to within .004.
 """
 

@@ -54,5 +54,6 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "device": "Device that the model ran on, for example cpu.",
     "threads": "CPU threads of the process.",
     "scope": "What a score is of: sample, or dataset (one score per repeat over the whole data set).",
+    "layer_used": "Layer that the explainer takes its feature maps from: name, operation and shape. Null without one.",
 }
 """A sentence or two by column of `SCHEMA`, in its order."""
