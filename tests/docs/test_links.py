@@ -1,4 +1,4 @@
-"""No internal link of the documentation, the README or a file beside it is dead, and code names pages that are there."""
+"""No internal link of the documentation or the README is dead, and code names pages that are there."""
 
 from __future__ import annotations
 
