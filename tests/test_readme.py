@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.command_line import Call
+from helpers.documentation import blocks as blocks_of_page
 
 import xaibench as xb
 
@@ -22,18 +23,18 @@ def blocks(language: str) -> list[str]:
 
 def test_the_python_example_gives_a_score_for_every_sample() -> None:
     names: dict[str, object] = {}
-    exec(blocks("python")[0], names)
+    (example,) = blocks("python")
+    exec(example, names)
     scores = names["scores"]
     assert isinstance(scores, np.ndarray)
     assert scores.shape == (64,)
     assert np.isfinite(scores).all()
-    assert names["again"].shape == (64,)  # type: ignore[attr-defined]
-    assert names["curves"].shape == (64, 7)  # type: ignore[attr-defined]
 
 
 def test_the_function_example_finds_the_sine() -> None:
     names: dict[str, object] = {}
-    exec(blocks("python")[3], names)
+    (example,) = [text for language, _, text in blocks_of_page("how-to/tasks.md") if language == "python"]
+    exec(example, names)
     answer = names["answer"]
     assert isinstance(answer, xb.Interpretation)
     assert answer.family == "sine"
@@ -41,19 +42,30 @@ def test_the_function_example_finds_the_sine() -> None:
 
 
 @pytest.mark.slow
-def test_own_model_explainer_and_metric_run_in_a_suite(tmp_path: Path, call: Call) -> None:
-    _, model, parts, _ = blocks("python")
+def test_own_model_runs_in_a_suite(tmp_path: Path, call: Call) -> None:
     (suite,) = blocks("toml")
-    for name, text in (("my_model.py", model), ("my_parts.py", parts), ("my_suite.toml", suite)):
-        (tmp_path / name).write_text(text)
+    (tmp_path / "my_suite.toml").write_text(suite)
+    (tmp_path / "my_model.py").write_text(
+        "from sklearn.neighbors import KNeighborsClassifier\n\n\n"
+        "def build(data):\n"
+        "    return KNeighborsClassifier(15).fit(data.train_inputs, data.train_targets)\n"
+    )
     code, _, err = call("run", tmp_path / "my_suite.toml", "--limit", 8, "--store", tmp_path / "store")
     assert code == 0, err
     board = pd.read_parquet(tmp_path / "store" / "leaderboard.parquet")
-    own = board[(board["model"] == "my_model.build") & (board["explainer"] == "by_column")].set_index("metric")
-    assert own["n"].tolist() == [8, 8, 8]
-    assert own.loc["spread", "value"] > 0
+    own = board[(board["model"] == "my_model.build") & ~board["control"]]
+    assert len(own) == 6
+    assert (own["n"] == 8).all()
+    code, _, err = call("report", tmp_path / "store", "-o", tmp_path / "report.html")
+    assert code == 0, err
 
 
-def test_ci_runs_the_test_command_of_the_readme() -> None:
+def test_ci_runs_the_test_command_of_the_readme_and_builds_the_documentation() -> None:
     _, test = (text.strip() for text in blocks("bash"))
-    assert test in (TOP / ".ci" / "run").read_text()
+    script = (TOP / ".ci" / "run").read_text()
+    assert test in script
+    assert "mkdocs build --strict" in script
+
+
+def test_the_readme_is_short() -> None:
+    assert len((TOP / "README.md").read_text(encoding="utf-8").splitlines()) <= 100

@@ -28,8 +28,7 @@ def _row(name: str) -> list[object]:
     problems = sum(len(getattr(p, "models", [p])) for m in matrices for p in m.problems)
     explainers = {(e.name, str(e.params), str(e.grid)) for m in matrices for e in (*m.explainers, *m.interpreters)}
     metrics = {(e.name, str(e.params), str(e.grid)) for m in matrices for e in m.metrics}
-    page = next(
-        (n for n in (name, name.partition("-")[0], name.removesuffix("_full")) if (PAGES / f"{n}.md").is_file()), None
-    )
+    names = (name, name.partition("-")[0], name.removesuffix("_full"))
+    page = next((n for n in names if (PAGES / f"{n}.md").is_file()), None)
     shown = f"[{name}](../suites/{page}.md)" if page else name
     return [shown, suite.description, problems, len(explainers), len(metrics), len(suite.all_claims())]

@@ -1,4 +1,4 @@
-"""The generated reference is complete: every component, column, field and public name has a description on a page."""
+"""The generated reference is complete: components, columns, fields and public names are all on a page."""
 
 from __future__ import annotations
 
