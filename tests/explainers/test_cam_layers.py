@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from helpers.builders import make_inputs, make_view
@@ -13,6 +14,7 @@ from helpers.explainer_cases import run
 from torch import nn
 from torch.nn import functional
 
+import xaibench as xb
 from xaibench.core.errors import UnsupportedError
 from xaibench.explainers.cam_layers import feature_layer
 
@@ -175,3 +177,35 @@ def test_oblong_images(side):
     name, to_maps = type(net).target
     by_hand = at_layer(net, name, to_maps, inputs, view.targets)
     torch.testing.assert_close(run("grad_cam", view), by_hand, **CLOSE)
+
+
+class _Branches(nn.Module):
+    """A stage of parallel branches whose maps are put side by side, as in GoogLeNet or ASPP."""
+
+    def __init__(self, *kernels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([nn.Conv2d(4, 2 + k, k, padding=k // 2) for k in kernels])
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([functional.relu(branch(inputs)) for branch in self.branches], dim=1)
+
+
+@pytest.mark.parametrize("kernels", [(1, 3), (1, 3, 5)])
+@pytest.mark.parametrize("pooling", [nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1))])
+def test_maps_of_parallel_branches_are_one_layer(kernels: tuple[int, ...], pooling: nn.Module) -> None:
+    torch.manual_seed(0)
+    stage = _Branches(*kernels)
+    head = nn.Linear(sum(2 + k for k in kernels), 3)
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), stage, pooling, nn.Flatten(), head).eval()
+    inputs = torch.randn(3, 2, 8, 8)
+    kept: list[torch.Tensor] = []
+    with torch.enable_grad():
+        handle = stage.register_forward_hook(lambda _m, _i, output: kept.append(output))
+        outputs = net(inputs)
+        handle.remove()
+        targets = outputs.argmax(1)
+        (gradient,) = torch.autograd.grad(outputs.gather(1, targets[:, None]).sum(), kept[0])
+    coarse = (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1, keepdim=True).clamp(min=0)
+    expected = functional.interpolate(coarse, size=(8, 8), mode="bilinear", align_corners=False)[:, 0]
+    found = xb.explain("grad_cam", model=net, inputs=inputs, targets=targets, features="image")
+    np.testing.assert_allclose(found, expected.detach().numpy(), **CLOSE)

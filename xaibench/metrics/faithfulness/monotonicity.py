@@ -57,9 +57,9 @@ def monotonicity(
         *gain* compares each gain with the one before. *output* is the published check as a
         fraction: the share of steps in which the output does not fall.
     tolerance : float
-        A step may fall short by this share of the range of the curve; 1e-3 is a thirtieth of an
-        average step of the default ones. Where a step is so near to it that rounding would decide,
-        the curve is evaluated again in float64.
+        A step may fall short by this share of the range of the curve, gains per feature being those of
+        a part of average size; 1e-3 is a thirtieth of an average step of the default ones.
+        Where a step is so near to it that rounding would decide, the curve is evaluated again in float64.
     masker : str
         What missing features are set to.
 

@@ -44,6 +44,9 @@ PAPER = "Yang & Kim 2019, Benchmarking attribution methods with relative feature
 def object_share(ev: Evaluation) -> Tensor:
     """Mean brightness of the true mask in the map drawn as a picture.
 
+    In the picture negative values are 0; the smallest value is black (0), the 99th percentile of the map and
+    all above it white (1), and linear in between. A constant map is white, an all-zero one black.
+
     A part of `model_contrast`, and no measure by itself: a constant map has 1, as the oracle has.
 
     Returns
@@ -71,7 +74,7 @@ def idle_object_share(ev: Evaluation) -> Tensor:
     Returns
     -------
     Tensor (N,)
-        As `object_share`. NaN where there are no distractors.
+        Brightness as in `object_share`. NaN where there are no distractors.
     """
     return brightness(ev.attributions, idle_region(ev))
 
@@ -89,8 +92,8 @@ def idle_object_share(ev: Evaluation) -> Tensor:
 def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
     """How much brighter the object is for the model that needs it than for the one that does not.
 
-    ``g(f, x) - g(f', x)``, where f' is the contrasting model and g the brightness of the mask in the
-    explanation of what each model says.
+    ``g(f, x) - g(f', x)``, where f' is the contrasting model and g the brightness of the mask (see
+    `object_share`) in the explanation of what each model says.
 
     Parameters
     ----------
@@ -135,8 +138,8 @@ def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
 def commonality_contrast(ev: Evaluation) -> Tensor:
     """How much brighter the object is for the model to which it says most than for the one to which it says least.
 
-    ``g(first) - g(last)`` of a series of models in the order of their levels; the level is how common
-    the object is among the classes, and what is common to all classes says nothing. `model_contrast`
+    ``g(first) - g(last)``, g as in `object_share`, of a series of models in the order of their
+    levels; the level is how common the object is among the classes, and what is common to all classes says nothing. `model_contrast`
     with other models.
 
     Returns

@@ -38,8 +38,8 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
     """Share of the k features of largest weight that are among the k of largest attribution, by magnitude.
 
     Features without weight have no order, so k never counts them: it is at most the number of
-    weights that are not 0. Neither have features of equal weight: whichever of them the
-    attributions put first are the ones that are compared with. Features of equal attribution are
+    weights that are not 0. Neither have features of equal weight: where only some of them are
+    among the k, they are those that agree best. Features of equal attribution are
     in a random order, and the score is the mean over all of these orders, so that a constant map
     scores exactly what independent rankings score on average. That is k / d of d features, and more where
     the k-th largest weight is tied with the next, as more than k features will do.
@@ -105,9 +105,9 @@ def rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
 def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that are among the k of largest attribution, with the same sign.
 
-    As `feature_agreement`, with its parameters. The weights are slopes of the explained output, so
-    signs are compared as they are. An independent ranking of d features scores k / 2d on
-    average; an unsigned map can find positive weights only, and an all-zero map none.
+    As `feature_agreement`, with its parameters: of equal weights those count whose sign agrees, too. The
+    weights are slopes of the explained output, so signs are compared as they are. An independent
+    ranking of d features scores k / 2d on average; an unsigned map can find positive weights only, and an all-zero map none.
 
     Returns
     -------
