@@ -33,8 +33,8 @@ def input_dependence(ev: Evaluation) -> Tensor:
 
     The model does not need the object; what the object covers, the scene, it does need. One less
     the mean is the paper's rate of false positives. Brightness is that of `object_share`. As bright
-    is also what differs by no more than rounding, which would be another one if the maps were made in other company. The paper's strict
-    inequality counts ties as failures; here they count as what a coin is worth: a map that
+    is also what differs by no more than rounding, which would be another one if the maps were made in other
+    company. The paper's strict inequality counts ties as failures; here they count as what a coin is worth: a map that
     does not change, such as a constant one, knows as little as noise, which has one half, too.
 
     Returns
@@ -95,8 +95,8 @@ def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor:
     """Whether a patch that changes nothing about the model's outputs leaves the brightness of its region: 1 or 0.
 
     ``|g(x) - g(x + d)| < tolerance * g(x)``, g being the brightness of `object_share`. Maps that never
-    look at the model pass, and so does noise whose draws stay the same: a condition beside other metrics, never a ranking alone. The
-    share that passes depends on the tolerance much more than on anything else, so ask for several;
+    look at the model pass, and so does noise whose draws stay the same: a condition beside
+    other metrics, never a ranking alone. The share that passes depends on the tolerance much more than on anything else, so ask for several;
     they share all explanations.
 
     Parameters

@@ -139,8 +139,8 @@ def commonality_contrast(ev: Evaluation) -> Tensor:
     """How much brighter the object is for the model to which it says most than for the one to which it says least.
 
     ``g(first) - g(last)``, g as in `object_share`, of a series of models in the order of their
-    levels; the level is how common the object is among the classes, and what is common to all classes says nothing. `model_contrast`
-    with other models.
+    levels; the level is how common the object is among the classes, and what is common to all
+    classes says nothing. `model_contrast` with other models.
 
     Returns
     -------

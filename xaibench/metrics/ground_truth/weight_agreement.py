@@ -107,7 +107,8 @@ def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
 
     As `feature_agreement`, with its parameters: of equal weights those count whose sign agrees, too. The
     weights are slopes of the explained output, so signs are compared as they are. An independent
-    ranking of d features scores k / 2d on average; an unsigned map can find positive weights only, and an all-zero map none.
+    ranking of d features scores k / 2d on average; an unsigned map can find positive
+    weights only, and an all-zero map none.
 
     Returns
     -------
