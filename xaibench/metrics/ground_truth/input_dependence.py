@@ -96,8 +96,8 @@ def input_independence(ev: Evaluation, *, tolerance: PositiveFloat = 0.1, floor:
 
     ``|g(x) - g(x + d)| < tolerance * g(x)``, g being the brightness of `object_share`. Maps that never
     look at the model pass, and so does noise whose draws stay the same: a condition beside
-    other metrics, never a ranking alone. The share that passes depends on the tolerance much more than on anything else, so ask for several;
-    they share all explanations.
+    other metrics, never a ranking alone. The share that passes depends on the tolerance much more than on
+    anything else, so ask for several; they share all explanations.
 
     Parameters
     ----------
