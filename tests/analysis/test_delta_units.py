@@ -59,6 +59,7 @@ def test_half_a_thousandth_of_ten_thousands_is_none() -> None:
     assert row["delta"] == pytest.approx(0.02 * base.mean(), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize(
     ("factor", "expected"),
@@ -70,6 +71,7 @@ def test_the_unit_changes_no_verdict(unit: float, factor: float, expected: str, 
     assert verdict(base, factor * base, output=output)["verdict"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", IN_OUTPUT_UNIT)
 @pytest.mark.parametrize("unit", [1e-3, 1e4])
 def test_every_metric_in_the_unit_of_the_output(metric: str, unit: float) -> None:
@@ -81,6 +83,7 @@ def test_every_metric_in_the_unit_of_the_output(metric: str, unit: float) -> Non
     assert verdict(base, base, metric, **facts)["verdict"] == "same"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", IN_OUTPUT_UNIT)
 def test_probabilities_keep_their_absolute_delta(metric: str) -> None:
     higher = METRICS[metric].higher_is_better
@@ -121,6 +124,7 @@ def test_rounding_of_an_explainer_whose_scores_are_about_zero(unit: float) -> No
     assert found.to_dict() == {"good": "same", "idle": "same"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", UNITS)
 def test_retrained_models_too(unit: float) -> None:
     def side(factor: float, weights: str) -> pd.DataFrame:

@@ -65,6 +65,7 @@ NULLS: dict[str, Callable[[np.random.Generator, tuple[int, int]], tuple[np.ndarr
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [6, 48, 200])
 @pytest.mark.parametrize("name", NULLS)
 def test_equal_medians_are_seldom_told_apart(name: str, n: int) -> None:

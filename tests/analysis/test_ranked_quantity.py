@@ -35,6 +35,7 @@ def told_apart(scores: np.ndarray, seeds: int = 1, *, median: bool = False) -> n
     return np.array([found.high[0] < len(scores), found.low[0] > 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [48, 200])
 @pytest.mark.parametrize("name", MEAN_ZERO)
 def test_explainers_of_equal_mean_are_seldom_told_apart(name: str, n: int) -> None:

@@ -90,6 +90,7 @@ def test_views_are_parts_of_their_own_scene():
     assert (views == windows[:, :, y : y + IMAGE_SIDE, x : x + IMAGE_SIDE]).all()
 
 
+@pytest.mark.slow
 def test_only_pixels_of_the_mask_change_and_nearly_all_of_them_do(images):
     changed = (images.pasted != images.empty).any(axis=1)
     assert not (changed & ~images.mask).any()

@@ -56,6 +56,7 @@ def test_the_patch_is_seen_and_changes_nothing(found: Findings) -> None:
     assert found.gates[2].value == pytest.approx(change / (top[:, -1] - top[:, -2]).median().item(), rel=0.5)
 
 
+@pytest.mark.slow
 def test_only_the_mask_changes_and_pixels_are_those_of_a_file(found: Findings) -> None:
     images = found.inputs["input_pair.patched"]
     assert images.dtype == np.float32

@@ -51,6 +51,7 @@ def test_the_default_layer_is_the_usual_one(architecture):
     torch.testing.assert_close(run("grad_cam", view, layer=name), by_hand, **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.__name__)
 def test_no_other_layer_has_the_same_map(architecture):
     """So that the test above cannot pass for a wrong layer: other modules with maps differ."""
@@ -66,6 +67,7 @@ def test_no_other_layer_has_the_same_map(architecture):
     assert not torch.allclose(ours / ours.max(), other / other.max().clamp(min=1e-12), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda a: a.__name__)
 def test_a_sample_alone_has_the_map_that_it_has_in_a_batch_and_nothing_is_left_behind(architecture):
     net, inputs = build(architecture, seed=1), inputs_of(7)

@@ -42,6 +42,7 @@ def test_plus_rule_is_bounded(name):
     assert (size < 20 * view.scores(view.inputs).abs() + 5).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("output", ["logit", "probability"])
 def test_deep_lift_is_complete(name, output):
@@ -133,6 +134,7 @@ def test_deep_lift_knows_no_unit(unit):
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steepness", [1, 30, 300, 3000])
 @pytest.mark.parametrize("inside", [True, False])
 def test_deep_lift_of_steep_softmax_is_complete(steepness, inside):
@@ -205,6 +207,7 @@ def test_an_incomplete_rule_is_noticed(monkeypatch):
         run("deep_lift", view_of("Tanh"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("name", ["deep_lift", "lrp"])

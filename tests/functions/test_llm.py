@@ -130,6 +130,7 @@ def test_a_bad_answer_can_be_mended_as_often_as_is_allowed(ask: Ask, server: Cha
     assert "importing 'numpy'" in ask("learns", repairs=0).failure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

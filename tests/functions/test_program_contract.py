@@ -114,6 +114,7 @@ def test_interpreters_keep_the_budget_and_repeat_themselves(spec: InterpreterSpe
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spec", "kind"), [(s, k) for s, k in INTERPRETERS if "others" not in s.needs], ids=lambda v: getattr(v, "name", v)
 )

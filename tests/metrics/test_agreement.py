@@ -151,6 +151,7 @@ TIED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AGREEMENTS)
 @pytest.mark.parametrize(("weights", "maps"), [c[1:] for c in TIED], ids=[c[0] for c in TIED])
 def test_ties_are_every_order_that_they_allow(name: str, weights: list[float], maps: list[float]) -> None:
@@ -192,6 +193,7 @@ def level_weights(level: str, rng: np.random.Generator, d: int) -> np.ndarray:
 LEVELS = ["halves", "three levels", "all equal", "pairs", "one", "one of many", "no ties"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auc", [False, True])
 @pytest.mark.parametrize("k", [1, 2, 5, 9])
 @pytest.mark.parametrize("level", LEVELS)

@@ -89,6 +89,7 @@ def check_company(name: str, flat: str, seed: int, **params: object) -> None:
         np.testing.assert_allclose(other, whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flat", FLAT)
 @pytest.mark.parametrize("name", COMPARING)
 def test_scores_of_flat_networks_see_neither_neighbours_nor_batches(name: str, flat: str) -> None:

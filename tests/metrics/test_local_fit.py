@@ -77,6 +77,7 @@ def test_a_linear_model_is_fitted_perfectly_and_zeros_score_one(neighbourhood: s
     np.testing.assert_allclose(fit(flat, truth / 2, kind, neighbourhood=neighbourhood), 0.25, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neighbourhood", ALL)
 def test_no_method_beats_the_diagonal(neighbourhood: str) -> None:
     n_samples = 3000

@@ -86,6 +86,7 @@ def test_hostile_names_add_no_element_and_no_attribute(page: Reader) -> None:
     assert all((attrs["src"] or "").startswith("data:image/png;base64,") for attrs in page.all("img"))
 
 
+@pytest.mark.slow
 def test_hostile_names_are_shown_as_they_are(page: Reader) -> None:
     shown = "".join(text for tag, parts in page.text.items() if tag not in ("script", "style") for text in parts)
     assert HOSTILE in shown
