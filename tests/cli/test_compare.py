@@ -116,6 +116,7 @@ def test_an_exact_suite_has_tight_tolerances(call: Call, tmp_path: Path, tiny_su
     assert call("compare", tight, tampered(tight, shift), "--delta", "own_metric=1e-4")[0] == 1
 
 
+@pytest.mark.slow
 def test_time_fails_only_if_asked(call: Call, store: Path) -> None:
     copy = tampered(store, slow)
     code, out, _ = call("compare", store, copy)

@@ -47,6 +47,7 @@ def test_the_expected_data_sets_are_registered():
     assert set(fetchable()) < set(SPECS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_and_types(name: str):
     data = load(name)

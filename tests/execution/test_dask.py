@@ -39,6 +39,7 @@ def plain(tmp_path: Path) -> Store:
     return run(tmp_path / "plain")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"units": "1"}, {"resources": "BIG=1"}])
 def test_chunks_are_worked_off_by_the_workers_of_a_scheduler(
     tmp_path: Path, plain: Store, here: str, settings: dict[str, str]

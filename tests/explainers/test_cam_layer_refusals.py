@@ -257,6 +257,7 @@ def test_networks_that_take_another_way_for_other_samples_are_refused():
         run("grad_cam", view_of(net))
 
 
+@pytest.mark.slow
 def test_compiled_modules_and_constant_outputs_are_refused():
     with pytest.raises(UnsupportedError, match="compiled"):
         run("grad_cam", view_of(torch.compile(build(VGG), backend="eager")))

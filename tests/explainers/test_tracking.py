@@ -199,6 +199,7 @@ def test_without_an_activation_guided_backprop_is_the_gradient(part):
         torch.testing.assert_close(run(name, view), run("gradient", view))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*RECTIFIERS, *RULES])
 @pytest.mark.parametrize("build", ["softmax_regression", "mlp", "cnn", "resnet"])
 def test_shipped_networks_are_supported(name, build):

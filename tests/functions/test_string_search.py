@@ -23,6 +23,7 @@ def interpret(f: Callable[[list[str]], list[str]], budget: int = 20) -> xb.Inter
     return xb.interpret("string_search", f, domain=WORDS, budget=budget)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps",
     [

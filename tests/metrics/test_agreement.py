@@ -264,6 +264,7 @@ def test_pairs_and_correlations_with_ties(pair: tuple[np.ndarray, np.ndarray]) -
             assert bool(correlation[row].isnan())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [level for level in LEVELS if level != "all equal"])
 def test_pairs_of_a_constant_map_are_a_coin(level: str) -> None:
     rng, d, n = np.random.default_rng(1), 10, 3000

@@ -213,6 +213,7 @@ def test_repeats_are_bit_identical_and_change_nothing(spec: MetricSpec, kind: st
     assert all(torch.equal(v, state[k]) for k, v in view.model.module.state_dict().items())  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @every_metric
 def test_global_generators_are_left_alone(spec: MetricSpec) -> None:
     ev = evaluation(problem(home(spec)))
@@ -241,6 +242,7 @@ def test_zero_constant_and_nan_maps_have_a_defined_outcome(spec: MetricSpec) -> 
     np.testing.assert_array_equal(values[4:], clean[4:])
 
 
+@pytest.mark.slow
 @every_metric
 def test_positive_rescaling_matters_only_where_it_must(spec: MetricSpec) -> None:
     view = problem(home(spec))
@@ -254,6 +256,7 @@ def test_positive_rescaling_matters_only_where_it_must(spec: MetricSpec) -> None
     assert same == spec.scale_invariant
 
 
+@pytest.mark.slow
 @every_metric
 def test_scores_have_the_unit_of_the_output_only_where_they_must(spec: MetricSpec) -> None:
     """A model of values in another unit, 256 to one, with the same attributions: scores times 256, or not."""
@@ -296,6 +299,7 @@ def of_inputs(view: ProblemView, stream: str) -> torch.Tensor:
     return view.layout.reduce(view.inputs) + 0.1
 
 
+@pytest.mark.slow
 @every_metric
 def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) -> None:
     shape = SHAPES[home(spec)]
@@ -315,6 +319,7 @@ def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) ->
         assert "some inputs" in spec.undefined_for or bool(torch.isfinite(run(spec, ev)).all())
 
 
+@pytest.mark.slow
 @every_metric
 def test_permuting_the_pixels_of_everything_matters_only_where_it_must(spec: MetricSpec) -> None:
     shape, n = (1, 14, 14), 5

@@ -298,6 +298,7 @@ def test_metrics_of_one_explanation_share_their_work_without_harm() -> None:
         assert torch.equal(score(spec, spec.bind(params), ev).values, score(spec, spec.bind(params), alone).values)
 
 
+@pytest.mark.slow
 @every_metric
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 1000), exponent=st.integers(-20, 20))
@@ -308,6 +309,7 @@ def test_the_unit_of_a_map_does_not_matter(spec: MetricSpec, seed: int, exponent
     np.testing.assert_allclose(values[1], values[0], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.name != "emd"], ids=lambda s: s.name)
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 1000))

@@ -61,6 +61,7 @@ def schema_of(folder: Path) -> object:
     return xmlschema.XMLSchema10(folder / "junit.xsd")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("comparison", [everything(), everything(HOSTILE), nothing(), passed()])
 def test_junit_is_valid(comparison: Comparison) -> None:
     schema = schema_of(Path(__file__).parent)

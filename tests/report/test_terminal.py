@@ -153,6 +153,7 @@ def test_overview_warns_when_the_oracle_is_beaten_and_when_no_placebo_is_there()
     assert "no placebo was scored" in text_of(board_table(bare), 200)
 
 
+@pytest.mark.slow
 def test_overview_of_one_explainer_still_knows_its_placebos(board: pd.DataFrame) -> None:
     text = text_of(board_table(board[board["explainer"] == "shapley_sampling"]), 120)
     assert line_of(text, "shapley_sampling").split()[1] == "16/16"
