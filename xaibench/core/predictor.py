@@ -112,6 +112,16 @@ class Predictor(ABC):
         return raw
 
 
+@contextmanager
+def computing_in_float64(model: Predictor, inputs: Tensor) -> Iterator[Predictor]:
+    """`Predictor.in_float64`, whose evaluations are counted for ``model`` in the end."""
+    exact = model.in_float64(inputs)
+    before = exact.n_evaluations
+    yield exact
+    if exact is not model:
+        model.n_evaluations += exact.n_evaluations - before
+
+
 class TorchPredictor(Predictor):
     """A `torch.nn.Module` in evaluation mode.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from xaibench.core.components import CostEstimate, FunctionsSpec, InterpreterSpec
-from xaibench.core.registry import F, _decorator
+from xaibench.core.registry import F, registering
 from xaibench.core.types import FunctionKind
 
 
@@ -26,7 +26,7 @@ def functions(name: str, *, kind: FunctionKind, version: int = 1) -> Callable[[F
     >>> [box.name for box in powers(seed=0)]
     ['square']
     """
-    return _decorator(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
+    return registering(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
 
 
 def interpreter(
@@ -77,7 +77,7 @@ def interpreter(
     >>> float(xb.interpret("ask_once", np.cos).program(2.0))
     1.0
     """
-    return _decorator(
+    return registering(
         lambda f: InterpreterSpec(
             name,
             f,

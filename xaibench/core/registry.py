@@ -64,7 +64,7 @@ def _origin(function: Callable[..., Any]) -> tuple[str, str]:
     return inspect.getsourcefile(function) or function.__module__, function.__qualname__
 
 
-def _decorator(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
+def registering(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
     def register(function: F) -> F:
         spec = make(function)
         _add(spec)
@@ -120,7 +120,7 @@ def explainer(
     >>> xb.explain("twice_the_input", model=lambda a: a, inputs=[[1.0, 2.0]]).tolist()
     [[2.0, 4.0]]
     """
-    return _decorator(
+    return registering(
         lambda f: ExplainerSpec(
             name,
             f,
@@ -231,7 +231,7 @@ def metric(
     >>> xb.score("largest", model=lambda a: a, inputs=[[1.0, 2.0]], attributions=[[3.0, -1.0]]).tolist()
     [3.0]
     """
-    return _decorator(
+    return registering(
         lambda f: MetricSpec(
             name,
             f,
@@ -277,7 +277,7 @@ def dataset(name: str, *, features: FeatureKind, version: int = 1, provides: Ite
     >>> coins(seed=0).n_classes
     2
     """
-    return _decorator(lambda f: DatasetSpec(name, f, version=version, features=features, provides=frozenset(provides)))
+    return registering(lambda f: DatasetSpec(name, f, version=version, features=features, provides=frozenset(provides)))
 
 
 def model(
@@ -309,7 +309,7 @@ def model(
     >>> xb.components("model").set_index("name").loc["coin_tree", "parameters"]
     {'depth': 3}
     """
-    return _decorator(
+    return registering(
         lambda f: ModelSpec(
             name,
             f,

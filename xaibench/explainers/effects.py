@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from pydantic import PositiveInt
@@ -11,6 +12,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import row_digests
+from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.associations import background_of, by_feature, explained_targets, target_outputs
@@ -139,20 +141,17 @@ def _changed(
     """
     background = background_of(problem)
     m = len(background)
-    model = problem.model.in_float64(background) if exact else problem.model
-    before = model.n_evaluations
-    for part in perturbed_copies.chunks(
-        len(features), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * background.numel()))
-    ):
-        chosen = features[part].to(background.device)
-        changed = background.expand(len(chosen), *background.shape).clone()
-        channels = (problem.layout.channels or 1) if pixels else 1
-        view = changed.view(len(chosen), m, channels, -1)
-        new = values(part).to(background)
-        view[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
-        yield model.predict(changed.flatten(0, 1)).view(len(chosen), m, -1)
-    if model is not problem.model:
-        problem.model.n_evaluations += model.n_evaluations - before
+    with computing_in_float64(problem.model, background) if exact else nullcontext(problem.model) as model:
+        for part in perturbed_copies.chunks(
+            len(features), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * background.numel()))
+        ):
+            chosen = features[part].to(background.device)
+            changed = background.expand(len(chosen), *background.shape).clone()
+            channels = (problem.layout.channels or 1) if pixels else 1
+            view = changed.view(len(chosen), m, channels, -1)
+            new = values(part).to(background)
+            view[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
+            yield model.predict(changed.flatten(0, 1)).view(len(chosen), m, -1)
 
 
 def _grid(problem: ProblemView, steps: int) -> list[Tensor]:

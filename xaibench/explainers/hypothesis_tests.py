@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
@@ -104,25 +105,23 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
         raise UnsupportedError("hypothesis tests need a background", "pass background=, rows in which nothing is there")
     d, channels, total = problem.layout.n_features, problem.layout.channels or 1, n + centred
     columns = problem.background.reshape(-1, channels, d).transpose(1, 2)
-    model = problem.model.in_float64(problem.inputs)
-    exact, before = model is not problem.model, model.n_evaluations
-    for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
-        picked = draws[block].integers(len(columns), (d, total))
-        values = columns[picked, torch.arange(d, device=picked.device).unsqueeze(1)]
-        copies = _Copies(replace(problem.take(block), model=model), values)
-        outputs = copies.evaluate(slice(0, len(copies))) if exact else copies.evaluate_apart()
-        far, null_far, close = _far(outputs, copies.index, centred)
-        if not exact:
-            near = ((far - null_far).abs() - close).abs() <= close / 2
-            deciding = copies.index[:, :, -n:][near]
-            if centred:
-                deciding = torch.cat([deciding, copies.index[:, :, 0][near.any(dim=2)]])
-            for row in np.unique(deciding.cpu().numpy()):
-                outputs[row] = copies.evaluate(slice(row, row + 1))[0]
+    with computing_in_float64(problem.model, problem.inputs) as model:
+        exact = model is not problem.model
+        for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
+            picked = draws[block].integers(len(columns), (d, total))
+            values = columns[picked, torch.arange(d, device=picked.device).unsqueeze(1)]
+            copies = _Copies(replace(problem.take(block), model=model), values)
+            outputs = copies.evaluate(slice(0, len(copies))) if exact else copies.evaluate_apart()
             far, null_far, close = _far(outputs, copies.index, centred)
-        yield far, null_far, close
-    if exact:
-        problem.model.n_evaluations += model.n_evaluations - before
+            if not exact:
+                near = ((far - null_far).abs() - close).abs() <= close / 2
+                deciding = copies.index[:, :, -n:][near]
+                if centred:
+                    deciding = torch.cat([deciding, copies.index[:, :, 0][near.any(dim=2)]])
+                for row in np.unique(deciding.cpu().numpy()):
+                    outputs[row] = copies.evaluate(slice(row, row + 1))[0]
+                far, null_far, close = _far(outputs, copies.index, centred)
+            yield far, null_far, close
 
 
 def _far(outputs: Tensor, index: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.predictor import computing_in_float64
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 FLOAT32_ROUNDING = 1e-6
@@ -29,9 +30,7 @@ def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluatio
 
     It has caches of its own, and its evaluations are counted for the model of ``ev``.
     """
-    model = ev.model.in_float64(ev.inputs)
-    before = model.n_evaluations
-    exact = replace(ev, model=model, cache=MemoryCache(), shared=SharedCache())
+    exact = replace(ev, cache=MemoryCache(), shared=SharedCache())
     if rows is not None:
         exact = replace(
             exact,
@@ -44,9 +43,8 @@ def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluatio
             explainer=None,
             pairs={},
         )
-    yield exact
-    if model is not ev.model:
-        ev.model.n_evaluations += model.n_evaluations - before
+    with computing_in_float64(ev.model, ev.inputs) as model:
+        yield replace(exact, model=model)
 
 
 def rounding_of(outputs: Tensor) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import require_module
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
 from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_raw
 from xaibench.metrics.engines.representations import Layer, Representation
 
@@ -25,8 +26,6 @@ NEAR_ZERO = 1e-3
 float32 knows the entries of a gradient to about 1e-7 of the largest: the change relative to a
 smaller entry would depend on the batch.
 """
-CHANGE_ROUNDING = 1e-6
-"""Changes up to this share of what changes are rounding, and count as none in a ratio."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Change:
         L2 norm of the difference.
     element : Tensor (N, n_samples)
         L2 norm of the difference divided, entry by entry, by what the sample has there (see
-        `NEAR_ZERO` and `CHANGE_ROUNDING`); NaN where the sample is all zero.
+        `NEAR_ZERO` and `FLOAT32_ROUNDING`); NaN where the sample is all zero.
     size : Tensor (N,), float64
         L2 norm of what the sample has.
     """
@@ -75,7 +74,7 @@ class Change:
         scale = torch.where(peak > 0, torch.maximum(magnitude, NEAR_ZERO * peak), torch.nan)
         self.size[block.rows] = torch.linalg.vector_norm(own, dim=2).squeeze(1).to(self.size)
         self.absolute[at] = torch.linalg.vector_norm(difference, dim=2).to(self.absolute)
-        share = torch.where(difference.abs() <= CHANGE_ROUNDING * peak, 0, difference) / scale
+        share = torch.where(difference.abs() <= FLOAT32_ROUNDING * peak, 0, difference) / scale
         self.element[at] = torch.linalg.vector_norm(share, dim=2).to(self.element)
 
     @property
@@ -88,7 +87,7 @@ class Change:
     def steady(self) -> Tensor:
         """Whether the whole has not changed by more than rounding (N, n_samples)."""
         size = self.size.unsqueeze(1)
-        return (self.absolute <= CHANGE_ROUNDING * size) & (size > 0)
+        return (self.absolute <= FLOAT32_ROUNDING * size) & (size > 0)
 
 
 def noise(ev: Evaluation, radius: float, n_samples: int) -> SharedCopies:
