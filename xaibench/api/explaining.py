@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+import torch
+from torch import Tensor, nn
+
 from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require_needs, with_distractors
 from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
+from xaibench.api.raw_rows import behind_end
+from xaibench.api.raw_views import default_maskers
 from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.core import registry, scoring
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
 
 
@@ -26,6 +33,10 @@ def explain(
     returns: str | None = None,
     background: ArrayLike | None = None,
     truth: ArrayLike | None = None,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -38,6 +49,10 @@ def explain(
         An explainer; `components` ("explainer") lists them.
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
     inputs : array or Tensor (N, *input_shape)
+        For a model with several inputs a tuple in the order of its parameters, or a dictionary by their
+        names: the first one is explained, the others are held fixed (see ``context``). Series of different
+        lengths are a list of arrays. Texts are token ids (N, L) with -1 behind the end, a list of lists of ids, or
+        pieces of words (N, W, P).
     targets : array or Tensor (N,) of int, optional
         Output column to explain; the predicted class by default.
     seed : int
@@ -51,6 +66,18 @@ def explain(
         Reference samples.
     truth : array or Tensor (N, *features), optional
         For the oracle: a mask (booleans or integers) or weights (floats).
+    context : dict of str to array (N, ...), optional
+        What goes to the model beside the inputs, by the names of its parameters: ``model(inputs, **context)``.
+        Every changed copy of a sample comes with the context of that sample, which is never explained.
+    background_context : dict of str to array (M, ...), optional
+        The same of the reference samples, for components that evaluate the model there.
+    special_tokens : Tokens, optional
+        Of token ids: the symbols for a hidden, an empty and an unknown token, and what stands around every text.
+        Maskers are then ``mask``, ``pad``, ``unk``, ``delete`` and ``unigram``; the default is the first of ``mask``,
+        ``pad`` and ``delete`` that there is.
+    embedding : torch.nn.Embedding or str, optional
+        Of a model of token ids: where it looks them up, or the name of that module; found where it can be. The model
+        is then differentiated in embeddings.
     batch_size, device
         Never change a result beyond rounding.
     **params
@@ -59,6 +86,7 @@ def explain(
     Returns
     -------
     array (N, *features), float32
+        Of samples of different lengths as long as the longest, NaN behind the end of the others.
 
     Raises
     ------
@@ -77,11 +105,30 @@ def explain(
     >>> xb.explain("feature_ablation", model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0]).tolist()
     [[2.0, -1.0]]
     """
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    view = make_view(
+        model,
+        inputs,
+        targets,
+        seed,
+        features,
+        output,
+        returns,
+        background,
+        truth,
+        batch_size,
+        device,
+        context,
+        background_context,
+        special_tokens,
+        embedding,
+    )
     spec = cast(ExplainerSpec, registry.get("explainer", name))
     require_needs(spec, view)
-    function = scoring.explain_function(spec, spec.bind(params))
-    return scoring.explain(function, view, f"explain/{spec.name}").cpu().numpy()
+    function = scoring.explain_function(spec, spec.bind(default_maskers(spec, params, view)))
+    maps = scoring.explain(function, view, f"explain/{spec.name}")
+    if view.sizes is not None:
+        maps = maps.masked_fill(behind_end(view.sizes, tuple(maps.shape[1:])), torch.nan)
+    return maps.cpu().numpy()
 
 
 def score(
@@ -104,6 +151,10 @@ def score(
     labels: ArrayLike | None = None,
     distractors: ArrayLike | None = None,
     pairs: PairsArgument | None = None,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -117,7 +168,8 @@ def score(
     attributions : array or Tensor (N, *features), optional
         What is scored. Without them, what ``explain`` gives.
     explain : str or callable (model, inputs, targets) -> attributions, optional
-        Explains again, for metrics that need it. With ``attributions`` it serves only that.
+        Explains again, for metrics that need it. With ``attributions`` it serves only that. Where there
+        is a ``context``, the callable is given it by this name, a row for every input.
     kind : {"slope", "contribution", "saliency"}, optional
         What the attributions mean; by default what the named explainer declares, else
         ``"contribution"``. Metrics of contributions turn slopes into them.
@@ -167,7 +219,23 @@ def score(
     >>> xb.score("completeness", attributions=[[2.0, -1.0]], **given).tolist()
     [0.0]
     """
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    view = make_view(
+        model,
+        inputs,
+        targets,
+        seed,
+        features,
+        output,
+        returns,
+        background,
+        truth,
+        batch_size,
+        device,
+        context,
+        background_context,
+        special_tokens,
+        embedding,
+    )
     if labels is not None:
         view = replace(view, labels=make_labels(view, labels, view.model))
     if distractors is not None:
@@ -179,7 +247,7 @@ def score(
     if retrain is not None or train is not None:
         ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
     require_needs(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
-    return scoring.score(spec, spec.bind(params), ev, output=output).values.numpy()
+    return scoring.score(spec, spec.bind(default_maskers(spec, params, view)), ev, output=output).values.numpy()
 
 
 def curve(
@@ -194,6 +262,10 @@ def curve(
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -229,7 +301,23 @@ def curve(
     if spec.curve is None:
         known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
         raise UsageError(f"{name!r} has no curve", did_you_mean(name, known))
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
+    view = make_view(
+        model,
+        inputs,
+        targets,
+        seed,
+        features,
+        output,
+        returns,
+        background,
+        None,
+        batch_size,
+        device,
+        context,
+        background_context,
+        special_tokens,
+        embedding,
+    )
     require_needs(spec, view)
     ev = make_evaluation(view, attributions, None, None)
-    return scoring.curve(spec, spec.bind(params), ev, output=output).numpy()
+    return scoring.curve(spec, spec.bind(default_maskers(spec, params, view)), ev, output=output).numpy()
