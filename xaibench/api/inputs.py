@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
@@ -15,11 +16,14 @@ from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpe
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
+from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import row_digests
-from xaibench.core.outputs import check_columns, check_output, default_output
+from xaibench.core.outputs import check_output, default_output
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import check_finite, first_look
 
 ArrayLike = Any
 ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
@@ -27,6 +31,23 @@ ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
 
 def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
     return as_tensor(values).to(device=device, dtype=dtype)
+
+
+def _number_type(predictor: Predictor, *given: ArrayLike | None) -> torch.dtype:
+    """float64 where the model takes it and an array holds what float32 does not; else float32."""
+    module = predictor.module
+    if module is not None:
+        own = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
+        return torch.float64 if own == {torch.float64} else torch.float32
+    exact = [t for values in given if values is not None for t in [as_tensor(values)]]
+    wide = any(
+        t.dtype == torch.float64 or (t.dtype in _WIDE_INTEGERS and not torch.equal(t.to(torch.float32).to(t.dtype), t))
+        for t in exact
+    )
+    return torch.float64 if wide else torch.float32
+
+
+_WIDE_INTEGERS = (torch.int32, torch.int64)
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
@@ -64,12 +85,15 @@ def make_view(
     """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
     predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     where = predictor.device
-    x = _tensor(inputs, torch.float32, where)
+    x = _tensor(inputs, _number_type(predictor, inputs, background), where)
     if x.ndim < 2 or len(x) == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
     layout = infer_layout(tuple(x.shape[1:]), features)
+    predictor = first_look(predictor, x, given=returns)
+    for note in () if predictor.facts is None else predictor.facts.notes:
+        warnings.warn(note, stacklevel=3)
     raw = predictor.predict(x if targets is None else x[:1])
-    check_columns(raw, predictor.returns)
+    check_finite(raw, predictor.returns)
     if targets is None:
         y = raw.argmax(dim=1)
     else:
@@ -80,7 +104,7 @@ def make_view(
             raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {raw.shape[1]} outputs")
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
-    reference = None if background is None else _tensor(background, torch.float32, where)
+    reference = None if background is None else _tensor(background, x.dtype, where)
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
@@ -169,7 +193,7 @@ def require_needs(
 ) -> None:
     """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
-    offered = {kind} | ({"gradients", "module"} if view.model.module is not None else set())
+    offered = {kind} | view.model.provides
     offered |= {"background"} if view.background is not None else set()
     offered |= {"reexplain"} if explains else set()
     offered |= {"retrain"} if retrains else set()
@@ -180,6 +204,9 @@ def require_needs(
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
         offered |= {"truth.distractors"} if view.truth.distractors is not None else set()
     missing = missing_needs(spec.needs, offered)
+    lacking = {} if view.model.facts is None else view.model.facts.lacking
+    if missing and missing[0] in lacking:
+        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", INSTEAD)
     if missing:
         hints = {
             "background": "pass background=, reference samples",

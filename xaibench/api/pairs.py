@@ -12,11 +12,12 @@ from xaibench.api.inputs import as_classes, as_tensor, make_truth
 from xaibench.core import registry
 from xaibench.core.components import PAIRS
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.outputs import check_columns, check_output
+from xaibench.core.outputs import check_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import first_look
 
 PairsArgument = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 _KNOWN = {
@@ -75,14 +76,10 @@ def _number(value: Any, name: str) -> float:
 
 
 def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Predictor:
-    other = as_predictor(model, returns=returns, device=view.model.device)
     try:
-        check_columns(other.predict(view.inputs[:1]), other.returns)
-    except UsageError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"the model of {need} does not take these inputs: {reason}") from error
+        other = first_look(as_predictor(model, returns=returns, device=view.model.device), view.inputs, given=returns)
+    except UsageError as error:
+        raise UsageError(f"{need}: {error.message}", error.hint) from error
     check_output(view.output, other.returns)
     return other
 

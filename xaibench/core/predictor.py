@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.model_facts import ModelFacts
+from xaibench.core.model_outputs import check_rows, read_output, where_output_is
+from xaibench.core.module_copies import copy_module, is_compiled
 from xaibench.core.outputs import Returns
 
 CPU_BUDGET = 21 * 2**20
@@ -34,15 +36,21 @@ class Predictor(ABC):
 
     Attributes
     ----------
-    returns : {"logit", "probability", "value"}
+    returns : {"logit", "multilabel_logit", "probability", "value"}
         What `predict` gives.
     module : torch.nn.Module or None
         The differentiable model, where there is one.
+    facts : ModelFacts or None
+        What a first look found; None before it.
+    returns_assumed : bool
+        Whether ``returns`` is what models of this kind return by default, until a first look decides.
     n_evaluations : int
         Samples evaluated so far, forward passes only; for accounting and tests.
     """
 
     module: nn.Module | None = None
+    facts: ModelFacts | None = None
+    returns_assumed = False
 
     def __init__(self, returns: Returns, *, device: torch.device | str = "cpu", batch_size: int | None = None):
         if batch_size is not None and batch_size < 1:
@@ -60,6 +68,13 @@ class Predictor(ABC):
     @abstractmethod
     def _batch_rule(self, inputs: Tensor) -> int:
         """Samples per batch, from one sample (1, *input_shape)."""
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Needs of explainers and metrics that the model meets."""
+        if self.facts is not None:
+            return self.facts.provides
+        return frozenset() if self.module is None else frozenset({"gradients", "module"})
 
     def shifted(self, by: float) -> Predictor:
         """The same model in a world where every input number is larger by ``by``: ``g(x) = f(x - by)``.
@@ -142,11 +157,14 @@ class TorchPredictor(Predictor):
         batch_size: int | None = None,
     ) -> None:
         super().__init__(returns, device=device, batch_size=batch_size)
-        ready = not any(m.training for m in module.modules()) and _is_on(module, self.device)
-        self.module = module if ready else copy.deepcopy(module).to(self.device).eval()
+        # A frozen TorchScript module does not know of modes.
+        ready = not any(getattr(m, "training", False) for m in module.modules()) and _is_on(module, self.device)
+        self.module = module if ready else _evaluating(module, self.device)
 
     def _forward(self, inputs: Tensor) -> Tensor:
-        return as_matrix(self.module(inputs))
+        raw = as_matrix(read_output(self.module(inputs)))
+        check_rows(raw, inputs)
+        return raw
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Differentiable raw outputs (N, C), in one pass; the caller sees to the batch."""
@@ -155,11 +173,15 @@ class TorchPredictor(Predictor):
 
     def with_module(self, module: nn.Module) -> TorchPredictor:
         """The same predictor around another module of the same architecture."""
-        return TorchPredictor(module, self.returns, device=self.device, batch_size=self._batch_size)
+        other = TorchPredictor(module, self.returns, device=self.device, batch_size=self._batch_size)
+        other.facts = self.facts
+        return other
 
     def shifted(self, by: float) -> TorchPredictor:
         """See `Predictor.shifted`; a copy of the module with the same layers, names and gradients."""
-        module = copy.deepcopy(self.module)
+        if is_compiled(self.module):
+            raise UnsupportedError("a TorchScript module cannot be given other inputs by hooks")
+        module = copy_module(self.module)
         module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]))
         return self.with_module(module)
 
@@ -170,7 +192,7 @@ class TorchPredictor(Predictor):
         """
         one, seen = inputs[:1].to(self.device, copy=True), _FloatingTypes()
         try:
-            module = copy.deepcopy(self.module).double()
+            module = copy_module(self.module).double()
             module.register_forward_pre_hook(lambda _module, given: (given[0].double(), *given[1:]), prepend=True)
             with torch.no_grad(), seen:
                 module(one)
@@ -183,6 +205,8 @@ class TorchPredictor(Predictor):
         return TorchPredictor(module, self.returns, device=self.device, batch_size=size)
 
     def _batch_rule(self, inputs: Tensor) -> int:
+        if is_compiled(self.module):
+            return _black_box_batch(inputs)
         # A copy, because a model may change its inputs in place.
         per_sample = activation_bytes(self.module, inputs.to(self.device, copy=True))
         budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
@@ -208,6 +232,17 @@ class _FloatingTypes(TorchFunctionMode):
         return result
 
 
+def _evaluating(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy of a module, in evaluation mode and on the device."""
+    try:
+        return copy_module(module).to(device).eval()
+    except UnsupportedError as error:
+        raise UsageError(
+            f"the model is in training mode or on another device, and {error.message.removeprefix('the model ')}",
+            "call model.eval() and put it on the device before it is explained",
+        ) from error
+
+
 def _is_on(module: nn.Module, device: torch.device) -> bool:
     """Whether every tensor of the module is there; ``cuda`` without a number means any GPU."""
     tensors = (*module.parameters(), *module.buffers())
@@ -226,23 +261,32 @@ class CallablePredictor(Predictor):
     ) -> None:
         super().__init__(returns, batch_size=batch_size)
         self.function = function
+        self.part = ""
+        """Which part of what the function returns is read; see `where_output_is`."""
 
     def _forward(self, inputs: Tensor) -> Tensor:
-        raw = self.function(inputs.numpy())
-        values = raw.detach().cpu() if isinstance(raw, Tensor) else torch.from_numpy(np.array(raw))
-        if len(values) != len(inputs):
-            raise UsageError(
-                f"the model returned {len(values)} rows for {len(inputs)} inputs",
-                "a callable model maps (N, ...) to (N, C)",
-            )
-        return as_matrix(values.to(torch.float32))
+        answer = self.function(inputs.numpy())
+        self.part = where_output_is(answer)
+        values = read_output(answer).detach().cpu()
+        raw = as_matrix(values if self._keeps_float64(inputs) else values.to(torch.float32))
+        check_rows(raw, inputs)
+        return raw
+
+    def _keeps_float64(self, inputs: Tensor) -> bool:
+        """Values may be large and differ by little, and whoever gives float64 wants it back."""
+        return self.returns == "value" or inputs.dtype == torch.float64
 
     def shifted(self, by: float) -> CallablePredictor:
         """See `Predictor.shifted`."""
         return CallablePredictor(lambda inputs: self.function(inputs - by), self.returns, batch_size=self._batch_size)
 
     def _batch_rule(self, inputs: Tensor) -> int:
-        return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
+        return _black_box_batch(inputs)
+
+
+def _black_box_batch(inputs: Tensor) -> int:
+    """Samples per batch where nothing is known of what happens inside."""
+    return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
 
 
 def as_matrix(raw: Tensor) -> Tensor:

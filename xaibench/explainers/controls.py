@@ -56,7 +56,7 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
         raise UnsupportedError("other_sample needs a background", "pass background=, reference samples")
     others = problem.background[draws.integers(len(problem.background))]
     view = replace(problem.take(slice(None), others), targets=problem.model.predict(others).argmax(dim=1))
-    return integrated_gradients(view) if problem.model.module is not None else feature_ablation(view)
+    return integrated_gradients(view) if "gradients" in problem.model.provides else feature_ablation(view)
 
 
 @explainer("constant", kind="contribution", control=True)

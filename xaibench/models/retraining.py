@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from xaibench.core import registry
 from xaibench.core.components import ModelSpec
@@ -17,6 +18,7 @@ from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import own_generators
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import N_SAMPLES, first_look
 from xaibench.models.obtain import obtain
 
 
@@ -81,6 +83,7 @@ class RecipeRetraining:
         with own_generators(seed):
             fitted = obtain(model, params, data, seed=seed, device=self._device, cache=self._cache)
         predictor = as_predictor(fitted.model, returns=fitted.returns, device=self._device, batch_size=self._batch_size)
+        predictor = first_look(predictor, torch.from_numpy(data.test_inputs[:N_SAMPLES]), given=fitted.returns)
         same_weights = predictor.module is not None and fitted.fingerprint == self._fingerprint
         if same_weights and not _same_training(data, self.data):
             raise UnsupportedError(f"model {model.name} has the same weights whatever the data: it is not trained here")

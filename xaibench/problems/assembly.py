@@ -47,7 +47,9 @@ def assemble(
     reference, reference_labels = _background(data, spec.background)
     output = spec.output or default_output(predictor.returns)
     raw_rows = data.test_inputs if data.test_rows is None else data.test_rows
-    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), fitted.provides, spec.output)
+    facts = predictor.facts
+    provides = fitted.provides - set(facts.lacking if facts else ())
+    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), provides, spec.output)
     mask, distractors = (
         None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
         for a in (data.test_mask, data.test_distractors)
@@ -81,6 +83,8 @@ def assemble(
         gates=found.gates,
         retraining=retraining,
         pairs=_pairs(data, found, retraining, spec.seed, n, predictor.device),
+        info={"model": facts.to_json()} if facts else {},
+        lacking=facts.lacking if facts else {},
     )
 
 

@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
-from xaibench.core.components import FunctionsSpec, ModelSpec, source_digest
+import torch
+
+from xaibench.core.components import FunctionsSpec, source_digest
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError
 from xaibench.core.findings import CachedFindings
@@ -16,6 +18,7 @@ from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import N_SAMPLES, first_look
 from xaibench.models.obtain import FittedModel, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
 from xaibench.models.training import Progress
@@ -74,7 +77,7 @@ class Problems:
                 return self.functions(spec).fingerprint
             except Exception:
                 return None
-        model = cast(ModelSpec, spec.model.spec)
+        model = spec.recipe
         if self.cache is None or model.provides is None:
             return None
         data = self.data(spec)
@@ -84,11 +87,14 @@ class Problems:
     def prepare(self, spec: ProblemSpec, progress: Progress | None = None) -> Problem:
         """Load, fit, select and measure. Deterministic for a given seed and machine type."""
         data = self.data(spec)
-        model = cast(ModelSpec, spec.model.spec)
+        model = spec.recipe
         fitted = obtain(
             model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
         )
-        predictor = as_predictor(fitted.model, returns=fitted.returns, device=self.device, batch_size=self.batch_size)
+        batch_size = self.batch_size or spec.batch_size
+        given = "value" if fitted.returns == "value" else model.returns
+        predictor = as_predictor(fitted.model, returns=given, device=self.device, batch_size=batch_size)
+        predictor = first_look(predictor, torch.from_numpy(data.test_inputs[:N_SAMPLES]), given=given)
         retraining = RecipeRetraining(
             data,
             model,
@@ -96,7 +102,7 @@ class Problems:
             fingerprint=fitted.fingerprint,
             cache=self.cache,
             device=self.device,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
         )
         return assemble(spec, data, fitted, predictor, retraining, self._findings(spec, data, fitted))
 
