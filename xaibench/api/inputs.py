@@ -18,7 +18,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import row_digests
-from xaibench.core.outputs import check_output, default_output
+from xaibench.core.outputs import check_columns, check_output, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.truth import Truth
@@ -93,6 +93,7 @@ def make_view(
     for note in () if predictor.facts is None else predictor.facts.notes:
         warnings.warn(note, stacklevel=3)
     raw = predictor.predict(x if targets is None else x[:1])
+    check_columns(raw, predictor.returns)
     check_finite(raw, predictor.returns)
     if targets is None:
         y = raw.argmax(dim=1)
@@ -109,7 +110,9 @@ def make_view(
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
-    rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
+    if isinstance(inputs, Tensor):
+        inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).detach().cpu().numpy()
+    rows = row_digests(np.asarray(inputs))
     view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
     return view if truth is None else replace(view, truth=make_truth(view, truth))
 

@@ -12,7 +12,7 @@ from xaibench.api.inputs import as_classes, as_tensor, make_truth
 from xaibench.core import registry
 from xaibench.core.components import PAIRS
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.outputs import check_output
+from xaibench.core.outputs import check_columns, check_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
@@ -78,6 +78,7 @@ def _number(value: Any, name: str) -> float:
 def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Predictor:
     try:
         other = first_look(as_predictor(model, returns=returns, device=view.model.device), view.inputs, given=returns)
+        check_columns(other.predict(view.inputs[:1]), other.returns)
     except UsageError as error:
         raise UsageError(f"{need}: {error.message}", error.hint) from error
     check_output(view.output, other.returns)

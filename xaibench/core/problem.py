@@ -140,8 +140,8 @@ class ProblemView(Samples):
     >>> @xb.explainer("the_input", kind="contribution")
     ... def the_input(problem: xb.ProblemView):
     ...     return problem.inputs
-    >>> xb.explain("the_input", model=lambda a: a, inputs=[[1.0, 2.0]]).tolist()
-    [[1.0, 2.0]]
+    >>> xb.explain("the_input", model=lambda a: a, inputs=[[0.25, 0.75]]).tolist()
+    [[0.25, 0.75]]
     """
 
     truth: Truth | None = None

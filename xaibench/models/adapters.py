@@ -7,13 +7,14 @@ from typing import Any, cast, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.module_copies import is_compiled
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
+from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import original
 from xaibench.models.boosters import booster_function, is_xgboost_booster
@@ -102,19 +103,12 @@ def fingerprint(model: Any, inputs: Array) -> str:
     if isinstance(module, nn.Module):
         module = original(module)
     if isinstance(module, nn.Module) and not is_compiled(module):
-        state = {name: array_digest(_as_array(t)) for name, t in module.state_dict().items()}
+        state = {name: tensor_digest(t) for name, t in module.state_dict().items()}
         return digest("module", repr(module), state)
     flat = inputs.reshape(len(inputs), -1)
     mixed = np.stack([np.roll(column, i + 1) for i, column in enumerate(flat.T)], axis=1).reshape(inputs.shape)
     predictor = as_predictor(model)
     return digest("outputs", *(array_digest(predictor.predict(torch.from_numpy(x)).numpy()) for x in (inputs, mixed)))
-
-
-def _as_array(tensor: Tensor) -> Array:
-    """Content of a tensor; bfloat16, which numpy does not know, by its bits."""
-    plain = tensor.detach().cpu()
-    found: Array = (plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy()
-    return found
 
 
 def _assumed(predictor: Predictor, returns: str | None) -> Predictor:

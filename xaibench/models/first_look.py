@@ -14,14 +14,14 @@ from xaibench.core.input_gradients import NO_GRADIENT, as_leaf, input_gradient
 from xaibench.core.model_facts import ModelFacts, ModelKind
 from xaibench.core.model_outputs import read_output, where_output_is
 from xaibench.core.module_copies import is_compiled, sharing_copy
-from xaibench.core.outputs import Returns, check_columns
+from xaibench.core.outputs import Returns
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.models.adapted_modules import adapted, whole_numbers
 from xaibench.models.output_range import LastOperation, last_operation, settle_returns
 
 N_SAMPLES = 8
 """Samples that are looked at, at most."""
-T = TypeVar("T")
+Answer = TypeVar("Answer")
 COMPILED = "the model is compiled (TorchScript): its layers can be neither watched nor given other weights"
 
 
@@ -65,7 +65,6 @@ def first_look(predictor: Predictor, inputs: Tensor, *, given: str | None = None
         seen = _Call(predictor.part, few.dtype, raw.dtype)
     returns = given or (None if predictor.returns_assumed else predictor.returns)
     settled = settle_returns(raw, cast("Returns | None", returns), predictor.returns, last, seen.output_dtype)
-    check_columns(raw, settled.returns)
     predictor.returns = settled.returns
     predictor.returns_assumed = False
     module = predictor.module
@@ -183,7 +182,7 @@ def check_finite(raw: Tensor, returns: str, what: str = "the model") -> None:
         )
 
 
-def _understood(inputs: Tensor, evaluate: Callable[[], T]) -> T:
+def _understood(inputs: Tensor, evaluate: Callable[[], Answer]) -> Answer:
     """What an evaluation of the model gives; whatever the model raises becomes one sentence."""
     try:
         return evaluate()

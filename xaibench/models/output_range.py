@@ -25,7 +25,7 @@ SMALLEST_ROUNDING = 2.5e-6
 
 
 @dataclass(frozen=True)
-class Settled:
+class ReturnsDecision:
     """What the numbers of a model are, how that is known, and what is doubtful about it."""
 
     returns: Returns
@@ -56,7 +56,7 @@ def settle_returns(
     default: Returns,
     last: LastOperation | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Settled:
+) -> ReturnsDecision:
     """Say what the outputs of a model are: what was given, unless they cannot be that; else what they look like.
 
     Numbers outside [0, 1] are not probabilities. Rows of numbers in [0, 1] that all sum to 1 are probabilities of
@@ -87,14 +87,14 @@ def settle_returns(
     """
     claimed = given or default
     if claimed == "value":
-        return Settled("value", "given" if given else "default")
+        return ReturnsDecision("value", "given" if given else "default")
     low, high = float(raw.min()), float(raw.max())
     rounding = 4 * max(torch.finfo(dtype).eps if dtype.is_floating_point else 0, SMALLEST_ROUNDING)
     in_unit = low >= -rounding and high <= 1 + rounding
     if claimed == "probability":
         if not in_unit:
             raise _not_probabilities(low, high, raw.shape[1], given is not None)
-        return Settled("probability", "given" if given else "default")
+        return ReturnsDecision("probability", "given" if given else "default")
     sums_to_one = in_unit and raw.shape[1] > 1 and bool(((raw.double().sum(dim=1) - 1).abs() <= rounding).all())
     sure = sums_to_one and (last == "softmax" or _n_distinct(raw) >= _DISTINCT)
     if given is not None:
@@ -103,16 +103,16 @@ def settle_returns(
             raise UsageError(
                 f'the model returns {what}, and returns="{given}" was said', 'say returns="probability" instead'
             )
-        return Settled(given, "given")
+        return ReturnsDecision(given, "given")
     if sure or (in_unit and last == "sigmoid") or (sums_to_one and last is None):
-        return Settled("probability", "outputs")
+        return ReturnsDecision("probability", "outputs")
     if in_unit and last is None and _n_distinct(raw) > 1:
         doubt = (
             f"all outputs of the model are between 0 and 1 ({low:.3g} to {high:.3g}) and are taken for logits; "
             'say returns="logit", or returns="probability" if they are probabilities'
         )
-        return Settled(default, "default", doubt)
-    return Settled(default, "default")
+        return ReturnsDecision(default, "default", doubt)
+    return ReturnsDecision(default, "default")
 
 
 def _not_probabilities(low: float, high: float, columns: int, was_given: bool) -> UsageError:
