@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from xaibench.core.components import Component
-from xaibench.core.errors import UnsupportedError
+from xaibench.core.errors import UnsupportedError, XaibenchError
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
@@ -133,7 +133,8 @@ def failure(error: BaseException) -> dict[str, Any]:
         return {"status": "unsupported", "message": error.message}
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
     try:
-        message = str(error)
+        hint = error.hint if isinstance(error, XaibenchError) else None
+        message = f"{error}; {hint}" if hint else str(error)
     except Exception:
         message = "(it has no text)"
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import cast
@@ -90,9 +91,15 @@ class Unit:
             _json(cell.output),
         )
 
-    def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
-        """Why this cell is unavailable on a problem with these capabilities, or None."""
-        return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities)
+    def unsupported(
+        self, cell: Cell, capabilities: frozenset[str] | None, lacking: Mapping[str, str] | None = None
+    ) -> str | None:
+        """Why this cell is unavailable on a problem with these capabilities, or None.
+
+        ``lacking`` has the reason why the problem does not meet a need, where one is known.
+        """
+        why = tuple((lacking or {}).items())
+        return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities, why)
 
 
 def unsupported_key(reason: str) -> str:
@@ -124,12 +131,15 @@ def _content(choice: ComponentRef) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _unsupported(explainer: ComponentRef, metric: ComponentRef, capabilities: frozenset[str]) -> str | None:
+def _unsupported(
+    explainer: ComponentRef, metric: ComponentRef, capabilities: frozenset[str], lacking: tuple[tuple[str, str], ...]
+) -> str | None:
     explaining, scoring = explainer.spec, cast(MetricSpec, metric.spec)
     for spec in (explaining, scoring):
         missing = missing_needs(spec.needs, capabilities)
         if missing:
-            return f"{spec.kind} {spec.name} needs {', '.join(missing)}"
+            why = dict(lacking).get(missing[0])
+            return f"{spec.kind} {spec.name} needs {', '.join(missing)}" + (f": {why}" if why else "")
     kind = explaining.stated_kind(explainer.params) if isinstance(explaining, ExplainerSpec) else None
     if kind is not None and kind not in scoring.accepts:
         return f"metric {scoring.name} takes {' or '.join(sorted(scoring.accepts))}, not {kind}"
