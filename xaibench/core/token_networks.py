@@ -121,7 +121,7 @@ class TokenNetwork(nn.Module):
             if self.empty is None:
                 raise UnsupportedError(
                     "nothing is left of a text of which every token is deleted",
-                    "give the id of the empty token, special_tokens=Tokens(pad=...), which then stands for it, or another masker",
+                    "give the id of the empty token, Tokens(pad=...), which then stands for it, or another masker",
                 )
             before = (self.empty,)
         if before or after:

@@ -264,7 +264,7 @@ class TokenIdPredictor(CallablePredictor):
             if self.tokens.pad is None:
                 raise UnsupportedError(
                     "nothing is left of a text of which every token is deleted",
-                    "give the id of the empty token, special_tokens=Tokens(pad=...), which then stands for it, or another masker",
+                    "give the id of the empty token, Tokens(pad=...), which then stands for it, or another masker",
                 )
             prefix = (self.tokens.pad,)
         n = len(ids)
