@@ -23,8 +23,8 @@ def bags(*, seed: int = 0, n: int = 40, width: int = 9) -> xb.Data:
     classes = (np.where(ids >= 0, WEIGHTS[ids], 0).sum(axis=1) > 0).astype(np.int64)
     mask = ids[:n] >= 6
     return xb.Data(
-        "tokens", ids[n:], classes[n:], ids[:n], classes[:n], class_names=("low", "high"), tokens=TOKENS, test_mask=mask,
-        truth_kind="data", accuracy_floor=0.9,
+        "tokens", ids[n:], classes[n:], ids[:n], classes[:n], class_names=("low", "high"), tokens=TOKENS,
+        test_mask=mask, truth_kind="data", accuracy_floor=0.9,
     )  # fmt: skip
 
 
