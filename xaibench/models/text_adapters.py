@@ -16,10 +16,10 @@ from xaibench.core.token_predictor import TokenIdPredictor, TokenPredictor
 from xaibench.core.tokens import NO_TOKEN, Tokens
 from xaibench.models.adapters import as_predictor
 
-SAME = 1e-4
+SAME_OUTPUTS = 1e-4
 """Outputs that differ by at most this share of the largest are the same but for rounding."""
 
-TRIED = 16
+TRIED_TOKENS = 16
 """Tokens that are tried in all places of a text."""
 
 
@@ -146,7 +146,7 @@ def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[Tensor]) 
     """
     symbols = torch.tensor(sorted(set(predictor.tokens.symbols.values())), dtype=torch.long)
     found = torch.unique(torch.cat([text[0] for text in texts]))
-    ordinary = found[~torch.isin(found, symbols)][:TRIED]
+    ordinary = found[~torch.isin(found, symbols)][:TRIED_TOKENS]
     for text in texts:
         marked = text.repeat(len(symbols), 1)
         marked[:, text.shape[1] // 2] = symbols
@@ -159,7 +159,7 @@ def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[Tensor]) 
                 replaced = predictor.network.without_surroundings(vectors, own_ids)
         except XaibenchError as error:
             return error.message
-        if not torch.allclose(replaced, own, rtol=SAME, atol=SAME * max(float(own.abs().max()), 1e-6)):
+        if not torch.allclose(replaced, own, rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS * max(float(own.abs().max()), 1e-6)):
             return "the model's outputs hang on its token ids in other ways than through the embedding"
     return ""
 
