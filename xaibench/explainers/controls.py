@@ -13,9 +13,10 @@ from xaibench.core.components import AttributionKind
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.groups import explain_groups, predict_groups
 from xaibench.core.masking.maskers import gaussian_blur
 from xaibench.core.predictor import context_rows
-from xaibench.core.problem import ProblemView
+from xaibench.core.problem import ProblemView, RawRows
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
 from xaibench.explainers.gradients import integrated_gradients
@@ -46,13 +47,16 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     """The map of another sample: it looks like an explanation and explains nothing.
 
     A background row is drawn for every sample and explained for the class that the model predicts
-    there: by integrated gradients, or by feature ablation where the model has no gradients.
+    there: by integrated gradients, or by feature ablation where the model has no gradients. Where samples have
+    different lengths, the map of one is stretched to the length of the other.
 
     Raises
     ------
     UnsupportedError
         If the problem has no background.
     """
+    if problem.references is not None:
+        return _stretched(problem, problem.references, draws)
     if problem.background is None:
         raise UnsupportedError("other_sample needs a background", "pass background=, reference samples")
     rows = draws.integers(len(problem.background))
@@ -61,6 +65,36 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     view = problem.take(slice(None), others, context=context_rows(problem.background_context, rows))
     view = replace(view, targets=targets)
     return integrated_gradients(view) if "gradients" in problem.model.provides else feature_ablation(view)
+
+
+def _stretched(problem: ProblemView, references: RawRows, draws: Draws) -> Tensor:
+    """Maps (N, *feature_shape) of reference samples, stretched: place ``j`` of ``n`` has what ``j n_other / n`` has."""
+    rows = draws.integers(len(references.values))
+    sizes, context = references.sizes[rows], context_rows(references.context, rows)
+    raw = references.values[rows]
+    outputs = predict_groups(problem.model, raw, sizes, references.layout, context or None)
+    view = ProblemView(
+        problem.model,
+        raw,
+        outputs.argmax(dim=1),
+        references.layout,
+        problem.output,
+        problem.digests,
+        seed=problem.seed,
+        context=context,
+        sizes=sizes,
+        references=references,
+    )
+    if problem.model.module is not None:
+        maps = explain_groups(view, integrated_gradients)
+    elif problem.layout.kind == "tokens":
+        maps = explain_groups(view, lambda group: feature_ablation(group, masker=group.token_masker))
+    else:
+        maps = explain_groups(view, feature_ablation)
+    n = problem.layout.feature_shape[0]
+    place = torch.arange(n, device=maps.device) * sizes.unsqueeze(1) // n
+    place = place.view(len(maps), n, *(1,) * (maps.ndim - 2)).expand(-1, -1, *maps.shape[2:])
+    return maps.gather(1, place)
 
 
 @explainer("constant", kind="contribution", control=True)

@@ -86,7 +86,7 @@ def assemble(
             torch.from_numpy(text_sizes(ids)).to(predictor.device) for ids in (data.test_inputs[:n], reference)
         )
         rows = torch.from_numpy(reference).to(predictor.device)
-        samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, around))
+        samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, layout, around))
     return Problem(
         dataset=spec.dataset.label,
         model=spec.model.label,
