@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -50,20 +51,20 @@ def first_look(predictor: Predictor, inputs: Tensor, *, given: str | None = None
         If the model fails on these inputs, does not return a row of finite numbers per sample, returns what it was
         said not to return, or if the output of a sample depends on the other samples of its batch.
     """
+    returns = given or (None if predictor.returns_assumed else predictor.returns)
     few = inputs[:N_SAMPLES].to(predictor.device)
     seen = _Call(output="", dtype=few.dtype, output_dtype=few.dtype)
     if isinstance(predictor, TorchPredictor):
         predictor, seen = _called(predictor, few[:1])
     size = min(len(few), _understood(few[:1], lambda: predictor.batch_size(few)))
     few = few[:size]
-    raw, notes = _evaluated(predictor, few)
+    raw, notes = _evaluated(predictor, few, inputs)
     last: LastOperation | None = None
     gradients, why = False, ""
     if isinstance(predictor, TorchPredictor):
         gradients, why, last = _gradients(predictor, few[:2])
     elif isinstance(predictor, CallablePredictor):
         seen = _Call(predictor.part, few.dtype, raw.dtype)
-    returns = given or (None if predictor.returns_assumed else predictor.returns)
     settled = settle_returns(raw, cast("Returns | None", returns), predictor.returns, last, seen.output_dtype)
     predictor.returns = settled.returns
     predictor.returns_assumed = False
@@ -108,8 +109,9 @@ def _called(predictor: TorchPredictor, one: Tensor) -> tuple[TorchPredictor, _Ca
                 answer = predictor.module(one.to(dtype, copy=True))
         except XaibenchError:
             raise
-        except Exception as error:  # Whatever a module raises; the first failure is told if all fail.
-            failure = failure or error
+        except Exception as error:  # Whatever a module raises.
+            # Of a code that a table has no row for, only the call with whole numbers tells.
+            failure = error if failure is None or isinstance(error, IndexError) else failure
             continue
         part, raw = where_output_is(answer), read_output(answer)
         output_dtype = answer.dtype if isinstance(answer, Tensor) else raw.dtype
@@ -131,14 +133,16 @@ def _number_types(module: nn.Module, one: Tensor) -> Iterator[torch.dtype]:
         yield torch.int64
 
 
-def _evaluated(predictor: Predictor, few: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+def _evaluated(predictor: Predictor, few: Tensor, inputs: Tensor) -> tuple[Tensor, tuple[str, ...]]:
     """Finite outputs (n, C) of a few samples in one batch, and a note if the model draws at random.
 
     The first sample is evaluated alone as well, and among copies of itself: batches of the same size are
     computed alike, so that what differs there comes from the other samples.
     """
     raw = _understood(few, lambda: predictor.predict(few))
-    check_finite(raw, predictor.returns)
+    if not bool(raw.isfinite().all()):
+        # How many there are is worth more than a quick answer.
+        check_finite(_understood(inputs, lambda: predictor.predict(inputs)), predictor.returns)
     if len(few) > 1:
         alone = _understood(few[:1], lambda: predictor.predict(few[:1]))
         among_copies = predictor.predict(few[:1].expand_as(few).clone())
@@ -165,9 +169,11 @@ def _exactly(predictor: Predictor, few: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gap(a: Tensor, b: Tensor) -> float:
-    """The largest difference of two tensors where both are finite."""
+    """The largest difference of two tensors; infinite where only one of them is a number."""
+    if not torch.equal(a.isfinite(), b.isfinite()):
+        return math.inf
     gap = (a - b).abs()
-    return float(gap[gap.isfinite()].max()) if bool(gap.isfinite().any()) else 0.0
+    return float(gap[a.isfinite()].max()) if bool(a.isfinite().any()) else 0.0
 
 
 def check_finite(raw: Tensor, returns: str, what: str = "the model") -> None:
@@ -195,10 +201,21 @@ def _understood(inputs: Tensor, evaluate: Callable[[], Answer]) -> Answer:
 def _cannot_take(inputs: Tensor, error: Exception) -> UsageError:
     reason = str(error).partition("\n")[0]
     samples = "one sample" if len(inputs) == 1 else f"{len(inputs)} samples"
+    hint = next((hint for text, hint in _HINTS.items() if text in reason), "a model maps (N, ...) to (N, C) for any N")
     return UsageError(
-        f"the model failed on {samples} of shape {tuple(inputs.shape[1:])}: {type(error).__name__}: {reason}",
-        "a model takes one array (N, ...) of any N; join several inputs to one and split it in the model",
+        f"the model failed on {samples} of shape {tuple(inputs.shape[1:])}: {type(error).__name__}: {reason}", hint
     )
+
+
+_HINTS = {
+    "more than 1 value per channel": "batch normalisation without running statistics makes a sample depend on the "
+    "others of its batch; fit running statistics and call model.eval()",
+    "positional argument": "a model takes one array; join several inputs to one and split it in the model",
+    "must have the same dtype": "the model mixes number types; convert all of it with model.float()",
+    "index out of range": "the inputs hold codes that the model has no row for",
+    "shapes cannot be multiplied": "the inputs do not have the shape that the model was made for",
+}
+"""What to do, by what is in the first line of an exception."""
 
 
 def _gradients(predictor: TorchPredictor, few: Tensor) -> tuple[bool, str, LastOperation | None]:
