@@ -39,20 +39,17 @@ def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tens
 
 
 def _number_type(predictor: Predictor, *given: ArrayLike | None) -> torch.dtype:
-    """float64 where the model takes it and an array holds what float32 does not; else float32."""
+    """float64 for modules of that type, and for black boxes where the numbers that are given need it; else float32."""
     module = predictor.module
     if module is not None:
         own = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
         return torch.float64 if own == {torch.float64} else torch.float32
-    exact = [t for values in given if values is not None for t in [as_tensor(values)]]
-    wide = any(
-        t.dtype == torch.float64 or (t.dtype in _WIDE_INTEGERS and not torch.equal(t.to(torch.float32).to(t.dtype), t))
-        for t in exact
-    )
-    return torch.float64 if wide else torch.float32
+    exact = any(as_tensor(values).dtype in _EXACT for values in given if values is not None)
+    return torch.float64 if exact else torch.float32
 
 
-_WIDE_INTEGERS = (torch.int32, torch.int64)
+_EXACT = frozenset({torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64})
+"""Types of numbers that float32 may not hold, such as dates and prices."""
 
 
 def as_tensor(values: ArrayLike) -> Tensor:

@@ -28,7 +28,7 @@ AFFORDABLE = 20.0
 """Seconds that drawing curves again may take without being asked for."""
 N_PROBLEMS = 8
 N_EXAMPLES = 4
-_SHOWN = ["dataset", "model", "explainer", "metric", "status", "error_kind", "message"]
+_SHOWN = ["dataset", "model", "problem_seed", "explainer", "metric", "status", "error_kind", "message", "model_facts"]
 
 
 def report(

@@ -39,6 +39,8 @@ class Facts:
     threads : int
     n_functions : int or None
         Of a set of functions.
+    model_facts : str or None
+        What a first look at the model found, as JSON.
     """
 
     fingerprint: str
@@ -49,6 +51,7 @@ class Facts:
     device: str
     threads: int
     n_functions: int | None = None
+    model_facts: str | None = None
 
     @classmethod
     def of(cls, problem: Problem | FunctionProblem) -> Facts:
@@ -65,6 +68,7 @@ class Facts:
             samples.batch_size,
             str(samples.model.device),
             torch.get_num_threads(),
+            model_facts=canonical_json(problem.info["model"]) if "model" in problem.info else None,
         )
 
     def columns(self, unit: Unit, cell: Cell) -> dict[str, Any]:
@@ -80,6 +84,7 @@ class Facts:
             "batch_size": self.batch_size,
             "device": self.device,
             "threads": self.threads,
+            "model_facts": self.model_facts,
         }
 
     def _truth_kind(self, metric: Component) -> str | None:
