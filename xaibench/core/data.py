@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from xaibench.core.data_inputs import as_float32, check_finite, column_names
 from xaibench.core.errors import DataError
 from xaibench.core.features import FeatureKind
 from xaibench.core.gates import Findings
 from xaibench.core.keys import array_digest, digest
+from xaibench.core.labels import number_classes
 from xaibench.core.predictor import Predictor
 from xaibench.core.types import Array
 
@@ -118,7 +120,11 @@ class Data:
     ----------
     features : {"image", "table", "series", "tokens"}
     train_inputs, test_inputs : array (N, *input_shape), float32
+        Other numbers are converted where float32 can tell them apart; a data frame of numbers brings
+        its column names along. Tables may hold NaN, for models that take missing values.
     train_targets, test_targets : array (N,), int64
+        Classes. What is not numbered 0 to C - 1 is, see `xaibench.core.labels.number_classes`;
+        numbers with a fraction are the values of a regression.
     test_rows : array (N, ...), optional
         The raw rows behind ``test_inputs`` (before scaling); random draws are keyed by their bytes.
     feature_names, class_names : tuple of str
@@ -179,21 +185,47 @@ class Data:
     pairs: tuple[PairSource, ...] = ()
 
     def __post_init__(self) -> None:
+        self._take_inputs()
+        self._take_labels()
         for split in ("train", "test"):
-            inputs, targets = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_targets")
-            if len(inputs) != len(targets) or len(inputs) == 0:
-                raise DataError(f"{split} split has {len(inputs)} inputs and {len(targets)} targets")
-            if inputs.dtype != np.float32 or targets.dtype != np.int64:
-                raise DataError(
-                    f"{split} split is {inputs.dtype} with targets {targets.dtype}",
-                    "inputs are float32, targets int64",
-                )
-            if not np.isfinite(inputs).all():
-                raise DataError(f"{split} inputs hold NaN or infinity")
+            inputs = getattr(self, f"{split}_inputs")
             for name in ("mask", "values", "distractors"):
                 beside = getattr(self, f"{split}_{name}", None)
                 if beside is not None and len(beside) != len(inputs):
                     raise DataError(f"{split} split has {len(inputs)} inputs and {len(beside)} {name.rstrip('s')}s")
+
+    def _take_inputs(self) -> None:
+        """Check the inputs, and store them as float32."""
+        names = self.feature_names or column_names(self.train_inputs)
+        for split in ("train", "test"):
+            field_name = f"{split}_inputs"
+            inputs = as_float32(getattr(self, field_name), split, names)
+            if inputs.ndim < 2:
+                raise DataError(f"{split} inputs have shape {inputs.shape}", "give (N, ...), one row per sample")
+            check_finite(inputs, split, names, missing=self.features == "table")
+            object.__setattr__(self, field_name, inputs)
+        train, test = self.train_inputs.shape[1:], self.test_inputs.shape[1:]
+        if train != test:
+            raise DataError(f"train inputs have shape (N, {_shape(train)}), test inputs (N, {_shape(test)})")
+        if self.features == "table" and names and len(names) != train[0]:
+            raise DataError(f"there are {len(names)} feature names for {train[0]} columns", "name every column")
+        object.__setattr__(self, "feature_names", tuple(names))
+
+    def _take_labels(self) -> None:
+        """Check the targets, and store them as numbers of classes."""
+        for split in ("train", "test"):
+            inputs, targets = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_targets")
+            if len(inputs) != len(targets) or len(inputs) == 0:
+                raise DataError(f"{split} split has {len(inputs)} inputs and {len(targets)} targets")
+        labels = number_classes(self.train_targets, self.test_targets, self.class_names)
+        if labels.values is not None and self.train_values is not None:
+            raise DataError("targets are numbers with fractions, and there are values too", "let the targets be all 0")
+        if labels.values is not None:
+            object.__setattr__(self, "train_values", labels.values[0])
+            object.__setattr__(self, "test_values", labels.values[1])
+        object.__setattr__(self, "train_targets", labels.train)
+        object.__setattr__(self, "test_targets", labels.test)
+        object.__setattr__(self, "class_names", labels.class_names)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -219,6 +251,10 @@ class Data:
         checks = [_check(c) for c in self.interventions]
         facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
         return digest(facts, [array_digest(a) for a in arrays], optional, checks, *([more] if more else []))
+
+
+def _shape(sides: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sides))
 
 
 def _plain(value: Any) -> Any:

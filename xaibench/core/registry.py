@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -54,7 +55,7 @@ def plural(kind: str) -> str:
 def _add(spec: Component) -> None:
     table = _registry[spec.kind]
     old = table.get(spec.name)
-    if old is not None and _origin(old.function) != _origin(spec.function):
+    if old is not None and _origin(old.function) != _origin(spec.function) and not _replaced(old.function):
         files = f"{_origin(old.function)[0]} and {_origin(spec.function)[0]}"
         raise UsageError(f"two {plural(spec.kind)} are called {spec.name!r}, in {files}", "give yours another name")
     table[spec.name] = spec
@@ -64,10 +65,19 @@ def _origin(function: Callable[..., Any]) -> tuple[str, str]:
     return inspect.getsourcefile(function) or function.__module__, function.__qualname__
 
 
+def _replaced(function: Callable[..., Any]) -> bool:
+    """Whether a function belongs to a notebook or terminal, or to a module that has been imported again since."""
+    module = sys.modules.get(function.__module__)
+    space = getattr(inspect.unwrap(function), "__globals__", None)
+    return function.__module__ == "__main__" or module is None or vars(module) is not space
+
+
 def registering(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
     def register(function: F) -> F:
         spec = make(function)
         _add(spec)
+        # Found out now: the file may be edited while the code that was read from it still runs.
+        _ = spec.code_digest
         function.__xaibench__ = spec  # type: ignore[attr-defined]
         return function
 
@@ -349,7 +359,7 @@ def components(kind: Kind) -> Iterator[Component]:
     yield from (spec for _, spec in sorted(_registry[kind].items()))
 
 
-def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
+def get(kind: Kind, ref: str, *, folder: Path | None = None, check: bool = True) -> Component:
     """Find a component by name, ``module:name``, or ``path/to/file.py:name``.
 
     Parameters
@@ -358,6 +368,8 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
     ref : str
     folder : Path, optional
         Folder that relative file paths start from (that of the suite file); default the current one.
+    check : bool
+        Look whether a file has changed since it was imported, and import it again then.
 
     Raises
     ------
@@ -370,7 +382,7 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
     source, colon, attribute = ref.rpartition(":")
     if not colon:
         raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, _registry[kind]))
-    module = load_module(source, folder=folder)
+    module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)
     if function is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]

@@ -190,7 +190,8 @@ def _r2(raw: Tensor, data: Data) -> float:
 def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:
     libraries = [torch.__version__, sklearn.__version__]
     seeds = [seed] if spec.takes("seed") else []
-    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds)
+    written = [] if spec.code_digest is None else [spec.code_digest]
+    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds, *written)
     return cache / "models" / f"{key}{suffix}"
 
 

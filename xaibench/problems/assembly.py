@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xaibench.core.checks import measure_gates
-from xaibench.core.components import DatasetSpec, source_digest
+from xaibench.core.components import DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.features import infer_layout
 from xaibench.core.findings import CachedFindings
@@ -124,8 +124,10 @@ def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:
     """Content of a problem: data, weights, sample selection, and which recipe made the model.
 
     Equal weights can belong to different models (another activation, a changed forward pass), so
-    the recipe's name, parameters and version are part of it; where there is no version, its source.
+    the recipe's name, parameters and version are part of it, and the source of one that a user wrote;
+    that of a user's data set too where it brings code along, in checks and pairs.
     """
     model = spec.model.spec
-    recipe = [spec.model.identity, model.version, None if model.registered else source_digest(model)]
-    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection)
+    recipe = [spec.model.identity, model.version, model.code_digest]
+    code = spec.dataset.spec.code_digest if data.checks or data.pairs else None
+    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection, *([code] if code else []))
