@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+from xaibench.api.background import explaining, say_if_unused, with_background_masker
 from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require_needs, with_distractors
 from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
 from xaibench.api.retraining import RetrainWith, make_retraining
@@ -22,6 +23,7 @@ def explain(
     targets: ArrayLike | None = None,
     seed: int = 0,
     features: str | None = None,
+    axes: str | None = None,
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
@@ -41,14 +43,20 @@ def explain(
     targets : array or Tensor (N,) of int, optional
         Output column to explain; the predicted class by default.
     seed : int
-    features : {"image", "table", "series", "tokens"}, optional
-        What the axes mean, where the shape leaves doubt.
+    features : {"image", "volume", "table", "series", "tokens"}, optional
+        What the inputs are, where the shape leaves doubt.
+    axes : str, optional
+        A letter for each axis of the inputs: ``"NTC"`` (time, then sensors) or ``"NCT"`` of series,
+        ``"NCHW"`` or ``"NHWC"`` of images, ``"NCDHW"`` of volumes. Attributions have the axes of the
+        inputs, without channels of images and volumes.
     output : {"logit", "probability", "margin", "value"}, optional
         The number that is explained; by default what the model returns.
     returns : {"logit", "probability", "value"}, optional
         What the model's numbers are, where that is not plain (see `as_predictor`).
     background : array or Tensor (M, *input_shape), optional
-        Reference samples.
+        Reference samples. Explainers that remove columns of a table put those of a drawn reference
+        sample in their place (``masker="marginal"``) unless a masker is named; where nothing uses
+        them, an `UnusedBackgroundWarning` says so.
     truth : array or Tensor (N, *features), optional
         For the oracle: a mask (booleans or integers) or weights (floats).
     batch_size, device
@@ -77,10 +85,15 @@ def explain(
     >>> xb.explain("feature_ablation", model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0]).tolist()
     [[2.0, -1.0]]
     """
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    view = make_view(
+        model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device, axes
+    )
     spec = cast(ExplainerSpec, registry.get("explainer", name))
     require_needs(spec, view)
-    function = scoring.explain_function(spec, spec.bind(params))
+    bound = spec.bind(with_background_masker(spec, params, view))
+    say_if_unused(view, [(spec, bound)])
+    scoring.check_masker(bound, view)
+    function = scoring.explain_function(spec, bound)
     return scoring.explain(function, view, f"explain/{spec.name}").cpu().numpy()
 
 
@@ -96,6 +109,7 @@ def score(
     truth: ArrayLike | None = None,
     seed: int = 0,
     features: str | None = None,
+    axes: str | None = None,
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
@@ -167,7 +181,9 @@ def score(
     >>> xb.score("completeness", attributions=[[2.0, -1.0]], **given).tolist()
     [0.0]
     """
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
+    view = make_view(
+        model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device, axes
+    )
     if labels is not None:
         view = replace(view, labels=make_labels(view, labels, view.model))
     if distractors is not None:
@@ -179,7 +195,9 @@ def score(
     if retrain is not None or train is not None:
         ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
     require_needs(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
-    return scoring.score(spec, spec.bind(params), ev, output=output).values.numpy()
+    bound = spec.bind(params)
+    say_if_unused(view, [(spec, bound), *explaining(explain, view)])
+    return scoring.score(spec, bound, ev, output=output).values.numpy()
 
 
 def curve(
@@ -191,6 +209,7 @@ def curve(
     attributions: ArrayLike,
     seed: int = 0,
     features: str | None = None,
+    axes: str | None = None,
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
@@ -229,7 +248,11 @@ def curve(
     if spec.curve is None:
         known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
         raise UsageError(f"{name!r} has no curve", did_you_mean(name, known))
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
+    view = make_view(
+        model, inputs, targets, seed, features, output, returns, background, None, batch_size, device, axes
+    )
     require_needs(spec, view)
     ev = make_evaluation(view, attributions, None, None)
-    return scoring.curve(spec, spec.bind(params), ev, output=output).numpy()
+    bound = spec.bind(params)
+    say_if_unused(view, [(spec, bound)])
+    return scoring.curve(spec, bound, ev, output=output).numpy()

@@ -10,13 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xaibench.api.axes import LAST, channels_first, takes_channels_first
+from xaibench.api.background import with_background_masker
 from xaibench.core import registry, scoring
+from xaibench.core.axes import check_convolution
 from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs, sees_truth
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
@@ -60,16 +64,24 @@ def make_view(
     truth: ArrayLike | None,
     batch_size: int | None,
     device: str,
+    axes: str | None = None,
 ) -> ProblemView:
     """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
-    predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+    last = axes == LAST and features in (None, "image")
+    make = takes_channels_first if last else _predictor
+    predictor = make(model, returns, device, batch_size)
     where = predictor.device
     x = _tensor(inputs, torch.float32, where)
+    if last:
+        x, features, axes = channels_first(x, "inputs"), "image", "NCHW"
     if x.ndim < 2 or len(x) == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
-    layout = infer_layout(tuple(x.shape[1:]), features)
-    raw = predictor.predict(x if targets is None else x[:1])
+    layout = infer_layout(tuple(x.shape[1:]), features, axes)
+    check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
+    missing = torch.isnan(x).flatten(1).any(dim=1)
+    raw = predictor.predict(x if targets is None or bool(missing.any()) else x[:1])
     check_columns(raw, predictor.returns)
+    _check_missing(x, missing, raw)
     if targets is None:
         y = raw.argmax(dim=1)
     else:
@@ -81,6 +93,8 @@ def make_view(
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
     reference = None if background is None else _tensor(background, torch.float32, where)
+    if reference is not None and last:
+        reference = channels_first(reference, "background")
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
@@ -88,6 +102,22 @@ def make_view(
     rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
     view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
     return view if truth is None else replace(view, truth=make_truth(view, truth))
+
+
+def _predictor(model: Any, returns: str | None, device: str, batch_size: int | None) -> Predictor:
+    return as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+
+
+def _check_missing(inputs: Tensor, missing: Tensor, raw: Tensor) -> None:
+    """Raise UsageError if the model gives NaN for a sample (N,) with missing values: it does not take them."""
+    lost = missing & torch.isnan(raw).any(dim=1).to(missing.device) if len(raw) == len(missing) else missing[:0]
+    if bool(lost.any()):
+        row = int(lost.nonzero()[0])
+        column = int(torch.isnan(inputs[row].flatten()).nonzero()[0])
+        raise UsageError(
+            f"the model gives NaN for sample {row}, whose column {column} is missing (NaN)",
+            "impute missing values, or use a model that takes them",
+        )
 
 
 def make_truth(view: ProblemView, truth: ArrayLike, name: str = "truth") -> Truth:
@@ -129,8 +159,9 @@ def make_evaluation(
     if isinstance(explain, str):
         spec = cast(ExplainerSpec, registry.get("explainer", explain))
         require_needs(spec, view)
-        declared = scoring.attribution_kind(spec, view, {})
-        function = scoring.explain_function(spec, spec.bind({}))
+        bound = spec.bind(with_background_masker(spec, {}, view))
+        declared = scoring.attribution_kind(spec, view, bound)
+        function = scoring.explain_function(spec, bound)
         shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
         again = scoring.Explainer(function, replace(view, truth=shown), f"explain/{spec.name}")
     elif explain is not None:

@@ -25,6 +25,7 @@ Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functi
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
+Bounds = tuple[float | None, float | None]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Sign = Literal["signed", "absolute", "positive"]
 UndefinedFor = Literal["zero maps", "constant maps", "some inputs"]
@@ -201,6 +202,7 @@ class ExplainerSpec(Component):
     follows_outputs: bool = True
     feature_maps_only: bool = False
     layer_used: Callable[..., str] | None = None
+    uses_background: bool = False
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
@@ -267,7 +269,7 @@ class MetricSpec(Component):
 
     family: Family = "faithfulness"
     higher_is_better: bool = True
-    bounds: tuple[float | None, float | None] = (None, None)
+    bounds: Bounds = (None, None)
     scope: Literal["sample", "dataset"] = "sample"
     accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
     convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None
@@ -286,6 +288,7 @@ class MetricSpec(Component):
     rewards_truth: bool = True
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False
     favours: frozenset[str] = frozenset()
+    output_bounds: Mapping[str, Bounds] = field(default_factory=dict)
     kind: Kind = field(default="metric", init=False)
 
     def __post_init__(self) -> None:
@@ -299,7 +302,9 @@ class MetricSpec(Component):
             check_word(self.called, "output", self.output, ("curve", *OUTPUTS))
         if self.convert is not None and not callable(self.convert):
             check_word(self.called, "convert", self.convert, get_args(Convert))
-        check_bounds(self.called, self.bounds)
+        check_words(self.called, "output_bounds", self.output_bounds, OUTPUTS)
+        for pair in (self.bounds, *self.output_bounds.values()):
+            check_bounds(self.called, pair)
         unknown = sorted(self.undefined_for - set(UNDEFINED_FOR))
         if unknown:
             raise UsageError(
@@ -329,6 +334,18 @@ class MetricSpec(Component):
         """Whether scores with these parameters have the unit of the output; parameters left out have their defaults."""
         rule = self.in_output_unit
         return rule({**self.parameters, **params}) if callable(rule) else rule
+
+    def bounds_of(self, params: Mapping[str, Any], output: str) -> Bounds:
+        """Bounds of the scores of an output, either of which may be None.
+
+        Those that are declared for it, else ``bounds``; of scores in the unit of the output these hold for
+        probabilities, and for other outputs only an end that stands alone.
+        """
+        if output in self.output_bounds:
+            return self.output_bounds[output]
+        if output != "probability" and None not in self.bounds and self.has_output_unit(params):
+            return None, None
+        return self.bounds
 
     def conversion(self, params: Mapping[str, Any]) -> Convert | None:
         """How slopes are converted with these parameters."""

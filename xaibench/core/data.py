@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xaibench.core.data_inputs import as_float32, check_finite, column_names
+from xaibench.core.data_inputs import as_float32, check_finite, column_names, place_of_first
 from xaibench.core.errors import DataError
 from xaibench.core.features import FeatureKind
 from xaibench.core.gates import Findings
@@ -118,7 +118,7 @@ class Data:
 
     Parameters
     ----------
-    features : {"image", "table", "series", "tokens"}
+    features : {"image", "volume", "table", "series", "tokens"}
     train_inputs, test_inputs : array (N, *input_shape), float32
         Other numbers are converted where float32 can tell them apart; a data frame of numbers brings
         its column names along. Tables may hold NaN, for models that take missing values.
@@ -151,6 +151,8 @@ class Data:
         Other measurements of the fitted model that the truth rests on.
     pairs : tuple of PairSource
         The test samples seen otherwise.
+    axes : {"", "NTC", "NCT"}
+        Order of the axes of a series where its shape leaves doubt: sensors last, or first.
 
     Examples
     --------
@@ -183,6 +185,7 @@ class Data:
     facts: Mapping[str, Any] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     pairs: tuple[PairSource, ...] = ()
+    axes: str = ""
 
     def __post_init__(self) -> None:
         self._take_inputs()
@@ -228,6 +231,15 @@ class Data:
         object.__setattr__(self, "class_names", labels.class_names)
 
     @property
+    def first_missing(self) -> str | None:
+        """Split, column and row of the first missing value: ``column 'income', row 3 of the train inputs``."""
+        for split in ("train", "test"):
+            missing = np.isnan(getattr(self, f"{split}_inputs"))
+            if missing.any():
+                return f"{place_of_first(missing, self.feature_names)} of the {split} inputs"
+        return None
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         return tuple(self.train_inputs.shape[1:])
 
@@ -245,6 +257,7 @@ class Data:
         later = ("test_distractors", "train_values", "test_values", "background", "background_targets")
         named = {name: getattr(self, name) for name in later}
         more: dict[str, Any] = {name: array_digest(a) for name, a in named.items() if a is not None}
+        more |= {"axes": self.axes} if self.axes else {}
         more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
         more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
         more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}

@@ -91,6 +91,8 @@ def _column(values: Any, split: str) -> Array:
             return found.astype(bool)
         if all(issubclass(t, (int, np.integer)) for t in numbers):
             return found.astype(np.int64)
+        if all(issubclass(t, (int, float, np.integer, np.floating)) for t in numbers):
+            found = found.astype(np.float64)
     missing = [i for i, v in enumerate(found) if v is None or v != v] if found.dtype.kind in "fO" else []
     if missing:
         raise DataError(f"the label of row {missing[0]} of the {split} split is missing", "remove such rows")

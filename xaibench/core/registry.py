@@ -17,6 +17,7 @@ from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
     AttributionKind,
+    Bounds,
     Component,
     Convert,
     DatasetSpec,
@@ -94,6 +95,7 @@ def explainer(
     follows_outputs: bool = True,
     feature_maps_only: bool = False,
     layer_used: Callable[..., str] | None = None,
+    uses_background: bool = False,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -116,9 +118,13 @@ def explainer(
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
 
+    uses_background : bool
+        Whether reference samples play a role where there are any, although they are not needed and no
+        masker says so. A caller who gives some to an explainer without a use for them is warned.
+
     Notes
     -----
-    The last three say what is so by definition; no id and no key holds them. Tests of all explainers
+    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
     hold every explainer to them, both ways.
 
     Examples
@@ -141,6 +147,7 @@ def explainer(
             follows_outputs=follows_outputs,
             feature_maps_only=feature_maps_only,
             layer_used=layer_used,
+            uses_background=uses_background,
         )
     )
 
@@ -151,7 +158,7 @@ def metric(
     family: Family,
     construct: str = "",
     higher_is_better: bool,
-    bounds: tuple[float | None, float | None] = (None, None),
+    bounds: Bounds = (None, None),
     version: int = 1,
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
@@ -171,11 +178,15 @@ def metric(
     rewards_truth: bool = True,
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
+    output_bounds: Mapping[str, Bounds] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
     Parameters
     ----------
+    bounds, output_bounds : tuple of float or None, mapping of str to such a tuple
+        Lowest and highest score there can be, None for no bound, and other ones for some outputs
+        (``{"value": (None, None)}``). A score outside by more than 1e-5 makes its cell *failed*.
     construct : str, optional
         What is measured, where several metrics make scores of one thing, such as the curve under
         removal: they have one vote in an overall rank. Default: the metric's own name.
@@ -268,6 +279,7 @@ def metric(
             rewards_truth=rewards_truth,
             in_output_unit=in_output_unit,
             favours=frozenset(favours),
+            output_bounds=dict(output_bounds or {}),
         )
     )
 

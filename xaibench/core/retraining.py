@@ -83,6 +83,7 @@ def variant(
         feature_names=data.feature_names,
         class_names=data.class_names or tuple(str(i) for i in range(data.n_classes)),
         facts=data.facts,
+        axes=data.axes,
     )
 
 

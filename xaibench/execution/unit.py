@@ -18,7 +18,14 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids, unit_ids
 from xaibench.core.masking.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
-from xaibench.core.scoring import Explainer, attribution_kind, channel_handling, explain_function, score
+from xaibench.core.scoring import (
+    Explainer,
+    attribution_kind,
+    channel_handling,
+    check_masker,
+    explain_function,
+    score,
+)
 from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.plan import Cell, Unit
@@ -126,6 +133,7 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     if found is not None:
         attributions, kind, seconds = found
         return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, True, layer)
+    check_masker(params, explainer.view)
     started = time.perf_counter()
     attributions = explainer()
     seconds = time.perf_counter() - started

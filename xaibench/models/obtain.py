@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import DataError, UsageError
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import Predictor
@@ -162,6 +162,8 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
             f"model {spec.name!r} returns {raw.shape[1]} {given} for data of {wanted}",
             "a regression model returns one value, a classifier one column per class",
         )
+    if bool(torch.isnan(raw).any()) and data.first_missing is not None:
+        raise DataError(f"model {spec.name!r} gives NaN where values are missing")
     accuracy = _r2(raw, data) if regression else _accuracy(raw, data)
     provides = spec.provides
     if provides is None:

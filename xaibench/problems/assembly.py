@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
 from xaibench.core.components import DatasetSpec
 from xaibench.core.data import Data
@@ -37,7 +38,8 @@ def assemble(
     findings: CachedFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
-    layout = infer_layout(data.input_shape, data.features)
+    layout = infer_layout(data.input_shape, data.features, data.axes or None)
+    check_convolution(predictor.module, data.input_shape, data.features, data.axes or None)
     n = min(spec.samples, len(data.test_inputs))
     inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
     if spec.target == "predicted":

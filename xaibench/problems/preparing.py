@@ -10,7 +10,7 @@ from typing import cast
 
 from xaibench.core.components import Component, DatasetSpec, FunctionsSpec, ModelSpec
 from xaibench.core.data import Data
-from xaibench.core.errors import DataError, XaibenchError
+from xaibench.core.errors import DataError, StoreError, XaibenchError
 from xaibench.core.findings import CachedFindings
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.problem import Problem
@@ -37,6 +37,24 @@ def about_data_set(component: Component) -> Iterator[None]:
         if component.code_digest is None:
             raise
         raise DataError(f"data set {component.name!r} failed: {described(error)}", TRACEBACK_HINT) from error
+
+
+@contextmanager
+def about_missing_values(spec: ProblemSpec, data: Data) -> Iterator[None]:
+    """Let a model that cannot be fitted to data with missing values say so, with data set, column and row."""
+    place = data.first_missing
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        if place is None:
+            raise
+        raise DataError(
+            f"data set {spec.dataset.spec.name!r} has missing values ({place} is NaN), which model "
+            f"{spec.model.spec.name!r} does not take: {described(error)}",
+            "impute them, or use a model that takes them",
+        ) from error
 
 
 class Problems:
@@ -108,9 +126,10 @@ class Problems:
         """Load, fit, select and measure. Deterministic for a given seed and machine type."""
         data = self.data(spec)
         model = cast(ModelSpec, spec.model.spec)
-        fitted = obtain(
-            model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
-        )
+        with about_missing_values(spec, data):
+            fitted = obtain(
+                model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
+            )
         predictor = as_predictor(fitted.model, returns=fitted.returns, device=self.device, batch_size=self.batch_size)
         retraining = RecipeRetraining(
             data,
