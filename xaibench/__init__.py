@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from xaibench.api.runs import Run, run
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
-    from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
+    from xaibench.core.errors import (
+        UnsupportedError,
+        UnusedBackgroundWarning,
+        UsageError,
+        XaibenchError,
+        XaibenchWarning,
+    )
     from xaibench.core.evaluation import Evaluation
     from xaibench.core.problem import ProblemView
     from xaibench.core.program_registry import function_set, interpreter
@@ -41,7 +47,13 @@ _HOME = {
     "api.runs": ("Run", "run"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
-    "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
+    "core.errors": (
+        "UnsupportedError",
+        "UnusedBackgroundWarning",
+        "UsageError",
+        "XaibenchError",
+        "XaibenchWarning",
+    ),
     "core.evaluation": ("Evaluation",),
     "core.problem": ("ProblemView",),
     "core.programs.evaluation": ("ProgramEvaluation",),
@@ -68,8 +80,10 @@ __all__ = [
     "TokenPredictor",
     "Tokens",
     "UnsupportedError",
+    "UnusedBackgroundWarning",
     "UsageError",
     "XaibenchError",
+    "XaibenchWarning",
     "claims",
     "components",
     "curve",

@@ -9,10 +9,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from xaibench.api.background import explaining, meant, say_if_unused
 from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require_needs, with_distractors
 from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
 from xaibench.api.raw_rows import behind_end
-from xaibench.api.raw_views import default_maskers
 from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.core import registry, scoring
 from xaibench.core.components import ExplainerSpec, MetricSpec
@@ -29,6 +29,7 @@ def explain(
     targets: ArrayLike | None = None,
     seed: int = 0,
     features: str | None = None,
+    axes: str | None = None,
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
@@ -56,14 +57,20 @@ def explain(
     targets : array or Tensor (N,) of int, optional
         Output column to explain; the predicted class by default.
     seed : int
-    features : {"image", "table", "series", "tokens"}, optional
-        What the axes mean, where the shape leaves doubt.
+    features : {"image", "volume", "table", "series", "tokens"}, optional
+        What the inputs are, where the shape leaves doubt.
+    axes : str, optional
+        A letter for each axis of the inputs: ``"NTC"`` (time, then sensors) or ``"NCT"`` of series,
+        ``"NCHW"`` or ``"NHWC"`` of images, ``"NCDHW"`` of volumes. Attributions have the axes of the
+        inputs, without channels of images and volumes.
     output : {"logit", "probability", "margin", "value"}, optional
         The number that is explained; by default what the model returns.
     returns : {"logit", "probability", "value"}, optional
         What the model's numbers are, where that is not plain (see `as_predictor`).
     background : array or Tensor (M, *input_shape), optional
-        Reference samples.
+        Reference samples. Explainers that remove columns of a table put those of a drawn reference
+        sample in their place (``masker="marginal"``) unless a masker is named; where nothing uses
+        them, an `UnusedBackgroundWarning` says so.
     truth : array or Tensor (N, *features), optional
         For the oracle: a mask (booleans or integers) or weights (floats).
     context : dict of str to array (N, ...), optional
@@ -121,10 +128,14 @@ def explain(
         background_context,
         special_tokens,
         embedding,
+        axes,
     )
     spec = cast(ExplainerSpec, registry.get("explainer", name))
     require_needs(spec, view)
-    function = scoring.explain_function(spec, spec.bind(default_maskers(spec, params, view)))
+    bound = spec.bind(meant(spec, params, view))
+    say_if_unused(view, [(spec, bound)])
+    scoring.check_masker(bound, view)
+    function = scoring.explain_function(spec, bound)
     maps = scoring.explain(function, view, f"explain/{spec.name}")
     if view.sizes is not None:
         maps = maps.masked_fill(behind_end(view.sizes, tuple(maps.shape[1:])), torch.nan)
@@ -143,6 +154,7 @@ def score(
     truth: ArrayLike | None = None,
     seed: int = 0,
     features: str | None = None,
+    axes: str | None = None,
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
@@ -235,6 +247,7 @@ def score(
         background_context,
         special_tokens,
         embedding,
+        axes,
     )
     if labels is not None:
         view = replace(view, labels=make_labels(view, labels, view.model))
@@ -247,7 +260,9 @@ def score(
     if retrain is not None or train is not None:
         ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
     require_needs(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
-    return scoring.score(spec, spec.bind(default_maskers(spec, params, view)), ev, output=output).values.numpy()
+    bound = spec.bind(meant(spec, params, view))
+    say_if_unused(view, [(spec, bound), *explaining(explain, view)])
+    return scoring.score(spec, bound, ev, output=output).values.numpy()
 
 
 def curve(
@@ -259,6 +274,7 @@ def curve(
     attributions: ArrayLike,
     seed: int = 0,
     features: str | None = None,
+    axes: str | None = None,
     output: str | None = None,
     returns: str | None = None,
     background: ArrayLike | None = None,
@@ -317,7 +333,10 @@ def curve(
         background_context,
         special_tokens,
         embedding,
+        axes,
     )
     require_needs(spec, view)
     ev = make_evaluation(view, attributions, None, None)
-    return scoring.curve(spec, spec.bind(default_maskers(spec, params, view)), ev, output=output).numpy()
+    bound = spec.bind(meant(spec, params, view))
+    say_if_unused(view, [(spec, bound)])
+    return scoring.curve(spec, bound, ev, output=output).numpy()

@@ -11,10 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xaibench.api.axes import LAST, channels_first, takes_channels_first
+from xaibench.api.background import meant
 from xaibench.api.raw_rows import is_ragged, padded
-from xaibench.api.raw_views import default_maskers, read_raw
+from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
 from xaibench.core import registry, scoring
+from xaibench.core.axes import check_convolution
 from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs, sees_truth
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
@@ -23,7 +26,7 @@ from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.predictor import Predictor, context_rows
+from xaibench.core.predictor import Context, Predictor, context_rows
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
@@ -114,10 +117,12 @@ def make_view(
     background_context: Mapping[str, ArrayLike] | None = None,
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
+    axes: str | None = None,
 ) -> ProblemView:
     """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
     inputs, context = several_inputs(model, inputs, context)
     check_parameters(model, context)
+    last = axes == LAST and features in (None, "image")
     text = read_raw(
         model,
         inputs,
@@ -129,17 +134,25 @@ def make_view(
         device=device,
         batch_size=batch_size,
     )
-    if text is None:
-        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
-    else:
+    if text is not None:
         predictor = text.predictor
+        if axes not in (None, "NT", "NTC", "NL"):
+            raise UsageError(f"samples of different lengths have their steps first, not {axes}", "leave axes out")
+    elif last:
+        predictor = takes_channels_first(model, returns, device, batch_size)
+    else:
+        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     where = predictor.device
     x = _tensor(inputs, _number_type(predictor, inputs, background), where) if text is None else text.inputs
+    if last:
+        x, features, axes = channels_first(x, "inputs"), "image", "NCHW"
     if x.ndim < 2 or len(x) == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
-    layout = infer_layout(tuple(x.shape[1:]), features) if text is None else text.layout
+    layout = infer_layout(tuple(x.shape[1:]), features, axes) if text is None else text.layout
     beside = context_tensors(context, len(x), where)
     if text is None:
+        check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
+        _check_missing(predictor, x, beside)
         predictor = first_look(predictor, x, beside, given=returns)
     else:
         predictor = look_at_rows(predictor, x, text.sizes, layout, beside, given=returns)
@@ -163,6 +176,8 @@ def make_view(
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
     reference = None if background is None or text is not None else _tensor(background, x.dtype, where)
+    if reference is not None and last:
+        reference = channels_first(reference, "background")
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
@@ -185,6 +200,25 @@ def make_view(
         predictor, x, y, layout, chosen, rows, reference, seed, context=beside, background_context=around
     )
     return view if truth is None else replace(view, truth=make_truth(view, truth))
+
+
+def _check_missing(predictor: Predictor, inputs: Tensor, context: Context) -> None:
+    """Raise UsageError if the model gives NaN for a sample with missing values: it does not take them."""
+    missing = torch.isnan(inputs).flatten(1).any(dim=1)
+    if not bool(missing.any()):
+        return
+    try:
+        raw = predictor.predict(inputs, context or None)
+    except Exception:  # The first look says why.
+        return
+    lost = missing & torch.isnan(raw).any(dim=1).to(missing.device) if len(raw) == len(missing) else missing[:0]
+    if bool(lost.any()):
+        row = int(lost.nonzero()[0])
+        column = int(torch.isnan(inputs[row].flatten()).nonzero()[0])
+        raise UsageError(
+            f"the model gives NaN for sample {row}, whose column {column} is missing (NaN)",
+            "impute missing values, or use a model that takes them",
+        )
 
 
 def make_truth(view: ProblemView, truth: ArrayLike, name: str = "truth") -> Truth:
@@ -226,8 +260,9 @@ def make_evaluation(
     if isinstance(explain, str):
         spec = cast(ExplainerSpec, registry.get("explainer", explain))
         require_needs(spec, view)
-        declared = scoring.attribution_kind(spec, view, {})
-        function = scoring.explain_function(spec, spec.bind(default_maskers(spec, {}, view)))
+        bound = spec.bind(meant(spec, {}, view))
+        declared = scoring.attribution_kind(spec, view, bound)
+        function = scoring.explain_function(spec, bound)
         shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
         again = scoring.Explainer(function, replace(view, truth=shown), f"explain/{spec.name}")
     elif explain is not None:

@@ -78,6 +78,28 @@ class NothingToDoError(XaibenchError):
     exit_code = 4
 
 
+class XaibenchWarning(UserWarning):
+    """What a caller should know, although a number was found."""
+
+
+class UnusedBackgroundWarning(XaibenchWarning):
+    """Reference samples were given, and nothing that was asked for compares with them.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> model = lambda a: np.stack([a[:, 0], -a[:, 0]], axis=1)
+    >>> x = np.ones((1, 2))
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     _ = xb.explain("feature_ablation", model=model, inputs=x, background=x, masker="zero")
+    >>> said[0].category.__name__
+    'UnusedBackgroundWarning'
+    """
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint naming the closest known names, or the whole list when it is short."""
     options = sorted(set(known))

@@ -17,6 +17,7 @@ from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import to_utf8
 from xaibench.core.programs.evaluation import FunctionProblem
+from xaibench.core.user_errors import place_of, text_of
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
 
@@ -137,15 +138,13 @@ def failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, UnsupportedError):
         return {"status": "unsupported", "message": error.message}
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
-    try:
-        hint = error.hint if isinstance(error, XaibenchError) else None
-        message = f"{error}; {hint}" if hint else str(error)
-    except Exception:
-        message = "(it has no text)"
+    hint = error.hint if isinstance(error, XaibenchError) else None
+    message = f"{text_of(error)}; {hint}" if hint else text_of(error)
+    place = place_of(error)
     return {
         "status": "oom" if out_of_memory else "failed",
         "error_kind": type(error).__name__,
-        "message": _storable(message or type(error).__name__),
+        "message": _storable(message) + (f" ({place})" if place else ""),
         "traceback": _storable("".join(traceback.format_exception(error))),
     }
 

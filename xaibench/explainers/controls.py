@@ -32,12 +32,12 @@ def random(problem: ProblemView, *, draws: Draws) -> Tensor:
 def random_smooth(problem: ProblemView, *, draws: Draws) -> Tensor:
     """Numbers from N(0, 1), blurred: as smooth as explanations are, and as meaningless as `random`.
 
-    Images are blurred along both sides and series along time, by an eighth of the side (at least one
+    Images and volumes are blurred along all sides and series along time, by an eighth of the side (at least one
     step); neighbouring columns of a table are averaged with a standard deviation of one column.
     """
     noise = draws.normal(problem.layout.feature_shape)
-    if problem.layout.kind in ("image", "series"):
-        sides = problem.layout.feature_shape[: 2 if problem.layout.kind == "image" else 1]
+    sides = [problem.layout.feature_shape[axis] for axis in problem.layout.neighbour_axes]
+    if sides:
         return gaussian_blur(noise, problem.layout, sigma=max(1.0, min(sides) / 8))
     return gaussian_blur(noise, FeatureLayout("series", problem.layout.feature_shape), sigma=1.0)
 
@@ -103,7 +103,7 @@ def constant(problem: ProblemView) -> Tensor:
     return torch.ones(len(problem), *problem.layout.feature_shape, device=problem.inputs.device)
 
 
-@explainer("input_edges", kind="saliency", control=True)
+@explainer("input_edges", kind="saliency", control=True, uses_background=True)
 def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "none"] = "sobel") -> Tensor:
     """What stands out in the input, without a look at the model.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from xaibench.core.errors import UsageError
+
 
 class StoreUrl(str):
     """Address of a store that is not a folder: ``s3://bucket/store``; like a path, it grows with ``/``."""
@@ -20,7 +22,30 @@ Location = Path | StoreUrl
 def parse_location(where: str | Path) -> Location:
     """Where a store is: a URL of fsspec if there is a ``://`` in it, else a folder."""
     text = str(where)
-    return StoreUrl(text.rstrip("/")) if "://" in text else Path(where)
+    return StoreUrl(text.rstrip("/")) if "://" in text else local_path(where)
+
+
+def local_path(where: str | Path) -> Path:
+    """A path as a user writes it: ``~`` is the home folder, also where no shell has said so.
+
+    Raises
+    ------
+    UsageError
+        If it starts with ``~`` and the name of a user that there is not.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from xaibench.core.storage.paths import local_path
+    >>> local_path("~/results") == Path.home() / "results"
+    True
+    """
+    try:
+        return Path(where).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no home folder for {where}", "for a name that starts with ~, write ./~name"
+        ) from error
 
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -47,7 +72,7 @@ def cache_folder() -> Path:
     """Folder for models, data and shared evaluations: ``XAIBENCH_CACHE``, else the user's cache."""
     named = os.environ.get("XAIBENCH_CACHE")
     if named:
-        return Path(named).expanduser()
+        return local_path(named)
     from platformdirs import user_cache_path
 
     return user_cache_path("xaibench", appauthor=False)
