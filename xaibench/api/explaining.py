@@ -1,40 +1,43 @@
-"""Explaining and scoring arrays, without a store."""
+"""Explaining and scoring arrays in single calls: a problem that is made for one of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
-from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require_needs, with_distractors
-from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
-from xaibench.api.retraining import RetrainWith, make_retraining
-from xaibench.core import registry, scoring
-from xaibench.core.components import ExplainerSpec, MetricSpec
-from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.api.attributions import Attributions
+from xaibench.api.choosing import ExplainWith
+from xaibench.api.inputs import ArrayLike
+from xaibench.api.pairs import PairsArgument
+from xaibench.api.problem import Problem
+from xaibench.api.retraining import RetrainWith
+from xaibench.core.components import AttributionKind
+from xaibench.core.features import FeatureKind
+from xaibench.core.outputs import Output, Returns
 from xaibench.core.types import Array
 
 
 def explain(
-    name: str,
+    name: ExplainWith,
     *,
     model: Any,
     inputs: ArrayLike,
     targets: ArrayLike | None = None,
     seed: int = 0,
-    features: str | None = None,
-    output: str | None = None,
-    returns: str | None = None,
+    features: FeatureKind | None = None,
+    output: Output | None = None,
+    returns: Returns | None = None,
     background: ArrayLike | None = None,
     truth: ArrayLike | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
-) -> Array:
-    """Explain a model's outputs.
+) -> Attributions:
+    """Explain a model's outputs; `Problem` wraps the model once for several calls.
 
     Parameters
     ----------
-    name : str
+    name : str or callable (model, inputs, targets) -> attributions
         An explainer; `components` ("explainer") lists them.
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
     inputs : array or Tensor (N, *input_shape)
@@ -58,7 +61,8 @@ def explain(
 
     Returns
     -------
-    array (N, *features), float32
+    Attributions (N, *features), float32
+        An array that knows its explainer, parameters, kind and seed.
 
     Raises
     ------
@@ -77,11 +81,19 @@ def explain(
     >>> xb.explain("feature_ablation", model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0]).tolist()
     [[2.0, -1.0]]
     """
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
-    spec = cast(ExplainerSpec, registry.get("explainer", name))
-    require_needs(spec, view)
-    function = scoring.explain_function(spec, spec.bind(params))
-    return scoring.explain(function, view, f"explain/{spec.name}").cpu().numpy()
+    problem = Problem(
+        model,
+        inputs,
+        targets,
+        features=features,
+        output=output,
+        returns=returns,
+        background=background,
+        truth=truth,
+        batch_size=batch_size,
+        device=device,
+    )
+    return problem.explain(name, seed=seed, **params)
 
 
 def score(
@@ -92,12 +104,13 @@ def score(
     targets: ArrayLike | None = None,
     attributions: ArrayLike | None = None,
     explain: ExplainWith | None = None,
-    kind: str | None = None,
+    explainer_params: Mapping[str, Any] | None = None,
+    kind: AttributionKind | None = None,
     truth: ArrayLike | None = None,
     seed: int = 0,
-    features: str | None = None,
-    output: str | None = None,
-    returns: str | None = None,
+    features: FeatureKind | None = None,
+    output: Output | None = None,
+    returns: Returns | None = None,
     background: ArrayLike | None = None,
     retrain: RetrainWith | None = None,
     train: tuple[ArrayLike, ArrayLike] | None = None,
@@ -108,18 +121,22 @@ def score(
     device: str = "cpu",
     **params: Any,
 ) -> Array:
-    """Score an explanation; nothing is cached between calls.
+    """Score an explanation; nothing is cached between calls, unlike those of a `Problem`.
 
     Parameters
     ----------
     name : str
         A metric; `components` ("metric") lists them.
     attributions : array or Tensor (N, *features), optional
-        What is scored. Without them, what ``explain`` gives.
+        What is scored. Without them, what ``explain`` gives. `Attributions`, as `xaibench.explain` returns
+        them, are explained again with the parameters and the seed that made them.
     explain : str or callable (model, inputs, targets) -> attributions, optional
-        Explains again, for metrics that need it. With ``attributions`` it serves only that.
+        Explains again, for metrics that need it. With a plain array as ``attributions`` it serves only that,
+        and must give this array, but for rounding.
+    explainer_params : mapping, optional
+        Parameters of ``explain``.
     kind : {"slope", "contribution", "saliency"}, optional
-        What the attributions mean; by default what the named explainer declares, else
+        What a plain array means; by default what the named explainer declares, else
         ``"contribution"``. Metrics of contributions turn slopes into them.
     truth : array or Tensor (N, *features), optional
         A mask or weights, for ground-truth metrics.
@@ -167,19 +184,33 @@ def score(
     >>> xb.score("completeness", attributions=[[2.0, -1.0]], **given).tolist()
     [0.0]
     """
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, truth, batch_size, device)
-    if labels is not None:
-        view = replace(view, labels=make_labels(view, labels, view.model))
-    if distractors is not None:
-        view = with_distractors(view, distractors)
-    spec = cast(MetricSpec, registry.get("metric", name))
-    ev = make_evaluation(view, attributions, explain, kind)
-    known = {} if pairs is None else make_pairs(view, pairs, returns)
-    ev = replace(ev, pairs=known)
-    if retrain is not None or train is not None:
-        ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
-    require_needs(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
-    return scoring.score(spec, spec.bind(params), ev, output=output).values.numpy()
+    problem = Problem(
+        model,
+        inputs,
+        targets,
+        features=features,
+        output=output,
+        returns=returns,
+        background=background,
+        truth=truth,
+        labels=labels,
+        distractors=distractors,
+        pairs=pairs,
+        retrain=retrain,
+        train=train,
+        batch_size=batch_size,
+        device=device,
+    )
+    return problem.score(
+        name,
+        attributions,
+        explain=explain,
+        explainer_params=explainer_params,
+        kind=kind,
+        output=output,
+        seed=seed,
+        **params,
+    )
 
 
 def curve(
@@ -190,9 +221,9 @@ def curve(
     targets: ArrayLike | None = None,
     attributions: ArrayLike,
     seed: int = 0,
-    features: str | None = None,
-    output: str | None = None,
-    returns: str | None = None,
+    features: FeatureKind | None = None,
+    output: Output | None = None,
+    returns: Returns | None = None,
     background: ArrayLike | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
@@ -225,11 +256,15 @@ def curve(
     >>> xb.curve("pixel_flipping", attributions=[[2.0, -1.0]], steps=2, **given).tolist()
     [[1.0, -1.0, 0.0]]
     """
-    spec = cast(MetricSpec, registry.get("metric", name))
-    if spec.curve is None:
-        known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
-        raise UsageError(f"{name!r} has no curve", did_you_mean(name, known))
-    view = make_view(model, inputs, targets, seed, features, output, returns, background, None, batch_size, device)
-    require_needs(spec, view)
-    ev = make_evaluation(view, attributions, None, None)
-    return scoring.curve(spec, spec.bind(params), ev, output=output).numpy()
+    problem = Problem(
+        model,
+        inputs,
+        targets,
+        features=features,
+        output=output,
+        returns=returns,
+        background=background,
+        batch_size=batch_size,
+        device=device,
+    )
+    return problem.curve(name, attributions, output=output, seed=seed, **params)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xaibench.core import registry, scoring
-from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs, sees_truth
+from xaibench.api.arguments import failures_as_usage_errors
+from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
@@ -22,7 +21,6 @@ from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
 
 ArrayLike = Any
-ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
 
 
 def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -33,10 +31,24 @@ def as_tensor(values: ArrayLike) -> Tensor:
     """A tensor of anything array-like; memory that must not be written to is copied."""
     if isinstance(values, Tensor):
         return values.detach()
-    array = np.require(values, requirements=["C", "W"])
+    try:
+        array = np.require(values, requirements=["C", "W"])
+    except (TypeError, ValueError) as error:
+        raise UsageError("expected an array of numbers, not lists of different lengths") from error
     if array.dtype.kind not in "biuf":
         raise UsageError(f"expected an array of numbers, not of {array.dtype}")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def require_finite(values: Tensor, name: str) -> None:
+    """Raise UsageError if a row of (N, ...) holds NaN or infinity."""
+    wrong = ~torch.isfinite(values.flatten(1)).all(dim=1)
+    if bool(wrong.any()):
+        rows = wrong.nonzero().flatten().tolist()
+        raise UsageError(
+            f"{name} hold NaN or infinity in {len(rows)} of {len(values)} rows, the first is row {rows[0]}",
+            "leave these rows out, or fill them in as for training",
+        )
 
 
 def as_classes(values: ArrayLike, name: str) -> Tensor:
@@ -65,10 +77,12 @@ def make_view(
     predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     where = predictor.device
     x = _tensor(inputs, torch.float32, where)
-    if x.ndim < 2 or len(x) == 0:
+    if x.ndim < 2 or x.numel() == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
+    require_finite(x, "inputs")
     layout = infer_layout(tuple(x.shape[1:]), features)
-    raw = predictor.predict(x if targets is None else x[:1])
+    with failures_as_usage_errors(f"the model does not take inputs of shape (N, {', '.join(map(str, x.shape[1:]))})"):
+        raw = predictor.predict(x if targets is None else x[:1])
     check_columns(raw, predictor.returns)
     if targets is None:
         y = raw.argmax(dim=1)
@@ -85,6 +99,8 @@ def make_view(
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
+    if reference is not None:
+        require_finite(reference, "background")
     rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
     view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
     return view if truth is None else replace(view, truth=make_truth(view, truth))
@@ -116,58 +132,22 @@ def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
     return raw.to(view.inputs.device)
 
 
-def make_evaluation(
-    view: ProblemView, attributions: ArrayLike | None, explain: ExplainWith | None, kind: str | None
-) -> Evaluation:
-    """Put an evaluation together from attributions, an explainer, or both."""
-    if attributions is None and explain is None:
-        raise UsageError("there is nothing to score", "give attributions=, or explain=, an explainer")
-    if kind is not None and kind not in ATTRIBUTION_KINDS:
-        raise UsageError(f"unknown kind {kind!r}", f"known: {', '.join(ATTRIBUTION_KINDS)}")
-    again: scoring.Explainer | None = None
-    declared = "contribution"
-    if isinstance(explain, str):
-        spec = cast(ExplainerSpec, registry.get("explainer", explain))
-        require_needs(spec, view)
-        declared = scoring.attribution_kind(spec, view, {})
-        function = scoring.explain_function(spec, spec.bind({}))
-        shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
-        again = scoring.Explainer(function, replace(view, truth=shown), f"explain/{spec.name}")
-    elif explain is not None:
-        again = scoring.Explainer(_from_callable(explain), replace(view, truth=None), "explain/callable")
-    if attributions is not None:
-        values = _tensor(attributions, torch.float32, view.inputs.device)
-        expected = (len(view), *view.layout.feature_shape)
-        if tuple(values.shape) != expected:
-            raise UsageError(
-                f"attributions have shape {tuple(values.shape)}, the features {expected}",
-                "sum over channels; features= says what the axes mean",
-            )
-    else:
-        assert again is not None
-        values = again()
-    return Evaluation.of(view, attributions=values, kind=kind or declared, truth=view.truth, explainer=again)
+def as_attributions(view: ProblemView, attributions: ArrayLike) -> Tensor:
+    """Maps (N, *features), one for every sample, float32."""
+    values = _tensor(attributions, torch.float32, view.inputs.device)
+    expected = (len(view), *view.layout.feature_shape)
+    if tuple(values.shape) != expected:
+        raise UsageError(
+            f"attributions have shape {tuple(values.shape)}, the features {expected}",
+            "sum over channels; features= says what the axes mean",
+        )
+    return values
 
 
-def _from_callable(function: Callable[[Any, Tensor, Tensor], Any]) -> scoring.ExplainFunction:
-    """Let a plain function (model, inputs, targets) -> attributions explain again."""
-
-    def again(view: ProblemView, stream: str) -> Any:
-        model: nn.Module | Any = view.model.module if view.model.module is not None else view.model.predict
-        return function(model, view.inputs, view.targets)
-
-    return again
-
-
-def require_needs(
-    spec: ExplainerSpec | MetricSpec,
-    view: ProblemView,
-    *,
-    explains: bool = True,
-    retrains: bool = False,
-    pairs: Iterable[str] = (),
-) -> None:
-    """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
+def capabilities_of(
+    view: ProblemView, *, explains: bool = True, retrains: bool = False, pairs: Iterable[str] = ()
+) -> frozenset[str]:
+    """Needs of explainers and metrics that what the caller gave meets."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
     offered = {kind} | ({"gradients", "module"} if view.model.module is not None else set())
     offered |= {"background"} if view.background is not None else set()
@@ -179,6 +159,19 @@ def require_needs(
         offered |= {"truth.mask"} if view.truth.mask is not None else set()
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
         offered |= {"truth.distractors"} if view.truth.distractors is not None else set()
+    return frozenset(offered)
+
+
+def require_needs(
+    spec: ExplainerSpec | MetricSpec,
+    view: ProblemView,
+    *,
+    explains: bool = True,
+    retrains: bool = False,
+    pairs: Iterable[str] = (),
+) -> None:
+    """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
+    offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
     if missing:
         hints = {
