@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,5 +65,5 @@ def failures_as_usage_errors(what: str, hint: str | None = None) -> Iterator[Non
     except (XaibenchError, MemoryError, torch.cuda.OutOfMemoryError, Warning):
         raise
     except Exception as error:
-        first = (message_of(error).strip().splitlines() or [""])[0]
+        first = textwrap.shorten((message_of(error).strip().splitlines() or [""])[0], 160, placeholder=" ...")
         raise UsageError(f"{what}: {type(error).__name__}{f': {first}' if first else ''}", hint) from error

@@ -42,14 +42,11 @@ class ChosenExplainer:
         """Name of the draws."""
         return f"explain/{self.spec.name}"
 
-    def same(self, other: ExplainerSpec | None, params: Mapping[str, Any]) -> bool:
-        """Whether this is the explainer and these are the parameters."""
-        return (
-            other is not None
-            and _function(self.spec) == _function(other)
-            and self.spec.attribution_kind == other.attribution_kind
-            and self.keyed == canonical_json(params)
-        )
+    def same(self, other: ExplainerSpec | None, params: Mapping[str, Any] | None) -> bool:
+        """Whether this is the explainer, and these are the parameters where there are any."""
+        if other is None or _function(self.spec) != _function(other):
+            return False
+        return params is None or self.keyed == canonical_json(params)
 
 
 def choose_explainer(

@@ -69,7 +69,7 @@ def explanation_to_score(
                 f"these attributions are of kind {known.kind!r}, not {kind!r}",
                 "leave kind= out, or pass np.asarray(attributions)",
             )
-        if chosen is None or chosen.same(known.spec, known.params):
+        if chosen is None or chosen.same(known.spec, known.params if explainer_params is not None else None):
             return _evaluation(problem, values, known, seed, explains_again=explains_again)
     return _evaluation(
         problem,

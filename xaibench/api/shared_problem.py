@@ -155,7 +155,9 @@ class SharedProblem:
             "explainer_params= are the parameters that made them; seed= is their seed too",
         )
 
-    def evaluation(self, values: Tensor, origin: ExplanationOrigin, seed: int, explainer: scoring.Explainer | None) -> Evaluation:
+    def evaluation(
+        self, values: Tensor, origin: ExplanationOrigin, seed: int, explainer: scoring.Explainer | None
+    ) -> Evaluation:
         """An explanation, ready to be scored; of the latest one, what metrics have computed is remembered."""
         key = (origin.maps, origin.kind, seed, origin.seed, origin.output, id(origin.spec), repr(origin.params))
         if self._latest is not None and self._latest[0] == (key, explainer is None):
