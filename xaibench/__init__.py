@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
     from xaibench.core.programs.evaluation import ProgramEvaluation
     from xaibench.core.registry import dataset, explainer, metric, model
+    from xaibench.core.token_predictor import TokenPredictor
+    from xaibench.core.tokens import Tokens
 
 _HOME = {
     "api.attributions": ("Attributions",),
@@ -60,6 +62,8 @@ _HOME = {
     "core.programs.black_box": ("BlackBox", "Domain", "Interpretation", "Probe"),
     "core.program_registry": ("function_set", "interpreter"),
     "core.registry": ("dataset", "explainer", "metric", "model"),
+    "core.token_predictor": ("TokenPredictor",),
+    "core.tokens": ("Tokens",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -77,6 +81,8 @@ __all__ = [
     "ProblemView",
     "ProgramEvaluation",
     "Run",
+    "TokenPredictor",
+    "Tokens",
     "UnsupportedError",
     "UsageError",
     "XaibenchError",

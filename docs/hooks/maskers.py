@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpydoc
 
 from xaibench.core.masking.maskers import DRAWN, FILLS, MASKERS, ConditionalMasker, NoisyLinearMasker
+from xaibench.core.masking.tokens import TOKEN_MASKERS
 
 CLASSES = {"noisy_linear": NoisyLinearMasker, "conditional": ConditionalMasker}
 INTRODUCTION = """\
@@ -25,6 +26,10 @@ def pages() -> dict[str, str]:
     """Markdown by path below the documentation's folder."""
     parts = [INTRODUCTION]
     for name in MASKERS:
+        if name in TOKEN_MASKERS:
+            drawn = "Random: keyed by seed and sample." if name in DRAWN else "Deterministic."
+            parts.append("\n\n".join([f"## {name} {{ #{name} }}", f"Of tokens. {TOKEN_MASKERS[name]}", drawn]))
+            continue
         doc = numpydoc.parse((FILLS.get(name) or CLASSES[name]).__doc__)
         drawn = "Random: keyed by seed and sample." if name in DRAWN else "Deterministic."
         raised = [f"*Refuses* (`{e.names[0]}`): {e.text}" for e in doc.entries.get("Raises", [])]

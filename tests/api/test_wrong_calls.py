@@ -74,11 +74,11 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "a parameter of a wrong type": (lambda: explain("smoothgrad", n_samples="many"), "n_samples = 'many'"),
     "text as inputs": (lambda: explain(inputs=["a", "b"]), "array of numbers"),
     "one text as inputs": (lambda: explain(inputs="data.csv"), "array of numbers"),
-    "inputs of different lengths": (lambda: explain(inputs=[[1.0, 2.0], [3.0]]), "array of numbers"),
+    "inputs of different lengths": (lambda: explain(inputs=[[1.0, 2.0], [3.0]]), "samples of different lengths"),
     "no inputs": (lambda: explain(inputs=np.ones((0, 6))), r"inputs have shape \(0, 6\)"),
     "inputs without features": (lambda: explain(inputs=np.ones((4, 0))), r"inputs have shape \(4, 0\)"),
     "None as inputs": (lambda: explain(inputs=None), "array of numbers"),
-    "a dictionary as inputs": (lambda: explain(inputs={"a": 1}), "array of numbers"),
+    "a dictionary as inputs": (lambda: explain(inputs={"a": 1}), "first parameter is 'input'"),
     "one sample without an axis": (lambda: explain(inputs=X[0]), r"inputs have shape \(6,\)"),
     "inputs of another width": (lambda: explain(inputs=X[:, :4]), r"does not take inputs of shape \(N, 4\)"),
     "images for a table model": (lambda: explain(inputs=np.ones((2, 1, 8, 8))), "does not take inputs"),
@@ -171,7 +171,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "a suite that is a list": (lambda: xb.run(["quick"]), "unknown suite"),  # type: ignore[arg-type]
     "images with four axes to a text": (
         lambda: explain(model=cnn(), inputs=make_inputs(IMAGE), features="tokens"),
-        "cannot be 'tokens'",
+        "inputs are not token ids",
     ),
 }
 

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.masking.imputation import linear_imputation
 from xaibench.core.masking.maskers import FILLS, IMPUTATION_NOISE, MASKERS, choose
+from xaibench.core.masking.tokens import TOKEN_MASKERS
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -62,7 +63,15 @@ def test_choose_is_where_to_the_last_bit(dtype: torch.dtype) -> None:
     assert torch.equal(ours.view(bits), torch.where(keep, kept, removed).view(bits))
 
 
-@pytest.mark.parametrize("name", MASKERS)
+@pytest.mark.parametrize("name", TOKEN_MASKERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_maskers_of_tokens_refuse_other_data(name: str, shape: str) -> None:
+    view = make_view(linear(SHAPES[shape]), make_inputs(SHAPES[shape]))
+    with pytest.raises(UnsupportedError, match=name):
+        view.masker(name)
+
+
+@pytest.mark.parametrize("name", [m for m in MASKERS if m not in TOKEN_MASKERS])
 def test_a_fill_does_not_depend_on_the_other_samples(name: str) -> None:
     shape = SHAPES["table" if name == "conditional" else "rgb"]
     x, reference = make_inputs(shape), make_inputs(shape, 20, seed=1)

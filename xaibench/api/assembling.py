@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import OUTPUTS, Output, Returns
 from xaibench.core.problem import Problem, ProblemView, Samples
+from xaibench.core.tokens import Tokens
 from xaibench.core.truth import TruthKind
 
 
@@ -35,6 +37,10 @@ def assemble_problem(
     pairs: PairsArgument | None,
     retrain: RetrainWith | None,
     train: tuple[ArrayLike, ArrayLike] | None,
+    context: Mapping[str, ArrayLike] | None,
+    background_context: Mapping[str, ArrayLike] | None,
+    special_tokens: Tokens | None,
+    embedding: nn.Embedding | Tensor | str | None,
     features: FeatureKind | None,
     output: Output | None,
     returns: Returns | None,
@@ -52,7 +58,23 @@ def assemble_problem(
     if not isinstance(device, (str, torch.device)):
         raise UsageError(f"unknown device {device!r}", "known: cpu, cuda, cuda:0, mps")
     where = str(device)
-    view = make_view(model, inputs, targets, 0, features, output, returns, background, truth, batch_size, where)
+    view = make_view(
+        model,
+        inputs,
+        targets,
+        0,
+        features,
+        output,
+        returns,
+        background,
+        truth,
+        batch_size,
+        where,
+        context,
+        background_context,
+        special_tokens,
+        embedding,
+    )
     if view.truth is not None:
         view = replace(view, truth=replace(view.truth, kind=truth_kind))
     if labels is not None:
@@ -69,7 +91,8 @@ def assemble_problem(
     content = [digest_of_weights(samples), [d.hex() for d in view.digests], view.targets.tolist()]
     dataset, model_name = _names(name, model)
     chosen = "predicted" if targets is None else "given"
-    n_references = 0 if view.background is None else len(view.background)
+    references = view.background if view.references is None else view.references.values
+    n_references = 0 if references is None else len(references)
     selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
     prepared = Problem(
         dataset,

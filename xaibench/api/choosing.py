@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from torch import Tensor
-
 from xaibench.api.arguments import find_component, require_choice
+from xaibench.api.raw_views import default_maskers
 from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, Component, ExplainerSpec
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import ProblemView
 
-ExplainWith = str | Callable[[Any, Tensor, Tensor], Any]
-"""An explainer: its name, or a function (model, inputs, targets) -> attributions."""
+ExplainWith = str | Callable[..., Any]
+"""An explainer: its name, or a function (model, inputs, targets) -> attributions; ``context=`` where there is one."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class ChosenExplainer:
 
 
 def choose_explainer(
-    explainer: Any, params: Mapping[str, Any] | None = None, kind: AttributionKind | None = None
+    explainer: Any, params: Mapping[str, Any] | None, kind: AttributionKind | None, view: ProblemView
 ) -> ChosenExplainer:
     """Find an explainer by name, or make a specification of a caller's function.
 
@@ -61,6 +60,8 @@ def choose_explainer(
     params : mapping, optional
     kind : {"slope", "contribution", "saliency"}, optional
         What the numbers of a function mean; by default ``"contribution"``. Registered explainers say it themselves.
+    view : ProblemView
+        What is to be explained; for tokens it decides the default masker.
 
     Raises
     ------
@@ -75,14 +76,14 @@ def choose_explainer(
         spec = _of_callable(explainer, kind) if _is_function(explainer) else None
     if spec is None:
         spec = cast(ExplainerSpec, find_component("explainer", explainer))
-    return ChosenExplainer(spec, spec.bind(params or {}))
+    return ChosenExplainer(spec, spec.bind(default_maskers(spec, dict(params or {}), view)))
 
 
 def _is_function(explainer: Any) -> bool:
     return callable(explainer) and not isinstance(explainer, (type, Component))
 
 
-def _of_callable(function: Callable[[Any, Tensor, Tensor], Any], kind: AttributionKind | None) -> ExplainerSpec:
+def _of_callable(function: Callable[..., Any], kind: AttributionKind | None) -> ExplainerSpec:
     name = getattr(function, "__name__", type(function).__name__)
     return ExplainerSpec(name, _Adapter(function), attribution_kind=kind or "contribution")
 
@@ -90,12 +91,13 @@ def _of_callable(function: Callable[[Any, Tensor, Tensor], Any], kind: Attributi
 class _Adapter:
     """A function (model, inputs, targets) as an explainer of a view."""
 
-    def __init__(self, function: Callable[[Any, Tensor, Tensor], Any]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
 
     def __call__(self, problem: ProblemView) -> Any:
         model = problem.model.predict if problem.model.module is None else problem.model.module
-        return self.function(model, problem.inputs, problem.targets)
+        beside = {"context": problem.context} if problem.context else {}
+        return self.function(model, problem.inputs, problem.targets, **beside)
 
 
 def _function(spec: ExplainerSpec) -> Any:

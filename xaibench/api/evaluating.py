@@ -16,6 +16,7 @@ from xaibench.api.arguments import find_component, require_choice, require_whole
 from xaibench.api.attributions import Attributions, origin_of
 from xaibench.api.choosing import ChosenExplainer, choose_explainer
 from xaibench.api.inputs import as_attributions
+from xaibench.api.raw_views import default_maskers
 from xaibench.api.sample_table import to_samples
 from xaibench.api.shared_problem import SharedProblem
 from xaibench.core import registry
@@ -69,7 +70,7 @@ def evaluate(
     progress: bool | None,
 ) -> pd.DataFrame:
     """Score every explainer with every metric; see `Problem.evaluate`."""
-    explaining, scoring = _explaining(problem, explainers, controls), _scoring(metrics)
+    explaining, scoring = _explaining(problem, explainers, controls), _scoring(metrics, problem.everything())
     numbers = [seeds] if isinstance(seeds, (int, np.integer)) else _listed("seeds", seeds, "seeds=[0, 1, 2]")
     numbers = list(dict.fromkeys(require_whole("seeds", n) for n in numbers))
     require_whole("random_draws", random_draws, at_least=1)
@@ -98,7 +99,7 @@ def _explaining(problem: SharedProblem, explainers: Iterable[Any], controls: boo
     names = {entry.chosen.spec.name for entry in found}
     for spec in registry.components("explainer") if controls else ():
         if is_control(spec) and spec.name not in names:
-            found.append(_Explaining(choose_explainer(spec.name)))
+            found.append(_Explaining(choose_explainer(spec.name, None, None, problem.everything())))
     if not found:
         raise UsageError("there is no explainer", "name one, or leave controls=True")
     _require_unique("explainer", [f"{e.chosen.spec.name} {e.chosen.keyed}" for e in found])
@@ -127,21 +128,21 @@ def _one_explainer(problem: SharedProblem, given: Any) -> _Explaining:
     if isinstance(given, (np.ndarray, torch.Tensor)):
         raise UsageError("an array does not say what made it", 'xb.Attributions(array, explainer="theirs")')
     name, params = _pair("explainer", given)
-    return _Explaining(choose_explainer(name, params))
+    return _Explaining(choose_explainer(name, params, None, problem.everything()))
 
 
 def _made_elsewhere(problem: ProblemView) -> torch.Tensor:
     raise UnsupportedError("these attributions were made elsewhere", "pass a function that makes them")
 
 
-def _scoring(metrics: Iterable[Any]) -> list[_Scoring]:
+def _scoring(metrics: Iterable[Any], view: ProblemView) -> list[_Scoring]:
     found = []
     for given in _listed("metrics", metrics, 'metrics=["pixel_flipping"]'):
         name, params = _pair("metric", given)
         spec = cast(MetricSpec, find_component("metric", name))
         output = params.pop("output", None) if "output" not in spec.parameters else None
         require_choice("output", output, OUTPUTS)
-        found.append(_Scoring(spec, spec.bind(params), output))
+        found.append(_Scoring(spec, spec.bind(default_maskers(spec, params, view)), output))
     if not found:
         raise UsageError("there is no metric", 'xb.components("metric") lists them')
     _require_unique("metric", [f"{m.spec.name} {m.bound} {m.output or ''}" for m in found])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor, nn
+
 from xaibench.api.attributions import Attributions
 from xaibench.api.choosing import ExplainWith
 from xaibench.api.inputs import ArrayLike
@@ -14,6 +16,7 @@ from xaibench.api.retraining import RetrainWith
 from xaibench.core.components import AttributionKind
 from xaibench.core.features import FeatureKind
 from xaibench.core.outputs import Output, Returns
+from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
 
 
@@ -29,6 +32,10 @@ def explain(
     returns: Returns | None = None,
     background: ArrayLike | None = None,
     truth: ArrayLike | None = None,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -41,6 +48,10 @@ def explain(
         An explainer; `components` ("explainer") lists them.
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
     inputs : array or Tensor (N, *input_shape)
+        For a model with several inputs a tuple in the order of its parameters, or a dictionary by their
+        names: the first one is explained, the others are held fixed (see ``context``). Series of different
+        lengths are a list of arrays. Texts are token ids (N, L) with -1 behind the end, a list of lists of ids, or
+        pieces of words (N, W, P).
     targets : array or Tensor (N,) of int, optional
         Output column to explain; the predicted class by default.
     seed : int
@@ -54,6 +65,18 @@ def explain(
         Reference samples.
     truth : array or Tensor (N, *features), optional
         For the oracle: a mask (booleans or integers) or weights (floats).
+    context : dict of str to array (N, ...), optional
+        What goes to the model beside the inputs, by the names of its parameters: ``model(inputs, **context)``.
+        Every changed copy of a sample comes with the context of that sample, which is never explained.
+    background_context : dict of str to array (M, ...), optional
+        The same of the reference samples, for components that evaluate the model there.
+    special_tokens : Tokens, optional
+        Of token ids: the symbols for a hidden, an empty and an unknown token, and what stands around every text.
+        Maskers are then ``mask``, ``pad``, ``unk``, ``delete`` and ``unigram``; the default is the first of ``mask``,
+        ``pad`` and ``delete`` that there is.
+    embedding : torch.nn.Embedding or str, optional
+        Of a model of token ids: where it looks them up, or the name of that module; found where it can be. The model
+        is then differentiated in embeddings.
     batch_size, device
         Never change a result beyond rounding.
     **params
@@ -62,7 +85,8 @@ def explain(
     Returns
     -------
     Attributions (N, *features), float32
-        An array that knows its explainer, parameters, kind and seed.
+        An array that knows its explainer, parameters, kind and seed. Of samples of different lengths as long as
+        the longest, NaN behind the end of the others.
 
     Raises
     ------
@@ -90,6 +114,10 @@ def explain(
         returns=returns,
         background=background,
         truth=truth,
+        context=context,
+        background_context=background_context,
+        special_tokens=special_tokens,
+        embedding=embedding,
         batch_size=batch_size,
         device=device,
     )
@@ -117,6 +145,10 @@ def score(
     labels: ArrayLike | None = None,
     distractors: ArrayLike | None = None,
     pairs: PairsArgument | None = None,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -132,7 +164,8 @@ def score(
         them, are explained again with the parameters and the seed that made them.
     explain : str or callable (model, inputs, targets) -> attributions, optional
         Explains again, for metrics that need it. With a plain array as ``attributions`` it serves only that,
-        and must give this array, but for rounding.
+        and must give this array, but for rounding. Where there is a ``context``, a callable is given it by this
+        name, a row for every input.
     explainer_params : mapping, optional
         Parameters of ``explain``.
     kind : {"slope", "contribution", "saliency"}, optional
@@ -193,6 +226,10 @@ def score(
         returns=returns,
         background=background,
         truth=truth,
+        context=context,
+        background_context=background_context,
+        special_tokens=special_tokens,
+        embedding=embedding,
         labels=labels,
         distractors=distractors,
         pairs=pairs,
@@ -225,6 +262,10 @@ def curve(
     output: Output | None = None,
     returns: Returns | None = None,
     background: ArrayLike | None = None,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -264,6 +305,10 @@ def curve(
         output=output,
         returns=returns,
         background=background,
+        context=context,
+        background_context=background_context,
+        special_tokens=special_tokens,
+        embedding=embedding,
         batch_size=batch_size,
         device=device,
     )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xaibench.api.arguments import failures_as_usage_errors
+from xaibench.api.raw_rows import is_ragged, padded
+from xaibench.api.raw_views import read_raw
+from xaibench.api.several_inputs import check_parameters, several_inputs
 from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
-from xaibench.core.keys import row_digests
+from xaibench.core.groups import predict_groups
+from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
+from xaibench.core.predictor import context_rows
 from xaibench.core.problem import ProblemView
+from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
 
@@ -60,6 +66,33 @@ def as_classes(values: ArrayLike, name: str) -> Tensor:
     return classes
 
 
+def context_tensors(
+    context: Mapping[str, Any] | None, n: int, device: torch.device, argument: str = "context"
+) -> dict[str, Tensor]:
+    """The context as tensors, checked: a row for each of ``n`` samples; numbers of 64 bits become float32.
+
+    Raises
+    ------
+    UsageError
+        If it is not a mapping of names to arrays with a row for every sample.
+    """
+    if context is None:
+        return {}
+    if not isinstance(context, Mapping) or not all(isinstance(name, str) for name in context):
+        raise UsageError(f"{argument} is a {type(context).__name__}", f"give {argument}={{name: array}}")
+    found = {}
+    for name, values in context.items():
+        tensor = as_tensor(values)
+        if tensor.ndim == 0 or len(tensor) != n:
+            raise UsageError(
+                f"{argument} {name!r} has shape {tuple(tensor.shape)} for {n} samples", "give one row per sample"
+            )
+        if tensor.dtype == torch.float64:
+            tensor = tensor.to(torch.float32)
+        found[name] = tensor.to(device)
+    return found
+
+
 def make_view(
     model: Any,
     inputs: ArrayLike,
@@ -72,17 +105,43 @@ def make_view(
     truth: ArrayLike | None,
     batch_size: int | None,
     device: str,
+    context: Mapping[str, ArrayLike] | None = None,
+    background_context: Mapping[str, ArrayLike] | None = None,
+    special_tokens: Tokens | None = None,
+    embedding: nn.Embedding | Tensor | str | None = None,
 ) -> ProblemView:
     """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
-    predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+    inputs, context = several_inputs(model, inputs, context)
+    check_parameters(model, context)
+    text = read_raw(
+        model,
+        inputs,
+        background,
+        features=features,
+        tokens=special_tokens,
+        embedding=embedding,
+        returns=returns,
+        device=device,
+        batch_size=batch_size,
+    )
+    if text is None:
+        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+    else:
+        predictor = text.predictor
     where = predictor.device
-    x = _tensor(inputs, torch.float32, where)
+    x = _tensor(inputs, torch.float32, where) if text is None else text.inputs
     if x.ndim < 2 or x.numel() == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
-    require_finite(x, "inputs")
-    layout = infer_layout(tuple(x.shape[1:]), features)
+    if text is None:
+        require_finite(x, "inputs")
+    layout = infer_layout(tuple(x.shape[1:]), features) if text is None else text.layout
+    beside = context_tensors(context, len(x), where)
+    tried = slice(0, len(x) if targets is None else 1)
     with failures_as_usage_errors(f"the model does not take inputs of shape (N, {', '.join(map(str, x.shape[1:]))})"):
-        raw = predictor.predict(x if targets is None else x[:1])
+        if text is None:
+            raw = predictor.predict(x[tried], context_rows(beside, tried) or None)
+        else:
+            raw = predict_groups(predictor, x[tried], text.sizes[tried], layout, context_rows(beside, tried) or None)
     check_columns(raw, predictor.returns)
     if targets is None:
         y = raw.argmax(dim=1)
@@ -94,15 +153,29 @@ def make_view(
             raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {raw.shape[1]} outputs")
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
-    reference = None if background is None else _tensor(background, torch.float32, where)
+    reference = None if background is None or text is not None else _tensor(background, torch.float32, where)
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
     if reference is not None:
         require_finite(reference, "background")
-    rows = row_digests(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs))
-    view = ProblemView(predictor, x, y, layout, chosen, rows, reference, seed)
+    around = {}
+    if background_context is not None:
+        if background is None:
+            raise UsageError("background_context has no background", "give the reference samples as background=")
+        around = context_tensors(background_context, len(background), where, "background_context")
+    if text is not None:
+        rows = sample_digests(text.rows, {k: v.cpu().numpy() for k, v in beside.items()}, text.sizes.cpu().numpy())
+        references = None if text.references is None else replace(text.references, context=around)
+        view = ProblemView(predictor, x, y, layout, chosen, rows, None, seed, context=beside)
+        view = replace(view, sizes=text.sizes, references=references)
+        return view if truth is None else replace(view, truth=make_truth(view, truth))
+    given = inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs)
+    rows = sample_digests(given, {name: values.cpu().numpy() for name, values in beside.items()})
+    view = ProblemView(
+        predictor, x, y, layout, chosen, rows, reference, seed, context=beside, background_context=around
+    )
     return view if truth is None else replace(view, truth=make_truth(view, truth))
 
 
@@ -125,7 +198,7 @@ def with_distractors(view: ProblemView, distractors: ArrayLike) -> ProblemView:
 
 
 def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
-    raw = as_tensor(values)
+    raw = as_tensor(padded(values, 0, name) if is_ragged(values) else values)
     expected = (len(view), *view.layout.feature_shape)
     if tuple(raw.shape) != expected:
         raise UsageError(f"{name} has shape {tuple(raw.shape)}, the features {expected}")
@@ -134,7 +207,8 @@ def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
 
 def as_attributions(view: ProblemView, attributions: ArrayLike) -> Tensor:
     """Maps (N, *features), one for every sample, float32."""
-    values = _tensor(attributions, torch.float32, view.inputs.device)
+    whole = padded(attributions, 0, "attributions") if is_ragged(attributions) else attributions
+    values = _tensor(whole, torch.float32, view.inputs.device)
     expected = (len(view), *view.layout.feature_shape)
     if tuple(values.shape) != expected:
         raise UsageError(
@@ -150,7 +224,7 @@ def capabilities_of(
     """Needs of explainers and metrics that what the caller gave meets."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
     offered = {kind} | ({"gradients", "module"} if view.model.module is not None else set())
-    offered |= {"background"} if view.background is not None else set()
+    offered |= {"background"} if view.background is not None or view.references is not None else set()
     offered |= {"reexplain"} if explains else set()
     offered |= {"retrain"} if retrains else set()
     offered |= {"labels"} if view.labels is not None else set()
@@ -183,7 +257,7 @@ def require_needs(
             "truth.mask": "pass truth=, booleans (N, *features)",
             "truth.weights": "pass truth=, floats (N, *features)",
             "truth": "pass truth=, (N, *features)",
-            "gradients": "black boxes take the perturbation explainers",
+            "gradients": view.model.why_no_gradients or "black boxes take the perturbation explainers",
         }
         hint = hints.get(missing[0])
         if missing[0].startswith("model_pair."):

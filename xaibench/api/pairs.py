@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -77,7 +78,8 @@ def _number(value: Any, name: str) -> float:
 def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Predictor:
     other = as_predictor(model, returns=returns, device=view.model.device)
     try:
-        check_columns(other.predict(view.inputs[:1]), other.returns)
+        first = replace(view, model=other).predict(view.inputs[:1], slice(0, 1))
+        check_columns(first, other.returns)
     except UsageError:
         raise
     except Exception as error:
@@ -102,7 +104,7 @@ def make_labels(view: ProblemView, given: Any, model: Predictor, name: str = "la
     labels = as_classes(given, name).to(view.inputs.device)
     if tuple(labels.shape) != (len(view),):
         raise UsageError(f"{name} have shape {tuple(labels.shape)} for {len(view)} inputs", "give one class per sample")
-    n_outputs = model.predict(view.inputs[:1]).shape[1]
+    n_outputs = replace(view, model=model).predict(view.inputs[:1], slice(0, 1)).shape[1]
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_outputs:
         raise UsageError(f"{name} go from {low} to {high}, the model has {n_outputs} outputs")

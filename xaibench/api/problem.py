@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor, nn
 
 from xaibench.api.arguments import failures_as_usage_errors, find_component, require_choice, require_whole
 from xaibench.api.assembling import assemble_problem
@@ -13,6 +14,7 @@ from xaibench.api.attributions import Attributions, origin_of
 from xaibench.api.choosing import ExplainWith, choose_explainer
 from xaibench.api.inputs import ArrayLike, require_needs
 from xaibench.api.pairs import PairsArgument
+from xaibench.api.raw_views import default_maskers
 from xaibench.api.retraining import RetrainWith
 from xaibench.api.scored_explanation import explanation_to_score
 from xaibench.core import registry, scoring
@@ -20,6 +22,7 @@ from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, MetricS
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.outputs import OUTPUTS, Output, Returns
+from xaibench.core.tokens import Tokens
 from xaibench.core.truth import TruthKind
 from xaibench.core.types import Array
 
@@ -52,8 +55,8 @@ class Problem:
         True class of every input.
     distractors : array or Tensor (N, *features) of bool, optional
         Features that look as if they mattered and do not. No explainer is shown them.
-    pairs, retrain, train : optional
-        See `score`.
+    pairs, retrain, train, context, background_context, special_tokens, embedding : optional
+        See `xaibench.score` and `xaibench.explain`.
     features : {"image", "table", "series", "tokens"}, optional
         What the axes mean, where the shape leaves doubt.
     output : {"logit", "probability", "margin", "value"}, optional
@@ -99,6 +102,10 @@ class Problem:
         pairs: PairsArgument | None = None,
         retrain: RetrainWith | None = None,
         train: tuple[ArrayLike, ArrayLike] | None = None,
+        context: Mapping[str, ArrayLike] | None = None,
+        background_context: Mapping[str, ArrayLike] | None = None,
+        special_tokens: Tokens | None = None,
+        embedding: nn.Embedding | Tensor | str | None = None,
         features: FeatureKind | None = None,
         output: Output | None = None,
         returns: Returns | None = None,
@@ -119,6 +126,10 @@ class Problem:
             pairs=pairs,
             retrain=retrain,
             train=train,
+            context=context,
+            background_context=background_context,
+            special_tokens=special_tokens,
+            embedding=embedding,
             features=features,
             output=output,
             returns=returns,
@@ -170,7 +181,7 @@ class Problem:
         UnsupportedError
             If the explainer cannot work on this model or these data.
         """
-        chosen = choose_explainer(explainer, params, kind)
+        chosen = choose_explainer(explainer, params, kind, self._shared.everything())
         require_whole("seed", seed)
         self._shared.require_unchanged()
         return self._shared.explain(chosen, seed)
@@ -223,7 +234,7 @@ class Problem:
             If the metric cannot work on this model, these data or this kind of explanation.
         """
         spec = cast(MetricSpec, find_component("metric", metric))
-        bound = spec.bind(params)
+        bound = spec.bind(default_maskers(spec, params, self._shared.everything()))
         require_choice("output", output, OUTPUTS)
         require_choice("kind", kind, ATTRIBUTION_KINDS)
         require_whole("seed", seed)
@@ -273,7 +284,7 @@ class Problem:
         if spec.curve is None:
             known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
             raise UsageError(f"{metric!r} has no curve", did_you_mean(metric, known))
-        bound = spec.bind(params)
+        bound = spec.bind(default_maskers(spec, params, self._shared.everything()))
         require_choice("output", output, OUTPUTS)
         require_choice("kind", kind, ATTRIBUTION_KINDS)
         require_whole("seed", seed)

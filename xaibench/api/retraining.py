@@ -58,6 +58,8 @@ def make_retraining(
     returns: str | None,
 ) -> CallableRetraining:
     """What fits models again, from a caller's function and training data; the inputs are the test data."""
+    if view.context:
+        raise UnsupportedError("retrain= is given inputs and labels, and this model takes a context", "run a suite")
     if retrain is None or train is None:
         raise UsageError("retraining needs both retrain= and train=", "train=(inputs, labels)")
     if targets is None:
@@ -68,7 +70,7 @@ def make_retraining(
             f"train has inputs of shape {tuple(train_inputs.shape)} and targets of shape {tuple(train_targets.shape)}",
             f"for these inputs it is (M, {', '.join(map(str, view.inputs.shape[1:]))}) and (M,)",
         )
-    n_outputs = view.model.predict(view.inputs[:1]).shape[1]
+    n_outputs = view.predict(view.inputs[:1], slice(0, 1)).shape[1]
     if view.model.returns != "value" and len(train_targets):
         low, high = int(train_targets.min()), int(train_targets.max())
         if low < 0 or high >= n_outputs:

@@ -50,7 +50,9 @@ def explanation_to_score(
     if explain is None and explainer_params is not None:
         raise UsageError("explainer_params= are those of explain=, which is not given", 'explain="smoothgrad"')
     chosen = (
-        None if explain is None else choose_explainer(explain, explainer_params, kind if callable(explain) else None)
+        None
+        if explain is None
+        else choose_explainer(explain, explainer_params, kind if callable(explain) else None, problem.everything())
     )
     if chosen is not None:
         require_needs(chosen.spec, problem.view(chosen, seed))

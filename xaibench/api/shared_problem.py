@@ -13,11 +13,12 @@ from xaibench.api.arguments import failures_as_usage_errors
 from xaibench.api.attributions import Attributions, ExplanationOrigin, with_origin
 from xaibench.api.choosing import ChosenExplainer
 from xaibench.api.inputs import require_needs
+from xaibench.api.raw_rows import behind_end
 from xaibench.core import scoring
 from xaibench.core.components import AttributionKind
 from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.keys import array_digest, row_digests
+from xaibench.core.keys import array_digest, digest, row_digests, sample_digests
 from xaibench.core.problem import Problem as PreparedProblem
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.types import Array
@@ -44,7 +45,7 @@ class SharedProblem:
         self.prepared = prepared
         self.selection = selection
         self.weights = digest_of_weights(prepared.samples)
-        self.samples = row_digests(_numpy(prepared.samples.inputs))
+        self.samples = _digests_of_inputs(prepared.samples)
         self.targets = tuple(prepared.samples.targets.tolist())
         self._caches = ProblemCaches(prepared, None)
         self._latest: tuple[Any, Evaluation] | None = None
@@ -78,7 +79,7 @@ class SharedProblem:
         require_needs(chosen.spec, self.view(chosen, seed))
         again = self.explainer(chosen, seed)
         with failures_as_usage_errors(f"explainer {chosen.spec.name!r} failed"):
-            maps = _numpy(again())
+            maps = _numpy(without_ends(again(), again.view, torch.nan))
         return with_origin(maps, self.origin(chosen, seed, maps))
 
     def origin(self, chosen: ChosenExplainer, seed: int, maps: Array) -> ExplanationOrigin:
@@ -94,7 +95,7 @@ class SharedProblem:
             view.output,
             self.samples,
             self.targets,
-            "" if view.background is None else array_digest(_numpy(view.background)),
+            _digest_of_background(view),
             _digests_of_truth(view),
             self.weights,
         )
@@ -138,12 +139,13 @@ class SharedProblem:
         Functions of a caller may draw what they want: one that does not give its own maps twice is left alone.
         """
         again = self.explainer(chosen, seed)
+        maps = _numpy(without_ends(torch.from_numpy(maps), again.view, 0))
         with failures_as_usage_errors(f"explainer {chosen.spec.name!r} failed"):
-            made = _numpy(again())
+            made = _numpy(without_ends(again(), again.view, 0))
             found = _difference(made, maps)
             if found <= 1:
                 return
-            if not chosen.spec.registered and _difference(made, _numpy(again())) > 1:
+            if not chosen.spec.registered and _difference(made, _numpy(without_ends(again(), again.view, 0))) > 1:
                 return
         shown = f"differs by up to {_share(made, maps):.2g} of the largest number of a map"
         if not chosen.spec.registered:
@@ -186,6 +188,29 @@ def digest_of_weights(samples: Samples) -> str:
 def _numpy(values: Tensor) -> Array:
     found: Array = values.detach().cpu().numpy()
     return found
+
+
+def without_ends(maps: Tensor, samples: Samples, fill: float) -> Tensor:
+    """The maps with ``fill`` behind the end of samples that are shorter than others."""
+    if samples.sizes is None:
+        return maps
+    behind = behind_end(samples.sizes, tuple(maps.shape[1:])).to(maps.device)
+    return maps.masked_fill(behind, fill)
+
+
+def _digests_of_inputs(samples: Samples) -> tuple[bytes, ...]:
+    """Identity of what the model is given, whatever type of number the caller had it in."""
+    context = {name: _numpy(values) for name, values in samples.context.items()}
+    sizes = None if samples.sizes is None else _numpy(samples.sizes)
+    return sample_digests(_numpy(samples.inputs), context, sizes)
+
+
+def _digest_of_background(samples: Samples) -> str:
+    rows = samples.background if samples.references is None else samples.references.values
+    context = samples.background_context if samples.references is None else samples.references.context
+    if rows is None:
+        return ""
+    return digest(array_digest(_numpy(rows)), {name: array_digest(_numpy(values)) for name, values in context.items()})
 
 
 def _digests_of_truth(view: ProblemView) -> tuple[bytes, ...]:

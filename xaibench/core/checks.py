@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
@@ -10,18 +10,19 @@ from xaibench.core.data import Check, Data
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import Predictor
+from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 
 
-def accuracy(model: Predictor, inputs: Array, targets: Array) -> float:
+def accuracy(model: Predictor, inputs: Array, targets: Array, context: Mapping[str, Array] | None = None) -> float:
     """Share of inputs (N, *input_shape) that the model assigns to their class (N,)."""
-    predicted = model.predict(torch.from_numpy(inputs)).argmax(dim=1).cpu().numpy()
+    predicted = predict_raw(model, inputs, context).argmax(dim=1).cpu().numpy()
     return float((predicted == targets).mean())
 
 
-def margins(model: Predictor, inputs: Array, targets: Array) -> Array:
+def margins(model: Predictor, inputs: Array, targets: Array, context: Mapping[str, Array] | None = None) -> Array:
     """Output of the class less the largest other one, for each input: array (N,) of float32."""
-    raw = model.predict(torch.from_numpy(inputs))
+    raw = predict_raw(model, inputs, context)
     picked = select_output(raw, torch.from_numpy(targets).to(raw.device), "margin", model.returns)
     found: Array = picked.cpu().numpy()
     return found
@@ -45,9 +46,10 @@ def measure_gates(
     if data.accuracy_floor is not None:
         gates.append(Gate("R2" if data.test_values is not None else "accuracy", score, data.accuracy_floor))
     for check in data.interventions:
-        changed = accuracy(model, check.inputs, check.targets)
+        own = {name: values[check.rows] for name, values in data.test_context.items()}
+        changed = accuracy(model, check.inputs, check.targets, own if check.context is None else check.context)
         if check.max_drop is not None:
-            clean = accuracy(model, data.test_inputs[check.rows], check.targets)
+            clean = accuracy(model, data.test_inputs[check.rows], check.targets, own)
             gates.append(Gate(f"accuracy drop, {check.name}", clean - changed, check.max_drop, at_least=False))
         if check.at_most is not None:
             gates.append(Gate(f"accuracy, {check.name}", changed, check.at_most, at_least=False))

@@ -14,6 +14,7 @@ from xaibench.core.features import FeatureKind
 from xaibench.core.gates import Findings
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.predictor import Predictor
+from xaibench.core.tokens import Tokens, check_ids
 from xaibench.core.types import Array
 
 
@@ -41,6 +42,8 @@ class Intervention:
         Accuracy must be at least this: the decision follows what was changed.
     rows : array (M,), int64
         Row of the test set that each changed input came from.
+    context : mapping of str to array (M, ...), optional
+        What goes to the model beside the changed inputs; by default that of their rows.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Intervention:
     max_drop: float | None = None
     at_most: float | None = None
     at_least: float | None = None
+    context: Mapping[str, Array] | None = None
 
 
 class Check(Protocol):
@@ -145,6 +149,12 @@ class Data:
         Other measurements of the fitted model that the truth rests on.
     pairs : tuple of PairSource
         The test samples seen otherwise.
+    tokens : Tokens, optional
+        What the ids mean, where ``features`` is "tokens"; inputs are then ids (N, L) of int32, -1 behind the end of a
+        text, or pieces of words (N, W, P).
+    train_context, test_context, background_context : mapping of str to array (N, ...)
+        What goes to the model beside the inputs, by name, and is no feature: the other inputs of a model with
+        several, the structure of a graph. Every model is called with it, ``model(inputs, **context)``.
 
     Examples
     --------
@@ -177,23 +187,52 @@ class Data:
     facts: Mapping[str, Any] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     pairs: tuple[PairSource, ...] = ()
+    tokens: Tokens | None = None
+    train_context: Mapping[str, Array] = field(default_factory=dict)
+    test_context: Mapping[str, Array] = field(default_factory=dict)
+    background_context: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check_context()
         for split in ("train", "test"):
             inputs, targets = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_targets")
             if len(inputs) != len(targets) or len(inputs) == 0:
                 raise DataError(f"{split} split has {len(inputs)} inputs and {len(targets)} targets")
-            if inputs.dtype != np.float32 or targets.dtype != np.int64:
+            if self.features == "tokens" and inputs.dtype.kind in "iu":
+                check_ids(inputs, self.tokens, f"{split} inputs")
+            elif inputs.dtype != np.float32 or targets.dtype != np.int64:
                 raise DataError(
                     f"{split} split is {inputs.dtype} with targets {targets.dtype}",
                     "inputs are float32, targets int64",
                 )
+            if self.features == "tokens" and inputs.dtype.kind == "f" and inputs.ndim == 2:
+                raise DataError(f"{split} inputs are token ids of {inputs.dtype}", "ids are int32, -1 behind the end")
+            if targets.dtype != np.int64:
+                raise DataError(f"{split} targets are {targets.dtype}", "targets are int64")
             if not np.isfinite(inputs).all():
                 raise DataError(f"{split} inputs hold NaN or infinity")
             for name in ("mask", "values", "distractors"):
                 beside = getattr(self, f"{split}_{name}", None)
                 if beside is not None and len(beside) != len(inputs):
                     raise DataError(f"{split} split has {len(inputs)} inputs and {len(beside)} {name.rstrip('s')}s")
+
+    def _check_context(self) -> None:
+        if set(self.train_context) != set(self.test_context):
+            raise DataError(
+                f"train context is {sorted(self.train_context)}, test context {sorted(self.test_context)}",
+                "the model takes the same names for both",
+            )
+        for split in ("train", "test", "background"):
+            rows = getattr(self, "background" if split == "background" else f"{split}_inputs")
+            for name, values in getattr(self, f"{split}_context").items():
+                if rows is None or len(values) != len(rows):
+                    n = 0 if rows is None else len(rows)
+                    raise DataError(f"{split}_context {name!r} has {len(values)} rows for {n} inputs")
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether inputs are token ids."""
+        return self.features == "tokens" and self.train_inputs.dtype.kind in "iu"
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -216,6 +255,10 @@ class Data:
         more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
         more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
         more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}
+        more |= {"tokens": self.tokens.identity} if self.tokens is not None else {}
+        for name in ("train_context", "test_context", "background_context"):
+            given = getattr(self, name)
+            more |= {name: {k: array_digest(v) for k, v in sorted(given.items())}} if given else {}
         checks = [_check(c) for c in self.interventions]
         facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
         return digest(facts, [array_digest(a) for a in arrays], optional, checks, *([more] if more else []))
@@ -227,7 +270,9 @@ def _plain(value: Any) -> Any:
 
 def _check(change: Intervention) -> list[Any]:
     rules = [change.max_drop, change.at_most, *([] if change.at_least is None else [change.at_least])]
-    return [change.name, *rules, *(array_digest(a) for a in (change.inputs, change.targets, change.rows))]
+    beside = sorted((change.context or {}).items())
+    more = [{name: array_digest(values) for name, values in beside}] if beside else []
+    return [change.name, *rules, *(array_digest(a) for a in (change.inputs, change.targets, change.rows)), *more]
 
 
 def _pair(source: PairSource) -> list[Any]:

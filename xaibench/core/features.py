@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError, UsageError
 
 FeatureKind = Literal["image", "table", "series", "tokens"]
 FEATURE_KINDS: tuple[str, ...] = get_args(FeatureKind)
@@ -24,14 +24,38 @@ class FeatureLayout:
     kind : {"image", "table", "series", "tokens"}
     input_shape : tuple of int
         Shape of one sample. Images are (C, H, W) or (H, W).
+    slot : int
+        Number of last axes of an input that belong to one feature: 1 for tokens whose inputs are
+        embeddings (n, D). Images have their channels first and no slot.
+    discrete : bool
+        Whether input numbers are names, such as the ids of tokens: there is nothing between two of them.
+
+    Examples
+    --------
+    Five tokens with embeddings of three numbers are five features:
+
+    >>> from xaibench.core.features import FeatureLayout
+    >>> layout = FeatureLayout("tokens", (5, 3), slot=1)
+    >>> layout.feature_shape, layout.channels
+    ((5,), 3)
     """
 
     kind: FeatureKind
     input_shape: tuple[int, ...]
+    slot: int = 0
+    discrete: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.slot <= len(self.input_shape) - 1 and self.slot:
+            raise ValueError(f"a slot of {self.slot} axes leaves no feature of inputs of shape {self.input_shape}")
+        if self.slot and self.kind == "image":
+            raise ValueError("images have their channels first, and no slot")
 
     @property
     def channels(self) -> int | None:
-        """Number of channels that share a feature, or None when every input number is a feature."""
+        """Number of input numbers that share a feature, or None when every input number is a feature."""
+        if self.slot:
+            return math.prod(self.input_shape[-self.slot :])
         return self.input_shape[0] if self.kind == "image" and len(self.input_shape) == 3 else None
 
     @property
@@ -41,6 +65,8 @@ class FeatureLayout:
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
+        if self.slot:
+            return self.input_shape[: -self.slot]
         return self.input_shape[1:] if self.channels is not None else self.input_shape
 
     @property
@@ -49,6 +75,14 @@ class FeatureLayout:
         for side in self.feature_shape:
             n *= side
         return n
+
+    def require_quantities(self, what: str) -> None:
+        """Raise UnsupportedError where input numbers are names, and no quantities that ``what`` can change a little."""
+        if self.discrete:
+            raise UnsupportedError(
+                f"{what} needs inputs that are quantities, and token ids are names",
+                "explain in embeddings, or by removal with a masker of tokens (mask, pad, unk, delete, unigram)",
+            )
 
     def patch_sides(self, side: int) -> tuple[int, ...]:
         """Extent of a patch along every feature axis; sensors of a series stay apart, tables have no patches."""
@@ -71,11 +105,26 @@ class FeatureLayout:
         """Make a tensor (..., *feature_shape) broadcastable with inputs (..., *input_shape)."""
         if self.channels is None:
             return per_feature
+        if self.slot:
+            return per_feature.reshape(*per_feature.shape, *(1,) * self.slot)
         return per_feature.unsqueeze(per_feature.ndim - len(self.feature_shape))
 
     def reduce(self, per_input: Tensor) -> Tensor:
-        """Sum a tensor (..., *input_shape) over channels to (..., *feature_shape)."""
+        """Sum a tensor (..., *input_shape) over channels, or over the slot, to (..., *feature_shape)."""
+        if self.slot:
+            return per_input.sum(dim=tuple(range(-self.slot, 0)))
         return per_input if self.channels is None else per_input.sum(dim=-len(self.input_shape))
+
+    def by_feature(self, inputs: Tensor) -> Tensor:
+        """Inputs (N, *input_shape) as (N, n_features, channels)."""
+        if self.slot:
+            return inputs.reshape(len(inputs), self.n_features, -1)
+        return inputs.flatten(1).view(len(inputs), self.channels or 1, -1).transpose(1, 2)
+
+
+def raw_layout(row_shape: tuple[int, ...]) -> FeatureLayout:
+    """The layout of raw token ids: rows of tokens (L,), or of words of several pieces (W, P)."""
+    return FeatureLayout("tokens", tuple(int(s) for s in row_shape), slot=len(row_shape) - 1)
 
 
 def infer_layout(input_shape: tuple[int, ...], features: str | None = None) -> FeatureLayout:
@@ -87,16 +136,17 @@ def infer_layout(input_shape: tuple[int, ...], features: str | None = None) -> F
         If ``features`` is unknown, does not fit the shape, or is needed and missing.
     """
     shape = tuple(int(s) for s in input_shape)
-    dims = {"image": (2, 3), "table": (1,), "series": (1, 2), "tokens": (1,)}
+    dims = {"image": (2, 3), "table": (1,), "series": (1, 2), "tokens": (1, 2)}
     if features is not None:
         if features not in dims:
             raise UsageError(f"unknown features {features!r}", f"known: {', '.join(FEATURE_KINDS)}")
         if len(shape) not in dims[features]:
             raise UsageError(
                 f"inputs of shape (N, {', '.join(map(str, shape))}) cannot be {features!r}",
-                "images are (N, C, H, W), series (N, T, D), tables and tokens (N, D)",
+                "images are (N, C, H, W), series (N, T, D), tables (N, D), tokens (N, L) or their embeddings (N, L, D)",
             )
-        return FeatureLayout(features, shape)  # type: ignore[arg-type]
+        # Two axes of tokens are their embeddings.
+        return FeatureLayout(features, shape, slot=int(features == "tokens" and len(shape) == 2))  # type: ignore[arg-type]
     if len(shape) == 1:
         return FeatureLayout("table", shape)
     if len(shape) == 3 and shape[0] in (1, 2, 3, 4):
@@ -112,7 +162,8 @@ def step(layout: FeatureLayout, copies: Tensor, features: Tensor, by: float) -> 
 
     Features are counted along the rows.
     """
+    layout.require_quantities("moving a feature by a step")
     moved = copies.clone(memory_format=torch.contiguous_format)
     number = torch.arange(len(moved), device=moved.device)
-    moved.view(len(moved), -1, layout.n_features)[number, :, features] += by
+    layout.by_feature(moved)[number, features] += by
     return moved

@@ -56,6 +56,27 @@ def row_digests(rows: np.ndarray[Any, Any]) -> tuple[bytes, ...]:
     return tuple(hashlib.blake2b(header + row.tobytes(), digest_size=16).digest() for row in data)
 
 
+def sample_digests(
+    rows: np.ndarray[Any, Any], context: Mapping[str, np.ndarray[Any, Any]], sizes: np.ndarray[Any, Any] | None = None
+) -> tuple[bytes, ...]:
+    """Identity of samples (N, ...): of what exists of their rows, and of their context, name by name.
+
+    Without a context and without ``sizes`` it is `row_digests`. With ``sizes`` (N,) only so many entries along
+    the first axis of a row count, so that a sample is the same alone and padded to the length of others.
+    """
+    if sizes is None:
+        found = row_digests(rows)
+    else:
+        found = tuple(row_digests(row[None, :n])[0] for row, n in zip(rows, sizes.tolist(), strict=True))
+    for name, values in sorted(context.items()):
+        more = row_digests(values)
+        joined = (
+            hashlib.blake2b(a + name.encode() + b"\0" + b, digest_size=16) for a, b in zip(found, more, strict=True)
+        )
+        found = tuple(h.digest() for h in joined)
+    return found
+
+
 def sample_ids(digests: Iterable[bytes]) -> list[str]:
     """Short printable names of samples, from their digests."""
     return [d.hex()[:16] for d in digests]

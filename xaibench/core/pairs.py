@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from xaibench.core.predictor import Predictor
+from xaibench.core.predictor import Predictor, context_rows
 from xaibench.core.truth import Truth
 
 
@@ -24,6 +24,8 @@ class Pair:
     level : float or None
     truth : Truth or None
         What is true of these samples as they are seen here.
+    context : mapping of str to Tensor (N, ...) or None
+        What goes to the model beside these inputs; None: what goes there beside the samples' own.
     """
 
     model: Callable[[], Predictor] | None = None
@@ -31,7 +33,10 @@ class Pair:
     labels: Tensor | None = None
     level: float | None = None
     truth: Truth | None = None
+    context: Mapping[str, Tensor] | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Pair:
         inputs, labels = (None if t is None else t[rows] for t in (self.inputs, self.labels))
-        return Pair(self.model, inputs, labels, self.level, None if self.truth is None else self.truth[rows])
+        truth = None if self.truth is None else self.truth[rows]
+        context = None if self.context is None else context_rows(self.context, rows)
+        return Pair(self.model, inputs, labels, self.level, truth, context)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.features import FeatureLayout
 from xaibench.core.outputs import Returns
 
 CPU_BUDGET = 21 * 2**20
@@ -27,10 +29,33 @@ C library gives the activations of a small CNN back to the system after every ba
 CUDA_BUDGET = 2**30
 """The same on a GPU, where large batches are what makes it fast."""
 _BLACK_BOX_BATCH = 8192
+Context = Mapping[str, Tensor]
+"""What goes to the model beside the inputs, by name: tensors (N, ...), a row for every input."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Samples of one size as the model is evaluated and differentiated in.
+
+    Attributes
+    ----------
+    inputs : Tensor (N, *input_shape)
+    context : mapping of str to Tensor (N, ...)
+        What the model needs beside them, by name.
+    layout : FeatureLayout
+        Of these inputs.
+    """
+
+    inputs: Tensor
+    context: Context
+    layout: FeatureLayout
 
 
 class Predictor(ABC):
     """Evaluate a model in batches.
+
+    A model may take more than its inputs: the ``context``, tensors with a row for every input that go to
+    the model by name, ``module(inputs, **context)``. Without a context it is called with inputs alone.
 
     Attributes
     ----------
@@ -40,9 +65,53 @@ class Predictor(ABC):
         The differentiable model, where there is one.
     n_evaluations : int
         Samples evaluated so far, forward passes only; for accounting and tests.
+    takes_missing : bool
+        Whether a feature whose numbers are NaN is taken as one that is not there.
+    encodes_ids : bool
+        Whether raw rows are token ids, which `encode` turns into inputs.
+    symbols : mapping of str to Tensor (*slot)
+        What stands for a feature that is not there, by the name of the masker.
+    identity : list
+        What numbers depend on beside the module or the function, as plain values.
+    why_no_gradients : str
+        Why a model that might have gradients has none; for messages.
     """
 
     module: nn.Module | None = None
+    takes_missing: bool = False
+    encodes_ids: bool = False
+    why_no_gradients: str = ""
+
+    @property
+    def symbols(self) -> Mapping[str, Tensor]:
+        """Nothing, unless there is a vocabulary."""
+        return {}
+
+    @property
+    def identity(self) -> list[Any]:
+        """Nothing, unless something stands in front of the model."""
+        return []
+
+    def encoded_layout(self, layout: FeatureLayout, size: int) -> FeatureLayout:
+        """The layout of samples of ``size`` features along their first axis, from that of the raw rows."""
+        return FeatureLayout(layout.kind, (size, *layout.input_shape[1:]), slot=layout.slot)
+
+    def encode(self, raw: Tensor, size: int, layout: FeatureLayout) -> Encoded:
+        """Turn raw rows of one size into what the model is evaluated and differentiated in.
+
+        Parameters
+        ----------
+        raw : Tensor (N, L, ...)
+            Rows as a data set has them, the first ``size`` entries of each existing.
+        size : int
+        layout : FeatureLayout
+            Of the raw rows.
+        """
+        return Encoded(raw[:, :size], {}, self.encoded_layout(layout, size))
+
+    def encode_pool(self, raw: Tensor, sizes: Tensor) -> Tensor:
+        """Everything that exists in raw rows (M, L, ...) along their first axis, one after the other, encoded."""
+        return torch.cat([row[:n] for row, n in zip(raw, sizes.tolist(), strict=True)])
 
     def __init__(self, returns: Returns, *, device: torch.device | str = "cpu", batch_size: int | None = None):
         if batch_size is not None and batch_size < 1:
@@ -54,12 +123,12 @@ class Predictor(ABC):
         self._leaves_inputs_alone: bool | None = None
 
     @abstractmethod
-    def _forward(self, inputs: Tensor) -> Tensor:
-        """Raw outputs (N, C) of one batch."""
+    def _forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
+        """Raw outputs (N, C) of one batch; ``context`` is given only where there is one."""
 
     @abstractmethod
-    def _batch_rule(self, inputs: Tensor) -> int:
-        """Samples per batch, from one sample (1, *input_shape)."""
+    def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
+        """Samples per batch, from one sample (1, *input_shape) and its context."""
 
     def shifted(self, by: float) -> Predictor:
         """The same model in a world where every input number is larger by ``by``: ``g(x) = f(x - by)``.
@@ -71,7 +140,7 @@ class Predictor(ABC):
         """
         raise UnsupportedError("this model cannot be shifted")
 
-    def in_float64(self, inputs: Tensor) -> Predictor:
+    def in_float64(self, inputs: Tensor, context: Context | None = None) -> Predictor:
         """The same model computing in float64, or this one if it cannot.
 
         What rounding adds changes with the size of a batch: some 1e-7 in float32, 1e-15 in float64.
@@ -81,41 +150,72 @@ class Predictor(ABC):
         ----------
         inputs : Tensor (N, *input_shape)
             Such as it is going to be asked about; the first one is tried.
+        context : mapping of str to Tensor (N, ...), optional
         """
         return self
 
-    def batch_size(self, inputs: Tensor) -> int:
+    def batch_size(self, inputs: Tensor, context: Context | None = None) -> int:
         """Samples per batch for inputs like these: given by the caller, or by the rule, measured once."""
         if self._batch_size is None:
-            self._batch_size = self._batch_rule(inputs[:1])
+            one = context_rows(context, slice(0, 1))
+            self._batch_size = self._batch_rule(inputs[:1], one) if one else self._batch_rule(inputs[:1])
         return self._batch_size
 
-    def predict(self, inputs: Tensor) -> Tensor:
-        """Return raw outputs (N, C), without gradients, whatever N is."""
+    def predict(self, inputs: Tensor, context: Context | None = None) -> Tensor:
+        """Return raw outputs (N, C), without gradients, whatever N is.
+
+        Parameters
+        ----------
+        inputs : Tensor (N, *input_shape)
+        context : mapping of str to Tensor (N, ...), optional
+            What else the model is given, a row for every input; components go through `Samples.predict`.
+        """
         self.n_evaluations += len(inputs)
         if len(inputs) == 0:
             raise ValueError("cannot predict for no inputs")
-        size = self.batch_size(inputs)
+        check_context(context, len(inputs))
+        size = self.batch_size(inputs, context)
         with torch.no_grad():
             if len(inputs) <= size:
-                return self._call(inputs.to(self.device))
-            return torch.cat([self._call(part.to(self.device)) for part in torch.split(inputs, size)])
+                return self._call(inputs.to(self.device), self.on_device(context))
+            starts = range(0, len(inputs), size)
+            parts = zip(torch.split(inputs, size), (slice(start, start + size) for start in starts), strict=True)
+            return torch.cat(
+                [self._call(part.to(self.device), self.on_device(context_rows(context, rows))) for part, rows in parts]
+            )
 
-    def _call(self, inputs: Tensor) -> Tensor:
+    def on_device(self, context: Context | None) -> dict[str, Tensor]:
+        """The context where the model computes; empty without one."""
+        return {name: values.to(self.device) for name, values in (context or {}).items()}
+
+    def _call(self, inputs: Tensor, context: Context) -> Tensor:
         """Forward pass that leaves its inputs alone: the first one tells whether the model changes them in place."""
         if self._leaves_inputs_alone:
-            return self._forward(inputs)
-        given = inputs.clone()
-        raw = self._forward(given)
+            return self._forward(inputs, context) if context else self._forward(inputs)
+        given, beside = inputs.clone(), {name: values.clone() for name, values in context.items()}
+        raw = self._forward(given, beside) if context else self._forward(given)
         if self._leaves_inputs_alone is None:
-            self._leaves_inputs_alone = torch.equal(given.nan_to_num(), inputs.nan_to_num())
+            pairs = ((given, inputs), *((beside[name], values) for name, values in context.items()))
+            self._leaves_inputs_alone = all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
         return raw
 
 
+def context_rows(context: Context | None, rows: Tensor | slice) -> dict[str, Tensor]:
+    """The rows of a context that belong to some of the samples; empty without a context."""
+    return {name: values[rows] for name, values in (context or {}).items()}
+
+
+def check_context(context: Context | None, n: int) -> None:
+    """Raise ValueError unless the context has a row for each of ``n`` inputs."""
+    for name, values in (context or {}).items():
+        if len(values) != n:
+            raise ValueError(f"context {name!r} has {len(values)} rows for {n} inputs")
+
+
 @contextmanager
-def computing_in_float64(model: Predictor, inputs: Tensor) -> Iterator[Predictor]:
+def computing_in_float64(model: Predictor, inputs: Tensor, context: Context | None = None) -> Iterator[Predictor]:
     """`Predictor.in_float64`, whose evaluations are counted for ``model`` in the end."""
-    exact = model.in_float64(inputs)
+    exact = model.in_float64(inputs, context)
     before = exact.n_evaluations
     yield exact
     if exact is not model:
@@ -145,13 +245,14 @@ class TorchPredictor(Predictor):
         ready = not any(m.training for m in module.modules()) and _is_on(module, self.device)
         self.module = module if ready else copy.deepcopy(module).to(self.device).eval()
 
-    def _forward(self, inputs: Tensor) -> Tensor:
-        return as_matrix(self.module(inputs))
+    def _forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
+        return as_matrix(self.module(inputs, **(context or {})))
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
         """Differentiable raw outputs (N, C), in one pass; the caller sees to the batch."""
         self.n_evaluations += len(inputs)
-        return self._forward(inputs)
+        check_context(context, len(inputs))
+        return self._forward(inputs, self.on_device(context)) if context else self._forward(inputs)
 
     def with_module(self, module: nn.Module) -> TorchPredictor:
         """The same predictor around another module of the same architecture."""
@@ -163,7 +264,7 @@ class TorchPredictor(Predictor):
         module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]))
         return self.with_module(module)
 
-    def in_float64(self, inputs: Tensor) -> Predictor:
+    def in_float64(self, inputs: Tensor, context: Context | None = None) -> Predictor:
         """See `Predictor.in_float64`; a copy of the module.
 
         Devices without float64 and modules that insist on another type, somewhere, cannot.
@@ -171,22 +272,30 @@ class TorchPredictor(Predictor):
         one, seen = inputs[:1].to(self.device, copy=True), _FloatingTypes()
         try:
             module = copy.deepcopy(self.module).double()
-            module.register_forward_pre_hook(lambda _module, given: (given[0].double(), *given[1:]), prepend=True)
+            module.register_forward_pre_hook(_to_double, prepend=True, with_kwargs=True)
+            beside = self.on_device(context_rows(context, slice(0, 1)))
             with torch.no_grad(), seen:
-                module(one)
+                module(one, **beside)
         except Exception:  # Whatever a module raises in float64 is no fault of the model.
             return self
         if seen.types != {torch.float64}:
             return self
         # As many bytes per batch as before.
-        size = max(1, self.batch_size(inputs) // 2)
+        size = max(1, self.batch_size(inputs, context) // 2)
         return TorchPredictor(module, self.returns, device=self.device, batch_size=size)
 
-    def _batch_rule(self, inputs: Tensor) -> int:
+    def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
         # A copy, because a model may change its inputs in place.
-        per_sample = activation_bytes(self.module, inputs.to(self.device, copy=True))
+        one = inputs.to(self.device, copy=True)
+        per_sample = activation_bytes(self.module, one, {k: v.clone() for k, v in self.on_device(context).items()})
         budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
         return int(2 ** np.clip(np.floor(np.log2(max(budget / per_sample, 1))), 0, 13))
+
+
+def _to_double(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Inputs and context in float64; what is no floating-point number stays."""
+    beside = {name: value.double() if value.is_floating_point() else value for name, value in kwargs.items()}
+    return (args[0].double(), *args[1:]), beside
 
 
 class _FloatingTypes(TorchFunctionMode):
@@ -219,7 +328,7 @@ class CallablePredictor(Predictor):
 
     def __init__(
         self,
-        function: Callable[[np.ndarray[Any, Any]], Any],
+        function: Callable[..., Any],
         returns: Returns,
         *,
         batch_size: int | None = None,
@@ -227,8 +336,8 @@ class CallablePredictor(Predictor):
         super().__init__(returns, batch_size=batch_size)
         self.function = function
 
-    def _forward(self, inputs: Tensor) -> Tensor:
-        raw = self.function(inputs.numpy())
+    def _forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
+        raw = self.function(inputs.numpy(), **{name: values.numpy() for name, values in (context or {}).items()})
         values = raw.detach().cpu() if isinstance(raw, Tensor) else torch.from_numpy(np.array(raw))
         if len(values) != len(inputs):
             raise UsageError(
@@ -239,9 +348,11 @@ class CallablePredictor(Predictor):
 
     def shifted(self, by: float) -> CallablePredictor:
         """See `Predictor.shifted`."""
-        return CallablePredictor(lambda inputs: self.function(inputs - by), self.returns, batch_size=self._batch_size)
+        return CallablePredictor(
+            lambda inputs, **context: self.function(inputs - by, **context), self.returns, batch_size=self._batch_size
+        )
 
-    def _batch_rule(self, inputs: Tensor) -> int:
+    def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
         return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
 
 
@@ -257,9 +368,9 @@ def as_matrix(raw: Tensor) -> Tensor:
     return raw
 
 
-def activation_bytes(module: nn.Module, one: Tensor) -> int:
-    """Bytes of all leaf modules' outputs (and the input) for one sample."""
-    total = one.numel() * one.element_size()
+def activation_bytes(module: nn.Module, one: Tensor, context: Context | None = None) -> int:
+    """Bytes of all leaf modules' outputs (and of input and context) for one sample."""
+    total = sum(t.numel() * t.element_size() for t in (one, *(context or {}).values()))
 
     def count(_module: nn.Module, _inputs: Any, output: Any) -> None:
         nonlocal total
@@ -269,7 +380,7 @@ def activation_bytes(module: nn.Module, one: Tensor) -> int:
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
     handles = [leaf.register_forward_hook(count) for leaf in leaves]
     with hooked(handles), torch.no_grad():
-        module(one)
+        module(one, **(context or {}))
     return total
 
 

@@ -11,15 +11,35 @@ from torch import Tensor
 
 from xaibench.core.components import sees_truth
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.gates import Gate
 from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.masking.maskers import Masker, make_masker
+from xaibench.core.masking.tokens import Absence
 from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
-from xaibench.core.predictor import Predictor, require_module
+from xaibench.core.predictor import Predictor, context_rows, require_module
 from xaibench.core.retraining import Retraining
 from xaibench.core.truth import Truth
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Samples as a data set has them, of different sizes.
+
+    Attributes
+    ----------
+    values : Tensor (M, L, ...)
+    sizes : Tensor (M,) of int64
+        How many entries along the first axis of each there are.
+    context : mapping of str to Tensor (M, ...)
+    """
+
+    values: Tensor
+    sizes: Tensor
+    context: Mapping[str, Tensor] = field(default_factory=dict)
+
 
 METRIC_STREAM, EXPLAINER_STREAM = "masker", "explain/masker"
 
@@ -45,6 +65,19 @@ class Samples:
     labels : Tensor (N,) of int64 or None
         True class of every sample.
     background_labels : Tensor (M,) of int64 or None
+    context : mapping of str to Tensor (N, ...)
+        What goes to the model with every copy of a sample and is no feature of it: the other inputs of a
+        model that has several, the structure of a graph. It is never perturbed, attributed or ranked.
+    background_context : mapping of str to Tensor (M, ...)
+        The same of the reference samples.
+    sizes : Tensor (N,) of int64 or None
+        Where samples have different numbers of features, and for token ids: how many of each there are, along the
+        first axis of the inputs. ``inputs`` are then raw rows, left-aligned, and no explainer or metric sees them:
+        they get groups of equal size, encoded and without ``sizes`` (see `core.groups`).
+    pool : Tensor (M, *slot) or None
+        In such a group: what exists in the reference samples, one feature after the other; there is no background.
+    references : RawRows or None
+        The reference samples as raw rows.
     """
 
     model: Predictor
@@ -57,6 +90,11 @@ class Samples:
     seed: int = 0
     labels: Tensor | None = None
     background_labels: Tensor | None = None
+    context: Mapping[str, Tensor] = field(default_factory=dict)
+    background_context: Mapping[str, Tensor] = field(default_factory=dict)
+    sizes: Tensor | None = None
+    pool: Tensor | None = None
+    references: RawRows | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -64,6 +102,57 @@ class Samples:
     def draws(self, stream: str) -> Draws:
         """Fresh draws of the named stream for these samples."""
         return Draws(self.seed, stream, self.digests, device=self.inputs.device)
+
+    def predict(self, inputs: Tensor, rows: Tensor | slice | None = None) -> Tensor:
+        """Evaluate the model on copies of the samples, each with the context of its sample, without gradients.
+
+        The only way by which explainers and metrics call the model: whoever calls the predictor itself
+        leaves the context out.
+
+        Parameters
+        ----------
+        inputs : Tensor (B, *input_shape)
+        rows : Tensor (B,) of int64 or slice, optional
+            Sample that each input belongs to; by default input i to sample i.
+
+        Returns
+        -------
+        Tensor (B, C)
+            Raw outputs.
+        """
+        return self.model.predict(inputs, self._context(rows)) if self.context else self.model.predict(inputs)
+
+    def predict_background(self, inputs: Tensor | None = None, rows: Tensor | slice | None = None) -> Tensor:
+        """Raw outputs (B, C) of the reference samples, or of copies of them, each with the context of its own."""
+        assert self.background is not None
+        inputs = self.background if inputs is None else inputs
+        if self.context and not self.background_context:
+            raise UnsupportedError(
+                "the model takes a context, and none is known for the reference samples",
+                "pass background_context= beside background=",
+            )
+        if not self.background_context:
+            return self.model.predict(inputs)
+        chosen = slice(0, len(inputs)) if rows is None else rows
+        return self.model.predict(inputs, context_rows(self.background_context, chosen))
+
+    @property
+    def batch_size(self) -> int:
+        """Samples that the model takes at a time, of different sizes the longest; see `Predictor.batch_size`."""
+        if self.sizes is None:
+            return self.model.batch_size(self.inputs, self.context or None)
+        longest = int(self.sizes.argmax())
+        found = self.model.encode(self.inputs[longest : longest + 1], int(self.sizes[longest]), self.layout)
+        beside = {**context_rows(self.context, slice(longest, longest + 1)), **found.context}
+        return self.model.batch_size(found.inputs, beside or None)
+
+    @property
+    def encoded_layout(self) -> FeatureLayout:
+        """The layout of what the model is evaluated in; of samples of different sizes that of the longest."""
+        return self.layout if self.sizes is None else self.model.encoded_layout(self.layout, int(self.sizes.max()))
+
+    def _context(self, rows: Tensor | slice | None) -> Mapping[str, Tensor]:
+        return self.context if rows is None else context_rows(self.context, rows)
 
     def scores(self, inputs: Tensor, rows: Tensor | slice | None = None, *, output: str | None = None) -> Tensor:
         """Evaluate the explained output, without gradients.
@@ -81,8 +170,7 @@ class Samples:
         Tensor (B,)
         """
         targets = self.targets if rows is None else self.targets[rows]
-        raw = self.model.predict(inputs)
-        return select_output(raw, targets, output or self.output, self.model.returns)
+        return select_output(self.predict(inputs, rows), targets, output or self.output, self.model.returns)
 
     def gradients(self, inputs: Tensor, rows: Tensor | slice | None = None) -> Tensor:
         """Gradient of the explained output with respect to inputs, batched; same shape as ``inputs``.
@@ -92,15 +180,20 @@ class Samples:
         UnsupportedError
             If the model has no gradients, or none that reaches the inputs.
         """
+        self.layout.require_quantities("a gradient")
         model = require_module(self.model)
         targets = self.targets if rows is None else self.targets[rows]
-        size = model.batch_size(inputs)
+        context = self._context(rows)
+        size = model.batch_size(inputs, context or None)
         parts = []
-        for x, y in zip(torch.split(inputs, size), torch.split(targets, size), strict=True):
+        for start, x, y in zip(
+            range(0, len(inputs), size), torch.split(inputs, size), torch.split(targets, size), strict=True
+        ):
+            beside = context_rows(context, slice(start, start + size)) or None
             with torch.enable_grad():
                 leaf = as_leaf(x.to(model.device))
                 # A copy, because a model may change its inputs in place, and a leaf must not be changed.
-                picked = select_output(model.forward(leaf.clone()), y, self.output, model.returns)
+                picked = select_output(model.forward(leaf.clone(), beside), y, self.output, model.returns)
             parts.append(input_gradient(picked, leaf))
         return torch.cat(parts)
 
@@ -110,22 +203,39 @@ class Samples:
         A masker that draws gives explainers and metrics draws of their own: an explainer that knew
         what a metric is going to put in the place of features would be fitted to its test.
         """
-        return self._masker(name, METRIC_STREAM)
+        return self.masker_of(f"{METRIC_STREAM}/{name}", name)
 
     def baseline(self, name: str) -> Tensor:
-        """Inputs (N, *input_shape) with every feature missing under the named masker."""
-        return self.masker(name).fill
+        """Inputs (N, *input_shape) with every feature missing under the named masker, to compute with.
+
+        Raises
+        ------
+        UnsupportedError
+            If a missing feature has no value there, as with ``delete``.
+        """
+        return _with_values(self.masker(name))
 
     def reference(self, name: str) -> Tensor:
         """What an explainer with this baseline compares the samples with: inputs (N, *input_shape)."""
-        return self._masker(name, EXPLAINER_STREAM).fill
+        return _with_values(self.masker_of(f"{EXPLAINER_STREAM}/{name}", name))
 
     def removed(self, name: str) -> Tensor:
         """Inputs (N, *input_shape) with every feature missing as metrics have it, for any caller."""
-        return self._masker(name, METRIC_STREAM).fill
+        return _with_values(self.masker_of(f"{METRIC_STREAM}/{name}", name))
 
-    def _masker(self, name: str, stream: str) -> Masker:
-        return make_masker(name, self.inputs, self.layout, self.background, self.draws(f"{stream}/{name}"))
+    def masker_of(self, stream: str, name: str) -> Masker:
+        """The named masker, bound to these samples, with draws of a stream of its own."""
+        absence = Absence(self.model.symbols, self.pool, self.context.get("live"), self.model.takes_missing)
+        return make_masker(name, self.inputs, self.layout, self.background, self.draws(stream), absence)
+
+
+def _with_values(masker: Masker) -> Tensor:
+    if bool(torch.isnan(masker.fill).any()):
+        raise UnsupportedError(
+            f"{masker.name} has no value to start from: it takes a feature out",
+            "mask, pad and mean have one, as baselines and for contributions",
+        )
+    return masker.fill
 
 
 @dataclass(frozen=True)
@@ -148,12 +258,18 @@ class ProblemView(Samples):
 
     def masker(self, name: str) -> Masker:
         """The named masker, bound to these samples, with the draws of explainers."""
-        return self._masker(name, EXPLAINER_STREAM)
+        return self.masker_of(f"{EXPLAINER_STREAM}/{name}", name)
 
-    def take(self, rows: slice | Tensor, inputs: Tensor | None = None, model: Predictor | None = None) -> ProblemView:
-        """The view of some samples, optionally with other inputs or another model in their place.
+    def take(
+        self,
+        rows: slice | Tensor,
+        inputs: Tensor | None = None,
+        model: Predictor | None = None,
+        context: Mapping[str, Tensor] | None = None,
+    ) -> ProblemView:
+        """The view of some samples, optionally with other inputs, another model or another context in their place.
 
-        Draws, targets and truth stay those of the original samples, so that a perturbed copy is
+        Draws, targets, truth and context stay those of the original samples, so that a perturbed copy is
         explained with the random numbers of its original.
         """
         chosen = range(len(self))[rows] if isinstance(rows, slice) else rows.tolist()
@@ -165,6 +281,8 @@ class ProblemView(Samples):
             digests=tuple(map(self.digests.__getitem__, chosen)),
             labels=None if self.labels is None else self.labels[rows],
             truth=None if self.truth is None else self.truth[rows],
+            context=context_rows(self.context, rows) if context is None else context,
+            sizes=None if self.sizes is None else self.sizes[rows],
         )
 
 

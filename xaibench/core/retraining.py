@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -69,10 +69,12 @@ def variant(
     train_targets: Array | None = None,
     test_inputs: Array | None = None,
     test_targets: Array | None = None,
+    train_context: Mapping[str, Array] | None = None,
+    test_context: Mapping[str, Array] | None = None,
 ) -> Data:
     """The data set with other rows, and nothing that a model is not made from (truth, checks, raw rows).
 
-    The classes stay, also where some have no row left.
+    The classes stay, also where some have no row left. Other rows bring their context.
     """
     return Data(
         data.features,
@@ -83,6 +85,9 @@ def variant(
         feature_names=data.feature_names,
         class_names=data.class_names or tuple(str(i) for i in range(data.n_classes)),
         facts=data.facts,
+        tokens=data.tokens,
+        train_context=data.train_context if train_context is None else train_context,
+        test_context=data.test_context if test_context is None else test_context,
     )
 
 

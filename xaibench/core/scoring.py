@@ -14,9 +14,10 @@ from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpe
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
+from xaibench.core.groups import Group, cut, cut_truth, explain_groups, groups, pool_of
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.pairs import Pair
-from xaibench.core.predictor import Predictor
+from xaibench.core.predictor import Predictor, context_rows
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.storage.cache import MemoryCache
 
@@ -45,18 +46,20 @@ def explain_function(spec: ExplainerSpec, params: Mapping[str, Any]) -> ExplainF
 
 
 def explain(function: ExplainFunction, view: ProblemView, stream: str) -> Tensor:
-    """Explain and check the result.
+    """Explain and check the result; samples of different sizes are explained in groups of equal size.
 
     Returns
     -------
     Tensor (N, *feature_shape), float32, detached
-        NaN is allowed and makes every score of that sample undefined.
+        0 behind the end of shorter samples. NaN is allowed and makes every score of that sample undefined.
 
     Raises
     ------
     ValueError
         If the explainer returns another shape, or changes its inputs in place.
     """
+    if view.sizes is not None:
+        return explain_groups(view, lambda group: explain(function, group, stream))
     before = view.inputs._version
     result = function(view, stream)
     raw = result if isinstance(result, Tensor) else torch.from_numpy(np.asarray(result))
@@ -120,7 +123,7 @@ def _view_of_pair(view: ProblemView, pair: Pair) -> ProblemView:
             "data sets say it in PairSource.truth, callers in pairs={...: {'truth': ...}}",
         )
     rows = slice(0, len(view) if pair.inputs is None else len(pair.inputs))
-    seen = view.take(rows, pair.inputs, None if pair.model is None else pair.model())
+    seen = view.take(rows, pair.inputs, None if pair.model is None else pair.model(), pair.context)
     truth = None if view.truth is None or pair.truth is None else replace(pair.truth[rows], distractors=None)
     return replace(seen, truth=truth, labels=seen.labels if pair.labels is None else pair.labels)
 
@@ -162,6 +165,8 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     ValueError
         If the metric returns anything but one number per sample, or per unit.
     """
+    if ev.sizes is not None:
+        return _score_groups(spec, params, ev, output)
     ev, finite, conversion = _ready(spec, params, ev, output)
     values = spec.function(ev, **params)
     _check_shape(spec, values, len(ev))
@@ -183,9 +188,69 @@ def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     """
     if spec.curve is None:
         raise ValueError(f"metric {spec.name!r} has no curve")
+    if ev.sizes is not None:
+        parts = [(group.rows, curve(spec, params, own, output=output)) for group, own in _groups(ev)]
+        return torch.cat([part for _, part in parts])[torch.cat([rows for rows, _ in parts]).argsort().cpu()]
     ev, finite, _ = _ready(spec, params, ev, output)
     curves = spec.curve(ev, **params).detach().to(torch.float32)
     return curves.masked_fill(~finite.unsqueeze(1), torch.nan).cpu()
+
+
+def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None) -> Scores:
+    """Scores of samples of different sizes: each group of equal size is scored as dense samples are."""
+    if spec.scope != "sample" or "retrain" in spec.needs:
+        raise UnsupportedError(
+            f"{spec.name} is about the data set as a whole, and these are token ids or samples of different lengths",
+            "metrics with a score for every sample work",
+        )
+    if ev.model.encodes_ids and any(need.startswith("model_pair.") for need in spec.needs):
+        raise UnsupportedError(f"{spec.name} compares two models, and two text models may have other embeddings")
+    found = [(group.rows, score(spec, params, own, output=output)) for group, own in _groups(ev)]
+    values = torch.cat([scores.values for _, scores in found])[torch.cat([rows for rows, _ in found]).argsort().cpu()]
+    return replace(found[0][1], values=values)
+
+
+def _groups(ev: Evaluation) -> list[tuple[Group, Evaluation]]:
+    """The groups of equal size, made once per explanation, each with caches of its own."""
+
+    def make() -> list[tuple[Group, Evaluation]]:
+        assert ev.sizes is not None
+        pool = pool_of(ev.model, ev.references)
+        return [(group, _group(ev, group, pool)) for group in groups(ev.sizes)]
+
+    found: list[tuple[Group, Evaluation]] = ev.reuse(f"groups/{ev.output}", make)
+    return found
+
+
+def _group(ev: Evaluation, group: Group, pool: Tensor | None) -> Evaluation:
+    again = ev.explainer
+    if isinstance(again, Explainer):
+        again = replace(again, view=cut(again.view, group, pool))
+    return replace(
+        cut(ev, group, pool),
+        attributions=ev.attributions[group.rows, : group.size],
+        truth=None if ev.truth is None else cut_truth(ev.truth, group),
+        cache=MemoryCache(),
+        shared=ev.shared.below("size", group.size),
+        explainer=again,
+        pairs={need: tuple(_pair(ev, pair, group) for pair in pairs) for need, pairs in _known_pairs(ev).items()},
+        retraining=None,
+    )
+
+
+def _known_pairs(ev: Evaluation) -> Mapping[str, tuple[Pair, ...]]:
+    return {need: pairs for need, pairs in ev.pairs.items() if not need.startswith("model_pair.")}
+
+
+def _pair(ev: Evaluation, pair: Pair, group: Group) -> Pair:
+    """Other inputs of the samples of a group; they have the sizes of the samples' own."""
+    own = pair[group.rows]
+    if own.inputs is None:
+        return own
+    found = ev.model.encode(own.inputs, group.size, ev.layout)
+    context = context_rows(ev.context, group.rows) if own.context is None else own.context
+    truth = None if pair.truth is None else cut_truth(pair.truth, group)
+    return replace(own, inputs=found.inputs, context={**context, **found.context}, truth=truth)
 
 
 def _ready(
@@ -274,4 +339,5 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
 
 
 def _times_input(samples: Samples, slopes: Tensor, masker: str) -> Tensor:
+    samples.layout.require_quantities("turning slopes into contributions")
     return slopes * samples.layout.reduce(samples.inputs - samples.removed(masker))

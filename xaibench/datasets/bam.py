@@ -17,6 +17,7 @@ from xaibench.core.gates import Findings, Gate
 from xaibench.core.keys import array_digest
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import Predictor
+from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.bam_compose import Images, compose_scenes, images_as_inputs, paste, photograph
@@ -61,7 +62,7 @@ class Effect:
         targets = torch.from_numpy(data.test_targets)
         before, after = (
             select_output(raw, targets.to(raw.device), model.returns, model.returns)
-            for raw in (model.predict(torch.from_numpy(x)) for x in (data.test_inputs, self.changed))
+            for raw in (predict_raw(model, x, data.test_context) for x in (data.test_inputs, self.changed))
         )
         value = (after > before).double().mean() if self.share else (before - after).double().mean()
         return Findings((Gate(self.name, float(value), self.at_least),))

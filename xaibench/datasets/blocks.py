@@ -90,7 +90,7 @@ def blockmnist(
     mask = stack_blocks(np.ones_like(digits), blank, top).astype(bool)
     test_inputs, rows = stack_blocks(digits, glyph, top)[:, None], np.arange(len(test))
 
-    def change(name: str, signal: Array, null: Array, targets: Array = labels[test], **rule: float) -> Intervention:
+    def change(name: str, signal: Array, null: Array, targets: Array = labels[test], **rule: Any) -> Intervention:
         return Intervention(name, stack_blocks(signal, null, top)[:, None], targets, rows, **rule)
 
     changes = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -71,7 +71,7 @@ def planted_digits(
     test_images, quadrants, mask = place_digits(digits, nulls, rng)
     redrawn, erased = shuffled(images[pool], nulls.shape[:2], rng), shuffled(images[pool], (n,), rng)
 
-    def change(name: str, block: Array, others: Array, **rule: float) -> Intervention:
+    def change(name: str, block: Array, others: Array, **rule: Any) -> Intervention:
         return Intervention(
             name, scaled(compose_quadrants(block, others, quadrants)), labels[test], np.arange(n), **rule
         )

@@ -79,7 +79,7 @@ def _scaffold_data(columns: Array, train: Array, test: Array, names: tuple[str, 
     inputs, targets, n = base.test_inputs, base.test_targets, len(test)
     other = rng.permutation(n)
 
-    def changed(name: str, columns: slice, values: Array, **rule: float) -> Intervention:
+    def changed(name: str, columns: slice, values: Array, **rule: Any) -> Intervention:
         rows = inputs.copy()
         rows[:, columns] = values
         return Intervention(name, rows, targets, np.arange(n), **rule)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ def switched_regimes(
     x, matters = rows[test], mask[test]
     switch = np.arange(d) == 0
 
-    def redrawn(name: str, gone: Array, **rule: float) -> Intervention:
+    def redrawn(name: str, gone: Array, **rule: Any) -> Intervention:
         drawn = model.sample(torch.from_numpy(rng.standard_normal((n_test, d))))
         given = torch.from_numpy(np.broadcast_to(~gone, x.shape).copy())
         changed = model.redraw(torch.from_numpy(x), given, drawn).numpy()

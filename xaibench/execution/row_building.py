@@ -62,7 +62,7 @@ class Facts:
             problem.gates,
             None if problem.truth is None else problem.truth.kind,
             samples.output,
-            samples.model.batch_size(samples.inputs),
+            samples.batch_size,
             str(samples.model.device),
             torch.get_num_threads(),
         )

@@ -54,7 +54,7 @@ class ProblemCaches:
                 str(seed),
                 self.problem.samples.output,
                 model.device.type,
-                f"batch {model.batch_size(self.problem.samples.inputs)}",
+                f"batch {self.problem.samples.batch_size}",
                 f"threads {torch.get_num_threads()}",
                 torch.__version__,
                 f"maskers {MASKERS_VERSION}",
@@ -125,7 +125,8 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     attributions = explainer()
     seconds = time.perf_counter() - started
     kind = attribution_kind(spec, explainer.view, params)
-    store.save_attributions(key, attributions, kind=kind, seconds=seconds)
+    sizes = explainer.view.sizes
+    store.save_attributions(key, attributions, kind=kind, seconds=seconds, sizes=None if sizes is None else sizes.cpu())
     return Explanation(attributions, kind, seconds, False, layer)
 
 
@@ -193,7 +194,7 @@ def score_columns(
         "output": scores.output,
         "conversion": scores.conversion,
         "sign": scores.sign,
-        "channels": channel_handling(ev.layout, explainer_params),
+        "channels": channel_handling(ev.encoded_layout, explainer_params),
         "score_seconds": time.perf_counter() - started,
         "n_evaluations": model.n_evaluations - before,
     }

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.features import FeatureLayout
 from xaibench.core.outputs import select_output
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -46,7 +45,7 @@ def m_plot(problem: ProblemView) -> Tensor:
     The conditional mean is a local linear regression over the background (see `conditional_mean`);
     for a pixel with several channels it is given all of them.
     """
-    reference, columns = Reference.of(problem), by_feature(problem.inputs, problem.layout)
+    reference, columns = Reference.of(problem), problem.layout.by_feature(problem.inputs)
     return _conditional(reference, columns, reference.which).view(-1, *problem.layout.feature_shape)
 
 
@@ -59,7 +58,7 @@ def firm(problem: ProblemView) -> Tensor:
     """
     reference = Reference.of(problem)
     chosen = torch.linspace(0, len(reference.inputs) - 1, min(FIRM_POINTS, len(reference.inputs))).long()
-    points = by_feature(reference.inputs[chosen.to(reference.inputs.device)], problem.layout)
+    points = problem.layout.by_feature(reference.inputs[chosen.to(reference.inputs.device)])
     maps = torch.empty(len(problem), problem.layout.n_features, dtype=torch.float64, device=problem.inputs.device)
     for k in range(len(reference.classes)):
         spread = _conditional(reference, points, torch.full_like(chosen, k)).std(dim=0, correction=0)
@@ -127,7 +126,7 @@ class Reference:
         """
         inputs = background_of(problem)
         classes, which = explained_targets(problem)
-        return cls(inputs, target_outputs(problem, problem.model.predict(inputs), classes), classes, which)
+        return cls(inputs, target_outputs(problem, problem.predict_background(), classes), classes, which)
 
 
 def background_of(problem: ProblemView) -> Tensor:
@@ -147,11 +146,6 @@ def target_outputs(problem: ProblemView, raw: Tensor, classes: Tensor) -> Tensor
     """The explained output (B, K) of each of K targets, float64, from raw outputs (B, C)."""
     columns = [select_output(raw, c.expand(len(raw)), problem.output, problem.model.returns) for c in classes]
     return torch.stack(columns, dim=1).double()
-
-
-def by_feature(inputs: Tensor, layout: FeatureLayout) -> Tensor:
-    """Inputs (N, *input_shape) as (N, F, channels)."""
-    return inputs.flatten(1).view(len(inputs), layout.channels or 1, -1).transpose(1, 2)
 
 
 def _conditional(reference: Reference, columns: Tensor, which: Tensor) -> Tensor:

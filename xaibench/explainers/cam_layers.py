@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.outputs import select_output
-from xaibench.core.predictor import TorchPredictor, hooked, require_module
+from xaibench.core.predictor import Context, TorchPredictor, context_rows, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps, run_to
 from xaibench.explainers.engines.perturbed_copies import model_batches
@@ -106,9 +106,10 @@ def feature_layer(problem: ProblemView, *, layer: str | None = None, tokens: Tok
     if tokens is not None and (min(tokens[:2]) < 1 or tokens[2] < 0):
         raise UsageError(f"tokens = {tokens} is not a grid", "give rows, columns and the number of tokens before them")
     one = problem.inputs[:1].detach().to(model.device).requires_grad_(True)
+    context = context_rows(problem.context, slice(0, 1))
     if layer == "convolution" and layer not in dict(model.module.named_modules()):
-        return _last_convolution(model, one)
-    return _default(model, one, tokens) if layer is None else _named(model, one, layer, tokens)
+        return _last_convolution(model, one, context)
+    return _default(model, one, context, tokens) if layer is None else _named(model, one, context, layer, tokens)
 
 
 def maps_and_gradients(problem: ProblemView, target: FeatureLayer) -> Iterator[tuple[Tensor, Tensor]]:
@@ -120,9 +121,9 @@ def maps_and_gradients(problem: ProblemView, target: FeatureLayer) -> Iterator[t
         If other samples take another way through the network than the one that the layer was found with.
     """
     model = require_module(problem.model)
-    for leaf, targets in model_batches(problem, model):
+    for leaf, targets, context in model_batches(problem, model):
         with torch.enable_grad():
-            raw, taken = _taken(model, leaf, target)
+            raw, taken = _taken(model, leaf, context, target)
             picked = select_output(raw, targets, problem.output, model.returns)
             (gradient,) = torch.autograd.grad(picked.sum(), taken, allow_unused=True)
         if gradient is None:
@@ -137,10 +138,10 @@ def layer_used(
     return feature_layer(problem, layer=layer, tokens=tokens).label
 
 
-def _taken(model: TorchPredictor, leaf: Tensor, target: FeatureLayer) -> tuple[Tensor, Tensor]:
+def _taken(model: TorchPredictor, leaf: Tensor, context: Context, target: FeatureLayer) -> tuple[Tensor, Tensor]:
     """Raw outputs, and the tensor at the layer."""
     if target.step is not None:
-        raw, found = run_to(model, leaf, target.step.number)
+        raw, found = run_to(model, leaf, target.step.number, context)
         sample = 1 if target.axes == (0,) else 0
         wanted = list(target.step.tensor.shape)
         wanted[sample] = len(leaf)
@@ -152,7 +153,7 @@ def _taken(model: TorchPredictor, leaf: Tensor, target: FeatureLayer) -> tuple[T
     assert target.module is not None
     outputs: list[Tensor] = []
     with hooked([target.module.register_forward_hook(_keep(outputs))]):
-        raw = model.forward(leaf)
+        raw = model.forward(leaf, context)
     if len(outputs) != 1:
         raise UnsupportedError(f"{METHOD} needs a layer that is run once")
     return raw, outputs[0]
@@ -168,8 +169,8 @@ def _keep(outputs: list[Any]) -> Any:
     return keep
 
 
-def _default(model: TorchPredictor, one: Tensor, tokens: TokenGrid | None) -> FeatureLayer:
-    raw, _, steps = computed_steps(model, one, METHOD)
+def _default(model: TorchPredictor, one: Tensor, context: Context, tokens: TokenGrid | None) -> FeatureLayer:
+    raw, _, steps = computed_steps(model, one, METHOD, context)
     used = _used(raw, [s for s in steps if s.features and s.tensor.ndim in (3, 4)])
     norms = [s for s in used if s.normalised]
     if tokens is not None:
@@ -202,13 +203,13 @@ def _default(model: TorchPredictor, one: Tensor, tokens: TokenGrid | None) -> Fe
     return _layer(found, found.places)
 
 
-def _named(model: TorchPredictor, one: Tensor, layer: str, tokens: TokenGrid | None) -> FeatureLayer:
+def _named(model: TorchPredictor, one: Tensor, context: Context, layer: str, tokens: TokenGrid | None) -> FeatureLayer:
     modules: dict[str, nn.Module] = dict(model.module.named_modules())
     if layer not in modules:
         raise UsageError(f"the model has no layer {layer!r}", did_you_mean(layer, [n for n in modules if n]))
     outputs: list[Any] = []
     with hooked([modules[layer].register_forward_hook(_keep(outputs))]):
-        _, latest, _ = computed_steps(model, one, METHOD)
+        _, latest, _ = computed_steps(model, one, METHOD, context)
     if len(outputs) != 1 or not isinstance(outputs[0], Tensor):
         raise UnsupportedError(f"{METHOD} needs a layer that is run once and gives maps or tokens, unlike {layer!r}")
     step = latest.get(id(outputs[0]))
@@ -226,7 +227,7 @@ def _named(model: TorchPredictor, one: Tensor, layer: str, tokens: TokenGrid | N
     return FeatureLayer(found.axes, found.grid, found.before, label, module=modules[layer])
 
 
-def _last_convolution(model: TorchPredictor, one: Tensor) -> FeatureLayer:
+def _last_convolution(model: TorchPredictor, one: Tensor, context: Context) -> FeatureLayer:
     """The convolution that is run last, by its position in the forward pass and not in the definition."""
     run: list[tuple[nn.Conv2d, Tensor]] = []
 
@@ -236,7 +237,7 @@ def _last_convolution(model: TorchPredictor, one: Tensor) -> FeatureLayer:
 
     handles = [m.register_forward_hook(note) for m in model.module.modules() if isinstance(m, nn.Conv2d)]
     with hooked(handles), torch.no_grad():
-        model.module(one.detach())
+        model.module(one.detach(), **model.on_device(context))
     if not run:
         raise UnsupportedError(f"{METHOD} needs a convolution for layer='convolution', and the model runs none")
     chosen, output = ([pair for pair in run if max(pair[0].kernel_size) > 1] or run)[-1]

@@ -14,6 +14,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.maskers import gaussian_blur
+from xaibench.core.predictor import context_rows
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
@@ -54,8 +55,11 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     """
     if problem.background is None:
         raise UnsupportedError("other_sample needs a background", "pass background=, reference samples")
-    others = problem.background[draws.integers(len(problem.background))]
-    view = replace(problem.take(slice(None), others), targets=problem.model.predict(others).argmax(dim=1))
+    rows = draws.integers(len(problem.background))
+    others = problem.background[rows]
+    targets = problem.predict_background(others, rows).argmax(dim=1)
+    view = problem.take(slice(None), others, context=context_rows(problem.background_context, rows))
+    view = replace(view, targets=targets)
     return integrated_gradients(view) if problem.model.module is not None else feature_ablation(view)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.outputs import select_output
-from xaibench.core.predictor import TorchPredictor, require_module
+from xaibench.core.predictor import Context, TorchPredictor, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import backward_rules
@@ -66,12 +66,12 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channel
     reference = problem.baseline(baseline).to(model.device)
     maps = []
     done = 0
-    for inputs, targets in model_batches(problem, model):
+    for inputs, targets, context in model_batches(problem, model):
         start = as_leaf(reference[done : done + len(inputs)])
         done += len(inputs)
         passes = _Passes()
-        at_start = run_tracked(model, RuleMode("DeepLift", _rules(passes.record)), start).detach()
-        raw = run_tracked(model, RuleMode("DeepLift", _rules(passes.replay)), inputs)
+        at_start = run_tracked(model, RuleMode("DeepLift", _rules(passes.record)), start, context).detach()
+        raw = run_tracked(model, RuleMode("DeepLift", _rules(passes.replay)), inputs, context)
 
         def picked(raw: Tensor, rows: Tensor | slice = slice(None), targets: Tensor = targets) -> Tensor:
             return select_output(raw, targets[rows], problem.output, model.returns)
@@ -79,19 +79,20 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channel
         at_inputs = raw.detach()
         seed = path_gradient(picked, at_start, at_inputs, torch.ones_like(at_start[:, 0]))
         contributions = input_gradient(raw, inputs, seed) * (inputs.detach() - start.detach())
-        _check_completeness(model, inputs, contributions, picked(at_inputs), picked(at_start))
+        _check_completeness(model, inputs, context, contributions, picked(at_inputs), picked(at_start))
         maps.append(contributions)
     return per_feature(problem, torch.cat(maps), channels)
 
 
 def _check_completeness(
-    model: TorchPredictor, inputs: Tensor, contributions: Tensor, output: Tensor, at_start: Tensor
+    model: TorchPredictor, inputs: Tensor, context: Context, contributions: Tensor, output: Tensor, at_start: Tensor
 ) -> None:
     """Raise UnsupportedError where contributions (N, *input_shape) do not add up to the difference (N,) of outputs."""
     parts = contributions.flatten(1)
     gap = output - at_start
     share = max(INCOMPLETENESS, 2 * machine_epsilon(model, output) ** 0.5)
-    wrong = beyond_rounding(model, inputs, parts.sum(dim=1), gap, share * (parts.abs().sum(dim=1) + gap.abs()))
+    allowed = share * (parts.abs().sum(dim=1) + gap.abs())
+    wrong = beyond_rounding(model, inputs, context, parts.sum(dim=1), gap, allowed)
     if bool((wrong & gap.isfinite()).any()):
         raise UnsupportedError(
             "DeepLift's contributions do not add up to the difference of the outputs for this model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from pydantic import PositiveInt
@@ -15,7 +16,7 @@ from xaibench.core.keys import row_digests
 from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.associations import background_of, by_feature, explained_targets, target_outputs
+from xaibench.explainers.associations import background_of, explained_targets, target_outputs
 from xaibench.explainers.engines import perturbed_copies
 
 
@@ -104,7 +105,7 @@ def permutation_importance(problem: ProblemView, *, n_samples: PositiveInt = 5, 
     background, labels = background_of(problem), problem.background_labels
     if labels is None or problem.model.returns == "value":
         raise UnsupportedError("permutation importance needs the classes of the background rows")
-    rows, n_features = by_feature(background, problem.layout), problem.layout.n_features
+    rows, n_features = problem.layout.by_feature(background), problem.layout.n_features
     # Keyed by the background: the map is that of the model, whichever samples are explained.
     shared = Draws(draws.seed, draws.stream, row_digests(background.cpu().numpy()[None]), device=background.device)
     orders = shared.permutation((n_features * n_samples, len(background)))[0]
@@ -114,7 +115,7 @@ def permutation_importance(problem: ProblemView, *, n_samples: PositiveInt = 5, 
         return rows[orders[part], features[part].to(rows.device).unsqueeze(1)]
 
     right = [(raw.argmax(dim=2) == labels).sum(dim=1) for raw in _changed(problem, features, permuted, pixels=True)]
-    clean = (problem.model.predict(background).argmax(dim=1) == labels).sum()
+    clean = (problem.predict_background().argmax(dim=1) == labels).sum()
     lost = (clean - torch.cat(right)).double().view(n_features, n_samples).mean(dim=1) / len(background)
     return lost.view(problem.layout.feature_shape).expand(len(problem), *problem.layout.feature_shape)
 
@@ -141,17 +142,20 @@ def _changed(
     """
     background = background_of(problem)
     m = len(background)
-    with computing_in_float64(problem.model, background) if exact else nullcontext(problem.model) as model:
+    context = problem.background_context or None
+    with computing_in_float64(problem.model, background, context) if exact else nullcontext(problem.model) as model:
+        view = replace(problem, model=model)
         for part in perturbed_copies.chunks(
             len(features), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * background.numel()))
         ):
             chosen = features[part].to(background.device)
             changed = background.expand(len(chosen), *background.shape).clone()
             channels = (problem.layout.channels or 1) if pixels else 1
-            view = changed.view(len(chosen), m, channels, -1)
+            by_number = changed.view(len(chosen), m, channels, -1)
             new = values(part).to(background)
-            view[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
-            yield model.predict(changed.flatten(0, 1)).view(len(chosen), m, -1)
+            by_number[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
+            owner = torch.arange(m, device=background.device).repeat(len(chosen))
+            yield view.predict_background(changed.flatten(0, 1), owner).view(len(chosen), m, -1)
 
 
 def _grid(problem: ProblemView, steps: int) -> list[Tensor]:

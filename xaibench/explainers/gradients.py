@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from pydantic import PositiveInt
@@ -140,7 +140,7 @@ def gradient_shap(
         Signed sum over channels, or the sum of their positive parts (a saliency).
     """
     check_positive(n_samples=n_samples)
-    rows = None if problem.background is None else draws.integers(len(problem.background), (n_samples,))
+    start_of = _background_rows(problem, n_samples, draws)
     strata = torch.arange(n_samples, device=problem.inputs.device)
     positions = (strata + draws.uniform((n_samples,))) / n_samples
     maps = []
@@ -148,10 +148,7 @@ def gradient_shap(
         view, own = problem.take(block), draws[block]
         total = torch.zeros_like(view.inputs)
         for part in parts:
-            if rows is None or problem.background is None:
-                start = view.baseline(baseline).unsqueeze(1)
-            else:
-                start = problem.background[rows[block, part]]
+            start = view.baseline(baseline).unsqueeze(1) if start_of is None else start_of(block, part)
             way = view.inputs.unsqueeze(1) - start
             t = positions[block, part].reshape(len(view), -1, *(1,) * (view.inputs.ndim - 1))
             points = start + t * way
@@ -160,6 +157,22 @@ def gradient_shap(
             total += (way * perturbed_copies.gradients(view, points)).sum(dim=1)
         maps.append(per_feature(problem, total / n_samples, channels))
     return torch.cat(maps)
+
+
+def _background_rows(problem: ProblemView, n_samples: int, draws: Draws) -> Callable[[slice, slice], Tensor] | None:
+    """Background rows of some draws (n, m) of some samples, as a function of both slices; None without a background.
+
+    Where samples have different sizes, every feature along the first axis is drawn from what exists in the background.
+    """
+    if problem.pool is not None:
+        pool = problem.pool.nan_to_num(0.0)
+        found = draws.integers(len(pool), (n_samples, problem.inputs.shape[1]))
+        return lambda block, part: pool[found[block, part]]
+    background = problem.background
+    if background is None:
+        return None
+    rows = draws.integers(len(background), (n_samples,))
+    return lambda block, part: background[rows[block, part]]
 
 
 def _noisy_gradients(problem: ProblemView, n_samples: int, radius: float, draws: Draws) -> tuple[Tensor, Tensor]:

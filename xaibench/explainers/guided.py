@@ -91,10 +91,10 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
         return tuple(None if g is None else g.clamp(min=0) for g in choose(before, after))
 
     parts = []
-    for leaf, targets in model_batches(problem, model):
+    for leaf, targets, context in model_batches(problem, model):
         with torch.enable_grad():
             mode = _ReluMode(name)
-            raw = run_tracked(model, mode, leaf)
+            raw = run_tracked(model, mode, leaf, context)
             check_relu_graph(name, raw, mode.known)
             for node in graph_nodes(raw):
                 if kind_of(node) == "Relu" and node not in mode.known:

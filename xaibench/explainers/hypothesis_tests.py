@@ -105,7 +105,7 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
         raise UnsupportedError("hypothesis tests need a background", "pass background=, rows in which nothing is there")
     d, channels, total = problem.layout.n_features, problem.layout.channels or 1, n + centred
     columns = problem.background.reshape(-1, channels, d).transpose(1, 2)
-    with computing_in_float64(problem.model, problem.inputs) as model:
+    with computing_in_float64(problem.model, problem.inputs, problem.context or None) as model:
         exact = model is not problem.model
         for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
             picked = draws[block].integers(len(columns), (d, total))

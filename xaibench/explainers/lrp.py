@@ -67,8 +67,8 @@ def lrp(
         raise UsageError(f"epsilon must be positive, not {epsilon}")
     model = require_module(problem.model)
     maps = []
-    for inputs, targets in model_batches(problem, model):
-        raw = run_tracked(model, RuleMode("LRP", _rules(rule, epsilon)), inputs)
+    for inputs, targets, context in model_batches(problem, model):
+        raw = run_tracked(model, RuleMode("LRP", _rules(rule, epsilon)), inputs, context)
 
         def picked(raw: Tensor, targets: Tensor = targets) -> Tensor:
             return select_output(raw, targets, problem.output, model.returns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
+from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 
 _RETURNS = get_args(Returns)
@@ -82,8 +83,8 @@ def find_device(device: torch.device | str) -> torch.device:
     return found
 
 
-def fingerprint(model: Any, inputs: Array) -> str:
-    """Content digest of a model.
+def fingerprint(model: Any, inputs: Array, context: Mapping[str, Array] | None = None) -> str:
+    """Content digest of a model; ``context`` goes to it beside the inputs.
 
     Of a module: its weights and how it prints, layers with their settings. Of a black box: what it
     returns for ``inputs`` (N, *input_shape), and off the data, with the columns of ``inputs`` mixed.
@@ -93,11 +94,16 @@ def fingerprint(model: Any, inputs: Array) -> str:
     module = model.module if isinstance(model, Predictor) else model
     if isinstance(module, nn.Module):
         state = {name: array_digest(t.detach().cpu().numpy()) for name, t in module.state_dict().items()}
-        return digest("module", repr(module), state)
+        beside = model.identity if isinstance(model, Predictor) else []
+        return digest("module", repr(module), state, *([beside] if beside else []))
+    if isinstance(model, Predictor) and model.encodes_ids:
+        # Columns of texts cannot be mixed: what is behind the end of one would be in another.
+        raw = [predict_raw(model, x, context).numpy() for x in (inputs, inputs[::-1].copy())]
+        return digest("outputs", model.identity, *(array_digest(found) for found in raw))
     flat = inputs.reshape(len(inputs), -1)
     mixed = np.stack([np.roll(column, i + 1) for i, column in enumerate(flat.T)], axis=1).reshape(inputs.shape)
     predictor = as_predictor(model)
-    return digest("outputs", *(array_digest(predictor.predict(torch.from_numpy(x)).numpy()) for x in (inputs, mixed)))
+    return digest("outputs", *(array_digest(predict_raw(predictor, x, context).numpy()) for x in (inputs, mixed)))
 
 
 def _gives_probabilities(module: nn.Module) -> bool:

@@ -19,9 +19,11 @@ from xaibench.core.errors import UsageError
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import Predictor
+from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors, write_json
 from xaibench.core.storage.locks import file_lock
-from xaibench.models.adapters import as_predictor, fingerprint
+from xaibench.models.adapters import fingerprint
+from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress, Weights, known_weights
 
 
@@ -130,7 +132,7 @@ def _obtained(
     with known_weights(known):
         model = _build(spec, params, data, seed, progress)
     if known is not None and found is not None:
-        if known.used and fingerprint(model, data.test_inputs) == found[0].fingerprint:
+        if known.used and _content(model, data) == found[0].fingerprint:
             return FittedModel(**vars(found[0]), model=model, from_cache=True)
         if known.used:
             model = _build(spec, params, data, seed, progress)
@@ -139,6 +141,11 @@ def _obtained(
     if cache is not None and (found is None or found[0].fingerprint != record.fingerprint):
         _save(spec, params, data, seed, cache, record, model)
     return FittedModel(**vars(record), model=model, from_cache=False)
+
+
+def _content(model: Any, data: Data) -> str:
+    """Digest of a module, as it is measured."""
+    return fingerprint(predictor_for(model, data) if data.has_ids else model, data.test_inputs, data.test_context)
 
 
 def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, progress: Progress | None) -> Any:
@@ -151,10 +158,10 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     try:
         # A module does not say what its numbers are; the data do.
         values = regression and isinstance(model, nn.Module)
-        predictor = as_predictor(model, device=device, returns="value" if values else None)
+        predictor = predictor_for(model, data, device=device, returns="value" if values else None)
     except UsageError as error:
         raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
-    raw = predictor.predict(torch.from_numpy(data.test_inputs))
+    raw = predict_raw(predictor, data.test_inputs, data.test_context)
     if regression != (predictor.returns == "value") or raw.shape[1] != (1 if regression else data.n_classes):
         given = "values" if predictor.returns == "value" else "columns"
         wanted = "one value to learn" if regression else f"{data.n_classes} classes"
@@ -171,7 +178,9 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
             f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is not a torch module",
             "return a torch.nn.Module, or leave provides= out",
         )
-    return ModelRecord(fingerprint(predictor, data.test_inputs), accuracy, predictor.returns, provides, seconds)
+    return ModelRecord(
+        fingerprint(predictor, data.test_inputs, data.test_context), accuracy, predictor.returns, provides, seconds
+    )
 
 
 def _accuracy(raw: Tensor, data: Data) -> float:

@@ -16,8 +16,8 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import own_generators
-from xaibench.models.adapters import as_predictor
 from xaibench.models.obtain import obtain
+from xaibench.models.text_adapters import predictor_for
 
 
 class RecipeRetraining:
@@ -80,7 +80,9 @@ class RecipeRetraining:
     def _fit(self, model: ModelSpec, params: Mapping[str, Any], data: Data, seed: int) -> Predictor:
         with own_generators(seed):
             fitted = obtain(model, params, data, seed=seed, device=self._device, cache=self._cache)
-        predictor = as_predictor(fitted.model, returns=fitted.returns, device=self._device, batch_size=self._batch_size)
+        predictor = predictor_for(
+            fitted.model, data, returns=fitted.returns, device=self._device, batch_size=self._batch_size
+        )
         same_weights = predictor.module is not None and fitted.fingerprint == self._fingerprint
         if same_weights and not _same_training(data, self.data):
             raise UnsupportedError(f"model {model.name} has the same weights whatever the data: it is not trained here")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -12,15 +13,17 @@ import torch
 from xaibench.core.checks import measure_gates
 from xaibench.core.components import DatasetSpec, source_digest
 from xaibench.core.data import Data
-from xaibench.core.features import infer_layout
+from xaibench.core.features import infer_layout, raw_layout
 from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings
-from xaibench.core.keys import KEY_VERSION, digest, row_digests
+from xaibench.core.keys import KEY_VERSION, digest, sample_digests
 from xaibench.core.outputs import default_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import Problem, Samples
+from xaibench.core.problem import Problem, RawRows, Samples
+from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.retraining import Retraining
+from xaibench.core.tokens import text_sizes
 from xaibench.core.truth import Truth, TruthKind
 from xaibench.core.types import Array
 from xaibench.models.linear import truth_weights
@@ -37,23 +40,24 @@ def assemble(
     findings: CachedFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
-    layout = infer_layout(data.input_shape, data.features)
+    layout = raw_layout(data.input_shape) if data.has_ids else infer_layout(data.input_shape, data.features)
     n = min(spec.samples, len(data.test_inputs))
     inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
+    context = _tensors(data.test_context, slice(0, n), predictor.device)
     if spec.target == "predicted":
-        targets = predictor.predict(inputs).argmax(dim=1)
+        own = {name: values[:n] for name, values in data.test_context.items()}
+        targets = predict_raw(predictor, data.test_inputs[:n], own).argmax(dim=1)
     else:
         targets = torch.from_numpy(data.test_targets[:n]).to(predictor.device)
-    reference, reference_labels = _background(data, spec.background)
+    reference, reference_labels, reference_context = _background(data, spec.background)
     output = spec.output or default_output(predictor.returns)
-    raw_rows = data.test_inputs if data.test_rows is None else data.test_rows
     capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), fitted.provides, spec.output)
     mask, distractors = (
         None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
         for a in (data.test_mask, data.test_distractors)
     )
     weights = None
-    if "truth.weights" in capabilities and predictor.module is not None:
+    if "truth.weights" in capabilities and predictor.module is not None and not data.has_ids:
         weights = truth_weights(predictor.module, inputs, targets, layout)
     truth = None
     kind = cast(TruthKind, data.truth_kind)
@@ -61,20 +65,30 @@ def assemble(
         about_weights_only = mask is None and distractors is None
         truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
     found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
+    around = _tensors(reference_context, slice(None), predictor.device)
+    samples = Samples(
+        predictor,
+        inputs,
+        targets,
+        layout,
+        output,
+        _digests(data, n),
+        None if data.has_ids else torch.from_numpy(reference).to(predictor.device),
+        labels=torch.from_numpy(data.test_targets[:n]).to(predictor.device),
+        background_labels=None if reference_labels is None or data.has_ids else torch.from_numpy(reference_labels),
+        context=context,
+        background_context={} if data.has_ids else around,
+    )
+    if data.has_ids:
+        sizes, reference_sizes = (
+            torch.from_numpy(text_sizes(ids)).to(predictor.device) for ids in (data.test_inputs[:n], reference)
+        )
+        rows = torch.from_numpy(reference).to(predictor.device)
+        samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, around))
     return Problem(
         dataset=spec.dataset.label,
         model=spec.model.label,
-        samples=Samples(
-            predictor,
-            inputs,
-            targets,
-            layout,
-            output,
-            row_digests(raw_rows[:n]),
-            torch.from_numpy(reference).to(predictor.device),
-            labels=torch.from_numpy(data.test_targets[:n]).to(predictor.device),
-            background_labels=None if reference_labels is None else torch.from_numpy(reference_labels),
-        ),
+        samples=samples,
         fingerprint=_fingerprint(spec, data, fitted.fingerprint),
         capabilities=capabilities,
         truth=truth,
@@ -84,13 +98,29 @@ def assemble(
     )
 
 
-def _background(data: Data, size: int) -> tuple[Array, Array | None]:
-    """At most ``size`` reference rows, evenly spaced, and their labels where they are known."""
-    rows, labels = data.background, data.background_targets
+def _background(data: Data, size: int) -> tuple[Array, Array | None, dict[str, Array]]:
+    """At most ``size`` reference rows, evenly spaced, their labels where they are known, and their context."""
+    rows, labels, context = data.background, data.background_targets, data.background_context
     if rows is None:
-        rows, labels = data.train_inputs, data.train_targets
+        rows, labels, context = data.train_inputs, data.train_targets, data.train_context
     chosen = np.unique(np.linspace(0, len(rows) - 1, size).astype(int))
-    return rows[chosen], None if labels is None else labels[chosen]
+    beside = {name: values[chosen] for name, values in context.items()}
+    return rows[chosen], None if labels is None else labels[chosen], beside
+
+
+def _digests(data: Data, n: int) -> tuple[bytes, ...]:
+    """Identity of the first ``n`` test samples: their raw rows, texts without what is behind their end, and context."""
+    context = {name: values[:n] for name, values in data.test_context.items()}
+    if data.test_rows is not None:
+        return sample_digests(data.test_rows[:n], context)
+    rows = data.test_inputs[:n]
+    if not data.has_ids:
+        return sample_digests(rows, context)
+    return sample_digests(rows.astype(np.int64), context, text_sizes(rows))
+
+
+def _tensors(context: Mapping[str, Array], rows: slice, device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(values[rows]).to(device) for name, values in context.items()}
 
 
 def _pairs(

@@ -15,9 +15,9 @@ from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable
-from xaibench.models.adapters import as_predictor
 from xaibench.models.obtain import FittedModel, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
+from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress
 from xaibench.problems.assembly import _fingerprint, assemble
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
@@ -88,7 +88,9 @@ class Problems:
         fitted = obtain(
             model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
         )
-        predictor = as_predictor(fitted.model, returns=fitted.returns, device=self.device, batch_size=self.batch_size)
+        predictor = predictor_for(
+            fitted.model, data, returns=fitted.returns, device=self.device, batch_size=self.batch_size
+        )
         retraining = RecipeRetraining(
             data,
             model,

@@ -30,9 +30,13 @@ class AttributionFiles:
         """Names and sizes of all files."""
         return {n: size for n, size in self.files.find(ATTRIBUTIONS).items() if n.endswith(".safetensors")}
 
-    def save(self, explain_key: str, attributions: Tensor, *, kind: str, seconds: float) -> None:
+    def save(
+        self, explain_key: str, attributions: Tensor, *, kind: str, seconds: float, sizes: Tensor | None = None
+    ) -> None:
+        """Write maps (N, *features), and where samples have different lengths how many features of each there are."""
         metadata = {"kind": kind, "seconds": repr(seconds)}
-        self.files.write(self.name(explain_key), tensors_to_bytes({"attributions": attributions}, metadata))
+        tensors = {"attributions": attributions, **({} if sizes is None else {"sizes": sizes})}
+        self.files.write(self.name(explain_key), tensors_to_bytes(tensors, metadata))
 
     def load(self, explain_key: str) -> tuple[Tensor, str, float] | None:
         try:

@@ -220,9 +220,11 @@ class Store:
 
     # Explanations
 
-    def save_attributions(self, explain_key: str, attributions: Tensor, *, kind: str, seconds: float) -> None:
-        """Store an explanation, so that a new metric explains nothing again."""
-        self._attributions.save(explain_key, attributions, kind=kind, seconds=seconds)
+    def save_attributions(
+        self, explain_key: str, attributions: Tensor, *, kind: str, seconds: float, sizes: Tensor | None = None
+    ) -> None:
+        """Store an explanation, so that a new metric explains nothing again; ``sizes`` of samples that differ in it."""
+        self._attributions.save(explain_key, attributions, kind=kind, seconds=seconds, sizes=sizes)
 
     def load_attributions(self, explain_key: str) -> tuple[Tensor, str, float] | None:
         """Return (attributions, kind, seconds), or None if they are missing or damaged."""

@@ -13,10 +13,11 @@ from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.conditional import Gaussian
 from xaibench.core.masking.imputation import linear_imputation
+from xaibench.core.masking.tokens import TOKEN_MASKERS, Absence, deleted, token_fill
 
 MASKERS_VERSION = 2
 """Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
-DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional"})
+DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram"})
 """Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
 IMPUTATION_NOISE = 0.01
 """Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
@@ -229,11 +230,20 @@ FILLS: dict[str, Fill] = {
     "marginal": marginal,
     "sample_min": sample_min,
 }
-MASKERS = (*FILLS, "noisy_linear", "conditional")
+MASKERS = (*FILLS, "noisy_linear", "conditional", *TOKEN_MASKERS)
 
 
-def make_masker(name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Masker:
+def make_masker(
+    name: str,
+    inputs: Tensor,
+    layout: FeatureLayout,
+    background: Tensor | None,
+    draws: Draws,
+    absence: Absence | None = None,
+) -> Masker:
     """Build the named masker for these samples; ``draws`` should name the masker in its stream.
+
+    ``absence`` says what stands for a feature that is not there, for tokens and for samples of different lengths.
 
     Raises
     ------
@@ -244,6 +254,20 @@ def make_masker(name: str, inputs: Tensor, layout: FeatureLayout, background: Te
     """
     if name not in MASKERS:
         raise UsageError(f"unknown masker {name!r}", did_you_mean(name, MASKERS))
+    absence = absence or Absence()
+    if layout.kind == "tokens":
+        return FillMasker(name, inputs, token_fill(name, inputs, layout, absence, draws), layout)
+    if name == "delete":
+        return FillMasker(name, inputs, deleted(name, inputs, absence), layout)
+    if name in TOKEN_MASKERS:
+        raise UnsupportedError(f"the {name} masker is about tokens, and this is {layout.kind} data")
+    if absence.pool is not None:
+        if name == "marginal":
+            raise UnsupportedError(
+                "samples of different lengths have no reference rows to draw from",
+                "mean and uniform are taken over all steps",
+            )
+        background = absence.pool.unsqueeze(0)
     if name == "noisy_linear":
         return NoisyLinearMasker(name, inputs, layout, draws)
     if name == "conditional":

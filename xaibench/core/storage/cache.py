@@ -47,6 +47,14 @@ class SharedCache:
         self.scope = scope
         self.max_bytes = max_bytes
         self._values: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._below: dict[tuple[str, ...], SharedCache] = {}
+
+    def below(self, *names: object) -> SharedCache:
+        """A cache of the part of a problem that these names say, the same one for the same names."""
+        key = tuple(map(str, names))
+        if key not in self._below:
+            self._below[key] = SharedCache(self.folder, (*self.scope, *key), max_bytes=self.max_bytes)
+        return self._below[key]
 
     def get(self, key: tuple[Any, ...], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return the tensors named by ``key`` (names, parameters, version), computing them when new."""

@@ -96,7 +96,7 @@ def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor,
 
 def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
     """Whether masking a group of features (K, *feature_shape) changes a sample at all: (N, K) of bool."""
-    moved = problem.layout.reduce((problem.inputs != problem.baseline(masker)).to(problem.inputs.dtype))
+    moved = problem.layout.reduce((problem.inputs != problem.masker(masker).fill).to(problem.inputs.dtype))
     return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor, as_matrix, hooked
+from xaibench.core.predictor import Context, TorchPredictor, as_matrix, hooked
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, follow, fresh
 from xaibench.explainers.engines.tracing import canonical, tracked
 
@@ -146,7 +146,7 @@ class _TakingMode(_NumberingMode):
 
 
 def computed_steps(
-    model: TorchPredictor, inputs: Tensor, method: str
+    model: TorchPredictor, inputs: Tensor, method: str, context: Context | None = None
 ) -> tuple[Tensor, dict[int, FeatureStep], list[FeatureStep]]:
     """Run one sample.
 
@@ -156,6 +156,8 @@ def computed_steps(
     inputs : Tensor (1, *input_shape), with a gradient
     method : str
         Name for messages.
+    context : mapping of str to Tensor (1, ...), optional
+        What goes to the model beside the input.
 
     Returns
     -------
@@ -175,24 +177,26 @@ def computed_steps(
         raise UnsupportedError(f"{method} cannot see into compiled modules", "explain the module before compilation")
     mode = _StepsMode(inputs)
     with _named_layers(model.module, mode.layers):
-        raw = _run(model, mode, inputs)
+        raw = _run(model, mode, inputs, context)
     if not raw.requires_grad:
         raise UnsupportedError(f"{method} needs a network whose output has a gradient")
     return raw, mode.latest, mode.steps
 
 
-def run_to(model: TorchPredictor, inputs: Tensor, number: int) -> tuple[Tensor, tuple[str, Tensor] | None]:
+def run_to(
+    model: TorchPredictor, inputs: Tensor, number: int, context: Context | None = None
+) -> tuple[Tensor, tuple[str, Tensor] | None]:
     """Differentiable raw outputs (N, C), and name and result of the step of this number, if there is one."""
     mode = _TakingMode(inputs, number)
     model.n_evaluations += len(inputs)
-    return _run(model, mode, inputs), mode.taken
+    return _run(model, mode, inputs, context), mode.taken
 
 
-def _run(model: TorchPredictor, mode: TorchFunctionMode, inputs: Tensor) -> Tensor:
+def _run(model: TorchPredictor, mode: TorchFunctionMode, inputs: Tensor, context: Context | None) -> Tensor:
     """Raw outputs under a mode; parameters are constants, so that what has a gradient depends on the input."""
     constants = {name: p.detach() for name, p in model.module.named_parameters()}
     with torch.enable_grad(), mode:
-        return as_matrix(torch.func.functional_call(model.module, constants, (inputs,)))
+        return as_matrix(torch.func.functional_call(model.module, constants, (inputs,), model.on_device(context)))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UsageError
 from xaibench.core.input_gradients import as_leaf
-from xaibench.core.predictor import TorchPredictor
+from xaibench.core.predictor import TorchPredictor, context_rows
 from xaibench.core.problem import ProblemView
 
 COPIES_BLOCK_BYTES = 32 * 2**20
@@ -55,11 +55,11 @@ def owners(problem: ProblemView, n_copies: int) -> Tensor:
     return problem.targets.new_tensor(range(len(problem))).repeat_interleave(n_copies)
 
 
-def model_batches(problem: ProblemView, model: TorchPredictor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs, ready to be differentiated, and targets, in batches of the model's size."""
-    size = model.batch_size(problem.inputs)
+def model_batches(problem: ProblemView, model: TorchPredictor) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    """Inputs, ready to be differentiated, targets and context, in batches of the model's size."""
+    size = problem.batch_size
     for part in chunks(len(problem), size):
-        yield as_leaf(problem.inputs[part].to(model.device)), problem.targets[part]
+        yield as_leaf(problem.inputs[part].to(model.device)), problem.targets[part], context_rows(problem.context, part)
 
 
 def check_positive(**counts: int) -> None:

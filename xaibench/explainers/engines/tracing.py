@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor, as_matrix
+from xaibench.core.predictor import Context, TorchPredictor, as_matrix
 from xaibench.explainers.engines.forward_check import check_outputs
 
 _FROM_FIRST = frozenset({"expand_as", "reshape_as", "to", "type_as", "view_as"})
@@ -100,7 +100,7 @@ class TrackingMode(TorchFunctionMode):
             )
 
 
-def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor) -> Tensor:
+def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor, context: Context | None = None) -> Tensor:
     """Differentiable raw outputs (N, C) of the network under a mode, checked against its outputs without one.
 
     Parameters take part as constants, so that what requires a gradient is what depends on the input.
@@ -117,7 +117,9 @@ def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor) -> Te
     model.n_evaluations += len(inputs)
     with torch.enable_grad(), mode:
         # A copy, because a model may change its inputs in place, and a leaf must not be changed.
-        raw = as_matrix(torch.func.functional_call(model.module, constants, (inputs.clone(),)))
+        raw = as_matrix(
+            torch.func.functional_call(model.module, constants, (inputs.clone(),), model.on_device(context))
+        )
     if not raw.requires_grad:
         raise UnsupportedError(
             f"{mode.method} needs a network whose output has a gradient, and no gradient reaches the inputs of this "
@@ -128,7 +130,7 @@ def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor) -> Te
         written = getattr(node, "_forward_cls", None)
         if written is not None and not written.__module__.startswith("xaibench."):
             raise UnsupportedError(f"{mode.method} cannot see into the autograd function {node.name()!r}")
-    check_outputs(mode.method, model, inputs, raw)
+    check_outputs(mode.method, model, inputs, raw, context)
     return raw
 
 

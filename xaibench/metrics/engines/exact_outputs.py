@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.predictor import computing_in_float64
+from xaibench.core.predictor import computing_in_float64, context_rows
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 FLOAT32_ROUNDING = 1e-6
@@ -42,8 +42,9 @@ def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluatio
             truth=None if ev.truth is None else ev.truth[rows],
             explainer=None,
             pairs={},
+            context=context_rows(ev.context, rows),
         )
-    with computing_in_float64(ev.model, ev.inputs) as model:
+    with computing_in_float64(ev.model, ev.inputs, ev.context or None) as model:
         yield replace(exact, model=model)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.keys import row_digests
+from xaibench.core.keys import sample_digests
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import Retraining, require_retraining
@@ -49,6 +49,7 @@ def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
     )
     mask = data.train_mask if split == "train" else data.test_mask
     raw = data.test_rows if split == "test" and data.test_rows is not None else inputs
+    given = data.train_context if split == "train" else data.test_context
     rows = chosen_rows(len(inputs), limit)
     where = ev.inputs.device
     kind: TruthKind = data.truth_kind  # type: ignore[assignment]
@@ -58,9 +59,11 @@ def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
         torch.from_numpy(targets[rows]).to(where),
         ev.layout,
         ev.output,
-        row_digests(raw[rows]),
+        sample_digests(raw[rows], {name: values[rows] for name, values in given.items()}),
         ev.background,
         ev.seed,
+        context={name: torch.from_numpy(values[rows]).to(where) for name, values in given.items()},
+        background_context=ev.background_context,
         truth=None if mask is None else Truth(kind, torch.from_numpy(mask[rows]).to(where)),
     )
 
@@ -80,7 +83,7 @@ def explained(ev: Evaluation, split: Split, limit: int, targets: Targets) -> Eva
     def make() -> Evaluation:
         view = rows_of(ev, split, limit)
         if targets == "predicted":
-            view = replace(view, targets=ev.model.predict(view.inputs).argmax(dim=1))
+            view = replace(view, targets=view.predict(view.inputs).argmax(dim=1))
             return Evaluation.of(view, attributions=explain_rows(ev, view), kind=ev.kind, truth=view.truth)
         predicted = explained(ev, split, limit, "predicted")
         wrong = (predicted.targets != view.targets).nonzero().squeeze(1)

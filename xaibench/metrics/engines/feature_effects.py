@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.masking.maskers import Masker, make_masker
+from xaibench.core.masking.maskers import Masker
 from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, in_float64
 from xaibench.metrics.engines.perturbation import Block, over_copies
 
@@ -46,7 +46,7 @@ def drawn_masker(ev: Evaluation, masker: str, draw: int) -> Masker:
     """The masker of the evaluation for draw 0, and one with a fresh fill for every other number."""
     if draw == 0:
         return ev.masker(masker)
-    return make_masker(masker, ev.inputs, ev.layout, ev.background, ev.draws(f"masker/{masker}#{draw}"))
+    return ev.masker_of(f"masker/{masker}#{draw}", masker)
 
 
 def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.predictor import require_module
+from xaibench.core.predictor import context_rows, require_module
 from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
 from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_raw
 from xaibench.metrics.engines.representations import Layer, Representation
@@ -92,6 +92,7 @@ class Change:
 
 def noise(ev: Evaluation, radius: float, n_samples: int) -> SharedCopies:
     """Copies with noise from U(-radius, radius) in every input number."""
+    ev.layout.require_quantities("noise")
 
     def draw(block: Block) -> Tensor:
         return radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
@@ -148,16 +149,17 @@ def representation_change(ev: Evaluation, radius: float, n_samples: int, layer: 
     """How far a hidden representation moves, with `same_class` of the same evaluations, once for all explainers."""
 
     def compute() -> dict[str, Tensor]:
-        look = Representation(require_module(ev.model), layer, ev.inputs[:1])
+        context = context_rows(ev.context, slice(0, 1))
+        look = Representation(require_module(ev.model), layer, ev.inputs[:1], context)
         same = torch.empty(len(ev), n_samples, dtype=torch.bool, device=ev.inputs.device)
         raw: list[Tensor] = [ev.inputs]
 
         def own(rows: slice) -> Tensor:
-            raw[0], hidden = look(ev.inputs[rows])
+            raw[0], hidden = look(ev.inputs[rows], lambda inputs: ev.predict(inputs, rows))
             return hidden
 
         def found(block: Block, inputs: Tensor) -> Tensor:
-            there, hidden = look(inputs)
+            there, hidden = look(inputs, lambda inputs: ev.predict(inputs, block.index))
             there = there.view(block.n_samples, block.n_copies, -1)
             same[block.rows, block.copies] = _same_class(ev, raw[0], there).to(same.device)
             return hidden

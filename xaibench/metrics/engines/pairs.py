@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
@@ -40,7 +42,9 @@ def pair_raw(ev: Evaluation, pair: Pair, name: str) -> Tensor:
 
     def predict() -> dict[str, Tensor]:
         model = ev.model if pair.model is None else pair.model()
-        return {"raw": model.predict(ev.inputs if pair.inputs is None else pair.inputs)}
+        inputs = ev.inputs if pair.inputs is None else pair.inputs
+        seen = replace(ev, model=model, context=ev.context if pair.context is None else pair.context)
+        return {"raw": seen.predict(inputs, slice(0, len(inputs)))}
 
     return ev.shared.get(("pair", name), predict)["raw"].to(ev.inputs.device)
 

@@ -70,7 +70,7 @@ def perturbation_blocks(ev: Evaluation, n_copies: int, stream: str | None = None
     """
     draws = ev.draws(stream or "none")
     numel = max(ev.inputs[0].numel(), 1)
-    fit = max(PERTURBED_BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.model.batch_size(ev.inputs))
+    fit = max(PERTURBED_BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.batch_size)
     group = min(n_copies, fit if stream is None else max(1, DRAW_NUMBERS // numel))
     step = max(1, fit // group)
     for start in range(0, len(ev), step):
@@ -96,7 +96,7 @@ def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) 
     """Raw model outputs (N, n_copies, C) of the copies that ``make`` builds for a block (n * m, *input_shape)."""
     out: Tensor | None = None
     for block in perturbation_blocks(ev, n_copies):
-        raw = ev.model.predict(make(block))
+        raw = ev.predict(make(block), block.index)
         if block.n_samples == len(ev) and block.n_copies == n_copies:
             return raw.view(len(ev), n_copies, -1)
         if out is None:
@@ -114,12 +114,12 @@ def select(ev: Evaluation, raw: Tensor) -> Tensor:
 
 def clean_raw(ev: Evaluation) -> Tensor:
     """Raw outputs of the samples themselves (N, C), evaluated once for all explainers."""
-    return ev.shared.get(("clean",), lambda: {"raw": ev.model.predict(ev.inputs)})["raw"].to(ev.inputs.device)
+    return ev.shared.get(("clean",), lambda: {"raw": ev.predict(ev.inputs)})["raw"].to(ev.inputs.device)
 
 
 def masked_raw(ev: Evaluation, masker: str) -> Tensor:
     """Raw outputs of the fully masked samples (N, C), evaluated once for all explainers."""
-    found = ev.shared.get(("masked", masker), lambda: {"raw": ev.model.predict(ev.baseline(masker))})
+    found = ev.shared.get(("masked", masker), lambda: {"raw": ev.predict(ev.masker(masker).fill)})
     return found["raw"].to(ev.inputs.device)
 
 
@@ -127,7 +127,7 @@ def reference_scores(ev: Evaluation, baseline: str) -> Tensor:
     """Measured output (N,) of what explainers with this baseline compare the samples with."""
     if torch.equal(ev.reference(baseline), ev.baseline(baseline)):
         return fully_masked_scores(ev, baseline)
-    found = ev.shared.get(("reference", baseline), lambda: {"raw": ev.model.predict(ev.reference(baseline))})
+    found = ev.shared.get(("reference", baseline), lambda: {"raw": ev.predict(ev.reference(baseline))})
     return select(ev, found["raw"].to(ev.inputs.device).unsqueeze(1)).squeeze(1)
 
 
@@ -231,7 +231,7 @@ class SharedCopies(Perturbations):
         def evaluate() -> dict[str, Tensor]:
             parts: list[Tensor] = []
             with in_float64(ev) if self.exact else nullcontext(ev) as used:
-                self.over(ev, lambda block, drawn: parts.append(used.model.predict(self.build(block, drawn))))
+                self.over(ev, lambda block, drawn: parts.append(used.predict(self.build(block, drawn), block.index)))
             out = parts[0].new_empty(len(ev), self.n_copies, parts[0].shape[1])
             for block, part in zip(self.blocks(ev), parts, strict=True):
                 out[block.rows, block.copies] = part.view(block.n_samples, block.n_copies, -1)

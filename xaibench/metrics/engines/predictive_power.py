@@ -17,6 +17,7 @@ from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
+from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.retraining import retraining_seed, variant
 from xaibench.core.storage.cache import MemoryCache
 from xaibench.core.types import Array
@@ -107,7 +108,10 @@ def predictive_power(
     if ev.background is None:
         # A sample's own mean, which maskers then fill in, would still hold what was removed.
         # Their caches may hold maskers of other rows.
-        train, test = (replace(part, background=train.inputs, cache=MemoryCache()) for part in (train, test))
+        train, test = (
+            replace(part, background=train.inputs, background_context=train.context, cache=MemoryCache())
+            for part in (train, test)
+        )
     n_features, whole = ev.layout.n_features, retraining.data
     for column, (stays, share) in enumerate(selected):
         count = min(max(1, round(share * n_features)), n_features - 1)
@@ -115,8 +119,10 @@ def predictive_power(
             whole,
             train_inputs=_masked(train, stays(_places(train, sign), count), masker),
             train_targets=whole.train_targets[chosen_rows(len(whole.train_targets), max_train)],
+            train_context={name: values.cpu().numpy() for name, values in train.context.items()},
             test_inputs=_masked(test, stays(_places(test, sign), count), masker),
             test_targets=whole.test_targets[chosen_rows(len(whole.test_targets), max_test)],
+            test_context={name: values.cpu().numpy() for name, values in test.context.items()},
         )
         for row in range(n_retrainings):
             fitted = retraining.fit(data, retraining_seed("masked", ev.seed, row), recipe=recipe)
@@ -139,7 +145,7 @@ def _masked(part: Evaluation, keep: Tensor, masker: str | None) -> Array:
 
 
 def _accuracy(fitted: Predictor, data: Data) -> float:
-    predicted = fitted.predict(torch.from_numpy(data.test_inputs)).argmax(dim=1).cpu()
+    predicted = predict_raw(fitted, data.test_inputs, data.test_context).argmax(dim=1).cpu()
     return float((predicted == torch.from_numpy(data.test_targets)).double().mean())
 
 

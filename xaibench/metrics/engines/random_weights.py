@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.keys import seed as derive_seed
-from xaibench.core.predictor import TorchPredictor, hooked
+from xaibench.core.predictor import Context, TorchPredictor, hooked
 
 RandomisationMode = Literal["cascade", "independent"]
 Direction = Literal["top_down", "bottom_up"]
@@ -37,8 +37,8 @@ def layer_tensors(module: nn.Module) -> dict[str, list[str]]:
     return layers
 
 
-def forward_order(module: nn.Module, one: Tensor) -> list[str]:
-    """Layers in the order in which the forward pass of ``one`` (1, *input_shape) enters them.
+def forward_order(module: nn.Module, one: Tensor, context: Context | None = None) -> list[str]:
+    """Layers in the order in which the forward pass of ``one`` (1, *input_shape) and its context enters them.
 
     A layer that is never called itself (the output projection of an attention block) comes with
     the module that holds it; among those, the order is that of definition. Layers that have no part
@@ -52,7 +52,7 @@ def forward_order(module: nn.Module, one: Tensor) -> list[str]:
 
     handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in module.named_modules()]
     with hooked(handles), torch.enable_grad():
-        output = module(one)
+        output = module(one, **(context or {}))
     parameters = dict(module.named_parameters(remove_duplicate=False))
     # A model may know everything by its buffers.
     slopes = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True) if parameters else ()
@@ -106,7 +106,12 @@ def random_weights(module: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 def randomised_models(
-    predictor: TorchPredictor, one: Tensor, weights: dict[str, Tensor], mode: RandomisationMode, order: Direction
+    predictor: TorchPredictor,
+    one: Tensor,
+    weights: dict[str, Tensor],
+    mode: RandomisationMode,
+    order: Direction,
+    context: Context | None = None,
 ) -> Iterator[TorchPredictor]:
     """Copies of the model with more and more layers randomised, or one layer at a time.
 
@@ -121,9 +126,11 @@ def randomised_models(
     mode : {"cascade", "independent"}
     order : {"top_down", "bottom_up"}
         Start at the output or at the input.
+    context : mapping of str to Tensor (1, ...), optional
+        What goes to the model beside that input.
     """
     tensors_of = layer_tensors(predictor.module)
-    layers = forward_order(predictor.module, one.to(predictor.device))
+    layers = forward_order(predictor.module, one.to(predictor.device), context)
     if order == "top_down":
         layers.reverse()
     idle = [name for layer, names in tensors_of.items() if layer not in layers for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor, hooked
+from xaibench.core.predictor import Context, TorchPredictor, hooked
 
 Layer = Literal["first", "penultimate"]
 
@@ -26,6 +27,8 @@ class Representation:
         the model's output and its input.
     one : Tensor (1, *input_shape)
         An input, to find the layer.
+    context : mapping of str to Tensor (1, ...), optional
+        What goes to the model beside it.
 
     Raises
     ------
@@ -33,17 +36,21 @@ class Representation:
         If the network calls no layer with parameters.
     """
 
-    def __init__(self, predictor: TorchPredictor, layer: Layer, one: Tensor) -> None:
-        predictor.batch_size(one)  # Measured by a forward pass of its own, the first time: not under our hooks.
-        called = layer_calls(predictor.module, one.to(predictor.device))
+    def __init__(self, predictor: TorchPredictor, layer: Layer, one: Tensor, context: Context | None = None) -> None:
+        predictor.batch_size(
+            one, context
+        )  # Measured by a forward pass of its own, the first time: not under our hooks.
+        called = layer_calls(predictor.module, one.to(predictor.device), context)
         if not called:
             raise UnsupportedError("the model has no layer with parameters, so no hidden representation")
         self.predictor = predictor
         self.layer = layer
         self.name = called[0] if layer == "first" else called[-1]
 
-    def __call__(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, inputs: Tensor, predict: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Raw outputs (B, C) and the representation (B, F) of ``inputs`` (B, *input_shape).
+
+        ``predict`` gives the raw outputs of this model, each input with the context of its sample.
 
         Raises
         ------
@@ -78,13 +85,13 @@ class Representation:
             self.predictor.module.register_forward_hook(end),
         ]  # fmt: skip
         with hooked(handles):
-            raw = self.predictor.predict(inputs)
+            raw = predict(inputs)
         if sum(len(batch) for batch in batches) != len(inputs):
             raise UnsupportedError(f"layer {self.name!r} does not give one row per sample")
         return raw, torch.cat(batches)
 
 
-def layer_calls(module: nn.Module, one: Tensor) -> list[str]:
+def layer_calls(module: nn.Module, one: Tensor, context: Context | None = None) -> list[str]:
     """Layers with parameters of their own in the order of their calls for ``one`` (1, *input_shape).
 
     A layer that calls others is left out: it is those that represent something. A layer that is
@@ -98,5 +105,5 @@ def layer_calls(module: nn.Module, one: Tensor) -> list[str]:
     own = [(name, part) for name, part in module.named_modules() if any(True for _ in part.parameters(recurse=False))]
     handles = [part.register_forward_pre_hook(partial(enter, name)) for name, part in own]
     with hooked(handles), torch.no_grad():
-        module(one)
+        module(one, **(context or {}))
     return [a for a in calls if not any(b != a and (a == "" or b.startswith(f"{a}.")) for b in calls)]

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.keys import row_digests
+from xaibench.core.keys import row_digests, sample_digests
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_rows import explain_rows
@@ -121,7 +121,7 @@ def explained_background(ev: Evaluation) -> Evaluation:
         raise UnsupportedError("this metric compares predicted classes, and the model returns values")
 
     def classes() -> dict[str, Tensor]:
-        return {"classes": ev.model.predict(background).argmax(dim=1)}
+        return {"classes": ev.predict_background().argmax(dim=1)}
 
     def explain() -> Evaluation:
         view = ProblemView(
@@ -130,9 +130,11 @@ def explained_background(ev: Evaluation) -> Evaluation:
             ev.shared.get(("background",), classes)["classes"].to(background.device),
             ev.layout,
             ev.output,
-            row_digests(background.cpu().numpy()),
+            sample_digests(background.cpu().numpy(), {k: v.cpu().numpy() for k, v in ev.background_context.items()}),
             background,
             ev.seed,
+            context=ev.background_context,
+            background_context=ev.background_context,
         )
         return Evaluation.of(view, attributions=explain_rows(ev, view), kind=ev.kind)
 

@@ -74,6 +74,7 @@ def infidelity(
     square = perturbation == "square"
     if square and ev.layout.kind != "image":
         raise UnsupportedError(f"squares need an image, not a {ev.layout.kind}", 'use perturbation = "noisy_baseline"')
+    ev.layout.require_quantities("noise")
     phi = ev.attributions.flatten(1)
 
     def draw(block: Block) -> Tensor:

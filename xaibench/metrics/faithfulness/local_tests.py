@@ -153,7 +153,7 @@ def movement(ev: Evaluation, by: float) -> Tensor:
 
     def evaluate() -> dict[str, Tensor]:
         with in_float64(ev) as exact:
-            return {"raw": raw_outputs(exact, ev.layout.n_features, build), "clean": exact.model.predict(ev.inputs)}
+            return {"raw": raw_outputs(exact, ev.layout.n_features, build), "clean": exact.predict(ev.inputs)}
 
     found = ev.shared.get(("local_tests", LOCAL_TESTS_VERSION, by), evaluate)
     moved = select(ev, found["raw"].to(ev.inputs.device)).double()

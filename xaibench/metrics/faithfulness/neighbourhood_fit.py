@@ -195,6 +195,7 @@ def _gradients(ev: Evaluation, neighbourhood: str, n_samples: int, radius: float
 
 def _noise(ev: Evaluation, n_samples: int, radius: float) -> SharedCopies:
     """Gaussian noise around the samples; the draws are standard normal (n, m, F)."""
+    ev.layout.require_quantities("noise")
 
     def draw(block: Block) -> Tensor:
         return block.draws.normal((block.n_copies, ev.layout.n_features))

@@ -103,6 +103,7 @@ def _top(ev: Evaluation, k: TopK) -> Tensor:
 
 def _gap(ev: Evaluation, noisy: Tensor, n_samples: int, radius: float) -> Tensor:
     """Mean absolute change of the output (N,) when the features in ``noisy`` (N, F) get noise."""
+    ev.layout.require_quantities("noise")
     size = radius * ev.layout.expand(noisy.view(-1, 1, *ev.layout.feature_shape).to(ev.inputs.dtype))
 
     def draw(block: Block) -> Tensor:

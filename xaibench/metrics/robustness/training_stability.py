@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Annotated, NamedTuple
 
@@ -155,10 +156,15 @@ def _one_repeat(ev: Evaluation, rows: ProblemView, n_folds: int, repeat: int) ->
     maps, right = [], []
     for left_out in range(n_folds):
         seen = (fold != left_out).cpu().numpy()
-        data = variant(retraining.data, train_inputs=inputs[seen], train_targets=targets[seen])
+        data = variant(
+            retraining.data,
+            train_inputs=inputs[seen],
+            train_targets=targets[seen],
+            train_context={name: values.cpu().numpy()[seen] for name, values in rows.context.items()},
+        )
         model = retraining.fit(data, retraining_seed("folds", ev.seed, repeat, left_out))
         maps.append(explain_rows(ev, rows, model).flatten(1))
-        right.append(model.predict(rows.inputs).argmax(dim=1) == rows.targets)
+        right.append(replace(rows, model=model).predict(rows.inputs).argmax(dim=1) == rows.targets)
     agree, differ = [], []
     for i, j in combinations(range(n_folds), 2):
         one_saw_it = (fold == i) | (fold == j)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tens
     UnsupportedError
         If the model has a single output.
     """
-    n_classes = ev.model.predict(ev.inputs[:1]).shape[1]
+    n_classes = ev.predict(ev.inputs[:1], slice(0, 1)).shape[1]
     if n_classes < 2:
         raise UnsupportedError("the model has one output, so there is no other class to explain")
     step = 1 + ev.draws("random_logit").integers(n_classes - 1).to(ev.targets.device)
@@ -83,5 +85,7 @@ def input_invariance(ev: Evaluation, *, shift: float = 1.0) -> Tensor:
     own = ev.attributions.flatten(1).double()
     size = torch.linalg.vector_norm(own, dim=1)
     moved = torch.linalg.vector_norm(again.flatten(1).double() - own, dim=1)
-    same = torch.isclose(model.predict(inputs), ev.model.predict(ev.inputs), rtol=1e-4, atol=1e-5).all(dim=1)
+    same = torch.isclose(replace(ev, model=model).predict(inputs), ev.predict(ev.inputs), rtol=1e-4, atol=1e-5).all(
+        dim=1
+    )
     return torch.where((size > 0) & same.to(size.device), moved / size, torch.nan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -76,7 +78,12 @@ def _fitted_to_permuted_labels(ev: Evaluation, epochs: int, max_train: int) -> t
     rows = rows_of(ev, "train", max_train)
     order = Draws(ev.seed, "permuted labels", (b"train",)).permutation((len(rows),))[0].to(rows.targets.device)
     targets = rows.targets[order]
-    data = variant(retraining.data, train_inputs=rows.inputs.cpu().numpy(), train_targets=targets.cpu().numpy())
+    data = variant(
+        retraining.data,
+        train_inputs=rows.inputs.cpu().numpy(),
+        train_targets=targets.cpu().numpy(),
+        train_context={name: values.cpu().numpy() for name, values in rows.context.items()},
+    )
     model = retraining.fit(data, retraining_seed("permuted labels", ev.seed), epochs=epochs)
-    right = model.predict(rows.inputs).argmax(dim=1) == targets
+    right = replace(rows, model=model).predict(rows.inputs).argmax(dim=1) == targets
     return model, float(right.double().mean())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.predictor import TorchPredictor, require_module
+from xaibench.core.predictor import TorchPredictor, context_rows, require_module
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, Perturbations
 from xaibench.metrics.engines.random_weights import (
@@ -166,7 +166,8 @@ def _weights(ev: Evaluation, predictor: TorchPredictor) -> dict[str, Tensor]:
 
 def _randomised(ev: Evaluation, mode: RandomisationMode, order: Direction) -> Iterator[TorchPredictor]:
     predictor = require_module(ev.model)
-    return randomised_models(predictor, ev.inputs[:1], _weights(ev, predictor), mode, order)
+    context = context_rows(ev.context, slice(0, 1))
+    return randomised_models(predictor, ev.inputs[:1], _weights(ev, predictor), mode, order, context)
 
 
 def _mean(scores: Iterator[Tensor]) -> Tensor:
@@ -175,6 +176,7 @@ def _mean(scores: Iterator[Tensor]) -> Tensor:
 
 def _smoothed(ev: Evaluation, model: TorchPredictor | None, radius: float, n_samples: int) -> Tensor:
     """Mean explanation (N, F) of noisy inputs, float64."""
+    ev.layout.require_quantities("noise")
     total = ev.attributions.new_zeros(ev.attributions.flatten(1).shape, dtype=torch.float64)
 
     def draw(block: Block) -> Tensor:

@@ -1,0 +1,152 @@
+"""Reading token ids and samples of different lengths, and the model that takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xaibench.api.raw_rows import is_ragged, step_rows, token_rows
+from xaibench.core.components import ExplainerSpec, MetricSpec
+from xaibench.core.errors import UsageError
+from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
+from xaibench.core.masking.maskers import MASKERS
+from xaibench.core.predictor import Predictor
+from xaibench.core.problem import ProblemView, RawRows
+from xaibench.core.tokens import Tokens
+from xaibench.core.types import Array
+from xaibench.models.adapters import as_predictor
+from xaibench.models.text_adapters import as_text_predictor
+
+
+@dataclass(frozen=True)
+class RawSamples:
+    """Samples of different sizes as a caller gave them.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    inputs : Tensor (N, L, ...)
+        Raw rows: token ids, or float32.
+    rows : array (N, L, ...)
+        The same as they were given, for their digests.
+    sizes : Tensor (N,)
+    layout : FeatureLayout
+        Of the raw rows.
+    references : RawRows or None
+        The reference samples.
+    """
+
+    predictor: Predictor
+    inputs: Tensor
+    rows: Array
+    sizes: Tensor
+    layout: FeatureLayout
+    references: RawRows | None
+
+
+def read_raw(
+    model: Any,
+    inputs: Any,
+    background: Any,
+    *,
+    features: str | None,
+    tokens: Tokens | None,
+    embedding: nn.Embedding | Tensor | str | None,
+    returns: str | None,
+    device: str,
+    batch_size: int | None,
+) -> RawSamples | None:
+    """Read token ids or samples of different lengths; None where the inputs are neither.
+
+    Raises
+    ------
+    UsageError
+        If they are not what they are said to be.
+    """
+    text = _is_text(model, inputs, features, tokens, embedding)
+    if not text and not is_ragged(inputs) and not is_ragged(background):
+        return None
+    if text:
+        known = tokens if tokens is not None else getattr(model, "tokens", None)
+        rows, sizes = token_rows(inputs, known)
+        predictor = as_text_predictor(
+            model,
+            torch.from_numpy(rows),
+            tokens,
+            embedding=embedding,
+            returns=returns,
+            device=device,
+            batch_size=batch_size,
+        )
+        given = None if background is None else token_rows(background, known, "background")
+        values, layout = torch.from_numpy(rows), raw_layout(rows.shape[1:])
+        if given is not None and given[0].ndim != rows.ndim:
+            raise UsageError(f"background has {given[0].ndim} axes and inputs {rows.ndim}", "give texts of one kind")
+    else:
+        if features != "series":
+            raise UsageError(
+                "samples of different lengths", "say features='series' or 'tokens'; images and tables have one size"
+            )
+        rows, sizes = _series(inputs, "inputs")
+        given = None if background is None else _series(background, "background")
+        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+        values, layout = torch.from_numpy(rows.astype(np.float32)), infer_layout(rows.shape[1:], "series")
+        if given is not None and given[0].shape[2:] != rows.shape[2:]:
+            raise UsageError(f"background has steps of shape {given[0].shape[2:]}, inputs {rows.shape[2:]}")
+    where, references = predictor.device, None
+    if given is not None:
+        if len(given[0]) == 0:
+            raise UsageError("background has no samples", "leave it out, or give at least one")
+        kind = torch.int64 if text else torch.float32
+        references = RawRows(torch.from_numpy(given[0]).to(where, kind), torch.from_numpy(given[1]).to(where))
+    return RawSamples(predictor, values.to(where), rows, torch.from_numpy(sizes).to(where), layout, references)
+
+
+def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], view: ProblemView) -> dict[str, Any]:
+    """The parameters, with a masker that means something for tokens where none was named.
+
+    A symbol that stands for a hidden token, else for an empty one; without symbols a token that is removed is
+    deleted, and a line starts at 0 in embeddings.
+    """
+    if view.layout.kind != "tokens" or view.sizes is None:
+        return params
+    symbol = next((name for name in ("mask", "pad") if name in view.model.symbols), None)
+    instead = {"masker": symbol or "delete", "baseline": symbol or "zero"}
+    unnamed = {
+        name: instead[name]
+        for name, default in spec.parameters.items()
+        if name in instead and name not in params and default in MASKERS
+    }
+    return {**params, **unnamed}
+
+
+def _is_text(model: Any, inputs: Any, features: str | None, tokens: Any, embedding: Any) -> bool:
+    if features not in (None, "tokens"):
+        if tokens is not None or embedding is not None:
+            raise UsageError(
+                f"special_tokens= and embedding= are about texts, and features is {features!r}", "leave them out"
+            )
+        return False
+    said = features == "tokens" or tokens is not None or embedding is not None
+    if not said and not (isinstance(model, Predictor) and model.encodes_ids):
+        return False
+    if tokens is not None and not isinstance(tokens, Tokens):
+        raise UsageError(f"special_tokens is a {type(tokens).__name__}", "give xb.Tokens(mask=..., pad=...)")
+    shape = tuple(inputs.shape) if hasattr(inputs, "shape") else np.shape(inputs) if not is_ragged(inputs) else ()
+    kind = getattr(inputs, "dtype", None)
+    floats = kind is not None and (kind.is_floating_point if isinstance(kind, torch.dtype) else kind.kind == "f")
+    # Numbers (N, L, D) are embeddings of tokens: dense inputs with a slot.
+    return not (len(shape) == 3 and floats)
+
+
+def _series(values: Any, name: str) -> tuple[Array, Array]:
+    if is_ragged(values):
+        return step_rows(values, name)
+    rows = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if rows.ndim < 2 or rows.dtype.kind not in "biuf":
+        raise UsageError(f"{name} have shape {rows.shape}", "give a list of series, or one array (N, T, ...)")
+    return rows, np.full(len(rows), rows.shape[1], dtype=np.int64)
