@@ -135,7 +135,11 @@ PAIR = CONTRAST["model_pair.contrast"]
         ({"pairs": {"model_pair.contrast": {**PAIR, "labels": 3 * ONES}}}, xb.UsageError, "from 3 to 3"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "level": "low"}}}, xb.UsageError, "level of .* is 'low'"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "truth": OBJECT[:2]}}}, xb.UsageError, "truth of model_pair"),
-        ({"pairs": {"model_pair.contrast": {**PAIR, "model": nn.Linear(9, 2)}}}, xb.UsageError, "does not take these"),
+        (
+            {"pairs": {"model_pair.contrast": {**PAIR, "model": nn.Linear(9, 2)}}},
+            xb.UsageError,
+            "contrast: the model failed",
+        ),
         ({"pairs": {"model_pair.contrast": {**PAIR, "returns": "value"}}}, xb.UnsupportedError, "is unavailable"),
         ({"pairs": {"input_pair.without": {"inputs": X[:3]}}}, xb.UsageError, r"shape \(3, 1, 4, 4\)"),
         ({"pairs": {"input_pair.without": {"labels": ONES}}}, xb.UsageError, "needs 'inputs'"),

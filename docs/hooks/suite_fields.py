@@ -13,14 +13,15 @@ from pydantic_core import PydanticUndefined
 from xaibench.suite.claims import Claim, ScoreSelection
 from xaibench.suite.matrix import CellPattern, Suite
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
-from xaibench.suite.references import ComponentEntry, MetricEntry
+from xaibench.suite.references import ComponentEntry, MetricEntry, ModelEntry
 from xaibench.suite.regression_settings import Comparing
 
 TABLES: dict[str, type[BaseModel]] = {
     "The suite": Suite,
     "A problem: data set and models": ProblemEntry,
     "A problem: functions": FunctionsEntry,
-    "An explainer, interpreter, data set or model": ComponentEntry,
+    "An explainer, interpreter or data set": ComponentEntry,
+    "A model": ModelEntry,
     "A metric": MetricEntry,
     "An include or exclude rule": CellPattern,
     "A claim": Claim,
@@ -44,7 +45,7 @@ metrics = [{ name = "pixel_flipping", grid = { masker = ["mean", "marginal"] } }
 
 [[problems]]
 dataset = "breast_cancer"
-models = ["my_model.py:build", "random_forest"]
+models = [{ name = "my_model.py:build", returns = "logit" }, "random_forest"]
 
 [[exclude]]
 explainer = "lime"

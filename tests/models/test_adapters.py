@@ -15,6 +15,7 @@ from torch import nn
 from xaibench.core.errors import UsageError
 from xaibench.core.predictor import CallablePredictor, TorchPredictor
 from xaibench.models.adapters import as_predictor, find_device, fingerprint
+from xaibench.models.first_look import first_look
 
 X = make_inputs((2, 3), 60)
 FLAT = X.flatten(1).numpy()
@@ -29,9 +30,11 @@ def test_a_module_gives_logits_in_evaluation_mode():
     assert torch.equal(predictor.predict(X), predictor.predict(X))
 
 
-def test_a_module_that_ends_in_softmax_gives_probabilities():
+def test_what_a_module_returns_is_assumed_until_a_first_look_decides():
     module = nn.Sequential(linear((2, 3)), nn.Softmax(dim=1))
-    assert as_predictor(module).returns == "probability"
+    assert as_predictor(module).returns_assumed
+    assert not as_predictor(module, returns="probability").returns_assumed
+    assert first_look(as_predictor(module), torch.ones(1, 2, 3)).returns == "probability"
     assert as_predictor(module, returns="value").returns == "value"
 
 

@@ -103,6 +103,7 @@ def assemble_problem(
         view.truth,
         retraining=retraining,
         pairs=known,
+        lacking={} if view.model.facts is None else view.model.facts.lacking,
     )
     return SharedProblem(prepared, selection)
 

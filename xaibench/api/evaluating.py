@@ -208,7 +208,10 @@ class _Unit:
         capabilities = self.problem.prepared.capabilities
         if not self.entry.explains_again:
             capabilities -= {"reexplain"}
-        reasons = [unsupported_reason(chosen.spec, chosen.params, metric.spec, capabilities) for metric in metrics]
+        lacking = self.problem.prepared.lacking
+        reasons = [
+            unsupported_reason(chosen.spec, chosen.params, metric.spec, capabilities, lacking) for metric in metrics
+        ]
         advance(chosen.spec.name)
         made = self._explained() if None in reasons else {}
         for metric, reason in zip(metrics, reasons, strict=True):

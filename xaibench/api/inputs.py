@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,19 +19,38 @@ from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
 from xaibench.core.groups import predict_groups
+from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.predictor import context_rows
+from xaibench.core.predictor import Predictor, context_rows
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import check_finite, first_look, look_at_rows
 
 ArrayLike = Any
 
 
 def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
     return as_tensor(values).to(device=device, dtype=dtype)
+
+
+def _number_type(predictor: Predictor, *given: ArrayLike | None) -> torch.dtype:
+    """float64 where the model takes it and an array holds what float32 does not; else float32."""
+    module = predictor.module
+    if module is not None:
+        own = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
+        return torch.float64 if own == {torch.float64} else torch.float32
+    exact = [t for values in given if values is not None for t in [as_tensor(values)]]
+    wide = any(
+        t.dtype == torch.float64 or (t.dtype in _WIDE_INTEGERS and not torch.equal(t.to(torch.float32).to(t.dtype), t))
+        for t in exact
+    )
+    return torch.float64 if wide else torch.float32
+
+
+_WIDE_INTEGERS = (torch.int32, torch.int64)
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
@@ -129,13 +149,19 @@ def make_view(
     else:
         predictor = text.predictor
     where = predictor.device
-    x = _tensor(inputs, torch.float32, where) if text is None else text.inputs
+    x = _tensor(inputs, _number_type(predictor, inputs, background), where) if text is None else text.inputs
     if x.ndim < 2 or x.numel() == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
     if text is None:
         require_finite(x, "inputs")
     layout = infer_layout(tuple(x.shape[1:]), features) if text is None else text.layout
     beside = context_tensors(context, len(x), where)
+    if text is None:
+        predictor = first_look(predictor, x, beside, given=returns)
+    else:
+        predictor = look_at_rows(predictor, x, text.sizes, layout, beside, given=returns)
+    for note in () if predictor.facts is None else predictor.facts.notes:
+        warnings.warn(note, stacklevel=3)
     tried = slice(0, len(x) if targets is None else 1)
     with failures_as_usage_errors(f"the model does not take inputs of shape (N, {', '.join(map(str, x.shape[1:]))})"):
         if text is None:
@@ -143,6 +169,7 @@ def make_view(
         else:
             raw = predict_groups(predictor, x[tried], text.sizes[tried], layout, context_rows(beside, tried) or None)
     check_columns(raw, predictor.returns)
+    check_finite(raw, predictor.returns)
     if targets is None:
         y = raw.argmax(dim=1)
     else:
@@ -153,7 +180,7 @@ def make_view(
             raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {raw.shape[1]} outputs")
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
-    reference = None if background is None or text is not None else _tensor(background, torch.float32, where)
+    reference = None if background is None or text is not None else _tensor(background, x.dtype, where)
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
@@ -171,8 +198,9 @@ def make_view(
         view = ProblemView(predictor, x, y, layout, chosen, rows, None, seed, context=beside)
         view = replace(view, sizes=text.sizes, references=references)
         return view if truth is None else replace(view, truth=make_truth(view, truth))
-    given = inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else np.asarray(inputs)
-    rows = sample_digests(given, {name: values.cpu().numpy() for name, values in beside.items()})
+    if isinstance(inputs, Tensor):
+        inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).detach().cpu().numpy()
+    rows = sample_digests(np.asarray(inputs), {name: values.cpu().numpy() for name, values in beside.items()})
     view = ProblemView(
         predictor, x, y, layout, chosen, rows, reference, seed, context=beside, background_context=around
     )
@@ -223,7 +251,7 @@ def capabilities_of(
 ) -> frozenset[str]:
     """Needs of explainers and metrics that what the caller gave meets."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
-    offered = {kind} | ({"gradients", "module"} if view.model.module is not None else set())
+    offered = {kind} | view.model.provides
     offered |= {"background"} if view.background is not None or view.references is not None else set()
     offered |= {"reexplain"} if explains else set()
     offered |= {"retrain"} if retrains else set()
@@ -247,6 +275,9 @@ def require_needs(
     """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
     offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
+    lacking = {} if view.model.facts is None else view.model.facts.lacking
+    if missing and missing[0] in lacking:
+        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", INSTEAD)
     if missing:
         hints = {
             "background": "pass background=, reference samples",

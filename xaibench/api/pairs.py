@@ -18,6 +18,7 @@ from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import first_look, look_at_rows
 
 PairsArgument = Mapping[str, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 _KNOWN = {
@@ -76,15 +77,15 @@ def _number(value: Any, name: str) -> float:
 
 
 def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Predictor:
-    other = as_predictor(model, returns=returns, device=view.model.device)
     try:
-        first = replace(view, model=other).predict(view.inputs[:1], slice(0, 1))
-        check_columns(first, other.returns)
-    except UsageError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"the model of {need} does not take these inputs: {reason}") from error
+        given = as_predictor(model, returns=returns, device=view.model.device)
+        if view.sizes is None:
+            other = first_look(given, view.inputs, view.context, given=returns)
+        else:
+            other = look_at_rows(given, view.inputs, view.sizes, view.layout, view.context, given=returns)
+        check_columns(replace(view, model=other).predict(view.inputs[:1], slice(0, 1)), other.returns)
+    except UsageError as error:
+        raise UsageError(f"{need}: {error.message}", error.hint) from error
     check_output(view.output, other.returns)
     return other
 

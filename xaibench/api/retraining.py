@@ -11,11 +11,13 @@ from xaibench.api.inputs import ArrayLike, as_classes, as_tensor
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.keys import digest
+from xaibench.core.outputs import has_classes
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import own_generators
 from xaibench.core.types import Array
 from xaibench.models.adapters import as_predictor
+from xaibench.models.first_look import look_at_data
 
 RetrainWith = Callable[[Array, Array, int], Any]
 
@@ -39,6 +41,7 @@ class CallableRetraining:
             with own_generators(seed):
                 model = self._function(data.train_inputs.copy(), data.train_targets.copy(), seed)
             fitted = as_predictor(model, returns=self._returns, device=self._like.device)
+            fitted = look_at_data(fitted, data, given=self._returns)
             columns = fitted.predict(torch.from_numpy(data.test_inputs[:1])).shape[1]
             if columns != self.data.n_classes:
                 raise UsageError(
@@ -71,7 +74,7 @@ def make_retraining(
             f"for these inputs it is (M, {', '.join(map(str, view.inputs.shape[1:]))}) and (M,)",
         )
     n_outputs = view.predict(view.inputs[:1], slice(0, 1)).shape[1]
-    if view.model.returns != "value" and len(train_targets):
+    if has_classes(view.model.returns) and len(train_targets):
         low, high = int(train_targets.min()), int(train_targets.max())
         if low < 0 or high >= n_outputs:
             raise UsageError(f"train labels go from {low} to {high}, the model has {n_outputs} outputs")

@@ -19,6 +19,7 @@ from xaibench.core.components import AttributionKind
 from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import array_digest, digest, row_digests, sample_digests
+from xaibench.core.module_copies import is_compiled
 from xaibench.core.problem import Problem as PreparedProblem
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.types import Array
@@ -180,9 +181,9 @@ class SharedProblem:
 
 
 def digest_of_weights(samples: Samples) -> str:
-    """Digest of a module's weights and layers; empty for a black box."""
+    """Digest of a module's weights and layers; empty for a black box and for a module that may hide them."""
     module = samples.model.module
-    return fingerprint(module, np.empty(0)) if isinstance(module, nn.Module) else ""
+    return "" if not isinstance(module, nn.Module) or is_compiled(module) else fingerprint(module, np.empty(0))
 
 
 def _numpy(values: Tensor) -> Array:

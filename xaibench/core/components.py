@@ -15,6 +15,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
 from xaibench.core.masking.maskers import MASKERS
+from xaibench.core.outputs import Returns
 from xaibench.core.types import FunctionKind
 
 ORACLE, RANDOM = "oracle", "random"
@@ -318,8 +319,9 @@ class FunctionsSpec(Component):
 
 @dataclass(frozen=True)
 class ModelSpec(Component):
-    """A model recipe; see `model`."""
+    """A model recipe; see `model`. ``returns`` says what its numbers are, where a suite says it."""
 
     provides: frozenset[str] | None = None
     features: frozenset[str] | None = None
+    returns: Returns | None = None
     kind: Kind = field(default="model", init=False)

@@ -63,7 +63,7 @@ class UnsupportedError(XaibenchError, NotImplementedError):
     >>> import xaibench as xb
     >>> model = lambda a: np.stack([a[:, 0], -a[:, 0]], axis=1)
     >>> try:
-    ...     xb.explain("gradient", model=model, inputs=np.ones((1, 2)))
+    ...     xb.explain("gradient", model=model, returns="logit", inputs=np.ones((1, 2)))
     ... except xb.UnsupportedError as error:
     ...     print(error.message)
     explainer 'gradient' needs gradients

@@ -63,7 +63,7 @@ class Evaluation(Samples):
     ... def positive_share(ev: xb.Evaluation):
     ...     return (ev.attributions > 0).float().flatten(1).mean(dim=1)
     >>> model = lambda a: a
-    >>> xb.score("positive_share", model=model, inputs=[[1.0, 2.0]], attributions=[[3.0, -1.0]]).tolist()
+    >>> xb.score("positive_share", model=model, inputs=[[0.25, 0.75]], attributions=[[3.0, -1.0]]).tolist()
     [0.5]
     """
 

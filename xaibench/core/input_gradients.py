@@ -17,7 +17,7 @@ def as_leaf(inputs: Tensor) -> Tensor:
         If they are not floating-point numbers.
     """
     if not inputs.is_floating_point():
-        raise UnsupportedError(f"inputs of type {inputs.dtype} have no gradient", _INSTEAD)
+        raise UnsupportedError(f"inputs of type {inputs.dtype} have no gradient", INSTEAD)
     return inputs.detach().requires_grad_(True)
 
 
@@ -41,10 +41,8 @@ def input_gradient(output: Tensor, inputs: Tensor, seed: Tensor | None = None) -
         (gradient,) = torch.autograd.grad(output, inputs, seed, allow_unused=True)
         if gradient is not None:
             return gradient.detach()
-    raise UnsupportedError(
-        "no gradient reaches the inputs: the model reads them as integers, detaches them or does not use them",
-        _INSTEAD,
-    )
+    raise UnsupportedError(NO_GRADIENT, INSTEAD)
 
 
-_INSTEAD = "explainers that only evaluate the model, such as occlusion or kernel_shap, need no gradient"
+NO_GRADIENT = "no gradient reaches the inputs: the model reads them as integers, detaches them or does not use them"
+INSTEAD = "explainers that only evaluate the model, such as occlusion or kernel_shap, need no gradient"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,9 @@ from torch.utils.hooks import RemovableHandle
 
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.model_facts import ModelFacts
+from xaibench.core.model_outputs import check_rows, read_output, where_output_is
+from xaibench.core.module_copies import copy_module, is_compiled
 from xaibench.core.outputs import Returns
 
 CPU_BUDGET = 21 * 2**20
@@ -59,10 +61,14 @@ class Predictor(ABC):
 
     Attributes
     ----------
-    returns : {"logit", "probability", "value"}
+    returns : {"logit", "multilabel_logit", "probability", "value"}
         What `predict` gives.
     module : torch.nn.Module or None
         The differentiable model, where there is one.
+    facts : ModelFacts or None
+        What a first look found; None before it.
+    returns_assumed : bool
+        Whether ``returns`` is what models of this kind return by default, until a first look decides.
     n_evaluations : int
         Samples evaluated so far, forward passes only; for accounting and tests.
     takes_missing : bool
@@ -81,6 +87,8 @@ class Predictor(ABC):
     takes_missing: bool = False
     encodes_ids: bool = False
     why_no_gradients: str = ""
+    facts: ModelFacts | None = None
+    returns_assumed = False
 
     @property
     def symbols(self) -> Mapping[str, Tensor]:
@@ -129,6 +137,13 @@ class Predictor(ABC):
     @abstractmethod
     def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
         """Samples per batch, from one sample (1, *input_shape) and its context."""
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Needs of explainers and metrics that the model meets."""
+        if self.facts is not None:
+            return self.facts.provides
+        return frozenset() if self.module is None else frozenset({"gradients", "module"})
 
     def shifted(self, by: float) -> Predictor:
         """The same model in a world where every input number is larger by ``by``: ``g(x) = f(x - by)``.
@@ -242,11 +257,14 @@ class TorchPredictor(Predictor):
         batch_size: int | None = None,
     ) -> None:
         super().__init__(returns, device=device, batch_size=batch_size)
-        ready = not any(m.training for m in module.modules()) and _is_on(module, self.device)
-        self.module = module if ready else copy.deepcopy(module).to(self.device).eval()
+        # A frozen TorchScript module does not know of modes.
+        ready = not any(getattr(m, "training", False) for m in module.modules()) and _is_on(module, self.device)
+        self.module = module if ready else _evaluating(module, self.device)
 
     def _forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
-        return as_matrix(self.module(inputs, **(context or {})))
+        raw = as_matrix(read_output(self.module(inputs, **(context or {}))))
+        check_rows(raw, inputs)
+        return raw
 
     def forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
         """Differentiable raw outputs (N, C), in one pass; the caller sees to the batch."""
@@ -256,11 +274,15 @@ class TorchPredictor(Predictor):
 
     def with_module(self, module: nn.Module) -> TorchPredictor:
         """The same predictor around another module of the same architecture."""
-        return TorchPredictor(module, self.returns, device=self.device, batch_size=self._batch_size)
+        other = TorchPredictor(module, self.returns, device=self.device, batch_size=self._batch_size)
+        other.facts = self.facts
+        return other
 
     def shifted(self, by: float) -> TorchPredictor:
         """See `Predictor.shifted`; a copy of the module with the same layers, names and gradients."""
-        module = copy.deepcopy(self.module)
+        if is_compiled(self.module):
+            raise UnsupportedError("a TorchScript module cannot be given other inputs by hooks")
+        module = copy_module(self.module)
         module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]))
         return self.with_module(module)
 
@@ -271,7 +293,7 @@ class TorchPredictor(Predictor):
         """
         one, seen = inputs[:1].to(self.device, copy=True), _FloatingTypes()
         try:
-            module = copy.deepcopy(self.module).double()
+            module = copy_module(self.module).double()
             module.register_forward_pre_hook(_to_double, prepend=True, with_kwargs=True)
             beside = self.on_device(context_rows(context, slice(0, 1)))
             with torch.no_grad(), seen:
@@ -285,6 +307,8 @@ class TorchPredictor(Predictor):
         return TorchPredictor(module, self.returns, device=self.device, batch_size=size)
 
     def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
+        if is_compiled(self.module):
+            return _black_box_batch(inputs)
         # A copy, because a model may change its inputs in place.
         one = inputs.to(self.device, copy=True)
         per_sample = activation_bytes(self.module, one, {k: v.clone() for k, v in self.on_device(context).items()})
@@ -317,6 +341,17 @@ class _FloatingTypes(TorchFunctionMode):
         return result
 
 
+def _evaluating(module: nn.Module, device: torch.device) -> nn.Module:
+    """A copy of a module, in evaluation mode and on the device."""
+    try:
+        return copy_module(module).to(device).eval()
+    except UnsupportedError as error:
+        raise UsageError(
+            f"the model is in training mode or on another device, and {error.message.removeprefix('the model ')}",
+            "call model.eval() and put it on the device before it is explained",
+        ) from error
+
+
 def _is_on(module: nn.Module, device: torch.device) -> bool:
     """Whether every tensor of the module is there; ``cuda`` without a number means any GPU."""
     tensors = (*module.parameters(), *module.buffers())
@@ -335,16 +370,20 @@ class CallablePredictor(Predictor):
     ) -> None:
         super().__init__(returns, batch_size=batch_size)
         self.function = function
+        self.part = ""
+        """Which part of what the function returns is read; see `where_output_is`."""
 
     def _forward(self, inputs: Tensor, context: Context | None = None) -> Tensor:
-        raw = self.function(inputs.numpy(), **{name: values.numpy() for name, values in (context or {}).items()})
-        values = raw.detach().cpu() if isinstance(raw, Tensor) else torch.from_numpy(np.array(raw))
-        if len(values) != len(inputs):
-            raise UsageError(
-                f"the model returned {len(values)} rows for {len(inputs)} inputs",
-                "a callable model maps (N, ...) to (N, C)",
-            )
-        return as_matrix(values.to(torch.float32))
+        answer = self.function(inputs.numpy(), **{name: values.numpy() for name, values in (context or {}).items()})
+        self.part = where_output_is(answer)
+        values = read_output(answer).detach().cpu()
+        raw = as_matrix(values if self._keeps_float64(inputs) else values.to(torch.float32))
+        check_rows(raw, inputs)
+        return raw
+
+    def _keeps_float64(self, inputs: Tensor) -> bool:
+        """Values may be large and differ by little, and whoever gives float64 wants it back."""
+        return self.returns == "value" or inputs.dtype == torch.float64
 
     def shifted(self, by: float) -> CallablePredictor:
         """See `Predictor.shifted`."""
@@ -353,7 +392,12 @@ class CallablePredictor(Predictor):
         )
 
     def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
-        return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
+        return _black_box_batch(inputs)
+
+
+def _black_box_batch(inputs: Tensor) -> int:
+    """Samples per batch where nothing is known of what happens inside."""
+    return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
 
 
 def as_matrix(raw: Tensor) -> Tensor:

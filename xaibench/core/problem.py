@@ -250,8 +250,8 @@ class ProblemView(Samples):
     >>> @xb.explainer("the_input", kind="contribution")
     ... def the_input(problem: xb.ProblemView):
     ...     return problem.inputs
-    >>> xb.explain("the_input", model=lambda a: a, inputs=[[1.0, 2.0]]).tolist()
-    [[1.0, 2.0]]
+    >>> xb.explain("the_input", model=lambda a: a, inputs=[[0.25, 0.75]]).tolist()
+    [[0.25, 0.75]]
     """
 
     truth: Truth | None = None
@@ -304,6 +304,10 @@ class Problem:
         The whole data set and how the model is fitted, for metrics that retrain.
     pairs : mapping of str to tuple of Pair
         The samples seen otherwise, by the need that this meets.
+    info : dict
+        What was found out on the way, as plain values; ``model`` holds the `ModelFacts` of a first look.
+    lacking : mapping of str to str
+        Needs that models of this kind usually meet and this one does not, and why.
     """
 
     dataset: str
@@ -316,6 +320,7 @@ class Problem:
     retraining: Retraining | None = None
     pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

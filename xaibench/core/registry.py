@@ -117,8 +117,8 @@ def explainer(
     >>> @xb.explainer("twice_the_input", kind="contribution", version=1)
     ... def twice_the_input(problem: xb.ProblemView, *, factor: float = 2.0):
     ...     return factor * problem.inputs
-    >>> xb.explain("twice_the_input", model=lambda a: a, inputs=[[1.0, 2.0]]).tolist()
-    [[2.0, 4.0]]
+    >>> xb.explain("twice_the_input", model=lambda a: a, inputs=[[0.25, 0.75]]).tolist()
+    [[0.5, 1.5]]
     """
     return registering(
         lambda f: ExplainerSpec(
@@ -228,7 +228,7 @@ def metric(
     >>> @xb.metric("largest", family="complexity", higher_is_better=True, version=1)
     ... def largest(ev: xb.Evaluation):
     ...     return ev.attributions.flatten(1).amax(dim=1)
-    >>> xb.score("largest", model=lambda a: a, inputs=[[1.0, 2.0]], attributions=[[3.0, -1.0]]).tolist()
+    >>> xb.score("largest", model=lambda a: a, inputs=[[0.25, 0.75]], attributions=[[3.0, -1.0]]).tolist()
     [3.0]
     """
     return registering(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.model_outputs import read_output
 from xaibench.core.predictor import as_matrix, hooked
 from xaibench.core.tokens import Tokens
 
@@ -121,7 +122,7 @@ class TokenNetwork(nn.Module):
             if self.empty is None:
                 raise UnsupportedError(
                     "nothing is left of a text of which every token is deleted",
-                    "give the id of the empty token, special_tokens=Tokens(pad=...), which then stands for it, or another masker",
+                    "give special_tokens=Tokens(pad=...), the id of a token that then stands for it, or another masker",
                 )
             before = (self.empty,)
         if before or after:
@@ -165,7 +166,7 @@ def logits_of(raw: Any) -> Tensor:
             f"the text model returned {type(raw).__name__} without logits",
             "call= says what to take: a function (module, embeddings, mask) -> logits",
         )
-    return as_matrix(found)
+    return as_matrix(read_output(found))
 
 
 def around(tokens: Tokens, look_up: Callable[[Tensor], Tensor]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import array_digest
+from xaibench.core.model_outputs import read_output
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import (
     CPU_BUDGET,
@@ -155,6 +156,7 @@ class TokenPredictor(TorchPredictor):
         made = object.__new__(TokenPredictor)
         TorchPredictor.__init__(made, network, self.returns, device=self.device, batch_size=batch_size)
         made.tokens, made.name, made.table, made._sizes = self.tokens, self.name, self.table, {}
+        made.facts = self.facts
         return made
 
     def _embed(self, ids: Tensor) -> Tensor:
@@ -264,7 +266,7 @@ class TokenIdPredictor(CallablePredictor):
             if self.tokens.pad is None:
                 raise UnsupportedError(
                     "nothing is left of a text of which every token is deleted",
-                    "give the id of the empty token, special_tokens=Tokens(pad=...), which then stands for it, or another masker",
+                    "give special_tokens=Tokens(pad=...), the id of a token that then stands for it, or another masker",
                 )
             prefix = (self.tokens.pad,)
         n = len(ids)
@@ -290,8 +292,7 @@ class TokenIdPredictor(CallablePredictor):
         if self.inner is not None:
             return logits_of(self.inner(ids, **context))
         raw = self.function(ids.numpy(), **{name: values.numpy() for name, values in context.items()})
-        found = raw.detach().cpu() if isinstance(raw, Tensor) else torch.from_numpy(np.array(raw))
-        return found.to(torch.float32)
+        return read_output(raw).detach().cpu().to(torch.float32)
 
     def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
         if self.inner is None:

@@ -15,7 +15,7 @@ from xaibench.core.checks import accuracy
 from xaibench.core.data import Data, Intervention, PairSource
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.keys import array_digest
-from xaibench.core.outputs import select_output
+from xaibench.core.outputs import default_output, select_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.registry import dataset
@@ -61,7 +61,7 @@ class Effect:
         """Compare the outputs of the true classes; logits, where the model gives them."""
         targets = torch.from_numpy(data.test_targets)
         before, after = (
-            select_output(raw, targets.to(raw.device), model.returns, model.returns)
+            select_output(raw, targets.to(raw.device), default_output(model.returns), model.returns)
             for raw in (predict_raw(model, x, data.test_context) for x in (data.test_inputs, self.changed))
         )
         value = (after > before).double().mean() if self.share else (before - after).double().mean()

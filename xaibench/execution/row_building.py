@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from xaibench.core.components import Component, MetricSpec, is_control
-from xaibench.core.errors import UnsupportedError, message_of
+from xaibench.core.errors import UnsupportedError, XaibenchError, message_of
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
@@ -145,10 +145,12 @@ def failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, UnsupportedError):
         return {"status": "unsupported", "message": error.message}
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+    hint = error.hint if isinstance(error, XaibenchError) else None
+    message = f"{message_of(error)}; {hint}" if hint else message_of(error)
     return {
         "status": "oom" if out_of_memory else "failed",
         "error_kind": type(error).__name__,
-        "message": _storable(message_of(error) or type(error).__name__),
+        "message": _storable(message or type(error).__name__),
         "traceback": _storable("".join(traceback.format_exception(error))),
     }
 

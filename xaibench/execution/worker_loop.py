@@ -158,6 +158,7 @@ def _decided(job: Job, task: Task, problem: Problem | FunctionProblem) -> Planne
         history=job.known,
         fingerprint=problem.fingerprint,
         capabilities=problem.capabilities,
+        lacking=problem.lacking if isinstance(problem, Problem) else None,
         rerun=task.rerun,
     )
 

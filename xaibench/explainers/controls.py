@@ -60,7 +60,7 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     targets = problem.predict_background(others, rows).argmax(dim=1)
     view = problem.take(slice(None), others, context=context_rows(problem.background_context, rows))
     view = replace(view, targets=targets)
-    return integrated_gradients(view) if problem.model.module is not None else feature_ablation(view)
+    return integrated_gradients(view) if "gradients" in problem.model.provides else feature_ablation(view)
 
 
 @explainer("constant", kind="contribution", control=True)

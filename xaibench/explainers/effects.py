@@ -13,6 +13,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import row_digests
+from xaibench.core.outputs import has_classes
 from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -103,7 +104,7 @@ def permutation_importance(problem: ProblemView, *, n_samples: PositiveInt = 5, 
         If the labels of the background are not known, or there are no classes.
     """
     background, labels = background_of(problem), problem.background_labels
-    if labels is None or problem.model.returns == "value":
+    if labels is None or not has_classes(problem.model.returns):
         raise UnsupportedError("permutation importance needs the classes of the background rows")
     rows, n_features = problem.layout.by_feature(background), problem.layout.n_features
     # Keyed by the background: the map is that of the model, whichever samples are explained.

@@ -11,10 +11,14 @@ from torch import nn
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import array_digest, digest
+from xaibench.core.module_copies import is_compiled
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.raw_inputs import predict_raw
+from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
+from xaibench.models.adapted_modules import original
+from xaibench.models.boosters import booster_function, is_xgboost_booster
 
 _RETURNS = get_args(Returns)
 
@@ -34,10 +38,10 @@ def as_predictor(
         A module is put into evaluation mode and on the device. An estimator gets inputs flattened
         to (N, D). A callable gets a numpy array (N, ...) and returns (N, C). A predictor is
         returned as it is.
-    returns : {"logit", "probability", "value"}, optional
-        What the model's numbers are. By default a module gives logits (probabilities if its last
-        layer is `torch.nn.Softmax` or `torch.nn.Sigmoid`); an estimator probabilities if it has ``predict_proba``,
-        logits from ``decision_function``, values if it is a regressor; a callable probabilities.
+    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
+        What the model's numbers are. By default an estimator gives probabilities if it has ``predict_proba``, logits
+        from ``decision_function``, values if it is a regressor. Of a module it is assumed that it gives logits, of a
+        callable that it gives probabilities; `xaibench.models.first_look` decides from the outputs.
     device : torch.device or str
         For modules. Black boxes compute where they want.
     batch_size : int, optional
@@ -55,13 +59,17 @@ def as_predictor(
     if isinstance(model, type):
         raise UsageError(f"{model.__name__} is a class, not a model", "give a fitted instance of it")
     if isinstance(model, nn.Module):
-        known = cast(Returns, returns or ("probability" if _gives_probabilities(model) else "logit"))
-        return TorchPredictor(model, known, device=where, batch_size=batch_size)
+        known = cast(Returns, returns or "logit")
+        return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), returns)
+    if is_xgboost_booster(model):
+        function, known = booster_function(model, returns)
+        return CallablePredictor(function, known, batch_size=batch_size)
     if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
         function, known = _estimator(model, returns)
         return CallablePredictor(function, known, batch_size=batch_size)
     if callable(model):
-        return CallablePredictor(model, cast(Returns, returns or "probability"), batch_size=batch_size)
+        known = cast(Returns, returns or "probability")
+        return _assumed(CallablePredictor(model, known, batch_size=batch_size), returns)
     raise UsageError(
         f"a {type(model).__name__} is not a model",
         "give a torch module, a fitted scikit-learn estimator, or a callable from (N, ...) to (N, C)",
@@ -86,14 +94,17 @@ def find_device(device: torch.device | str) -> torch.device:
 def fingerprint(model: Any, inputs: Array, context: Mapping[str, Array] | None = None) -> str:
     """Content digest of a model; ``context`` goes to it beside the inputs.
 
-    Of a module: its weights and how it prints, layers with their settings. Of a black box: what it
-    returns for ``inputs`` (N, *input_shape), and off the data, with the columns of ``inputs`` mixed.
+    Of a module: its weights and how it prints, layers with their settings. Of a black box, and of a
+    TorchScript module, which may hide its weights: what it returns for ``inputs`` (N, *input_shape),
+    and off the data, with the columns of ``inputs`` mixed.
     What neither shows (the code of a forward pass) is told apart by name, parameters and version of
     the recipe, or by its source; see `xaibench.problems.preparing`.
     """
     module = model.module if isinstance(model, Predictor) else model
     if isinstance(module, nn.Module):
-        state = {name: array_digest(t.detach().cpu().numpy()) for name, t in module.state_dict().items()}
+        module = original(module)
+    if isinstance(module, nn.Module) and not is_compiled(module):
+        state = {name: tensor_digest(t) for name, t in module.state_dict().items()}
         beside = model.identity if isinstance(model, Predictor) else []
         return digest("module", repr(module), state, *([beside] if beside else []))
     if isinstance(model, Predictor) and model.encodes_ids:
@@ -106,9 +117,10 @@ def fingerprint(model: Any, inputs: Array, context: Mapping[str, Array] | None =
     return digest("outputs", *(array_digest(predict_raw(predictor, x, context).numpy()) for x in (inputs, mixed)))
 
 
-def _gives_probabilities(module: nn.Module) -> bool:
-    leaves = [m for m in module.modules() if not any(True for _ in m.children())]
-    return isinstance(leaves[-1], (nn.Softmax, nn.Sigmoid))
+def _assumed(predictor: Predictor, returns: str | None) -> Predictor:
+    """The predictor, which is only assumed to return what it says if nothing was given."""
+    predictor.returns_assumed = returns is None
+    return predictor
 
 
 def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:

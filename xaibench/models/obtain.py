@@ -23,6 +23,7 @@ from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors, write_json
 from xaibench.core.storage.locks import file_lock
 from xaibench.models.adapters import fingerprint
+from xaibench.models.first_look import check_finite, look_at_data
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress, Weights, known_weights
 
@@ -37,7 +38,7 @@ class ModelRecord:
         Digest of the weights, or of a black box's outputs on the test inputs.
     accuracy : float
         On the test split; of a regression model, R2.
-    returns : {"logit", "probability", "value"}
+    returns : {"logit", "multilabel_logit", "probability", "value"}
     provides : frozenset of str
         Needs that the model meets, such as ``gradients``.
     train_seconds : float
@@ -157,22 +158,23 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     regression = data.test_values is not None
     try:
         # A module does not say what its numbers are; the data do.
-        values = regression and isinstance(model, nn.Module)
-        predictor = predictor_for(model, data, device=device, returns="value" if values else None)
+        given = spec.returns or ("value" if regression and isinstance(model, nn.Module) else None)
+        predictor = look_at_data(predictor_for(model, data, device=device, returns=given), data, given=given)
+        raw = predict_raw(predictor, data.test_inputs, data.test_context)
+        check_finite(raw, predictor.returns)
     except UsageError as error:
         raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
-    raw = predict_raw(predictor, data.test_inputs, data.test_context)
     if regression != (predictor.returns == "value") or raw.shape[1] != (1 if regression else data.n_classes):
-        given = "values" if predictor.returns == "value" else "columns"
+        columns = "values" if predictor.returns == "value" else "columns"
         wanted = "one value to learn" if regression else f"{data.n_classes} classes"
         raise UsageError(
-            f"model {spec.name!r} returns {raw.shape[1]} {given} for data of {wanted}",
+            f"model {spec.name!r} returns {raw.shape[1]} {columns} for data of {wanted}",
             "a regression model returns one value, a classifier one column per class",
         )
     accuracy = _r2(raw, data) if regression else _accuracy(raw, data)
     provides = spec.provides
     if provides is None:
-        provides = frozenset() if predictor.module is None else frozenset({"gradients", "module"})
+        provides = predictor.provides
     elif provides and predictor.module is None:
         raise UsageError(
             f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is not a torch module",
@@ -199,7 +201,8 @@ def _r2(raw: Tensor, data: Data) -> float:
 def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:
     libraries = [torch.__version__, sklearn.__version__]
     seeds = [seed] if spec.takes("seed") else []
-    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds)
+    said = [] if spec.returns is None else [spec.returns]
+    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds, *said)
     return cache / "models" / f"{key}{suffix}"
 
 

@@ -16,6 +16,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import own_generators
+from xaibench.models.first_look import look_at_data
 from xaibench.models.obtain import obtain
 from xaibench.models.text_adapters import predictor_for
 
@@ -83,6 +84,7 @@ class RecipeRetraining:
         predictor = predictor_for(
             fitted.model, data, returns=fitted.returns, device=self._device, batch_size=self._batch_size
         )
+        predictor = look_at_data(predictor, data, given=fitted.returns)
         same_weights = predictor.module is not None and fitted.fingerprint == self._fingerprint
         if same_weights and not _same_training(data, self.data):
             raise UnsupportedError(f"model {model.name} has the same weights whatever the data: it is not trained here")

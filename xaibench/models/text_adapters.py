@@ -55,6 +55,24 @@ def as_text_predictor(
     """
     if isinstance(model, Predictor) and model.encodes_ids:
         return model
+    found = _text_predictor(
+        model, ids, tokens, embedding=embedding, returns=returns, device=device, batch_size=batch_size
+    )
+    found.returns_assumed = returns is None and not isinstance(model, Predictor)
+    return found
+
+
+def _text_predictor(
+    model: Any,
+    ids: Tensor,
+    tokens: Tokens | None,
+    *,
+    embedding: nn.Embedding | Tensor | str | None,
+    returns: str | None,
+    device: torch.device | str,
+    batch_size: int | None,
+) -> Predictor:
+    """See `as_text_predictor`."""
     base = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     known = tokens or Tokens()
     if not isinstance(base, TorchPredictor):

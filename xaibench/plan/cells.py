@@ -91,9 +91,15 @@ class Unit:
             _json(cell.output),
         )
 
-    def unsupported(self, cell: Cell, capabilities: frozenset[str] | None) -> str | None:
-        """Why this cell is unavailable on a problem with these capabilities, or None."""
-        return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities)
+    def unsupported(
+        self, cell: Cell, capabilities: frozenset[str] | None, lacking: Mapping[str, str] | None = None
+    ) -> str | None:
+        """Why this cell is unavailable on a problem with these capabilities, or None.
+
+        ``lacking`` has the reason why the problem does not meet a need, where one is known.
+        """
+        why = tuple((lacking or {}).items())
+        return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities, why)
 
 
 def unsupported_key(reason: str) -> str:
@@ -125,18 +131,29 @@ def _content(choice: ComponentRef) -> str:
 
 
 @lru_cache(maxsize=65536)
-def _unsupported(explainer: ComponentRef, metric: ComponentRef, capabilities: frozenset[str]) -> str | None:
-    return unsupported_reason(explainer.spec, explainer.params, cast(MetricSpec, metric.spec), capabilities)
+def _unsupported(
+    explainer: ComponentRef, metric: ComponentRef, capabilities: frozenset[str], lacking: tuple[tuple[str, str], ...]
+) -> str | None:
+    scoring = cast(MetricSpec, metric.spec)
+    return unsupported_reason(explainer.spec, explainer.params, scoring, capabilities, dict(lacking))
 
 
 def unsupported_reason(
-    explaining: Component, params: Mapping[str, Any], scoring: MetricSpec, capabilities: frozenset[str]
+    explaining: Component,
+    params: Mapping[str, Any],
+    scoring: MetricSpec,
+    capabilities: frozenset[str],
+    lacking: Mapping[str, str],
 ) -> str | None:
-    """Why a metric is unavailable for an explainer with these parameters on a problem that offers this, or None."""
+    """Why a metric is unavailable for an explainer with these parameters on a problem that offers this, or None.
+
+    ``lacking`` says why the problem does not meet some needs.
+    """
     for spec in (explaining, scoring):
         missing = missing_needs(spec.needs, capabilities)
         if missing:
-            return f"{spec.kind} {spec.name} needs {', '.join(missing)}"
+            why = lacking.get(missing[0])
+            return f"{spec.kind} {spec.name} needs {', '.join(missing)}" + (f": {why}" if why else "")
     kind = explaining.stated_kind(params) if isinstance(explaining, ExplainerSpec) else None
     if kind is not None and kind not in scoring.accepts:
         return f"metric {scoring.name} takes {' or '.join(sorted(scoring.accepts))}, not {kind}"

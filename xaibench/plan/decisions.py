@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -45,17 +46,19 @@ def decide(
     history: History,
     fingerprint: str | None,
     capabilities: frozenset[str] | None,
+    lacking: Mapping[str, str] | None = None,
     rerun: Rerun | None = None,
 ) -> PlannedUnit:
     """Say what is to be done with every cell of a unit.
 
-    ``fingerprint`` is None when the model is not there yet; then nothing can be reused for sure.
+    ``fingerprint`` is None when the model is not there yet; then nothing can be reused for sure. ``lacking`` says
+    why the problem does not meet some needs.
     With ``rerun``, only failed (or stale) cells are run, or all of them.
     """
     planned, problem, explainer = [], unit.problem.name, unit.spec.name
     for cell in unit.cells:
         key = None if fingerprint is None else unit.score_key(fingerprint, cell)
-        state, reason = _state(unit, cell, history, key, capabilities)
+        state, reason = _state(unit, cell, history, key, unit.unsupported(cell, capabilities, lacking))
         if rerun == "all" and state == "cached":
             state, reason = "run", "asked for"
         elif rerun in ("failed", "stale") and state in _LEFT[rerun] and not (state == "stale" and fingerprint is None):
@@ -72,12 +75,9 @@ def _content(state: State, reason: str, key: str | None) -> str | None:
     return key if state == "cached" else None
 
 
-def _state(
-    unit: Unit, cell: Cell, history: History, key: str | None, capabilities: frozenset[str] | None
-) -> tuple[State, str]:
-    reason = unit.unsupported(cell, capabilities)
-    if reason is not None:
-        return "unsupported", reason
+def _state(unit: Unit, cell: Cell, history: History, key: str | None, unsupported: str | None) -> tuple[State, str]:
+    if unsupported is not None:
+        return "unsupported", unsupported
     if key is None:
         if history.failed_last(cell.cell_id):
             return "retry", "failed before"

@@ -142,7 +142,15 @@ def problems(suite: Suite, selection: Selection) -> Iterator[AnyProblemSpec]:
                 for named in entry.models:
                     for model in named.choices("model", suite.folder):
                         problem = ProblemSpec(
-                            dataset, model, seed, samples, suite.target, suite.background, entry.output
+                            dataset,
+                            model,
+                            seed,
+                            samples,
+                            suite.target,
+                            suite.background,
+                            named.output or entry.output,
+                            named.returns,
+                            named.batch_size,
                         )
                         problem.check()
                         yield problem

@@ -51,7 +51,9 @@ def assemble(
         targets = torch.from_numpy(data.test_targets[:n]).to(predictor.device)
     reference, reference_labels, reference_context = _background(data, spec.background)
     output = spec.output or default_output(predictor.returns)
-    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), fitted.provides, spec.output)
+    facts = predictor.facts
+    provides = fitted.provides - set(facts.lacking if facts else ())
+    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), provides, spec.output)
     mask, distractors = (
         None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
         for a in (data.test_mask, data.test_distractors)
@@ -95,6 +97,8 @@ def assemble(
         gates=found.gates,
         retraining=retraining,
         pairs=_pairs(data, found, retraining, spec.seed, n, predictor.device),
+        info={"model": facts.to_json()} if facts else {},
+        lacking=facts.lacking if facts else {},
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import cast
 
-from xaibench.core.components import FunctionsSpec, ModelSpec, source_digest
+from xaibench.core.components import FunctionsSpec, source_digest
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError
 from xaibench.core.findings import CachedFindings
@@ -15,6 +15,7 @@ from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable
+from xaibench.models.first_look import look_at_data
 from xaibench.models.obtain import FittedModel, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
 from xaibench.models.text_adapters import predictor_for
@@ -74,7 +75,7 @@ class Problems:
                 return self.functions(spec).fingerprint
             except Exception:
                 return None
-        model = cast(ModelSpec, spec.model.spec)
+        model = spec.recipe
         if self.cache is None or model.provides is None:
             return None
         data = self.data(spec)
@@ -84,13 +85,14 @@ class Problems:
     def prepare(self, spec: ProblemSpec, progress: Progress | None = None) -> Problem:
         """Load, fit, select and measure. Deterministic for a given seed and machine type."""
         data = self.data(spec)
-        model = cast(ModelSpec, spec.model.spec)
+        model = spec.recipe
         fitted = obtain(
             model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
         )
-        predictor = predictor_for(
-            fitted.model, data, returns=fitted.returns, device=self.device, batch_size=self.batch_size
-        )
+        batch_size = self.batch_size or spec.batch_size
+        given = "value" if fitted.returns == "value" else model.returns
+        predictor = predictor_for(fitted.model, data, returns=given, device=self.device, batch_size=batch_size)
+        predictor = look_at_data(predictor, data, given=given)
         retraining = RecipeRetraining(
             data,
             model,
@@ -98,7 +100,7 @@ class Problems:
             fingerprint=fitted.fingerprint,
             cache=self.cache,
             device=self.device,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
         )
         return assemble(spec, data, fitted, predictor, retraining, self._findings(spec, data, fitted))
 

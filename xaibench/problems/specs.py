@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
 from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec
 from xaibench.core.keys import digest
+from xaibench.core.outputs import Returns
 from xaibench.models.retraining import check_features
 from xaibench.suite import ComponentRef
 
@@ -30,6 +31,10 @@ class ProblemSpec:
         Number of reference samples from the training split, at most.
     output : str or None
         The output that is explained; None: what the model returns.
+    returns : {"logit", "multilabel_logit", "probability", "value"} or None
+        What the model's numbers are; None: what a first look at them says.
+    batch_size : int or None
+        Samples that are evaluated at once; None: by the rule. Not part of the identity.
     """
 
     dataset: ComponentRef
@@ -39,6 +44,8 @@ class ProblemSpec:
     target: str
     background: int
     output: str | None = None
+    returns: Returns | None = None
+    batch_size: int | None = None
 
     @property
     def name(self) -> str:
@@ -46,8 +53,15 @@ class ProblemSpec:
 
     @property
     def selection(self) -> str:
-        """Which samples, what is explained of them, and against which background."""
-        return f"test[:{self.samples}] {self.target} {self.output or 'default'} train[:{self.background}]"
+        """Which samples, what is explained of them, against which background, and what was said that it is."""
+        said = "" if self.returns is None else f" returns {self.returns}"
+        return f"test[:{self.samples}] {self.target} {self.output or 'default'} train[:{self.background}]{said}"
+
+    @property
+    def recipe(self) -> ModelSpec:
+        """The recipe of the model, with what its numbers are said to be."""
+        recipe = cast(ModelSpec, self.model.spec)
+        return recipe if self.returns is None else replace(recipe, returns=self.returns)
 
     @cached_property
     def identity(self) -> list[Any]:

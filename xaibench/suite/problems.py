@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from xaibench.core.outputs import Output
-from xaibench.suite.references import ComponentEntry, Entries, Table, as_entry
+from xaibench.suite.references import ComponentEntry, ModelEntries, Table, as_entry
 
 
 class ProblemEntry(Table):
@@ -26,7 +26,7 @@ class ProblemEntry(Table):
     """
 
     dataset: Annotated[ComponentEntry, BeforeValidator(as_entry)]
-    models: Entries = Field(min_length=1)
+    models: ModelEntries = Field(min_length=1)
     samples: int | None = Field(default=None, ge=1)
     output: Output | None = None
 

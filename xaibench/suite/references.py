@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from xaibench.core import registry
 from xaibench.core.components import Component, InterpreterSpec, Kind
 from xaibench.core.keys import canonical_json
-from xaibench.core.outputs import Output
+from xaibench.core.outputs import Output, Returns
 
 
 def _as_list(value: Any) -> Any:
@@ -114,6 +114,25 @@ class ComponentEntry(Table):
             yield ComponentRef.of(kind, self.name, {**self.params, **dict(zip(names, values, strict=True))}, folder)
 
 
+class ModelEntry(ComponentEntry):
+    """A model, as a name or a table.
+
+    Attributes
+    ----------
+    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
+        What the model's numbers are: logits of classes that exclude each other, logits of independent labels (each the
+        argument of a sigmoid), probabilities, or values. By default a first look at its outputs decides.
+    output : {"logit", "probability", "margin", "value"}, optional
+        The output that is explained, instead of the problem's or what the model returns.
+    batch_size : int, optional
+        Samples that are evaluated at once, instead of the number that the rule finds; not part of any key.
+    """
+
+    returns: Returns | None = None
+    output: Output | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+
+
 class MetricEntry(ComponentEntry):
     """A metric, as a name or a table.
 
@@ -127,4 +146,5 @@ class MetricEntry(ComponentEntry):
 
 
 Entries = list[Annotated[ComponentEntry, BeforeValidator(as_entry)]]
+ModelEntries = list[Annotated[ModelEntry, BeforeValidator(as_entry)]]
 MetricEntries = list[Annotated[MetricEntry, BeforeValidator(as_entry)]]

@@ -11,7 +11,7 @@ from xaibench.core.errors import did_you_mean
 from xaibench.suite.claims import Claim, ScoreSelection
 from xaibench.suite.matrix import CellPattern, Suite
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
-from xaibench.suite.references import ComponentEntry, MetricEntry
+from xaibench.suite.references import ComponentEntry, MetricEntry, ModelEntry
 
 _IN_OTHER_WORDS = {
     "list_type": "must be a list",
@@ -57,7 +57,7 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         "metrics": MetricEntry,
         "include": CellPattern,
         "exclude": CellPattern,
-        "models": ComponentEntry,
+        "models": ModelEntry,
         "dataset": ComponentEntry,
         "claims": Claim,
         "left": ScoreSelection,

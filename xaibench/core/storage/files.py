@@ -153,5 +153,13 @@ def tensors_from_bytes(raw: bytes) -> tuple[dict[str, Tensor], dict[str, str]] |
     return (tensors, metadata) if found in (f"all:{digest(content, metadata)}", content) else None
 
 
+def tensor_digest(tensor: Tensor) -> str:
+    """Hex digest of a tensor: type, shape and bytes; of bfloat16, which numpy does not know, its bits."""
+    import torch
+
+    plain = tensor.detach().cpu()
+    return array_digest((plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy())
+
+
 def _content_digest(tensors: Mapping[str, Tensor]) -> str:
-    return digest({k: array_digest(tensors[k].numpy()) for k in sorted(tensors)})
+    return digest({k: tensor_digest(tensors[k]) for k in sorted(tensors)})

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_digests
+from xaibench.core.outputs import require_classes
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import Retraining, require_retraining
@@ -31,8 +31,7 @@ def retraining_of(ev: Evaluation) -> Retraining:
     UnsupportedError
         If nothing does, or the model is not a classifier: what is measured is accuracy.
     """
-    if ev.model.returns == "value":
-        raise UnsupportedError("metrics that retrain measure accuracy, and the model returns values")
+    require_classes(ev.model.returns, "metrics that retrain measure accuracy")
     return require_retraining(ev.retraining)
 
 

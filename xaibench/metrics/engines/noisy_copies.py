@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.outputs import has_classes
 from xaibench.core.predictor import context_rows, require_module
 from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
 from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_raw
@@ -172,9 +173,11 @@ def representation_change(ev: Evaluation, radius: float, n_samples: int, layer: 
 
 
 def _same_class(ev: Evaluation, own: Tensor, there: Tensor) -> Tensor:
-    """Whether raw outputs (n, m, C) name the class of ``own`` (n, C)."""
+    """Whether raw outputs (n, m, C) name the class of ``own`` (n, C), or the same labels."""
     if ev.model.returns == "value":
         return torch.ones(there.shape[:2], dtype=torch.bool, device=there.device)
+    if not has_classes(ev.model.returns):
+        return ((there > 0) == (own > 0).unsqueeze(1)).all(dim=2)
     return there.argmax(dim=2) == own.argmax(dim=1, keepdim=True)
 
 

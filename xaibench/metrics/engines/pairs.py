@@ -8,6 +8,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.outputs import require_classes
 from xaibench.core.pairs import Pair
 from xaibench.metrics.engines.perturbation import clean_raw
 
@@ -56,6 +57,7 @@ def true_labels(ev: Evaluation) -> Tensor:
 
 def own_is_right(ev: Evaluation) -> Tensor:
     """Where the model says the label, and that is what is explained (N,)."""
+    require_classes(ev.model.returns, "this metric compares predicted classes")
     labels = true_labels(ev)
     return (clean_raw(ev).argmax(dim=1) == labels) & (ev.targets == labels)
 

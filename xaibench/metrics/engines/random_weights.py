@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.keys import seed as derive_seed
+from xaibench.core.module_copies import copy_module
 from xaibench.core.predictor import Context, TorchPredictor, hooked
 
 RandomisationMode = Literal["cascade", "independent"]
@@ -159,5 +159,4 @@ def with_weights(predictor: TorchPredictor, weights: dict[str, Tensor]) -> Torch
 
 def _rebuilt(module: nn.Module, new: dict[Tensor, Tensor]) -> nn.Module:
     """A copy of the module with some tensors replaced; it shares the others with the original."""
-    memo = {id(t): new.get(t, t) for t in (*module.parameters(), *module.buffers())}
-    return copy.deepcopy(module, memo)
+    return copy_module(module, {t: new.get(t, t) for t in (*module.parameters(), *module.buffers())})

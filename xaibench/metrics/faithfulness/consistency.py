@@ -14,6 +14,7 @@ from torch.nn import functional
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests, sample_digests
+from xaibench.core.outputs import require_classes
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_rows import explain_rows
@@ -117,8 +118,7 @@ def explained_background(ev: Evaluation) -> Evaluation:
     background = ev.background
     if background is None:
         raise UnsupportedError("this metric needs a background", "pass background=, reference samples")
-    if ev.model.returns == "value":
-        raise UnsupportedError("this metric compares predicted classes, and the model returns values")
+    require_classes(ev.model.returns, "this metric compares predicted classes")
 
     def classes() -> dict[str, Tensor]:
         return {"classes": ev.predict_background().argmax(dim=1)}

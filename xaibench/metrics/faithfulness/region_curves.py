@@ -9,6 +9,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.outputs import has_classes
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.engines.removal import Order, outputs_without, schedule
@@ -228,11 +229,13 @@ def irof(
     Returns
     -------
     Tensor (N,)
-        NaN where a classifier predicts another class than the target, since its tiny probability
+        NaN where a classifier predicts another class than the target, or not its label, since its tiny probability
         would be divided by, and where a value is 0.
     """
     curve = _superpixel_curve(ev, n_segments=n_segments, compactness=compactness, steps=steps, masker=masker)
     score = 1 - curve.area() / clean_scores(ev)
     if ev.model.returns == "value":
         return score
+    if not has_classes(ev.model.returns):
+        return torch.where(clean_raw(ev).gather(1, ev.targets.unsqueeze(1)).squeeze(1) > 0, score, torch.nan)
     return torch.where(clean_raw(ev).argmax(dim=1) == ev.targets, score, torch.nan)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.outputs import require_classes
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.removal import Order, SharesUpToOne, counts_of_shares, removal_points, removal_raw
 
@@ -23,8 +23,7 @@ def _curve(order: Order, ev: Evaluation, shares: SharesUpToOne, masker: str, mea
     counts = counts_of_shares(ev.layout.n_features, shares)
     if measure == "output":
         return removal_points(ev, order, masker, counts)
-    if ev.model.returns == "value":
-        raise UnsupportedError("accuracy is about predicted classes, and the model returns values")
+    require_classes(ev.model.returns, "accuracy is about predicted classes")
     return (removal_raw(ev, order, masker, counts).argmax(dim=2) == ev.targets.unsqueeze(1)).float()
 
 

@@ -1,0 +1,61 @@
+"""Boosters of XGBoost, which take a data matrix of their own and say by their objective what they return."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from xaibench.core.errors import UsageError
+from xaibench.core.outputs import Returns
+from xaibench.core.types import Array
+
+_BINARY = ("binary:logistic", "binary:logitraw")
+_CLASSES = "multi:softprob"
+
+
+def is_xgboost_booster(model: Any) -> bool:
+    """Whether a model is an ``xgboost.Booster``, told by its name, so that XGBoost is imported by nobody else."""
+    return any(c.__name__ == "Booster" and c.__module__.partition(".")[0] == "xgboost" for c in type(model).__mro__)
+
+
+def booster_function(booster: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:
+    """The function from inputs (N, D) to outputs (N, C) of a booster, and what its numbers are.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+    returns : {"probability", "logit", "value"}, optional
+        By default probabilities where the objective is ``binary:logistic`` or ``multi:softprob``, logits where it is
+        ``binary:logitraw``, else values. Logits are the margins before the link function; one logit of two classes
+        is split in halves, so that their difference is the logit.
+
+    Raises
+    ------
+    UsageError
+        If the booster cannot return this; ``multi:softmax`` returns class numbers only.
+    """
+    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    possible: tuple[Returns, ...] = ("value",)
+    if objective in _BINARY or objective == _CLASSES:
+        possible = ("logit",) if objective == "binary:logitraw" else ("probability", "logit")
+    elif objective == "multi:softmax":
+        possible = ("logit",)
+    chosen = next((r for r in possible if r == returns), possible[0] if returns is None else None)
+    if chosen is None:
+        raise UsageError(
+            f"a booster with objective {objective} cannot return {returns}", f"it can return {' or '.join(possible)}"
+        )
+
+    def function(inputs: Array) -> Array:
+        import xgboost
+
+        rows = xgboost.DMatrix(inputs.reshape(len(inputs), -1), feature_names=booster.feature_names)
+        raw = np.asarray(booster.predict(rows, output_margin=chosen == "logit"))
+        if objective in _BINARY and raw.ndim == 1:
+            return np.stack([-raw / 2, raw / 2] if chosen == "logit" else [1 - raw, raw], axis=1)
+        return raw
+
+    return function, chosen

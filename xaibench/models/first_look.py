@@ -1,0 +1,296 @@
+"""The first look at a model: a few samples, at two batch sizes, before anything is explained or measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from xaibench.core.data import Data
+from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
+from xaibench.core.features import FeatureLayout, raw_layout
+from xaibench.core.input_gradients import NO_GRADIENT, as_leaf, input_gradient
+from xaibench.core.model_facts import ModelFacts, ModelKind
+from xaibench.core.model_outputs import read_output, where_output_is
+from xaibench.core.module_copies import is_compiled, sharing_copy
+from xaibench.core.outputs import Returns
+from xaibench.core.predictor import CallablePredictor, Context, Predictor, TorchPredictor, context_rows
+from xaibench.core.tokens import text_sizes
+from xaibench.models.adapted_modules import adapted, cast_context, whole_numbers
+from xaibench.models.output_range import LastOperation, last_operation, settle_returns
+
+N_SAMPLES = 8
+"""Samples that are looked at, at most."""
+Answer = TypeVar("Answer")
+COMPILED = "the model is compiled (TorchScript): its layers can be neither watched nor given other weights"
+
+
+def first_look(
+    predictor: Predictor, inputs: Tensor, context: Context | None = None, *, given: str | None = None
+) -> Predictor:
+    """Evaluate a model on a few samples, alone and in a batch, and say what it is.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        As `as_predictor` makes it.
+    inputs : Tensor (N, *input_shape)
+        The first 8 are looked at.
+    context : mapping of str to Tensor (N, ...), optional
+        What else the model is given.
+    given : {"logit", "multilabel_logit", "probability", "value"}, optional
+        What the caller said that the numbers are. Without it ``predictor.returns`` is what models of this kind
+        return by default, and the outputs decide; see `settle_returns`.
+
+    Returns
+    -------
+    Predictor
+        With `ModelFacts`. A module that does not return one tensor, or computes in another number type, is
+        replaced by a copy that does, sharing its weights; layers keep their names.
+
+    Raises
+    ------
+    UsageError
+        If the model fails on these inputs, does not return a row of finite numbers per sample, returns what it was
+        said not to return, or if the output of a sample depends on the other samples of its batch.
+    """
+    few = inputs[:N_SAMPLES].to(predictor.device)
+    beside = predictor.on_device(context_rows(context, slice(0, N_SAMPLES)))
+    seen = _Call(output="tensor", dtype=few.dtype, output_dtype=few.dtype)
+    if isinstance(predictor, TorchPredictor) and not predictor.encodes_ids:
+        predictor, seen = _called(predictor, few[:1], context_rows(beside, slice(0, 1)))
+    size = min(len(few), _understood(few[:1], lambda: predictor.batch_size(few, beside)))
+    few, beside = few[:size], context_rows(beside, slice(0, size))
+    raw, notes = _evaluated(predictor, few, beside)
+    last: LastOperation | None = None
+    gradients, why = False, ""
+    if isinstance(predictor, TorchPredictor):
+        gradients, why, last = _gradients(predictor, few[:2], context_rows(beside, slice(0, 2)))
+    elif isinstance(predictor, CallablePredictor):
+        seen = _Call(predictor.part, few.dtype, raw.dtype)
+    returns = given or (None if predictor.returns_assumed else predictor.returns)
+    settled = settle_returns(raw, cast("Returns | None", returns), predictor.returns, last, seen.output_dtype)
+    predictor.returns = settled.returns
+    predictor.returns_assumed = False
+    module = predictor.module
+    hooks = module is not None and not is_compiled(module)
+    lacking = {} if module is None else _lacking(gradients, why, hooks)
+    predictor.facts = ModelFacts(
+        kind=_kind(module),
+        returns=settled.returns,
+        returns_from="default" if returns is None and settled.returns_from == "given" else settled.returns_from,
+        columns=raw.shape[1],
+        output=seen.output,
+        input_dtype=_name(seen.dtype),
+        output_dtype=_name(seen.output_dtype),
+        device=str(predictor.device),
+        gradients=gradients,
+        hooks=hooks,
+        copies=hooks and _can_be_copied(module),
+        repeatable=not notes,
+        provides=frozenset() if module is None else frozenset({"gradients", "module"} - set(lacking)),
+        lacking=lacking,
+        notes=(*notes, *([settled.doubt] if settled.doubt else [])),
+    )
+    return predictor
+
+
+def look_at_rows(
+    predictor: Predictor,
+    rows: Tensor,
+    sizes: Tensor,
+    layout: FeatureLayout,
+    context: Context | None = None,
+    *,
+    given: str | None = None,
+) -> Predictor:
+    """A first look at a model of samples of different sizes, at those of the size of the first one.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    rows : Tensor (N, L, ...)
+        Raw rows, such as token ids.
+    sizes : Tensor (N,)
+        How many entries of each exist.
+    layout : FeatureLayout
+        Of the raw rows.
+    context, given
+        As for `first_look`.
+    """
+    filled = (sizes > 0).nonzero().squeeze(1)
+    size = int(sizes[filled[0]]) if len(filled) else 0
+    same = (sizes == size).nonzero().squeeze(1)[:N_SAMPLES]
+    found = predictor.encode(rows[same], size, layout)
+    return first_look(predictor, found.inputs, {**context_rows(context, same), **found.context}, given=given)
+
+
+def look_at_data(predictor: Predictor, data: Data, *, given: str | None = None) -> Predictor:
+    """A first look at a model of a data set; see `first_look`."""
+    n = slice(0, N_SAMPLES)
+    context = {name: torch.from_numpy(values[n]).to(predictor.device) for name, values in data.test_context.items()}
+    rows = torch.from_numpy(data.test_inputs[n]).to(predictor.device)
+    if not predictor.encodes_ids:
+        return first_look(predictor, rows, context, given=given)
+    sizes = torch.from_numpy(text_sizes(data.test_inputs[n])).to(predictor.device)
+    return look_at_rows(predictor, rows, sizes, raw_layout(data.input_shape), context, given=given)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """How a model is called and answers: the part that is read, and the number types of inputs and outputs."""
+
+    output: str
+    dtype: torch.dtype
+    output_dtype: torch.dtype
+
+
+def _called(predictor: TorchPredictor, one: Tensor, beside: Context) -> tuple[TorchPredictor, _Call]:
+    """The predictor, called in a number type that its module takes, and adapted if it returns no plain tensor."""
+    failure: Exception | None = None
+    for dtype in _number_types(predictor.module, one):
+        try:
+            with torch.no_grad():
+                own = {name: values.clone() for name, values in cast_context(beside, dtype).items()}
+                answer = predictor.module(one.to(dtype, copy=True), **own)
+        except XaibenchError:
+            raise
+        except Exception as error:  # Whatever a module raises; the first failure is told if all fail.
+            failure = failure or error
+            continue
+        part, raw = where_output_is(answer), read_output(answer)
+        output_dtype = answer.dtype if isinstance(answer, Tensor) else raw.dtype
+        found = _Call(part, dtype, output_dtype)
+        if dtype == one.dtype and isinstance(answer, Tensor) and answer.dtype == raw.dtype:
+            return predictor, found
+        module = adapted(predictor.module, None if dtype == one.dtype else dtype)
+        return predictor.with_module(module), found
+    assert failure is not None
+    raise _cannot_take(one, failure) from failure
+
+
+def _number_types(module: nn.Module, one: Tensor) -> Iterator[torch.dtype]:
+    """Number types to call a module in: that of the inputs, then its own, then whole numbers if these are some."""
+    tried = {one.dtype: None}
+    tried |= {t.dtype: None for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
+    yield from tried
+    if whole_numbers(one):
+        yield torch.int64
+
+
+def _evaluated(predictor: Predictor, few: Tensor, beside: Context) -> tuple[Tensor, tuple[str, ...]]:
+    """Finite outputs (n, C) of a few samples in one batch, and a note if the model draws at random.
+
+    The first sample is evaluated alone as well, and among copies of itself: batches of the same size are
+    computed alike, so that what differs there comes from the other samples.
+    """
+    raw = _understood(few, lambda: predictor.predict(few, beside))
+    check_finite(raw, predictor.returns)
+    if len(few) > 1:
+        first = context_rows(beside, slice(0, 1))
+        alone = _understood(few[:1], lambda: predictor.predict(few[:1], first))
+        copies = {name: values.expand(len(few), *values.shape[1:]).clone() for name, values in first.items()}
+        among_copies = predictor.predict(few[:1].expand_as(few).clone(), copies)
+        size = float(raw[raw.isfinite()].abs().amax()) if bool(raw.isfinite().any()) else 0.0
+        rounding = max(torch.finfo(raw.dtype).eps, torch.finfo(torch.float32).eps) ** 0.5 * size
+        # A batch of another size may be computed by other kernels, which round otherwise.
+        by_size = _gap(raw[:1], alone) > 8 * rounding and _gap(*_exactly(predictor, few, beside)) > rounding
+        by_content = _gap(raw[:1], among_copies[:1]) > rounding
+        if by_size or by_content:
+            if _gap(raw, predictor.predict(few, beside)) > rounding:
+                return raw, ("the model gives other outputs for the same inputs: scores hold for these draws only",)
+            raise UsageError(
+                "the output of a sample depends on the other samples of its batch "
+                f"(it changes by {max(_gap(raw[:1], alone), _gap(raw[:1], among_copies[:1])):.2g})",
+                "put batch normalisation into evaluation mode with running statistics, or say batch_size=1",
+            )
+    return raw, ()
+
+
+def _exactly(predictor: Predictor, few: Tensor, beside: Context) -> tuple[Tensor, Tensor]:
+    """Outputs (1, C) of the first sample in the batch and alone, in float64 where the model can."""
+    exact = predictor.in_float64(few, beside)
+    return exact.predict(few, beside)[:1], exact.predict(few[:1], context_rows(beside, slice(0, 1)))
+
+
+def _gap(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two tensors where both are finite."""
+    gap = (a - b).abs()
+    return float(gap[gap.isfinite()].max()) if bool(gap.isfinite().any()) else 0.0
+
+
+def check_finite(raw: Tensor, returns: str, what: str = "the model") -> None:
+    """Raise UsageError where outputs (N, C) are NaN or infinite, with the number of rows; a logit may be -infinity."""
+    wrong = raw.isnan() | (raw == torch.inf) | ((raw == -torch.inf) & ("logit" not in returns))
+    n = int(wrong.any(dim=1).sum())
+    if n:
+        which = "NaN" if bool(raw.isnan().any()) else "infinity"
+        raise UsageError(
+            f"{what} returned {which} for {n} of {len(raw)} inputs",
+            "look for overflow, a logarithm of 0, missing values in the inputs, or training that diverged",
+        )
+
+
+def _understood(inputs: Tensor, evaluate: Callable[[], Answer]) -> Answer:
+    """What an evaluation of the model gives; whatever the model raises becomes one sentence."""
+    try:
+        return evaluate()
+    except XaibenchError:
+        raise
+    except Exception as error:
+        raise _cannot_take(inputs, error) from error
+
+
+def _cannot_take(inputs: Tensor, error: Exception) -> UsageError:
+    reason = str(error).partition("\n")[0]
+    samples = "one sample" if len(inputs) == 1 else f"{len(inputs)} samples"
+    return UsageError(
+        f"the model failed on {samples} of shape {tuple(inputs.shape[1:])}: {type(error).__name__}: {reason}",
+        "a model takes one array (N, ...) of any N; what else it takes goes into context=, by name",
+    )
+
+
+def _gradients(predictor: TorchPredictor, few: Tensor, beside: Context) -> tuple[bool, str, LastOperation | None]:
+    """Whether gradients reach the inputs, why not, and the operation that made the outputs."""
+    last: LastOperation | None = None
+    try:
+        with torch.enable_grad():
+            leaf = as_leaf(few)
+            # A copy, because a model may change its inputs in place, and a leaf must not be changed.
+            raw = predictor.forward(leaf.clone(), {name: values.clone() for name, values in beside.items()})
+            last = last_operation(raw)
+            input_gradient(raw.sum(dim=1), leaf)
+    except UnsupportedError as error:
+        return False, error.message, last
+    except Exception as error:  # Whatever a module raises when it is differentiated.
+        reason = str(error).partition("\n")[0]
+        return False, f"no gradient passes through the model: {type(error).__name__}: {reason}", None
+    return True, "", last
+
+
+def _lacking(gradients: bool, why: str, hooks: bool) -> dict[str, str]:
+    lacking = {} if gradients else {"gradients": why or NO_GRADIENT}
+    return lacking if hooks else {**lacking, "module": COMPILED}
+
+
+def _can_be_copied(module: nn.Module | None) -> bool:
+    if module is None:
+        return False
+    try:
+        sharing_copy(module)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _kind(module: nn.Module | None) -> ModelKind:
+    if module is None:
+        return "black box"
+    return "TorchScript module" if is_compiled(module) else "torch module"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
