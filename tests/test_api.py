@@ -112,10 +112,13 @@ def test_truth_and_kinds() -> None:
     with pytest.raises(xb.UnsupportedError, match=r"needs truth\.mask"):
         xb.score("relevance_rank", model=net, inputs=x, attributions=maps)
     weights = xb.explain("gradient", model=net, inputs=x)
-    kwargs: dict[str, Any] = {"model": net, "inputs": x, "attributions": weights, "masker": "zero"}
+    assert weights.kind == "slope"
+    kwargs: dict[str, Any] = {"model": net, "inputs": x, "attributions": np.asarray(weights), "masker": "zero"}
     as_slopes = xb.score("faithfulness_correlation", kind="slope", **kwargs)
     np.testing.assert_allclose(as_slopes, 1, atol=1e-3)
     assert xb.score("faithfulness_correlation", **kwargs).mean() < 0.99
+    known = xb.score("faithfulness_correlation", **{**kwargs, "attributions": weights})
+    assert np.array_equal(known, as_slopes)
 
 
 def test_curves_start_with_the_model_itself() -> None:

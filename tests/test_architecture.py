@@ -30,11 +30,11 @@ MODULES_GONE = frozenset(
 """Names of modules that tell nobody what is inside."""
 WRAPPERS = frozenset(
     {
-        "agreement", "audit", "claims", "compare", "components", "curve", "explain", "leaderboard", "merge", "report",
-        "run", "score",
+        "Problem", "agreement", "audit", "claims", "compare", "components", "curve", "explain", "leaderboard", "merge",
+        "overall", "pairwise", "report", "run", "score",
     }
 )  # fmt: skip
-"""A command, the function of the API behind it, and the function that does the work."""
+"""A command, the function or class of the API behind it, and what does the work."""
 
 
 def _names(node: ast.stmt) -> Iterator[str]:

@@ -11,15 +11,23 @@ Names are imported when they are first used, so that ``import xaibench`` takes n
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from xaibench._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from xaibench.api.attributions import Attributions
+    from xaibench.api.auditing import agreement, audit
+    from xaibench.api.comparing import compare
     from xaibench.api.explaining import curve, explain, score
     from xaibench.api.interpreting import interpret
     from xaibench.api.listing import components
+    from xaibench.api.problem import Problem
+    from xaibench.api.ranking import overall, pairwise
     from xaibench.api.reading import claims, leaderboard, results
+    from xaibench.api.reporting import report
     from xaibench.api.runs import Run, run
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
@@ -40,10 +48,16 @@ if TYPE_CHECKING:
     from xaibench.core.tokens import Tokens
 
 _HOME = {
+    "api.attributions": ("Attributions",),
+    "api.auditing": ("agreement", "audit"),
+    "api.comparing": ("compare",),
     "api.explaining": ("curve", "explain", "score"),
     "api.interpreting": ("interpret",),
     "api.listing": ("components",),
+    "api.problem": ("Problem",),
+    "api.ranking": ("overall", "pairwise"),
     "api.reading": ("claims", "leaderboard", "results"),
+    "api.reporting": ("report",),
     "api.runs": ("Run", "run"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
@@ -66,6 +80,7 @@ _HOME = {
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Attributions",
     "BlackBox",
     "Data",
     "Domain",
@@ -74,6 +89,7 @@ __all__ = [
     "Interpretation",
     "Intervention",
     "Probe",
+    "Problem",
     "ProblemView",
     "ProgramEvaluation",
     "Run",
@@ -84,7 +100,10 @@ __all__ = [
     "UsageError",
     "XaibenchError",
     "XaibenchWarning",
+    "agreement",
+    "audit",
     "claims",
+    "compare",
     "components",
     "curve",
     "dataset",
@@ -96,10 +115,27 @@ __all__ = [
     "leaderboard",
     "metric",
     "model",
+    "overall",
+    "pairwise",
+    "report",
     "results",
     "run",
     "score",
 ]
+
+
+class _Package(ModuleType):
+    """This package, in which a public function may have the name of a subpackage, as `report` has.
+
+    Importing a subpackage would otherwise put it in the place of the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _WHERE or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

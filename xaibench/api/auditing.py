@@ -43,6 +43,17 @@ def audit(store: str | Path, suite: str | None = None) -> tuple[pd.DataFrame, pd
         If the store holds no run.
     UsageError
         If it holds none of this suite.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> metrics, pairs = xb.audit(xb.run(suite, store="results_of_mine").store)
+    >>> metrics[["metric", "verdict"]].values.tolist()
+    [['sparseness', 'undecided']]
     """
     opened = Store(store)
     found = [audit_of(cells, suite=name, maps=maps_of(opened, cells)) for name, cells in _suites(opened, suite)]
@@ -145,6 +156,18 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
         If the store holds no run, or no two explanations of one problem.
     UsageError
         If it holds none of this suite.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "metrics": ["sparseness"],
+    ...     "explainers": ["input_x_gradient", "integrated_gradients"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> pairs = xb.agreement(xb.run(suite, store="results_of_mine").store)
+    >>> sorted(pairs["measure"])
+    ['feature', 'rank', 'sign', 'signed_rank']
     """
     opened = Store(store)
     frames = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,8 +22,8 @@ from xaibench.store import Store
 
 
 def compare(
-    baseline: str,
-    candidate: str,
+    baseline: str | Path,
+    candidate: str | Path,
     *,
     suite: str | None = None,
     deltas: Mapping[str, float] | None = None,
@@ -35,7 +36,7 @@ def compare(
 
     Parameters
     ----------
-    baseline, candidate : str
+    baseline, candidate : str or path
     suite : str, optional
         Only this suite; by default those that both have, or everything if they have none in common.
     deltas : mapping, optional
@@ -55,10 +56,21 @@ def compare(
         If a store, run, suite or metric is not there.
     NothingToDoError
         If the two have no cell in common.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> stores = [xb.run(suite, store=name).store for name in ("yesterday", "today")]
+    >>> xb.compare(*stores).failing.empty
+    True
     """
     for plugin in plugins:
         registry.load_module(plugin)
-    opened = [(text, *parse_reference(text)) for text in (baseline, candidate)]
+    opened = [(text, *parse_reference(text)) for text in map(str, (baseline, candidate))]
     stores = [Store(path) for _, path, _ in opened]
     found = [runs_of(store, suite, number) for store, (_, _, number) in zip(stores, opened, strict=True)]
     notes = []

@@ -1,37 +1,36 @@
-"""Explaining and scoring arrays, without a store."""
+"""Explaining and scoring arrays in single calls: a problem that is made for one of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from xaibench.api.background import explaining, meant, say_if_unused
-from xaibench.api.inputs import ArrayLike, ExplainWith, make_evaluation, make_view, require_needs, with_distractors
-from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
-from xaibench.api.raw_rows import behind_end
-from xaibench.api.retraining import RetrainWith, make_retraining
-from xaibench.core import registry, scoring
-from xaibench.core.components import ExplainerSpec, MetricSpec
-from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.api.attributions import Attributions
+from xaibench.api.choosing import ExplainWith
+from xaibench.api.inputs import ArrayLike
+from xaibench.api.pairs import PairsArgument
+from xaibench.api.problem import Problem, say_if_background_is_unused
+from xaibench.api.retraining import RetrainWith
+from xaibench.core.components import AttributionKind
+from xaibench.core.features import FeatureKind
+from xaibench.core.outputs import Output, Returns
 from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
 
 
 def explain(
-    name: str,
+    name: ExplainWith,
     *,
     model: Any,
     inputs: ArrayLike,
     targets: ArrayLike | None = None,
     seed: int = 0,
-    features: str | None = None,
+    features: FeatureKind | None = None,
     axes: str | None = None,
-    output: str | None = None,
-    returns: str | None = None,
+    output: Output | None = None,
+    returns: Returns | None = None,
     background: ArrayLike | None = None,
     truth: ArrayLike | None = None,
     context: Mapping[str, ArrayLike] | None = None,
@@ -41,12 +40,12 @@ def explain(
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
-) -> Array:
-    """Explain a model's outputs.
+) -> Attributions:
+    """Explain a model's outputs; `Problem` wraps the model once for several calls.
 
     Parameters
     ----------
-    name : str
+    name : str or callable (model, inputs, targets) -> attributions
         An explainer; `components` ("explainer") lists them.
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
     inputs : array or Tensor (N, *input_shape)
@@ -92,8 +91,9 @@ def explain(
 
     Returns
     -------
-    array (N, *features), float32
-        Of samples of different lengths as long as the longest, NaN behind the end of the others.
+    Attributions (N, *features), float32
+        An array that knows its explainer, parameters, kind and seed. Of samples of different lengths as long as
+        the longest, NaN behind the end of the others.
 
     Raises
     ------
@@ -112,34 +112,24 @@ def explain(
     >>> xb.explain("feature_ablation", model=model, returns="logit", inputs=np.ones((1, 2)), targets=[0]).tolist()
     [[2.0, -1.0]]
     """
-    view = make_view(
+    problem = Problem(
         model,
         inputs,
         targets,
-        seed,
-        features,
-        output,
-        returns,
-        background,
-        truth,
-        batch_size,
-        device,
-        context,
-        background_context,
-        special_tokens,
-        embedding,
-        axes,
+        features=features,
+        axes=axes,
+        output=output,
+        returns=returns,
+        background=background,
+        truth=truth,
+        context=context,
+        background_context=background_context,
+        special_tokens=special_tokens,
+        embedding=embedding,
+        batch_size=batch_size,
+        device=device,
     )
-    spec = cast(ExplainerSpec, registry.get("explainer", name))
-    require_needs(spec, view)
-    bound = spec.bind(meant(spec, params, view))
-    say_if_unused(view, [(spec, bound)])
-    scoring.check_masker(bound, view)
-    function = scoring.explain_function(spec, bound)
-    maps = scoring.explain(function, view, f"explain/{spec.name}")
-    if view.sizes is not None:
-        maps = maps.masked_fill(behind_end(view.sizes, tuple(maps.shape[1:])), torch.nan)
-    return maps.cpu().numpy()
+    return problem.explain(name, seed=seed, **params)
 
 
 def score(
@@ -150,13 +140,14 @@ def score(
     targets: ArrayLike | None = None,
     attributions: ArrayLike | None = None,
     explain: ExplainWith | None = None,
-    kind: str | None = None,
+    explainer_params: Mapping[str, Any] | None = None,
+    kind: AttributionKind | None = None,
     truth: ArrayLike | None = None,
     seed: int = 0,
-    features: str | None = None,
+    features: FeatureKind | None = None,
     axes: str | None = None,
-    output: str | None = None,
-    returns: str | None = None,
+    output: Output | None = None,
+    returns: Returns | None = None,
     background: ArrayLike | None = None,
     retrain: RetrainWith | None = None,
     train: tuple[ArrayLike, ArrayLike] | None = None,
@@ -171,19 +162,23 @@ def score(
     device: str = "cpu",
     **params: Any,
 ) -> Array:
-    """Score an explanation; nothing is cached between calls.
+    """Score an explanation; nothing is cached between calls, unlike those of a `Problem`.
 
     Parameters
     ----------
     name : str
         A metric; `components` ("metric") lists them.
     attributions : array or Tensor (N, *features), optional
-        What is scored. Without them, what ``explain`` gives.
+        What is scored. Without them, what ``explain`` gives. `Attributions`, as `xaibench.explain` returns
+        them, are explained again with the parameters and the seed that made them.
     explain : str or callable (model, inputs, targets) -> attributions, optional
-        Explains again, for metrics that need it. With ``attributions`` it serves only that. Where there
-        is a ``context``, the callable is given it by this name, a row for every input.
+        Explains again, for metrics that need it. With a plain array as ``attributions`` it serves only that,
+        and must give this array, but for rounding. Where there is a ``context``, a callable is given it by this
+        name, a row for every input.
+    explainer_params : mapping, optional
+        Parameters of ``explain``.
     kind : {"slope", "contribution", "saliency"}, optional
-        What the attributions mean; by default what the named explainer declares, else
+        What a plain array means; by default what the named explainer declares, else
         ``"contribution"``. Metrics of contributions turn slopes into them.
     truth : array or Tensor (N, *features), optional
         A mask or weights, for ground-truth metrics.
@@ -231,38 +226,39 @@ def score(
     >>> xb.score("completeness", attributions=[[2.0, -1.0]], **given).tolist()
     [0.0]
     """
-    view = make_view(
+    problem = Problem(
         model,
         inputs,
         targets,
-        seed,
-        features,
-        output,
-        returns,
-        background,
-        truth,
-        batch_size,
-        device,
-        context,
-        background_context,
-        special_tokens,
-        embedding,
-        axes,
+        features=features,
+        axes=axes,
+        output=output,
+        returns=returns,
+        background=background,
+        truth=truth,
+        context=context,
+        background_context=background_context,
+        special_tokens=special_tokens,
+        embedding=embedding,
+        labels=labels,
+        distractors=distractors,
+        pairs=pairs,
+        retrain=retrain,
+        train=train,
+        batch_size=batch_size,
+        device=device,
     )
-    if labels is not None:
-        view = replace(view, labels=make_labels(view, labels, view.model))
-    if distractors is not None:
-        view = with_distractors(view, distractors)
-    spec = cast(MetricSpec, registry.get("metric", name))
-    ev = make_evaluation(view, attributions, explain, kind)
-    known = {} if pairs is None else make_pairs(view, pairs, returns)
-    ev = replace(ev, pairs=known)
-    if retrain is not None or train is not None:
-        ev = replace(ev, retraining=make_retraining(view, inputs, targets, retrain, train, returns))
-    require_needs(spec, view, explains=explain is not None, retrains=retrain is not None, pairs=known)
-    bound = spec.bind(meant(spec, params, view))
-    say_if_unused(view, [(spec, bound), *explaining(explain, view)])
-    return scoring.score(spec, bound, ev, output=output).values.numpy()
+    say_if_background_is_unused(problem, name, params, explain, explainer_params)
+    return problem.score(
+        name,
+        attributions,
+        explain=explain,
+        explainer_params=explainer_params,
+        kind=kind,
+        output=output,
+        seed=seed,
+        **params,
+    )
 
 
 def curve(
@@ -273,10 +269,10 @@ def curve(
     targets: ArrayLike | None = None,
     attributions: ArrayLike,
     seed: int = 0,
-    features: str | None = None,
+    features: FeatureKind | None = None,
     axes: str | None = None,
-    output: str | None = None,
-    returns: str | None = None,
+    output: Output | None = None,
+    returns: Returns | None = None,
     background: ArrayLike | None = None,
     context: Mapping[str, ArrayLike] | None = None,
     background_context: Mapping[str, ArrayLike] | None = None,
@@ -313,30 +309,21 @@ def curve(
     >>> xb.curve("pixel_flipping", attributions=[[2.0, -1.0]], steps=2, **given).tolist()
     [[1.0, -1.0, 0.0]]
     """
-    spec = cast(MetricSpec, registry.get("metric", name))
-    if spec.curve is None:
-        known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
-        raise UsageError(f"{name!r} has no curve", did_you_mean(name, known))
-    view = make_view(
+    problem = Problem(
         model,
         inputs,
         targets,
-        seed,
-        features,
-        output,
-        returns,
-        background,
-        None,
-        batch_size,
-        device,
-        context,
-        background_context,
-        special_tokens,
-        embedding,
-        axes,
+        features=features,
+        axes=axes,
+        output=output,
+        returns=returns,
+        background=background,
+        context=context,
+        background_context=background_context,
+        special_tokens=special_tokens,
+        embedding=embedding,
+        batch_size=batch_size,
+        device=device,
     )
-    require_needs(spec, view)
-    ev = make_evaluation(view, attributions, None, None)
-    bound = spec.bind(meant(spec, params, view))
-    say_if_unused(view, [(spec, bound)])
-    return scoring.curve(spec, bound, ev, output=output).numpy()
+    say_if_background_is_unused(problem, name, params, None, None)
+    return problem.curve(name, attributions, output=output, seed=seed, **params)

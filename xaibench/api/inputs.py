@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xaibench.api.arguments import failures_as_usage_errors
 from xaibench.api.axes import LAST, channels_first, takes_channels_first
-from xaibench.api.background import meant
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
-from xaibench.core import registry, scoring
 from xaibench.core.axes import check_convolution
-from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs, sees_truth
+from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
@@ -34,7 +32,6 @@ from xaibench.models.adapters import as_predictor
 from xaibench.models.first_look import check_finite, first_look, look_at_rows
 
 ArrayLike = Any
-ExplainWith = str | Callable[..., Any]
 
 
 def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -59,10 +56,25 @@ def as_tensor(values: ArrayLike) -> Tensor:
     """A tensor of anything array-like; memory that must not be written to is copied."""
     if isinstance(values, Tensor):
         return values.detach()
-    array = np.require(values, requirements=["C", "W"])
+    try:
+        array = np.require(values, requirements=["C", "W"])
+    except (TypeError, ValueError) as error:
+        raise UsageError("expected an array of numbers, not lists of different lengths") from error
     if array.dtype.kind not in "biuf":
         raise UsageError(f"expected an array of numbers, not of {array.dtype}")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def require_finite(values: Tensor, name: str, *, missing: bool = False) -> None:
+    """Raise UsageError if a row of (N, ...) holds infinity, or NaN unless values may be ``missing``."""
+    wrong = (torch.isinf(values) if missing else ~torch.isfinite(values)).flatten(1).any(dim=1)
+    if bool(wrong.any()):
+        rows = wrong.nonzero().flatten().tolist()
+        what = "infinity" if missing else "NaN or infinity"
+        raise UsageError(
+            f"{name} hold {what} in {len(rows)} of {len(values)} rows, the first is row {rows[0]}",
+            "leave these rows out, or fill them in as for training",
+        )
 
 
 def as_classes(values: ArrayLike, name: str) -> Tensor:
@@ -146,9 +158,11 @@ def make_view(
     x = _tensor(inputs, _number_type(predictor, inputs, background), where) if text is None else text.inputs
     if last:
         x, features, axes = channels_first(x, "inputs"), "image", "NCHW"
-    if x.ndim < 2 or len(x) == 0:
+    if x.ndim < 2 or x.numel() == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
     layout = infer_layout(tuple(x.shape[1:]), features, axes) if text is None else text.layout
+    if text is None:
+        require_finite(x, "inputs", missing=layout.kind == "table")
     beside = context_tensors(context, len(x), where)
     if text is None:
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
@@ -159,10 +173,11 @@ def make_view(
     for note in () if predictor.facts is None else predictor.facts.notes:
         warnings.warn(note, stacklevel=3)
     tried = slice(0, len(x) if targets is None else 1)
-    if text is None:
-        raw = predictor.predict(x[tried], context_rows(beside, tried) or None)
-    else:
-        raw = predict_groups(predictor, x[tried], text.sizes[tried], layout, context_rows(beside, tried) or None)
+    with failures_as_usage_errors(f"the model does not take inputs of shape (N, {', '.join(map(str, x.shape[1:]))})"):
+        if text is None:
+            raw = predictor.predict(x[tried], context_rows(beside, tried) or None)
+        else:
+            raw = predict_groups(predictor, x[tried], text.sizes[tried], layout, context_rows(beside, tried) or None)
     check_columns(raw, predictor.returns)
     check_finite(raw, predictor.returns)
     if targets is None:
@@ -182,6 +197,8 @@ def make_view(
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
+    if reference is not None:
+        require_finite(reference, "background", missing=layout.kind == "table")
     around = {}
     if background_context is not None:
         if background is None:
@@ -247,65 +264,23 @@ def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
     return raw.to(view.inputs.device)
 
 
-def make_evaluation(
-    view: ProblemView, attributions: ArrayLike | None, explain: ExplainWith | None, kind: str | None
-) -> Evaluation:
-    """Put an evaluation together from attributions, an explainer, or both."""
-    if attributions is None and explain is None:
-        raise UsageError("there is nothing to score", "give attributions=, or explain=, an explainer")
-    if kind is not None and kind not in ATTRIBUTION_KINDS:
-        raise UsageError(f"unknown kind {kind!r}", f"known: {', '.join(ATTRIBUTION_KINDS)}")
-    again: scoring.Explainer | None = None
-    declared = "contribution"
-    if isinstance(explain, str):
-        spec = cast(ExplainerSpec, registry.get("explainer", explain))
-        require_needs(spec, view)
-        bound = spec.bind(meant(spec, {}, view))
-        declared = scoring.attribution_kind(spec, view, bound)
-        function = scoring.explain_function(spec, bound)
-        shown = replace(view.truth, distractors=None) if view.truth is not None and sees_truth(spec.needs) else None
-        again = scoring.Explainer(function, replace(view, truth=shown), f"explain/{spec.name}")
-    elif explain is not None:
-        again = scoring.Explainer(_from_callable(explain), replace(view, truth=None), "explain/callable")
-    if attributions is not None:
-        whole = padded(attributions, 0, "attributions") if is_ragged(attributions) else attributions
-        values = _tensor(whole, torch.float32, view.inputs.device)
-        expected = (len(view), *view.layout.feature_shape)
-        if tuple(values.shape) != expected:
-            raise UsageError(
-                f"attributions have shape {tuple(values.shape)}, the features {expected}",
-                "sum over channels; features= says what the axes mean",
-            )
-    else:
-        assert again is not None
-        values = again()
-    return Evaluation.of(view, attributions=values, kind=kind or declared, truth=view.truth, explainer=again)
+def as_attributions(view: ProblemView, attributions: ArrayLike) -> Tensor:
+    """Maps (N, *features), one for every sample, float32."""
+    whole = padded(attributions, 0, "attributions") if is_ragged(attributions) else attributions
+    values = _tensor(whole, torch.float32, view.inputs.device)
+    expected = (len(view), *view.layout.feature_shape)
+    if tuple(values.shape) != expected:
+        raise UsageError(
+            f"attributions have shape {tuple(values.shape)}, the features {expected}",
+            "sum over channels; features= says what the axes mean",
+        )
+    return values
 
 
-def _from_callable(function: Callable[..., Any]) -> scoring.ExplainFunction:
-    """Let a plain function (model, inputs, targets) -> attributions explain again.
-
-    Where there is a context, the function is given it, ``context=``, a row for every input.
-    """
-
-    def again(view: ProblemView, stream: str) -> Any:
-        model: nn.Module | Any = view.model.module if view.model.module is not None else view.model.predict
-        if not view.context:
-            return function(model, view.inputs, view.targets)
-        return function(model, view.inputs, view.targets, context=view.context)
-
-    return again
-
-
-def require_needs(
-    spec: ExplainerSpec | MetricSpec,
-    view: ProblemView,
-    *,
-    explains: bool = True,
-    retrains: bool = False,
-    pairs: Iterable[str] = (),
-) -> None:
-    """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
+def capabilities_of(
+    view: ProblemView, *, explains: bool = True, retrains: bool = False, pairs: Iterable[str] = ()
+) -> frozenset[str]:
+    """Needs of explainers and metrics that what the caller gave meets."""
     kind = "text" if view.layout.kind == "tokens" else view.layout.kind
     offered = {kind} | view.model.provides
     offered |= {"background"} if view.background is not None or view.references is not None else set()
@@ -317,6 +292,19 @@ def require_needs(
         offered |= {"truth.mask"} if view.truth.mask is not None else set()
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
         offered |= {"truth.distractors"} if view.truth.distractors is not None else set()
+    return frozenset(offered)
+
+
+def require_needs(
+    spec: ExplainerSpec | MetricSpec,
+    view: ProblemView,
+    *,
+    explains: bool = True,
+    retrains: bool = False,
+    pairs: Iterable[str] = (),
+) -> None:
+    """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
+    offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
     lacking = {} if view.model.facts is None else view.model.facts.lacking
     if missing and missing[0] in lacking:

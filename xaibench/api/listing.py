@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from xaibench.core import registry
-from xaibench.core.components import KINDS, Component, ExplainerSpec
+from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind
 from xaibench.core.errors import UsageError, did_you_mean
 
 
-def components(kind: str) -> pd.DataFrame:
+def components(kind: Kind) -> pd.DataFrame:
     """Registered components of a kind, such as ``explainer``, ``metric`` or ``functions``.
 
     Returns
@@ -28,7 +28,7 @@ def components(kind: str) -> pd.DataFrame:
     'faithfulness'
     """
     if kind not in KINDS:
-        raise UsageError(f"unknown kind {kind!r}", did_you_mean(kind, KINDS))
+        raise UsageError(f"unknown kind {kind!r}", did_you_mean(str(kind), KINDS))
     extra = {
         "metric": (
             "family",

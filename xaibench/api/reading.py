@@ -11,21 +11,26 @@ import pandas as pd
 from xaibench import suite as suites
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.leaderboard.table import leaderboard as board_of
+from xaibench.api.sample_table import to_cells
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
 from xaibench.plan import expand
 from xaibench.store import Store
 
+EVALUATION = "evaluation"
+"""What stands for a suite on the board of a table."""
 
-def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
-    """Leaderboard of a store: one row per suite, problem, explainer and metric.
+
+def leaderboard(store: str | Path | pd.DataFrame, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
+    """Leaderboard of a store or of a table: one row per suite, problem, explainer and metric.
 
     Parameters
     ----------
-    store : path
+    store : path or DataFrame
+        A table is what `Problem.evaluate` returns, or several of them together.
     suite : str, optional
-        Only this suite; by default every suite that was run.
+        Only this suite; by default every suite that was run. For a table a name of its own.
     run : int, optional
         The cells that this run planned; see `results`.
 
@@ -49,9 +54,11 @@ def leaderboard(store: str | Path, suite: str | None = None, *, run: int | None 
     >>> board[["explainer", "metric", "n", "status"]].values.tolist()
     [['gradient', 'sparseness', 4, 'ok']]
     """
+    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
+    if isinstance(store, pd.DataFrame):
+        return board_of(to_cells(store), suite=suite or EVALUATION, metrics=metrics)
     opened = Store(store)
     shown, found = shown_runs(opened, suite, run), opened.read().to_pandas()
-    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
     boards = [
         board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"], metrics=metrics) for m in shown
     ]

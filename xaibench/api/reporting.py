@@ -79,6 +79,16 @@ def report(
         If the store holds no run.
     UsageError
         If it holds none of this suite.
+
+    Examples
+    --------
+    >>> import xaibench as xb
+    >>> suite = {
+    ...     "name": "little", "samples": 4, "controls": False, "explainers": ["gradient"], "metrics": ["sparseness"],
+    ...     "problems": [{"dataset": "breast_cancer", "models": ["softmax_regression"]}],
+    ... }
+    >>> xb.report(xb.run(suite, store="results_of_mine").store, "report.html", examples=0, curves=False).name
+    'report.html'
     """
     made = make_report(
         gather(store, suite=suite, examples=examples, n_problems=n_problems, curves=curves, plugins=plugins)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from xaibench import suite as suites
-from xaibench.api.reading import write_leaderboard
+from xaibench.api.reading import leaderboard, results, write_leaderboard
 from xaibench.core import registry
 from xaibench.core.storage.paths import Location, cache_folder, default_store
 from xaibench.execution import Options, execute
@@ -47,6 +49,20 @@ class Run:
     suite: str
     number: int
     outcome: dict[str, Any]
+
+    def leaderboard(self) -> pd.DataFrame:
+        """The board of this run; see `xaibench.leaderboard`."""
+        return leaderboard(self.store, self.suite, run=self.number)
+
+    def results(self) -> pd.DataFrame:
+        """One row per cell of this run; see `xaibench.results`."""
+        return results(self.store, self.suite, run=self.number)
+
+    def report(self, path: str | Path, **options: Any) -> Path:
+        """Write the report of this run's suite as an HTML page; ``options`` are those of `xaibench.report`."""
+        from xaibench.api.reporting import report
+
+        return report(self.store, path, suite=self.suite, **options)
 
 
 def run(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
-from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, MetricSpec
+from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.datasets.cards import card, card_names
@@ -47,7 +47,7 @@ def _frame(kind: str) -> pd.DataFrame:
     if kind == "suites":
         loaded = [suites.load(name) for name in suites.available()]
         return pd.DataFrame({"name": [s.name for s in loaded], "description": [s.description for s in loaded]})
-    frame = components(kind if kind == "functions" else kind.removesuffix("s"))
+    frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
     if kind == "interpreters":
         frame["takes"] = [", ".join(sorted({*n} & {*FUNCTION_KINDS})) for n in frame["needs"]]
     frame["needs"] = [", ".join(n) for n in frame["needs"]]

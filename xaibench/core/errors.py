@@ -33,9 +33,13 @@ class XaibenchError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """The message, and the hint on a line of its own, as tracebacks and notebooks show them."""
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
 
-class UsageError(XaibenchError):
-    """A wrong argument, name, parameter or suite file (exit code 2).
+
+class UsageError(XaibenchError, ValueError):
+    """A wrong argument, name, parameter or suite file (exit code 2); also a `ValueError`.
 
     Examples
     --------
@@ -48,8 +52,10 @@ class UsageError(XaibenchError):
     """
 
 
-class UnsupportedError(XaibenchError):
-    """The component cannot work on this problem; in a run it becomes a cell with status ``unsupported``.
+class UnsupportedError(XaibenchError, NotImplementedError):
+    """The component cannot work on this problem; also a `NotImplementedError`.
+
+    In a run it becomes a cell with status ``unsupported``.
 
     Examples
     --------
@@ -98,6 +104,16 @@ class UnusedBackgroundWarning(XaibenchWarning):
     >>> said[0].category.__name__
     'UnusedBackgroundWarning'
     """
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says, whatever it is; of the errors above the message without its hint."""
+    if isinstance(error, XaibenchError):
+        return error.message
+    try:
+        return str(error)
+    except Exception:
+        return "(it has no text)"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ from xaibench.core.components import (
     UndefinedFor,
     Uninformative,
 )
-from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.errors import UsageError, did_you_mean, message_of
 from xaibench.core.features import FeatureKind
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
@@ -353,7 +353,7 @@ def _ensure_loaded(kind: Kind) -> None:
             entry.load()
         except Exception as error:
             raise UsageError(
-                f"the {kind} {entry.name!r} of an installed package cannot be loaded: {error}",
+                f"the {kind} {entry.name!r} of an installed package cannot be loaded: {message_of(error)}",
                 f"it is declared as {entry.value}; update or uninstall that package",
             ) from error
 

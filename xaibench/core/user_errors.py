@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
+from xaibench.core.errors import message_of
 from xaibench.core.source_files import is_installed
 
 MOST_SHOWN = 300
@@ -30,11 +31,8 @@ def place_of(error: BaseException) -> str | None:
 
 def text_of(error: BaseException) -> str:
     """What an error says; some cannot even say it."""
-    try:
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:
-        return "(it has no text)"
-    return str(said) or type(error).__name__
+    said = str(error.msg) if isinstance(error, SyntaxError) else message_of(error)
+    return said or type(error).__name__
 
 
 def shortened(text: str, most: int = MOST_SHOWN) -> str:

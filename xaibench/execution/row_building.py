@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from xaibench.core.components import Component
+from xaibench.core.components import Component, MetricSpec, is_control
 from xaibench.core.errors import UnsupportedError, XaibenchError
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
@@ -75,12 +75,18 @@ class Facts:
     def columns(self, unit: Unit, cell: Cell) -> dict[str, Any]:
         """Columns of a row that are known once the problem is there."""
         return {
-            "fingerprint": self.fingerprint,
             "explain_key": unit.explain_key(self.fingerprint),
             "score_key": unit.score_key(self.fingerprint, cell),
+            **self.problem_columns(cell.spec),
+        }
+
+    def problem_columns(self, metric: Component) -> dict[str, Any]:
+        """What the row of a metric says about the problem, whoever has scored it."""
+        return {
+            "fingerprint": self.fingerprint,
             "gate_passed": all(g.passed for g in self.gates),
             "gates": json.dumps([{**asdict(g), "passed": g.passed} for g in self.gates]),
-            "truth_kind": self._truth_kind(cell.spec),
+            "truth_kind": self._truth_kind(metric),
             "output": self.output,
             "batch_size": self.batch_size,
             "device": self.device,
@@ -93,9 +99,25 @@ class Facts:
         return "model" if self.truth_kind is not None and "truth.weights" in metric.needs else self.truth_kind
 
 
+def component_columns(explaining: Component, explainer_params: str, scoring: MetricSpec, params: str) -> dict[str, Any]:
+    """What a row says about its explainer and its metric; parameters are canonical JSON."""
+    return {
+        "explainer": explaining.name,
+        "explainer_params": explainer_params,
+        "metric": scoring.name,
+        "params": params,
+        "family": scoring.family,
+        "higher_is_better": scoring.higher_is_better,
+        "aggregate": scoring.aggregate,
+        "scope": scoring.scope,
+        "skill_valid": scoring.skill_valid,
+        "control": is_control(explaining),
+    }
+
+
 def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | None = None, **columns: Any) -> Row:
     """A row with everything that is known about a cell; ``columns`` are those of what happened."""
-    spec, metric = unit.problem, cell.spec
+    spec = unit.problem
     content = {} if about is None else about.columns(unit, cell)
     return Row(
         cell_id=cell.cell_id,
@@ -105,23 +127,14 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | No
         model=spec.labels[1],
         problem_seed=spec.seed,
         selection=spec.selection,
-        explainer=unit.spec.name,
-        explainer_params=unit.explainer.keyed,
         seed=unit.seed,
         repeat=unit.repeat,
-        metric=metric.name,
-        params=cell.metric.bound,
-        family=metric.family,
-        higher_is_better=metric.higher_is_better,
-        aggregate=metric.aggregate,
-        scope=metric.scope,
-        skill_valid=metric.skill_valid,
-        control=unit.spec.control,
-        versions=canonical_json({**unit.versions, "metric": metric.version}),
+        versions=canonical_json({**unit.versions, "metric": cell.spec.version}),
         run=run,
         created=datetime.now(UTC),
         status=status,
         asked_output=cell.output,
+        **component_columns(unit.spec, unit.explainer.keyed, cell.spec, cell.metric.bound),
         **{**content, **columns},
     )
 

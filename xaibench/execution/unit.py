@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from xaibench.core.components import ExplainerSpec
+from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import StoreError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids, unit_ids
@@ -121,7 +121,7 @@ def score_unit(
     for cell in cells:
         source = cell.spec.code_digest
         seen = ev if source is None else replace(ev, shared=bench.shared(unit.seed, source))
-        yield _score(unit, cell, seen, explanation, problem, about, run)
+        yield _score(unit, cell, seen, explanation, about, run)
 
 
 def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:
@@ -143,40 +143,71 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     return Explanation(attributions, kind, seconds, False, layer)
 
 
-def _score(
-    unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, problem: Problem, about: Facts, run: int
-) -> Row:
-    model = ev.model
-    before, started = model.n_evaluations, time.perf_counter()
-    facts: dict[str, Any] = {
-        "about": about,
+def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, about: Facts, run: int) -> Row:
+    columns = {
+        **explanation_columns(explanation),
+        **score_columns(cell.spec, cell.metric.params, ev, explainer_params=unit.explainer.params, output=cell.output),
+    }
+    return make_row(unit, cell, run, about=about, **columns)
+
+
+def explanation_columns(explanation: Explanation) -> dict[str, Any]:
+    """What a row says about the explanation that was scored."""
+    return {
         "attribution_kind": explanation.kind,
         "explain_seconds": explanation.seconds,
         "explain_cached": explanation.cached,
         "layer_used": explanation.layer_used,
     }
+
+
+def score_columns(
+    spec: MetricSpec,
+    params: Mapping[str, Any],
+    ev: Evaluation,
+    *,
+    explainer_params: Mapping[str, Any],
+    output: str | None = None,
+) -> dict[str, Any]:
+    """Score, and say what came of it; whatever goes wrong becomes a status with its reason.
+
+    Parameters
+    ----------
+    spec : MetricSpec
+    params : mapping
+        Bound parameters of the metric.
+    ev : Evaluation
+    explainer_params : mapping
+        Bound parameters of the explainer.
+    output : str, optional
+        Measure this output, whatever the metric's rule.
+
+    Returns
+    -------
+    dict
+        Columns of a row.
+    """
+    model = ev.model
+    before, started = model.n_evaluations, time.perf_counter()
     try:
-        scores = score(cell.spec, cell.metric.params, ev, output=cell.output)
+        scores = score(spec, params, ev, output=output)
     except (Exception, SystemExit) as error:
-        return make_row(unit, cell, run, score_seconds=time.perf_counter() - started, **facts, **failure(error))
+        return {"score_seconds": time.perf_counter() - started, **failure(error)}
     values = scores.values.tolist()
     n_undefined = sum(math.isnan(v) for v in values)
-    over_data = cell.spec.scope == "dataset"
-    return make_row(
-        unit,
-        cell,
-        run,
-        status="undefined" if n_undefined == len(values) else "ok",
-        message=f"no {'repeat' if over_data else 'sample'} has a defined score" if n_undefined == len(values) else None,
-        scores=values,
-        sample_ids=unit_ids(len(values)) if over_data else sample_ids(ev.digests),
-        n=len(values),
-        n_undefined=n_undefined,
-        output=scores.output,
-        conversion=scores.conversion,
-        sign=scores.sign,
-        channels=channel_handling(problem.samples.encoded_layout, unit.explainer.params),
-        score_seconds=time.perf_counter() - started,
-        n_evaluations=model.n_evaluations - before,
-        **facts,
-    )
+    over_data = spec.scope == "dataset"
+    nothing = f"no {'repeat' if over_data else 'sample'} has a defined score"
+    return {
+        "status": "undefined" if n_undefined == len(values) else "ok",
+        "message": nothing if n_undefined == len(values) else None,
+        "scores": values,
+        "sample_ids": unit_ids(len(values)) if over_data else sample_ids(ev.digests),
+        "n": len(values),
+        "n_undefined": n_undefined,
+        "output": scores.output,
+        "conversion": scores.conversion,
+        "sign": scores.sign,
+        "channels": channel_handling(ev.encoded_layout, explainer_params),
+        "score_seconds": time.perf_counter() - started,
+        "n_evaluations": model.n_evaluations - before,
+    }

@@ -164,7 +164,7 @@ def check_known(task: Task) -> None:
             _ = task.problem.versions, job.unit.spec, [metric.spec for metric, _ in job.unit.metrics]
         except XaibenchError as error:
             raise WorkerError(
-                f"worker processes do not know a component of the suite: {error}",
+                f"worker processes do not know a component of the suite: {error.message}",
                 "name its file with --plugin (plugins=[...]), or work in this process with -j 0 (workers=0)",
             ) from error
 

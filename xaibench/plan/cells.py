@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import cast
+from typing import Any, cast
 
-from xaibench.core.components import ExplainerSpec, InterpreterSpec, MetricSpec, missing_needs
+from xaibench.core.components import Component, ExplainerSpec, InterpreterSpec, MetricSpec, missing_needs
 from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
 from xaibench.core.masking.maskers import DRAWN, MASKERS_VERSION
 from xaibench.problems.specs import AnyProblemSpec
@@ -135,13 +135,27 @@ def _content(choice: ComponentRef, source: str | None) -> str:
 def _unsupported(
     explainer: ComponentRef, metric: ComponentRef, capabilities: frozenset[str], lacking: tuple[tuple[str, str], ...]
 ) -> str | None:
-    explaining, scoring = explainer.spec, cast(MetricSpec, metric.spec)
+    scoring = cast(MetricSpec, metric.spec)
+    return unsupported_reason(explainer.spec, explainer.params, scoring, capabilities, dict(lacking))
+
+
+def unsupported_reason(
+    explaining: Component,
+    params: Mapping[str, Any],
+    scoring: MetricSpec,
+    capabilities: frozenset[str],
+    lacking: Mapping[str, str],
+) -> str | None:
+    """Why a metric is unavailable for an explainer with these parameters on a problem that offers this, or None.
+
+    ``lacking`` says why the problem does not meet some needs.
+    """
     for spec in (explaining, scoring):
         missing = missing_needs(spec.needs, capabilities)
         if missing:
-            why = dict(lacking).get(missing[0])
+            why = lacking.get(missing[0])
             return f"{spec.kind} {spec.name} needs {', '.join(missing)}" + (f": {why}" if why else "")
-    kind = explaining.stated_kind(explainer.params) if isinstance(explaining, ExplainerSpec) else None
+    kind = explaining.stated_kind(params) if isinstance(explaining, ExplainerSpec) else None
     if kind is not None and kind not in scoring.accepts:
         return f"metric {scoring.name} takes {' or '.join(sorted(scoring.accepts))}, not {kind}"
     # What is given the truth shows the mask where there is one: no answer to a question about weights.

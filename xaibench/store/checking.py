@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xaibench.store.explanations import Attributions, Interpretations
+from xaibench.store.explanations import AttributionFiles, Interpretations
 from xaibench.store.files import Files
 from xaibench.store.generations import generation_files, part_files, read_rows
 from xaibench.store.runs import RUNS, Runs
@@ -81,7 +81,7 @@ def damage(files: Files) -> Iterator[Damage]:
             problem = str(error)
         if problem is not None:
             yield Damage(name, problem)
-    attributions, interpretations = Attributions(files), Interpretations(files)
+    attributions, interpretations = AttributionFiles(files), Interpretations(files)
     for name in attributions.names():
         if not attributions.sound(name):
             yield Damage(name, "content does not match its digest")
@@ -136,7 +136,7 @@ def explanation_files(files: Files) -> tuple[dict[str, int], dict[str, int], int
     made = best.filter(pc.is_valid(best["attribution_kind"]))
     needed = set(made["explain_key"].to_pylist()) - {None}
     there: dict[str, dict[str, int]] = {}
-    for name, size in {**Attributions(files).names(), **Interpretations(files).names()}.items():
+    for name, size in {**AttributionFiles(files).names(), **Interpretations(files).names()}.items():
         there.setdefault(explain_key(name), {})[name] = size
     orphans = {n: s for key, found in there.items() if key not in referred for n, s in found.items()}
     stale = {n: s for key, found in there.items() if key in referred - current for n, s in found.items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ATTRIBUTIONS, INTERPRETATIONS = "attributions", "interpretations"
 
 
-class Attributions:
+class AttributionFiles:
     """Safetensors, one file per explain key, with a digest inside."""
 
     def __init__(self, files: Files) -> None:

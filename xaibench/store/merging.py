@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from xaibench.core.errors import StoreError
 from xaibench.store import generations
-from xaibench.store.explanations import Attributions, Interpretations
+from xaibench.store.explanations import AttributionFiles, Interpretations
 from xaibench.store.files import Files
 from xaibench.store.generations import read_rows
 from xaibench.store.runs import Runs
@@ -133,8 +133,8 @@ def _values(row: dict[str, Any]) -> str:
 
 def _explanations(dest: Files, source: Files, done: Merged) -> None:
     """Bring explanations that are not there yet."""
-    there = Attributions(dest).names()
-    for name in Attributions(source).names():
+    there = AttributionFiles(dest).names()
+    for name in AttributionFiles(source).names():
         if name not in there:
             dest.write(name, source.read(name))
             done.attributions += 1

@@ -16,7 +16,7 @@ from xaibench.core.storage.paths import Location, parse_location
 from xaibench.store import generations
 from xaibench.store.checking import Damage, Examination, damage, examine
 from xaibench.store.collecting import YOUNG, Garbage, collect, garbage
-from xaibench.store.explanations import Attributions, Interpretations
+from xaibench.store.explanations import AttributionFiles, Interpretations
 from xaibench.store.files import files_of
 from xaibench.store.merging import Merged, merge
 from xaibench.store.runs import Runs, coverage
@@ -61,7 +61,7 @@ class Store:
         self.path = parse_location(where)
         self.files = files_of(self.path)
         self._runs = Runs(self.files)
-        self._attributions = Attributions(self.files)
+        self._attributions = AttributionFiles(self.files)
         self._interpretations = Interpretations(self.files)
         self.parts = self.path / "parts"
         self.compact_folder = self.path / "compact"

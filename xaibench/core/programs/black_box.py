@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xaibench.core.errors import UnsupportedError, XaibenchError
+from xaibench.core.errors import UnsupportedError, XaibenchError, message_of
 from xaibench.core.types import Array, FunctionKind
 
 Interval = tuple[float, float]
@@ -215,11 +215,7 @@ def copied_inputs(inputs: Any, kind: FunctionKind) -> Values:
 
 def exception_text(error: BaseException) -> str:
     """Kind and message of an exception, whatever it is, as text that can be stored."""
-    try:
-        message = str(error)
-    except Exception:
-        message = "(it has no text)"
-    return to_utf8(f"{type(error).__name__}: {message}")
+    return to_utf8(f"{type(error).__name__}: {message_of(error)}")
 
 
 def to_utf8(text: str) -> str:

@@ -20,7 +20,15 @@ Location = Path | StoreUrl
 
 
 def parse_location(where: str | Path) -> Location:
-    """Where a store is: a URL of fsspec if there is a ``://`` in it, else a folder."""
+    """Where a store is: a URL of fsspec if there is a ``://`` in it, else a folder.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a text nor a path.
+    """
+    if not isinstance(where, (str, os.PathLike)):
+        raise UsageError(f"{where!r} is not a store", "give its path or its URL")
     text = str(where)
     return StoreUrl(text.rstrip("/")) if "://" in text else local_path(where)
 

@@ -1,0 +1,131 @@
+"""A problem of a caller's model and arrays: everything that was given, checked and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from xaibench.api.arguments import require_choice, require_whole
+from xaibench.api.inputs import ArrayLike, as_classes, capabilities_of, make_view, with_distractors
+from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
+from xaibench.api.retraining import RetrainWith, make_retraining
+from xaibench.api.shared_problem import SharedProblem, digest_of_weights
+from xaibench.core.errors import UsageError
+from xaibench.core.features import FEATURE_KINDS, FeatureKind
+from xaibench.core.keys import KEY_VERSION, digest
+from xaibench.core.outputs import OUTPUTS, Output, Returns
+from xaibench.core.problem import Problem, ProblemView, Samples
+from xaibench.core.tokens import Tokens
+from xaibench.core.truth import TruthKind
+
+
+def assemble_problem(
+    model: Any,
+    inputs: ArrayLike,
+    targets: ArrayLike | None,
+    *,
+    background: ArrayLike | None,
+    background_labels: ArrayLike | None,
+    truth: ArrayLike | None,
+    truth_kind: TruthKind,
+    labels: ArrayLike | None,
+    distractors: ArrayLike | None,
+    pairs: PairsArgument | None,
+    retrain: RetrainWith | None,
+    train: tuple[ArrayLike, ArrayLike] | None,
+    context: Mapping[str, ArrayLike] | None,
+    background_context: Mapping[str, ArrayLike] | None,
+    special_tokens: Tokens | None,
+    embedding: nn.Embedding | Tensor | str | None,
+    features: FeatureKind | None,
+    axes: str | None,
+    output: Output | None,
+    returns: Returns | None,
+    batch_size: int | None,
+    device: str | torch.device,
+    name: str | None,
+) -> SharedProblem:
+    """Put a problem together; arguments and errors are those of `Problem`."""
+    require_choice("features", features, FEATURE_KINDS)
+    require_choice("output", output, OUTPUTS)
+    require_choice("returns", returns, get_args(Returns))
+    require_choice("truth_kind", truth_kind, get_args(TruthKind))
+    if batch_size is not None:
+        require_whole("batch_size", batch_size, at_least=1)
+    if not isinstance(device, (str, torch.device)):
+        raise UsageError(f"unknown device {device!r}", "known: cpu, cuda, cuda:0, mps")
+    where = str(device)
+    view = make_view(
+        model,
+        inputs,
+        targets,
+        0,
+        features,
+        output,
+        returns,
+        background,
+        truth,
+        batch_size,
+        where,
+        context,
+        background_context,
+        special_tokens,
+        embedding,
+        axes,
+    )
+    if view.truth is not None:
+        view = replace(view, truth=replace(view.truth, kind=truth_kind))
+    if labels is not None:
+        view = replace(view, labels=make_labels(view, labels, view.model))
+    if background_labels is not None:
+        view = replace(view, background_labels=_background_labels(view, background_labels))
+    if distractors is not None:
+        view = with_distractors(view, distractors)
+    known = {} if pairs is None else make_pairs(view, pairs, returns)
+    retraining = None
+    if retrain is not None or train is not None:
+        retraining = make_retraining(view, inputs, targets, retrain, train, returns)
+    samples = Samples(**{f.name: getattr(view, f.name) for f in fields(Samples)})
+    content = [digest_of_weights(samples), [d.hex() for d in view.digests], view.targets.tolist()]
+    dataset, model_name = _names(name, model)
+    chosen = "predicted" if targets is None else "given"
+    references = view.background if view.references is None else view.references.values
+    n_references = 0 if references is None else len(references)
+    selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
+    prepared = Problem(
+        dataset,
+        model_name,
+        samples,
+        digest(KEY_VERSION, *content),
+        capabilities_of(view, retrains=retraining is not None, pairs=known),
+        view.truth,
+        retraining=retraining,
+        pairs=known,
+        lacking={} if view.model.facts is None else view.model.facts.lacking,
+    )
+    return SharedProblem(prepared, selection)
+
+
+def _names(name: str | None, model: Any) -> tuple[str, str]:
+    """Data set and model as tables show them."""
+    if name is None:
+        function = callable(model) and not hasattr(model, "predict") and not isinstance(model, nn.Module)
+        return "inputs", "function" if function else type(model).__name__
+    dataset, slash, model_name = name.partition("/") if isinstance(name, str) else ("", "", "")
+    if not (slash and dataset and model_name):
+        raise UsageError(
+            f"name={name!r} is not the name of a problem", 'write DATASET/MODEL, for example "loans/forest"'
+        )
+    return dataset, model_name
+
+
+def _background_labels(view: ProblemView, labels: ArrayLike) -> Tensor:
+    classes = as_classes(labels, "background_labels").cpu()
+    n = 0 if view.background is None else len(view.background)
+    if tuple(classes.shape) != (n,):
+        raise UsageError(f"background_labels have shape {tuple(classes.shape)} for {n} reference samples")
+    return classes
