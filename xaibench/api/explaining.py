@@ -64,8 +64,9 @@ def explain(
         inputs, without channels of images and volumes.
     output : {"logit", "probability", "margin", "value"}, optional
         The number that is explained; by default what the model returns.
-    returns : {"logit", "probability", "value"}, optional
-        What the model's numbers are, where that is not plain (see `as_predictor`).
+    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
+        What the model's numbers are: scores of classes, scores of independent labels (the argument of a sigmoid
+        each), probabilities, or values. By default the outputs decide; where they leave doubt, a warning says so.
     background : array or Tensor (M, *input_shape), optional
         Reference samples. Explainers that remove columns of a table put those of a drawn reference
         sample in their place (``masker="marginal"``) unless a masker is named; where nothing uses

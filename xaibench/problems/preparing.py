@@ -175,7 +175,8 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
     twice = [name for name, count in Counter(f.name for f in functions).items() if count > 1]
     if twice or not functions:
         what = f"two functions called {twice[0]!r}" if twice else "no functions"
-        raise DataError(f"functions {component.name!r} returned {what}", "give every function a name of its own")
+        hint = "give every function a name of its own" if twice else None
+        raise DataError(f"functions {component.name!r} returned {what}", hint)
     return functions
 
 
