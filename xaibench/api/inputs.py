@@ -15,13 +15,13 @@ from xaibench.api.raw_views import default_maskers, read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
 from xaibench.core import registry, scoring
 from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, missing_needs, sees_truth
+from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import infer_layout
 from xaibench.core.groups import predict_groups
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.predictor import context_rows
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth

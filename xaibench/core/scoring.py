@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec
+from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 from xaibench.core.groups import Group, cut, cut_truth, explain_groups, groups, pool_of
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.pairs import Pair
-from xaibench.core.predictor import Predictor, context_rows
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.storage.cache import MemoryCache
 

@@ -114,9 +114,7 @@ def explained_background(ev: Evaluation) -> Evaluation:
     UnsupportedError
         If the model has no classes, or there are no reference samples.
     """
-    background = ev.background
-    if background is None:
-        raise UnsupportedError("this metric needs a background", "pass background=, reference samples")
+    background = ev.require_background("this metric needs a background")
     if ev.model.returns == "value":
         raise UnsupportedError("this metric compares predicted classes, and the model returns values")
 
