@@ -18,13 +18,14 @@ from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
 from xaibench.core.axes import check_convolution
 from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
+from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.predictor import Context, Predictor, context_rows
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
@@ -307,6 +308,7 @@ def require_needs(
     offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
     lacking = {} if view.model.facts is None else view.model.facts.lacking
+    hint: str | None
     if missing and missing[0] in lacking:
         hint = INSTEAD if missing[0] == "gradients" else "give the module as it was before compilation"
         raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", hint)

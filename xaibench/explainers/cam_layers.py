@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.outputs import select_output
-from xaibench.core.predictor import Context, TorchPredictor, context_rows, hooked, require_module
+from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps, run_to
 from xaibench.explainers.engines.perturbed_copies import model_batches
