@@ -7,15 +7,16 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.keys import digest
-from xaibench.core.masking.maskers import MASKERS
+from xaibench.core.masking.names import MASKERS
 from xaibench.core.types import FunctionKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ORACLE, RANDOM = "oracle", "random"
 """The controls at both ends of skill: the truth itself, and independent noise."""
@@ -137,9 +138,15 @@ class Component:
         return merged
 
 
+def source_file(function: Callable[..., Any]) -> str | None:
+    """The file that defines a component's function, None where there is none."""
+    stated: str | None = getattr(function, "source_file", None)
+    return stated or inspect.getsourcefile(function)
+
+
 def source_digest(spec: Component) -> str:
     """Digest of the file that defines a component; of its name, where there is no file."""
-    path = inspect.getsourcefile(spec.function)
+    path = source_file(spec.function)
     if path is None or not Path(path).is_file():
         return digest(spec.function.__module__, spec.function.__qualname__)
     return digest(Path(path).read_text(encoding="utf-8"))
@@ -253,7 +260,7 @@ class MetricSpec(Component):
     place_matters: bool = False
     shares_evaluations: bool = False
     rewards_truth: bool = True
-    in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False
+    in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False
     favours: frozenset[str] = frozenset()
     kind: Kind = field(default="metric", init=False)
 
@@ -286,8 +293,10 @@ class MetricSpec(Component):
 
     def has_output_unit(self, params: Mapping[str, Any]) -> bool:
         """Whether scores with these parameters have the unit of the output; parameters left out have their defaults."""
-        rule = self.in_output_unit
-        return rule({**self.parameters, **params}) if callable(rule) else rule
+        rule, chosen = self.in_output_unit, {**self.parameters, **params}
+        if isinstance(rule, Mapping):
+            return all(chosen[name] == value for name, value in rule.items())
+        return rule(chosen) if callable(rule) else rule
 
     def conversion(self, params: Mapping[str, Any]) -> Convert | None:
         """How slopes are converted with these parameters."""
@@ -323,3 +332,10 @@ class ModelSpec(Component):
     provides: frozenset[str] | None = None
     features: frozenset[str] | None = None
     kind: Kind = field(default="model", init=False)
+
+
+def check_features(model: ModelSpec, features: str, name: str = "the data set") -> None:
+    """Raise UsageError if the model does not take this kind of data."""
+    if model.features is not None and features not in model.features:
+        takes = " or ".join(sorted(model.features))
+        raise UsageError(f"model {model.name!r} takes {takes} data, and {name!r} is {features}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
 
 from xaibench.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FeatureKind = Literal["image", "table", "series", "tokens"]
 FEATURE_KINDS: tuple[str, ...] = get_args(FeatureKind)
@@ -62,6 +62,8 @@ class FeatureLayout:
         Squares of an image, stretches of one sensor of a series, single columns of a table. Where
         ``side`` does not divide the shape, the last patches are smaller.
         """
+        import torch
+
         labels = torch.zeros((), dtype=torch.int64)
         for n, s in zip(self.feature_shape, self.patch_sides(side), strict=True):
             labels = labels.unsqueeze(-1) * math.ceil(n / s) + torch.arange(n) // s
@@ -112,6 +114,8 @@ def step(layout: FeatureLayout, copies: Tensor, features: Tensor, by: float) -> 
 
     Features are counted along the rows.
     """
+    import torch
+
     moved = copies.clone(memory_format=torch.contiguous_format)
     number = torch.arange(len(moved), device=moved.device)
     moved.view(len(moved), -1, layout.n_features)[number, :, features] += by

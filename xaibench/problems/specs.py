@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec
+from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec, check_features
 from xaibench.core.keys import digest
-from xaibench.models.retraining import check_features
 from xaibench.suite import ComponentRef
 
 _ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})

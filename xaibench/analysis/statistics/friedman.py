@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import fdtrc
-from scipy.stats import rankdata, studentized_range
 
 from xaibench.analysis.statistics.letter_display import letters
 from xaibench.analysis.statistics.levels import ALPHA
@@ -57,6 +56,8 @@ def critical_difference(costs: Array) -> CriticalDifference:
     NothingToDoError
         With fewer than 10 problems, or fewer than 3 explainers.
     """
+    from scipy.stats import rankdata
+
     n, k = costs.shape
     if n < MIN_DATASETS:
         sets = f"{n} data set{'' if n == 1 else 's'}"
@@ -78,6 +79,8 @@ def nemenyi(k: int, n: int) -> float:
 
 @lru_cache(maxsize=256)
 def _quantile(k: int) -> float:
+    from scipy.stats import studentized_range
+
     return float(studentized_range.ppf(1 - ALPHA, k, np.inf)) / float(np.sqrt(2))
 
 

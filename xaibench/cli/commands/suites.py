@@ -78,11 +78,12 @@ def run(
     Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
     """
     from xaibench.cli.arguments import settings_from
-    from xaibench.cli.running import Request, run_suite
+    from xaibench.cli.request import Request
+    from xaibench.cli.running import run_request
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(
-        run_suite(
+        run_request(
             request,
             workers=workers,
             timeout=timeout,
@@ -115,7 +116,7 @@ def plan(
 ) -> None:
     """Show what a run would do, and touch nothing."""
     from xaibench.cli.planning import show_plan
-    from xaibench.cli.running import Request
+    from xaibench.cli.request import Request
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(show_plan(request, cells=cells, json=json))

@@ -13,11 +13,10 @@ from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.conditional import Gaussian
 from xaibench.core.masking.imputation import linear_imputation
+from xaibench.core.masking.names import DRAWN as DRAWN
+from xaibench.core.masking.names import MASKERS as MASKERS
+from xaibench.core.masking.names import MASKERS_VERSION as MASKERS_VERSION
 
-MASKERS_VERSION = 2
-"""Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
-DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional"})
-"""Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
 IMPUTATION_NOISE = 0.01
 """Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
 
@@ -229,7 +228,6 @@ FILLS: dict[str, Fill] = {
     "marginal": marginal,
     "sample_min": sample_min,
 }
-MASKERS = (*FILLS, "noisy_linear", "conditional")
 
 
 def make_masker(name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Masker:
