@@ -117,7 +117,7 @@ class Component:
         for name, value in merged.items():
             if value is inspect.Parameter.empty:
                 raise UsageError(f"{self.kind} {self.name!r} needs a value for {name!r}")
-        hints = inspect.get_annotations(self.function, eval_str=True)
+        hints = inspect.get_annotations(self.function, eval_str=True) if params else {}
         for name in params:
             if name not in hints:
                 continue

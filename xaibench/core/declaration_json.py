@@ -6,6 +6,7 @@ Only what is plain is written; anything else raises `NotPlainError`, and is take
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import operator
 import types
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal, Union
 
 import annotated_types
 import numpy as np
+import pydantic
 
 _SCALARS: dict[str, Any] = {
     t.__name__: t for t in (int, float, str, bool, list, tuple, dict, set, frozenset, type(None))
@@ -30,8 +32,10 @@ _LIMITS: dict[str, Any] = {
         annotated_types.MinLen,
         annotated_types.MaxLen,
         annotated_types.MultipleOf,
+        pydantic.Strict,
     )
 }
+_VALIDATOR = "AfterValidator"
 
 
 class NotPlainError(Exception):
@@ -89,7 +93,7 @@ def hint_from_json(hint: Any) -> Any:
     if kind == "union":
         return functools.reduce(operator.or_, map(hint_from_json, inside))
     if kind == "annotated":
-        limits = (_LIMITS[name](*map(value_from_json, values)) for name, values in inside[1])
+        limits = (_limit_from_json(name, values) for name, values in inside[1])
         return Annotated[(hint_from_json(inside[0]), *limits)]
     name, parts = inside
     return _SCALARS[name][tuple(... if h is None else hint_from_json(h) for h in parts)]
@@ -103,10 +107,22 @@ def _name_of(hint: Any) -> str:
 
 
 def _limit_to_json(limit: Any) -> Any:
+    if isinstance(limit, pydantic.AfterValidator):
+        module, name = getattr(limit.func, "__module__", ""), getattr(limit.func, "__qualname__", "")
+        if not name.isidentifier():
+            raise NotPlainError(repr(limit))
+        return [_VALIDATOR, [module, name]]
     name = type(limit).__name__
     if _LIMITS.get(name) is not type(limit) or not is_dataclass(limit):
         raise NotPlainError(repr(limit))
     return [name, [value_to_json(_scalar(getattr(limit, f.name))) for f in fields(limit)]]
+
+
+def _limit_from_json(name: str, values: list[Any]) -> Any:
+    if name != _VALIDATOR:
+        return _LIMITS[name](*map(value_from_json, values))
+    module, function = values
+    return pydantic.AfterValidator(lambda value: getattr(importlib.import_module(module), function)(value))
 
 
 def _scalar(value: Any) -> Any:

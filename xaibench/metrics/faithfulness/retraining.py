@@ -11,11 +11,11 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.recipes import Recipe
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_rows import Targets
 from xaibench.metrics.engines.predictive_power import (
     HalfShares,
-    Recipe,
     SharesBelowOne,
     _convert,
     all_but_top,
