@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -120,3 +121,33 @@ def plan(
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(show_plan(request, cells=cells, json=json))
+
+
+def init(
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="FILE|NAME", help="A CSV file, or the name of a data set."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE.py:NAME",
+            help="A recipe from `xaibench list models`, or your own function.",
+        ),
+    ],
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="COLUMN", help="Column of the CSV file that holds the classes.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The suite to write.")] = Path(
+        "suite.toml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+) -> None:
+    """Write a small suite for your data and model, with comments, and check that it can be planned.
+
+    For a CSV file a Python file with the data set is written beside the suite: change it where it does not fit.
+    """
+    from xaibench.cli.initialising import write_first_suite
+
+    raise typer.Exit(write_first_suite(data, model, target=target, output=output, force=force))
