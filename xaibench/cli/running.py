@@ -12,6 +12,7 @@ from xaibench.api.reading import leaderboard, results, write_claims, write_leade
 from xaibench.api.runs import plan_suite
 from xaibench.cli.arguments import positive, size_from, workers_from
 from xaibench.cli.claiming import claim_records, print_validity
+from xaibench.cli.next_steps import next_steps, opening
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.progress import observer_for
 from xaibench.cli.spending import spending, spending_text
@@ -21,7 +22,8 @@ from xaibench.execution import Executor, Options, Outcome, execute, find_executo
 from xaibench.execution.malloc import keep_heap
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.report.claims import claims_report
-from xaibench.report.terminal import board_table, failures_table, gates_table
+from xaibench.report.standings import first_screen
+from xaibench.report.terminal import failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
 CELLS_OK, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
@@ -102,6 +104,8 @@ def run_suite(
             # Some import while this process plans; in a store with results there may be little to do.
             pool.start(1 if store.manifests() else min(chosen.workers, EARLY))
         plan = request.plan(store)
+        if not (quiet or json):
+            stderr().print(opening(plan, store.path), markup=False, highlight=False, soft_wrap=True)
         spent = spending(plan, store)
         if spent:
             stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
@@ -135,7 +139,7 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
         print_json(document)
         return
     out, err = stdout(), stderr()
-    out.print(board_table(board))
+    out.print(first_screen(board))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()
@@ -148,11 +152,13 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
     done = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
     out.print(f"{name}, run {outcome.run}: {done or 'nothing new'}; {outcome.cached} cells were there already.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
-    out.print(f"{explained}, {duration(outcome.seconds)}. Leaderboard: {store.path / 'leaderboard.parquet'} and .csv")
+    out.print(f"{explained}, {duration(outcome.seconds)}.")
     for line in store.coverage():
         out.print(f"{line}; `xaibench merge` joins the stores of shards", soft_wrap=True)
     if not plan.whole:
         out.print("This board is of the selected part; the leaderboard of the store is that of the last whole run.")
+    out.print(f"Leaderboard: {store.path / 'leaderboard.parquet'} and .csv", markup=False, soft_wrap=True)
+    out.print(next_steps(store.path, board, width=out.width), markup=False, soft_wrap=True)
     if outcome.end == "interrupted":
         err.print(RESUME)
     elif outcome.end == "too many failures":

@@ -21,6 +21,7 @@ from xaibench.core.problem import Problem
 from xaibench.core.scoring import Explainer, attribution_kind, channel_handling, explain_function, score
 from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.row_building import Facts, failure, make_row
+from xaibench.execution.stored_examples import is_drawn, save_curve
 from xaibench.plan import Cell, Unit
 from xaibench.store import Row, Store
 
@@ -109,7 +110,10 @@ def score_unit(
         pairs=problem.pairs,
     )
     for cell in cells:
-        yield _score(unit, cell, ev, explanation, problem, about, run)
+        row = _score(unit, cell, ev, explanation, problem, about, run)
+        if row.status == "ok" and row.score_key is not None and is_drawn(unit, cell):
+            save_curve(store, row.score_key, cell, ev, str(row.output))
+        yield row
 
 
 def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:

@@ -33,6 +33,10 @@ def leaderboard(
         Path | None,
         typer.Option("--trust", help="Weights of metrics in an overall rank: audit.parquet of another store."),
     ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="A column for every metric: mean relative ranks, or values of one problem.")
+    ] = False,
+    legend: Annotated[bool, typer.Option("--legend", help="Say what the words and marks of the board mean.")] = False,
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Output format [default: table, or by the file's name].")
     ] = None,
@@ -42,7 +46,7 @@ def leaderboard(
     from xaibench.cli.boards import View, show_leaderboard
 
     filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric, "family": family}
-    view = View(suite, filters, overall, by, trust)
+    view = View(suite, filters, overall, by, trust, wide, legend)
     show_leaderboard(store, view, form=format and format.value, output=output)
 
 
@@ -119,17 +123,14 @@ def report(
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
     examples: Annotated[int, typer.Option("--examples", min=0, help="Samples per problem to show maps of.")] = 4,
     problems: Annotated[int, typer.Option("--problems", min=0, help="Problems to show examples and curves of.")] = 8,
-    curves: Annotated[
-        bool | None,
-        typer.Option("--curves/--no-curves", help="Evaluate removal curves again [default: where it takes seconds]."),
-    ] = None,
+    curves: Annotated[bool, typer.Option("--curves/--no-curves", help="Show removal curves.")] = True,
     figures: Annotated[Path | None, typer.Option("--figures", help="Folder for every figure, PNG and SVG.")] = None,
     pdf: Annotated[Path | None, typer.Option("--pdf", help="File for all figures, a page each.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Write a report as one HTML page: leaderboard, ranks, curves, examples, claims, failures, provenance.
 
-    Examples and curves need the data and the trained models of the run in the cache; what is not there is left out.
+    Everything comes from the store: no data, no models and no cache are needed, and nothing is evaluated.
     """
     from xaibench.cli.reporting import write_report
 
