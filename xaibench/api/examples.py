@@ -147,8 +147,10 @@ def _maps(
         loaded = None if rows.empty else store.load_attributions(rows["explain_key"].iloc[0])
         if loaded is None:
             continue
-        place = {name: k for k, name in enumerate(rows["sample_ids"].iloc[0])}
-        if len(loaded[0]) == len(place) and all(name in place for name in ids):
+        names = list(rows["sample_ids"].iloc[0])
+        # Equal rows of a data set have one name, and equal explanations.
+        place = {name: k for k, name in enumerate(names)}
+        if len(loaded[0]) == len(names) and all(name in place for name in ids):
             yield entry, loaded[0].numpy()[[place[name] for name in ids]], loaded[1]
 
 

@@ -21,6 +21,7 @@ from xaibench.report.html import audit_tables, critical, feature_tables, figures
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
+from xaibench.report.overview import LOST_MARK
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = {
@@ -141,8 +142,8 @@ def _count(n: int, name: str) -> str:
 
 
 def _breakable(label: str) -> Markup:
-    """A name that may be broken after its underscores."""
-    return Markup("_<wbr>").join(label.split("_"))
+    """A name that may be broken after its underscores, and not before its mark."""
+    return Markup("_<wbr>").join(label.replace(LOST_MARK, f"\u00a0{LOST_MARK.strip()}").split("_"))
 
 
 def _in_runs(name: str) -> Callable[[list[Any]], list[tuple[Any, list[Any]]]]:

@@ -18,6 +18,8 @@ from xaibench.report.html.figures import short
 from xaibench.report.labels import number
 
 _DASHES = ("d1", "d2", "d3")
+_ALONG = {0.0: "middle", 0.5: "middle", 1.0: "end"}
+"""Shares that are written below a curve, and where the text is anchored."""
 
 
 def _svg(width: float, height: float, parts: Iterable[Markup]) -> Markup:
@@ -32,6 +34,11 @@ def _text(x: float, y: float, text: str, kind: str = "") -> Markup:
 def _path(points: Iterable[tuple[float, float]], kind: str) -> Markup:
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return Markup('<polyline points="{}" class="{}"/>').format(drawn, kind)
+
+
+def _tick(value: float) -> str:
+    """A number at an axis: two decimals where that is short."""
+    return f"{value:.2f}" if abs(value) < 100 else number(value, 2)
 
 
 def curve_range(curves: Curves) -> tuple[float, float]:
@@ -70,8 +77,8 @@ def _curve_panel(
 
     parts = [
         _path([(left, top), (left, top + height), (left + width, top + height)], "axis"),
-        *(_text(left - 4, top + height * (1 - k) + 4, number(low + k * (high - low), 2), "end") for k in (0, 1)),
-        *(_text(left + width * k, top + height + 14, f"{100 * k:.0f} %", "middle") for k in (0, 0.5, 1)),
+        *(_text(left - 4, top + height * (1 - k) + 4, _tick(low + k * (high - low)), "end") for k in (0, 1)),
+        *(_text(left + width * k, top + height + 14, f"{100 * k:.0f} %", a) for k, a in _ALONG.items()),
     ]
     band = [*points(line.curve.low), *reversed(points(line.curve.high))]
     if band:
@@ -81,17 +88,27 @@ def _curve_panel(
     return _svg(202, 116, [*parts, _path(points(line.curve.mean), "own")])
 
 
-def rank_panel(rows: pd.DataFrame) -> Markup:
-    """Rank intervals of the explainers on one problem, the best value first; the axis below says rank.
+def rank_panels(panels: dict[str, pd.DataFrame]) -> list[tuple[str, str, Markup]]:
+    """Rank intervals of the explainers, a panel per problem, all of one scale; the axis below says rank.
 
     Parameters
     ----------
-    rows : DataFrame
-        ``label, rank, rank_low, rank_high``, in the order that is drawn.
+    panels : mapping of str to DataFrame
+        Problem to ``label, rank, rank_low, rank_high``, in the order that is drawn.
+
+    Returns
+    -------
+    list of (str, str, Markup)
+        The problem, the panel in words, and its figure.
     """
+    longest = max(len(short(label, 24)) for rows in panels.values() for label in rows["label"])
+    most = max([2.0, *(float(rows["rank_high"].max()) for rows in panels.values())])
+    return [(title, _panel_alt(rows), _rank_panel(rows, longest, most)) for title, rows in panels.items()]
+
+
+def _rank_panel(rows: pd.DataFrame, longest: int, most: float) -> Markup:
     names = [short(label, 24) for label in rows["label"]]
-    left, step, width, top = 8 + 6.4 * max(map(len, names)), 17.0, 150.0, 4.0
-    most = max(float(rows["rank_high"].max()), 2.0)
+    left, step, width, top = 8 + 6.4 * longest, 17.0, 150.0, 4.0
     bottom = top + step * len(rows)
 
     def x(rank: float) -> float:
@@ -111,7 +128,7 @@ def rank_panel(rows: pd.DataFrame) -> Markup:
     return _svg(left + width + 6, bottom + 32, parts)
 
 
-def panel_alt(rows: pd.DataFrame) -> str:
+def _panel_alt(rows: pd.DataFrame) -> str:
     """A rank panel in words."""
     said = [f"{r['label']} {r['rank_low']:.0f} to {r['rank_high']:.0f}" for r in rows.to_dict("records")]
     return f"Rank intervals: {', '.join(said)}"

@@ -56,6 +56,11 @@ class Summary:
     legend: list[str]
     found: Validity
 
+    @property
+    def any_partly(self) -> bool:
+        """Whether the matrix marks any number as one over fewer problems."""
+        return any(e.text.endswith("~") for c in self.measures for e in c.entries.values())
+
 
 def summarise(board: pd.DataFrame) -> Summary:
     """Condense the leaderboard of one suite."""
