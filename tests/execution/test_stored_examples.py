@@ -19,6 +19,7 @@ from xaibench.core.truth import Truth
 from xaibench.execution import stored_examples
 from xaibench.execution.stored_examples import MAX_EXAMPLES, examples_of
 from xaibench.store import Store, StoredCurve
+from xaibench.store.examples import CURVED
 
 
 def problem_of(n: int, **data: Any) -> tuple[Problem, Any]:
@@ -63,7 +64,7 @@ def test_bytes_are_limited(monkeypatch: pytest.MonkeyPatch, limit: int, n: int |
     assert (None if found is None else len(found.index)) == n
 
 
-@pytest.mark.parametrize("name", stored_examples.CURVED)
+@pytest.mark.parametrize("name", CURVED)
 def test_the_curve_of_a_score_evaluates_nothing_again(name: str) -> None:
     spec = registry.get("metric", name)
     ev = make_evaluation(make_view(cnn(), torch.randn(4, 1, 8, 8, generator=torch.manual_seed(0))))

@@ -16,11 +16,10 @@ from xaibench.core.types import Array, ExplainerKey
 from xaibench.report.html.content import Curves, ExplainerCurves, Gallery, Instance, Map
 from xaibench.report.labels import metric_labels, variants
 from xaibench.store import Store, StoredExamples
+from xaibench.store.examples import CURVED
 
 MeasureKey = tuple[str, str, str]
 """A metric: its name, its parameters as JSON, and the output that it is asked for."""
-CURVED = ("pixel_flipping", "deletion")
-"""Metrics whose curve is shown, the first one that was scored."""
 NO_EXAMPLES = "the store holds no example inputs: the run was made with --no-examples, or before there were any"
 NO_EXPLANATIONS = "no explanations are stored"
 NO_CURVES = "the store holds no curves: the run was made before there were any; `xaibench run --rerun all` adds them"
@@ -46,14 +45,14 @@ class ScoredProblem:
 
     def scores(self, measure: MeasureKey) -> dict[ExplainerKey, dict[str, float]]:
         """Stored scores of every explainer by one metric, by the name of the sample."""
-        rows = rows_of(self.rows, measure).to_dict("records")
+        rows = rows_of_measure(self.rows, measure).to_dict("records")
         return {
             (row["explainer"], row["explainer_params"]): dict(zip(row["sample_ids"], row["scores"], strict=True))
             for row in rows
         }
 
 
-def rows_of(frame: pd.DataFrame, measure: MeasureKey) -> pd.DataFrame:
+def rows_of_measure(frame: pd.DataFrame, measure: MeasureKey) -> pd.DataFrame:
     """Rows of a leaderboard, or of cells, that are of one metric."""
     for column, value in zip(("metric", "params", "asked_output"), measure, strict=True):
         frame = frame[frame[column] == value]
@@ -119,7 +118,7 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
     if not maps:
         raise UnsupportedError(NO_EXPLANATIONS)
     label = "" if measure is None else metric_labels(found.board)[measure]
-    higher = bool(rows_of(found.board, measure)["higher_is_better"].iloc[0]) if measure is not None else True
+    higher = bool(rows_of_measure(found.board, measure)["higher_is_better"].iloc[0]) if measure is not None else True
     best = _best(found.board, measure)
     own = scores.get(best) if best else None
     whole = stored.n_samples == len(ids)
@@ -175,7 +174,7 @@ def curves(found: ScoredProblem, store: Store) -> Curves:
     measure = curve_measure(found.rows)
     if measure is None:
         raise UnsupportedError(f"neither {' nor '.join(CURVED)} was scored")
-    names, keys = _names(found.board), rows_of(found.rows, measure)
+    names, keys = _names(found.board), rows_of_measure(found.rows, measure)
     by_entry = {(r["explainer"], r["explainer_params"]): r["score_key"] for r in keys.to_dict("records")}
     lines, output, share = [], "", np.empty(0)
     for entry, control in _curve_order(found.board, measure):
@@ -193,7 +192,7 @@ def curves(found: ScoredProblem, store: Store) -> Curves:
 
 def _curve_order(board: pd.DataFrame, measure: MeasureKey) -> Iterator[tuple[ExplainerKey, bool]]:
     """Explainers by their value, the best first, then random and the oracle."""
-    rows = rows_of(board, measure)
+    rows = rows_of_measure(board, measure)
     rows = rows[rows["status"] == "ok"]
     rows = rows[~rows["control"].astype(bool) | rows["explainer"].isin(("random", "oracle"))]
     sign = -1.0 if bool(rows["higher_is_better"].iloc[0]) else 1.0
@@ -222,7 +221,7 @@ def _order(board: pd.DataFrame, measure: MeasureKey | None) -> list[ExplainerKey
     """Explainers from the best to the worst, then controls; the oracle shows nothing that the truth does not."""
     rows = board.assign(place=np.nan)
     if measure is not None:
-        chosen = rows_of(board, measure)
+        chosen = rows_of_measure(board, measure)
         rows = pd.concat([chosen.assign(place=chosen["rank"]), rows])
     rows = rows[rows["explainer"] != "oracle"].sort_values(["control", "place"], kind="stable")
     return [(str(e), str(p)) for e, p in rows[["explainer", "explainer_params"]].drop_duplicates().to_numpy()]
@@ -232,7 +231,7 @@ def _best(board: pd.DataFrame, measure: MeasureKey | None) -> ExplainerKey | Non
     """The best explainer by the judging metric that beats the placebos, else the best one."""
     if measure is None:
         return None
-    rows = rows_of(board, measure)
+    rows = rows_of_measure(board, measure)
     rows = rows[rows["rank"].notna()].assign(lost=lambda r: ~r["beats_placebo"].fillna(False).astype(bool))
     best = rows.sort_values(["lost", "rank", "explainer", "explainer_params"], kind="stable")
     return (str(best.iloc[0]["explainer"]), str(best.iloc[0]["explainer_params"])) if len(best) else None

@@ -16,9 +16,8 @@ from xaibench.core.problem import Problem
 from xaibench.metrics.engines.removal import schedule
 from xaibench.plan import Cell, Unit
 from xaibench.store import Store, StoredCurve, StoredExamples
+from xaibench.store.examples import CURVED
 
-CURVED = ("pixel_flipping", "deletion")
-"""Metrics whose curve is that of removing features, most relevant first."""
 MAX_EXAMPLES = 64
 """Samples of a problem whose inputs are stored, at most."""
 MAX_BYTES = 5_000_000

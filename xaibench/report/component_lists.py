@@ -13,7 +13,7 @@ from rich.text import Text
 from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES
 from xaibench.report.layout import Trimmed
 
-Groups = dict[str, list[tuple[str, str]]]
+NamesByFamily = dict[str, list[tuple[str, str]]]
 """Family to names with their line of description."""
 _KINDS = {
     "slope": "slopes: derivatives of the output",
@@ -23,7 +23,7 @@ _KINDS = {
 }
 
 
-def by_family(kind: str, frame: pd.DataFrame) -> Groups:
+def by_family(kind: str, frame: pd.DataFrame) -> NamesByFamily:
     """Group what `xaibench list` shows of a kind.
 
     Parameters
@@ -40,7 +40,7 @@ def by_family(kind: str, frame: pd.DataFrame) -> Groups:
         the features that they are for; everything else in one group without a name.
     """
     summaries = frame["description"] if "description" in frame else frame["summary"]
-    groups: Groups = {}
+    groups: NamesByFamily = {}
     for i, row in enumerate(frame.to_dict("records")):
         groups.setdefault(_family(kind, row), []).append((str(row["name"]), str(summaries.iloc[i])))
     order = [*(f.replace("_", " ") for f in METRIC_FAMILIES), *_KINDS.values()]
@@ -59,14 +59,14 @@ def _family(kind: str, row: dict[object, object]) -> str:
     return str(row["features"]) if kind in ("datasets", "models") else ""
 
 
-def grouped_list(groups: Groups, *, described: bool) -> RenderableType:
+def grouped_list(groups: NamesByFamily, *, described: bool) -> RenderableType:
     """Names by family: all of a family in one paragraph, or ``described``, a line for each."""
     return Trimmed(_GroupedList(groups, described))
 
 
 @dataclass(frozen=True)
 class _GroupedList:
-    groups: Groups
+    groups: NamesByFamily
     described: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:

@@ -22,7 +22,7 @@ OVERALL_LEGEND = (
     " support it.",
 )
 BOARD_ORDER = "the order of the board"
-LOSES = "! significantly worse than a placebo in some test"
+LOSES_NOTE = "! significantly worse than a placebo in some test"
 NEW = "intervals (95 %) are for new problems like these: data sets are the units"
 
 
@@ -57,7 +57,7 @@ def overall_tables(frame: pd.DataFrame, found: Standings | None = None) -> list[
         heads = ("explainer", "relative rank", *(["interval"] if several else []))
         notes = (*((BOARD_ORDER,) if _on_board(block, found) else ()), f"votes: {block['recipe'].iloc[0]}")
         tables.append(TitledTable(_title(block), heads, rows, notes=notes))
-    more = (*((NEW,) if frame["ci_low"].notna().any() else ()), *((LOSES,) if lost else ()))
+    more = (*((NEW,) if frame["ci_low"].notna().any() else ()), *((LOSES_NOTE,) if lost else ()))
     return [*tables, TitledTable("", (), [], notes=(*OVERALL_LEGEND, *more))]
 
 

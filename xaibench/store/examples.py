@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXAMPLES, CURVES = "examples", "curves"
+CURVED = ("pixel_flipping", "deletion")
+"""Metrics whose curves are stored: those of removing features, most relevant first."""
 _SUFFIX = ".safetensors"
 
 

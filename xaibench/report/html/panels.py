@@ -88,7 +88,7 @@ def _curve_panel(
     return _svg(202, 116, [*parts, _path(points(line.curve.mean), "own")])
 
 
-def rank_panels(panels: dict[str, pd.DataFrame]) -> list[tuple[str, str, Markup]]:
+def drawn_rank_panels(panels: dict[str, pd.DataFrame]) -> list[tuple[str, str, Markup]]:
     """Rank intervals of the explainers, a panel per problem, all of one scale; the axis below says rank.
 
     Parameters
