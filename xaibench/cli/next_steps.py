@@ -11,17 +11,22 @@ from xaibench.plan import Plan
 
 _MAX_NAMED = 4
 """Problems that are named in the opening line; of more, the first ones."""
+_LARGE = 50_000
+"""Cells from which on the opening line only counts them."""
 
 
 def opening(plan: Plan, store: str | Location) -> str:
-    """What a run is about to do: explainers, metrics, problems, and the folder of the results.
+    """What a run is about to do: explainers that something here supports, metrics, problems, the folder of the results.
 
     Parameters
     ----------
     plan : Plan
     store : path or URL
     """
-    units = [planned.unit for planned in plan.units]
+    n_cells = sum(plan.states.values())
+    if n_cells > _LARGE:  # to go through it takes long
+        return f"suite {plan.suite.name}: {n_cells:,} cells; results go to {store}"
+    units = [planned.unit for planned in plan.units if any(cell.state != "unsupported" for cell in planned.cells)]
     controls = {u.explainer.label for u in units if u.spec.control}
     explainers = {u.explainer.label for u in units} - controls
     metrics = {cell.metric.label for u in units for cell in u.cells}
