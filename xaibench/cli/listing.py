@@ -17,6 +17,7 @@ from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, Explainer
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.datasets.cards import card, card_names
+from xaibench.report.component_lists import by_family, grouped_list
 from xaibench.report.terminal import frame_table
 
 _KINDS = ("datasets", "models", "explainers", "metrics", "functions", "interpreters", "suites")
@@ -27,18 +28,27 @@ def _load_plugins(plugins: Sequence[str] | None) -> None:
         registry.load_module(plugin)
 
 
-def list_components(kind: str | None, *, plugins: Sequence[str] | None, json: bool) -> None:
-    """Print the components of one kind, or of every kind."""
+def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool) -> None:
+    """Print the components of one kind, or of every kind: names by family, a line each, or all that is known."""
     _load_plugins(plugins)
-    frames = {k: _frame(k) for k in ([kind] if kind else _KINDS)}
+    kinds = [kind] if kind else _KINDS
     if json:
-        print_json({k: frame.to_dict("records") for k, frame in frames.items()})
+        print_json({k: _frame(k).to_dict("records") for k in kinds})
         return
     out = stdout()
-    for name, frame in frames.items():
-        if len(frames) > 1:
+    for i, name in enumerate(kinds):
+        frame = _frame(name)
+        if len(kinds) > 1:
+            if i:
+                out.print()
             out.print(f"{name} ({len(frame)})", style="bold")
-        out.print(frame_table(frame))
+        if long:
+            out.print(frame_table(frame))
+        else:
+            out.print(grouped_list(by_family(name, frame), described=kind is not None))
+    if not long:
+        more = "`xaibench list --long`" if kind is None else f"`xaibench list {kind} --long`"
+        out.print(f"\n`xaibench show NAME` explains one; {more} adds needs and kinds", markup=False)
 
 
 def _frame(kind: str) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from xaibench.store.examples import Examples
 from xaibench.store.explanations import AttributionFiles, Interpretations
 from xaibench.store.files import Files
 from xaibench.store.generations import generation_files, part_files, read_rows
@@ -84,6 +85,10 @@ def damage(files: Files) -> Iterator[Damage]:
     attributions, interpretations = AttributionFiles(files), Interpretations(files)
     for name in attributions.names():
         if not attributions.sound(name):
+            yield Damage(name, "content does not match its digest")
+    examples = Examples(files)
+    for name in examples.names():
+        if not examples.sound(name):
             yield Damage(name, "content does not match its digest")
     for name in interpretations.names():
         if interpretations.read(name) is None:
