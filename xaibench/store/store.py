@@ -38,7 +38,7 @@ class Store:
 
     Layout: ``parts/`` (immutable Parquet files of finished cells), ``compact/`` (generations of
     merged parts), ``runs/`` (one folder per run: claim, planned cells, manifest, outcome),
-    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON files by
+    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON and tensor files by
     explain key), ``examples/`` (inputs of a few samples by fingerprint), ``curves/`` (mean removal
     curves by score key), ``leaderboard.parquet`` and ``.csv``.
 

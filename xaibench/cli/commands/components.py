@@ -27,7 +27,7 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name of a component or a suite, of a problem: digits/cnn, or of a function: find/numeric/0042."
+            help="Name of a component or a suite, of a problem (digits/cnn), a function (find/numeric/0042) or a case."
         ),
     ],
     plugin: PluginOption = None,

@@ -85,7 +85,8 @@ def make_report(content: Content) -> Report:
     there = {
         "trust": True, "ranks": bool(ranks or differences or refused), "board": len(content.board) > 0,
         "curves": bool(content.curves), "examples": bool(content.galleries), "claims": bool(claims),
-        "audit": audit is not None, "agreement": bool(agreements), "gates": bool(gates or failures or models), "runs": True,
+        "audit": audit is not None, "agreement": bool(agreements), "gates": bool(gates or failures or models),
+        "runs": True,
     }  # fmt: skip
     html = environment.get_template("report.html").render(
         policy=_policy(css, js),
