@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from xaibench.api.runs import Run, run
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
-    from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
+    from xaibench.core.errors import (
+        UnsupportedError,
+        UnusedBackgroundWarning,
+        UsageError,
+        XaibenchError,
+        XaibenchWarning,
+    )
     from xaibench.core.evaluation import Evaluation
     from xaibench.core.problem import ProblemView
     from xaibench.core.program_registry import function_set, interpreter
@@ -55,7 +61,13 @@ _HOME = {
     "api.runs": ("Run", "run"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
-    "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
+    "core.errors": (
+        "UnsupportedError",
+        "UnusedBackgroundWarning",
+        "UsageError",
+        "XaibenchError",
+        "XaibenchWarning",
+    ),
     "core.evaluation": ("Evaluation",),
     "core.problem": ("ProblemView",),
     "core.programs.evaluation": ("ProgramEvaluation",),
@@ -84,8 +96,10 @@ __all__ = [
     "TokenPredictor",
     "Tokens",
     "UnsupportedError",
+    "UnusedBackgroundWarning",
     "UsageError",
     "XaibenchError",
+    "XaibenchWarning",
     "agreement",
     "audit",
     "claims",

@@ -68,6 +68,7 @@ def test_a_nightly_gate(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_own_data(tmp_path: Path) -> None:
     follow("how-to/own-data.md", tmp_path)
+    follow("how-to/texts-and-several-inputs.md", tmp_path)
 
 
 def test_evaluating_in_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

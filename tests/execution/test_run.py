@@ -159,14 +159,16 @@ def test_failures_are_tried_again_and_never_shadow_results(
     def fails(ev: Any, *, power: float = 1.0) -> Any:
         raise RuntimeError("for now")
 
+    failing = replace(spec, function=fails)
+    vars(failing)["code_digest"] = spec.code_digest  # the same code, which fails because of something else
     table = registry._registry["metric"]
     with monkeypatch.context() as patch:
-        patch.setitem(table, "own_metric", replace(spec, function=fails))
+        patch.setitem(table, "own_metric", failing)
         assert run().statuses == {"ok": 2, "failed": 2}
     assert run().statuses == {"ok": 2}
     good = frame(store)
     with monkeypatch.context() as patch:
-        patch.setitem(table, "own_metric", replace(spec, function=fails))
+        patch.setitem(table, "own_metric", failing)
         assert run(rerun="all").statuses == {"ok": 2, "failed": 2}
     assert set(frame(store)["status"]) == {"ok"}
     columns = [c for c in good.columns if c not in TIMES]
@@ -198,7 +200,7 @@ def test_a_problem_that_cannot_be_built_fails_alone(run: Run, store: Store) -> N
     problems = [{"dataset": "tiny", "models": ["breaks", "exact"]}]
     assert run(problems=problems).statuses == {"failed": 4, "ok": 4}
     rows = frame(store)
-    assert set(rows.query("model == 'breaks'")["message"]) == {"no such weights"}
+    assert set(rows.query("model == 'breaks'")["message"]) == {"no such weights (tiny.py, line 51)"}
     assert run(problems=problems).statuses == {"failed": 4}
 
 

@@ -26,7 +26,7 @@ from xaibench.core.keys import row_digests
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
-from xaibench.core.scoring import score
+from xaibench.core.scoring import measured, score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 from xaibench.core.truth import Truth
 
@@ -131,13 +131,18 @@ def n_scores(spec: MetricSpec) -> int:
     return max((SMALL[p] for p in ("n_retrainings", "n_repeats") if p in spec.parameters), default=1)
 
 
+def spec_output(spec: MetricSpec, view: ProblemView) -> str:
+    """The output that a metric measures here."""
+    return measured(spec, evaluation(view)).output
+
+
 @each_on_its_shapes
 def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str) -> None:
     view = problem(kind)
     values = run(spec, evaluation(view))
     assert values.shape == (n_scores(spec),)
     defined = values[torch.isfinite(values)]
-    low, high = spec.bounds
+    low, high = spec.bounds_of({}, spec_output(spec, view))
     assert low is None or bool((defined >= low - 1e-6).all())
     assert high is None or bool((defined <= high + 1e-6).all())
     if "some inputs" not in spec.undefined_for:

@@ -42,6 +42,7 @@ def assemble_problem(
     special_tokens: Tokens | None,
     embedding: nn.Embedding | Tensor | str | None,
     features: FeatureKind | None,
+    axes: str | None,
     output: Output | None,
     returns: Returns | None,
     batch_size: int | None,
@@ -74,6 +75,7 @@ def assemble_problem(
         background_context,
         special_tokens,
         embedding,
+        axes,
     )
     if view.truth is not None:
         view = replace(view, truth=replace(view.truth, kind=truth_kind))
@@ -94,6 +96,7 @@ def assemble_problem(
     references = view.background if view.references is None else view.references.values
     n_references = 0 if references is None else len(references)
     selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
+    seen = view.model.facts
     prepared = Problem(
         dataset,
         model_name,
@@ -103,7 +106,8 @@ def assemble_problem(
         view.truth,
         retraining=retraining,
         pairs=known,
-        lacking={} if view.model.facts is None else view.model.facts.lacking,
+        info={} if seen is None else {"model": seen.to_json()},
+        lacking={} if seen is None else seen.lacking,
     )
     return SharedProblem(prepared, selection)
 

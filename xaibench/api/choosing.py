@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from xaibench.api.arguments import find_component, require_choice
-from xaibench.api.raw_views import default_maskers
+from xaibench.api.background import meant
 from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, Component, ExplainerSpec
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import canonical_json
@@ -76,7 +76,7 @@ def choose_explainer(
         spec = _of_callable(explainer, kind) if _is_function(explainer) else None
     if spec is None:
         spec = cast(ExplainerSpec, find_component("explainer", explainer))
-    return ChosenExplainer(spec, spec.bind(default_maskers(spec, dict(params or {}), view)))
+    return ChosenExplainer(spec, spec.bind(meant(spec, params or {}, view)))
 
 
 def _is_function(explainer: Any) -> bool:

@@ -14,9 +14,9 @@ import torch
 
 from xaibench.api.arguments import find_component, require_choice, require_whole
 from xaibench.api.attributions import Attributions, origin_of
+from xaibench.api.background import meant
 from xaibench.api.choosing import ChosenExplainer, choose_explainer
 from xaibench.api.inputs import as_attributions
-from xaibench.api.raw_views import default_maskers
 from xaibench.api.sample_table import to_samples
 from xaibench.api.shared_problem import SharedProblem
 from xaibench.core import registry
@@ -26,6 +26,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import canonical_json, digest
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.problem import ProblemView
+from xaibench.core.scoring import check_masker
 from xaibench.execution.row_building import Facts, component_columns, failure
 from xaibench.execution.unit import Explanation, explanation_columns, score_columns
 from xaibench.plan.cells import unsupported_reason
@@ -142,7 +143,7 @@ def _scoring(metrics: Iterable[Any], view: ProblemView) -> list[_Scoring]:
         spec = cast(MetricSpec, find_component("metric", name))
         output = params.pop("output", None) if "output" not in spec.parameters else None
         require_choice("output", output, OUTPUTS)
-        found.append(_Scoring(spec, spec.bind(default_maskers(spec, params, view)), output))
+        found.append(_Scoring(spec, spec.bind(meant(spec, params, view)), output))
     if not found:
         raise UsageError("there is no metric", 'xb.components("metric") lists them')
     _require_unique("metric", [f"{m.spec.name} {m.bound} {m.output or ''}" for m in found])
@@ -222,8 +223,9 @@ class _Unit:
                 yield self._row(metric, made)
             else:
                 ev, explanation = made
+                seen = self.problem.seen_by(metric.spec, ev)
                 scored = score_columns(
-                    metric.spec, metric.params, ev, explainer_params=chosen.params, output=metric.output
+                    metric.spec, metric.params, seen, explainer_params=chosen.params, output=metric.output
                 )
                 yield self._row(metric, {**explanation_columns(explanation), **scored})
 
@@ -245,6 +247,7 @@ class _Unit:
         chosen = self.entry.chosen
         stream = chosen.stream + (f"/{self.repeat}" if self.repeat else "")
         explainer = self.problem.explainer(chosen, self.seed, stream=stream)
+        check_masker(chosen.params, explainer.view)
         layer = None if chosen.spec.layer_used is None else chosen.spec.layer_used(explainer.view, **chosen.params)
         started = time.perf_counter()
         values = explainer()

@@ -28,6 +28,7 @@ def explain(
     targets: ArrayLike | None = None,
     seed: int = 0,
     features: FeatureKind | None = None,
+    axes: str | None = None,
     output: Output | None = None,
     returns: Returns | None = None,
     background: ArrayLike | None = None,
@@ -55,14 +56,20 @@ def explain(
     targets : array or Tensor (N,) of int, optional
         Output column to explain; the predicted class by default.
     seed : int
-    features : {"image", "table", "series", "tokens"}, optional
-        What the axes mean, where the shape leaves doubt.
+    features : {"image", "volume", "table", "series", "tokens"}, optional
+        What the inputs are, where the shape leaves doubt.
+    axes : str, optional
+        A letter for each axis of the inputs: ``"NTC"`` (time, then sensors) or ``"NCT"`` of series,
+        ``"NCHW"`` or ``"NHWC"`` of images, ``"NCDHW"`` of volumes. Attributions have the axes of the
+        inputs, without channels of images and volumes.
     output : {"logit", "probability", "margin", "value"}, optional
         The number that is explained; by default what the model returns.
     returns : {"logit", "probability", "value"}, optional
         What the model's numbers are, where that is not plain (see `as_predictor`).
     background : array or Tensor (M, *input_shape), optional
-        Reference samples.
+        Reference samples. Explainers that remove columns of a table put those of a drawn reference
+        sample in their place (``masker="marginal"``) unless a masker is named; where nothing uses
+        them, an `UnusedBackgroundWarning` says so.
     truth : array or Tensor (N, *features), optional
         For the oracle: a mask (booleans or integers) or weights (floats).
     context : dict of str to array (N, ...), optional
@@ -110,6 +117,7 @@ def explain(
         inputs,
         targets,
         features=features,
+        axes=axes,
         output=output,
         returns=returns,
         background=background,
@@ -121,7 +129,10 @@ def explain(
         batch_size=batch_size,
         device=device,
     )
-    return problem.explain(name, seed=seed, **params)
+    made = problem.explain(name, seed=seed, **params)
+    if background is not None:
+        problem.warn_if_background_unused(attributions=made)
+    return made
 
 
 def score(
@@ -137,6 +148,7 @@ def score(
     truth: ArrayLike | None = None,
     seed: int = 0,
     features: FeatureKind | None = None,
+    axes: str | None = None,
     output: Output | None = None,
     returns: Returns | None = None,
     background: ArrayLike | None = None,
@@ -222,6 +234,7 @@ def score(
         inputs,
         targets,
         features=features,
+        axes=axes,
         output=output,
         returns=returns,
         background=background,
@@ -238,7 +251,7 @@ def score(
         batch_size=batch_size,
         device=device,
     )
-    return problem.score(
+    found = problem.score(
         name,
         attributions,
         explain=explain,
@@ -248,6 +261,9 @@ def score(
         seed=seed,
         **params,
     )
+    if background is not None:
+        problem.warn_if_background_unused(name, params, attributions=attributions, explain=explain)
+    return found
 
 
 def curve(
@@ -259,6 +275,7 @@ def curve(
     attributions: ArrayLike,
     seed: int = 0,
     features: FeatureKind | None = None,
+    axes: str | None = None,
     output: Output | None = None,
     returns: Returns | None = None,
     background: ArrayLike | None = None,
@@ -302,6 +319,7 @@ def curve(
         inputs,
         targets,
         features=features,
+        axes=axes,
         output=output,
         returns=returns,
         background=background,
@@ -312,4 +330,7 @@ def curve(
         batch_size=batch_size,
         device=device,
     )
-    return problem.curve(name, attributions, output=output, seed=seed, **params)
+    found = problem.curve(name, attributions, output=output, seed=seed, **params)
+    if background is not None:
+        problem.warn_if_background_unused(name, params, attributions=attributions)
+    return found

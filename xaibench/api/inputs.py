@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.api.arguments import failures_as_usage_errors
+from xaibench.api.axes import LAST, channels_first, takes_channels_first
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
+from xaibench.core.axes import check_convolution
 from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
@@ -22,7 +24,7 @@ from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.predictor import Predictor, context_rows
+from xaibench.core.predictor import Context, Predictor, context_rows
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
@@ -37,20 +39,17 @@ def _tensor(values: ArrayLike, dtype: torch.dtype, device: torch.device) -> Tens
 
 
 def _number_type(predictor: Predictor, *given: ArrayLike | None) -> torch.dtype:
-    """float64 where the model takes it and an array holds what float32 does not; else float32."""
+    """float64 for modules of that type, and for black boxes where the numbers that are given need it; else float32."""
     module = predictor.module
     if module is not None:
         own = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
         return torch.float64 if own == {torch.float64} else torch.float32
-    exact = [t for values in given if values is not None for t in [as_tensor(values)]]
-    wide = any(
-        t.dtype == torch.float64 or (t.dtype in _WIDE_INTEGERS and not torch.equal(t.to(torch.float32).to(t.dtype), t))
-        for t in exact
-    )
-    return torch.float64 if wide else torch.float32
+    exact = any(as_tensor(values).dtype in _EXACT for values in given if values is not None)
+    return torch.float64 if exact else torch.float32
 
 
-_WIDE_INTEGERS = (torch.int32, torch.int64)
+_EXACT = frozenset({torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64})
+"""Types of numbers that float32 may not hold, such as dates and prices."""
 
 
 def as_tensor(values: ArrayLike) -> Tensor:
@@ -64,17 +63,6 @@ def as_tensor(values: ArrayLike) -> Tensor:
     if array.dtype.kind not in "biuf":
         raise UsageError(f"expected an array of numbers, not of {array.dtype}")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-
-
-def require_finite(values: Tensor, name: str) -> None:
-    """Raise UsageError if a row of (N, ...) holds NaN or infinity."""
-    wrong = ~torch.isfinite(values.flatten(1)).all(dim=1)
-    if bool(wrong.any()):
-        rows = wrong.nonzero().flatten().tolist()
-        raise UsageError(
-            f"{name} hold NaN or infinity in {len(rows)} of {len(values)} rows, the first is row {rows[0]}",
-            "leave these rows out, or fill them in as for training",
-        )
 
 
 def as_classes(values: ArrayLike, name: str) -> Tensor:
@@ -129,10 +117,12 @@ def make_view(
     background_context: Mapping[str, ArrayLike] | None = None,
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
+    axes: str | None = None,
 ) -> ProblemView:
     """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
     inputs, context = several_inputs(model, inputs, context)
     check_parameters(model, context)
+    last = axes == LAST and features in (None, "image")
     text = read_raw(
         model,
         inputs,
@@ -144,19 +134,25 @@ def make_view(
         device=device,
         batch_size=batch_size,
     )
-    if text is None:
-        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
-    else:
+    if text is not None:
         predictor = text.predictor
+        if axes not in (None, "NT", "NTC", "NL"):
+            raise UsageError(f"samples of different lengths have their steps first, not {axes}", "leave axes out")
+    elif last:
+        predictor = takes_channels_first(model, returns, device, batch_size)
+    else:
+        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     where = predictor.device
     x = _tensor(inputs, _number_type(predictor, inputs, background), where) if text is None else text.inputs
+    if last:
+        x, features, axes = channels_first(x, "inputs"), "image", "NCHW"
     if x.ndim < 2 or x.numel() == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
-    if text is None:
-        require_finite(x, "inputs")
-    layout = infer_layout(tuple(x.shape[1:]), features) if text is None else text.layout
+    layout = infer_layout(tuple(x.shape[1:]), features, axes) if text is None else text.layout
     beside = context_tensors(context, len(x), where)
     if text is None:
+        check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
+        _check_missing(predictor, x, beside)
         predictor = first_look(predictor, x, beside, given=returns)
     else:
         predictor = look_at_rows(predictor, x, text.sizes, layout, beside, given=returns)
@@ -181,12 +177,12 @@ def make_view(
     chosen = output or default_output(predictor.returns)
     check_output(chosen, predictor.returns)
     reference = None if background is None or text is not None else _tensor(background, x.dtype, where)
+    if reference is not None and last:
+        reference = channels_first(reference, "background")
     if reference is not None and reference.shape[1:] != x.shape[1:]:
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
-    if reference is not None:
-        require_finite(reference, "background")
     around = {}
     if background_context is not None:
         if background is None:
@@ -205,6 +201,25 @@ def make_view(
         predictor, x, y, layout, chosen, rows, reference, seed, context=beside, background_context=around
     )
     return view if truth is None else replace(view, truth=make_truth(view, truth))
+
+
+def _check_missing(predictor: Predictor, inputs: Tensor, context: Context) -> None:
+    """Raise UsageError if the model gives NaN for a sample with missing values: it does not take them."""
+    missing = torch.isnan(inputs).flatten(1).any(dim=1)
+    if not bool(missing.any()):
+        return
+    try:
+        raw = predictor.predict(inputs, context or None)
+    except Exception:  # The first look says why.
+        return
+    lost = missing & torch.isnan(raw).any(dim=1).to(missing.device) if len(raw) == len(missing) else missing[:0]
+    if bool(lost.any()):
+        row = int(lost.nonzero()[0])
+        column = int(torch.isnan(inputs[row].flatten()).nonzero()[0])
+        raise UsageError(
+            f"the model gives NaN for sample {row}, whose column {column} is missing (NaN)",
+            "impute missing values, or use a model that takes them",
+        )
 
 
 def make_truth(view: ProblemView, truth: ArrayLike, name: str = "truth") -> Truth:

@@ -1,4 +1,4 @@
-"""Which layer of a fitted model an explainer uses."""
+"""A fitted model by name, and which of its layers an explainer uses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from xaibench.core.components import ExplainerSpec
 from xaibench.core.errors import UsageError
+from xaibench.core.problem import Problem
 from xaibench.core.storage.paths import cache_folder
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
@@ -39,8 +40,18 @@ def layer_in_model(spec: ExplainerSpec, problem: str, params: Mapping[str, Any],
     if spec.layer_used is None:
         raise UsageError(f"{spec.name} takes features from no layer of a model", "show it without --model")
     bound = spec.bind(params)
+    return spec.layer_used(prepared_problem(dataset, model, seed).view(0), **bound)
+
+
+def prepared_problem(dataset: str, model: str, seed: int = 0) -> Problem:
+    """The problem of a data set and a model, by name, with one sample; the model is fitted if it is not in the cache.
+
+    Raises
+    ------
+    UsageError
+        If there is no such data set or model, or they do not go together.
+    """
     chosen = ComponentRef.of("dataset", dataset, {}), ComponentRef.of("model", model, {})
     plan = ProblemSpec(*chosen, seed, samples=1, target="predicted", background=64)
     plan.check()
-    prepared = Problems(cache_folder()).prepare(plan)
-    return spec.layer_used(prepared.view(0), **bound)
+    return Problems(cache_folder()).prepare(plan)

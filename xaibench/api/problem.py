@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from xaibench.api.arguments import failures_as_usage_errors, find_component, require_choice, require_whole
 from xaibench.api.assembling import assemble_problem
 from xaibench.api.attributions import Attributions, origin_of
+from xaibench.api.background import explaining, meant, say_if_unused
 from xaibench.api.choosing import ExplainWith, choose_explainer
 from xaibench.api.inputs import ArrayLike, require_needs
 from xaibench.api.pairs import PairsArgument
-from xaibench.api.raw_views import default_maskers
 from xaibench.api.retraining import RetrainWith
 from xaibench.api.scored_explanation import explanation_to_score
 from xaibench.core import registry, scoring
-from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, MetricSpec
+from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, Component, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.outputs import OUTPUTS, Output, Returns
@@ -57,8 +57,8 @@ class Problem:
         Features that look as if they mattered and do not. No explainer is shown them.
     pairs, retrain, train, context, background_context, special_tokens, embedding : optional
         See `xaibench.score` and `xaibench.explain`.
-    features : {"image", "table", "series", "tokens"}, optional
-        What the axes mean, where the shape leaves doubt.
+    features, axes : str, optional
+        What the axes mean, where the shape leaves doubt: see `xaibench.explain`.
     output : {"logit", "probability", "margin", "value"}, optional
         The number that is explained; by default what the model returns.
     returns : {"logit", "probability", "value"}, optional
@@ -107,6 +107,7 @@ class Problem:
         special_tokens: Tokens | None = None,
         embedding: nn.Embedding | Tensor | str | None = None,
         features: FeatureKind | None = None,
+        axes: str | None = None,
         output: Output | None = None,
         returns: Returns | None = None,
         batch_size: int | None = None,
@@ -131,6 +132,7 @@ class Problem:
             special_tokens=special_tokens,
             embedding=embedding,
             features=features,
+            axes=axes,
             output=output,
             returns=returns,
             batch_size=batch_size,
@@ -234,7 +236,7 @@ class Problem:
             If the metric cannot work on this model, these data or this kind of explanation.
         """
         spec = cast(MetricSpec, find_component("metric", metric))
-        bound = spec.bind(default_maskers(spec, params, self._shared.everything()))
+        bound = spec.bind(meant(spec, params, self._shared.everything()))
         require_choice("output", output, OUTPUTS)
         require_choice("kind", kind, ATTRIBUTION_KINDS)
         require_whole("seed", seed)
@@ -250,7 +252,7 @@ class Problem:
             explains_again="reexplain" in spec.needs,
         )
         with failures_as_usage_errors(f"metric {spec.name!r} failed"):
-            found: Array = scoring.score(spec, bound, ev, output=output).values.numpy()
+            found: Array = scoring.score(spec, bound, self._shared.seen_by(spec, ev), output=output).values.numpy()
         return found
 
     def curve(
@@ -284,14 +286,14 @@ class Problem:
         if spec.curve is None:
             known = [s.name for s in registry.components("metric") if cast(MetricSpec, s).curve is not None]
             raise UsageError(f"{metric!r} has no curve", did_you_mean(metric, known))
-        bound = spec.bind(default_maskers(spec, params, self._shared.everything()))
+        bound = spec.bind(meant(spec, params, self._shared.everything()))
         require_choice("output", output, OUTPUTS)
         require_choice("kind", kind, ATTRIBUTION_KINDS)
         require_whole("seed", seed)
         self._require(spec, explains=False)
         ev = explanation_to_score(self._shared, attributions, None, None, kind, seed, explains_again=False)
         with failures_as_usage_errors(f"metric {spec.name!r} failed"):
-            found: Array = scoring.curve(spec, bound, ev, output=output).numpy()
+            found: Array = scoring.curve(spec, bound, self._shared.seen_by(spec, ev), output=output).numpy()
         return found
 
     def evaluate(
@@ -351,6 +353,27 @@ class Problem:
             random_draws=random_draws,
             progress=progress,
         )
+
+    def warn_if_background_unused(
+        self,
+        metric: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        attributions: ArrayLike | None = None,
+        explain: ExplainWith | None = None,
+    ) -> None:
+        """Warn if neither this metric nor what made or makes the attributions looks at the background."""
+        view = self._shared.everything()
+        used: list[tuple[Component, Mapping[str, Any]]] = []
+        if metric is not None:
+            spec = find_component("metric", metric)
+            used.append((spec, spec.bind(meant(cast(MetricSpec, spec), params or {}, view))))
+        origin = origin_of(attributions)
+        if origin is not None and origin.spec is not None and origin.spec.registered:
+            used.append((origin.spec, origin.params))
+        used += explaining(explain, view)
+        if used:
+            say_if_unused(view, used, stacklevel=4)
 
     def _require(self, spec: MetricSpec, *, explains: bool) -> None:
         """Raise what is wrong before anything is computed: a changed model, a need that is not met."""

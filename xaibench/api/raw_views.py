@@ -102,7 +102,9 @@ def read_raw(
         if len(given[0]) == 0:
             raise UsageError("background has no samples", "leave it out, or give at least one")
         kind = torch.int64 if text else torch.float32
-        references = RawRows(torch.from_numpy(given[0]).to(where, kind), torch.from_numpy(given[1]).to(where))
+        rows_of, sizes_of = (torch.from_numpy(part) for part in given)
+        own = raw_layout(rows_of.shape[1:]) if text else infer_layout(rows_of.shape[1:], "series")
+        references = RawRows(rows_of.to(where, kind), sizes_of.to(where), own)
     return RawSamples(predictor, values.to(where), rows, torch.from_numpy(sizes).to(where), layout, references)
 
 
@@ -114,8 +116,8 @@ def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], vi
     """
     if view.layout.kind != "tokens" or view.sizes is None:
         return params
-    symbol = next((name for name in ("mask", "pad") if name in view.model.symbols), None)
-    instead = {"masker": symbol or "delete", "baseline": symbol or "zero"}
+    masker = view.token_masker
+    instead = {"masker": masker, "baseline": "zero" if masker == "delete" else masker}
     unnamed = {
         name: instead[name]
         for name, default in spec.parameters.items()

@@ -16,7 +16,7 @@ from xaibench.api.reading import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
 from xaibench.core.errors import XaibenchError
 from xaibench.core.storage.files import write_atomic
-from xaibench.core.storage.paths import cache_folder
+from xaibench.core.storage.paths import cache_folder, local_path
 from xaibench.execution.curve_evaluation import curve_seconds
 from xaibench.execution.reconstruction import reconstruct
 from xaibench.problems.preparing import Problems
@@ -28,7 +28,7 @@ AFFORDABLE = 20.0
 """Seconds that drawing curves again may take without being asked for."""
 N_PROBLEMS = 8
 N_EXAMPLES = 4
-_SHOWN = ["dataset", "model", "explainer", "metric", "status", "error_kind", "message"]
+_SHOWN = ["dataset", "model", "problem_seed", "explainer", "metric", "status", "error_kind", "message", "model_facts"]
 
 
 def report(
@@ -93,10 +93,11 @@ def report(
     made = make_report(
         gather(store, suite=suite, examples=examples, n_problems=n_problems, curves=curves, plugins=plugins)
     )
-    page = Path(output)
+    page = local_path(output)
     write_atomic(page, lambda draft: _write(draft, made.html))
     if figures is not None or pdf is not None:
-        made.save_figures(folder=None if figures is None else Path(figures), pdf=None if pdf is None else Path(pdf))
+        folder, file = (None if path is None else local_path(path) for path in (figures, pdf))
+        made.save_figures(folder=folder, pdf=file)
     return page
 
 

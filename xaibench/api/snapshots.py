@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.api.reading import _cells, _claims_of, shown_runs
 from xaibench.core.errors import UsageError
+from xaibench.core.storage.paths import local_path
 from xaibench.store import Store
 from xaibench.store.select import best_rows
 
@@ -20,7 +21,7 @@ from xaibench.store.select import best_rows
 def parse_reference(text: str) -> tuple[str, int | None]:
     """Store and run number of ``STORE`` or ``STORE@3``."""
     found = re.fullmatch(r"(.+)@(\d+)", text)
-    if found is None or Path(text).exists():
+    if found is None or local_path(text).exists():
         return text, None
     return found[1], int(found[2])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 
 def main() -> None:
@@ -16,6 +17,8 @@ def main() -> None:
     try:
         app()
     except XaibenchError as error:
+        if os.environ.get("XAIBENCH_TRACEBACK"):
+            traceback.print_exc()
         sys.stderr.write(f"error: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")

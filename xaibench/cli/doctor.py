@@ -11,7 +11,7 @@ from xaibench.core.storage.files import write_bytes
 from xaibench.core.storage.paths import Location, cache_folder, default_store
 from xaibench.execution.provenance import provenance
 from xaibench.report.terminal import frame_table
-from xaibench.store import Store
+from xaibench.store import FAILURES, Store
 from xaibench.store.checking import Examination
 
 SOUND, DAMAGED = 0, 3
@@ -19,7 +19,7 @@ MAX_LISTED_CELLS = 10
 """Cells that are named one by one."""
 
 
-def run_doctor(path: Location | None, *, remove: bool) -> int:
+def run_doctor(path: Location | None, *, remove: bool, tracebacks: bool = False) -> int:
     """Print what is found; returns the exit code."""
     where = path or default_store()
     store = Store(where) if path is not None or Store.exists(where) else None
@@ -40,6 +40,8 @@ def run_doctor(path: Location | None, *, remove: bool) -> int:
     if store is None:
         out.print(f"store {where}: not there yet")
         return SOUND
+    if tracebacks:
+        _print_tracebacks(store)
     return _examine_store(store, remove=remove)
 
 
@@ -74,6 +76,20 @@ def _examine_store(store: Store, *, remove: bool) -> int:
         return DAMAGED
     out.print("every file is sound")
     return SOUND
+
+
+def _print_tracebacks(store: Store) -> None:
+    """The traceback of every kind of failure once, with the cells that it belongs to."""
+    rows = store.read(["dataset", "model", "explainer", "metric", "status", "traceback"]).to_pandas()
+    failed = rows[rows["status"].isin(FAILURES) & rows["traceback"].notna()]
+    out = stdout()
+    for text, group in failed.groupby("traceback", sort=False):
+        first = group.iloc[0]
+        name = f"{first['dataset']}/{first['model']}/{first['explainer']}/{first['metric']}"
+        more = f" and {len(group) - 1} more" if len(group) > 1 else ""
+        out.print(f"{name}{more}:\n{str(text).rstrip()}\n", markup=False, highlight=False, soft_wrap=True)
+    if failed.empty:
+        out.print("no failed cell has a traceback")
 
 
 def _say_superfluous(found: Examination) -> None:

@@ -33,7 +33,14 @@ def show_plan(request: Request, *, cells: bool, json: bool) -> int:
     if plan.todo:
         guess = f"about {duration(known)} by this store's history" if unknown < plan.todo else "no history to go by"
         more = f", {unknown} cells never timed" if 0 < unknown < plan.todo else ""
-        out.print(f"{plan.todo} cells to run, {guess}{more}; training is extra")
+        waiting = plan.states["open"]
+        most = "at most " if waiting else ""
+        out.print(f"{most}{plan.todo} cells to run, {guess}{more}; training is extra")
+        if waiting:
+            out.print(
+                f"{waiting} are open: their models are built first, and what has not changed since is not scored again",
+                soft_wrap=True,
+            )
     if spent:
         out.print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
     out.print(f"store {path}{'' if store else ' (not there yet)'}, cache {cache_folder()}")

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from xaibench.cli.eta import Eta
 from xaibench.cli.output import duration
+from xaibench.core.user_errors import shortened
 from xaibench.execution import Observer
 from xaibench.execution.row_building import Facts
 from xaibench.plan import Plan, PlannedUnit
@@ -106,7 +107,8 @@ def failures(planned: PlannedUnit, rows: list[Row]) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for row in rows:
         if row.status in FAILURES:
-            reasons.setdefault(f"{row.status}: {row.error_kind}: {row.message}", []).append(row.metric)
+            why = shortened(f"{row.status}: {row.error_kind}: {row.message}")
+            reasons.setdefault(why, []).append(row.metric)
     where = f"{planned.unit.problem.name} {planned.unit.spec.name}"
     return [f"{where}, {len(names)} cells ({names[0]}...) {why}" for why, names in reasons.items()]
 

@@ -140,6 +140,8 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
         if table is not None:
             out.print()
             out.print(table)
+    if rows["status"].isin(FAILURES).any():
+        out.print(f"where in the code: `xaibench doctor {store.path} --tracebacks`", markup=False, soft_wrap=True)
     if verdicts is not None and plan.whole:
         out.print()
         out.print(claims_report(verdicts[verdicts["suite"] == name]))

@@ -6,16 +6,17 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.features import FeatureKind
-from xaibench.core.keys import digest
+from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.masking.maskers import MASKERS
-from xaibench.core.outputs import Returns
+from xaibench.core.outputs import OUTPUTS, Returns
+from xaibench.core.source_files import source_of
 from xaibench.core.types import FunctionKind
 
 ORACLE, RANDOM = "oracle", "random"
@@ -24,6 +25,7 @@ Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functi
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
+Bounds = tuple[float | None, float | None]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Sign = Literal["signed", "absolute", "positive"]
 UndefinedFor = Literal["zero maps", "constant maps", "some inputs"]
@@ -31,7 +33,7 @@ UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
 Uninformative = Literal["zero maps", "constant maps"]
 UNINFORMATIVE: tuple[str, ...] = get_args(Uninformative)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
-DATA_NEEDS = frozenset({"image", "table", "series", "text", "graph", "program"})
+DATA_NEEDS = frozenset({"image", "volume", "table", "series", "text", "graph", "program"})
 """Kinds of data; a component that names several takes any of them."""
 FUNCTION_KINDS: tuple[str, ...] = get_args(FunctionKind)
 """Kinds of functions, where the data are programs; a component that names several takes any of them."""
@@ -75,10 +77,18 @@ class Component:
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise UsageError(f"a {self.kind} cannot be called {self.name!r}", "give it a name")
+        check_version(self.called, self.version)
         unknown = {n for n in self.needs - NEEDS if n.partition(".")[0] not in PAIRS}
         if unknown:
             name = sorted(unknown)[0]
             raise UsageError(f"{self.name} needs unknown {name!r}", did_you_mean(name, NEEDS))
+
+    @property
+    def called(self) -> str:
+        """Kind and name, as errors say them."""
+        return f"{self.kind} {self.name!r}"
 
     @property
     def summary(self) -> str:
@@ -94,6 +104,14 @@ class Component:
     def registered(self) -> bool:
         """Whether the function was decorated, and so has a version that says when its results change."""
         return getattr(self.function, "__xaibench__", None) is not None
+
+    @cached_property
+    def code_digest(self) -> str | None:
+        """Digest of a user's code behind this, which keys of results hold; None for xaibench's own, which has versions.
+
+        See `xaibench.core.source_files.source_of`.
+        """
+        return source_of(self.function)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -117,7 +135,7 @@ class Component:
         for name, value in merged.items():
             if value is inspect.Parameter.empty:
                 raise UsageError(f"{self.kind} {self.name!r} needs a value for {name!r}")
-        hints = inspect.get_annotations(self.function, eval_str=True)
+        hints = self._hints()
         for name in params:
             if name not in hints:
                 continue
@@ -137,13 +155,21 @@ class Component:
                 )
         return merged
 
+    def _hints(self) -> dict[str, Any]:
+        """Annotations of the parameters, evaluated.
 
-def source_digest(spec: Component) -> str:
-    """Digest of the file that defines a component; of its name, where there is no file."""
-    path = inspect.getsourcefile(spec.function)
-    if path is None or not Path(path).is_file():
-        return digest(spec.function.__module__, spec.function.__qualname__)
-    return digest(Path(path).read_text(encoding="utf-8"))
+        Raises
+        ------
+        UsageError
+            If one of them names what is not there when the program runs.
+        """
+        try:
+            return inspect.get_annotations(self.function, eval_str=True)
+        except Exception as error:
+            raise UsageError(
+                f"{self.called}: an annotation cannot be evaluated: {type(error).__name__}: {error}",
+                "import what annotations of parameters name outside `if TYPE_CHECKING`",
+            ) from error
 
 
 def sees_truth(needs: Iterable[str]) -> bool:
@@ -176,7 +202,13 @@ class ExplainerSpec(Component):
     follows_outputs: bool = True
     feature_maps_only: bool = False
     layer_used: Callable[..., str] | None = None
+    uses_background: bool = False
     kind: Kind = field(default="explainer", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.attribution_kind):
+            check_word(self.called, "kind", self.attribution_kind, ATTRIBUTION_KINDS)
 
     def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:
         """What the numbers mean with these parameters, or None where the problem decides.
@@ -237,7 +269,7 @@ class MetricSpec(Component):
 
     family: Family = "faithfulness"
     higher_is_better: bool = True
-    bounds: tuple[float | None, float | None] = (None, None)
+    bounds: Bounds = (None, None)
     scope: Literal["sample", "dataset"] = "sample"
     accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
     convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None
@@ -256,10 +288,23 @@ class MetricSpec(Component):
     rewards_truth: bool = True
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False
     favours: frozenset[str] = frozenset()
+    output_bounds: Mapping[str, Bounds] = field(default_factory=dict)
     kind: Kind = field(default="metric", init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_word(self.called, "family", self.family, get_args(Family))
+        check_word(self.called, "scope", self.scope, ("sample", "dataset"))
+        check_word(self.called, "aggregate", self.aggregate, ("mean", "median_log10"))
+        check_word(self.called, "sign", self.sign, get_args(Sign))
+        check_words(self.called, "accepts", self.accepts, ATTRIBUTION_KINDS)
+        if self.output is not None:
+            check_word(self.called, "output", self.output, ("curve", *OUTPUTS))
+        if self.convert is not None and not callable(self.convert):
+            check_word(self.called, "convert", self.convert, get_args(Convert))
+        check_words(self.called, "output_bounds", self.output_bounds, OUTPUTS)
+        for pair in (self.bounds, *self.output_bounds.values()):
+            check_bounds(self.called, pair)
         unknown = sorted(self.undefined_for - set(UNDEFINED_FOR))
         if unknown:
             raise UsageError(
@@ -290,6 +335,18 @@ class MetricSpec(Component):
         rule = self.in_output_unit
         return rule({**self.parameters, **params}) if callable(rule) else rule
 
+    def bounds_of(self, params: Mapping[str, Any], output: str) -> Bounds:
+        """Bounds of the scores of an output, either of which may be None.
+
+        Those that are declared for it, else ``bounds``; of scores in the unit of the output these hold for
+        probabilities, and for other outputs only an end that stands alone.
+        """
+        if output in self.output_bounds:
+            return self.output_bounds[output]
+        if output != "probability" and None not in self.bounds and self.has_output_unit(params):
+            return None, None
+        return self.bounds
+
     def conversion(self, params: Mapping[str, Any]) -> Convert | None:
         """How slopes are converted with these parameters."""
         return self.convert(params) if callable(self.convert) else self.convert
@@ -302,6 +359,11 @@ class DatasetSpec(Component):
     features: FeatureKind = "table"
     provides: frozenset[str] = frozenset()
     kind: Kind = field(default="dataset", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_word(self.called, "features", self.features, FEATURE_KINDS)
+        check_words(self.called, "provides", (n for n in self.provides if n.partition(".")[0] not in PAIRS), NEEDS)
 
 
 @dataclass(frozen=True)
@@ -325,3 +387,8 @@ class ModelSpec(Component):
     features: frozenset[str] | None = None
     returns: Returns | None = None
     kind: Kind = field(default="model", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_words(self.called, "features", self.features or (), FEATURE_KINDS)
+        check_words(self.called, "provides", self.provides or (), NEEDS)

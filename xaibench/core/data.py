@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from xaibench.core.data_inputs import as_float32, check_finite, column_names, place_of_first
 from xaibench.core.errors import DataError
 from xaibench.core.features import FeatureKind
 from xaibench.core.gates import Findings
 from xaibench.core.keys import array_digest, digest
+from xaibench.core.labels import number_classes
 from xaibench.core.predictor import Predictor
 from xaibench.core.tokens import Tokens, check_ids
 from xaibench.core.types import Array
@@ -120,9 +122,13 @@ class Data:
 
     Parameters
     ----------
-    features : {"image", "table", "series", "tokens"}
+    features : {"image", "volume", "table", "series", "tokens"}
     train_inputs, test_inputs : array (N, *input_shape), float32
+        Other numbers are converted where float32 can tell them apart; a data frame of numbers brings
+        its column names along. Tables may hold NaN, for models that take missing values.
     train_targets, test_targets : array (N,), int64
+        Classes. What is not numbered 0 to C - 1 is, see `xaibench.core.labels.number_classes`;
+        numbers with a fraction are the values of a regression.
     test_rows : array (N, ...), optional
         The raw rows behind ``test_inputs`` (before scaling); random draws are keyed by their bytes.
     feature_names, class_names : tuple of str
@@ -155,6 +161,8 @@ class Data:
     train_context, test_context, background_context : mapping of str to array (N, ...)
         What goes to the model beside the inputs, by name, and is no feature: the other inputs of a model with
         several, the structure of a graph. Every model is called with it, ``model(inputs, **context)``.
+    axes : {"", "NTC", "NCT"}
+        Order of the axes of a series where its shape leaves doubt: sensors last, or first.
 
     Examples
     --------
@@ -191,26 +199,14 @@ class Data:
     train_context: Mapping[str, Array] = field(default_factory=dict)
     test_context: Mapping[str, Array] = field(default_factory=dict)
     background_context: Mapping[str, Array] = field(default_factory=dict)
+    axes: str = ""
 
     def __post_init__(self) -> None:
         self._check_context()
+        self._take_inputs()
+        self._take_labels()
         for split in ("train", "test"):
-            inputs, targets = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_targets")
-            if len(inputs) != len(targets) or len(inputs) == 0:
-                raise DataError(f"{split} split has {len(inputs)} inputs and {len(targets)} targets")
-            if self.features == "tokens" and inputs.dtype.kind in "iu":
-                check_ids(inputs, self.tokens, f"{split} inputs")
-            elif inputs.dtype != np.float32 or targets.dtype != np.int64:
-                raise DataError(
-                    f"{split} split is {inputs.dtype} with targets {targets.dtype}",
-                    "inputs are float32, targets int64",
-                )
-            if self.features == "tokens" and inputs.dtype.kind == "f" and inputs.ndim == 2:
-                raise DataError(f"{split} inputs are token ids of {inputs.dtype}", "ids are int32, -1 behind the end")
-            if targets.dtype != np.int64:
-                raise DataError(f"{split} targets are {targets.dtype}", "targets are int64")
-            if not np.isfinite(inputs).all():
-                raise DataError(f"{split} inputs hold NaN or infinity")
+            inputs = getattr(self, f"{split}_inputs")
             for name in ("mask", "values", "distractors"):
                 beside = getattr(self, f"{split}_{name}", None)
                 if beside is not None and len(beside) != len(inputs):
@@ -234,6 +230,55 @@ class Data:
         """Whether inputs are token ids."""
         return self.features == "tokens" and self.train_inputs.dtype.kind in "iu"
 
+    def _take_inputs(self) -> None:
+        """Check the inputs, and store them as float32; token ids stay whole numbers."""
+        names = self.feature_names or column_names(self.train_inputs)
+        for split in ("train", "test"):
+            field_name = f"{split}_inputs"
+            inputs = getattr(self, field_name)
+            kind = inputs.dtype.kind if self.features == "tokens" and isinstance(inputs, np.ndarray) else ""
+            if kind and kind in "iu":
+                check_ids(inputs, self.tokens, f"{split} inputs")
+                continue
+            inputs = as_float32(inputs, split, names)
+            if kind == "f" and inputs.ndim == 2:
+                raise DataError(f"{split} inputs are token ids of {inputs.dtype}", "ids are int32, -1 behind the end")
+            if inputs.ndim < 2:
+                raise DataError(f"{split} inputs have shape {inputs.shape}", "give (N, ...), one row per sample")
+            check_finite(inputs, split, names, missing=self.features == "table")
+            object.__setattr__(self, field_name, inputs)
+        train, test = self.train_inputs.shape[1:], self.test_inputs.shape[1:]
+        if train != test and not self.has_ids:
+            raise DataError(f"train inputs have shape (N, {_shape(train)}), test inputs (N, {_shape(test)})")
+        if self.features == "table" and names and len(names) != train[0]:
+            raise DataError(f"there are {len(names)} feature names for {train[0]} columns", "name every column")
+        object.__setattr__(self, "feature_names", tuple(names))
+
+    def _take_labels(self) -> None:
+        """Check the targets, and store them as numbers of classes."""
+        for split in ("train", "test"):
+            inputs, targets = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_targets")
+            if len(inputs) != len(targets) or len(inputs) == 0:
+                raise DataError(f"{split} split has {len(inputs)} inputs and {len(targets)} targets")
+        labels = number_classes(self.train_targets, self.test_targets, self.class_names)
+        if labels.values is not None and self.train_values is not None:
+            raise DataError("targets are numbers with fractions, and there are values too", "let the targets be all 0")
+        if labels.values is not None:
+            object.__setattr__(self, "train_values", labels.values[0])
+            object.__setattr__(self, "test_values", labels.values[1])
+        object.__setattr__(self, "train_targets", labels.train)
+        object.__setattr__(self, "test_targets", labels.test)
+        object.__setattr__(self, "class_names", labels.class_names)
+
+    @property
+    def first_missing(self) -> str | None:
+        """Split, column and row of the first missing value: ``column 'income', row 3 of the train inputs``."""
+        for split in ("train", "test"):
+            missing = np.isnan(getattr(self, f"{split}_inputs"))
+            if missing.any():
+                return f"{place_of_first(missing, self.feature_names)} of the {split} inputs"
+        return None
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         return tuple(self.train_inputs.shape[1:])
@@ -252,6 +297,7 @@ class Data:
         later = ("test_distractors", "train_values", "test_values", "background", "background_targets")
         named = {name: getattr(self, name) for name in later}
         more: dict[str, Any] = {name: array_digest(a) for name, a in named.items() if a is not None}
+        more |= {"axes": self.axes} if self.axes else {}
         more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
         more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
         more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}
@@ -262,6 +308,10 @@ class Data:
         checks = [_check(c) for c in self.interventions]
         facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
         return digest(facts, [array_digest(a) for a in arrays], optional, checks, *([more] if more else []))
+
+
+def _shape(sides: tuple[int, ...]) -> str:
+    return ", ".join(map(str, sides))
 
 
 def _plain(value: Any) -> Any:

@@ -84,6 +84,28 @@ class NothingToDoError(XaibenchError):
     exit_code = 4
 
 
+class XaibenchWarning(UserWarning):
+    """What a caller should know, although a number was found."""
+
+
+class UnusedBackgroundWarning(XaibenchWarning):
+    """Reference samples were given, and nothing that was asked for compares with them.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import xaibench as xb
+    >>> model = lambda a: np.stack([a[:, 0], -a[:, 0]], axis=1)
+    >>> x = np.ones((1, 2))
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     _ = xb.explain("feature_ablation", model=model, inputs=x, background=x, masker="zero")
+    >>> said[0].category.__name__
+    'UnusedBackgroundWarning'
+    """
+
+
 def message_of(error: BaseException) -> str:
     """What an exception says, whatever it is; of the errors above the message without its hint."""
     if isinstance(error, XaibenchError):

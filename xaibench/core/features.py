@@ -9,26 +9,29 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from xaibench.core.axes import check_axes, could_be
 from xaibench.core.errors import UnsupportedError, UsageError
 
-FeatureKind = Literal["image", "table", "series", "tokens"]
+FeatureKind = Literal["image", "volume", "table", "series", "tokens"]
 FEATURE_KINDS: tuple[str, ...] = get_args(FeatureKind)
 
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """Maps model inputs to features: a pixel (channels summed), a column, a (time, sensor) cell, a token.
+    """Maps model inputs to features: a pixel or voxel (channels summed), a column, a (time, sensor) cell, a token.
 
     Parameters
     ----------
-    kind : {"image", "table", "series", "tokens"}
+    kind : {"image", "volume", "table", "series", "tokens"}
     input_shape : tuple of int
-        Shape of one sample. Images are (C, H, W) or (H, W).
+        Shape of one sample. Images are (C, H, W) or (H, W), volumes (C, D, H, W) or (D, H, W).
     slot : int
         Number of last axes of an input that belong to one feature: 1 for tokens whose inputs are
-        embeddings (n, D). Images have their channels first and no slot.
+        embeddings (n, D). Images and volumes have their channels first and no slot.
     discrete : bool
         Whether input numbers are names, such as the ids of tokens: there is nothing between two of them.
+    sensors_first : bool
+        Of a series: (sensors, time) instead of (time, sensors).
 
     Examples
     --------
@@ -44,19 +47,33 @@ class FeatureLayout:
     input_shape: tuple[int, ...]
     slot: int = 0
     discrete: bool = False
+    sensors_first: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.slot <= len(self.input_shape) - 1 and self.slot:
             raise ValueError(f"a slot of {self.slot} axes leaves no feature of inputs of shape {self.input_shape}")
-        if self.slot and self.kind == "image":
-            raise ValueError("images have their channels first, and no slot")
+        if self.slot and self.kind in ("image", "volume"):
+            raise ValueError("images and volumes have their channels first, and no slot")
 
     @property
     def channels(self) -> int | None:
         """Number of input numbers that share a feature, or None when every input number is a feature."""
         if self.slot:
             return math.prod(self.input_shape[-self.slot :])
-        return self.input_shape[0] if self.kind == "image" and len(self.input_shape) == 3 else None
+        with_channels = {"image": 3, "volume": 4}.get(self.kind)
+        return self.input_shape[0] if len(self.input_shape) == with_channels else None
+
+    @property
+    def neighbour_axes(self) -> tuple[int, ...]:
+        """Axes of the features along which there are neighbours: all of a picture's, the time of a series, or none."""
+        if self.kind == "series":
+            return (1,) if self.sensors_first else (0,)
+        return tuple(range(len(self.feature_shape))) if self.kind in ("image", "volume") else ()
+
+    @property
+    def trailing_axes(self) -> tuple[int, ...]:
+        """`neighbour_axes` counted from the end: the same of inputs, features and batches of both."""
+        return tuple(axis - len(self.feature_shape) for axis in self.neighbour_axes)
 
     @property
     def one_number_each(self) -> bool:
@@ -86,14 +103,12 @@ class FeatureLayout:
 
     def patch_sides(self, side: int) -> tuple[int, ...]:
         """Extent of a patch along every feature axis; sensors of a series stay apart, tables have no patches."""
-        if self.kind == "image":
-            return (side, side)
-        return (side if self.kind == "series" else 1, *(1 for _ in self.feature_shape[1:]))
+        return tuple(side if axis in self.neighbour_axes else 1 for axis in range(len(self.feature_shape)))
 
     def patches(self, side: int) -> Tensor:
         """Patch of every feature, counted from 0 along the rows: (*feature_shape) of int64.
 
-        Squares of an image, stretches of one sensor of a series, single columns of a table. Where
+        Squares of an image, cubes of a volume, stretches of one sensor of a series, single columns of a table. Where
         ``side`` does not divide the shape, the last patches are smaller.
         """
         labels = torch.zeros((), dtype=torch.int64)
@@ -127,33 +142,47 @@ def raw_layout(row_shape: tuple[int, ...]) -> FeatureLayout:
     return FeatureLayout("tokens", tuple(int(s) for s in row_shape), slot=len(row_shape) - 1)
 
 
-def infer_layout(input_shape: tuple[int, ...], features: str | None = None) -> FeatureLayout:
-    """Choose the layout for one sample's shape; ``features`` settles what the shape leaves open.
+def infer_layout(input_shape: tuple[int, ...], features: str | None = None, axes: str | None = None) -> FeatureLayout:
+    """Choose the layout for one sample's shape; ``features`` and ``axes`` settle what the shape leaves open.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+    features : str, optional
+    axes : str, optional
+        A letter for each axis of a batch: ``NTC`` (time, then sensors) or ``NCT`` of series, ``NCHW`` of images,
+        ``NCDHW`` of volumes.
 
     Raises
     ------
     UsageError
-        If ``features`` is unknown, does not fit the shape, or is needed and missing.
+        If ``features`` or ``axes`` is unknown or does not fit the shape, or is needed and missing; then with
+        the ways in which the shape can be read.
     """
     shape = tuple(int(s) for s in input_shape)
-    dims = {"image": (2, 3), "table": (1,), "series": (1, 2), "tokens": (1, 2)}
+    dims = {"image": (2, 3), "volume": (3, 4), "table": (1,), "series": (1, 2), "tokens": (1, 2)}
     if features is not None:
         if features not in dims:
             raise UsageError(f"unknown features {features!r}", f"known: {', '.join(FEATURE_KINDS)}")
         if len(shape) not in dims[features]:
             raise UsageError(
                 f"inputs of shape (N, {', '.join(map(str, shape))}) cannot be {features!r}",
-                "images are (N, C, H, W), series (N, T, D), tables (N, D), tokens (N, L) or their embeddings (N, L, D)",
+                "images are (N, C, H, W), volumes (N, C, D, H, W), series (N, T, D), tables (N, D), "
+                "tokens (N, L) or their embeddings (N, L, D)",
             )
+        sensors_first = check_axes(shape, features, axes)
         # Two axes of tokens are their embeddings.
-        return FeatureLayout(features, shape, slot=int(features == "tokens" and len(shape) == 2))  # type: ignore[arg-type]
+        slot = int(features == "tokens" and len(shape) == 2)
+        return FeatureLayout(features, shape, slot=slot, sensors_first=sensors_first)  # type: ignore[arg-type]
+    if axes is not None:
+        raise UsageError(f"axes={axes!r} needs features=", could_be(shape))
     if len(shape) == 1:
         return FeatureLayout("table", shape)
     if len(shape) == 3 and shape[0] in (1, 2, 3, 4):
         return FeatureLayout("image", shape)
     raise UsageError(
         f"inputs of shape (N, {', '.join(map(str, shape))}) could be several things",
-        f"say which with features=, one of {', '.join(FEATURE_KINDS)}",
+        could_be(shape) or f"say which with features=, one of {', '.join(FEATURE_KINDS)}",
     )
 
 

@@ -282,15 +282,20 @@ class TorchPredictor(Predictor):
         """See `Predictor.shifted`; a copy of the module with the same layers, names and gradients."""
         if is_compiled(self.module):
             raise UnsupportedError("a TorchScript module cannot be given other inputs by hooks")
+        if self.facts is not None and "int" in self.facts.input_dtype:
+            raise UnsupportedError("the model reads whole numbers as codes, and shifted codes stand for something else")
         module = copy_module(self.module)
-        module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]))
+        # Before any other hook: it is the inputs of the model that move.
+        module.register_forward_pre_hook(lambda _module, inputs: (inputs[0] - by, *inputs[1:]), prepend=True)
         return self.with_module(module)
 
     def in_float64(self, inputs: Tensor, context: Context | None = None) -> Predictor:
         """See `Predictor.in_float64`; a copy of the module.
 
-        Devices without float64 and modules that insist on another type, somewhere, cannot.
+        Devices without float64, compiled modules and modules that insist on another type, somewhere, cannot.
         """
+        if is_compiled(self.module):
+            return self
         one, seen = inputs[:1].to(self.device, copy=True), _FloatingTypes()
         try:
             module = copy_module(self.module).double()
@@ -344,7 +349,8 @@ class _FloatingTypes(TorchFunctionMode):
 def _evaluating(module: nn.Module, device: torch.device) -> nn.Module:
     """A copy of a module, in evaluation mode and on the device."""
     try:
-        return copy_module(module).to(device).eval()
+        copied = copy_module(module)
+        return (copied if _is_on(copied, device) else copied.to(device)).eval()
     except UnsupportedError as error:
         raise UsageError(
             f"the model is in training mode or on another device, and {error.message.removeprefix('the model ')}",

@@ -33,11 +33,14 @@ class RawRows:
     values : Tensor (M, L, ...)
     sizes : Tensor (M,) of int64
         How many entries along the first axis of each there are.
+    layout : FeatureLayout
+        Of these rows.
     context : mapping of str to Tensor (M, ...)
     """
 
     values: Tensor
     sizes: Tensor
+    layout: FeatureLayout
     context: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -150,6 +153,11 @@ class Samples:
     def encoded_layout(self) -> FeatureLayout:
         """The layout of what the model is evaluated in; of samples of different sizes that of the longest."""
         return self.layout if self.sizes is None else self.model.encoded_layout(self.layout, int(self.sizes.max()))
+
+    @property
+    def token_masker(self) -> str:
+        """The masker for tokens where none is named: a hidden token, else an empty one, else none at all."""
+        return next((name for name in ("mask", "pad") if name in self.model.symbols), "delete")
 
     def _context(self, rows: Tensor | slice | None) -> Mapping[str, Tensor]:
         return self.context if rows is None else context_rows(self.context, rows)

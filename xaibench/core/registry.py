@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +17,7 @@ from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
     AttributionKind,
+    Bounds,
     Component,
     Convert,
     DatasetSpec,
@@ -54,7 +56,7 @@ def plural(kind: str) -> str:
 def _add(spec: Component) -> None:
     table = _registry[spec.kind]
     old = table.get(spec.name)
-    if old is not None and _origin(old.function) != _origin(spec.function):
+    if old is not None and _origin(old.function) != _origin(spec.function) and not _replaced(old.function):
         files = f"{_origin(old.function)[0]} and {_origin(spec.function)[0]}"
         raise UsageError(f"two {plural(spec.kind)} are called {spec.name!r}, in {files}", "give yours another name")
     table[spec.name] = spec
@@ -64,10 +66,19 @@ def _origin(function: Callable[..., Any]) -> tuple[str, str]:
     return inspect.getsourcefile(function) or function.__module__, function.__qualname__
 
 
+def _replaced(function: Callable[..., Any]) -> bool:
+    """Whether a function belongs to a notebook or terminal, or to a module that has been imported again since."""
+    module = sys.modules.get(function.__module__)
+    space = getattr(inspect.unwrap(function), "__globals__", None)
+    return function.__module__ == "__main__" or module is None or vars(module) is not space
+
+
 def registering(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
     def register(function: F) -> F:
         spec = make(function)
         _add(spec)
+        # Found out now: the file may be edited while the code that was read from it still runs.
+        _ = spec.code_digest
         function.__xaibench__ = spec  # type: ignore[attr-defined]
         return function
 
@@ -84,6 +95,7 @@ def explainer(
     follows_outputs: bool = True,
     feature_maps_only: bool = False,
     layer_used: Callable[..., str] | None = None,
+    uses_background: bool = False,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -106,9 +118,13 @@ def explainer(
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
 
+    uses_background : bool
+        Whether reference samples play a role where there are any, although they are not needed and no
+        masker says so. A caller who gives some to an explainer without a use for them is warned.
+
     Notes
     -----
-    The last three say what is so by definition; no id and no key holds them. Tests of all explainers
+    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
     hold every explainer to them, both ways.
 
     Examples
@@ -131,6 +147,7 @@ def explainer(
             follows_outputs=follows_outputs,
             feature_maps_only=feature_maps_only,
             layer_used=layer_used,
+            uses_background=uses_background,
         )
     )
 
@@ -141,7 +158,7 @@ def metric(
     family: Family,
     construct: str = "",
     higher_is_better: bool,
-    bounds: tuple[float | None, float | None] = (None, None),
+    bounds: Bounds = (None, None),
     version: int = 1,
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
@@ -161,11 +178,15 @@ def metric(
     rewards_truth: bool = True,
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
+    output_bounds: Mapping[str, Bounds] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
     Parameters
     ----------
+    bounds, output_bounds : tuple of float or None, mapping of str to such a tuple
+        Lowest and highest score there can be, None for no bound, and other ones for some outputs
+        (``{"value": (None, None)}``). A score outside by more than 1e-5 makes its cell *failed*.
     construct : str, optional
         What is measured, where several metrics make scores of one thing, such as the curve under
         removal: they have one vote in an overall rank. Default: the metric's own name.
@@ -258,6 +279,7 @@ def metric(
             rewards_truth=rewards_truth,
             in_output_unit=in_output_unit,
             favours=frozenset(favours),
+            output_bounds=dict(output_bounds or {}),
         )
     )
 
@@ -349,7 +371,7 @@ def components(kind: Kind) -> Iterator[Component]:
     yield from (spec for _, spec in sorted(_registry[kind].items()))
 
 
-def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
+def get(kind: Kind, ref: str, *, folder: Path | None = None, check: bool = True) -> Component:
     """Find a component by name, ``module:name``, or ``path/to/file.py:name``.
 
     Parameters
@@ -358,6 +380,8 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
     ref : str
     folder : Path, optional
         Folder that relative file paths start from (that of the suite file); default the current one.
+    check : bool
+        Look whether a file has changed since it was imported, and import it again then.
 
     Raises
     ------
@@ -370,7 +394,7 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None) -> Component:
     source, colon, attribute = ref.rpartition(":")
     if not colon:
         raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, _registry[kind]))
-    module = load_module(source, folder=folder)
+    module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)
     if function is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]

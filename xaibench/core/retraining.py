@@ -88,6 +88,7 @@ def variant(
         tokens=data.tokens,
         train_context=data.train_context if train_context is None else train_context,
         test_context=data.test_context if test_context is None else test_context,
+        axes=data.axes,
     )
 
 

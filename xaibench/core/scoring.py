@@ -10,17 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec
-from xaibench.core.errors import UnsupportedError
+from xaibench.core.components import ATTRIBUTION_KINDS, Bounds, ExplainerSpec, MetricSpec
+from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 from xaibench.core.groups import Group, cut, cut_truth, explain_groups, groups, pool_of
+from xaibench.core.masking.effect import check_effect
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, context_rows
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.storage.cache import MemoryCache
 
+BOUNDS_TOLERANCE = 1e-5
+"""How far a score may be outside of the bounds of its metric, for rounding."""
 ExplainFunction = Callable[[ProblemView, str], Tensor]
 """Explains a view; the second argument names the draws."""
 
@@ -68,7 +71,29 @@ def explain(function: ExplainFunction, view: ProblemView, stream: str) -> Tensor
         raise ValueError(f"the explainer returned shape {tuple(raw.shape)} instead of {expected}")
     if view.inputs._version != before:
         raise ValueError("the explainer changed its inputs in place")
+    _refuse_missing(raw, view)
     return raw.detach().to(device=view.inputs.device, dtype=torch.float32)
+
+
+def _refuse_missing(attributions: Tensor, view: ProblemView) -> None:
+    """Raise UnsupportedError if attributions are NaN because of missing values of the samples or the background."""
+    if bool(torch.isfinite(attributions).all()):
+        return
+    for what, values in (("samples", view.inputs), ("background", view.background)):
+        missing = None if values is None or not values.is_floating_point() else torch.isnan(values).flatten(1)
+        if missing is not None and bool(missing.any()):
+            row, column = torch.nonzero(missing)[0].tolist()
+            raise UnsupportedError(
+                f"the explainer gives NaN where values are missing: column {column} of row {row} of the {what} is NaN",
+                "impute missing values, or use an explainer that removes features with a masker such as marginal",
+            )
+
+
+def check_masker(params: Mapping[str, Any], samples: Samples) -> None:
+    """Raise UnsupportedError if the masker among the parameters of a component changes none of several samples."""
+    name = params.get("masker")
+    if isinstance(name, str) and len(samples) > 1:
+        check_effect(name, samples.inputs, samples.masker(name).fill)
 
 
 @dataclass(frozen=True)
@@ -162,6 +187,8 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     ------
     UnsupportedError
         If the metric does not take this kind of attributions, or the output is unavailable.
+    UsageError
+        If a score is outside the bounds that the metric declares for this output.
     ValueError
         If the metric returns anything but one number per sample, or per unit.
     """
@@ -173,6 +200,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     values = values.detach().to(torch.float32).cpu()
     finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
+    _check_bounds(spec, values, spec.bounds_of(params, ev.output), ev)
     return Scores(values, conversion, ev.output, spec.handled_sign(params))
 
 
@@ -260,6 +288,8 @@ def _ready(
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
     ev = measured(spec, ev, output)
+    if spec.scope == "sample":
+        check_masker(params, ev)
     ev, finite = zero_nonfinite(ev)
     conversion = "none"
     wanted = spec.conversion(params)
@@ -277,6 +307,24 @@ def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {n_samples} samples")
     if spec.scope == "dataset" and (not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0):
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number per resampling unit")
+
+
+def _check_bounds(spec: MetricSpec, values: Tensor, bounds: Bounds, ev: Evaluation) -> None:
+    """Raise UsageError if a defined score is outside of what there can be: then it is not what it is said to be."""
+    low, high = (fallback if b is None else b for b, fallback in zip(bounds, (-torch.inf, torch.inf), strict=True))
+    outside = (values < low - BOUNDS_TOLERANCE) | (values > high + BOUNDS_TOLERANCE)
+    if not bool(outside.any()):
+        return
+    first = int(outside.nonzero()[0])
+    unit = "sample" if spec.scope == "sample" else "repeat"
+    hint = "mend the metric, or the bounds that it declares"
+    if ev.output == "probability" and ev.model.returns == "probability":
+        hint = 'are the numbers of the model probabilities? Say returns="logit" if they are not'
+    raise UsageError(
+        f"metric {spec.name!r} gives {float(values[first]):.6g} for {unit} {first}, and its scores of a {ev.output} go"
+        f" from {low:g} to {high:g}",
+        hint,
+    )
 
 
 def channel_handling(layout: FeatureLayout, params: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ class TokenNetwork(nn.Module):
             if self.empty is None:
                 raise UnsupportedError(
                     "nothing is left of a text of which every token is deleted",
-                    "give special_tokens=Tokens(pad=...), the id of a token that then stands for it, or another masker",
+                    "give the id of the empty token, Tokens(pad=...), which then stands for it, or another masker",
                 )
             before = (self.empty,)
         if before or after:

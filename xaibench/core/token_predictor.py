@@ -266,7 +266,7 @@ class TokenIdPredictor(CallablePredictor):
             if self.tokens.pad is None:
                 raise UnsupportedError(
                     "nothing is left of a text of which every token is deleted",
-                    "give special_tokens=Tokens(pad=...), the id of a token that then stands for it, or another masker",
+                    "give the id of the empty token, Tokens(pad=...), which then stands for it, or another masker",
                 )
             prefix = (self.tokens.pad,)
         n = len(ids)
@@ -274,19 +274,21 @@ class TokenIdPredictor(CallablePredictor):
         ids = torch.cat([*left, ids, *right], dim=1)
         try:
             raw = self._ask(ids, context)
+            wrong = None if len(raw) == n else f"it returned {len(raw)} rows for {n} texts"
         except (UsageError, UnsupportedError):
             raise
         except Exception as error:
             if not shortened:
                 raise
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UnsupportedError(
-                f"the model does not take a text of {ids.shape[1]} tokens, as delete makes of a longer one: {reason}",
-                "name a symbol, special_tokens=Tokens(mask=...) or Tokens(pad=...), and the masker of that name",
-            ) from error
-        if len(raw) != n:
-            raise UsageError(f"the model returned {len(raw)} rows for {n} texts", "a text model maps (N, L) to (N, C)")
-        return as_matrix(raw)
+            wrong = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if wrong is None:
+            return as_matrix(raw)
+        if not shortened:
+            raise UsageError(f"the model does not take texts: {wrong}", "a text model maps ids (N, L) to (N, C)")
+        raise UnsupportedError(
+            f"the model does not take a text of {ids.shape[1]} tokens, as delete makes of a longer one: {wrong}",
+            "name a symbol, special_tokens=Tokens(mask=...) or Tokens(pad=...), and the masker of that name",
+        )
 
     def _ask(self, ids: Tensor, context: Context) -> Tensor:
         if self.inner is not None:

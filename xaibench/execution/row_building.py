@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from xaibench.core.components import Component, MetricSpec, is_control
-from xaibench.core.errors import UnsupportedError, XaibenchError, message_of
+from xaibench.core.errors import UnsupportedError, XaibenchError
 from xaibench.core.gates import Gate
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import to_utf8
 from xaibench.core.programs.evaluation import FunctionProblem
+from xaibench.core.user_errors import place_of, text_of
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
 
@@ -39,6 +40,8 @@ class Facts:
     threads : int
     n_functions : int or None
         Of a set of functions.
+    model_facts : str or None
+        What a first look at the model found, as JSON.
     """
 
     fingerprint: str
@@ -49,6 +52,7 @@ class Facts:
     device: str
     threads: int
     n_functions: int | None = None
+    model_facts: str | None = None
 
     @classmethod
     def of(cls, problem: Problem | FunctionProblem) -> Facts:
@@ -65,6 +69,7 @@ class Facts:
             samples.batch_size,
             str(samples.model.device),
             torch.get_num_threads(),
+            model_facts=canonical_json(problem.info["model"]) if "model" in problem.info else None,
         )
 
     def columns(self, unit: Unit, cell: Cell) -> dict[str, Any]:
@@ -86,6 +91,7 @@ class Facts:
             "batch_size": self.batch_size,
             "device": self.device,
             "threads": self.threads,
+            "model_facts": self.model_facts,
         }
 
     def _truth_kind(self, metric: Component) -> str | None:
@@ -146,11 +152,12 @@ def failure(error: BaseException) -> dict[str, Any]:
         return {"status": "unsupported", "message": error.message}
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
     hint = error.hint if isinstance(error, XaibenchError) else None
-    message = f"{message_of(error)}; {hint}" if hint else message_of(error)
+    message = f"{text_of(error)}; {hint}" if hint else text_of(error)
+    place = place_of(error)
     return {
         "status": "oom" if out_of_memory else "failed",
         "error_kind": type(error).__name__,
-        "message": _storable(message or type(error).__name__),
+        "message": _storable(message) + (f" ({place})" if place else ""),
         "traceback": _storable("".join(traceback.format_exception(error))),
     }
 

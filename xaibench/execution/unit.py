@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,14 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids, unit_ids
 from xaibench.core.masking.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
-from xaibench.core.scoring import Explainer, attribution_kind, channel_handling, explain_function, score
+from xaibench.core.scoring import (
+    Explainer,
+    attribution_kind,
+    channel_handling,
+    check_masker,
+    explain_function,
+    score,
+)
 from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.plan import Cell, Unit
@@ -42,11 +49,12 @@ class ProblemCaches:
     def __init__(self, problem: Problem, cache: Path | None) -> None:
         self.problem = problem
         self.cache = cache
-        self._shared: dict[int, SharedCache] = {}
+        self._shared: dict[tuple[int, str | None], SharedCache] = {}
 
-    def shared(self, seed: int) -> SharedCache:
-        """Evaluations that do not depend on the explanation, for one seed."""
-        if seed not in self._shared:
+    def shared(self, seed: int, source: str | None = None) -> SharedCache:
+        """Evaluations that do not depend on the explanation, for one seed; of metrics of one's own by their source."""
+        key = (seed, source)
+        if key not in self._shared:
             folder = None if self.cache is None else self.cache / "evaluations"
             model = self.problem.samples.model
             scope = (
@@ -58,9 +66,11 @@ class ProblemCaches:
                 f"threads {torch.get_num_threads()}",
                 torch.__version__,
                 f"maskers {MASKERS_VERSION}",
+                *([] if source is None else [f"source {source}"]),
             )
-            self._shared = {seed: SharedCache(folder, scope)}
-        return self._shared[seed]
+            others = {k: cache for k, cache in self._shared.items() if k[0] == seed}
+            self._shared = {**others, key: SharedCache(folder, scope)}
+        return self._shared[key]
 
 
 def score_unit(
@@ -109,7 +119,9 @@ def score_unit(
         pairs=problem.pairs,
     )
     for cell in cells:
-        yield _score(unit, cell, ev, explanation, about, run)
+        source = cell.spec.code_digest
+        seen = ev if source is None else replace(ev, shared=bench.shared(unit.seed, source))
+        yield _score(unit, cell, seen, explanation, about, run)
 
 
 def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:
@@ -121,6 +133,7 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     if found is not None:
         attributions, kind, seconds = found
         return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, True, layer)
+    check_masker(params, explainer.view)
     started = time.perf_counter()
     attributions = explainer()
     seconds = time.perf_counter() - started

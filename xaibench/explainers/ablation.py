@@ -50,7 +50,7 @@ def occlusion(
         Default: half the patch, at least 1.
     masker : str
     """
-    if problem.layout.kind not in ("image", "series"):
+    if not problem.layout.neighbour_axes:
         side = step = 1
     else:
         side = patch if patch is not None else 2 * default_patch(problem.layout, 196)

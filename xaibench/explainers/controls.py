@@ -13,9 +13,10 @@ from xaibench.core.components import AttributionKind
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.groups import explain_groups, predict_groups
 from xaibench.core.masking.maskers import gaussian_blur
 from xaibench.core.predictor import context_rows
-from xaibench.core.problem import ProblemView
+from xaibench.core.problem import ProblemView, RawRows
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
 from xaibench.explainers.gradients import integrated_gradients
@@ -31,12 +32,12 @@ def random(problem: ProblemView, *, draws: Draws) -> Tensor:
 def random_smooth(problem: ProblemView, *, draws: Draws) -> Tensor:
     """Numbers from N(0, 1), blurred: as smooth as explanations are, and as meaningless as `random`.
 
-    Images are blurred along both sides and series along time, by an eighth of the side (at least one
+    Images and volumes are blurred along all sides and series along time, by an eighth of the side (at least one
     step); neighbouring columns of a table are averaged with a standard deviation of one column.
     """
     noise = draws.normal(problem.layout.feature_shape)
-    if problem.layout.kind in ("image", "series"):
-        sides = problem.layout.feature_shape[: 2 if problem.layout.kind == "image" else 1]
+    sides = [problem.layout.feature_shape[axis] for axis in problem.layout.neighbour_axes]
+    if sides:
         return gaussian_blur(noise, problem.layout, sigma=max(1.0, min(sides) / 8))
     return gaussian_blur(noise, FeatureLayout("series", problem.layout.feature_shape), sigma=1.0)
 
@@ -46,13 +47,16 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     """The map of another sample: it looks like an explanation and explains nothing.
 
     A background row is drawn for every sample and explained for the class that the model predicts
-    there: by integrated gradients, or by feature ablation where the model has no gradients.
+    there: by integrated gradients, or by feature ablation where the model has no gradients. Where samples have
+    different lengths, the map of one is stretched to the length of the other.
 
     Raises
     ------
     UnsupportedError
         If the problem has no background.
     """
+    if problem.references is not None:
+        return _stretched(problem, problem.references, draws)
     if problem.background is None:
         raise UnsupportedError("other_sample needs a background", "pass background=, reference samples")
     rows = draws.integers(len(problem.background))
@@ -63,13 +67,43 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     return integrated_gradients(view) if "gradients" in problem.model.provides else feature_ablation(view)
 
 
+def _stretched(problem: ProblemView, references: RawRows, draws: Draws) -> Tensor:
+    """Maps (N, *feature_shape) of reference samples, stretched: place ``j`` of ``n`` has what ``j n_other / n`` has."""
+    rows = draws.integers(len(references.values))
+    sizes, context = references.sizes[rows], context_rows(references.context, rows)
+    raw = references.values[rows]
+    outputs = predict_groups(problem.model, raw, sizes, references.layout, context or None)
+    view = ProblemView(
+        problem.model,
+        raw,
+        outputs.argmax(dim=1),
+        references.layout,
+        problem.output,
+        problem.digests,
+        seed=problem.seed,
+        context=context,
+        sizes=sizes,
+        references=references,
+    )
+    if problem.model.module is not None:
+        maps = explain_groups(view, integrated_gradients)
+    elif problem.layout.kind == "tokens":
+        maps = explain_groups(view, lambda group: feature_ablation(group, masker=group.token_masker))
+    else:
+        maps = explain_groups(view, feature_ablation)
+    n = problem.layout.feature_shape[0]
+    place = torch.arange(n, device=maps.device) * sizes.unsqueeze(1) // n
+    place = place.view(len(maps), n, *(1,) * (maps.ndim - 2)).expand(-1, -1, *maps.shape[2:])
+    return maps.gather(1, place)
+
+
 @explainer("constant", kind="contribution", control=True)
 def constant(problem: ProblemView) -> Tensor:
     """One for every feature."""
     return torch.ones(len(problem), *problem.layout.feature_shape, device=problem.inputs.device)
 
 
-@explainer("input_edges", kind="saliency", control=True)
+@explainer("input_edges", kind="saliency", control=True, uses_background=True)
 def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "none"] = "sobel") -> Tensor:
     """What stands out in the input, without a look at the model.
 

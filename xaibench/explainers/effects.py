@@ -13,6 +13,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import row_digests
+from xaibench.core.masking.missing import refuse_missing
 from xaibench.core.outputs import has_classes
 from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
@@ -161,6 +162,7 @@ def _changed(
 
 def _grid(problem: ProblemView, steps: int) -> list[Tensor]:
     """Distinct values (at most steps + 1) of every input number, at evenly spaced quantiles of the background."""
+    refuse_missing(background_of(problem), "the background of quantiles")
     columns = background_of(problem).flatten(1).sort(dim=0).values
     ranks = torch.linspace(0, len(columns) - 1, steps + 1, dtype=torch.float64).round().long()
     grid = []

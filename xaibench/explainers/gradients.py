@@ -113,7 +113,7 @@ def vargrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float 
     return problem.layout.reduce(_noisy_gradients(problem, n_samples, radius, draws)[1])
 
 
-@explainer("gradient_shap", kind="contribution", needs={"gradients"})
+@explainer("gradient_shap", kind="contribution", needs={"gradients"}, uses_background=True)
 def gradient_shap(
     problem: ProblemView,
     *,

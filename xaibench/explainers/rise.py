@@ -8,6 +8,7 @@ from torch import Tensor
 
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UsageError
+from xaibench.core.features import FeatureLayout
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
@@ -26,8 +27,8 @@ def rise(
 ) -> Tensor:
     """Mean output over random masks, given that a feature is not masked (Petsiuk et al. 2018, Eq. 3).
 
-    Masks are coarse random grids, enlarged linearly and shifted at random, along the two sides of an
-    image or the time axis of a series; columns of tables are masked independently. The mean is divided
+    Masks are coarse random grids, enlarged linearly and shifted at random, along the sides of an
+    image or volume, or the time axis of a series; columns of tables are masked independently. The mean is divided
     by the drawn weight of every feature instead of its expectation, so that adding a constant to the
     output changes nothing but the level; maps start at 0. A feature that every mask hides (with few masks
     or a small ``p``) has no such mean; it takes that over all masks, which says neither more nor less
@@ -56,7 +57,7 @@ def rise(
         weight = torch.zeros_like(weighted)
         total = torch.zeros_like(weighted.flatten(1)[:, 0])
         for part in parts:
-            masks = _masks(layout.kind, layout.feature_shape, part.stop - part.start, cells, p, own).to(fill.dtype)
+            masks = _masks(layout, part.stop - part.start, cells, p, own).to(fill.dtype)
             shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
             values = perturbed_copies.scores(view, shown).to(fill.dtype)
             weighted += torch.einsum("nk,nk...->n...", values, masks)
@@ -68,18 +69,23 @@ def rise(
     return torch.cat(maps)
 
 
-def _masks(kind: str, shape: tuple[int, ...], k: int, cells: int, p: float, draws: Draws) -> Tensor:
-    """Masks (N, k, *shape) in [0, 1]."""
-    if kind not in ("image", "series"):
+def _masks(layout: FeatureLayout, k: int, cells: int, p: float, draws: Draws) -> Tensor:
+    """Masks (N, k, *feature_shape) in [0, 1]."""
+    shape, n_axes = layout.feature_shape, len(layout.neighbour_axes)
+    if not n_axes:
         return (draws.uniform((k, *shape)) < p).float()
-    n_axes = 2 if kind == "image" else 1
+    shape = shape[::-1] if layout.sensors_first else shape
     sides = [min(cells, n) for n in shape[:n_axes]]
     grid = (draws.uniform((k, *(s + 1 for s in sides), *shape[n_axes:])) < p).float()
     shifts = draws.uniform((k, n_axes))
     rows = _enlarge(shape[0], sides[0], shifts[..., 0])
-    if kind == "series":
-        return torch.einsum("nkts,nks...->nkt...", rows, grid)
-    return rows @ grid @ _enlarge(shape[1], sides[1], shifts[..., 1]).mT
+    if n_axes == 2:
+        return rows @ grid @ _enlarge(shape[1], sides[1], shifts[..., 1]).mT
+    masks = torch.einsum("nkts,nks...->nkt...", rows, grid)
+    for axis in range(1, n_axes):
+        along = _enlarge(shape[axis], sides[axis], shifts[..., axis])
+        masks = torch.einsum("nkts,nks...->nkt...", along, masks.movedim(2 + axis, 2)).movedim(2, 2 + axis)
+    return masks.mT if layout.sensors_first else masks
 
 
 def _enlarge(n: int, cells: int, shift: Tensor) -> Tensor:

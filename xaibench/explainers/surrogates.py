@@ -13,6 +13,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.masking.maskers import FillMasker, Masker
+from xaibench.core.masking.missing import complete_rows
 from xaibench.core.masking.references import evenly_spaced, kmeans_centres
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -135,7 +136,7 @@ def _references(problem: ProblemView, kind: References, n: int) -> list[tuple[Te
     """Reference samples (*input_shape), and the share of each."""
     if problem.background is None:
         raise UnsupportedError("references need a background", "pass background=, reference samples")
-    given = problem.background.cpu().numpy()
+    given = complete_rows(problem.background).cpu().numpy()
     if kind == "rows":
         rows, shares = evenly_spaced(given, n)
     else:

@@ -55,12 +55,13 @@ def cast_inputs(inputs: Tensor, dtype: torch.dtype) -> Tensor:
         If the module reads whole numbers and these are none: half of a code is not a code.
     """
     if not dtype.is_floating_point and inputs.is_floating_point():
+        # Before anything else: whoever follows the pass shall see that the gradient ends here.
+        inputs = inputs.detach()
         if not whole_numbers(inputs):
             raise UnsupportedError(
                 "the model reads whole numbers, and this puts fractions in their place",
                 "maskers such as zero and marginal put whole numbers there",
             )
-        return inputs.detach().to(dtype)
     return inputs.to(dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -57,6 +58,7 @@ def first_look(
         If the model fails on these inputs, does not return a row of finite numbers per sample, returns what it was
         said not to return, or if the output of a sample depends on the other samples of its batch.
     """
+    returns = given or (None if predictor.returns_assumed else predictor.returns)
     few = inputs[:N_SAMPLES].to(predictor.device)
     beside = predictor.on_device(context_rows(context, slice(0, N_SAMPLES)))
     seen = _Call(output="tensor", dtype=few.dtype, output_dtype=few.dtype)
@@ -64,14 +66,13 @@ def first_look(
         predictor, seen = _called(predictor, few[:1], context_rows(beside, slice(0, 1)))
     size = min(len(few), _understood(few[:1], lambda: predictor.batch_size(few, beside)))
     few, beside = few[:size], context_rows(beside, slice(0, size))
-    raw, notes = _evaluated(predictor, few, beside)
+    raw, notes = _evaluated(predictor, few, beside, lambda: predictor.predict(inputs, context))
     last: LastOperation | None = None
     gradients, why = False, ""
     if isinstance(predictor, TorchPredictor):
         gradients, why, last = _gradients(predictor, few[:2], context_rows(beside, slice(0, 2)))
     elif isinstance(predictor, CallablePredictor):
         seen = _Call(predictor.part, few.dtype, raw.dtype)
-    returns = given or (None if predictor.returns_assumed else predictor.returns)
     settled = settle_returns(raw, cast("Returns | None", returns), predictor.returns, last, seen.output_dtype)
     predictor.returns = settled.returns
     predictor.returns_assumed = False
@@ -158,8 +159,9 @@ def _called(predictor: TorchPredictor, one: Tensor, beside: Context) -> tuple[To
                 answer = predictor.module(one.to(dtype, copy=True), **own)
         except XaibenchError:
             raise
-        except Exception as error:  # Whatever a module raises; the first failure is told if all fail.
-            failure = failure or error
+        except Exception as error:  # Whatever a module raises.
+            # Of a code that a table has no row for, only the call with whole numbers tells.
+            failure = error if failure is None or isinstance(error, IndexError) else failure
             continue
         part, raw = where_output_is(answer), read_output(answer)
         output_dtype = answer.dtype if isinstance(answer, Tensor) else raw.dtype
@@ -181,14 +183,18 @@ def _number_types(module: nn.Module, one: Tensor) -> Iterator[torch.dtype]:
         yield torch.int64
 
 
-def _evaluated(predictor: Predictor, few: Tensor, beside: Context) -> tuple[Tensor, tuple[str, ...]]:
+def _evaluated(
+    predictor: Predictor, few: Tensor, beside: Context, predict_all: Callable[[], Tensor]
+) -> tuple[Tensor, tuple[str, ...]]:
     """Finite outputs (n, C) of a few samples in one batch, and a note if the model draws at random.
 
     The first sample is evaluated alone as well, and among copies of itself: batches of the same size are
     computed alike, so that what differs there comes from the other samples.
     """
     raw = _understood(few, lambda: predictor.predict(few, beside))
-    check_finite(raw, predictor.returns)
+    if not bool(raw.isfinite().all()):
+        # How many there are is worth more than a quick answer.
+        check_finite(_understood(few, predict_all), predictor.returns)
     if len(few) > 1:
         first = context_rows(beside, slice(0, 1))
         alone = _understood(few[:1], lambda: predictor.predict(few[:1], first))
@@ -217,9 +223,11 @@ def _exactly(predictor: Predictor, few: Tensor, beside: Context) -> tuple[Tensor
 
 
 def _gap(a: Tensor, b: Tensor) -> float:
-    """The largest difference of two tensors where both are finite."""
+    """The largest difference of two tensors; infinite where only one of them is a number."""
+    if not torch.equal(a.isfinite(), b.isfinite()):
+        return math.inf
     gap = (a - b).abs()
-    return float(gap[gap.isfinite()].max()) if bool(gap.isfinite().any()) else 0.0
+    return float(gap[a.isfinite()].max()) if bool(a.isfinite().any()) else 0.0
 
 
 def check_finite(raw: Tensor, returns: str, what: str = "the model") -> None:
@@ -247,10 +255,21 @@ def _understood(inputs: Tensor, evaluate: Callable[[], Answer]) -> Answer:
 def _cannot_take(inputs: Tensor, error: Exception) -> UsageError:
     reason = str(error).partition("\n")[0]
     samples = "one sample" if len(inputs) == 1 else f"{len(inputs)} samples"
+    hint = next((hint for text, hint in _HINTS.items() if text in reason), "a model maps (N, ...) to (N, C) for any N")
     return UsageError(
-        f"the model failed on {samples} of shape {tuple(inputs.shape[1:])}: {type(error).__name__}: {reason}",
-        "a model takes one array (N, ...) of any N; what else it takes goes into context=, by name",
+        f"the model failed on {samples} of shape {tuple(inputs.shape[1:])}: {type(error).__name__}: {reason}", hint
     )
+
+
+_HINTS = {
+    "more than 1 value per channel": "batch normalisation without running statistics makes a sample depend on the "
+    "others of its batch; fit running statistics and call model.eval()",
+    "positional argument": "what a model takes beside the inputs that are explained goes into context=, by name",
+    "must have the same dtype": "the model mixes number types; convert all of it with model.float()",
+    "index out of range": "the inputs hold codes that the model has no row for",
+    "shapes cannot be multiplied": "the inputs do not have the shape that the model was made for",
+}
+"""What to do, by what is in the first line of an exception."""
 
 
 def _gradients(predictor: TorchPredictor, few: Tensor, beside: Context) -> tuple[bool, str, LastOperation | None]:

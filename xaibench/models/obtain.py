@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import DataError, UsageError
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import Predictor
@@ -171,6 +171,8 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
             f"model {spec.name!r} returns {raw.shape[1]} {columns} for data of {wanted}",
             "a regression model returns one value, a classifier one column per class",
         )
+    if bool(torch.isnan(raw).any()) and data.first_missing is not None:
+        raise DataError(f"model {spec.name!r} gives NaN where values are missing")
     accuracy = _r2(raw, data) if regression else _accuracy(raw, data)
     provides = spec.provides
     if provides is None:
@@ -201,8 +203,9 @@ def _r2(raw: Tensor, data: Data) -> float:
 def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:
     libraries = [torch.__version__, sklearn.__version__]
     seeds = [seed] if spec.takes("seed") else []
-    said = [] if spec.returns is None else [spec.returns]
-    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds, *said)
+    # Only where there are any: keys of shipped models stay what they were.
+    more = [part for part in (spec.returns, spec.code_digest) if part is not None]
+    key = digest(KEY_VERSION, libraries, data.fingerprint, spec.name, dict(params), spec.version, seeds, *more)
     return cache / "models" / f"{key}{suffix}"
 
 

@@ -16,8 +16,11 @@ from xaibench.core.token_predictor import TokenIdPredictor, TokenPredictor
 from xaibench.core.tokens import NO_TOKEN, Tokens
 from xaibench.models.adapters import as_predictor
 
-SAME = 1e-4
+SAME_OUTPUTS = 1e-4
 """Outputs that differ by at most this share of the largest are the same but for rounding."""
+
+TRIED_TOKENS = 16
+"""Tokens that are tried in all places of a text."""
 
 
 def as_text_predictor(
@@ -90,6 +93,7 @@ def _text_predictor(
     if name is not None and not isinstance(name, str):
         return TokenPredictor(module, name, known, base.returns, **options)
     texts = _samples(ids)
+    _check_range(module, ids)
     if isinstance(name, str):
         if not isinstance(dict(module.named_modules()).get(name), nn.Embedding):
             raise UsageError(
@@ -113,6 +117,16 @@ def _samples(ids: Tensor) -> list[Tensor]:
     """A few different texts without what is behind their end, as sequences (1, m)."""
     rows = [row[row != NO_TOKEN].unsqueeze(0).long() for row in ids.flatten(1)]
     return sorted(rows, key=lambda row: -row.shape[1])[:2] + rows[:2]
+
+
+def _check_range(module: nn.Module, ids: Tensor) -> None:
+    """Raise UsageError where no embedding of the module has a row for every id."""
+    sizes = [part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding)]
+    if sizes and int(ids.max()) >= max(sizes):
+        raise UsageError(
+            f"inputs hold the id {int(ids.max())}, which is not in the vocabulary",
+            f"the model's embedding has ids from 0 to {max(sizes) - 1}",
+        )
 
 
 def _embeddings(module: nn.Module) -> list[str]:
@@ -146,28 +160,25 @@ def _note(name: str, text: Tensor, seen: set[str], _module: nn.Module, args: Any
 def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[Tensor]) -> str:
     """Why replacing the embedding's output is not the same as other ids, or "" where it is.
 
-    Tried with each text's tokens in reverse order and with tokens of other texts, and with every symbol in one place.
+    Tried with each text backwards, with one token of the texts in all places, and with every symbol in one place.
     """
-    pool = torch.unique(torch.cat([text[0] for text in texts]))
-    symbols = sorted(set(predictor.tokens.symbols.values()))
-    ordinary = pool[~torch.isin(pool, torch.tensor(symbols, dtype=torch.long))]
+    symbols = torch.tensor(sorted(set(predictor.tokens.symbols.values())), dtype=torch.long)
+    found = torch.unique(torch.cat([text[0] for text in texts]))
+    ordinary = found[~torch.isin(found, symbols)][:TRIED_TOKENS]
     for text in texts:
-        others = [text.flip(1)]
-        if len(ordinary):
-            others.append(ordinary[torch.arange(text.shape[1]).flip(0) % len(ordinary)].unsqueeze(0))
-        for symbol in symbols:
-            others.append(text.clone())
-            others[-1][0, text.shape[1] // 2] = symbol
-        for other in others:
-            try:
-                with torch.no_grad():
-                    own = logits_of(module(other.to(predictor.device)))
-                    vectors = predictor.table[other.to(predictor.table.device)].to(predictor.device)
-                    found = predictor.network.without_surroundings(vectors, text.to(predictor.device))
-            except XaibenchError as error:
-                return error.message
-            if not torch.allclose(found, own, rtol=SAME, atol=SAME * max(float(own.abs().max()), 1e-6)):
-                return "the model's outputs hang on its token ids in other ways than through the embedding"
+        marked = text.repeat(len(symbols), 1)
+        marked[:, text.shape[1] // 2] = symbols
+        others = torch.cat([text.flip(1), ordinary.unsqueeze(1).expand(-1, text.shape[1]), marked])
+        own_ids = text.expand_as(others).to(predictor.device)
+        try:
+            with torch.no_grad():
+                own = logits_of(module(others.to(predictor.device)))
+                vectors = predictor.table[others.to(predictor.table.device)].to(predictor.device)
+                replaced = predictor.network.without_surroundings(vectors, own_ids)
+        except XaibenchError as error:
+            return error.message
+        if not torch.allclose(replaced, own, rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS * max(float(own.abs().max()), 1e-6)):
+            return "the model's outputs hang on its token ids in other ways than through the embedding"
     return ""
 
 

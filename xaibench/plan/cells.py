@@ -77,7 +77,7 @@ class Unit:
         if fingerprint not in self._keys:
             self._keys[fingerprint] = digest_of_json(
                 *map(canonical_json, (KEY_VERSION, "explain", fingerprint)),
-                _content(self.explainer),
+                _content(self.explainer, self.spec.code_digest),
                 *map(canonical_json, (self.spec.version, self.seed, self.repeat)),
             )
         return self._keys[fingerprint]
@@ -86,7 +86,7 @@ class Unit:
         """Content key of one score."""
         return digest_of_json(
             f'"{self.explain_key(fingerprint)}"',
-            _content(cell.metric),
+            _content(cell.metric, cell.spec.code_digest),
             str(cell.spec.version),
             _json(cell.output),
         )
@@ -124,10 +124,11 @@ def versions_json(others: tuple[tuple[str, int], ...], metric: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _content(choice: ComponentRef) -> str:
-    """Canonical JSON of what the content of a result depends on: the component, and maskers that draw."""
+def _content(choice: ComponentRef, source: str | None) -> str:
+    """Canonical JSON of what a result depends on: the component, its code if a user wrote it, maskers that draw."""
     drawn = [f"maskers {MASKERS_VERSION}"] if any(str(v) in DRAWN for v in choice.params.values()) else []
-    return canonical_json([*choice.identity, *drawn])
+    written = [f"source {source}"] if source is not None else []
+    return canonical_json([*choice.identity, *drawn, *written])
 
 
 @lru_cache(maxsize=65536)

@@ -9,11 +9,13 @@ from typing import Literal, get_args
 from xaibench.plan.cells import Cell, Unit, unsupported_key
 from xaibench.plan.history import History
 
-State = Literal["run", "cached", "stale", "retry", "unsupported", "left"]
+State = Literal["run", "cached", "stale", "open", "retry", "unsupported", "left"]
 STATES: tuple[State, ...] = get_args(State)
-"""``stale``: there is a result of other content or version; ``left``: due, but not asked for by ``rerun``."""
+"""``stale``: there is a result of other content or version; ``open``: there is a result, and only building the
+model tells whether it is of the same content; ``left``: due, but not asked for by ``rerun``."""
 Rerun = Literal["failed", "stale", "all"]
 _LEFT: dict[str, tuple[State, ...]] = {"failed": ("run", "stale"), "stale": ("run", "retry")}
+_TODO = ("run", "stale", "open", "retry")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class PlannedUnit:
 
     @property
     def todo(self) -> tuple[PlannedCell, ...]:
-        return tuple(c for c in self.cells if c.state in ("run", "stale", "retry"))
+        return tuple(c for c in self.cells if c.state in _TODO)
 
 
 def decide(
@@ -61,7 +63,7 @@ def decide(
         state, reason = _state(unit, cell, history, key, unit.unsupported(cell, capabilities, lacking))
         if rerun == "all" and state == "cached":
             state, reason = "run", "asked for"
-        elif rerun in ("failed", "stale") and state in _LEFT[rerun] and not (state == "stale" and fingerprint is None):
+        elif rerun in ("failed", "stale") and state in _LEFT[rerun]:
             state, reason = "left", f"not {rerun}"
         seconds = history.score_seconds(problem, explainer, cell.spec.name)
         planned.append(PlannedCell(cell, state, reason, seconds, _content(state, reason, key)))
@@ -81,14 +83,14 @@ def _state(unit: Unit, cell: Cell, history: History, key: str | None, unsupporte
     if key is None:
         if history.failed_last(cell.cell_id):
             return "retry", "failed before"
-        return ("stale", "known when the model is built") if history.knows(cell.cell_id) else ("run", "")
+        return ("open", "known when the model is built") if history.knows(cell.cell_id) else ("run", "")
     status = history.status(cell.cell_id, key)
     if status == "done":
         return "cached", ""
     if status == "failed":
         return "retry", "failed before"
     if history.knows(cell.cell_id):
-        return "stale", "the problem's content changed"
+        return "stale", "the content of the problem or the code of a component changed"
     if history.knows_unversioned(cell.unversioned_id):
         return "stale", "a component's version changed"
     return "run", ""

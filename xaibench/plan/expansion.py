@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import cast
@@ -23,16 +23,19 @@ class Selection:
 
     A pattern with a slash is matched with ``dataset/model/explainer/metric`` from the left, one
     without with each of the four names. Names count as the plan shows them, with the parameters that
-    the suite gives (``suppressor(c=0.4)``), and without them.
+    the suite gives (``suppressor(c=0.4)``), and without them. Controls come along with the
+    explainers that ``only`` selects, because nothing else tells an explanation from a meaningless map;
+    ``skip`` leaves them out.
     """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     limit: int | None = None
 
-    def has(self, labels: tuple[str, str, str, str]) -> bool:
-        """Whether the cell of these four labels is selected."""
-        wanted = not self.only or any(_matches(p, labels) for p in self.only)
+    def has(self, labels: tuple[str, str, str, str], beside: Iterable[str] = ()) -> bool:
+        """Whether the cell of these four labels is selected, for itself or because an explainer ``beside`` it is."""
+        named = (labels, *((*labels[:2], other, labels[3]) for other in beside))
+        wanted = not self.only or any(_matches(p, one) for p in self.only for one in named)
         return wanted and not any(_matches(p, labels) for p in self.skip)
 
 
@@ -70,6 +73,18 @@ def expand(suite: Suite, selection: Selection | None = None) -> Iterator[Unit]:
                     yield unit if len(fresh) == len(unit.metrics) else replace(unit, metrics=fresh)
 
 
+def shown_names(suite: Suite) -> set[str]:
+    """Names of data sets, models, explainers and metrics that a selection can match."""
+    names: set[str] = set()
+    for part in suite.matrices():
+        matrix = _Matrix(part, Selection())
+        names.update(label for _, label in matrix.explainers)
+        names.update(label for _, _, label in matrix.metrics)
+        for problem in problems(part, Selection()):
+            names.update(problem.labels)
+    return names | {name.partition("(")[0] for name in names}
+
+
 class _Matrix:
     """The metrics and explainers of a suite, and what its rules and the selection leave of them."""
 
@@ -79,6 +94,7 @@ class _Matrix:
         choices = ((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder))
         self.metrics = [(choice, output, choice.label) for choice, output in dict.fromkeys(choices)]
         self.explainers = [(choice, choice.label) for choice in dict.fromkeys(_explaining(suite))]
+        self.ranked = [label for choice, label in self.explainers if not is_control(choice.spec)]
         self._selected: dict[tuple[str, str, str], tuple[Metrics, Metrics]] = {}
 
     def units(self, problem: AnyProblemSpec) -> Iterator[Unit]:
@@ -88,7 +104,7 @@ class _Matrix:
         belonging = [(choice, label) for choice, label in self.explainers if _belongs(choice, problem)]
         for seed in self.suite.seeds:
             for explainer, label in belonging:
-                metrics, skilled = self._metrics(problem, label)
+                metrics, skilled = self._metrics(problem, label, control=is_control(explainer.spec))
                 # Skill needs the mean over many random maps, and makes sense only where there is an oracle.
                 several = explainer.spec.name == RANDOM and with_oracle
                 for repeat in range(self.suite.random_draws if several else 1):
@@ -96,14 +112,17 @@ class _Matrix:
                     if scored:
                         yield Unit(problem, explainer, seed, repeat, scored)
 
-    def _metrics(self, problem: AnyProblemSpec, explainer: str) -> tuple[Metrics, Metrics]:
+    def _metrics(self, problem: AnyProblemSpec, explainer: str, *, control: bool) -> tuple[Metrics, Metrics]:
         """The metrics that are left for an explainer here, and those of them that skill is computed for."""
+        ranked = self.ranked if control else ()
         path = (*problem.labels, explainer)
         if path not in self._selected:
             selected = tuple(
                 (metric, output)
                 for metric, output, label in self.metrics
-                if _belongs(metric, problem) and self.suite.selects(*path, label) and self.chosen.has((*path, label))
+                if _belongs(metric, problem)
+                and self.suite.selects(*path, label)
+                and self.chosen.has((*path, label), ranked)
             )
             self._selected[path] = selected, tuple(m for m in selected if cast(MetricSpec, m[0].spec).skill_valid)
         return self._selected[path]

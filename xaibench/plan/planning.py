@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import itertools
 from collections import Counter
@@ -9,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from xaibench.core.errors import NothingToDoError, UsageError
+from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.plan.cells import Unit
 from xaibench.plan.decisions import PlannedUnit, Rerun, State, decide
-from xaibench.plan.expansion import Metrics, Selection, expand
+from xaibench.plan.expansion import Metrics, Selection, expand, shown_names
 from xaibench.plan.history import History
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.suite import Suite
@@ -204,10 +205,20 @@ def make_plan(
             if summary.states.total() > keep:
                 in_memory = None
     if not cells.count:
-        raise NothingToDoError("no cell is selected", "loosen --only and --skip; `xaibench plan` shows the cells")
+        raise NothingToDoError("no cell is selected", _nothing_selected(suite, selection))
     units = PlannedUnits(lambda: decided(every()), in_memory, summary.units)
     whole = selection in (None, Selection())
     return Plan(suite, units, rerun, whole, shard, cells.hexdigest(), summary, every)
+
+
+def _nothing_selected(suite: Suite, selection: Selection | None) -> str:
+    """What to do where a selection leaves nothing: a name that is spelt almost alike, if there is one."""
+    names = shown_names(suite)
+    for pattern in () if selection is None else selection.only:
+        close = difflib.get_close_matches(pattern, names, n=1)
+        if close and pattern not in names:
+            return did_you_mean(pattern, names)
+    return "loosen --only and --skip; `xaibench plan` shows the cells"
 
 
 class _CellsDigest:

@@ -10,8 +10,9 @@ from typing import cast
 import numpy as np
 import torch
 
+from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
-from xaibench.core.components import DatasetSpec, source_digest
+from xaibench.core.components import DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.features import infer_layout, raw_layout
 from xaibench.core.findings import CachedFindings
@@ -40,7 +41,10 @@ def assemble(
     findings: CachedFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
-    layout = raw_layout(data.input_shape) if data.has_ids else infer_layout(data.input_shape, data.features)
+    layout = raw_layout(data.input_shape)
+    if not data.has_ids:
+        layout = infer_layout(data.input_shape, data.features, data.axes or None)
+        check_convolution(predictor.module, data.input_shape, data.features, data.axes or None)
     n = min(spec.samples, len(data.test_inputs))
     inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
     context = _tensors(data.test_context, slice(0, n), predictor.device)
@@ -86,7 +90,7 @@ def assemble(
             torch.from_numpy(text_sizes(ids)).to(predictor.device) for ids in (data.test_inputs[:n], reference)
         )
         rows = torch.from_numpy(reference).to(predictor.device)
-        samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, around))
+        samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, layout, around))
     return Problem(
         dataset=spec.dataset.label,
         model=spec.model.label,
@@ -158,8 +162,10 @@ def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:
     """Content of a problem: data, weights, sample selection, and which recipe made the model.
 
     Equal weights can belong to different models (another activation, a changed forward pass), so
-    the recipe's name, parameters and version are part of it; where there is no version, its source.
+    the recipe's name, parameters and version are part of it, and the source of one that a user wrote;
+    that of a user's data set too where it brings code along, in checks and pairs.
     """
     model = spec.model.spec
-    recipe = [spec.model.identity, model.version, None if model.registered else source_digest(model)]
-    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection)
+    recipe = [spec.model.identity, model.version, model.code_digest]
+    code = spec.dataset.spec.code_digest if data.checks or data.pairs else None
+    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection, *([code] if code else []))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from xaibench.core.components import FunctionsSpec, source_digest
+from xaibench.core.components import Component, DatasetSpec, FunctionsSpec
 from xaibench.core.data import Data
-from xaibench.core.errors import DataError
+from xaibench.core.errors import DataError, StoreError, XaibenchError
 from xaibench.core.findings import CachedFindings
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable
+from xaibench.core.user_errors import TRACEBACK_HINT, described
 from xaibench.models.first_look import look_at_data
 from xaibench.models.obtain import FittedModel, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
@@ -22,6 +25,37 @@ from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress
 from xaibench.problems.assembly import _fingerprint, assemble
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
+
+
+@contextmanager
+def about_data_set(component: Component) -> Iterator[None]:
+    """Let errors of a user's data set name it, and be errors of data, with file and line, whatever was raised."""
+    try:
+        yield
+    except XaibenchError as error:
+        raise type(error)(f"data set {component.name!r}: {error.message}", error.hint) from error
+    except (Exception, SystemExit) as error:
+        if component.code_digest is None:
+            raise
+        raise DataError(f"data set {component.name!r} failed: {described(error)}", TRACEBACK_HINT) from error
+
+
+@contextmanager
+def about_missing_values(spec: ProblemSpec, data: Data) -> Iterator[None]:
+    """Let a model that cannot be fitted to data with missing values say so, with data set, column and row."""
+    place = data.first_missing
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        if place is None:
+            raise
+        raise DataError(
+            f"data set {spec.dataset.spec.name!r} has missing values ({place} is NaN), which model "
+            f"{spec.model.spec.name!r} does not take: {described(error)}",
+            "impute them, or use a model that takes them",
+        ) from error
 
 
 class Problems:
@@ -45,19 +79,26 @@ class Problems:
 
     def data(self, spec: ProblemSpec) -> Data:
         """The data set of a problem; only the latest one stays in memory."""
-        key = digest(spec.dataset.identity, spec.seed)
+        key = digest(spec.dataset.identity, spec.seed, spec.dataset.spec.code_digest)
         if key not in self._data:
             component = spec.dataset.spec
             seed = {"seed": spec.seed} if component.takes("seed") else {}
-            data = component.function(**spec.dataset.params, **seed)
+            with about_data_set(component):
+                data = component.function(**spec.dataset.params, **seed)
             if not isinstance(data, Data):
                 raise DataError(f"dataset {component.name!r} returned {type(data).__name__}", "return a xaibench.Data")
+            if data.features != cast(DatasetSpec, component).features:
+                raise DataError(
+                    f"dataset {component.name!r} is declared as {cast(DatasetSpec, component).features!r} "
+                    f"and returned data of features {data.features!r}",
+                    "say the same in @xb.dataset(features=...) and xb.Data(features=...)",
+                )
             self._data = {key: data}
         return self._data[key]
 
     def functions(self, spec: FunctionProblemSpec) -> FunctionProblem:
         """A set of functions as a problem; only the latest set stays in memory."""
-        key = digest(spec.functions.identity, spec.seed)
+        key = digest(spec.functions.identity, spec.seed, spec.functions.spec.code_digest)
         if key not in self._functions:
             self._functions = {key: _built(spec)}
         functions = self._functions[key][: spec.samples]
@@ -86,9 +127,10 @@ class Problems:
         """Load, fit, select and measure. Deterministic for a given seed and machine type."""
         data = self.data(spec)
         model = spec.recipe
-        fitted = obtain(
-            model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
-        )
+        with about_missing_values(spec, data):
+            fitted = obtain(
+                model, spec.model.params, data, seed=spec.seed, device=self.device, cache=self.cache, progress=progress
+            )
         batch_size = self.batch_size or spec.batch_size
         given = "value" if fitted.returns == "value" else model.returns
         predictor = predictor_for(fitted.model, data, returns=given, device=self.device, batch_size=batch_size)
@@ -109,7 +151,8 @@ class Problems:
         model = spec.model.spec
         if self.cache is None or not model.registered:
             return CachedFindings()
-        recipe = digest(KEY_VERSION, data.fingerprint, fitted.fingerprint, spec.model.identity, model.version)
+        written = [source for source in (model.code_digest, spec.dataset.spec.code_digest) if source]
+        recipe = digest(KEY_VERSION, data.fingerprint, fitted.fingerprint, spec.model.identity, model.version, *written)
         return CachedFindings(self.cache / "findings", (recipe,))
 
 
@@ -123,7 +166,8 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
     """
     component = cast(FunctionsSpec, spec.functions.spec)
     seed = {"seed": spec.seed} if component.takes("seed") else {}
-    functions = tuple(component.function(**spec.functions.params, **seed))
+    with about_data_set(component):
+        functions = tuple(component.function(**spec.functions.params, **seed))
     for function in functions:
         if not isinstance(function, BlackBox) or function.kind != component.functions:
             got = f"{function.kind} functions" if isinstance(function, BlackBox) else type(function).__name__
@@ -138,7 +182,6 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
 def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[BlackBox, ...]) -> str:
     """Content of a set: what is said of its functions, its version (its source without one), and the budget."""
     component = spec.functions.spec
-    source = None if component.registered else source_digest(component)
     said = [
         [f.name, f.kind, f.family, to_jsonable(f.parameters), f.description, f.intervals, f.landmarks, f.noise]
         for f in functions
@@ -148,7 +191,7 @@ def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[BlackBox, ...]) 
         KEY_VERSION,
         spec.functions.identity,
         component.version,
-        source,
+        component.code_digest,
         spec.seed,
         spec.selection,
         said,

@@ -15,6 +15,7 @@ from xaibench.analysis.leaderboard import placebo_outcomes as outcomes
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.user_errors import shortened
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
 from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
@@ -207,7 +208,8 @@ def _metric_table(
     for row in ordered.to_dict("records"):
         name = names[row["explainer"], row["explainer_params"]]
         if isinstance(row["message"], str):
-            notes.setdefault(row["message"].replace(f"explainer {row['explainer']} ", ""), []).append(name)
+            note = shortened(row["message"].replace(f"explainer {row['explainer']} ", ""))
+            notes.setdefault(note, []).append(name)
         cells.append(
             {
                 "#": "" if pd.isna(row["rank"]) else f"{row['rank']:g}",
@@ -261,7 +263,7 @@ def failures_table(results: pd.DataFrame, *, limit: int = 20) -> RenderableType 
     bad = results[results["status"].isin(FAILURES)]
     bad = bad.assign(
         problem=bad["dataset"] + "/" + bad["model"],
-        reason=[_joined(pair) for pair in zip(bad["error_kind"], bad["message"], strict=True)],
+        reason=[shortened(_joined(pair)) for pair in zip(bad["error_kind"], bad["message"], strict=True)],
     )
     rows = []
     for (status, reason), group in bad.groupby(["status", "reason"], sort=True):

@@ -55,5 +55,6 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "threads": "CPU threads of the process.",
     "scope": "What a score is of: sample, or dataset (one score per repeat over the whole data set).",
     "layer_used": "Layer that the explainer takes its feature maps from: name, operation and shape. Null without one.",
+    "model_facts": "JSON of what a first look at the model found: outputs, number types, gradients, what is lacking.",
 }
 """A sentence or two by column of `SCHEMA`, in its order."""

@@ -55,6 +55,8 @@ class Row:
         Number of the run that made the row.
     layer_used : str
         Layer of the model that the explainer takes features from, where it does: name, operation, shape.
+    model_facts : str
+        What a first look at the model found, as JSON; see `ModelFacts`.
     """
 
     cell_id: str
@@ -107,6 +109,7 @@ class Row:
     threads: int | None = None
     scope: str | None = None
     layer_used: str | None = None
+    model_facts: str | None = None
 
 
 _TYPES: dict[str, pa.DataType] = {

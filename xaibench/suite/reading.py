@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.storage.paths import shipped
+from xaibench.core.storage.paths import local_path, shipped
 from xaibench.suite.matrix import Suite
 from xaibench.suite.validation import check_claims, check_company, check_names
 from xaibench.suite.validation_messages import first_mistake
@@ -31,7 +31,7 @@ def find(ref: str) -> Path:
     UsageError
         If there is none.
     """
-    path = Path(ref)
+    path = local_path(ref)
     if path.is_file():
         return path
     if path.is_dir():
@@ -56,7 +56,10 @@ def load(ref: str) -> Suite:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+        raise UsageError(
+            f"{path} is not valid TOML: {error}",
+            "a suite is a TOML file; Python files are loaded with --plugin" if path.suffix == ".py" else None,
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     return parse({"name": path.stem, **document}, source=str(path), folder=path.resolve().parent)

@@ -59,7 +59,7 @@ class ComponentRef:
 
     @property
     def spec(self) -> Component:
-        return registry.get(self.kind, self.ref, folder=self.folder)
+        return registry.get(self.kind, self.ref, folder=self.folder, check=False)
 
     @cached_property
     def params(self) -> dict[str, Any]:

@@ -23,7 +23,12 @@ def list_(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a component or a suite, or of a function: find/numeric/0042.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a component or a suite, of a problem: digits/cnn, or of a function: find/numeric/0042."
+        ),
+    ],
     plugin: PluginOption = None,
     interpreter: Annotated[
         str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
@@ -49,9 +54,14 @@ def show(
     ] = 0,
     png: Annotated[Path | None, typer.Option("--png", help="Of a function: draw into this file.")] = None,
 ) -> None:
-    """Show a component's documentation, parameters and source; or draw a function with an interpreter's answer."""
+    """Show a component's documentation, parameters and source; a fitted model; or a function and an answer."""
     from xaibench.cli.listing import show_component
+    from xaibench.cli.problems import problem_parts, show_problem
 
+    parts = problem_parts(name) if "/" in name else None
+    if parts is not None:
+        show_problem(*parts, plugins=plugin, seed=seed)
+        return
     if "/" in name and ":" not in name:
         from xaibench.cli.functions import show_function
 

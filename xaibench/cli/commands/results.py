@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.options import Format, JsonOption, PluginOption, StoreArgument
+from xaibench.core.storage.paths import local_path
 
 
 def leaderboard(
@@ -31,12 +32,19 @@ def leaderboard(
     ] = None,
     trust: Annotated[
         Path | None,
-        typer.Option("--trust", help="Weights of metrics in an overall rank: audit.parquet of another store."),
+        typer.Option(
+            "--trust",
+            parser=local_path,
+            metavar="FILE",
+            help="Weights of metrics in an overall rank: audit.parquet of another store.",
+        ),
     ] = None,
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Output format [default: table, or by the file's name].")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write into this file.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", parser=local_path, metavar="FILE", help="Write into this file.")
+    ] = None,
 ) -> None:
     """Print the leaderboard of a store, and write it there as Parquet and CSV."""
     from xaibench.cli.boards import View, show_leaderboard
@@ -62,8 +70,12 @@ def compare(
         float | None,
         typer.Option("--max-slowdown", min=1, metavar="X", help="Fail if anything takes more than X times as long."),
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the CI summary.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", parser=local_path, metavar="FILE", help="Write JUnit XML.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", parser=local_path, metavar="FILE", help="Write the CI summary.")
+    ] = None,
     plugin: PluginOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -115,7 +127,9 @@ def claims(
 
 def report(
     store: StoreArgument = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", parser=local_path, metavar="FILE", help="The page to write.")
+    ] = Path("report.html"),
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
     examples: Annotated[int, typer.Option("--examples", min=0, help="Samples per problem to show maps of.")] = 4,
     problems: Annotated[int, typer.Option("--problems", min=0, help="Problems to show examples and curves of.")] = 8,
@@ -123,8 +137,13 @@ def report(
         bool | None,
         typer.Option("--curves/--no-curves", help="Evaluate removal curves again [default: where it takes seconds]."),
     ] = None,
-    figures: Annotated[Path | None, typer.Option("--figures", help="Folder for every figure, PNG and SVG.")] = None,
-    pdf: Annotated[Path | None, typer.Option("--pdf", help="File for all figures, a page each.")] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", parser=local_path, metavar="FOLDER", help="Folder for every figure, PNG and SVG."),
+    ] = None,
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", parser=local_path, metavar="FILE", help="File for all figures, a page each.")
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Write a report as one HTML page: leaderboard, ranks, curves, examples, claims, failures, provenance.

@@ -14,11 +14,12 @@ from xaibench.core.storage.paths import parse_location
 def doctor(
     store: StoreArgument = None,
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
+    tracebacks: Annotated[bool, typer.Option("--tracebacks", help="Print the tracebacks of failed cells.")] = False,
 ) -> None:
     """Check the environment and a store. Exit code 3 if something is damaged; its cells run again next time."""
     from xaibench.cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(store, remove=remove))
+    raise typer.Exit(run_doctor(store, remove=remove, tracebacks=tracebacks))
 
 
 def merge(

@@ -61,6 +61,9 @@ def linear_imputation(inputs: Tensor, keep: Tensor, layout: FeatureLayout, rows:
     if layout.kind == "image":
         images = inputs.reshape(len(inputs), layout.channels or 1, *layout.feature_shape)
         return _impute_images(images, keep, rows).reshape(len(keep), *layout.input_shape)
+    if layout.kind == "series" and layout.sensors_first:
+        turned = FeatureLayout("series", (layout.input_shape[1], layout.input_shape[0]))
+        return linear_imputation(inputs.mT.contiguous(), keep.mT.contiguous(), turned, rows).mT.contiguous()
     if layout.kind == "series":
         length = layout.input_shape[0]
         return _impute_series(

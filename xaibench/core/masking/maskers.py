@@ -13,6 +13,7 @@ from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.conditional import Gaussian
 from xaibench.core.masking.imputation import linear_imputation
+from xaibench.core.masking.missing import complete_rows, observed_mean, observed_range, refuse_missing
 from xaibench.core.masking.tokens import TOKEN_MASKERS, Absence, deleted, token_fill
 
 MASKERS_VERSION = 2
@@ -132,6 +133,8 @@ class ConditionalMasker:
             )
         self.name = name
         self.inputs = inputs
+        refuse_missing(background, f"the background of the {name} masker")
+        refuse_missing(inputs, f"the samples of the {name} masker")
         self._gaussian = Gaussian.fitted(background)
         self._drawn = self._gaussian.sample(draws.normal((layout.n_features,)))
         self.fill = self._drawn.to(inputs.dtype)
@@ -168,7 +171,7 @@ Fill = Callable[[Tensor, FeatureLayout, "Tensor | None", Draws], Tensor]
 def _per_sample_axes(layout: FeatureLayout) -> tuple[int, ...]:
     """Axes of (N, *input_shape) over which a sample's own statistics are taken: space, or the time of each sensor."""
     if layout.kind == "series":
-        return (1,)
+        return tuple(1 + axis for axis in layout.neighbour_axes)
     first = 2 if layout.channels is not None else 1
     return tuple(range(first, 1 + len(layout.input_shape)))
 
@@ -186,26 +189,24 @@ def zero(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws
 def mean_value(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
     """Mean of the background per channel, sensor, or column of a table; without one, the sample's own mean."""
     if background is None:
-        return inputs.mean(dim=_per_sample_axes(layout), keepdim=True).expand_as(inputs).clone()
-    return background.mean(dim=_background_axes(layout), keepdim=True).expand_as(inputs).clone()
+        return observed_mean(inputs, _per_sample_axes(layout)).expand_as(inputs).clone()
+    return observed_mean(background, _background_axes(layout)).expand_as(inputs).clone()
 
 
 def blur(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
     """Gaussian blur with a standard deviation of an eighth of the side, edges replicated (images and series)."""
-    if layout.kind == "image":
-        return gaussian_blur(inputs, layout, sigma=max(1.0, min(layout.feature_shape) / 8))
-    if layout.kind == "series":
-        return gaussian_blur(inputs, layout, sigma=max(1.0, layout.input_shape[0] / 8))
+    sides = [layout.feature_shape[axis] for axis in layout.neighbour_axes]
+    if sides:
+        return gaussian_blur(inputs, layout, sigma=max(1.0, min(sides) / 8))
     raise UnsupportedError(f"the blur masker needs an image or a series, not a {layout.kind}")
 
 
 def uniform(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
     """One draw from U(lowest, highest), the range of the background's channel, sensor or column, else the sample's."""
     if background is None:
-        low, high = (f(inputs, dim=_per_sample_axes(layout), keepdim=True) for f in (torch.amin, torch.amax))
+        low, high = observed_range(inputs, _per_sample_axes(layout))
     else:
-        axes = _background_axes(layout)
-        low, high = (f(background, dim=axes, keepdim=True) for f in (torch.amin, torch.amax))
+        low, high = observed_range(background, _background_axes(layout))
     return low + (high - low) * draws.uniform(tuple(inputs.shape[1:])).to(inputs.dtype)
 
 
@@ -213,12 +214,12 @@ def marginal(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, d
     """One row of the background, drawn per sample."""
     if background is None:
         raise UnsupportedError("the marginal masker needs a background", "pass background=, reference samples")
-    return background[draws.integers(len(background))]
+    return complete_rows(background)[draws.integers(len(background))]
 
 
 def sample_min(inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws) -> Tensor:
     """The smallest number of the sample itself, over all channels and sensors ("black" of an image)."""
-    lowest = inputs.flatten(1).amin(dim=1)
+    lowest = observed_range(inputs.flatten(1), (1,))[0]
     return lowest.view(-1, *[1] * len(layout.input_shape)).expand_as(inputs).clone()
 
 
@@ -276,13 +277,12 @@ def make_masker(
 
 
 def gaussian_blur(values: Tensor, layout: FeatureLayout, *, sigma: float) -> Tensor:
-    """Blur (N, *input_shape) along image rows and columns, or along the time axis of a series."""
+    """Blur (N, *input_shape) along the sides of an image or volume, or along the time axis of a series."""
     radius = max(1, int(4 * sigma + 0.5))
     offsets = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    axes = (-2, -1) if layout.kind == "image" else (1,)
-    for axis in axes:
+    for axis in layout.trailing_axes:
         values = _convolve(values, kernel, axis)
     return values
 

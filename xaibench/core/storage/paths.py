@@ -30,7 +30,30 @@ def parse_location(where: str | Path) -> Location:
     if not isinstance(where, (str, os.PathLike)):
         raise UsageError(f"{where!r} is not a store", "give its path or its URL")
     text = str(where)
-    return StoreUrl(text.rstrip("/")) if "://" in text else Path(where)
+    return StoreUrl(text.rstrip("/")) if "://" in text else local_path(where)
+
+
+def local_path(where: str | Path) -> Path:
+    """A path as a user writes it: ``~`` is the home folder, also where no shell has said so.
+
+    Raises
+    ------
+    UsageError
+        If it starts with ``~`` and the name of a user that there is not.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from xaibench.core.storage.paths import local_path
+    >>> local_path("~/results") == Path.home() / "results"
+    True
+    """
+    try:
+        return Path(where).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no home folder for {where}", "for a name that starts with ~, write ./~name"
+        ) from error
 
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -57,7 +80,7 @@ def cache_folder() -> Path:
     """Folder for models, data and shared evaluations: ``XAIBENCH_CACHE``, else the user's cache."""
     named = os.environ.get("XAIBENCH_CACHE")
     if named:
-        return Path(named).expanduser()
+        return local_path(named)
     from platformdirs import user_cache_path
 
     return user_cache_path("xaibench", appauthor=False)

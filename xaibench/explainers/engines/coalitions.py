@@ -40,7 +40,7 @@ class Players:
 
 
 def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) -> Players:
-    """Square patches of an image, stretches of one sensor of a series, columns of a table.
+    """Square patches of an image, cubes of a volume, stretches of one sensor of a series, columns of a table.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) ->
 
 def default_patch(layout: FeatureLayout, limit: int) -> int:
     """Smallest patch that gives at most ``limit`` players, or the longest that the layout has room for."""
-    if layout.kind not in ("image", "series"):
+    if not layout.neighbour_axes:
         return 1
     shape = layout.feature_shape
     for side in range(1, max(shape)):

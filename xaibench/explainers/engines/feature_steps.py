@@ -175,6 +175,9 @@ def computed_steps(
     """
     if any(isinstance(m, torch.jit.ScriptModule) or hasattr(m, "_orig_mod") for m in model.module.modules()):
         raise UnsupportedError(f"{method} cannot see into compiled modules", "explain the module before compilation")
+    why = None if model.facts is None else model.facts.lacking.get("gradients")
+    if why is not None:
+        raise UnsupportedError(f"{method} needs gradients, and {why}")
     mode = _StepsMode(inputs)
     with _named_layers(model.module, mode.layers):
         raw = _run(model, mode, inputs, context)

@@ -113,6 +113,9 @@ def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor, conte
     """
     if any(isinstance(m, torch.jit.ScriptModule) for m in model.module.modules()):
         raise UnsupportedError(f"{mode.method} cannot see into compiled modules")
+    why = None if model.facts is None else model.facts.lacking.get("gradients")
+    if why is not None:
+        raise UnsupportedError(f"{mode.method} needs gradients, and {why}", _INSTEAD)
     constants = {name: p.detach() for name, p in model.module.named_parameters()}
     model.n_evaluations += len(inputs)
     with torch.enable_grad(), mode:

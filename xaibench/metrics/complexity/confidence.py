@@ -13,6 +13,7 @@ from xaibench.core.registry import metric
     family="complexity",
     higher_is_better=True,
     bounds=(0, 1),
+    in_output_unit=True,
     output="probability",
     source="ours: `xaibench audit` correlates the scores of other metrics with it",
 )

@@ -99,8 +99,8 @@ def _group_ranks(ev: Evaluation, order: Order, groups: Groups, mean: bool) -> Te
 
 def _patch_curve(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str) -> GroupCurve:
     """Curve over a grid of patches, a seventh of the image's shorter side wide unless ``patch`` says otherwise."""
-    sides = ev.layout.feature_shape[: 2 if ev.layout.kind == "image" else 1]
-    side = max(1, round(min(sides) / 7)) if patch is None else patch
+    sides = [ev.layout.feature_shape[axis] for axis in ev.layout.neighbour_axes]
+    side = max(1, round(min(sides, default=1) / 7)) if patch is None else patch
     groups = Groups(f"patch{side}", patches(ev.layout, side).to(ev.inputs.device).unsqueeze(0))
     return group_curve(ev, "morf", masker, groups, steps or int(groups.sizes().max()))
 
@@ -115,7 +115,7 @@ def _values(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str
     construct="removal",
     higher_is_better=True,
     bounds=(-1, 1),
-    needs={"image", "series"},
+    needs={"image", "volume", "series"},
     output="curve",
     convert="order",
     curve=_values,
@@ -153,7 +153,7 @@ def region_perturbation(
     construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
-    needs={"image", "series"},
+    needs={"image", "volume", "series"},
     output="curve",
     convert="order",
     curve=_values,
@@ -202,6 +202,7 @@ def _superpixel_curve(ev: Evaluation, *, n_segments: int, compactness: float, st
     curve=lambda ev, **params: _superpixel_curve(ev, **params).values,
     source="Rieger and Hansen 2020, IROF: a low resource evaluation metric for explanation methods, equation 2",
     place_matters=True,  # superpixels are made of neighbours
+    output_bounds=dict.fromkeys(("logit", "margin", "value"), (None, None)),  # a ratio of numbers of either sign
 )
 def irof(
     ev: Evaluation,

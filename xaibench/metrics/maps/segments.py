@@ -36,7 +36,7 @@ def patches(layout: FeatureLayout, patch: int) -> Tensor:
     UnsupportedError
         If the features have no neighbours: tables and tokens.
     """
-    if layout.kind not in ("image", "series"):
+    if not layout.neighbour_axes:
         raise UnsupportedError(f"patches need an image or a series, not a {layout.kind}")
     return layout.patches(patch)
 

@@ -21,7 +21,7 @@ from xaibench.metrics.engines.perturbation import perturbation_blocks
     family="robustness",
     higher_is_better=False,
     bounds=(0, None),
-    needs={"reexplain", "image", "series"},
+    needs={"reexplain", "image", "volume", "series"},
     aggregate="median_log10",
     source="Montavon et al. 2018, Methods for interpreting and understanding deep neural networks, section 7.1",
     scale_invariant=False,
@@ -70,10 +70,9 @@ def continuity(ev: Evaluation, *, steps: PositiveInt = 2, normalise: bool = Fals
 
 def translations(layout: FeatureLayout, steps: int) -> Iterator[tuple[int, int]]:
     """Axis of (N, *input_shape) and pixels along it, in both directions, for every translation."""
-    if layout.kind not in ("image", "series"):
+    if not layout.neighbour_axes:
         raise UnsupportedError(f"continuity moves images and series, not a {layout.kind}")
-    axes = (-2, -1) if layout.kind == "image" else (1,)
-    for axis in axes:
+    for axis in layout.trailing_axes:
         for pixels in range(1, steps + 1):
             yield axis, pixels
             yield axis, -pixels

@@ -21,6 +21,7 @@ from xaibench.report.html import audit_tables, critical, figures, pictures, tabl
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
+from xaibench.report.model_facts import model_rows
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -84,6 +85,7 @@ def make_report(content: Content) -> Report:
         few=FEW_CHANGES_NOTE,
         gates=tables.gate_rows(content.board),
         failures=tables.failure_rows(content.cells),
+        models=model_rows(content.cells),
         runs=[tables.run_facts(m) for m in content.runs],
         statuses=content.cells["status"].value_counts().to_dict(),
         draw=draw,

@@ -12,6 +12,7 @@ from xaibench.analysis.claims.verdicts import few_informative
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.analysis.mean_curves import mean_curve
+from xaibench.core.user_errors import shortened
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
 from xaibench.store import FAILURES
@@ -97,8 +98,8 @@ def gate_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
 def failure_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
     """What has no score and why, equal reasons together, failures before the rest."""
     bad = cells[~cells["status"].isin(("ok",))]
-    reason = [": ".join(t for t in pair if isinstance(t, str) and t) for pair in zip(
-        bad["error_kind"], bad["message"], strict=True)]  # fmt: skip
+    pairs = zip(bad["error_kind"], bad["message"], strict=True)
+    reason = [shortened(": ".join(t for t in pair if isinstance(t, str) and t)) for pair in pairs]
     rows = []
     for (status, why), group in bad.assign(reason=reason).groupby(["status", "reason"], sort=True):
         problems = (group["dataset"] + "/" + group["model"]).unique().tolist()
