@@ -82,8 +82,8 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "one sample without an axis": (lambda: explain(inputs=X[0]), r"inputs have shape \(6,\)"),
     "inputs of another width": (lambda: explain(inputs=X[:, :4]), r"the model failed on one sample of shape \(4,\)"),
     "images for a table model": (lambda: explain(inputs=np.ones((2, 1, 8, 8))), "the model failed on one sample"),
-    "NaN in the inputs": (lambda: explain(inputs=np.where(X > 1, np.nan, X)), "inputs hold NaN or infinity"),
-    "NaN in the background": (lambda: explain(background=X * np.nan), "background hold NaN or infinity"),
+    "NaN in the inputs": (lambda: explain(inputs=np.where(X > 1, np.nan, X)), "the model gives NaN for sample"),
+    "text as background": (lambda: explain(background=["a", "b"]), "array of numbers"),
     "an unfitted model": (lambda: explain("lime", model=LogisticRegression()), "is not fitted"),
     "a class as model": (lambda: explain(model=LogisticRegression), "is a class, not a model"),
     "a model that returns text": (

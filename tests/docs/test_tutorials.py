@@ -71,6 +71,14 @@ def test_own_data(tmp_path: Path) -> None:
     follow("how-to/texts-and-several-inputs.md", tmp_path)
 
 
+def test_evaluating_in_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    follow("how-to/notebook.md", tmp_path)
+    printed = capsys.readouterr().out
+    assert "smoothgrad slope 64" in printed
+    assert "hint: did you mean 'smoothgrad'" in printed
+    assert "input_times_two" in printed
+
+
 @pytest.mark.slow
 def test_own_components_run_in_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     monkeypatch.chdir(tmp_path)

@@ -96,6 +96,7 @@ def assemble_problem(
     references = view.background if view.references is None else view.references.values
     n_references = 0 if references is None else len(references)
     selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
+    seen = view.model.facts
     prepared = Problem(
         dataset,
         model_name,
@@ -105,7 +106,8 @@ def assemble_problem(
         view.truth,
         retraining=retraining,
         pairs=known,
-        lacking={} if view.model.facts is None else view.model.facts.lacking,
+        info={} if seen is None else {"model": seen.to_json()},
+        lacking={} if seen is None else seen.lacking,
     )
     return SharedProblem(prepared, selection)
 

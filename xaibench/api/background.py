@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from xaibench.api.raw_views import default_maskers
+from xaibench.core import registry
 from xaibench.core.components import Component, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnusedBackgroundWarning
 from xaibench.core.problem import ProblemView
@@ -52,7 +53,17 @@ def uses_background(spec: Component, bound: Mapping[str, Any]) -> bool:
     return any(isinstance(value, str) and value in FROM_BACKGROUND for value in bound.values())
 
 
-def say_if_unused(view: ProblemView, used: Iterable[tuple[Component, Mapping[str, Any]]]) -> None:
+def explaining(explain: object, view: ProblemView) -> list[tuple[Component, dict[str, Any]]]:
+    """The explainer that a call names, with its parameters; none for a callable."""
+    if not isinstance(explain, str):
+        return []
+    spec = cast(ExplainerSpec, registry.get("explainer", explain))
+    return [(spec, spec.bind(meant(spec, {}, view)))]
+
+
+def say_if_unused(
+    view: ProblemView, used: Iterable[tuple[Component, Mapping[str, Any]]], *, stacklevel: int = 3
+) -> None:
     """Warn once if a background was given and none of these components, with these parameters, uses it."""
     asked = list(used)
     if view.background is None or any(uses_background(spec, bound) for spec, bound in asked):
@@ -60,4 +71,4 @@ def say_if_unused(view: ProblemView, used: Iterable[tuple[Component, Mapping[str
     maskers = [name for spec, _ in asked for name in ("masker", "baseline") if name in spec.parameters]
     hint = f'; say {maskers[0]}="marginal" to compare with it' if maskers else ""
     names = " and ".join(f"{spec.kind} {spec.name!r}" for spec, _ in asked)
-    warnings.warn(f"background is not used by {names}{hint}", UnusedBackgroundWarning, stacklevel=3)
+    warnings.warn(f"background is not used by {names}{hint}", UnusedBackgroundWarning, stacklevel=stacklevel)

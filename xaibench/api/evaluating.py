@@ -26,6 +26,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import canonical_json, digest
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.problem import ProblemView
+from xaibench.core.scoring import check_masker
 from xaibench.execution.row_building import Facts, component_columns, failure
 from xaibench.execution.unit import Explanation, explanation_columns, score_columns
 from xaibench.plan.cells import unsupported_reason
@@ -222,8 +223,9 @@ class _Unit:
                 yield self._row(metric, made)
             else:
                 ev, explanation = made
+                seen = self.problem.seen_by(metric.spec, ev)
                 scored = score_columns(
-                    metric.spec, metric.params, ev, explainer_params=chosen.params, output=metric.output
+                    metric.spec, metric.params, seen, explainer_params=chosen.params, output=metric.output
                 )
                 yield self._row(metric, {**explanation_columns(explanation), **scored})
 
@@ -245,6 +247,7 @@ class _Unit:
         chosen = self.entry.chosen
         stream = chosen.stream + (f"/{self.repeat}" if self.repeat else "")
         explainer = self.problem.explainer(chosen, self.seed, stream=stream)
+        check_masker(chosen.params, explainer.view)
         layer = None if chosen.spec.layer_used is None else chosen.spec.layer_used(explainer.view, **chosen.params)
         started = time.perf_counter()
         values = explainer()

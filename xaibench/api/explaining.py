@@ -11,7 +11,7 @@ from xaibench.api.attributions import Attributions
 from xaibench.api.choosing import ExplainWith
 from xaibench.api.inputs import ArrayLike
 from xaibench.api.pairs import PairsArgument
-from xaibench.api.problem import Problem, say_if_background_is_unused
+from xaibench.api.problem import Problem
 from xaibench.api.retraining import RetrainWith
 from xaibench.core.components import AttributionKind
 from xaibench.core.features import FeatureKind
@@ -130,7 +130,10 @@ def explain(
         batch_size=batch_size,
         device=device,
     )
-    return problem.explain(name, seed=seed, **params)
+    made = problem.explain(name, seed=seed, **params)
+    if background is not None:
+        problem.warn_if_background_unused(attributions=made)
+    return made
 
 
 def score(
@@ -249,8 +252,7 @@ def score(
         batch_size=batch_size,
         device=device,
     )
-    say_if_background_is_unused(problem, name, params, explain, explainer_params)
-    return problem.score(
+    found = problem.score(
         name,
         attributions,
         explain=explain,
@@ -260,6 +262,9 @@ def score(
         seed=seed,
         **params,
     )
+    if background is not None:
+        problem.warn_if_background_unused(name, params, attributions=attributions, explain=explain)
+    return found
 
 
 def curve(
@@ -326,5 +331,7 @@ def curve(
         batch_size=batch_size,
         device=device,
     )
-    say_if_background_is_unused(problem, name, params, None, None)
-    return problem.curve(name, attributions, output=output, seed=seed, **params)
+    found = problem.curve(name, attributions, output=output, seed=seed, **params)
+    if background is not None:
+        problem.warn_if_background_unused(name, params, attributions=attributions)
+    return found

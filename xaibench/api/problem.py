@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xaibench.api.arguments import failures_as_usage_errors, find_component, require_choice, require_whole
 from xaibench.api.assembling import assemble_problem
 from xaibench.api.attributions import Attributions, origin_of
-from xaibench.api.background import meant, say_if_unused
+from xaibench.api.background import explaining, meant, say_if_unused
 from xaibench.api.choosing import ExplainWith, choose_explainer
 from xaibench.api.inputs import ArrayLike, require_needs
 from xaibench.api.pairs import PairsArgument
@@ -189,7 +189,6 @@ class Problem:
         chosen = choose_explainer(explainer, params, kind, self._shared.everything())
         require_whole("seed", seed)
         self._shared.require_unchanged()
-        say_if_unused(self._shared.everything(), [(chosen.spec, chosen.params)])
         return self._shared.explain(chosen, seed)
 
     def score(
@@ -256,7 +255,7 @@ class Problem:
             explains_again="reexplain" in spec.needs,
         )
         with failures_as_usage_errors(f"metric {spec.name!r} failed"):
-            found: Array = scoring.score(spec, bound, ev, output=output).values.numpy()
+            found: Array = scoring.score(spec, bound, self._shared.seen_by(spec, ev), output=output).values.numpy()
         return found
 
     def curve(
@@ -297,7 +296,7 @@ class Problem:
         self._require(spec, explains=False)
         ev = explanation_to_score(self._shared, attributions, None, None, kind, seed, explains_again=False)
         with failures_as_usage_errors(f"metric {spec.name!r} failed"):
-            found: Array = scoring.curve(spec, bound, ev, output=output).numpy()
+            found: Array = scoring.curve(spec, bound, self._shared.seen_by(spec, ev), output=output).numpy()
         return found
 
     def evaluate(
@@ -358,26 +357,30 @@ class Problem:
             progress=progress,
         )
 
+    def warn_if_background_unused(
+        self,
+        metric: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        *,
+        attributions: ArrayLike | None = None,
+        explain: ExplainWith | None = None,
+    ) -> None:
+        """Warn if neither this metric nor what made or makes the attributions looks at the background."""
+        view = self._shared.everything()
+        used: list[tuple[Component, Mapping[str, Any]]] = []
+        if metric is not None:
+            spec = find_component("metric", metric)
+            used.append((spec, spec.bind(meant(cast(MetricSpec, spec), params or {}, view))))
+        origin = origin_of(attributions)
+        if origin is not None and origin.spec is not None and origin.spec.registered:
+            used.append((origin.spec, origin.params))
+        used += explaining(explain, view)
+        if used:
+            say_if_unused(view, used, stacklevel=4)
+
     def _require(self, spec: MetricSpec, *, explains: bool) -> None:
         """Raise what is wrong before anything is computed: a changed model, a need that is not met."""
         self._shared.require_unchanged()
         prepared = self._shared.prepared
         retrains = prepared.retraining is not None
         require_needs(spec, self._shared.everything(), explains=explains, retrains=retrains, pairs=prepared.pairs)
-
-
-def say_if_background_is_unused(
-    problem: Problem,
-    metric: str,
-    params: Mapping[str, Any],
-    explain: ExplainWith | None,
-    explainer_params: Mapping[str, Any] | None,
-) -> None:
-    """Warn if a call of one metric has a background, and neither the metric nor the explainer uses it."""
-    view = problem._shared.everything()
-    spec = cast(MetricSpec, find_component("metric", metric))
-    used: list[tuple[Component, Mapping[str, Any]]] = [(spec, spec.bind(meant(spec, params, view)))]
-    if isinstance(explain, str):
-        chosen = choose_explainer(explain, explainer_params, None, view)
-        used.append((chosen.spec, chosen.params))
-    say_if_unused(view, used)

@@ -15,7 +15,7 @@ from xaibench.api.choosing import ChosenExplainer
 from xaibench.api.inputs import require_needs
 from xaibench.api.raw_rows import behind_end
 from xaibench.core import scoring
-from xaibench.core.components import AttributionKind
+from xaibench.core.components import AttributionKind, MetricSpec
 from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import array_digest, digest, row_digests, sample_digests
@@ -80,6 +80,7 @@ class SharedProblem:
         require_needs(chosen.spec, self.view(chosen, seed))
         scoring.check_masker(chosen.params, self.view(chosen, seed))
         again = self.explainer(chosen, seed)
+        scoring.check_masker(chosen.params, again.view)
         with failures_as_usage_errors(f"explainer {chosen.spec.name!r} failed"):
             maps = _numpy(without_ends(again(), again.view, torch.nan))
         return with_origin(maps, self.origin(chosen, seed, maps))
@@ -179,6 +180,11 @@ class SharedProblem:
         )
         self._latest = (key, explainer is None), ev
         return ev
+
+    def seen_by(self, metric: MetricSpec, ev: Evaluation) -> Evaluation:
+        """The evaluation as a metric takes it: one of a caller's own shares evaluations with the same code only."""
+        source = metric.code_digest
+        return ev if source is None else replace(ev, shared=self._caches.shared(ev.seed, source))
 
 
 def digest_of_weights(samples: Samples) -> str:
