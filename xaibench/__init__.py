@@ -17,10 +17,14 @@ from xaibench._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from xaibench.api.explaining import curve, explain, score
-    from xaibench.api.interpreting import interpret
+    from xaibench.api.interpreting import explain_case, interpret
     from xaibench.api.listing import components
     from xaibench.api.reading import claims, leaderboard, results
     from xaibench.api.runs import Run, run
+    from xaibench.core.cases.answers import Dictionary, Scores
+    from xaibench.core.cases.case import Case, CaseView
+    from xaibench.core.cases.evaluation import CaseEvaluation
+    from xaibench.core.cases.kinds import CaseKind, register_case_kind
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
     from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
@@ -33,10 +37,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "api.explaining": ("curve", "explain", "score"),
-    "api.interpreting": ("interpret",),
+    "api.interpreting": ("explain_case", "interpret"),
     "api.listing": ("components",),
     "api.reading": ("claims", "leaderboard", "results"),
     "api.runs": ("Run", "run"),
+    "core.cases.answers": ("Dictionary", "Scores"),
+    "core.cases.case": ("Case", "CaseView"),
+    "core.cases.evaluation": ("CaseEvaluation",),
+    "core.cases.kinds": ("CaseKind", "register_case_kind"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
     "core.errors": ("UnsupportedError", "UsageError", "XaibenchError"),
@@ -51,7 +59,12 @@ _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "BlackBox",
+    "Case",
+    "CaseEvaluation",
+    "CaseKind",
+    "CaseView",
     "Data",
+    "Dictionary",
     "Domain",
     "Draws",
     "Evaluation",
@@ -61,6 +74,7 @@ __all__ = [
     "ProblemView",
     "ProgramEvaluation",
     "Run",
+    "Scores",
     "UnsupportedError",
     "UsageError",
     "XaibenchError",
@@ -69,6 +83,7 @@ __all__ = [
     "curve",
     "dataset",
     "explain",
+    "explain_case",
     "explainer",
     "function_set",
     "interpret",
@@ -76,6 +91,7 @@ __all__ = [
     "leaderboard",
     "metric",
     "model",
+    "register_case_kind",
     "results",
     "run",
     "score",

@@ -14,7 +14,7 @@ from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
-from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, MetricSpec
+from xaibench.core.components import KINDS, Component, ExplainerSpec, MetricSpec, kinds_known
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.datasets.cards import card, card_names
@@ -49,7 +49,7 @@ def _frame(kind: str) -> pd.DataFrame:
         return pd.DataFrame({"name": [s.name for s in loaded], "description": [s.description for s in loaded]})
     frame = components(kind if kind == "functions" else kind.removesuffix("s"))
     if kind == "interpreters":
-        frame["takes"] = [", ".join(sorted({*n} & {*FUNCTION_KINDS})) for n in frame["needs"]]
+        frame["takes"] = [_kinds_taken({*n}) for n in frame["needs"]]
     frame["needs"] = [", ".join(n) for n in frame["needs"]]
     columns = {
         "datasets": ["name", "features", "provides", "summary"],
@@ -67,6 +67,13 @@ def _frame(kind: str) -> pd.DataFrame:
         if name in columns:
             frame[name] = [", ".join(v) if isinstance(v, list) else v or "any" for v in frame[name]]
     return frame[columns]
+
+
+def _kinds_taken(needs: set[str]) -> str:
+    """Kinds of functions and cases among the needs of an interpreter; without any, it takes every one."""
+    every = {"program": "functions", "case": "cases"}
+    kinds = sorted(needs & kinds_known()) or [f"all {text}" for sort, text in every.items() if sort in needs]
+    return ", ".join(kinds)
 
 
 def show_component(
@@ -115,7 +122,7 @@ def _describe(spec: Component) -> str:
             "family": spec.family,
             "better": "higher" if spec.higher_is_better else "lower",
             "bounds": f"{'-inf' if low is None else low} to {'inf' if high is None else high}",
-            "scores": "one per function",
+            "scores": "one per case" if spec.about_cases else "one per function",
             "aggregate": spec.aggregate,
             "skill": "valid" if spec.skill_valid else "not valid",
             "source": spec.source,

@@ -161,6 +161,7 @@ def metric(
     rewards_truth: bool = True,
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
+    worst: float | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -216,10 +217,13 @@ def metric(
         Maps that say nothing and score better than random ones all the same, as the definition wants it:
         a constant map does not change when it is made again. For all other metrics ties are worth no more
         than a random order.
+    worst : float, optional
+        Of metrics of cases: the score of an explainer that raised, or returned NaN or the wrong shape. Default:
+        the bound on the bad side.
 
     Notes
     -----
-    The last six say what is so by definition; no id and no key holds them. Tests of all metrics
+    ``undefined_for`` to ``favours`` say what is so by definition; no id and no key holds them. Tests of all metrics
     hold every metric to them, both ways.
 
     Examples
@@ -258,6 +262,7 @@ def metric(
             rewards_truth=rewards_truth,
             in_output_unit=in_output_unit,
             favours=frozenset(favours),
+            worst=worst,
         )
     )
 

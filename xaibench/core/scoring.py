@@ -126,7 +126,7 @@ def _view_of_pair(view: ProblemView, pair: Pair) -> ProblemView:
 
 
 @dataclass(frozen=True)
-class Scores:
+class MeasuredScores:
     """Scores of one metric, with what was done to get them."""
 
     values: Tensor
@@ -135,7 +135,7 @@ class Scores:
     sign: str
 
 
-def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Scores:
+def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> MeasuredScores:
     """Score an explanation with a registered metric.
 
     Parameters
@@ -149,7 +149,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
 
     Returns
     -------
-    Scores
+    MeasuredScores
         ``values`` float32: (N,), one per sample, or for a metric of scope ``dataset`` (R,), one per
         resampling unit. NaN where the score is not defined: by the metric, because the attributions
         of the sample (of any sample, where the score is over the data set) are not finite, or
@@ -168,7 +168,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     values = values.detach().to(torch.float32).cpu()
     finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
-    return Scores(values, conversion, ev.output, spec.handled_sign(params))
+    return MeasuredScores(values, conversion, ev.output, spec.handled_sign(params))
 
 
 def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Tensor:

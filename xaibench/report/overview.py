@@ -8,7 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.columns import ABOUT_FUNCTIONS, CONDITIONAL, ENTRY, REPEATED, RETRAINED, SETS, SINGLE
+from xaibench.analysis.leaderboard.columns import (
+    ABOUT_CASES,
+    ABOUT_FUNCTIONS,
+    CONDITIONAL,
+    ENTRY,
+    REPEATED,
+    RETRAINED,
+    SETS,
+    SETS_OF_CASES,
+    SINGLE,
+)
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
 from xaibench.analysis.ranks.board_summary import BoardSummary, board_summary
 from xaibench.analysis.ranks.placebo_wins import Record
@@ -24,6 +34,8 @@ ESTIMANDS = {
     RETRAINED: "intervals are over retrained models; a test is won only if it is won on every one of them",
     ABOUT_FUNCTIONS: "tests and intervals of programs are over functions that are drawn like these",
     SETS: "intervals of programs are over sets of functions; a test is won only if it is won on every one of them",
+    ABOUT_CASES: "tests and intervals are over cases that are made like these",
+    SETS_OF_CASES: "intervals are over sets of cases; a test is won only if it is won on every one of them",
 }
 LOG = "log10"
 _TESTED = "faithfulness, ground truth or axiomatic"

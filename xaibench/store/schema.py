@@ -55,6 +55,9 @@ class Row:
         Number of the run that made the row.
     layer_used : str
         Layer of the model that the explainer takes features from, where it does: name, operation, shape.
+    exclusions : list of str
+        Of sets of functions or cases: why each is left out of rankings, empty text where it is not; an empty
+        list where none is.
     """
 
     cell_id: str
@@ -107,6 +110,7 @@ class Row:
     threads: int | None = None
     scope: str | None = None
     layer_used: str | None = None
+    exclusions: list[str] = field(default_factory=list)
 
 
 _TYPES: dict[str, pa.DataType] = {

@@ -37,7 +37,7 @@ class Store:
 
     Layout: ``parts/`` (immutable Parquet files of finished cells), ``compact/`` (generations of
     merged parts), ``runs/`` (one folder per run: claim, planned cells, manifest, outcome),
-    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON files by
+    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON and tensor files by
     explain key), ``leaderboard.parquet`` and ``.csv``.
 
     Every file appears whole or not at all, and its name or content tells whether it is still what

@@ -23,7 +23,9 @@ def list_(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Name of a component or a suite, or of a function: find/numeric/0042.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a component, a suite, a function (find/numeric/0042) or a case.")
+    ],
     plugin: PluginOption = None,
     interpreter: Annotated[
         str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")

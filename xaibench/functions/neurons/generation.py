@@ -11,9 +11,9 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic import PositiveInt
 
+from xaibench.core.draws import keyed_generator
 from xaibench.core.program_registry import functions
 from xaibench.core.programs.black_box import BlackBox, Domain, Values
-from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.types import Array
 from xaibench.functions.neurons.concepts import MODES, ConceptMode, Expression, Vocabulary, vocabulary
 
