@@ -15,7 +15,7 @@ from xaibench.core.program_registry import interpreter
 from xaibench.functions.circuits.circuit import SENDER_ROWS, Ablation, Circuit
 
 LEAKAGE = 1e-9
-"""Scores below this share of the whole effect are what a softmax that is not quite hard lets through, and count as 0."""
+"""Scores below this share of the whole effect are what an almost hard softmax lets through, and count as 0."""
 
 
 @interpreter("edge_attribution", takes=["circuit"])

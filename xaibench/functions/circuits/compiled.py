@@ -21,7 +21,7 @@ from xaibench.functions.circuits.graph import EDGES, SENDERS
 from xaibench.functions.circuits.programs import LENGTH, N_TOKENS, PROGRAMS
 
 N_INPUTS, N_REFERENCES, N_REPLACEMENTS = 24, 512, 3
-"""Inputs that are explained, inputs that means are taken over, and how often a gate replaces the messages of an edge."""
+"""Inputs that are explained, inputs for means, and how often a gate replaces the messages of all inputs."""
 DOMINANT = 0.5
 """Probability with which a token is the one that its input favours."""
 STILL, MOVED = 1e-5, 1e-2
@@ -29,7 +29,7 @@ STILL, MOVED = 1e-5, 1e-2
 
 
 @functions("compiled", kind="circuit", version=1)
-def compiled(*, seed: int, n: PositiveInt = len(PROGRAMS)) -> tuple[Case, ...]:
+def compiled(*, seed: int, n: PositiveInt = 12) -> tuple[Case, ...]:
     """Compiled transformers whose edges are known: which are wired, and which carry what depends on the input.
 
     A case is one program in a transformer with two layers of two heads and an MLP, as a graph of 61 edges.
@@ -108,8 +108,8 @@ def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.ra
     -------
     tuple of Gate
         How far the output moves, at most, when everything outside the wiring is replaced, by zeros or by
-        messages of other inputs; how far the wired edge that moves it least does so, by either; the same of variable edges
-        by messages of other inputs; and how far messages of other inputs on constant edges move it.
+        messages of other inputs; how far the wired edge that moves it least does so, by zeros or other inputs;
+        the same of variable edges, by other inputs; and how far other inputs on constant edges move it.
     """
     clean, sent = circuit.run(circuit.inputs)
     others = [circuit.run(sentences(len(circuit.inputs), rng))[1] for _ in range(N_REPLACEMENTS)]
@@ -134,5 +134,3 @@ def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.ra
 
 def _places(labels: Tensor) -> list[int]:
     return [int(i) for i in labels.nonzero()[:, 0]]
-
-

@@ -95,7 +95,9 @@ def _placements(program: CompilableProgram) -> Iterator[tuple[str, ...]]:
 
 def _wired(program: CompilableProgram, nodes: tuple[str, ...]) -> set[Edge]:
     """Edges from the writer of a block to every input that reads it."""
-    writers = EMBEDDINGS | {block: node for node, part in zip(nodes, program.parts, strict=True) for block in part.writes}
+    writers = EMBEDDINGS | {
+        block: node for node, part in zip(nodes, program.parts, strict=True) for block in part.writes
+    }
     inputs = [(node, part.reads) for node, part in zip(nodes, program.parts, strict=True)]
     read: list[tuple[str, Mapping[str, Weights]]] = [*inputs, ("out", {"": program.output})]
     return {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,61 +27,85 @@ _MIB = "Mueller et al. 2025, MIB: a mechanistic interpretability benchmark"
 _IDEAL = "Shi et al. 2024, Hypothesis testing the circuit hypothesis in LLMs"
 
 
-def edge_order(ev: CaseEvaluation, i: int) -> Array:
+@dataclass(frozen=True)
+class AblatedOutputs:
+    """Outputs (N, L, K) of a circuit: of the whole net, with no message left, and with only some edges kept."""
+
+    whole: Tensor
+    nothing: Tensor
+    kept: tuple[Tensor, ...]
+
+    @property
+    def defined(self) -> bool:
+        """Whether the output changes at all when every message is ablated."""
+        return distance(self.nothing, self.whole) > UNCHANGED**2
+
+    @property
+    def faithfulness(self) -> Array:
+        """One less the squared distance to the whole net, as a share of that with no message left; at most 1."""
+        everything = distance(self.nothing, self.whole)
+        return np.array([1 - distance(output, self.whole) / everything for output in self.kept])
+
+    @property
+    def recovered(self) -> Array:
+        """How far each output has come on the way from no message to the whole net; may exceed 1."""
+        way = self.whole - self.nothing
+        return np.array([float(((output - self.nothing) * way).sum() / way.square().sum()) for output in self.kept])
+
+
+def edge_order(ev: CaseEvaluation, i: int) -> list[str]:
     """Edges of case i by descending size of their scores; ties in an order that is drawn for the names of the edges."""
-    case = ev.cases[i]
     key = ev.draws("edge order", i).bytes(16)
-    ties = [hashlib.blake2b(unit.encode(), key=key, digest_size=8).digest() for unit in case.units]
-    sizes = sizes_of(ev.scores(i))
-    return np.array(sorted(range(len(sizes)), key=lambda e: (-sizes[e], ties[e])))
+    ties = [hashlib.blake2b(unit.encode(), key=key, digest_size=8).digest() for unit in ev.cases[i].units]
+    ranked = sorted(zip(-sizes_of(ev.scores(i)), ties, ev.cases[i].units, strict=True))
+    return [unit for _, _, unit in ranked]
 
 
-def _first(order: Array, k: int) -> Tensor:
-    """Which edges (E,) are among the first k."""
-    kept = torch.zeros(len(order), dtype=torch.bool)
-    kept[torch.from_numpy(order[:k].copy())] = True
-    return kept
+def _mask(circuit: Circuit, edges: Iterable[str]) -> Tensor:
+    """Which edges of the circuit (E,) have these names."""
+    wanted = set(edges)
+    return torch.tensor([str(edge) in wanted for edge in circuit.edges])
 
 
-def _faithfulness(circuit: Circuit, kept: list[Tensor], ablation: Ablation) -> Array:
-    """One less the distance to the whole net with only some edges kept, as a share of that with none."""
-    messages, clean = circuit.ablated_messages(ablation), circuit.run(circuit.inputs)[0].detach()
-    nothing = distance(circuit.output_without(torch.ones(len(circuit.edges)), messages), clean)
-    if nothing <= UNCHANGED**2:
-        return np.full(len(kept), np.nan)
-    return np.array([1 - distance(circuit.output_without(~k, messages), clean) / nothing for k in kept])
+def _outputs(circuit: Circuit, kept: Iterable[Tensor], ablation: Ablation) -> AblatedOutputs:
+    messages = circuit.ablated_messages(ablation)
+    return AblatedOutputs(
+        circuit.run(circuit.inputs)[0].detach(),
+        circuit.output_without(torch.ones(len(circuit.edges)), messages),
+        tuple(circuit.output_without(~mask, messages) for mask in kept),
+    )
 
 
-def _curves(ev: CaseEvaluation, ablation: Ablation) -> Array:
-    """Faithfulness (N, 4) of the first 5, 10, 20 and 50 % of the edges."""
+def _curves(ev: CaseEvaluation, ablation: Ablation) -> list[AblatedOutputs]:
+    """Outputs of the first 5, 10, 20 and 50 % of the edges of each case."""
 
-    def computed() -> Array:
-        rows = []
+    def computed() -> list[AblatedOutputs]:
+        found = []
         for i, case in enumerate(ev.cases):
             order = edge_order(ev, i)
-            kept = [_first(order, round(share * len(order))) for share in KEPT_SHARES]
-            rows.append(_faithfulness(case.given, kept, ablation))
-        return np.stack(rows)
+            kept = [_mask(case.given, order[: round(share * len(order))]) for share in KEPT_SHARES]
+            found.append(_outputs(case.given, kept, ablation))
+        return found
 
-    found: Array = ev.reuse(f"circuit faithfulness/{ablation}", computed)
-    return found
+    curves: list[AblatedOutputs] = ev.reuse(f"circuit faithfulness/{ablation}", computed)
+    return curves
 
 
 @metric(
     "circuit_cpr",
     family="faithfulness",
     higher_is_better=True,
-    bounds=(None, 1),
     needs={"case", "circuit"},
     worst=0.0,
+    construct="circuit faithfulness",
     source=_MIB,
 )
 def circuit_cpr(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> Array:
-    """Mean faithfulness of circuits of 5, 10, 20 and 50 % of the edges (circuit performance ratio).
+    """Mean share of the output that circuits of 5, 10, 20 and 50 % of the edges recover (circuit performance ratio).
 
-    Faithfulness is 1 less the squared distance to the output of the whole net with all other messages
-    ablated, as a share of that with all of them ablated. It does not tell that the edges are the right
-    ones: what an ablation leaves as it is may be missing.
+    The share is how far the output has come on the straight way from that with every message ablated to
+    that of the whole net. It does not tell that the edges are the right ones: what an ablation leaves as
+    it is may be missing.
 
     Parameters
     ----------
@@ -88,9 +114,10 @@ def circuit_cpr(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> Array:
     Returns
     -------
     array (N,)
-        NaN if the output does not change when every message is ablated.
+        0 for no edge, 1 for all; may be beyond both. NaN if the output does not change when every message
+        is ablated.
     """
-    return np.asarray(_curves(ev, ablation).mean(axis=1))
+    return np.array([c.recovered.mean() if c.defined else np.nan for c in _curves(ev, ablation)])
 
 
 @metric(
@@ -100,10 +127,14 @@ def circuit_cpr(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> Array:
     bounds=(0, None),
     needs={"case", "circuit"},
     worst=1.0,
-    source=_MIB,
+    construct="circuit faithfulness",
+    source=f"{_MIB}; with the squared distance of outputs",
 )
 def circuit_cmd(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> Array:
-    """Mean distance from 1 of the faithfulness in `circuit_cpr` (circuit-model distance).
+    """Mean lack of faithfulness of circuits of 5, 10, 20 and 50 % of the edges (circuit-model distance).
+
+    It is the squared distance to the output of the whole net with all other messages ablated, as a share
+    of that with every message ablated.
 
     Parameters
     ----------
@@ -112,14 +143,16 @@ def circuit_cmd(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> Array:
     Returns
     -------
     array (N,)
-        NaN if the output does not change when every message is ablated.
+        0 for all edges, 1 for none, more for circuits that are worse than none. NaN if the output does not
+        change when every message is ablated.
     """
-    return np.asarray(np.abs(1 - _curves(ev, ablation)).mean(axis=1))
+    return np.array([1 - c.faithfulness.mean() if c.defined else np.nan for c in _curves(ev, ablation)])
 
 
 def _claimed(ev: CaseEvaluation, i: int) -> Tensor:
     """As many edges (E,) with the largest scores as there are wired ones."""
-    return _first(edge_order(ev, i), int(ev.cases[i].hidden["wiring"].sum()))
+    case = ev.cases[i]
+    return _mask(case.given, edge_order(ev, i)[: int(case.hidden["wiring"].sum())])
 
 
 @metric(
@@ -144,8 +177,8 @@ def circuit_equivalence(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> A
     array (N,)
         1 or 0; NaN if the output does not change when every message is ablated.
     """
-    found = [_faithfulness(case.given, [_claimed(ev, i)], ablation)[0] for i, case in enumerate(ev.cases)]
-    return np.array([np.nan if np.isnan(f) else float(f >= EQUIVALENT) for f in found])
+    found = [_outputs(case.given, [_claimed(ev, i)], ablation) for i, case in enumerate(ev.cases)]
+    return np.array([float(f.faithfulness[0] >= EQUIVALENT) if f.defined else np.nan for f in found])
 
 
 @metric(

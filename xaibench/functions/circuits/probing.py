@@ -50,8 +50,7 @@ def subnetwork_probing(
         stretched = ((logits - noise) / TEMPERATURE).sigmoid() * (HIGH - LOW) + LOW
         output = circuit.run(circuit.inputs, 1 - stretched.clamp(0, 1), messages)[0]
         loss = (output - clean).square().mean() / everything + penalty * _open(logits).sum()
-        optimizer.zero_grad()
-        loss.backward()
+        (logits.grad,) = torch.autograd.grad(loss, logits)
         optimizer.step()
     return Scores(_open(logits.detach()))
 

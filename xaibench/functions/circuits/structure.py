@@ -42,12 +42,9 @@ def edge_depth(
     """
     circuit: Circuit = case.given
     deepest = max(LEVELS.values())
-    depth = {
-        "early receivers": lambda edge: deepest - LEVELS[edge.receiver],
-        "late receivers": lambda edge: LEVELS[edge.receiver],
-        "early senders": lambda edge: deepest - LEVELS[edge.sender],
-    }[first]
-    return Scores(torch.tensor([float(depth(edge)) for edge in circuit.edges], dtype=torch.float64))
+    ends = [edge.sender if first == "early senders" else edge.receiver for edge in circuit.edges]
+    depths = torch.tensor([float(LEVELS[end]) for end in ends], dtype=torch.float64)
+    return Scores(depths if first == "late receivers" else deepest - depths)
 
 
 @interpreter("edge_degree", takes=["circuit"], control=True)

@@ -143,7 +143,7 @@ class Transformer:
             if instead is not None:
                 read = read + torch.tensordot(1 - shares, instead[:below], dims=1)
             if offsets is not None:
-                read = read + offsets[edges].unflatten(0, (len(inputs_of), below)).sum(dim=1)
+                read = read + offsets[edges].view(len(inputs_of), below, *offsets.shape[1:]).sum(dim=1)
             found = self.nodes[name](dict(zip(inputs_of, read, strict=True)))
             if name == "out":
                 return found, torch.stack(sent, dim=1)
