@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import xaibench as xb
-from xaibench.functions.circuits.circuit import Circuit, distance
+from xaibench.functions.circuits.circuit import Circuit, output_distance
 from xaibench.functions.circuits.compiled import compiled
 from xaibench.functions.circuits.edge_scores import edge_auroc
 from xaibench.functions.circuits.graph import EDGES, LEVELS
@@ -136,7 +136,9 @@ def test_patching_is_the_change_of_the_output() -> None:
     for i in (0, 20, 60):
         single = torch.zeros(61, dtype=torch.float64)
         single[i] = 1
-        assert float(found[i]) == pytest.approx(distance(given.run(given.inputs, single, other)[0], clean), abs=1e-15)
+        assert float(found[i]) == pytest.approx(
+            output_distance(given.run(given.inputs, single, other)[0], clean), abs=1e-15
+        )
 
 
 def test_pruning_drops_one_of_two_heads_that_stand_in_for_each_other() -> None:

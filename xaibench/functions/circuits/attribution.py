@@ -12,10 +12,7 @@ from torch import Tensor
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
-from xaibench.functions.circuits.circuit import SENDER_ROWS, Ablation, Circuit
-
-LEAKAGE = 1e-9
-"""Scores below this share of the whole effect are what an almost hard softmax lets through, and count as 0."""
+from xaibench.functions.circuits.circuit import LEAKAGE, SENDER_ROWS, Ablation, Circuit
 
 
 @interpreter("edge_attribution", takes=["circuit"])

@@ -14,6 +14,8 @@ from xaibench.functions.circuits.graph import EDGES, SENDERS, Edge
 Ablation = Literal["zero", "mean", "resample"]
 """What takes the place of a message: zeros, its mean over reference inputs, or that of a run on another input."""
 
+LEAKAGE = 1e-9
+"""Effects below this share of ablating every edge are rounding, or what an almost hard softmax lets through."""
 SENDER_ROWS = torch.tensor([SENDERS.index(edge.sender) for edge in EDGES])
 """Place of each edge's sender among the messages, (E,)."""
 
@@ -69,6 +71,6 @@ class Circuit:
         return self.run(self.inputs, removed.double(), messages)[0].detach()
 
 
-def distance(output: Tensor, other: Tensor) -> float:
+def output_distance(output: Tensor, other: Tensor) -> float:
     """Mean squared difference of two outputs, over inputs, positions and components."""
     return float((output - other).square().mean())

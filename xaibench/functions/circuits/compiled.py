@@ -24,6 +24,8 @@ N_INPUTS, N_REFERENCES, N_REPLACEMENTS = 24, 512, 3
 """Inputs that are explained, inputs for means, and how often a gate replaces the messages of all inputs."""
 DOMINANT = 0.5
 """Probability with which a token is the one that its input favours."""
+GATE_DIGITS = 7
+"""Decimals of measured changes: what is stored with a case must not depend on the machine."""
 STILL, MOVED = 1e-5, 1e-2
 """Changes of the output below which nothing has happened, and from which on something has."""
 
@@ -116,7 +118,8 @@ def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.ra
     zeros = torch.zeros_like(sent)
 
     def moved(removed: Tensor, messages: Tensor) -> float:
-        return float((circuit.run(circuit.inputs, removed.double(), messages)[0] - clean).abs().max())
+        output = circuit.run(circuit.inputs, removed.double(), messages)[0]
+        return round(float((output - clean).abs().max()), GATE_DIGITS)
 
     outside = max(moved(~wiring, messages) for messages in (zeros, others[0]))
     single = torch.eye(len(wiring), dtype=torch.bool)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from xaibench.functions.circuits.graph import EDGES, HEADS, LEVELS, MLPS, Edge
-from xaibench.functions.circuits.programs import BLOCKS, EMBEDDINGS, N_TOKENS, CompilableProgram, Part, Weights
+from xaibench.functions.circuits.programs import BLOCKS, EMBEDDINGS, N_TOKENS, BlockWeights, CompilableProgram, Part
 from xaibench.functions.circuits.transformer import Head, Perceptron, Readout, Transformer
 
 JUNK_WIDTH = 4
@@ -24,7 +24,7 @@ _JUNK = {
     name: sum(BLOCKS.values()) + JUNK_WIDTH * i
     for i, name in enumerate(sorted((*HEADS, *MLPS), key=list(LEVELS).index))
 }
-WIDTH = sum(BLOCKS.values()) + JUNK_WIDTH * len(_JUNK)
+STREAM_WIDTH = sum(BLOCKS.values()) + JUNK_WIDTH * len(_JUNK)
 """Width of the residual stream."""
 
 
@@ -67,9 +67,9 @@ def compile_program(program: CompilableProgram, rng: np.random.Generator) -> Com
     }
     weights |= {node: _junk(node, rng) for node in (*HEADS, *MLPS) if node not in nodes}
     weights["out"] = Readout(_read(program.output), program.cap)
-    token = torch.zeros(N_TOKENS, WIDTH, dtype=torch.float64)
+    token = torch.zeros(N_TOKENS, STREAM_WIDTH, dtype=torch.float64)
     token[:, _columns("tok")] = tokens
-    position = torch.zeros(BLOCKS["pos"], WIDTH, dtype=torch.float64)
+    position = torch.zeros(BLOCKS["pos"], STREAM_WIDTH, dtype=torch.float64)
     position[:, _columns("pos")] = torch.eye(BLOCKS["pos"], dtype=torch.float64)
     position[:, _columns("one")] = 1.0
     wired = _wired(program, nodes)
@@ -99,7 +99,7 @@ def _wired(program: CompilableProgram, nodes: tuple[str, ...]) -> set[Edge]:
         block: node for node, part in zip(nodes, program.parts, strict=True) for block in part.writes
     }
     inputs = [(node, part.reads) for node, part in zip(nodes, program.parts, strict=True)]
-    read: list[tuple[str, Mapping[str, Weights]]] = [*inputs, ("out", {"": program.output})]
+    read: list[tuple[str, Mapping[str, BlockWeights]]] = [*inputs, ("out", {"": program.output})]
     return {
         Edge(writers[block], node, channel)
         for node, channels in read
@@ -121,19 +121,19 @@ def _columns(block: str) -> slice:
     return slice(_STARTS[block], _STARTS[block] + BLOCKS[block])
 
 
-def _read(weights: Weights) -> Tensor:
-    """Weights of blocks as a matrix (D, hidden)."""
+def _read(weights: BlockWeights) -> Tensor:
+    """BlockWeights of blocks as a matrix (D, hidden)."""
     hidden = next(iter(weights.values())).shape[1]
-    found = torch.zeros(WIDTH, hidden, dtype=torch.float64)
+    found = torch.zeros(STREAM_WIDTH, hidden, dtype=torch.float64)
     for block, matrix in weights.items():
         found[_columns(block)] = matrix
     return found
 
 
-def _written(weights: Weights) -> Tensor:
+def _written(weights: BlockWeights) -> Tensor:
     """The same (hidden, D) for what is written."""
     hidden = next(iter(weights.values())).shape[0]
-    found = torch.zeros(hidden, WIDTH, dtype=torch.float64)
+    found = torch.zeros(hidden, STREAM_WIDTH, dtype=torch.float64)
     for block, matrix in weights.items():
         found[:, _columns(block)] = matrix
     return found
@@ -143,7 +143,7 @@ def _used(part: Part) -> Head | Perceptron:
     """The node that carries out a part; a head without queries and keys attends to every position alike."""
     if not part.is_head:
         return Perceptron(_read(part.reads[""]), _written(part.writes))
-    nothing = torch.zeros(WIDTH, 1, dtype=torch.float64)
+    nothing = torch.zeros(STREAM_WIDTH, 1, dtype=torch.float64)
     query, key = (_read(part.reads[c]) if c in part.reads else nothing for c in ("q", "k"))
     return Head(query, key, _read(part.reads["v"]), _written(part.writes), part.causal)
 
@@ -152,9 +152,9 @@ def _junk(node: str, rng: np.random.Generator) -> Head | Perceptron:
     """A node with random weights that reads everything and writes where no node of the program reads."""
 
     def drawn(width: int) -> Tensor:
-        return JUNK_SIZE * torch.from_numpy(rng.standard_normal((WIDTH, width)))
+        return JUNK_SIZE * torch.from_numpy(rng.standard_normal((STREAM_WIDTH, width)))
 
-    output = torch.zeros(JUNK_WIDTH, WIDTH, dtype=torch.float64)
+    output = torch.zeros(JUNK_WIDTH, STREAM_WIDTH, dtype=torch.float64)
     output[:, _JUNK[node] : _JUNK[node] + JUNK_WIDTH] = torch.from_numpy(rng.standard_normal((JUNK_WIDTH, JUNK_WIDTH)))
     if node in MLPS:
         return Perceptron(drawn(JUNK_WIDTH), output)

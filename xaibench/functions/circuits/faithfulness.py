@@ -14,7 +14,7 @@ from xaibench.core.cases.case import Case
 from xaibench.core.cases.evaluation import CaseEvaluation
 from xaibench.core.registry import metric
 from xaibench.core.types import Array
-from xaibench.functions.circuits.circuit import SENDER_ROWS, Ablation, Circuit, distance
+from xaibench.functions.circuits.circuit import SENDER_ROWS, Ablation, Circuit, output_distance
 from xaibench.functions.circuits.edge_scores import sizes_of
 
 KEPT_SHARES = (0.05, 0.1, 0.2, 0.5)
@@ -38,13 +38,13 @@ class AblatedOutputs:
     @property
     def defined(self) -> bool:
         """Whether the output changes at all when every message is ablated."""
-        return distance(self.nothing, self.whole) > UNCHANGED**2
+        return output_distance(self.nothing, self.whole) > UNCHANGED**2
 
     @property
     def faithfulness(self) -> Array:
         """One less the squared distance to the whole net, as a share of that with no message left; at most 1."""
-        everything = distance(self.nothing, self.whole)
-        return np.array([1 - distance(output, self.whole) / everything for output in self.kept])
+        everything = output_distance(self.nothing, self.whole)
+        return np.array([1 - output_distance(output, self.whole) / everything for output in self.kept])
 
     @property
     def recovered(self) -> Array:

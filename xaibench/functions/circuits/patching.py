@@ -9,7 +9,7 @@ from torch import Tensor
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
-from xaibench.functions.circuits.circuit import Ablation, Circuit, distance
+from xaibench.functions.circuits.circuit import Ablation, Circuit, output_distance
 from xaibench.functions.circuits.graph import LEVELS
 
 THRESHOLDS = (1e-5, 0.01, 0.1, 0.5)
@@ -25,7 +25,9 @@ def edge_patching(case: CaseView, draws: np.random.Generator, *, ablation: Ablat
     circuit: Circuit = case.given
     messages, clean = circuit.ablated_messages(ablation), circuit.run(circuit.inputs)[0].detach()
     single = torch.eye(len(circuit.edges), dtype=torch.bool)
-    return Scores(torch.tensor([distance(circuit.output_without(edge, messages), clean) for edge in single]).double())
+    return Scores(
+        torch.tensor([output_distance(circuit.output_without(edge, messages), clean) for edge in single]).double()
+    )
 
 
 @interpreter("acdc", takes=["circuit"])
@@ -39,7 +41,7 @@ def acdc(case: CaseView, draws: np.random.Generator, *, ablation: Ablation = "ze
     """
     circuit: Circuit = case.given
     messages, clean = circuit.ablated_messages(ablation), circuit.run(circuit.inputs)[0].detach()
-    everything = distance(circuit.output_without(torch.ones(len(circuit.edges)), messages), clean)
+    everything = output_distance(circuit.output_without(torch.ones(len(circuit.edges)), messages), clean)
     found = torch.zeros(len(circuit.edges), dtype=torch.float64)
     if everything > 0:
         for threshold in THRESHOLDS:
@@ -53,7 +55,7 @@ def _kept(circuit: Circuit, messages: Tensor, clean: Tensor, tolerated: float) -
     cost = 0.0
     for i in sorted(range(len(circuit.edges)), key=lambda i: (-LEVELS[circuit.edges[i].receiver], -i)):
         removed[i] = True
-        with_it = distance(circuit.output_without(removed, messages), clean)
+        with_it = output_distance(circuit.output_without(removed, messages), clean)
         if with_it - cost < tolerated:
             cost = with_it
         else:

@@ -10,7 +10,7 @@ from torch import Tensor
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
-from xaibench.functions.circuits.circuit import Ablation, Circuit, distance
+from xaibench.functions.circuits.circuit import LEAKAGE, Ablation, Circuit, output_distance
 
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1
 """Of hard concrete gates: temperature, and the interval that is cut off at [0, 1]."""
@@ -42,15 +42,19 @@ def subnetwork_probing(
     """
     circuit: Circuit = case.given
     messages, clean = circuit.ablated_messages(ablation), circuit.run(circuit.inputs)[0].detach()
-    everything = distance(circuit.output_without(torch.ones(len(circuit.edges)), messages), clean) or 1.0
+    everything = output_distance(circuit.output_without(torch.ones(len(circuit.edges)), messages), clean) or 1.0
     logits = torch.full((len(circuit.edges),), START, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=LEARNING_RATE)
     for _ in range(steps):
         noise = torch.from_numpy(np.log(1 / draws.uniform(1e-6, 1 - 1e-6, len(circuit.edges)) - 1))
         stretched = ((logits - noise) / TEMPERATURE).sigmoid() * (HIGH - LOW) + LOW
         output = circuit.run(circuit.inputs, 1 - stretched.clamp(0, 1), messages)[0]
-        loss = (output - clean).square().mean() / everything + penalty * _open(logits).sum()
-        (logits.grad,) = torch.autograd.grad(loss, logits)
+        lost = (output - clean).square().mean() / everything
+        (gradient,) = torch.autograd.grad(lost, logits)
+        # Adam's steps do not shrink with the gradient, so that rounding would decide about an edge.
+        gradient[gradient.abs() < LEAKAGE] = 0.0
+        (closing,) = torch.autograd.grad(penalty * _open(logits).sum(), logits)
+        logits.grad = gradient + closing
         optimizer.step()
     return Scores(_open(logits.detach()))
 

@@ -15,7 +15,7 @@ BLOCKS: dict[str, int] = {"tok": N_TOKENS, "pos": LENGTH, "one": 1, "a": 4, "b":
 EMBEDDINGS: dict[str, str] = {"tok": "tok", "pos": "pos", "one": "pos"}
 """Which embedding writes a block: the constant 1 comes with the positions."""
 
-Weights = Mapping[str, Tensor]
+BlockWeights = Mapping[str, Tensor]
 """A matrix for every block that is read, (width, hidden), or written, (hidden, width)."""
 
 
@@ -28,12 +28,12 @@ class Part:
     reads : mapping
         By input (``q``, ``k``, ``v`` of a head, empty for an MLP), the weights of each block.
     writes : mapping
-        Weights of each block.
+        BlockWeights of each block.
     causal : bool
     """
 
-    reads: Mapping[str, Weights]
-    writes: Weights
+    reads: Mapping[str, BlockWeights]
+    writes: BlockWeights
     causal: bool = False
 
     @property
@@ -51,7 +51,7 @@ class CompilableProgram:
     name, description : str
     parts : tuple of Part
     output : mapping
-        Weights (width, 4) of each block that the output reads.
+        BlockWeights (width, 4) of each block that the output reads.
     cap : float, optional
         Where the output is cut off above.
     """
@@ -59,7 +59,7 @@ class CompilableProgram:
     name: str
     description: str
     parts: tuple[Part, ...]
-    output: Weights
+    output: BlockWeights
     cap: float | None = None
 
 
@@ -81,7 +81,7 @@ def _first(n: int = 1) -> Tensor:
     return _eye(4)[:n]
 
 
-def _looks_at(*targets: int) -> dict[str, Weights]:
+def _looks_at(*targets: int) -> dict[str, BlockWeights]:
     """Queries and keys of a head in which position i attends to position targets[i]."""
     return {"q": {"pos": _eye(LENGTH)[list(targets)]}, "k": {"pos": _eye(LENGTH)}}
 
@@ -93,8 +93,8 @@ def _mover(*targets: int, block: str = "tok", into: str = "a") -> Part:
 
 _REVERSED = tuple(range(LENGTH))[::-1]
 _PREVIOUS = (0, *range(LENGTH - 1))
-_READ_A: Weights = {"a": _eye(4)}
-_READ_FIRST_A: Weights = {"a": _first().T @ _first()}
+_READ_A: BlockWeights = {"a": _eye(4)}
+_READ_FIRST_A: BlockWeights = {"a": _first().T @ _first()}
 
 
 def _fraction(block: str, into: str, component: int = 0) -> Part:
