@@ -59,7 +59,9 @@ def as_predictor(
         return TorchPredictor(model, known, device=where, batch_size=batch_size)
     if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
         function, known = _estimator(model, returns)
-        return CallablePredictor(function, known, batch_size=batch_size)
+        predictor = CallablePredictor(function, known, batch_size=batch_size)
+        predictor.takes_missing = _allows_nan(model)
+        return predictor
     if callable(model):
         return CallablePredictor(model, cast(Returns, returns or "probability"), batch_size=batch_size)
     raise UsageError(
@@ -109,6 +111,16 @@ def fingerprint(model: Any, inputs: Array, context: Mapping[str, Array] | None =
 def _gives_probabilities(module: nn.Module) -> bool:
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
     return isinstance(leaves[-1], (nn.Softmax, nn.Sigmoid))
+
+
+def _allows_nan(model: Any) -> bool:
+    """Whether an estimator says that NaN is a missing value for it."""
+    from sklearn.utils import get_tags
+
+    try:
+        return bool(get_tags(model).input_tags.allow_nan)
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:
