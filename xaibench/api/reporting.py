@@ -93,8 +93,8 @@ def report(
     page = Path(output)
     write_atomic(page, lambda draft: _write(draft, made.html))
     if figures is not None or pdf is not None:
-        progress(f"writing {len(made.figures)} figures")
-        made.save_figures(folder=None if figures is None else Path(figures), pdf=None if pdf is None else Path(pdf))
+        folder, file = (None if where is None else Path(where) for where in (figures, pdf))
+        made.save_figures(folder=folder, pdf=file, tell=progress)
     return page
 
 
