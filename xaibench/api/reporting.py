@@ -104,9 +104,8 @@ def report(
     page = local_path(output)
     write_atomic(page, lambda draft: _write(draft, made.html))
     if figures is not None or pdf is not None:
-        progress(f"writing {len(made.figures)} figures")
         folder, file = (None if path is None else local_path(path) for path in (figures, pdf))
-        made.save_figures(folder=folder, pdf=file)
+        made.save_figures(folder=folder, pdf=file, tell=progress)
     return page
 
 

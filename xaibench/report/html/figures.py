@@ -81,12 +81,16 @@ def _attributes(declarations: str) -> str:
     return "".join(f' {name.strip()}="{value.strip().replace(chr(34), chr(39))}"' for name, _, value in pairs)
 
 
-def save(figures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
-    """Write every figure as PNG and SVG."""
+def save(
+    figures: Mapping[str, Callable[[], Figure]], folder: Path, *, tell: Callable[[str], object] = str
+) -> list[Path]:
+    """Write every figure as PNG and SVG; ``tell`` is called with a few words before every tenth."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     with style():
-        for name, draw in figures.items():
+        for i, (name, draw) in enumerate(figures.items()):
+            if i % 10 == 0:
+                tell(f"writing figure {i + 1} of {len(figures)}")
             figure = draw()
             stem = re.sub(r"[^\w.+=-]+", "_", name)
             for form in ("png", "svg"):

@@ -40,11 +40,14 @@ class Report:
     html: str
     figures: dict[str, Callable[[], Figure]]
 
-    def save_figures(self, *, folder: Path | None = None, pdf: Path | None = None) -> None:
-        """Write every figure as PNG and SVG into a folder, or all of them into one PDF."""
+    def save_figures(
+        self, *, folder: Path | None = None, pdf: Path | None = None, tell: Callable[[str], object] = str
+    ) -> None:
+        """Write every figure as PNG and SVG into a folder, or all of them into one PDF; ``tell`` hears of progress."""
         if folder is not None:
-            figures.save(self.figures, folder)
+            figures.save(self.figures, folder, tell=tell)
         if pdf is not None:
+            tell(f"writing a PDF of {len(self.figures)} figures")
             figures.save_pdf(self.figures, pdf)
 
 
