@@ -351,6 +351,31 @@ def test_series_of_different_lengths_alone_and_together() -> None:
     ) if "masker" in xb.components("explainer").set_index("name").loc["occlusion", "parameters"] else None
 
 
+def test_pairs_of_texts_and_of_series_of_different_lengths() -> None:
+    def ends(x: np.ndarray) -> np.ndarray:
+        return np.stack([x[:, -1], -x[:, -1]], axis=1)
+
+    rng = np.random.default_rng(0)
+    series = [rng.normal(size=n) for n in (5, 3, 5)]
+    given = {"returns": "logit", "features": "series", "explain": "occlusion", "labels": [0, 0, 0]}
+    pairs = {"model_pair.contrast": {"model": lambda x: -ends(x), "labels": [0, 0, 0]}}
+    needs = {"truth": [np.arange(len(s)) == 0 for s in series], "pairs": pairs}
+    together = xb.score("model_contrast", model=ends, inputs=series, **given, **needs)
+    assert together.shape == (3,)
+    texts = [[7, 9, 30], [7, 24]]
+    patched, idle = [[9, 9, 30], [24, 24]], [[True, False, False], [False, True]]
+    given = {"explain": "feature_ablation", "special_tokens": PAD}
+
+    def measured(rows: list[int], inputs: Any) -> np.ndarray:
+        few = {"targets": [1] * len(rows), "labels": [1] * len(rows), "inputs": [texts[r] for r in rows]}
+        beside = {"distractors": [idle[r] for r in rows], "pairs": {"input_pair.patched": {"inputs": inputs}}}
+        return xb.score("input_independence", **{**TEXT, **given, **few, **beside})
+
+    together = measured([0, 1], patched)
+    np.testing.assert_allclose(together, [measured([r], [patched[r]])[0] for r in (0, 1)], atol=1e-6)
+    refused(lambda: measured([0, 1], [[9, 9], [24, 24, 7]]), xb.UsageError, "lengths")
+
+
 def test_mean_pooling_has_its_closed_forms() -> None:
     """Mean of word scores: zero fill gives s/n; deletion changes the denominator, (s - f)/(n - 1)."""
     scores = torch.tensor([0.0, 1.0, -2.0, 3.0, 0.5, 4.0])

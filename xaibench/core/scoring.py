@@ -268,18 +268,21 @@ def _group(ev: Evaluation, group: Group, pool: Tensor | None) -> Evaluation:
 
 
 def _known_pairs(ev: Evaluation) -> Mapping[str, tuple[Pair, ...]]:
+    """The pairs that can be cut; another text model may have other embeddings, and is refused before."""
+    if not ev.model.encodes_ids:
+        return ev.pairs
     return {need: pairs for need, pairs in ev.pairs.items() if not need.startswith("model_pair.")}
 
 
 def _pair(ev: Evaluation, pair: Pair, group: Group) -> Pair:
     """Other inputs of the samples of a group; they have the sizes of the samples' own."""
-    own = pair[group.rows]
+    truth = None if pair.truth is None else cut_truth(pair.truth, group)
+    own = replace(pair[group.rows], truth=truth)
     if own.inputs is None:
         return own
     found = ev.model.encode(own.inputs, group.size, ev.layout)
     context = context_rows(ev.context, group.rows) if own.context is None else own.context
-    truth = None if pair.truth is None else cut_truth(pair.truth, group)
-    return replace(own, inputs=found.inputs, context={**context, **found.context}, truth=truth)
+    return replace(own, inputs=found.inputs, context={**context, **found.context})
 
 
 def _ready(
