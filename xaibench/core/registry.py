@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import inspect
 import pkgutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,7 +15,6 @@ from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
     AttributionKind,
-    Bounds,
     Component,
     Convert,
     DatasetSpec,
@@ -26,6 +23,7 @@ from xaibench.core.components import (
     Kind,
     MetricSpec,
     ModelSpec,
+    ScoreBounds,
     Sign,
     UndefinedFor,
     Uninformative,
@@ -34,6 +32,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
+from xaibench.core.source_files import is_replaced, origin_of
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "explainer": ("xaibench.explainers",),
@@ -56,21 +55,10 @@ def plural(kind: str) -> str:
 def _add(spec: Component) -> None:
     table = _registry[spec.kind]
     old = table.get(spec.name)
-    if old is not None and _origin(old.function) != _origin(spec.function) and not _replaced(old.function):
-        files = f"{_origin(old.function)[0]} and {_origin(spec.function)[0]}"
+    if old is not None and origin_of(old.function) != origin_of(spec.function) and not is_replaced(old.function):
+        files = f"{origin_of(old.function)[0]} and {origin_of(spec.function)[0]}"
         raise UsageError(f"two {plural(spec.kind)} are called {spec.name!r}, in {files}", "give yours another name")
     table[spec.name] = spec
-
-
-def _origin(function: Callable[..., Any]) -> tuple[str, str]:
-    return inspect.getsourcefile(function) or function.__module__, function.__qualname__
-
-
-def _replaced(function: Callable[..., Any]) -> bool:
-    """Whether a function belongs to a notebook or terminal, or to a module that has been imported again since."""
-    module = sys.modules.get(function.__module__)
-    space = getattr(inspect.unwrap(function), "__globals__", None)
-    return function.__module__ == "__main__" or module is None or vars(module) is not space
 
 
 def registering(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
@@ -158,7 +146,7 @@ def metric(
     family: Family,
     construct: str = "",
     higher_is_better: bool,
-    bounds: Bounds = (None, None),
+    bounds: ScoreBounds = (None, None),
     version: int = 1,
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
@@ -178,7 +166,7 @@ def metric(
     rewards_truth: bool = True,
     in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
-    output_bounds: Mapping[str, Bounds] | None = None,
+    output_bounds: Mapping[str, ScoreBounds] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
