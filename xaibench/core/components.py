@@ -27,7 +27,7 @@ Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functi
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
-Bounds = tuple[float | None, float | None]
+ScoreBounds = tuple[float | None, float | None]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Sign = Literal["signed", "absolute", "positive"]
 UndefinedFor = Literal["zero maps", "constant maps", "some inputs"]
@@ -297,7 +297,7 @@ class MetricSpec(Component):
 
     family: Family = "faithfulness"
     higher_is_better: bool = True
-    bounds: Bounds = (None, None)
+    bounds: ScoreBounds = (None, None)
     scope: Literal["sample", "dataset"] = "sample"
     accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
     convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None
@@ -316,7 +316,7 @@ class MetricSpec(Component):
     rewards_truth: bool = True
     in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False
     favours: frozenset[str] = frozenset()
-    output_bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    output_bounds: Mapping[str, ScoreBounds] = field(default_factory=dict)
     worst: float | None = None
     kind: Kind = field(default="metric", init=False)
 
@@ -376,7 +376,7 @@ class MetricSpec(Component):
             return all(chosen[name] == value for name, value in rule.items())
         return rule(chosen) if callable(rule) else rule
 
-    def bounds_of(self, params: Mapping[str, Any], output: str) -> Bounds:
+    def bounds_of(self, params: Mapping[str, Any], output: str) -> ScoreBounds:
         """Bounds of the scores of an output, either of which may be None.
 
         Those that are declared for it, else ``bounds``; of scores in the unit of the output these hold for

@@ -85,7 +85,19 @@ class NothingToDoError(XaibenchError):
 
 
 class XaibenchWarning(UserWarning):
-    """What a caller should know, although a number was found."""
+    """What a caller should know, although a number was found.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import xaibench as xb
+    >>> x = [[1.0, 2.0]]
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", xb.XaibenchWarning)
+    ...     found = xb.score("sparseness", model=lambda a: a, inputs=x, attributions=x, background=x)
+    >>> found.shape
+    (1,)
+    """
 
 
 class UnusedBackgroundWarning(XaibenchWarning):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import inspect
 import pkgutil
-import sys
-from collections.abc import Callable
-from typing import Any
 
-from xaibench.core.components import Component, Kind, source_file
+from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError, message_of
+from xaibench.core.source_files import is_replaced, origin_of
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "explainer": ("xaibench.explainers",),
@@ -65,19 +62,6 @@ def _import_all(package: str) -> None:
 
 def check_same(old: Component, new: Component) -> None:
     """Raise UsageError if two components that are not the same function have one name."""
-    if _origin(old.function) != _origin(new.function) and not _replaced(old.function):
-        files = f"{_origin(old.function)[0]} and {_origin(new.function)[0]}"
+    if origin_of(old.function) != origin_of(new.function) and not is_replaced(old.function):
+        files = f"{origin_of(old.function)[0]} and {origin_of(new.function)[0]}"
         raise UsageError(f"two {plural(new.kind)} are called {new.name!r}, in {files}", "give yours another name")
-
-
-def _origin(function: Callable[..., Any]) -> tuple[str, str]:
-    return source_file(function) or function.__module__, function.__qualname__
-
-
-def _replaced(function: Callable[..., Any]) -> bool:
-    """Whether a function belongs to a notebook or terminal, or to a module that has been imported again since."""
-    if getattr(function, "source_file", None) is not None:
-        return False
-    module = sys.modules.get(function.__module__)
-    space = getattr(inspect.unwrap(function), "__globals__", None)
-    return function.__module__ == "__main__" or module is None or vars(module) is not space

@@ -11,7 +11,6 @@ from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
     AttributionKind,
-    Bounds,
     Component,
     Convert,
     DatasetSpec,
@@ -20,6 +19,7 @@ from xaibench.core.components import (
     Kind,
     MetricSpec,
     ModelSpec,
+    ScoreBounds,
     Sign,
     UndefinedFor,
     Uninformative,
@@ -135,7 +135,7 @@ def metric(
     family: Family,
     construct: str = "",
     higher_is_better: bool,
-    bounds: Bounds = (None, None),
+    bounds: ScoreBounds = (None, None),
     version: int = 1,
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
@@ -155,7 +155,7 @@ def metric(
     rewards_truth: bool = True,
     in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
-    output_bounds: Mapping[str, Bounds] | None = None,
+    output_bounds: Mapping[str, ScoreBounds] | None = None,
     worst: float | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.

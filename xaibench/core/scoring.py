@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xaibench.core.components import ATTRIBUTION_KINDS, Bounds, ExplainerSpec, MetricSpec
+from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec, MetricSpec, ScoreBounds
 from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
@@ -313,7 +313,7 @@ def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number per resampling unit")
 
 
-def _check_bounds(spec: MetricSpec, values: Tensor, bounds: Bounds, ev: Evaluation) -> None:
+def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Evaluation) -> None:
     """Raise UsageError if a defined score is outside of what there can be: then it is not what it is said to be."""
     low, high = (fallback if b is None else b for b, fallback in zip(bounds, (-torch.inf, torch.inf), strict=True))
     outside = (values < low - BOUNDS_TOLERANCE) | (values > high + BOUNDS_TOLERANCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import inspect
 import site
 import sys
 import sysconfig
@@ -90,6 +91,21 @@ def source_of(function: Any) -> str | None:
         path = Path(file).resolve()
         return files_digest(imported_files(path, [path.parents[min(depth, len(path.parents) - 1)]]))
     return digest(*_definitions(function, set()))
+
+
+def origin_of(function: Any) -> tuple[str, str]:
+    """File (of what has none, the module) and name of a function."""
+    stated = getattr(function, "source_file", None)
+    return stated or inspect.getsourcefile(function) or function.__module__, function.__qualname__
+
+
+def is_replaced(function: Any) -> bool:
+    """Whether a function belongs to a notebook or terminal, or to a module that has been imported again since."""
+    if getattr(function, "source_file", None) is not None:
+        return False  # It is of this package, and not imported yet.
+    module = sys.modules.get(function.__module__)
+    space = getattr(inspect.unwrap(function), "__globals__", None)
+    return function.__module__ == "__main__" or module is None or vars(module) is not space
 
 
 def _globals(function: Any) -> dict[str, Any]:
