@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.builders import make_inputs
 from helpers.odd_models import Around, Attributes, Codes, ModelOutput, Tagger, WithoutBatchFirst, small_net
+from sklearn.linear_model import LinearRegression
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -355,6 +356,8 @@ def test_facts_of_a_plain_network() -> None:
 def test_facts_of_others() -> None:
     box = facts(lambda a: a[:, :3], returns="logit")
     assert (box.kind, box.gradients, box.provides, box.output) == ("black box", False, frozenset(), "array")
+    line = facts(LinearRegression().fit(X.numpy(), X[:, 0].numpy()))
+    assert (line.returns, line.returns_from, line.columns) == ("value", "default", 1)
     codes = facts(Codes().eval(), torch.arange(12.0).view(2, 6))
     assert (codes.input_dtype, codes.gradients, sorted(codes.lacking)) == ("int64", False, ["gradients"])
     locked = NET.__class__(*NET)

@@ -310,8 +310,8 @@ def require_needs(
     lacking = {} if view.model.facts is None else view.model.facts.lacking
     hint: str | None
     if missing and missing[0] in lacking:
-        hint = INSTEAD if missing[0] == "gradients" else "give the module as it was before compilation"
-        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", hint)
+        instead = INSTEAD if missing[0] == "gradients" else "give the module as it was before compilation"
+        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", instead)
     if missing:
         hints = {
             "background": "pass background=, reference samples",

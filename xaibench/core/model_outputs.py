@@ -87,6 +87,8 @@ def _as_floats(values: Any) -> Tensor:
     if not isinstance(values, Tensor):
         values = _as_tensor(values)
     tensor: Tensor = values
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
     if tensor.is_complex():
         raise UsageError("the model returned complex numbers", "models return one row of real numbers per sample")
     return tensor if tensor.dtype in _FLOATS else tensor.to(torch.float32)

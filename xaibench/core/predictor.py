@@ -319,9 +319,10 @@ def _evaluating(module: nn.Module, device: torch.device) -> nn.Module:
     try:
         copied = copy_module(module)
         return (copied if _is_on(copied, device) else copied.to(device)).eval()
-    except UnsupportedError as error:
+    except Exception as error:  # Some kinds of modules know of no modes, or move nowhere.
+        reason = str(error).partition("\n")[0].removeprefix("the model ")
         raise UsageError(
-            f"the model is in training mode or on another device, and {error.message.removeprefix('the model ')}",
+            f"the model is in training mode or on another device, and no copy of it can be changed: {reason}",
             "call model.eval() and put it on the device before it is explained",
         ) from error
 

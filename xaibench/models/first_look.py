@@ -83,7 +83,7 @@ def first_look(
     predictor.facts = ModelFacts(
         kind=_kind(module),
         returns=settled.returns,
-        returns_from="default" if returns is None and settled.returns_from == "given" else settled.returns_from,
+        returns_from="default" if given is None and settled.returns_from == "given" else settled.returns_from,
         columns=raw.shape[1],
         output=seen.output,
         input_dtype=_name(seen.dtype),
@@ -212,7 +212,8 @@ def _evaluated(
             raise UsageError(
                 "the output of a sample depends on the other samples of its batch "
                 f"(it changes by {max(_gap(raw[:1], alone), _gap(raw[:1], among_copies[:1])):.2g})",
-                "put batch normalisation into evaluation mode with running statistics, or say batch_size=1",
+                "batch normalisation without running statistics and dynamic quantisation do that; "
+                "mend the model, or say batch_size=1",
             )
     return raw, ()
 

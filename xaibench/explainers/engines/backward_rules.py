@@ -113,6 +113,11 @@ class RuleMode(TrackingMode):
     def run(self, name: str, in_place: bool, func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """Apply the rule of an operation."""
         inputs = list(tracked((args, kwargs)))
+        if torch.is_autocast_enabled(inputs[0].device.type):
+            raise UnsupportedError(
+                f"{self.method} cannot follow a model that changes number types by torch.autocast",
+                "explain it without autocast, or converted, for example by model.bfloat16()",
+            )
         if any(id(t) in self._overwritten for t in inputs):
             raise UnsupportedError(f"{self.method} cannot follow a tensor that is read again after an in-place change")
         if name in self.rules:
