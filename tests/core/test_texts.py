@@ -81,7 +81,7 @@ def test_a_text_has_the_score_that_it_has_alone(name: str, params: dict[str, Any
     together = xb.score(name, inputs=TEXTS, **given)
     alone = [xb.score(name, inputs=[text], **given)[0] for text in TEXTS]
     assert np.isfinite(together).any()
-    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=2e-6)
+    np.testing.assert_allclose(together, alone, rtol=1e-6, atol=1e-6)
 
 
 def test_scores_against_a_truth_do_not_count_what_is_behind_the_end() -> None:
