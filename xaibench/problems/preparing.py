@@ -20,7 +20,7 @@ from xaibench.models.obtain import FittedModel, cached_file, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
 from xaibench.models.training import Progress
 from xaibench.problems.assembly import _fingerprint, assemble
-from xaibench.problems.fingerprints import remember
+from xaibench.problems.fingerprints import remember, remember_absent
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 
 
@@ -81,6 +81,7 @@ class Problems:
         data = self.data(spec)
         found = lookup(model, spec.model.params, data, seed=spec.seed, cache=self.cache)
         if found is None:
+            remember_absent(self.cache, spec)
             return None
         known = _fingerprint(spec, data, found.fingerprint)
         self._remember(spec, data, known)
