@@ -124,7 +124,7 @@ def test_other_code_has_an_index_of_its_own(tmp_path: Path, monkeypatch: pytest.
         }
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", "[]", "null", '"x"'])
+@pytest.mark.parametrize("content", ["", "[", "{}", "[]", "null", '"x"', '[{"module": "os"}]', "[3]", "[{}]"])
 def test_a_damaged_index_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
     monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path))
     assert declared(lambda: REAL, loaded) is not None

@@ -11,7 +11,7 @@ from xaibench.core import registry
 from xaibench.core.storage.paths import cache_folder
 from xaibench.plan import Plan, Rerun, Selection, Shard, make_plan
 from xaibench.plan.history import History
-from xaibench.problems.fingerprints import recall
+from xaibench.problems.fingerprints import is_absent, recall
 from xaibench.problems.specs import AnyProblemSpec, ProblemSpec
 from xaibench.store import Store
 
@@ -78,7 +78,7 @@ def fingerprints_in(cache: Path, device: str = "cpu") -> Callable[[AnyProblemSpe
 
     def fingerprint(spec: AnyProblemSpec) -> str | None:
         known = recall(cache, spec) if isinstance(spec, ProblemSpec) else None
-        if known is not None:
+        if known is not None or (isinstance(spec, ProblemSpec) and is_absent(cache, spec)):
             return known
         if not made:
             from xaibench.problems.preparing import Problems

@@ -54,8 +54,7 @@ def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bo
 def _frame(kind: str) -> pd.DataFrame:
     """What a list shows of a kind: names, what they need, one line of description."""
     if kind == "suites":
-        loaded = [suites.load(name) for name in suites.available()]
-        return pd.DataFrame({"name": [s.name for s in loaded], "description": [s.description for s in loaded]})
+        return pd.DataFrame(suites.descriptions().items(), columns=["name", "description"])
     frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
     if kind == "interpreters":
         frame["takes"] = [_kinds_taken({*n}) for n in frame["needs"]]

@@ -124,9 +124,13 @@ def declared(components: Callable[[], Iterable[Component]], load: Import) -> Dec
 def _read(path: Path) -> list[dict[str, Any]] | None:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        own = all(str(record["module"]).startswith(f"{PACKAGE.name}.") for record in found)
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return found if isinstance(found, list) and found else None
+    if not isinstance(found, list) or not found:
+        return None
+    # A cache may come from anywhere: what it names is imported, so it may name modules of this package only.
+    return found if own else None
 
 
 def _forget_others(path: Path) -> None:

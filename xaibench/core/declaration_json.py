@@ -109,7 +109,7 @@ def _name_of(hint: Any) -> str:
 def _limit_to_json(limit: Any) -> Any:
     if isinstance(limit, pydantic.AfterValidator):
         module, name = getattr(limit.func, "__module__", ""), getattr(limit.func, "__qualname__", "")
-        if not name.isidentifier():
+        if not (name.isidentifier() and module.startswith("xaibench.")):
             raise NotPlainError(repr(limit))
         return [_VALIDATOR, [module, name]]
     name = type(limit).__name__
@@ -122,6 +122,8 @@ def _limit_from_json(name: str, values: list[Any]) -> Any:
     if name != _VALIDATOR:
         return _LIMITS[name](*map(value_from_json, values))
     module, function = values
+    if not module.startswith("xaibench."):
+        raise NotPlainError(f"{module}.{function}")
     return pydantic.AfterValidator(lambda value: getattr(importlib.import_module(module), function)(value))
 
 

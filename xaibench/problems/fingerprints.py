@@ -61,6 +61,27 @@ def recall(folder: Path, spec: ProblemSpec) -> str | None:
         return None
 
 
+def remember_absent(folder: Path, spec: ProblemSpec) -> None:
+    """Store that the cache has no model for a problem, valid until a model is added to it."""
+    context = _context(spec)
+    try:
+        if context is not None:
+            write_json(_path(folder, spec), {"context": context, "absent": _state(folder / "models")["changed"]})
+    except (OSError, StoreError):
+        return
+
+
+def is_absent(folder: Path, spec: ProblemSpec) -> bool:
+    """Whether it is known for sure that the cache has no model for a problem."""
+    context = _context(spec)
+    try:
+        record = json.loads(_path(folder, spec).read_bytes())
+        changed = _state(folder / "models")["changed"]
+        return context is not None and record["context"] == context and record["absent"] == changed
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _path(folder: Path, spec: ProblemSpec) -> Path:
     return folder / "fingerprints" / f"{spec.key}.json"
 

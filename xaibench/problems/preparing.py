@@ -27,7 +27,7 @@ from xaibench.models.retraining import RecipeRetraining
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress
 from xaibench.problems.assembly import _fingerprint, assemble
-from xaibench.problems.fingerprints import remember
+from xaibench.problems.fingerprints import remember, remember_absent
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 
 
@@ -126,6 +126,7 @@ class Problems:
         data = self.data(spec)
         found = lookup(model, spec.model.params, data, seed=spec.seed, cache=self.cache)
         if found is None:
+            remember_absent(self.cache, spec)
             return None
         known = _fingerprint(spec, data, found.fingerprint)
         self._remember(spec, data, known)

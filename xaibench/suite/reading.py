@@ -23,6 +23,11 @@ def available() -> dict[str, Path]:
     return {p.stem: p for p in sorted(shipped("suites").glob("*.toml"))}
 
 
+def descriptions() -> dict[str, str]:
+    """What shipped suites say of themselves, by name; their cells are not looked at."""
+    return {name: str(_document(path).get("description", "")) for name, path in available().items()}
+
+
 def find(ref: str) -> Path:
     """Path of a suite given by name or path.
 
@@ -53,8 +58,14 @@ def load(ref: str) -> Suite:
         If the file is missing, is not TOML, or holds a wrong field, name or parameter.
     """
     path = find(ref)
+    document = {"name": path.stem, **_document(path)}
+    return parse(document, source=str(path), folder=path.resolve().parent)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """The content of a suite file, as it stands there."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(
             f"{path} is not valid TOML: {error}",
@@ -62,7 +73,6 @@ def load(ref: str) -> Suite:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    return parse({"name": path.stem, **document}, source=str(path), folder=path.resolve().parent)
 
 
 def _load_parts(document: dict[str, Any], source: str, folder: Path | None) -> dict[str, Any]:
