@@ -10,6 +10,7 @@ import pytest
 from helpers.cluster_runs import PLUGINS, assert_same, document, load, run
 
 from xaibench import suite as suites
+from xaibench.core import registry
 from xaibench.core.errors import UsageError
 from xaibench.execution import Options, execute, find_executor, remote
 from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, ChunkResult, work_off, written
@@ -176,6 +177,25 @@ def test_plugins_and_cache_travel_to_machines_without_them(tmp_path: Path) -> No
     assert Path(moved.plugins[1]).name == "there.py"
     assert moved.cache is not None
     assert moved.cache != tmp_path / "none"
+
+
+def test_modules_that_a_plugin_imports_travel_with_it(tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    (lab / "parts").mkdir(parents=True)
+    (lab / "mine.py").write_text("import helper\nN = helper.n()\n")
+    (lab / "helper.py").write_text("def n():\n    from parts import numbers\n    return numbers.N\n")
+    (lab / "parts" / "numbers.py").write_text("N = 3\n")
+    (lab / "unused.py").write_text("N = 4\n")
+    options = Options(tmp_path / "none", plugins=(str(lab / "mine.py"),))
+    factory = ChunkFactory(Store(tmp_path / "s", create=True), options)
+    assert {Path(path).name for path, _ in factory._sources} == {"mine.py", "helper.py", "numbers.py"}
+    sent = Chunk(Task(None, (), 1), "", "", factory._options, factory._sources)  # type: ignore[arg-type]
+    assert remote._here(sent).plugins == (str(lab / "mine.py"),)
+    (lab / "parts" / "numbers.py").write_text("N = 5\n")
+    remote._file.cache_clear()
+    moved = remote._here(sent).plugins[0]
+    assert moved != str(lab / "mine.py")
+    assert registry.load_module(moved).N == 3
 
 
 def test_executors_come_from_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 import xaibench as xb
 from xaibench.core.errors import UnsupportedError
+from xaibench.explainers import cam_layers
 from xaibench.explainers.cam_layers import feature_layer
 
 ARCHITECTURES = CONVOLUTIONAL + TRANSFORMERS
@@ -211,3 +213,29 @@ def test_maps_of_parallel_branches_are_one_layer(kernels: tuple[int, ...], pooli
     expected = functional.interpolate(coarse, size=(8, 8), mode="bilinear", align_corners=False)[:, 0]
     found = xb.explain("grad_cam", model=net, inputs=inputs, targets=targets, features="image")
     np.testing.assert_allclose(found, expected.detach().numpy(), **CLOSE)
+
+
+def test_the_layer_is_found_once_for_a_row_and_its_explanation(monkeypatch):
+    """Again for other samples, another layer or other weights, and for nothing else."""
+    found = []
+    finding = cam_layers._feature_layer
+
+    def noted(problem, layer, tokens):
+        found.append(layer)
+        return finding(problem, layer, tokens)
+
+    monkeypatch.setattr(cam_layers, "_feature_layer", noted)
+    net = build(VGG)
+    view = make_view(net, inputs_of(2), targets=torch.arange(2) % 3)
+    said, first = cam_layers.layer_used(view), run("grad_cam", view)
+    assert found == [None]
+    assert cam_layers.layer_used(replace(view)) == said
+    name = VGG.target[0]
+    cam_layers.layer_used(view, layer=name)
+    assert found == [None, None, name]
+    cam_layers.layer_used(view)
+    with torch.no_grad():
+        for weights in net.parameters():
+            weights.mul_(-1)
+    assert not torch.equal(run("grad_cam", view), first)
+    assert found == [None, None, name, None, None]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import xaibench as xb
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.module_copies import sharing_copy
+from xaibench.core.module_copies import copy_module, sharing_copy
 from xaibench.models.adapters import as_predictor, fingerprint
 from xaibench.models.first_look import first_look
 
@@ -316,3 +316,14 @@ def test_a_sharing_copy_shares_weights_and_no_hooks() -> None:
     assert not NET._forward_hooks
     with pytest.raises(UnsupportedError, match="cannot be copied"):
         sharing_copy(Locked())
+
+
+def test_a_sharing_copy_does_not_copy_what_a_module_holds() -> None:
+    holder = Around(NET, lambda m, x: m.net(x))
+    holder.rows, holder.table = np.ones((2, 2)), {"a": [torch.ones(2), torch.ones(2)]}  # type: ignore[assignment]
+    own = sharing_copy(holder)
+    assert own.rows is holder.rows
+    assert own.table["a"][0] is holder.table["a"][0]
+    deep = copy_module(holder)
+    assert deep.rows is not holder.rows
+    assert deep.table["a"][0] is not holder.table["a"][0]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.flags import is_true
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
@@ -123,7 +124,7 @@ def _best(board: pd.DataFrame, measure: MeasureKey | None) -> ExplainerKey | Non
     if measure is None:
         return None
     rows = board_rows_of(board, measure)
-    rows = rows[rows["rank"].notna()].assign(lost=lambda r: ~r["beats_placebo"].fillna(False).astype(bool))
+    rows = rows[rows["rank"].notna()].assign(lost=lambda r: ~is_true(r["beats_placebo"]))
     best = rows.sort_values(["lost", "rank", "explainer", "explainer_params"], kind="stable")
     return (str(best.iloc[0]["explainer"]), str(best.iloc[0]["explainer_params"])) if len(best) else None
 

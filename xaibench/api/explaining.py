@@ -11,7 +11,7 @@ from xaibench.api.attributions import Attributions
 from xaibench.api.choosing import ExplainWith
 from xaibench.api.inputs import ArrayLike
 from xaibench.api.pairs import PairsArgument
-from xaibench.api.problem import Problem
+from xaibench.api.problem import Problem, say_if_background_is_unused
 from xaibench.api.retraining import RetrainWith
 from xaibench.core.components import AttributionKind
 from xaibench.core.features import FeatureKind
@@ -64,8 +64,9 @@ def explain(
         inputs, without channels of images and volumes.
     output : {"logit", "probability", "margin", "value"}, optional
         The number that is explained; by default what the model returns.
-    returns : {"logit", "probability", "value"}, optional
-        What the model's numbers are, where that is not plain (see `as_predictor`).
+    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
+        What the model's numbers are: scores of classes, scores of independent labels (the argument of a sigmoid
+        each), probabilities, or values. By default the outputs decide; where they leave doubt, a warning says so.
     background : array or Tensor (M, *input_shape), optional
         Reference samples. Explainers that remove columns of a table put those of a drawn reference
         sample in their place (``masker="marginal"``) unless a masker is named; where nothing uses
@@ -130,8 +131,7 @@ def explain(
         device=device,
     )
     made = problem.explain(name, seed=seed, **params)
-    if background is not None:
-        problem.warn_if_background_unused(attributions=made)
+    say_if_background_is_unused(problem, attributions=made)
     return made
 
 
@@ -261,8 +261,9 @@ def score(
         seed=seed,
         **params,
     )
-    if background is not None:
-        problem.warn_if_background_unused(name, params, attributions=attributions, explain=explain)
+    say_if_background_is_unused(
+        problem, name, params, attributions=attributions, explain=explain, explainer_params=explainer_params
+    )
     return found
 
 
@@ -331,6 +332,5 @@ def curve(
         device=device,
     )
     found = problem.curve(name, attributions, output=output, seed=seed, **params)
-    if background is not None:
-        problem.warn_if_background_unused(name, params, attributions=attributions)
+    say_if_background_is_unused(problem, name, params, attributions=attributions)
     return found

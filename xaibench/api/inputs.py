@@ -18,13 +18,14 @@ from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
 from xaibench.core.axes import check_convolution
 from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
+from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import check_columns, check_output, default_output
-from xaibench.core.predictor import Context, Predictor, context_rows
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
@@ -63,6 +64,18 @@ def as_tensor(values: ArrayLike) -> Tensor:
     if array.dtype.kind not in "biuf":
         raise UsageError(f"expected an array of numbers, not of {array.dtype}")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def require_finite(values: Tensor, name: str, *, missing: bool = False) -> None:
+    """Raise UsageError if a row of (N, ...) holds infinity, or NaN unless values may be ``missing``."""
+    wrong = (torch.isinf(values) if missing else ~torch.isfinite(values)).flatten(1).any(dim=1)
+    if bool(wrong.any()):
+        rows = wrong.nonzero().flatten().tolist()
+        what = "infinity" if missing else "NaN or infinity"
+        raise UsageError(
+            f"{name} hold {what} in {len(rows)} of {len(values)} rows, the first is row {rows[0]}",
+            "leave these rows out, or fill them in as for training",
+        )
 
 
 def as_classes(values: ArrayLike, name: str) -> Tensor:
@@ -149,6 +162,8 @@ def make_view(
     if x.ndim < 2 or x.numel() == 0:
         raise UsageError(f"inputs have shape {tuple(x.shape)}", "give at least one sample, (N, ...)")
     layout = infer_layout(tuple(x.shape[1:]), features, axes) if text is None else text.layout
+    if text is None:
+        require_finite(x, "inputs", missing=layout.kind == "table")
     beside = context_tensors(context, len(x), where)
     if text is None:
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
@@ -183,6 +198,8 @@ def make_view(
         raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
     if reference is not None and len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
+    if reference is not None:
+        require_finite(reference, "background", missing=layout.kind == "table")
     around = {}
     if background_context is not None:
         if background is None:
@@ -291,8 +308,10 @@ def require_needs(
     offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
     lacking = {} if view.model.facts is None else view.model.facts.lacking
+    hint: str | None
     if missing and missing[0] in lacking:
-        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", INSTEAD)
+        hint = INSTEAD if missing[0] == "gradients" else "give the module as it was before compilation"
+        raise UnsupportedError(f"{spec.kind} {spec.name!r} needs {missing[0]}, and {lacking[missing[0]]}", hint)
     if missing:
         hints = {
             "background": "pass background=, reference samples",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from xaibench.api.inputs import as_classes, as_tensor, make_truth
+from xaibench.api.raw_rows import series_rows, token_rows
 from xaibench.core import registry
 from xaibench.core.components import PAIRS
+from xaibench.core.context import context_rows
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.groups import predict_groups
 from xaibench.core.outputs import check_columns, check_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
+from xaibench.core.tokens import NO_TOKEN
 from xaibench.models.adapters import as_predictor
 from xaibench.models.first_look import first_look, look_at_rows
 
@@ -83,7 +87,7 @@ def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Pre
             other = first_look(given, view.inputs, view.context, given=returns)
         else:
             other = look_at_rows(given, view.inputs, view.sizes, view.layout, view.context, given=returns)
-        check_columns(replace(view, model=other).predict(view.inputs[:1], slice(0, 1)), other.returns)
+        check_columns(outputs_of_first(view, other), other.returns)
     except UsageError as error:
         raise UsageError(f"{need}: {error.message}", error.hint) from error
     check_output(view.output, other.returns)
@@ -91,6 +95,8 @@ def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Pre
 
 
 def _inputs(view: ProblemView, need: str, given: Any) -> Tensor:
+    if view.sizes is not None:
+        return _texts(view, need, given)
     inputs = as_tensor(given).to(view.inputs)
     if inputs.shape != view.inputs.shape:
         raise UsageError(
@@ -100,12 +106,31 @@ def _inputs(view: ProblemView, need: str, given: Any) -> Tensor:
     return inputs
 
 
+def _texts(view: ProblemView, need: str, given: Any) -> Tensor:
+    """Other texts or series of the same lengths, as raw rows like those of the view."""
+    text = view.model.encodes_ids
+    found, sizes = token_rows(given, None, f"inputs of {need}") if text else series_rows(given, f"inputs of {need}")
+    if sizes.tolist() != (view.sizes.tolist() if view.sizes is not None else []):
+        raise UsageError(f"inputs of {need} have other lengths than those that are explained", "give one for each")
+    rows = torch.full_like(view.inputs, NO_TOKEN if text else 0)
+    rows[:, : found.shape[1]] = torch.from_numpy(found).to(rows)[:, : rows.shape[1]]
+    return rows
+
+
+def outputs_of_first(view: ProblemView, model: Predictor) -> Tensor:
+    """Raw outputs (1, C) of a model for the first sample."""
+    one, context = view.inputs[:1], context_rows(view.context, slice(0, 1)) or None
+    if view.sizes is None:
+        return model.predict(one, context)
+    return predict_groups(model, one, view.sizes[:1], view.layout, context)
+
+
 def make_labels(view: ProblemView, given: Any, model: Predictor, name: str = "labels") -> Tensor:
     """True classes (N,) of int64, each an output of the model."""
     labels = as_classes(given, name).to(view.inputs.device)
     if tuple(labels.shape) != (len(view),):
         raise UsageError(f"{name} have shape {tuple(labels.shape)} for {len(view)} inputs", "give one class per sample")
-    n_outputs = replace(view, model=model).predict(view.inputs[:1], slice(0, 1)).shape[1]
+    n_outputs = outputs_of_first(view, model).shape[1]
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_outputs:
         raise UsageError(f"{name} go from {low} to {high}, the model has {n_outputs} outputs")

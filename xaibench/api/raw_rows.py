@@ -60,6 +60,16 @@ def step_rows(values: Any, name: str = "inputs") -> tuple[Array, Array]:
     return rows, sizes
 
 
+def series_rows(values: Any, name: str) -> tuple[Array, Array]:
+    """Series (N, T, ...) of equal or different lengths, as rows and their lengths; see `step_rows`."""
+    if is_ragged(values):
+        return step_rows(values, name)
+    rows = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if rows.ndim < 2 or rows.dtype.kind not in "biuf":
+        raise UsageError(f"{name} have shape {rows.shape}", "give a list of series, or one array (N, T, ...)")
+    return rows, np.full(len(rows), rows.shape[1], dtype=np.int64)
+
+
 def padded(values: Any, fill: float, name: str) -> Array:
     """Arrays of different lengths (n, ...) as one (N, L, ...)."""
     parts = [_array(v, name) if len(v) else np.zeros((0,), np.int64) for v in values]

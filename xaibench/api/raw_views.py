@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xaibench.api.raw_rows import is_ragged, step_rows, token_rows
+from xaibench.api.raw_rows import is_ragged, series_rows, token_rows
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UsageError
 from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
-from xaibench.core.masking.maskers import MASKERS
+from xaibench.core.masking.maskers import DRAWN, MASKERS
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, RawRows
 from xaibench.core.tokens import Tokens
@@ -91,8 +91,8 @@ def read_raw(
             raise UsageError(
                 "samples of different lengths", "say features='series' or 'tokens'; images and tables have one size"
             )
-        rows, sizes = _series(inputs, "inputs")
-        given = None if background is None else _series(background, "background")
+        rows, sizes = series_rows(inputs, "inputs")
+        given = None if background is None else series_rows(background, "background")
         predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
         values, layout = torch.from_numpy(rows.astype(np.float32)), infer_layout(rows.shape[1:], "series")
         if given is not None and given[0].shape[2:] != rows.shape[2:]:
@@ -118,8 +118,9 @@ def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], vi
         return params
     masker = view.token_masker
     instead = {"masker": masker, "baseline": "zero" if masker == "delete" else masker}
+    # What draws its fill goes on drawing: tokens of the reference samples.
     unnamed = {
-        name: instead[name]
+        name: "marginal" if default in DRAWN else instead[name]
         for name, default in spec.parameters.items()
         if name in instead and name not in params and default in MASKERS
     }
@@ -143,12 +144,3 @@ def _is_text(model: Any, inputs: Any, features: str | None, tokens: Any, embeddi
     floats = kind is not None and (kind.is_floating_point if isinstance(kind, torch.dtype) else kind.kind == "f")
     # Numbers (N, L, D) are embeddings of tokens: dense inputs with a slot.
     return not (len(shape) == 3 and floats)
-
-
-def _series(values: Any, name: str) -> tuple[Array, Array]:
-    if is_ragged(values):
-        return step_rows(values, name)
-    rows = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if rows.ndim < 2 or rows.dtype.kind not in "biuf":
-        raise UsageError(f"{name} have shape {rows.shape}", "give a list of series, or one array (N, T, ...)")
-    return rows, np.full(len(rows), rows.shape[1], dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from xaibench import suite as suites
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.leaderboard.table import leaderboard as board_of
+from xaibench.api.board_files import suite_states, update_frame
 from xaibench.api.sample_table import to_cells
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec
@@ -58,7 +59,13 @@ def leaderboard(store: str | Path | pd.DataFrame, suite: str | None = None, *, r
     if isinstance(store, pd.DataFrame):
         return board_of(to_cells(store), suite=suite or EVALUATION, metrics=metrics)
     opened = Store(store)
-    shown, found = shown_runs(opened, suite, run), opened.read().to_pandas()
+    return _boards(opened, shown_runs(opened, suite, run))
+
+
+def _boards(opened: Store, shown: list[dict[str, Any]]) -> pd.DataFrame:
+    """Boards of these runs, by their manifests."""
+    found = opened.read().to_pandas()
+    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
     boards = [
         board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"], metrics=metrics) for m in shown
     ]
@@ -108,7 +115,12 @@ def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
     [['spread', 'reproduced']]
     """
     opened = Store(store)
-    shown, found = shown_runs(opened, suite, None), opened.read().to_pandas()
+    return _verdicts(opened, shown_runs(opened, suite, None))
+
+
+def _verdicts(opened: Store, shown: list[dict[str, Any]]) -> pd.DataFrame:
+    """Verdicts on the claims of these runs, by their manifests."""
+    found = opened.read().to_pandas()
     tables = [
         claims_table(cells, made, suite=m["suite"])
         for m in shown
@@ -155,10 +167,17 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_claims(store: str | Path) -> pd.DataFrame:
-    """Write ``claims.parquet`` of all suites into the store, and return it."""
-    found = claims(store)
-    Store(store).write_frame("claims", found)
-    return found
+    """Write ``claims.parquet`` of all suites into the store, and return it; suites that have not changed stay."""
+    return _updated(Store(store), "claims", _verdicts)
+
+
+def _updated(
+    opened: Store, stem: str, make: Callable[[Store, list[dict[str, Any]]], pd.DataFrame], *, csv: bool = False
+) -> pd.DataFrame:
+    """A stored table of all suites, with what has changed made again."""
+    shown = {m["suite"]: m for m in shown_runs(opened, None, None)}
+    states = suite_states(opened, list(shown.values()))
+    return update_frame(opened, stem, states, lambda names: make(opened, [shown[n] for n in names]), csv=csv)
 
 
 def shown_runs(store: Store, suite: str | None, run: int | None) -> list[dict[str, Any]]:
@@ -189,7 +208,5 @@ def _cells(planned: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_leaderboard(store: str | Path) -> pd.DataFrame:
-    """Write ``leaderboard.parquet`` and ``leaderboard.csv`` of all suites into the store, and return them."""
-    board = leaderboard(store)
-    Store(store).write_frame("leaderboard", board, csv=True)
-    return board
+    """Write ``leaderboard.parquet`` and ``.csv`` of all suites, and return them; suites that have not changed stay."""
+    return _updated(Store(store), "leaderboard", _boards, csv=True)

@@ -63,6 +63,8 @@ def make_retraining(
     """What fits models again, from a caller's function and training data; the inputs are the test data."""
     if view.context:
         raise UnsupportedError("retrain= is given inputs and labels, and this model takes a context", "run a suite")
+    if view.sizes is not None:
+        raise UnsupportedError("metrics that retrain take no texts and no samples of different lengths")
     if retrain is None or train is None:
         raise UsageError("retraining needs both retrain= and train=", "train=(inputs, labels)")
     if targets is None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from xaibench import suite as suites
-from xaibench.api.reading import leaderboard, results, write_leaderboard
-from xaibench.core import registry
-from xaibench.core.storage.paths import Location, cache_folder, default_store
-from xaibench.execution import Options, execute
-from xaibench.models.adapters import find_device
-from xaibench.plan import Plan, Rerun, Selection, Shard, make_plan
-from xaibench.plan.history import History
-from xaibench.problems.preparing import Problems
-from xaibench.store import Store
+from xaibench.api.orchestration import run_suite
+from xaibench.api.reading import leaderboard, results
+from xaibench.core.storage.paths import Location
+from xaibench.execution import Observer, Options
+from xaibench.plan import Rerun, Selection, Shard
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,13 @@ def run(
     *,
     store: str | Path | None = None,
     seed: int = 0,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    limit: int | None = None,
+    rerun: Rerun | None = None,
+    shard: str | None = None,
+    observer: Observer | None = None,
+    max_failures: int | None = None,
     device: str = "cpu",
     threads: int = 1,
     batch_size: int | None = None,
@@ -83,7 +86,8 @@ def run(
 ) -> Run:
     """Run a suite given by name, path or as a dictionary, like ``xaibench run``.
 
-    Results that the store holds already are not computed again.
+    Results that the store holds already are not computed again. Leaderboards and, where the suite makes claims,
+    verdicts are written into the store.
 
     Parameters
     ----------
@@ -91,6 +95,19 @@ def run(
     store : path, optional
     seed : int
         Offset of all seeds of the suite.
+    only, skip : sequence of str
+        Patterns of the cells to run, and of those not to: ``"lime"``, or ``"digits/*/lime/*"`` for
+        data set, model, explainer and metric.
+    limit : int, optional
+        At most this many samples per problem.
+    rerun : {"failed", "stale", "all"}, optional
+        Run only failed or stale cells, or all again.
+    shard : str, optional
+        ``"1/3"``: only the first of three parts of the suite.
+    observer : Observer, optional
+        Is told what happens while the run goes on; see `xaibench.execution.Observer`.
+    max_failures : int, optional
+        Stop when more cells than this have failed.
     device : str
     threads : int
         CPU threads of each process.
@@ -115,6 +132,15 @@ def run(
     -------
     Run
 
+    Raises
+    ------
+    UsageError
+        If anything in the suite or the arguments is wrong.
+    NothingToDoError
+        If ``only`` and ``skip`` leave no cell.
+    StoreError
+        If the store cannot be written.
+
     Examples
     --------
     >>> import xaibench as xb
@@ -128,16 +154,13 @@ def run(
     >>> xb.run(suite, store="results_of_mine").outcome["cached"]
     1
     """
-    where = Store(store or default_store(), create=True)
-    plan = plan_suite(suite, where, seed=seed, device=device, plugins=plugins)
-    name = plan.suite.name
     options = Options(
-        cache_folder(),
-        device,
-        threads,
-        batch_size,
+        device=device,
+        threads=threads,
+        batch_size=batch_size,
+        max_failures=max_failures,
         plugins=tuple(map(str, plugins)),
-        argv=["xaibench.run", name],
+        argv=["xaibench.run", str(suite.get("name", "suite")) if isinstance(suite, dict) else str(suite)],
         workers=workers,
         timeout=timeout,
         memory=memory,
@@ -145,40 +168,14 @@ def run(
         executor=executor,
         settings=dict(settings or {}),
     )
-    outcome = execute(plan, where, options)
-    write_leaderboard(where.path)
-    return Run(where.path, name, outcome.run, outcome.as_dict())
-
-
-def plan_suite(
-    suite: str | Path | dict[str, Any],
-    store: Store | None,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    plugins: Sequence[str | Path] = (),
-    selection: Selection | None = None,
-    rerun: Rerun | None = None,
-    shard: Shard | None = None,
-) -> Plan:
-    """Load plugins and a suite, and plan it against what the store holds.
-
-    Raises
-    ------
-    UsageError
-        If the device, a plugin or anything in the suite is wrong.
-    NothingToDoError
-        If the selection leaves no cell.
-    """
-    find_device(device)
-    for plugin in plugins:
-        registry.load_module(str(plugin))
-    loaded = suites.parse(suite) if isinstance(suite, dict) else suites.load(str(suite))
-    return make_plan(
-        loaded.shifted(seed),
-        history=None if store is None else History.of(store),
-        fingerprint=Problems(cache_folder(), device=device).fingerprint,
-        selection=selection,
+    done = run_suite(
+        suite,
+        options,
+        store=store,
+        seed=seed,
+        selection=Selection(tuple(only), tuple(skip), limit),
         rerun=rerun,
-        shard=shard,
+        shard=None if shard is None else Shard.parse(shard),
+        watch=None if observer is None else lambda plan, opened: nullcontext(observer),
     )
+    return Run(done.store.path, done.plan.suite.name, done.outcome.run, done.outcome.as_dict())

@@ -12,8 +12,10 @@ def main() -> None:
     # Threads that spin while they wait triple times on a busy machine; torch reads this when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from xaibench.cli.app import app
+    from xaibench.core.deferring import deferring
     from xaibench.core.errors import XaibenchError
 
+    before = deferring.set(True)
     try:
         app()
     except XaibenchError as error:
@@ -30,3 +32,5 @@ def main() -> None:
         # The reader of a pipe has gone (`xaibench list | head`); Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        deferring.reset(before)

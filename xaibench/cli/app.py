@@ -38,6 +38,7 @@ def root(
 
 app.command()(suites.run)
 app.command()(suites.plan)
+app.command()(suites.init)
 app.command("list")(components.list_)
 app.command()(components.show)
 app.command()(results.leaderboard)

@@ -9,12 +9,11 @@ from typing import Any, cast
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api.layers import layer_in_model
 from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
-from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, Kind, MetricSpec
+from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, Kind, MetricSpec, source_file
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.datasets.cards import card, card_names
@@ -88,6 +87,8 @@ def show_component(
     if model is not None:
         if not found or not isinstance(found[0], ExplainerSpec):
             raise UsageError("--model goes with the name of an explainer", "for example grad_cam --model digits/cnn")
+        from xaibench.api.layers import layer_in_model
+
         layer = layer_in_model(found[0], model, parse_params(params), seed)
         out.print(f"layer used in {model}: {layer}", markup=False, soft_wrap=True)
         return
@@ -142,7 +143,7 @@ def _describe(spec: Component) -> str:
     width = max(len(k) for k in facts)
     lines = [f"{spec.kind} {spec.name}", "", inspect.getdoc(spec.function) or "(no documentation)", ""]
     lines += [f"{k:<{width}}  {v}" for k, v in facts.items()]
-    lines.append(f"{'defined in':<{width}}  {inspect.getsourcefile(spec.function)}")
+    lines.append(f"{'defined in':<{width}}  {source_file(spec.function)}")
     if spec.kind == "dataset":
         lines += _card(spec.name)
     return "\n".join(lines)

@@ -66,7 +66,7 @@ OnlyOption = Annotated[
     typer.Option(
         "--only",
         metavar="GLOB",
-        help="Only these: a name, or dataset/model/explainer/metric, with parameters ('suppressor(c=0.4)') or without.",
+        help="Only these, and the controls: a name, or dataset/model/explainer/metric, with parameters or without.",
     ),
 ]
 SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.api.planning import load_suite, plan_suite
 from xaibench.cli.output import duration, print_json, stdout
-from xaibench.cli.running import Request
+from xaibench.cli.request import Request
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.storage.paths import cache_folder
 from xaibench.plan import STATES, Plan
@@ -18,9 +19,19 @@ from xaibench.store import Store
 
 def show_plan(request: Request, *, cells: bool, json: bool) -> int:
     """Print the plan; returns the exit code."""
+    plugins = request.plugins or ()
+    suite = load_suite(request.suite, plugins=plugins)
     path = request.store_path
     store = Store(path) if Store.exists(path) else None
-    plan = request.plan(store)
+    plan = plan_suite(
+        suite,
+        store,
+        seed=request.seed,
+        device=request.device,
+        selection=request.selection,
+        rerun=request.which,
+        shard=request.part,
+    )
     spent = spending(plan, store)
     if json:
         print_json({**_document(plan, cells=cells), "spending": [s.as_dict() for s in spent]})

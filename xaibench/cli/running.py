@@ -3,67 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from xaibench.api.reading import leaderboard, results, write_claims, write_leaderboard
-from xaibench.api.runs import plan_suite
+from xaibench.api.planning import load_suite
+from xaibench.api.reading import leaderboard, results
 from xaibench.cli.arguments import positive, size_from, workers_from
 from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.output import duration, print_json, stderr, stdout
-from xaibench.cli.progress import observer_for
+from xaibench.cli.request import Request
 from xaibench.cli.spending import spending, spending_text
-from xaibench.core.errors import NothingToDoError, UsageError
-from xaibench.core.storage.paths import Location, cache_folder, default_store
-from xaibench.execution import Executor, Options, Outcome, execute, find_executor
-from xaibench.execution.malloc import keep_heap
-from xaibench.plan import Plan, Rerun, Selection, Shard
+from xaibench.core.errors import NothingToDoError
+from xaibench.plan import Plan
 from xaibench.report.claims import claims_report
 from xaibench.report.terminal import board_table, failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
+if TYPE_CHECKING:
+    from xaibench.api.orchestration import CompletedRun
+    from xaibench.execution import Observer, Outcome
+
 CELLS_OK, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
-EARLY = 4
-"""Workers that are started before the plan says how many there is work for."""
 RESUME = "interrupted: what is finished is stored, run the same command again to resume"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What ``run`` and ``plan`` have in common."""
-
-    suite: str
-    store: Location | None
-    seed: int
-    only: Sequence[str] | None
-    skip: Sequence[str] | None
-    limit: int | None
-    rerun: str | None
-    plugins: Sequence[str] | None
-    device: str
-    shard: str | None = None
-
-    @property
-    def store_path(self) -> Location:
-        return self.store or default_store()
-
-    def plan(self, store: Store | None) -> Plan:
-        """Load plugins and suite, and plan against what the store holds."""
-        return plan_suite(
-            self.suite,
-            store,
-            seed=self.seed,
-            device=self.device,
-            plugins=self.plugins or (),
-            selection=Selection(tuple(self.only or ()), tuple(self.skip or ()), self.limit),
-            rerun=cast(Rerun | None, self.rerun),
-            shard=None if self.shard is None else Shard.parse(self.shard),
-        )
-
-
-def run_suite(
+def run_request(
     request: Request,
     *,
     workers: str = "auto",
@@ -74,60 +39,70 @@ def run_suite(
     **options: Any,
 ) -> int:
     """Run and report; returns the exit code. Other ``options`` are those of `Options`."""
+    suite = load_suite(request.suite, plugins=request.plugins or ())
+    n_workers = workers_from(workers, auto=0 if options.get("executor") == "slurm" else None)
+    seconds, size = positive(timeout, "--timeout"), size_from(memory)
+    part = request.part
+    # What computes is imported only now: a misspelt name is said at once.
+    from xaibench.api.orchestration import run_suite
+    from xaibench.execution import Options
+    from xaibench.execution.malloc import keep_heap
+
     keep_heap()
-    store = Store(request.store_path, create=True)
     chosen = Options(
-        cache=cache_folder(),
         device=request.device,
         plugins=tuple(request.plugins or ()),
         argv=sys.argv,
-        workers=workers_from(workers, auto=0 if options.get("executor") == "slurm" else None),
-        timeout=positive(timeout, "--timeout"),
-        memory=size_from(memory),
+        workers=n_workers,
+        timeout=seconds,
+        memory=size,
         **options,
     )
-    with ExitStack() as stack:
-        doer: Executor | None = None
-        if chosen.executor is not None:
-            doer = find_executor(chosen.executor, store, chosen)
-        elif chosen.settings:
-            raise UsageError(f"{next(iter(chosen.settings))} is for an executor", "name one, say --executor dask")
-        elif chosen.workers:
-            if str(store.path).startswith("memory://"):
-                raise UsageError("a store in memory:// lives in one process", "add -j 0, or name a folder")
-            from xaibench.execution.pool import Pool
-
-            doer = pool = Pool(store, chosen)
-            stack.callback(pool.close)
-            # Some import while this process plans; in a store with results there may be little to do.
-            pool.start(1 if store.manifests() else min(chosen.workers, EARLY))
-        plan = request.plan(store)
-        spent = spending(plan, store)
-        if spent:
-            stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
-        observer = stack.enter_context(observer_for(stderr(), quiet=quiet or json, workers=chosen.workers))
-        outcome = execute(plan, store, chosen, observer, executor=doer)
-    if sum(outcome.statuses[s] for s in ("ok", "undefined")) + outcome.cached + outcome.n_failed == 0:
-        if outcome.end == "interrupted":
+    done = run_suite(
+        suite,
+        chosen,
+        store=request.store_path,
+        seed=request.seed,
+        selection=request.selection,
+        rerun=request.which,
+        shard=part,
+        watch=lambda plan, store: _watching(plan, store, quiet=quiet or json, workers=n_workers),
+        start_early=True,
+    )
+    if done.n_results == 0:
+        if done.outcome.end == "interrupted":
             stderr().print(RESUME)
             return INTERRUPTED
-        left = plan.states["left"]
+        left = done.plan.states["left"]
         why = f"{left} cells are not {request.rerun}" if left else "every selected cell is unsupported"
-        why = why if plan.units else f"no unit is in shard {request.shard}"
+        why = why if done.plan.units else f"no unit is in shard {request.shard}"
         raise NothingToDoError(f"nothing ran: {why}", "`xaibench plan --cells` shows the reasons")
-    _report(plan, store, outcome, json=json)
-    if outcome.end == "interrupted":
+    _report(done, json=json)
+    if done.outcome.end == "interrupted":
         return INTERRUPTED
-    return CELLS_FAILED if outcome.n_failed else CELLS_OK
+    return CELLS_FAILED if done.outcome.n_failed else CELLS_OK
 
 
-def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
+@contextmanager
+def _watching(plan: Plan, store: Store, *, quiet: bool, workers: int) -> Iterator[Observer]:
+    """Say what services will be asked for, then show progress."""
+    from xaibench.cli.progress import observer_for
+
+    spent = spending(plan, store)
+    if spent:
+        stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
+    with observer_for(stderr(), quiet=quiet, workers=workers) as observer:
+        yield observer
+
+
+def _report(done: CompletedRun, *, json: bool) -> None:
+    plan, store, outcome, verdicts = done.plan, done.store, done.outcome, done.claims
     name = plan.suite.name
-    written = write_leaderboard(store.path)
-    whole = written[written["suite"] == name].reset_index(drop=True)
-    board = whole if plan.whole else leaderboard(store.path, name, run=outcome.run)
+    if plan.whole and done.board is not None:
+        board = done.board[done.board["suite"] == name].reset_index(drop=True)
+    else:
+        board = leaderboard(store.path, name, run=outcome.run)
     rows = results(store.path, name, run=outcome.run)
-    verdicts = write_claims(store.path) if plan.suite.all_claims() else None
     if json:
         document = _document(plan, store, outcome, rows)
         if verdicts is not None and plan.whole:
@@ -147,8 +122,8 @@ def _report(plan: Plan, store: Store, outcome: Outcome, *, json: bool) -> None:
         out.print(claims_report(verdicts[verdicts["suite"] == name]))
     print_validity(board)
     out.print()
-    done = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
-    out.print(f"{name}, run {outcome.run}: {done or 'nothing new'}; {outcome.cached} cells were there already.")
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
+    out.print(f"{name}, run {outcome.run}: {counts or 'nothing new'}; {outcome.cached} cells were there already.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
     out.print(f"{explained}, {duration(outcome.seconds)}. Leaderboard: {store.path / 'leaderboard.parquet'} and .csv")
     for line in store.coverage():

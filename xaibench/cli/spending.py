@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xaibench.core.components import CostEstimate, InterpreterSpec
 from xaibench.core.errors import XaibenchError
 from xaibench.plan import Plan, PlannedUnit
-from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import FunctionProblemSpec
 from xaibench.store import Store
+
+if TYPE_CHECKING:
+    from xaibench.problems.preparing import Problems
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,24 @@ class Spending:
 
 def spending(plan: Plan, store: Store | None) -> list[Spending]:
     """Estimates of the units that are due and ask a service. Sends nothing."""
+    asking = [unit for unit in plan.units if unit.todo and _asks_a_service(unit)]
+    if not asking:
+        return []
+    from xaibench.problems.preparing import Problems
+
     problems = Problems(None)
-    return [found for unit in plan.units for found in _of_unit(unit, plan, store, problems)]
+    return [found for unit in asking for found in _of_unit(unit, plan, store, problems)]
+
+
+def _asks_a_service(planned: PlannedUnit) -> bool:
+    spec = planned.unit.spec
+    return isinstance(spec, InterpreterSpec) and spec.estimate is not None
 
 
 def _of_unit(planned: PlannedUnit, plan: Plan, store: Store | None, problems: Problems) -> Iterator[Spending]:
     unit, problem = planned.unit, planned.unit.problem
     spec = unit.spec
-    if not (planned.todo and isinstance(spec, InterpreterSpec) and isinstance(problem, FunctionProblemSpec)):
-        return
-    if spec.estimate is None:
+    if not (isinstance(spec, InterpreterSpec) and isinstance(problem, FunctionProblemSpec)) or spec.estimate is None:
         return
     try:
         functions = problems.functions(problem)

@@ -7,17 +7,18 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
-from xaibench.core.masking.maskers import MASKERS
+from xaibench.core.masking.names import MASKERS
 from xaibench.core.outputs import OUTPUTS, Returns
 from xaibench.core.source_files import source_of
 from xaibench.core.types import FunctionKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ORACLE, RANDOM = "oracle", "random"
 """The controls at both ends of skill: the truth itself, and independent noise."""
@@ -135,7 +136,7 @@ class Component:
         for name, value in merged.items():
             if value is inspect.Parameter.empty:
                 raise UsageError(f"{self.kind} {self.name!r} needs a value for {name!r}")
-        hints = self._hints()
+        hints = self._hints() if params else {}
         for name in params:
             if name not in hints:
                 continue
@@ -170,6 +171,12 @@ class Component:
                 f"{self.called}: an annotation cannot be evaluated: {type(error).__name__}: {error}",
                 "import what annotations of parameters name outside `if TYPE_CHECKING`",
             ) from error
+
+
+def source_file(function: Callable[..., Any]) -> str | None:
+    """The file that defines a component's function, None where there is none."""
+    stated: str | None = getattr(function, "source_file", None)
+    return stated or inspect.getsourcefile(function)
 
 
 def sees_truth(needs: Iterable[str]) -> bool:
@@ -286,7 +293,7 @@ class MetricSpec(Component):
     place_matters: bool = False
     shares_evaluations: bool = False
     rewards_truth: bool = True
-    in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False
+    in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False
     favours: frozenset[str] = frozenset()
     output_bounds: Mapping[str, Bounds] = field(default_factory=dict)
     kind: Kind = field(default="metric", init=False)
@@ -332,8 +339,10 @@ class MetricSpec(Component):
 
     def has_output_unit(self, params: Mapping[str, Any]) -> bool:
         """Whether scores with these parameters have the unit of the output; parameters left out have their defaults."""
-        rule = self.in_output_unit
-        return rule({**self.parameters, **params}) if callable(rule) else rule
+        rule, chosen = self.in_output_unit, {**self.parameters, **params}
+        if isinstance(rule, Mapping):
+            return all(chosen[name] == value for name, value in rule.items())
+        return rule(chosen) if callable(rule) else rule
 
     def bounds_of(self, params: Mapping[str, Any], output: str) -> Bounds:
         """Bounds of the scores of an output, either of which may be None.
@@ -392,3 +401,10 @@ class ModelSpec(Component):
         super().__post_init__()
         check_words(self.called, "features", self.features or (), FEATURE_KINDS)
         check_words(self.called, "provides", self.provides or (), NEEDS)
+
+
+def check_features(model: ModelSpec, features: str, name: str = "the data set") -> None:
+    """Raise UsageError if the model does not take this kind of data."""
+    if model.features is not None and features not in model.features:
+        takes = " or ".join(sorted(model.features))
+        raise UsageError(f"model {model.name!r} takes {takes} data, and {name!r} is {features}")

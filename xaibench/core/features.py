@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
 
 from xaibench.core.axes import check_axes, could_be
 from xaibench.core.errors import UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FeatureKind = Literal["image", "volume", "table", "series", "tokens"]
 FEATURE_KINDS: tuple[str, ...] = get_args(FeatureKind)
@@ -111,6 +111,8 @@ class FeatureLayout:
         Squares of an image, cubes of a volume, stretches of one sensor of a series, single columns of a table. Where
         ``side`` does not divide the shape, the last patches are smaller.
         """
+        import torch
+
         labels = torch.zeros((), dtype=torch.int64)
         for n, s in zip(self.feature_shape, self.patch_sides(side), strict=True):
             labels = labels.unsqueeze(-1) * math.ceil(n / s) + torch.arange(n) // s
@@ -191,6 +193,8 @@ def step(layout: FeatureLayout, copies: Tensor, features: Tensor, by: float) -> 
 
     Features are counted along the rows.
     """
+    import torch
+
     layout.require_quantities("moving a feature by a step")
     moved = copies.clone(memory_format=torch.contiguous_format)
     number = torch.arange(len(moved), device=moved.device)

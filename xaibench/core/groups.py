@@ -13,8 +13,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from xaibench.core.context import Context, context_rows
 from xaibench.core.features import FeatureLayout
-from xaibench.core.predictor import Context, Predictor, context_rows
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, RawRows, Samples
 from xaibench.core.truth import Truth
 

@@ -6,10 +6,12 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.types import Array
 
 _DEPTH = 3
 """Levels of lists, tuples and dictionaries in a module's attributes that are searched for tensors."""
@@ -46,13 +48,30 @@ def copy_module(module: nn.Module, replaced: Mapping[Tensor, Tensor] | None = No
     >>> copy_module(net) is net
     False
     """
-    compiled = is_compiled(module)
-    if compiled and replaced is not None:
-        raise UnsupportedError("the weights of a TorchScript module cannot be exchanged", _BEFORE_COMPILATION)
-    memo: dict[int, Any] = {}
-    for part in () if compiled else module.modules():
-        memo |= {id(t): t.detach().clone() for t in _tensors(vars(part).values(), _DEPTH) if t.grad_fn is not None}
-    memo |= {id(old): new for old, new in (replaced or {}).items()}
+    if is_compiled(module):
+        if replaced is not None:
+            raise UnsupportedError("the weights of a TorchScript module cannot be exchanged", _BEFORE_COMPILATION)
+        return _deep_copy(module, {})
+    computed = (t for t in _stored(module) if isinstance(t, Tensor) and t.grad_fn is not None)
+    memo: dict[int, Any] = {id(t): t.detach().clone() for t in computed}
+    return _deep_copy(module, memo | {id(old): new for old, new in (replaced or {}).items()})
+
+
+def sharing_copy(module: nn.Module) -> nn.Module:
+    """A copy of a module that shares all its tensors and arrays, so that hooks on the copy leave the original alone.
+
+    Raises
+    ------
+    UnsupportedError
+        As `copy_module`.
+    """
+    if is_compiled(module):
+        raise UnsupportedError("a TorchScript module takes no hooks", _BEFORE_COMPILATION)
+    tensors = (*module.parameters(), *module.buffers(), *_stored(module))
+    return _deep_copy(module, {id(t): t for t in tensors})
+
+
+def _deep_copy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     try:
         return copy.deepcopy(module, memo)
     except Exception as error:  # Whatever an attribute raises when it is copied.
@@ -63,21 +82,15 @@ def copy_module(module: nn.Module, replaced: Mapping[Tensor, Tensor] | None = No
         ) from error
 
 
-def sharing_copy(module: nn.Module) -> nn.Module:
-    """A copy of a module that shares its parameters and buffers, so that hooks on the copy leave the original alone.
-
-    Raises
-    ------
-    UnsupportedError
-        As `copy_module`.
-    """
-    return copy_module(module, {t: t for t in (*module.parameters(), *module.buffers())})
+def _stored(module: nn.Module) -> Iterator[Tensor | Array]:
+    """Tensors and arrays that a module and its parts hold as plain attributes, also in lists and dictionaries."""
+    for part in module.modules():
+        yield from _tensors(vars(part).values(), _DEPTH)
 
 
-def _tensors(values: Iterable[Any], depth: int) -> Iterator[Tensor]:
-    """Tensors among the values, and in lists, tuples and dictionaries among them."""
+def _tensors(values: Iterable[Any], depth: int) -> Iterator[Tensor | Array]:
     for value in values:
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor | np.ndarray):
             yield value
         elif depth and isinstance(value, Mapping):
             yield from _tensors(value.values(), depth - 1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
 
 from xaibench.core.errors import UnsupportedError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Output = Literal["logit", "probability", "margin", "value"]
 Returns = Literal["logit", "multilabel_logit", "probability", "value"]
@@ -85,6 +85,8 @@ def select_output(raw: Tensor, targets: Tensor, output: str, returns: str) -> Te
     UsageError
         If a classifier has a single column: its softmax would be 1 whatever it says.
     """
+    import torch
+
     check_output(output, returns)
     check_columns(raw, returns)
     index = targets.unsqueeze(1)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from xaibench.core.predictor import Predictor, context_rows
+from xaibench.core.context import context_rows
+from xaibench.core.predictor import Predictor
 from xaibench.core.truth import Truth
 
 

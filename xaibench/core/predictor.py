@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from xaibench.core.context import Context, Encoded, check_context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.model_facts import ModelFacts
@@ -31,26 +31,6 @@ C library gives the activations of a small CNN back to the system after every ba
 CUDA_BUDGET = 2**30
 """The same on a GPU, where large batches are what makes it fast."""
 _BLACK_BOX_BATCH = 8192
-Context = Mapping[str, Tensor]
-"""What goes to the model beside the inputs, by name: tensors (N, ...), a row for every input."""
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Samples of one size as the model is evaluated and differentiated in.
-
-    Attributes
-    ----------
-    inputs : Tensor (N, *input_shape)
-    context : mapping of str to Tensor (N, ...)
-        What the model needs beside them, by name.
-    layout : FeatureLayout
-        Of these inputs.
-    """
-
-    inputs: Tensor
-    context: Context
-    layout: FeatureLayout
 
 
 class Predictor(ABC):
@@ -213,18 +193,6 @@ class Predictor(ABC):
             pairs = ((given, inputs), *((beside[name], values) for name, values in context.items()))
             self._leaves_inputs_alone = all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
         return raw
-
-
-def context_rows(context: Context | None, rows: Tensor | slice) -> dict[str, Tensor]:
-    """The rows of a context that belong to some of the samples; empty without a context."""
-    return {name: values[rows] for name, values in (context or {}).items()}
-
-
-def check_context(context: Context | None, n: int) -> None:
-    """Raise ValueError unless the context has a row for each of ``n`` inputs."""
-    for name, values in (context or {}).items():
-        if len(values) != n:
-            raise ValueError(f"context {name!r} has {len(values)} rows for {n} inputs")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.components import sees_truth
+from xaibench.core.context import context_rows
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
@@ -19,7 +20,7 @@ from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.core.masking.tokens import Absence
 from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
-from xaibench.core.predictor import Predictor, context_rows, require_module
+from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
 from xaibench.core.truth import Truth
 
@@ -123,7 +124,20 @@ class Samples:
         Tensor (B, C)
             Raw outputs.
         """
+        if self.sizes is not None:
+            raise ValueError("raw rows of different sizes are evaluated in groups of equal size")
         return self.model.predict(inputs, self._context(rows)) if self.context else self.model.predict(inputs)
+
+    def require_background(self, message: str) -> Tensor:
+        """Reference samples (M, *input_shape), or UnsupportedError with this message."""
+        if self.background is None and self.references is not None:
+            raise UnsupportedError(
+                f"{message}, and texts and samples of different lengths have no features in common",
+                "explainers by removal or by gradients of the sample work",
+            )
+        if self.background is None:
+            raise UnsupportedError(message, "pass background=, reference samples")
+        return self.background
 
     def predict_background(self, inputs: Tensor | None = None, rows: Tensor | slice | None = None) -> Tensor:
         """Raw outputs (B, C) of the reference samples, or of copies of them, each with the context of its own."""

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import inspect
-import pkgutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from xaibench.core.components import (
     ATTRIBUTION_KINDS,
@@ -30,47 +24,30 @@ from xaibench.core.components import (
     UndefinedFor,
     Uninformative,
 )
-from xaibench.core.errors import UsageError, did_you_mean, message_of
+from xaibench.core.declaration_index import Declared, declared
+from xaibench.core.deferring import deferring
+from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
+from xaibench.core.loading import check_same, import_built_in, import_installed
+from xaibench.core.loading import plural as plural
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
 
-_BUILT_IN: dict[Kind, tuple[str, ...]] = {
-    "explainer": ("xaibench.explainers",),
-    "metric": ("xaibench.metrics", "xaibench.functions"),
-    "dataset": ("xaibench.datasets",),
-    "model": ("xaibench.models",),
-    "interpreter": ("xaibench.functions",),
-    "functions": ("xaibench.functions",),
-}
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _registry: dict[Kind, dict[str, Component]] = {k: {} for k in KINDS}
 _loaded: set[Kind] = set()
+_index: list[Declared | None] = []
+"""The index of declarations, once it was asked for."""
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def plural(kind: str) -> str:
-    """Name of several components of a kind, as lists and entry points are called."""
-    return f"{kind.removesuffix('s')}s"
 
 
 def _add(spec: Component) -> None:
     table = _registry[spec.kind]
-    old = table.get(spec.name)
-    if old is not None and _origin(old.function) != _origin(spec.function) and not _replaced(old.function):
-        files = f"{_origin(old.function)[0]} and {_origin(spec.function)[0]}"
-        raise UsageError(f"two {plural(spec.kind)} are called {spec.name!r}, in {files}", "give yours another name")
+    if spec.name in table:
+        check_same(table[spec.name], spec)
     table[spec.name] = spec
-
-
-def _origin(function: Callable[..., Any]) -> tuple[str, str]:
-    return inspect.getsourcefile(function) or function.__module__, function.__qualname__
-
-
-def _replaced(function: Callable[..., Any]) -> bool:
-    """Whether a function belongs to a notebook or terminal, or to a module that has been imported again since."""
-    module = sys.modules.get(function.__module__)
-    space = getattr(inspect.unwrap(function), "__globals__", None)
-    return function.__module__ == "__main__" or module is None or vars(module) is not space
 
 
 def registering(make: Callable[[Callable[..., Any]], Component]) -> Callable[[F], F]:
@@ -176,7 +153,7 @@ def metric(
     place_matters: bool = False,
     shares_evaluations: bool = False,
     rewards_truth: bool = True,
-    in_output_unit: bool | Callable[[Mapping[str, Any]], bool] = False,
+    in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
     output_bounds: Mapping[str, Bounds] | None = None,
 ) -> Callable[[F], F]:
@@ -229,10 +206,10 @@ def metric(
     rewards_truth : bool
         Whether the true contributions of a linear model must score better than random maps, for
         faithfulness. False where the metric asks something else than whether a map is right.
-    in_output_unit : bool or callable
+    in_output_unit : bool, mapping or callable
         Whether scores have the unit of the measured output, so that an output times a number has scores
-        times that number. ``bounds`` are those for probabilities then. A callable says it for the metric's
-        parameters.
+        times that number. ``bounds`` are those for probabilities then. A mapping says with which values of the
+        metric's parameters that is so, a callable says it for all its parameters.
     favours : iterable of {"zero maps", "constant maps"}
         Maps that say nothing and score better than random ones all the same, as the definition wants it:
         a constant map does not change when it is made again. For all other metrics ties are worth no more
@@ -346,29 +323,50 @@ def _ensure_loaded(kind: Kind) -> None:
     if kind in _loaded:
         return
     _loaded.add(kind)
-    for package in _BUILT_IN[kind]:
-        _import_all(package)
-    for entry in importlib.metadata.entry_points(group=f"xaibench.{plural(kind)}"):
-        try:
-            entry.load()
-        except Exception as error:
-            raise UsageError(
-                f"the {kind} {entry.name!r} of an installed package cannot be loaded: {message_of(error)}",
-                f"it is declared as {entry.value}; update or uninstall that package",
-            ) from error
+    import_built_in(kind)
+    import_installed(kind)
 
 
-def _import_all(package: str) -> None:
-    """Import every module below a package, so that a component is registered by having a file there."""
-    root = importlib.import_module(package)
-    for found in pkgutil.walk_packages(root.__path__, f"{package}."):
-        importlib.import_module(found.name)
+def _known(kind: Kind) -> Mapping[str, Component]:
+    """Components of a kind by name: those of the index of declarations where imports are deferred, else imported."""
+    if kind not in _loaded and deferring.get():
+        if not _index:
+            _index.append(declared(_everything, _imported))
+        if kind not in _loaded and _index[0] is not None:
+            return _with_index(kind, _index[0])
+    _ensure_loaded(kind)
+    return _registry[kind]
+
+
+def _with_index(kind: Kind, index: Declared) -> dict[str, Component]:
+    """Built-in components as the index has them, and those of plugins and installed packages."""
+    import_installed(kind)
+    found = dict(index.get(kind, {}))
+    for name, spec in _registry[kind].items():
+        if name in found:
+            check_same(found[name], spec)
+        found[name] = spec
+    return found
+
+
+def _everything() -> Iterator[Component]:
+    """All components, imported."""
+    for kind in KINDS:
+        _ensure_loaded(kind)
+        yield from list(_registry[kind].values())
+
+
+def _imported(kind: Kind, name: str, module: str) -> Component:
+    """A built-in component, imported: by its module if that registers it, else with all others."""
+    importlib.import_module(module)
+    if name not in _registry[kind]:
+        _ensure_loaded(kind)
+    return _registry[kind][name]
 
 
 def components(kind: Kind) -> Iterator[Component]:
     """All registered components of a kind, in the order of their names."""
-    _ensure_loaded(kind)
-    yield from (spec for _, spec in sorted(_registry[kind].items()))
+    yield from (spec for _, spec in sorted(_known(kind).items()))
 
 
 def get(kind: Kind, ref: str, *, folder: Path | None = None, check: bool = True) -> Component:
@@ -388,12 +386,12 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None, check: bool = True)
     UsageError
         If there is no such component.
     """
-    _ensure_loaded(kind)
-    if ref in _registry[kind]:
-        return _registry[kind][ref]
+    known = _known(kind)
+    if ref in known:
+        return known[ref]
     source, colon, attribute = ref.rpartition(":")
     if not colon:
-        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, _registry[kind]))
+        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, known))
     module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)
     if function is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.components import ATTRIBUTION_KINDS, Bounds, ExplainerSpec, MetricSpec
+from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
@@ -18,7 +19,7 @@ from xaibench.core.groups import Group, cut, cut_truth, explain_groups, groups, 
 from xaibench.core.masking.effect import check_effect
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.pairs import Pair
-from xaibench.core.predictor import Predictor, context_rows
+from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.storage.cache import MemoryCache
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context, Encoded
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import array_digest
@@ -18,8 +19,6 @@ from xaibench.core.outputs import Returns
 from xaibench.core.predictor import (
     CPU_BUDGET,
     CallablePredictor,
-    Context,
-    Encoded,
     Predictor,
     TorchPredictor,
     activation_bytes,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from annotated_types import Ge, Le
+from pydantic import PositiveInt
 
 from xaibench.core.checks import margins
 from xaibench.core.data import Data, Intervention
@@ -21,7 +22,7 @@ from xaibench.datasets.splits import generator, split
 
 BLOCK_SIDE = 28
 Null = Literal["random", "fixed"]
-Digit = Annotated[int, Field(ge=0, le=9)]
+Digit = Annotated[int, Ge(0), Le(9)]
 
 
 @dataset("blockmnist", features="image", provides={"truth.mask", "truth.distractors"})

@@ -18,6 +18,7 @@ import torch
 
 from xaibench._version import __version__
 from xaibench.core.errors import StoreError
+from xaibench.core.source_files import imported_files
 from xaibench.core.storage.paths import cache_folder
 from xaibench.execution.executor import computing_with
 from xaibench.execution.pool import Pool
@@ -93,9 +94,10 @@ class ChunkFactory:
         self._run_ids: dict[int, str] = {}
         self._place = str(store.path.resolve() if isinstance(store.path, Path) else store.path)
         files = [Path(p) for p in options.plugins if Path(p).is_file()]
-        self._sources = tuple((str(f.resolve()), f.read_bytes()) for f in files)
+        own = dict.fromkeys(source for f in files for source in _with_imports(f.resolve()))
+        self._sources = tuple((str(source), source.read_bytes()) for source in own)
         modules = tuple(p for p in options.plugins if not Path(p).is_file())
-        plugins = (*modules, *(path for path, _ in self._sources))
+        plugins = (*modules, *(str(f.resolve()) for f in files))
         self._options = replace(options, plugins=plugins, argv=None)
 
     def chunk(self, task: Task) -> Chunk:
@@ -263,22 +265,36 @@ def _here(chunk: Chunk) -> Options:
     options = chunk.options
     if options.cache is not None and not options.cache.is_dir():
         options = replace(options, cache=cache_folder())
-    sources = dict(chunk.sources)
-    plugins = tuple(_file(p, sources[p]) if p in sources else p for p in options.plugins)
+    sent = {path for path, _ in chunk.sources}
+    plugins = tuple(_file(p, _beside(p, chunk.sources)) if p in sent else p for p in options.plugins)
     return replace(options, plugins=plugins)
 
 
+def _with_imports(plugin: Path) -> list[Path]:
+    """A plugin file and the modules of its folder that it imports."""
+    files = imported_files(plugin, [plugin.parent]).values()
+    return [file for file in files if file.is_relative_to(plugin.parent)]
+
+
+def _beside(path: str, sources: Iterable[tuple[str, bytes]]) -> tuple[tuple[str, bytes], ...]:
+    """Names and contents of what was sent from the folder of a file, by the way from there."""
+    folder = Path(path).parent
+    return tuple((str(Path(p).relative_to(folder)), c) for p, c in sources if Path(p).is_relative_to(folder))
+
+
 @cache
-def _file(path: str, content: bytes) -> str:
-    """A plugin file on this machine: the file itself if it is the same here, else a copy."""
+def _file(path: str, files: tuple[tuple[str, bytes], ...]) -> str:
+    """A plugin file on this machine: the file itself if all that was sent is the same here, else a copy."""
     with contextlib.suppress(OSError):
-        if Path(path).read_bytes() == content:
+        if all((Path(path).parent / name).read_bytes() == content for name, content in files):
             return path
     folder = Path(tempfile.mkdtemp(prefix="xaibench-plugin-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    copy = folder / Path(path).name
-    copy.write_bytes(content)
-    return str(copy)
+    for name, content in files:
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+    return str(folder / Path(path).name)
 
 
 def _shared(chunk: Chunk) -> Store | None:

@@ -131,9 +131,7 @@ class Reference:
 
 def background_of(problem: ProblemView) -> Tensor:
     """Reference rows (M, *input_shape), or UnsupportedError if there are none."""
-    if problem.background is None:
-        raise UnsupportedError("associations are measured over a background", "pass background=, reference samples")
-    return problem.background
+    return problem.require_background("associations are measured over a background")
 
 
 def explained_targets(problem: ProblemView) -> tuple[Tensor, Tensor]:

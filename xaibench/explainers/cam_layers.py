@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.outputs import select_output
-from xaibench.core.predictor import Context, TorchPredictor, context_rows, hooked, require_module
+from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps, run_to
 from xaibench.explainers.engines.perturbed_copies import model_batches
@@ -102,6 +104,21 @@ def feature_layer(problem: ProblemView, *, layer: str | None = None, tokens: Tok
     UsageError
         If there is no module of this name, or numbers of tokens are not possible.
     """
+    weights = [w._version for w in require_module(problem.model).module.parameters()]
+    asked = (layer, tokens, weights)
+    known = _latest[-1] if _latest else None
+    if known is not None and known[0]() is problem and known[1] == asked:
+        return known[2]
+    found = _feature_layer(problem, layer, tokens)
+    _latest[:] = [(weakref.ref(problem), asked, found)]
+    return found
+
+
+_latest: list[tuple[weakref.ref[ProblemView], tuple[Any, ...], FeatureLayer]] = []
+"""The layer that was found last: the column ``layer_used`` and the explanation ask for that of the same samples."""
+
+
+def _feature_layer(problem: ProblemView, layer: str | None, tokens: TokenGrid | None) -> FeatureLayer:
     model = require_module(problem.model)
     if tokens is not None and (min(tokens[:2]) < 1 or tokens[2] < 0):
         raise UsageError(f"tokens = {tokens} is not a grid", "give rows, columns and the number of tokens before them")

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from xaibench.core.components import AttributionKind
+from xaibench.core.context import context_rows
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.groups import explain_groups, predict_groups
 from xaibench.core.masking.maskers import gaussian_blur
-from xaibench.core.predictor import context_rows
 from xaibench.core.problem import ProblemView, RawRows
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation

@@ -8,10 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.outputs import select_output
-from xaibench.core.predictor import Context, TorchPredictor, require_module
+from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import backward_rules

@@ -12,7 +12,6 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
-from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -101,10 +100,9 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
         What is at most this far apart is equal.
     """
     check_positive(n_samples=n)
-    if problem.background is None:
-        raise UnsupportedError("hypothesis tests need a background", "pass background=, rows in which nothing is there")
+    background = problem.require_background("hypothesis tests need a background, rows in which nothing is there")
     d, channels, total = problem.layout.n_features, problem.layout.channels or 1, n + centred
-    columns = problem.background.reshape(-1, channels, d).transpose(1, 2)
+    columns = background.reshape(-1, channels, d).transpose(1, 2)
     with computing_in_float64(problem.model, problem.inputs, problem.context or None) as model:
         exact = model is not problem.model
         for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):

@@ -11,7 +11,6 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
-from xaibench.core.errors import UnsupportedError
 from xaibench.core.masking.maskers import FillMasker, Masker
 from xaibench.core.masking.missing import complete_rows
 from xaibench.core.masking.references import evenly_spaced, kmeans_centres
@@ -134,9 +133,7 @@ def kernel_shap(
 
 def _references(problem: ProblemView, kind: References, n: int) -> list[tuple[Tensor, float]]:
     """Reference samples (*input_shape), and the share of each."""
-    if problem.background is None:
-        raise UnsupportedError("references need a background", "pass background=, reference samples")
-    given = complete_rows(problem.background).cpu().numpy()
+    given = complete_rows(problem.require_background("references need a background")).cpu().numpy()
     if kind == "rows":
         rows, shares = evenly_spaced(given, n)
     else:

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context, context_rows
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
 from xaibench.core.features import FeatureLayout, raw_layout
@@ -18,7 +19,7 @@ from xaibench.core.model_facts import ModelFacts, ModelKind
 from xaibench.core.model_outputs import read_output, where_output_is
 from xaibench.core.module_copies import is_compiled, sharing_copy
 from xaibench.core.outputs import Returns
-from xaibench.core.predictor import CallablePredictor, Context, Predictor, TorchPredictor, context_rows
+from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.tokens import text_sizes
 from xaibench.models.adapted_modules import adapted, cast_context, whole_numbers
 from xaibench.models.output_range import LastOperation, last_operation, settle_returns

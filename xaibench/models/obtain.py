@@ -74,6 +74,12 @@ def lookup(spec: ModelSpec, params: Mapping[str, Any], data: Data, *, seed: int,
     return None if found is None else found[0]
 
 
+def cached_file(spec: ModelSpec, params: Mapping[str, Any], data: Data, *, seed: int, cache: Path) -> Path | None:
+    """The file in which the cache has a model, None if it has none."""
+    paths = (_path(spec, params, data, seed, cache, suffix) for suffix in (".safetensors", ".json"))
+    return next((path for path in paths if path.is_file()), None) if spec.registered else None
+
+
 def obtain(
     spec: ModelSpec,
     params: Mapping[str, Any],

@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 
 from xaibench.core import registry
-from xaibench.core.components import ModelSpec
+from xaibench.core.components import ModelSpec, check_features
 from xaibench.core.data import Data
-from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.retraining import own_generators
@@ -93,10 +93,3 @@ class RecipeRetraining:
 
 def _same_training(a: Data, b: Data) -> bool:
     return np.array_equal(a.train_inputs, b.train_inputs) and np.array_equal(a.train_targets, b.train_targets)
-
-
-def check_features(model: ModelSpec, features: str, name: str = "the data set") -> None:
-    """Raise UsageError if the model does not take this kind of data."""
-    if model.features is not None and features not in model.features:
-        takes = " or ".join(sorted(model.features))
-        raise UsageError(f"model {model.name!r} takes {takes} data, and {name!r} is {features}")

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from xaibench.core.components import Component, ExplainerSpec, InterpreterSpec, MetricSpec, missing_needs
 from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
-from xaibench.core.masking.maskers import DRAWN, MASKERS_VERSION
+from xaibench.core.masking.names import DRAWN, MASKERS_VERSION
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.suite import ComponentRef
 

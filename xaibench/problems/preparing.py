@@ -19,11 +19,12 @@ from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable
 from xaibench.core.user_errors import TRACEBACK_HINT, described
 from xaibench.models.first_look import look_at_data
-from xaibench.models.obtain import FittedModel, lookup, obtain
+from xaibench.models.obtain import FittedModel, cached_file, lookup, obtain
 from xaibench.models.retraining import RecipeRetraining
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress
 from xaibench.problems.assembly import _fingerprint, assemble
+from xaibench.problems.fingerprints import remember
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 
 
@@ -121,7 +122,20 @@ class Problems:
             return None
         data = self.data(spec)
         found = lookup(model, spec.model.params, data, seed=spec.seed, cache=self.cache)
-        return None if found is None else _fingerprint(spec, data, found.fingerprint)
+        if found is None:
+            return None
+        known = _fingerprint(spec, data, found.fingerprint)
+        self._remember(spec, data, known)
+        return known
+
+    def _remember(self, spec: ProblemSpec, data: Data, fingerprint: str) -> None:
+        """Let the next plan know the fingerprint without loading the data, where the model is in the cache."""
+        model = spec.recipe
+        if self.cache is None or model.provides is None:
+            return
+        file = cached_file(model, spec.model.params, data, seed=spec.seed, cache=self.cache)
+        if file is not None:
+            remember(self.cache, spec, fingerprint, file)
 
     def prepare(self, spec: ProblemSpec, progress: Progress | None = None) -> Problem:
         """Load, fit, select and measure. Deterministic for a given seed and machine type."""
@@ -144,7 +158,9 @@ class Problems:
             device=self.device,
             batch_size=batch_size,
         )
-        return assemble(spec, data, fitted, predictor, retraining, self._findings(spec, data, fitted))
+        problem = assemble(spec, data, fitted, predictor, retraining, self._findings(spec, data, fitted))
+        self._remember(spec, data, problem.fingerprint)
+        return problem
 
     def _findings(self, spec: ProblemSpec, data: Data, fitted: FittedModel) -> CachedFindings:
         """Where findings about this model are cached; nowhere if a recipe without a version made it."""
@@ -175,7 +191,8 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
     twice = [name for name, count in Counter(f.name for f in functions).items() if count > 1]
     if twice or not functions:
         what = f"two functions called {twice[0]!r}" if twice else "no functions"
-        raise DataError(f"functions {component.name!r} returned {what}", "give every function a name of its own")
+        hint = "give every function a name of its own" if twice else None
+        raise DataError(f"functions {component.name!r} returned {what}", hint)
     return functions
 
 

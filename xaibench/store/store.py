@@ -218,6 +218,19 @@ class Store:
         if csv:
             self.files.write(f"{stem}.csv", frame.to_csv(index=False).encode())
 
+    def read_frame(self, stem: str) -> pd.DataFrame | None:
+        """A table that `write_frame` has stored, None if it is missing or damaged."""
+        import pandas as pd
+
+        try:
+            return pd.read_parquet(io.BytesIO(self.files.read(f"{stem}.parquet")))
+        except (OSError, ValueError):
+            return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return self.files.age(name) < float("inf")
+
     # Explanations
 
     def save_attributions(

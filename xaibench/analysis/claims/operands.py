@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.analysis.statistics import intervals
@@ -209,6 +208,8 @@ def _per_training(cells: pd.DataFrame) -> pd.Series[float]:
 
 def _agreement(prepared: ClaimResults, cells: pd.DataFrame, claim: Claim) -> pd.Series[float]:
     """Kendall's tau, per problem seed, of explainers' values on this metric and on the reference, better as more."""
+    from scipy.stats import kendalltau
+
     assert claim.reference is not None
     reference = prepared.take(claim.reference.model_copy(update={"explainer": claim.left.explainer}))
     same = ["dataset", "model", "explainer"]

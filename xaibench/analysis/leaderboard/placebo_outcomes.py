@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.flags import is_true
+
 BEATS, LOSES, UNDECIDED, TOO_FEW = "beats", "loses", "undecided", "too few"
 
 
@@ -22,10 +24,10 @@ def placebo_outcomes(board: pd.DataFrame) -> pd.Series[str]:
         With the index of the board: `BEATS` every placebo; `LOSES` to some placebo; `UNDECIDED` where neither
         could be shown; `TOO_FEW` samples, so that no scores could have passed the test; None without a test.
     """
-    beats = (board["beats_placebo"] == True).fillna(False).to_numpy(dtype=bool)  # noqa: E712
+    beats = is_true(board["beats_placebo"]).to_numpy()
     loses = np.zeros(len(board), dtype=bool)
     if "loses_to_placebo" in board:
-        loses = board["loses_to_placebo"].fillna(False).to_numpy(dtype=bool)
+        loses = is_true(board["loses_to_placebo"]).to_numpy()
     decidable = board["beats_placebo"].notna().to_numpy()
     with_p = board["p_placebo"].notna().to_numpy()
     outcome = np.select([beats, loses, decidable, with_p], [BEATS, LOSES, UNDECIDED, TOO_FEW], "")

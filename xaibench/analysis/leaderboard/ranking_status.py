@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import (
     ABOUT_FUNCTIONS,
     COMPARISON_GROUP,
@@ -74,7 +75,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     has_value = board["value"].notna().to_numpy()
     counts = {s: board[f"n_{s}"].to_numpy() > 0 for s in ("failed", "missing", "unsupported")}
     status = np.select([has_value, *counts.values()], ["ok", *counts], "undefined")
-    gate_failed = (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
+    gate_failed = is_false(board["gate_passed"]).to_numpy()
     control = board["control"].to_numpy(dtype=bool)
     complete, defined, mixed = eligibility.complete, eligibility.defined, eligibility.mixed
     ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed

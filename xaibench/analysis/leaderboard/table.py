@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import (
     COMPARISON_GROUP,
     DESCRIPTIVE_COLUMNS,
@@ -174,7 +175,7 @@ def _compared(
     problem_seed = cells["problem_seed"].to_numpy(np.int64)
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
     mixed = eligible.mixed
-    barred = mixed | (board["gate_passed"] == False).fillna(False).to_numpy(dtype=bool)  # noqa: E712
+    barred = mixed | is_false(board["gate_passed"]).to_numpy()
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
     cuts = np.flatnonzero(np.diff(group_of, prepend=-1))
     head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]

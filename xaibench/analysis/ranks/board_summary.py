@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES, PROBLEM
 from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.analysis.ranks.placebo_coverage import PlaceboCoverage, placebo_coverage
@@ -64,7 +65,7 @@ def board_summary(board: pd.DataFrame) -> BoardSummary:
     measures = measures.sort_values(
         MEASURE, key=lambda s: s.map(order) if s.name == "family" else s, kind="stable", ignore_index=True
     )
-    failed = board[(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
+    failed = board[is_false(board["gate_passed"])]
     return BoardSummary(
         placebo_wins(board, rows),
         measures,

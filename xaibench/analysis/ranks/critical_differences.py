@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from xaibench.analysis.leaderboard.columns import ENTRY, PROBLEM
 from xaibench.analysis.ranks.overall import OVERALL_GROUP, VOTE
@@ -78,6 +77,8 @@ def _tables(rows: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]
 
 def _costs(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean places (data sets x explainers) of the explainers that are ranked everywhere."""
+    from scipy.stats import rankdata
+
     votes = [*PROBLEM, *VOTE]
     table = rows.pivot_table(index=[*votes, *MEASURE[2:]], columns=ENTRY, values="_cost", sort=False)
     table = table.dropna(axis=1, how="any")
@@ -88,6 +89,8 @@ def _costs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _frame(head: dict[str, str], costs: pd.DataFrame) -> pd.DataFrame:
+    from scipy.stats import rankdata
+
     entries = pd.DataFrame(list(costs.columns), columns=ENTRY)
     frame = entries.assign(**head, n_explainers=len(entries), n_datasets=len(costs), reason=None)
     ranks = rankdata(costs.to_numpy(), axis=1) if costs.size else np.empty((1, 0))

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
 from xaibench.analysis.ranks.metric_weights import weights_elsewhere
@@ -114,6 +113,8 @@ def overall_by(
 
 def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.DataFrame | None) -> list[pd.DataFrame]:
     """One frame per set of pairs that some explainer supports, the largest set first."""
+    from scipy.stats import rankdata
+
     if missing == "error" and group["rank"].isna().any():
         raise _incomplete(group, names[0])
     sign = np.where(group["higher_is_better"], -1.0, 1.0)

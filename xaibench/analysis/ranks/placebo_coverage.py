@@ -7,6 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
+from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.core.components import ORACLE
@@ -45,7 +46,7 @@ def placebo_coverage(board: pd.DataFrame, rows: pd.DataFrame) -> PlaceboCoverage
         The rows of it that count, from `xaibench.analysis.ranks.relative_ranks.counted`.
     """
     tested = rows[(rows["n_placebos"] > 0) & rows["family"].isin(TESTED_FAMILIES)]
-    not_beaten = (rows["beats_placebo"] == False).fillna(False).astype(bool)  # noqa: E712
+    not_beaten = is_false(rows["beats_placebo"])
     oracle = rows[(rows["explainer"] == ORACLE) & rows["control"].astype(bool) & not_beaten]
     return PlaceboCoverage(_placebos(tested), None if len(tested) else _reason(board, rows), oracle)
 

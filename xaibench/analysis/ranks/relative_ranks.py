@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.flags import is_false, is_true
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
 from xaibench.analysis.statistics.intervals import significant
 
@@ -44,7 +45,7 @@ def counted(board: pd.DataFrame) -> pd.DataFrame:
     """
     older: dict[str, Any] = {"construct": board["metric"], "about": "", "masker": ""}
     board = board.assign(**{name: values for name, values in older.items() if name not in board})
-    passed = board[~(board["gate_passed"] == False).fillna(False).astype(bool)]  # noqa: E712
+    passed = board[~is_false(board["gate_passed"])]
     passed = passed.assign(
         relative_rank=relative_ranks(passed),
         truth_kind=passed["truth_kind"].where(passed["family"] == "ground_truth").fillna(""),
@@ -72,7 +73,7 @@ def mean_ranks(board: pd.DataFrame) -> pd.DataFrame:
     n_expected = rows[[*MEASURE, *PROBLEM]].drop_duplicates().groupby(MEASURE, sort=False).size()
     rows = rows.assign(
         ranked=rows["relative_rank"].notna(),
-        beats=(rows["beats_placebo"] == True).fillna(False).astype(np.int64),  # noqa: E712
+        beats=is_true(rows["beats_placebo"]).astype(np.int64),
         tested=rows["beats_placebo"].notna(),
         **{s: rows["status"] == s for s in ("unsupported", "failed", "undefined", "missing")},
     )

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import fdtrc
-from scipy.stats import rankdata, studentized_range
 
 from xaibench.analysis.statistics.letter_display import letters
 from xaibench.analysis.statistics.levels import ALPHA
@@ -57,15 +56,16 @@ def critical_difference(costs: Array) -> CriticalDifference:
     NothingToDoError
         With fewer than 10 problems, or fewer than 3 explainers.
     """
+    from scipy.stats import rankdata
+
     n, k = costs.shape
     if n < MIN_DATASETS:
         sets = f"{n} data set{'' if n == 1 else 's'}"
         raise NothingToDoError(f"no critical difference over {sets}: it takes {MIN_DATASETS} independent problems")
     if k < 3:
         raise NothingToDoError(f"no critical difference among {k} explainers: it takes three")
-    ranks = rankdata(costs, axis=1)
-    mean_rank = ranks.mean(axis=0)
-    p = _friedman(ranks)
+    mean_rank = rankdata(costs, axis=1).mean(axis=0)
+    p = _friedman(costs)
     difference = nemenyi(k, n)
     apart = np.abs(mean_rank[:, None] - mean_rank) > difference if p < ALPHA else np.zeros((k, k), dtype=bool)
     return CriticalDifference(mean_rank, difference, p, letters(apart, np.argsort(mean_rank, kind="stable")), n)
@@ -78,17 +78,19 @@ def nemenyi(k: int, n: int) -> float:
 
 @lru_cache(maxsize=256)
 def _quantile(k: int) -> float:
+    from scipy.stats import studentized_range
+
     return float(studentized_range.ppf(1 - ALPHA, k, np.inf)) / float(np.sqrt(2))
 
 
-def _friedman(ranks: Array) -> float:
-    """p of Friedman's test, corrected for ties, in Iman and Davenport's form (1980); 1 where all ranks are equal."""
-    n, k = ranks.shape
-    between = n * ((ranks.mean(axis=0) - (k + 1) / 2) ** 2).sum()
-    within = ((ranks - (k + 1) / 2) ** 2).sum() / (n * (k - 1))
-    if within == 0:
+def _friedman(costs: Array) -> float:
+    """p of Friedman's test, corrected for ties, in Iman and Davenport's form (1980); 1 where all rows are tied."""
+    from scipy.stats import friedmanchisquare
+
+    n, k = costs.shape
+    if not np.ptp(costs, axis=1).any():
         return 1.0
-    chi = between / within
+    chi = float(friedmanchisquare(*costs.T).statistic)
     if chi >= n * (k - 1) * (1 - 1e-12):
         return 0.0
     return float(fdtrc(k - 1, (k - 1) * (n - 1), (n - 1) * chi / (n * (k - 1) - chi)))

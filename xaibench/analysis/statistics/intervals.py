@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import bdtr, stdtrit
-from scipy.stats import false_discovery_control
 
 from xaibench.core.types import Array
 
@@ -186,6 +185,8 @@ def holm(p: Array) -> Array:
 
 def benjamini_hochberg(p: Array) -> Array:
     """Benjamini and Hochberg's adjustment (1995), for the false discovery rate; NaN stays NaN and is not counted."""
+    from scipy.stats import false_discovery_control
+
     adjusted = np.full(p.shape, np.nan)
     known = np.isfinite(p)
     if known.any():

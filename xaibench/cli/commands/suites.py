@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,11 +79,12 @@ def run(
     Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
     """
     from xaibench.cli.arguments import settings_from
-    from xaibench.cli.running import Request, run_suite
+    from xaibench.cli.request import Request
+    from xaibench.cli.running import run_request
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(
-        run_suite(
+        run_request(
             request,
             workers=workers,
             timeout=timeout,
@@ -115,7 +117,37 @@ def plan(
 ) -> None:
     """Show what a run would do, and touch nothing."""
     from xaibench.cli.planning import show_plan
-    from xaibench.cli.running import Request
+    from xaibench.cli.request import Request
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
     raise typer.Exit(show_plan(request, cells=cells, json=json))
+
+
+def init(
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="FILE|NAME", help="A CSV file, or the name of a data set."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE.py:NAME",
+            help="A recipe from `xaibench list models`, or your own function.",
+        ),
+    ],
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="COLUMN", help="Column of the CSV file that holds the classes.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The suite to write.")] = Path(
+        "suite.toml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+) -> None:
+    """Write a small suite for your data and model, with comments, and check that it can be planned.
+
+    For a CSV file a Python file with the data set is written beside the suite: change it where it does not fit.
+    """
+    from xaibench.cli.initialising import write_first_suite
+
+    raise typer.Exit(write_first_suite(data, model, target=target, output=output, force=force))

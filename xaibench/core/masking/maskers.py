@@ -14,12 +14,12 @@ from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.conditional import Gaussian
 from xaibench.core.masking.imputation import linear_imputation
 from xaibench.core.masking.missing import complete_rows, observed_mean, observed_range, refuse_missing
-from xaibench.core.masking.tokens import TOKEN_MASKERS, Absence, deleted, token_fill
+from xaibench.core.masking.names import DRAWN as DRAWN
+from xaibench.core.masking.names import MASKERS as MASKERS
+from xaibench.core.masking.names import MASKERS_VERSION as MASKERS_VERSION
+from xaibench.core.masking.names import TOKEN_MASKERS
+from xaibench.core.masking.tokens import Absence, deleted, token_fill
 
-MASKERS_VERSION = 2
-"""Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
-DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram"})
-"""Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
 IMPUTATION_NOISE = 0.01
 """Standard deviation of the noise of `NoisyLinearMasker`, in units of the inputs."""
 
@@ -231,7 +231,6 @@ FILLS: dict[str, Fill] = {
     "marginal": marginal,
     "sample_min": sample_min,
 }
-MASKERS = (*FILLS, "noisy_linear", "conditional", *TOKEN_MASKERS)
 
 
 def make_masker(

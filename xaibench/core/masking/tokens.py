@@ -11,18 +11,8 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.masking.names import TOKEN_MASKERS as TOKEN_MASKERS
 
-TOKEN_MASKERS = {
-    "mask": "The symbol of a hidden token, in every piece of a word.",
-    "pad": "The symbol of an empty token. The model attends to it: it is a strange word, not an absence.",
-    "unk": "The symbol of an unknown token.",
-    "mask_word": "The symbol of a hidden token once for a whole word, whose other pieces are deleted: `mask` tells how "
-    "many pieces a word had.",
-    "delete": "The token is taken out and the text closes up, which moves what follows. It has no value, so no line "
-    "leads to it: it serves removal, not baselines. Other data have it where the model takes NaN as a missing value.",
-    "unigram": "A token of the reference samples, drawn for every place; of words one with at most as many pieces.",
-}
-"""Maskers that other data do not have, and what they do."""
 _OF_TOKENS = (*TOKEN_MASKERS, "zero", "mean", "marginal")
 _KNOWN = (
     "for tokens there are mask, pad, unk (with their ids in Tokens), delete and unigram; in embeddings zero and mean"

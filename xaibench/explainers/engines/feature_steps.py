@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import Context, TorchPredictor, as_matrix, hooked
+from xaibench.core.predictor import TorchPredictor, as_matrix, hooked
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, follow, fresh
 from xaibench.explainers.engines.tracing import canonical, tracked
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import Context, TorchPredictor
+from xaibench.core.predictor import TorchPredictor
 
 ROUNDING_STEPS = 64
 """Rounding errors of the largest number inside a network that its outputs may differ by."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from xaibench.core.context import context_rows
 from xaibench.core.errors import UsageError
 from xaibench.core.input_gradients import as_leaf
-from xaibench.core.predictor import TorchPredictor, context_rows
+from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 
 COPIES_BLOCK_BYTES = 32 * 2**20

@@ -14,8 +14,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from xaibench.core.context import context_rows
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.predictor import computing_in_float64, context_rows
+from xaibench.core.predictor import computing_in_float64
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 
 FLOAT32_ROUNDING = 1e-6

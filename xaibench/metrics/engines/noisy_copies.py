@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xaibench.core.context import context_rows
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import has_classes
-from xaibench.core.predictor import context_rows, require_module
+from xaibench.core.predictor import require_module
 from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
 from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_raw
 from xaibench.metrics.engines.representations import Layer, Representation

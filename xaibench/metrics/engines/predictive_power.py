@@ -8,13 +8,11 @@ from typing import Annotated
 
 import torch
 from annotated_types import Gt, Le, Lt, MinLen
-from pydantic import AfterValidator
 from torch import Tensor
 
-from xaibench.core import registry
 from xaibench.core.components import Convert
 from xaibench.core.data import Data
-from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
@@ -26,19 +24,6 @@ from xaibench.metrics.maps.orders import OrderSign, ranked, ranks_of
 
 SharesBelowOne = Annotated[tuple[Annotated[float, Gt(0), Lt(1)], ...], MinLen(1)]
 HalfShares = Annotated[tuple[Annotated[float, Gt(0), Le(0.5)], ...], MinLen(1)]
-
-
-def _known(name: str | None) -> str | None:
-    if name is not None:
-        try:
-            registry.get("model", name)
-        except UsageError as error:
-            raise ValueError(f"{error.message}; {error.hint}") from error
-    return name
-
-
-Recipe = Annotated[str | None, AfterValidator(_known)]
-"""A registered model; None: the problem's own."""
 Selector = Callable[[Tensor, int], Tensor]
 """From the places of features (n, F), 0 the most important, and a number of features to which of them stay."""
 

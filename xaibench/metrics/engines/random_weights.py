@@ -9,9 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.module_copies import copy_module
-from xaibench.core.predictor import Context, TorchPredictor, hooked
+from xaibench.core.predictor import TorchPredictor, hooked
 
 RandomisationMode = Literal["cascade", "independent"]
 Direction = Literal["top_down", "bottom_up"]

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import Context, TorchPredictor, hooked
+from xaibench.core.predictor import TorchPredictor, hooked
 
 Layer = Literal["first", "penultimate"]
 

@@ -11,7 +11,6 @@ from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn import functional
 
-from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests, sample_digests
 from xaibench.core.outputs import require_classes
@@ -115,9 +114,7 @@ def explained_background(ev: Evaluation) -> Evaluation:
     UnsupportedError
         If the model has no classes, or there are no reference samples.
     """
-    background = ev.background
-    if background is None:
-        raise UnsupportedError("this metric needs a background", "pass background=, reference samples")
+    background = ev.require_background("this metric needs a background")
     require_classes(ev.model.returns, "this metric compares predicted classes")
 
     def classes() -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pydantic import PositiveInt
 from torch import Tensor
@@ -25,17 +26,23 @@ def _between(ev: Evaluation, *, steps: int, masker: str) -> Tensor:
 
 
 # Skill is not valid here: no ground truth is provably the best order for a non-linear model.
-@metric(
-    "pixel_flipping",
+_removal = partial(
+    metric,
     family="faithfulness",
     construct="removal",
-    higher_is_better=False,
-    bounds=(0, 1),
     output="curve",
     convert="order",
+    in_output_unit=True,
+)
+"""Declares a metric of the construct ``removal``."""
+
+
+@_removal(
+    "pixel_flipping",
+    higher_is_better=False,
+    bounds=(0, 1),
     curve=_removed("morf"),
     source="Bach et al. 2015, On pixel-wise explanations, section 'Pixel-flipping'; area as in Samek et al. 2017",
-    in_output_unit=True,
 )
 def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are removed first.
@@ -60,17 +67,12 @@ def pixel_flipping(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "me
     return area(removal_curve(ev, "morf", masker, steps), ev.layout.n_features)
 
 
-@metric(
+@_removal(
     "deletion",
-    family="faithfulness",
-    construct="removal",
     higher_is_better=False,
     bounds=(0, 1),
-    output="curve",
-    convert="order",
     curve=_removed("morf"),
     source="Petsiuk et al. 2018, RISE, section 4.1",
-    in_output_unit=True,
 )
 def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are deleted.
@@ -91,17 +93,12 @@ def deletion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -
     return area(removal_curve(ev, "morf", masker, steps), ev.layout.n_features)
 
 
-@metric(
+@_removal(
     "insertion",
-    family="faithfulness",
-    construct="removal",
     higher_is_better=True,
     bounds=(0, 1),
-    output="curve",
-    convert="order",
     curve=_inserted,
     source="Petsiuk et al. 2018, RISE, section 4.1",
-    in_output_unit=True,
 )
 def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area under the target-score curve while the most relevant features are put back into the masked sample.
@@ -123,17 +120,12 @@ def insertion(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") 
     return area(removal_curve(ev, "lerf", masker, steps), ev.layout.n_features)
 
 
-@metric(
+@_removal(
     "abpc",
-    family="faithfulness",
-    construct="removal",
     higher_is_better=True,
     bounds=(-1, 1),
-    output="curve",
-    convert="order",
     curve=_between,
     source="Samek et al. 2017, area between curves; Schulz et al. 2020, Restricting the flow, section 4.3",
-    in_output_unit=True,
 )
 def abpc(ev: Evaluation, *, steps: PositiveInt = 32, masker: str = "mean") -> Tensor:
     """Area between two perturbation curves: least relevant features removed first, minus most relevant first.

@@ -7,15 +7,17 @@ shape of a mask can give the class away whose explanation it is; `mask_leakage` 
 
 from __future__ import annotations
 
+from functools import partial
+
 from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.recipes import Recipe
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_rows import Targets
 from xaibench.metrics.engines.predictive_power import (
     HalfShares,
-    Recipe,
     SharesBelowOne,
     _convert,
     all_but_top,
@@ -25,17 +27,22 @@ from xaibench.metrics.engines.predictive_power import (
 )
 from xaibench.metrics.maps.orders import OrderSign
 
-
-@metric(
-    "roar",
+_retraining = partial(
+    metric,
     family="faithfulness",
     construct="retraining",
-    higher_is_better=False,
-    bounds=(0, 1),
     needs={"reexplain", "retrain"},
     scope="dataset",
     convert=_convert,
     sign="absolute",
+)
+"""Declares a metric of the construct ``retraining``."""
+
+
+@_retraining(
+    "roar",
+    higher_is_better=False,
+    bounds=(0, 1),
     source="Hooker et al. 2019, A benchmark for interpretability methods in deep neural networks, section 3 (ROAR)",
 )
 def roar(
@@ -88,16 +95,10 @@ def roar(
     return predictive_power(ev, selected, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
-@metric(
+@_retraining(
     "kar",
-    family="faithfulness",
-    construct="retraining",
     higher_is_better=True,
     bounds=(0, 1),
-    needs={"reexplain", "retrain"},
-    scope="dataset",
-    convert=_convert,
-    sign="absolute",
     source="Hooker et al. 2019, A benchmark for interpretability methods in deep neural networks; keep and retrain",
 )
 def kar(
@@ -133,16 +134,10 @@ def kar(
     return predictive_power(ev, selected, masker, sign, target, n_retrainings, recipe, max_train, max_test).mean(dim=1)
 
 
-@metric(
+@_retraining(
     "diffroar",
-    family="faithfulness",
-    construct="retraining",
     higher_is_better=True,
     bounds=(-1, 1),
-    needs={"reexplain", "retrain"},
-    scope="dataset",
-    convert=_convert,
-    sign="absolute",
     source="Shah et al. 2021, Do input gradients highlight discriminative features?; DiffROAR",
 )
 def diffroar(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -27,10 +26,6 @@ def _curve(order: Order, ev: Evaluation, shares: SharesUpToOne, masker: str, mea
     return (removal_raw(ev, order, masker, counts).argmax(dim=2) == ev.targets.unsqueeze(1)).float()
 
 
-def _in_output_unit(params: Mapping[str, Any]) -> bool:
-    return bool(params["measure"] == "output")
-
-
 @metric(
     "road_morf",
     family="faithfulness",
@@ -43,7 +38,7 @@ def _in_output_unit(params: Mapping[str, Any]) -> bool:
     curve=lambda ev, **params: _curve("morf", ev, **params),
     source=_SOURCE,
     place_matters=True,  # pixels are imputed from their neighbours
-    in_output_unit=_in_output_unit,
+    in_output_unit={"measure": "output"},
 )
 def road_morf(
     ev: Evaluation,
@@ -84,7 +79,7 @@ def road_morf(
     curve=lambda ev, **params: _curve("lerf", ev, **params),
     source=_SOURCE,
     place_matters=True,  # pixels are imputed from their neighbours
-    in_output_unit=_in_output_unit,
+    in_output_unit={"measure": "output"},
 )
 def road_lerf(
     ev: Evaluation,

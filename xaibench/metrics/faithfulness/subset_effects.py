@@ -6,6 +6,8 @@ and its outputs are shared by all explainers.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -23,18 +25,24 @@ SUBSETS_VERSION = 2
 
 # Skill is not valid: weights are the best possible answer for a linear model only, and a mask is a
 # ground truth that scores like random here.
-@metric(
-    "faithfulness_correlation",
+_subset_effects = partial(
+    metric,
     family="faithfulness",
     construct="subset_effects",
     higher_is_better=True,
     bounds=(-1, 1),
     version=SUBSETS_VERSION,
     convert="contribution",
-    source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, definition 4",
     undefined_for={"zero maps", "constant maps"},
     shares_evaluations=True,
     place_matters=True,  # subsets of places are drawn
+)
+"""Declares a metric of the construct ``subset_effects``."""
+
+
+@_subset_effects(
+    "faithfulness_correlation",
+    source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, definition 4",
 )
 def faithfulness_correlation(
     ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
@@ -68,18 +76,9 @@ def faithfulness_correlation(
     return -pearson(sums, masked)
 
 
-@metric(
+@_subset_effects(
     "mu_fidelity",
-    family="faithfulness",
-    construct="subset_effects",
-    higher_is_better=True,
-    bounds=(-1, 1),
-    version=SUBSETS_VERSION,
-    convert="contribution",
     source="Fel et al. 2021, Look at the variance! (supplement, mu-fidelity), after Bhatt et al. 2020, definition 4",
-    undefined_for={"zero maps", "constant maps"},
-    shares_evaluations=True,
-    place_matters=True,  # subsets of places are drawn
 )
 def mu_fidelity(
     ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
@@ -114,18 +113,9 @@ def mu_fidelity(
     return -spearman(merged(sums, FLOAT32_ROUNDING * ev.attributions.flatten(1).abs().amax(dim=1)), masked)
 
 
-@metric(
+@_subset_effects(
     "sensitivity_n",
-    family="faithfulness",
-    construct="subset_effects",
-    higher_is_better=True,
-    bounds=(-1, 1),
-    version=SUBSETS_VERSION,
-    convert="contribution",
     source="Ancona et al. 2018, Towards better understanding of gradient-based attribution methods, section 4",
-    undefined_for={"zero maps", "constant maps"},
-    shares_evaluations=True,
-    place_matters=True,  # subsets of places are drawn
 )
 def sensitivity_n(
     ev: Evaluation,

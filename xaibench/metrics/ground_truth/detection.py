@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -11,14 +13,19 @@ from xaibench.metrics.maps.masks import nontrivial_masks, true_mask
 from xaibench.metrics.maps.orders import OrderSign, ranked
 from xaibench.metrics.maps.similarity import is_constant, ranks
 
-
-@metric(
-    "localisation_auc",
+_localisation = partial(
+    metric,
     family="ground_truth",
     construct="localisation",
     higher_is_better=True,
     bounds=(0, 1),
     needs={"truth.mask"},
+)
+"""Declares a metric of the construct ``localisation``."""
+
+
+@_localisation(
+    "localisation_auc",
     skill_valid=True,
     source="Fawcett 2006, An introduction to ROC analysis; area under the curve of attributions against the mask",
 )
@@ -45,13 +52,8 @@ def localisation_auc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     return torch.where(nontrivial_masks(mask), above / (inside * outside), torch.nan)
 
 
-@metric(
+@_localisation(
     "auprc",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"truth.mask"},
     skill_valid=True,
     source="Crabbé & van der Schaar 2021, Explaining time series predictions with dynamic masks; average precision as "
     "in Queen et al. 2023, TimeX",
@@ -84,13 +86,8 @@ def auprc(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     return torch.where(nontrivial_masks(mask), (precision * found).sum(dim=1) / found.sum(dim=1), torch.nan)
 
 
-@metric(
+@_localisation(
     "aup",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"truth.mask"},
     source="Crabbé & van der Schaar 2021, Explaining time series predictions with dynamic masks, area under precision",
     undefined_for={"zero maps", "constant maps"},
 )
@@ -120,13 +117,8 @@ def aup(ev: Evaluation, *, sign: OrderSign = "signed") -> Tensor:
     return torch.where(nontrivial_masks(mask) & defined, area, torch.nan)
 
 
-@metric(
+@_localisation(
     "aur",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"truth.mask"},
     source="Crabbé & van der Schaar 2021, Explaining time series predictions with dynamic masks, area under recall",
     undefined_for={"zero maps", "constant maps"},
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor
@@ -12,15 +14,20 @@ from xaibench.core.registry import metric
 from xaibench.metrics.maps.masks import EvidenceSign, count_hits, dilate, mass_inside, nontrivial_masks, true_mask
 from xaibench.metrics.maps.orders import OrderSign, TopK, ranked, top_size
 
-
-@metric(
-    "relevance_rank",
+_localisation = partial(
+    metric,
     family="ground_truth",
     construct="localisation",
     higher_is_better=True,
-    bounds=(0, 1),
     needs={"truth.mask"},
     skill_valid=True,
+)
+"""Declares a metric of the construct ``localisation``."""
+
+
+@_localisation(
+    "relevance_rank",
+    bounds=(0, 1),
     source="Arras et al. 2022, CLEVR-XAI, relevance rank accuracy",
 )
 def relevance_rank(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor:
@@ -42,14 +49,9 @@ def relevance_rank(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor
     return torch.where(nontrivial_masks(mask), hits / k, torch.nan)
 
 
-@metric(
+@_localisation(
     "top_k_intersection",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
     bounds=(0, 1),
-    needs={"truth.mask"},
-    skill_valid=True,
     source="Theiner et al. 2022, Interpretable semantic photo geolocation, top-k intersection",
 )
 def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "signed") -> Tensor:
@@ -82,14 +84,9 @@ def top_k_intersection(ev: Evaluation, *, k: TopK = 0.02, sign: OrderSign = "sig
     return torch.where(nontrivial_masks(mask), hits / size, torch.nan)
 
 
-@metric(
+@_localisation(
     "pointing_game",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
     bounds=(0, 1),
-    needs={"truth.mask"},
-    skill_valid=True,
     source="Zhang et al. 2018, Top-down neural attention by excitation backprop, pointing game",
 )
 def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderSign = "signed") -> Tensor:
@@ -123,14 +120,9 @@ def pointing_game(ev: Evaluation, *, tolerance: NonNegativeInt = 0, sign: OrderS
     return torch.where(nontrivial_masks(mask), hit.double(), torch.nan)
 
 
-@metric(
+@_localisation(
     "relevance_mass",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
     bounds=(0, 1),
-    needs={"truth.mask"},
-    skill_valid=True,
     sign="positive",
     source="Arras et al. 2022, CLEVR-XAI, relevance mass accuracy (positive pooling)",
     undefined_for={"zero maps"},
@@ -152,14 +144,9 @@ def relevance_mass(ev: Evaluation, *, sign: EvidenceSign = "positive") -> Tensor
     return mass_inside(ev, sign)
 
 
-@metric(
+@_localisation(
     "positive_attribution_ratio",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
     bounds=(0, 1),
-    needs={"truth.mask"},
-    skill_valid=True,
     sign="positive",
     source="Cedro & Chlebus, Beyond the black box: do more complex deep learning models provide superior XAI "
     "explanations?, positive attribution ratio",
@@ -178,14 +165,9 @@ def positive_attribution_ratio(ev: Evaluation) -> Tensor:
     return mass_inside(ev, "positive")
 
 
-@metric(
+@_localisation(
     "attribution_localisation",
-    family="ground_truth",
-    construct="localisation",
-    higher_is_better=True,
     bounds=(0, None),
-    needs={"truth.mask"},
-    skill_valid=True,
     sign="positive",
     source="Kohlbrenner et al. 2020, Towards best practice in explaining neural network decisions with LRP, "
     "weighted inside-total ratio",

@@ -6,6 +6,8 @@ another question, and scores low here because of it.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,17 +24,23 @@ TIES_VERSION = 2
 OPENXAI = "with true weights in Agarwal et al. 2022, OpenXAI"
 
 
-@metric(
-    "feature_agreement",
+_known_weights = partial(
+    metric,
     family="ground_truth",
     construct="known_weights",
     higher_is_better=True,
-    bounds=(0, 1),
-    version=TIES_VERSION,
     needs={"truth.weights"},
     skill_valid=True,
-    sign="absolute",
     source=AGREEMENT + OPENXAI,
+)
+"""Declares a metric of the construct ``known_weights``."""
+
+
+@_known_weights(
+    "feature_agreement",
+    bounds=(0, 1),
+    version=TIES_VERSION,
+    sign="absolute",
 )
 def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that are among the k of largest attribution, by magnitude.
@@ -64,17 +72,11 @@ def feature_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> T
     return _agreement(ev, k, auc)
 
 
-@metric(
+@_known_weights(
     "rank_agreement",
-    family="ground_truth",
-    construct="known_weights",
-    higher_is_better=True,
     bounds=(0, 1),
     version=TIES_VERSION,
-    needs={"truth.weights"},
-    skill_valid=True,
     sign="absolute",
-    source=AGREEMENT + OPENXAI,
 )
 def rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that have the same rank among the attributions, by magnitude.
@@ -91,16 +93,10 @@ def rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
     return _agreement(ev, k, auc, same_rank=True)
 
 
-@metric(
+@_known_weights(
     "sign_agreement",
-    family="ground_truth",
-    construct="known_weights",
-    higher_is_better=True,
     bounds=(0, 1),
     version=TIES_VERSION,
-    needs={"truth.weights"},
-    skill_valid=True,
-    source=AGREEMENT + OPENXAI,
 )
 def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that are among the k of largest attribution, with the same sign.
@@ -118,16 +114,10 @@ def sign_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tens
     return _agreement(ev, k, auc, same_sign=True)
 
 
-@metric(
+@_known_weights(
     "signed_rank_agreement",
-    family="ground_truth",
-    construct="known_weights",
-    higher_is_better=True,
     bounds=(0, 1),
     version=TIES_VERSION,
-    needs={"truth.weights"},
-    skill_valid=True,
-    source=AGREEMENT + OPENXAI,
 )
 def signed_rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) -> Tensor:
     """Share of the k features of largest weight that have the same rank and sign among the attributions.
@@ -143,16 +133,10 @@ def signed_rank_agreement(ev: Evaluation, *, k: TopK = 0.25, auc: bool = False) 
     return _agreement(ev, k, auc, same_rank=True, same_sign=True)
 
 
-@metric(
+@_known_weights(
     "rank_correlation",
-    family="ground_truth",
-    construct="known_weights",
-    higher_is_better=True,
     bounds=(-1, 1),
-    needs={"truth.weights"},
-    skill_valid=True,
     sign="absolute",
-    source=AGREEMENT + OPENXAI,
     undefined_for={"zero maps", "constant maps"},
 )
 def rank_correlation(ev: Evaluation) -> Tensor:
@@ -168,17 +152,11 @@ def rank_correlation(ev: Evaluation) -> Tensor:
     return spearman(ev.attributions.flatten(1).abs(), true_weights(ev).abs())
 
 
-@metric(
+@_known_weights(
     "pairwise_rank_agreement",
-    family="ground_truth",
-    construct="known_weights",
-    higher_is_better=True,
     bounds=(0, 1),
     version=TIES_VERSION,
-    needs={"truth.weights"},
-    skill_valid=True,
     sign="absolute",
-    source=AGREEMENT + OPENXAI,
 )
 def pairwise_rank_agreement(ev: Evaluation) -> Tensor:
     """Share of the pairs of features of different weight that the attributions put in the same order, by magnitude.

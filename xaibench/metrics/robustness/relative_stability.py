@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt
@@ -26,17 +27,23 @@ MIN_DENOMINATOR = 1e-6
 _PAPER = "Agarwal et al. 2022, Rethinking stability for attribution-based explanations"
 
 
-@metric(
-    "relative_input_stability",
+_noisy_inputs = partial(
+    metric,
     family="robustness",
     construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
-    needs={"reexplain"},
     aggregate="median_log10",
-    source=f"{_PAPER}, equation 2",
     undefined_for={"zero maps"},
     place_matters=True,  # noise belongs to places
+)
+"""Declares a metric of the construct ``noisy_inputs``."""
+
+
+@_noisy_inputs(
+    "relative_input_stability",
+    needs={"reexplain"},
+    source=f"{_PAPER}, equation 2",
 )
 def relative_input_stability(
     ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, relative: Relative = "element"
@@ -70,17 +77,10 @@ def relative_input_stability(
     return _stability(ev, radius, n_samples, relative, _pick(input_change(ev, radius, n_samples), relative), same)
 
 
-@metric(
+@_noisy_inputs(
     "relative_output_stability",
-    family="robustness",
-    construct="noisy_inputs",
-    higher_is_better=False,
-    bounds=(0, None),
     needs={"reexplain"},
-    aggregate="median_log10",
     source=f"{_PAPER}, equation 5",
-    undefined_for={"zero maps"},
-    place_matters=True,  # noise belongs to places
 )
 def relative_output_stability(
     ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, relative: Relative = "element"
@@ -108,17 +108,10 @@ def relative_output_stability(
     return _stability(ev, radius, n_samples, relative, output_change(ev, radius, n_samples), same)
 
 
-@metric(
+@_noisy_inputs(
     "relative_representation_stability",
-    family="robustness",
-    construct="noisy_inputs",
-    higher_is_better=False,
-    bounds=(0, None),
     needs={"module", "reexplain"},
-    aggregate="median_log10",
     source=f"{_PAPER}, equation 3",
-    undefined_for={"zero maps"},
-    place_matters=True,  # noise belongs to places
 )
 def relative_representation_stability(
     ev: Evaluation,

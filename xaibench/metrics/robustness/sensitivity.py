@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
@@ -10,17 +12,22 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.noisy_copies import explanation_change, input_change, largest
 
-
-@metric(
-    "max_sensitivity",
+_noisy_inputs = partial(
+    metric,
     family="robustness",
     construct="noisy_inputs",
     higher_is_better=False,
     bounds=(0, None),
     needs={"reexplain"},
+    place_matters=True,  # noise belongs to places
+)
+"""Declares a metric of the construct ``noisy_inputs``."""
+
+
+@_noisy_inputs(
+    "max_sensitivity",
     source="Yeh et al. 2019, On the (in)fidelity and sensitivity of explanations, definition 2.3",
     undefined_for={"zero maps"},
-    place_matters=True,  # noise belongs to places
 )
 def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10) -> Tensor:
     """Largest relative change of the explanation among noisy copies of the input.
@@ -45,16 +52,10 @@ def max_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
     return explanation_change(ev, radius, n_samples).relative.amax(dim=1)
 
 
-@metric(
+@_noisy_inputs(
     "avg_sensitivity",
-    family="robustness",
-    construct="noisy_inputs",
-    higher_is_better=False,
-    bounds=(0, None),
-    needs={"reexplain"},
     source="Bhatt et al. 2020, Evaluating and aggregating feature-based model explanations, average sensitivity",
     undefined_for={"zero maps"},
-    place_matters=True,  # noise belongs to places
 )
 def avg_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10) -> Tensor:
     """Mean relative change of the explanation over noisy copies of the input.
@@ -76,17 +77,11 @@ def avg_sensitivity(ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: P
     return explanation_change(ev, radius, n_samples).relative.mean(dim=1)
 
 
-@metric(
+@_noisy_inputs(
     "local_lipschitz",
-    family="robustness",
-    construct="noisy_inputs",
-    higher_is_better=False,
-    bounds=(0, None),
-    needs={"reexplain"},
     aggregate="median_log10",
     source="Alvarez-Melis & Jaakkola 2018, On the robustness of interpretability methods, equation 2",
     scale_invariant=False,
-    place_matters=True,  # noise belongs to places
 )
 def local_lipschitz(
     ev: Evaluation, *, radius: PositiveFloat = 0.2, n_samples: PositiveInt = 10, normalise: bool = False

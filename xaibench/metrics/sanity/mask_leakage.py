@@ -6,10 +6,10 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.recipes import Recipe
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_rows import Targets
 from xaibench.metrics.engines.predictive_power import (
-    Recipe,
     SharesBelowOne,
     _convert,
     predictive_power,

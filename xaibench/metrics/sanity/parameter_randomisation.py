@@ -8,9 +8,10 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
+from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.predictor import TorchPredictor, context_rows, require_module
+from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, Perturbations
 from xaibench.metrics.engines.random_weights import (

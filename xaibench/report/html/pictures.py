@@ -78,7 +78,13 @@ def _bytes(colours: Array) -> Array:
 
 
 def plane(values: Array, features: str) -> Array:
-    """Feature values as rows and columns (H, W): time runs to the right, tables and tokens are one row."""
+    """Feature values as rows and columns (H, W): time runs to the right, tables and tokens are one row.
+
+    The slices of a volume stand side by side.
+    """
+    if features == "volume":
+        slices = values.mean(axis=0) if values.ndim == 4 else values
+        return np.concatenate(list(slices), axis=1)
     if features == "series" and values.ndim == 2:
         return values.T
     return values if values.ndim == 2 else values.reshape(1, -1)

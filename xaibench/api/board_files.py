@@ -1,0 +1,92 @@
+"""Tables at the top of a store, of which only the suites that have changed are made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from xaibench.core import registry
+from xaibench.core.components import MetricSpec
+from xaibench.core.keys import digest
+from xaibench.core.sources import package_digest
+from xaibench.store import Store
+
+MADE_OF = "xaibench_made_of"
+"""Attribute of a stored table: what each suite in it was made of."""
+_FACTS = ["cell_id", "score_key", "status", "run", "created"]
+
+
+def suite_states(store: Store, shown: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """What the tables of each suite are made of: the code, the run, its results, and the metrics that are known.
+
+    Parameters
+    ----------
+    store : Store
+    shown : sequence of dict
+        Manifests of the runs that are shown, one per suite.
+
+    Returns
+    -------
+    dict
+        Suite to digest: equal digests give equal tables. None where the source code cannot be read.
+    """
+    code, rows = package_digest(), store.read(_FACTS).to_pandas()
+    specs = [spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)]
+    known = {spec.name: [spec.version, spec.bounds, spec.skill_valid, spec.construct] for spec in specs}
+    found: dict[str, str | None] = {}
+    for manifest in shown:
+        planned = store.planned(manifest["run"]).select(["cell_id", "metric"]).to_pandas()
+        own = rows[rows["cell_id"].isin(planned["cell_id"])].sort_values("cell_id", kind="stable")
+        content = hashlib.blake2b(pd.util.hash_pandas_object(own, index=False).to_numpy().tobytes(), digest_size=16)
+        metrics = {name: known.get(name) for name in sorted(planned["metric"].unique())}
+        facts = [code, manifest["run"], len(planned), content.hexdigest(), metrics]
+        found[manifest["suite"]] = None if code is None else digest(facts)
+    return found
+
+
+def update_frame(
+    store: Store,
+    stem: str,
+    states: Mapping[str, str | None],
+    make: Callable[[list[str]], pd.DataFrame],
+    *,
+    csv: bool = False,
+) -> pd.DataFrame:
+    """The stored table of all suites, with those made again that have changed; written if there are any.
+
+    Parameters
+    ----------
+    store : Store
+    stem : str
+        Name of the table, without an ending.
+    states : mapping
+        See `suite_states`; the table has its suites in this order.
+    make : callable
+        Makes the table of some suites, given by name. It has a column ``suite``.
+    csv : bool
+        Whether the table is written as CSV too.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
+    """
+    old = store.read_frame(stem)
+    before = {} if old is None else old.attrs.get(MADE_OF, {})
+    stale = [name for name, state in states.items() if state is None or before.get(name) != state]
+    if old is not None and not stale and list(before) == list(states) and not (csv and not store.has(f"{stem}.csv")):
+        old.attrs = {}
+        return old
+    if old is None or len(stale) == len(states):
+        frame = make(list(states))
+    else:
+        made = make(stale) if stale else old.iloc[:0]
+        parts = [(made if name in stale else old).query("suite == @name") for name in states]
+        frame = pd.concat([part for part in parts if len(part)] or [made], ignore_index=True)
+    frame.attrs = {MADE_OF: dict(states)}
+    store.write_frame(stem, frame, csv=csv)
+    frame.attrs = {}
+    return frame

@@ -1,0 +1,22 @@
+"""Names of the maskers, and which of them draw: known without importing what computes with them."""
+
+from __future__ import annotations
+
+MASKERS_VERSION = 2
+"""Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
+DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram"})
+"""Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
+FILLING = ("zero", "mean", "blur", "uniform", "marginal", "sample_min")
+"""Maskers that replace removed features by those of a fixed fill."""
+TOKEN_MASKERS = {
+    "mask": "The symbol of a hidden token, in every piece of a word.",
+    "pad": "The symbol of an empty token. The model attends to it: it is a strange word, not an absence.",
+    "unk": "The symbol of an unknown token.",
+    "mask_word": "The symbol of a hidden token once for a whole word, whose other pieces are deleted: `mask` tells how "
+    "many pieces a word had.",
+    "delete": "The token is taken out and the text closes up, which moves what follows. It has no value, so no line "
+    "leads to it: it serves removal, not baselines. Other data have it where the model takes NaN as a missing value.",
+    "unigram": "A token of the reference samples, drawn for every place; of words one with at most as many pieces.",
+}
+"""Maskers that other data do not have, and what they do."""
+MASKERS = (*FILLING, "noisy_linear", "conditional", *TOKEN_MASKERS)
