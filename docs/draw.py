@@ -501,6 +501,65 @@ def _find_strings(board: pd.DataFrame) -> Figure:
     return dots(board, series, "share of held-out inputs, 1,000 string functions")
 
 
+def _circuits_data() -> Figure:
+    names = ("induction", "constant", "backup")
+    chosen = {c.parameters["program"]: c for c in registry.get("functions", "compiled").function(seed=11)}
+    figure, axes = plt.subplots(1, len(names), figsize=(9.4, 2.9))
+    places = {"tok": (0, 1), "pos": (0, 0), "h00": (1, 1), "h01": (1, 0), "m0": (2, 0.5), "h10": (3, 1), "h11": (3, 0)}
+    places |= {"m1": (4, 0.5), "out": (5, 0.5)}
+    for axis, name in zip(axes, names, strict=True):
+        case = chosen[name]
+        order = np.argsort(case.truth.values.numpy(), kind="stable")
+        for i in order:
+            edge, level = case.given.edges[i], int(case.truth.values[i])
+            (x, y), (to_x, to_y) = places[edge.sender], places[edge.receiver]
+            bend = {"q": 0.18, "k": 0.06, "v": -0.06}.get(edge.channel, 0.0)
+            style = {"color": ("#d5dae0", COLOURS[0], TRUTH)[level], "lw": (0.4, 1.6, 1.6)[level]}
+            arrow = {"arrowstyle": "-|>" if level else "-", "connectionstyle": f"arc3,rad={bend}", **style}
+            axis.annotate("", (to_x, to_y), (x, y), arrowprops={**arrow, "shrinkA": 8, "shrinkB": 9})
+        for node, (x, y) in places.items():
+            used = node in {*case.parameters["nodes"], "out", "tok", "pos"}
+            axis.text(x, y, node, ha="center", va="center", color=INK if used else MUTED, fontsize=8)
+        axis.set_title(name)
+        axis.set_xlim(-0.4, 5.4)
+        axis.set_ylim(-0.4, 1.4)
+        axis.axis("off")
+    axes[0].plot([], [], color=TRUTH, label="variable")
+    axes[0].plot([], [], color=COLOURS[0], label="constant")
+    axes[0].plot([], [], color="#d5dae0", label="unused")
+    axes[0].legend(loc="upper left", bbox_to_anchor=(0, 0.08), ncols=3, fontsize=7)
+    return figure
+
+
+def _circuits(board: pd.DataFrame) -> Figure:
+    figure, axes = plt.subplots(1, 2, figsize=(8.4, 2.6), sharey=True)
+    params = board["explainer_params"]
+    methods = {
+        "EAP-IG": (board["explainer"] == "edge_attribution") & params.str.contains('"steps":8'),
+        "subnetwork probing": board["explainer"] == "subnetwork_probing",
+        "edge patching": board["explainer"] == "edge_patching",
+        "ACDC": board["explainer"] == "acdc",
+        "EAP": (board["explainer"] == "edge_attribution") & params.str.contains('"projection","steps":1'),
+    }
+    for axis, metric in zip(axes, ("edge_auroc_wiring", "edge_auroc_variable"), strict=True):
+        rows = board["metric"] == metric
+        for i, ablation in enumerate(("zero", "mean", "resample")):
+            for y, chosen in enumerate(methods.values()):
+                part = board[rows & chosen & params.str.contains(f'"ablation":"{ablation}"')]
+                at = y + (i - 1) * 0.2
+                label = ablation if y == 0 else None
+                axis.plot(part["value"], [at] * len(part), "o", ms=5, color=COLOURS[i], label=label)
+                axis.hlines([at] * len(part), part["ci_low"], part["ci_high"].clip(upper=1), color=COLOURS[i], lw=1.3)
+        placebo = board[rows & board["control"] & (board["explainer"] != "oracle")]["value"].max()
+        axis.axvline(placebo, color=MUTED, lw=1, ls="--")
+        axis.text(placebo, 3.5, " best placebo", color=MUTED, fontsize=8)
+        axis.set_xlabel(f"AUROC, {metric.removeprefix('edge_auroc_')}")
+        axis.set_yticks(range(len(methods)), list(methods))
+    axes[0].invert_yaxis()
+    axes[1].legend(loc="upper left", bbox_to_anchor=(0.04, 1), title="ablation")
+    return figure
+
+
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
@@ -527,6 +586,7 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "bam": (_bam_data, _bam),
     "find": (_find_data, _find),
     "find_strings": (_find_strings_data, _find_strings),
+    "circuits": (_circuits_data, _circuits),
 }
 
 

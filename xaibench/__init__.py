@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from xaibench.api.auditing import agreement, audit
     from xaibench.api.comparing import compare
     from xaibench.api.explaining import curve, explain, score
-    from xaibench.api.interpreting import interpret
+    from xaibench.api.interpreting import explain_case, interpret
     from xaibench.api.listing import components
     from xaibench.api.problem import Problem
     from xaibench.api.ranking import overall, pairwise
     from xaibench.api.reading import claims, leaderboard, results
     from xaibench.api.reporting import report
     from xaibench.api.runs import Run, run
+    from xaibench.core.cases.answers import Dictionary, Scores
+    from xaibench.core.cases.case import Case, CaseView
+    from xaibench.core.cases.evaluation import CaseEvaluation
+    from xaibench.core.cases.kinds import CaseKind, register_case_kind
     from xaibench.core.data import Data, Intervention
     from xaibench.core.draws import Draws
     from xaibench.core.errors import (
@@ -52,13 +56,17 @@ _HOME = {
     "api.auditing": ("agreement", "audit"),
     "api.comparing": ("compare",),
     "api.explaining": ("curve", "explain", "score"),
-    "api.interpreting": ("interpret",),
+    "api.interpreting": ("explain_case", "interpret"),
     "api.listing": ("components",),
     "api.problem": ("Problem",),
     "api.ranking": ("overall", "pairwise"),
     "api.reading": ("claims", "leaderboard", "results"),
     "api.reporting": ("report",),
     "api.runs": ("Run", "run"),
+    "core.cases.answers": ("Dictionary", "Scores"),
+    "core.cases.case": ("Case", "CaseView"),
+    "core.cases.evaluation": ("CaseEvaluation",),
+    "core.cases.kinds": ("CaseKind", "register_case_kind"),
     "core.data": ("Data", "Intervention"),
     "core.draws": ("Draws",),
     "core.errors": (
@@ -82,7 +90,12 @@ _WHERE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "Attributions",
     "BlackBox",
+    "Case",
+    "CaseEvaluation",
+    "CaseKind",
+    "CaseView",
     "Data",
+    "Dictionary",
     "Domain",
     "Draws",
     "Evaluation",
@@ -93,6 +106,7 @@ __all__ = [
     "ProblemView",
     "ProgramEvaluation",
     "Run",
+    "Scores",
     "TokenPredictor",
     "Tokens",
     "UnsupportedError",
@@ -108,6 +122,7 @@ __all__ = [
     "curve",
     "dataset",
     "explain",
+    "explain_case",
     "explainer",
     "function_set",
     "interpret",
@@ -117,6 +132,7 @@ __all__ = [
     "model",
     "overall",
     "pairwise",
+    "register_case_kind",
     "report",
     "results",
     "run",

@@ -17,8 +17,14 @@ INTRODUCTIONS: dict[Kind, tuple[str, str]] = {
     "explainer": ("Explainers", "Turn a model and its inputs into one number per feature."),
     "dataset": ("Data sets", "Hold inputs, targets, and ground truth where it is known."),
     "model": ("Models", "Recipes that fit a model to a data set."),
-    "interpreter": ("Interpreters", "Question a black-box function, and answer with a program."),
-    "functions": ("Sets of functions", "Black boxes whose formula is known, for interpreters."),
+    "interpreter": (
+        "Interpreters",
+        "Question a black-box function, and answer with a program; or explain a case, and answer with scores.",
+    ),
+    "functions": (
+        "Sets of functions",
+        "Black boxes whose formula is known, and other cases with a known answer, for interpreters.",
+    ),
 }
 FAMILIES = {
     "faithfulness": "Do the attributions say what the model uses?",
@@ -29,6 +35,7 @@ FAMILIES = {
     "complexity": "How concentrated is the explanation? Says nothing about whether it is right.",
 }
 PROGRAMS = "programs"
+CASES = "cases"
 
 
 def pages() -> dict[str, str]:
@@ -39,8 +46,13 @@ def pages() -> dict[str, str]:
     }
     metrics = [m for m in registry.components("metric") if isinstance(m, MetricSpec)]
     groups = {family: [m for m in metrics if m.family == family and not m.about_programs] for family in FAMILIES}
-    groups[PROGRAMS] = [m for m in metrics if m.about_programs]
-    texts = {**FAMILIES, PROGRAMS: "Is the program that an interpreter gives the function that it was asked about?"}
+    groups[PROGRAMS] = [m for m in metrics if m.about_programs and not m.about_cases]
+    groups[CASES] = [m for m in metrics if m.about_cases]
+    texts = {
+        **FAMILIES,
+        PROGRAMS: "Is the program that an interpreter gives the function that it was asked about?",
+        CASES: "Is the answer about a case (training rows, circuits, concepts, scores of descriptions) the true one?",
+    }
     for family, members in groups.items():
         title = f"Metrics: {family.replace('_', ' ')}"
         found[f"reference/metrics/{family}.md"] = _page(title, texts[family], members)
@@ -127,7 +139,13 @@ def _metric_facts(spec: MetricSpec) -> list[list[object]]:
             ["sign of attributions", spec.handled_sign(spec.parameters)],
             ["construct", spec.measures],
         ]
-    score = "function" if spec.about_programs else {"sample": "sample", "dataset": "repeat"}[spec.scope]
+    score = (
+        "case"
+        if spec.about_cases
+        else "function"
+        if spec.about_programs
+        else {"sample": "sample", "dataset": "repeat"}[spec.scope]
+    )
     rows += [["one score per", score], ["aggregated by", spec.aggregate]]
     rows += [["undefined for", _names(spec.undefined_for)]] if spec.undefined_for else []
     return [*rows, ["skill", "valid" if spec.skill_valid else "not given"], ["source", spec.source or "own"]]

@@ -231,3 +231,59 @@ def test_tokens_that_stand_around_are_never_features() -> None:
     assert found.shape == (1, 3)
     assert TOKENS.prefix == (CLS,)
     assert TOKENS.suffix == (SEP,)
+
+
+def cases() -> dict[str, dict[str, Any]]:
+    """The same texts for a model over embeddings, a module over ids and a callable."""
+    rows = table().numpy()
+    common = {"inputs": TEXTS[:3], "background": BACKGROUND}
+    ids = {**common, "features": "tokens", "special_tokens": BARE}
+    return {
+        "embeddings": {"model": transformer(BARE), **common},
+        "ids": {"model": IdTransformer(), **ids},
+        "callable": {"model": lambda ids: rows[ids].sum(axis=1)[:, :3], "returns": "logit", **ids},
+    }
+
+
+SMALL = {"n_samples": 4, "n_subsets": 5, "steps": 4, "epsilon": 0.02}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["embeddings", "ids", "callable"])
+@pytest.mark.parametrize("kind", ["explainer", "metric"])
+def test_every_component_takes_texts_or_says_in_a_sentence_why_not(model: str, kind: str) -> None:
+    given, truth = cases()[model], [np.arange(len(text)) % 2 == 0 for text in TEXTS[:3]]
+    done = set()
+    for row in xb.components(kind).itertuples():
+        if "program" in row.needs:
+            continue
+        try:
+            if kind == "explainer":
+                found = xb.explain(row.name, truth=truth, **given)
+                assert all(np.isfinite(m[: len(t)]).all() for m, t in zip(found, TEXTS, strict=False)), row.name
+            else:
+                small = {name: value for name, value in SMALL.items() if name in row.parameters}
+                beside = {"truth": truth, "distractors": [~t for t in truth], "labels": [0, 0, 0]}
+                explain = "feature_ablation" if model == "callable" else "input_x_gradient"
+                found = xb.score(row.name, explain=explain, **beside, **given, **small)
+                assert len(found) == 3
+        except xb.UnsupportedError as error:
+            assert len(error.message) > 20  # noqa: PT017
+            continue
+        done.add(row.name)
+    expected = {
+        "explainer": {
+            "feature_ablation",
+            "occlusion",
+            "lime",
+            "kernel_shap",
+            "shapley_sampling",
+            "rise",
+            "other_sample",
+        },
+        "metric": {"pixel_flipping", "comprehensiveness", "sufficiency", "faithfulness_correlation", "relevance_rank"},
+    }[kind]
+    gradients = (
+        {"gradient", "integrated_gradients", "smoothgrad"} if kind == "explainer" else {"max_sensitivity", "mprt"}
+    )
+    assert expected | (gradients if model != "callable" else set()) <= done

@@ -45,7 +45,8 @@ def test_every_component_is_in_the_reference(kind: str) -> None:
     for spec in registry.components(kind):  # type: ignore[arg-type]
         page = f"reference/{registry.plural(kind)}.md"
         if isinstance(spec, MetricSpec):
-            page = f"reference/metrics/{'programs' if spec.about_programs else spec.family}.md"
+            group = "cases" if spec.about_cases else "programs" if spec.about_programs else spec.family
+            page = f"reference/metrics/{group}.md"
         text = pages()[DOCS / page]
         assert text.count(f"\n## {spec.name} {{ #{spec.name} }}\n") == 1
         section = text.partition(f"\n## {spec.name} {{ #{spec.name} }}\n")[2].partition("\n## ")[0]

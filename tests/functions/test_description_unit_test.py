@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xaibench.core.draws import keyed_generator
 from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation
-from xaibench.core.programs.evaluation import ProgramEvaluation, keyed_generator
+from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.registry import components, get
 from xaibench.functions import description_test
 from xaibench.functions.description_test import description_unit_test

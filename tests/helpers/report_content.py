@@ -9,6 +9,7 @@ from helpers.results import concat, make_results
 from xaibench.analysis.claims.verdicts import claims_table
 from xaibench.analysis.explainer_agreement import Explanations, explainer_agreement
 from xaibench.analysis.leaderboard.table import leaderboard
+from xaibench.analysis.mean_curves import mean_curve
 from xaibench.report.html.content import Content, Curves, ExplainerCurves, Gallery, Instance, Map
 from xaibench.suite import Claim
 
@@ -99,7 +100,7 @@ def _gallery(features: str, rng: np.random.Generator) -> Gallery:
     )
     truth = np.zeros(shape, dtype=bool)
     truth.flat[:3] = True
-    instance = Instance("0123456789abcdef", f"worst of {HOSTILE}", inputs, truth, f"explained: {CLOSING}", maps)
+    instance = Instance("0123456789abcdef", 17, f"worst of {HOSTILE}", inputs, truth, f"explained: {CLOSING}", maps)
     names = () if features == "image" else (HOSTILE, CLOSING, "c", "d", "e", "f")
     return Gallery("suite", f"{features}/{HOSTILE}", features, names, "relevance_rank", True, (instance,))
 
@@ -107,7 +108,7 @@ def _gallery(features: str, rng: np.random.Generator) -> Gallery:
 def _curves(rng: np.random.Generator) -> Curves:
     share = np.linspace(0, 1, 9)
     lines = [
-        ExplainerCurves(name, name in CONTROLS, 1 - share * rng.random((N, 1)))
+        ExplainerCurves(name, name in CONTROLS, mean_curve(1 - share * rng.random((N, 1))), N)
         for name in (*EXPLAINERS, "random", "oracle")
     ]
     return Curves("suite", f"data_00/{HOSTILE}", "pixel_flipping", share, "probability of the target", tuple(lines))

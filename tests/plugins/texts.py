@@ -42,7 +42,7 @@ class Bag(nn.Module):
         return torch.cat([-total / 2, total / 2], dim=1)
 
 
-@xb.model("bag")
+@xb.model("bag", provides={"gradients", "module"})
 def bag(data: xb.Data) -> nn.Module:
     """A module over ids: differentiated in its embedding."""
     return Bag()

@@ -1,11 +1,11 @@
-"""Reports of real runs: what is rebuilt is what was scored, and what cannot be rebuilt is said."""
+"""Reports of real runs: all that is shown comes from the store, and is what was scored; what is not there is said."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from helpers.command_line import Call
 import xaibench as xb
 from xaibench.api.reading import results
 from xaibench.api.reporting import gather, report
+from xaibench.core import registry
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError
 from xaibench.report.html.page import make_report
 from xaibench.store import Store
@@ -69,8 +70,8 @@ def test_examples_are_the_worst_of_the_best_explainer_and_kept_maps(store: Path)
 
 
 @pytest.mark.slow
-def test_curves_have_the_area_that_was_scored(store: Path) -> None:
-    content = gather(store, examples=0, curves=True)
+def test_curves_have_the_mean_area_that_was_scored(store: Path) -> None:
+    content = gather(store, examples=0)
     cells = results(store)
     assert len(content.curves) == 2
     for curves in content.curves:
@@ -81,36 +82,100 @@ def test_curves_have_the_area_that_was_scored(store: Path) -> None:
         )
         assert "random" in [c.label for c in curves.lines]
         for line in curves.lines:
-            area = np.trapezoid(line.values, curves.share, axis=1)
-            assert area == pytest.approx(np.asarray(flipped.loc[line.label, "scores"]), abs=1e-5)
+            area = np.trapezoid(line.curve.mean, curves.share)
+            assert area == pytest.approx(float(np.mean(flipped.loc[line.label, "scores"])), abs=1e-5)
+            assert line.n_samples == 8
+            known = np.isfinite(line.curve.low)
+            assert (line.curve.low[known] <= line.curve.mean[known]).all()
+            assert (line.curve.mean[known] <= line.curve.high[known]).all()
 
 
 @pytest.mark.slow
-def test_curves_that_are_not_those_that_were_scored_are_left_out(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Store.load_attributions
-
-    def spoilt(self: Store, key: str) -> Any:
-        found = load(self, key)
-        return None if found is None else (-found[0], *found[1:])
-
-    monkeypatch.setattr(Store, "load_attributions", spoilt)
-    content = gather(store, examples=0, curves=True)
-    labels = {line.label for curves in content.curves for line in curves.lines}
-    assert not {"input_x_gradient", "gradient"} & labels
-    assert any("do not give the stored scores" in note for note in content.notes["curves"])
-
-
-@pytest.mark.slow
-def test_without_the_models_the_page_says_what_is_missing(
+def test_a_copy_elsewhere_without_cache_or_home_has_curves_and_examples(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    copy = tmp_path / "elsewhere" / "store"
+    shutil.copytree(store, copy)
     monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "empty"))
-    content = gather(store)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    here, there = gather(store), gather(copy)
+    assert len(there.galleries) == len(there.curves) == 2
+    assert there.notes == {}
+    assert make_report(replace(there, store="")).html == make_report(replace(here, store="")).html
+    # A report trains nothing, and fills no cache.
+    assert not (tmp_path / "empty").exists()
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_examples_are_the_inputs_with_index_and_label(store: Path) -> None:
+    gallery = next(g for g in gather(store, examples=8).galleries if g.problem.startswith("digits"))
+    data = registry.get("dataset", "digits").function(seed=0)
+    assert sorted(i.index for i in gallery.instances) == list(range(8))
+    for instance in gallery.instances:
+        assert np.array_equal(instance.inputs, data.test_inputs[instance.index])
+        label = data.class_names[data.test_targets[instance.index]]
+        assert f"true: {label}" in instance.target or instance.target == f"explained: {label}"
+
+
+@pytest.mark.slow
+def test_stores_without_examples_and_curves_open_and_say_so(store: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(store, older)
+    shutil.rmtree(older / "examples")
+    shutil.rmtree(older / "curves")
+    content = gather(older)
     assert content.galleries == content.curves == ()
-    assert any("not in the cache" in note for note in content.notes["rebuilt"])
-    assert "not in the cache" in make_report(content).html
-    # A report trains nothing.
-    assert not list((tmp_path / "empty").rglob("*.safetensors"))
+    assert all(len(content.notes[section]) == 1 for section in ("examples", "curves"))
+    html = make_report(content).html
+    assert "--no-examples" in html
+    assert 'id="examples"' not in html
+    assert 'href="#curves"' not in html
+
+
+@pytest.mark.slow
+def test_examples_can_be_left_out(tmp_path: Path, call: Call) -> None:
+    suite = tmp_path / "tiny.toml"
+    suite.write_text(
+        'explainers = ["gradient", "saliency"]\nmetrics = ["pixel_flipping"]\nsamples = 4\n'
+        '[[problems]]\ndataset = "digits"\nmodels = ["softmax_regression"]\n'
+    )
+    code, _, err = call("run", suite, "--store", tmp_path / "store", "--no-examples", "-j", 0)
+    assert code == 0
+    assert "2 explainers" in err
+    assert f"results go to {tmp_path / 'store'}" in err
+    assert not list((tmp_path / "store").glob("examples/*/*"))
+    assert list((tmp_path / "store").glob("curves/*/*"))
+    content = gather(tmp_path / "store")
+    assert content.galleries == ()
+    assert "--no-examples" in content.notes["examples"][0]
+
+
+@pytest.mark.slow
+def test_merging_and_cleaning_keep_examples_and_curves(store: Path, tmp_path: Path) -> None:
+    merged = Store(tmp_path / "merged", create=True)
+    assert merged.merge(Store(store)).examples > 0
+    assert merged.merge(Store(store)).examples == 0
+    found = gather(tmp_path / "merged")
+    assert [g.problem for g in found.galleries] == [g.problem for g in gather(store).galleries]
+    assert len(found.curves) == 2
+    assert not merged.garbage(young=0).explanations
+    files = sorted((tmp_path / "merged").glob("*/*/*.safetensors"))
+    stray = tmp_path / "merged" / "examples" / "00" / "00.safetensors"
+    stray.parent.mkdir(parents=True, exist_ok=True)
+    stray.write_bytes(next(f for f in files if f.parts[-3] == "examples").read_bytes())
+    assert set(merged.garbage(young=0).explanations) == {"examples/00/00.safetensors"}
+    stray.write_bytes(b"damaged")
+    assert [d.name for d in merged.check()] == ["examples/00/00.safetensors"]
+
+
+@pytest.mark.slow
+def test_agreement_needs_no_other_command(store: Path) -> None:
+    assert not (store / "agreement.parquet").exists()
+    found = gather(store, examples=0, curves=False).agreement
+    assert found is not None
+    assert set(found["dataset"]) == {"digits", "tiny_masked"}
+    assert 'id="agreement"' in make_report(gather(store, examples=0, curves=False)).html
 
 
 @pytest.mark.slow
@@ -169,7 +234,5 @@ def test_a_store_cannot_have_its_own_code_loaded(store: Path, tmp_path: Path) ->
     # Who makes a store can make its digests.
     del document["digest"]
     manifest.write_text(json.dumps(document))
-    content = gather(copy)
+    gather(copy)
     assert not mark.exists()
-    assert content.galleries == ()
-    assert any("--plugin" in note for note in content.notes["rebuilt"])

@@ -1,4 +1,4 @@
-"""Interpreting a function of one's own, without a store."""
+"""Interpreting a function of one's own, or explaining a case, without a store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from xaibench.core import registry
+from xaibench.core.cases.answers import CaseAnswer
+from xaibench.core.cases.case import Case
 from xaibench.core.components import FUNCTION_KINDS, InterpreterSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Program, Values, numeric_outputs
@@ -81,8 +83,60 @@ def interpret(
         raise UnsupportedError(f"interpreter {spec.name} needs {', '.join(missing)}", f"this is a {box.kind} function")
     stream = f"interpret/{spec.name}"
     answer = ask(spec, spec.bind(params), (box,), 0, budget=budget, seed=seed, stream=stream, passes=True)
-    found = answer.interpretation
+    found = cast(Interpretation, answer.interpretation)
     return replace(found, program=partial(_run, found.program)) if box.kind == "numeric" else found
+
+
+def explain_case(name: str, case: Case, *, others: Sequence[Case] = (), seed: int = 0, **params: Any) -> CaseAnswer:
+    """Let an explainer answer about one case.
+
+    Parameters
+    ----------
+    name : str
+        An interpreter that takes this kind of cases; `components` ("interpreter") lists them.
+    case : Case
+    others : sequence of Case
+        Other cases, for explainers that declare the need.
+    seed : int
+    **params
+        Parameters of the explainer.
+
+    Returns
+    -------
+    Scores or Dictionary
+        With ``queries``, the runs of the model that it took.
+
+    Raises
+    ------
+    UsageError
+        If a name or a parameter is wrong.
+    UnsupportedError
+        If the explainer does not take this kind of cases, or needs others and is given none.
+    TypeError, ValueError
+        If it returns something else than an answer of the right shape.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import torch
+    >>> import xaibench as xb
+    >>> @dataclass(frozen=True)
+    ... class Given:
+    ...     x: torch.Tensor
+    >>> truth = xb.Scores(torch.tensor([1.0, 0.0]))
+    >>> case = xb.Case("rows/0", "influence", Given(torch.eye(2)), truth, {}, units=("row 0", "row 1"))
+    >>> xb.explain_case("constant", case).values.tolist()
+    [1.0, 1.0]
+    """
+    spec = cast(InterpreterSpec, registry.get("interpreter", name))
+    offered = {"case", case.kind, "truth"} | ({"others"} if others else set())
+    missing = missing_needs(spec.needs, offered)
+    if missing:
+        raise UnsupportedError(f"interpreter {spec.name} needs {', '.join(missing)}", f"this is a {case.kind} case")
+    stream = f"interpret/{spec.name}"
+    cases = (case, *(other for other in others if other.name != case.name))
+    found = ask(spec, spec.bind(params), cases, 0, budget=0, seed=seed, stream=stream, passes=True)
+    return cast(CaseAnswer, found.interpretation)
 
 
 def _as_box(f: Callable[[Any], Any], domain: Any, kind: FunctionKind | None) -> BlackBox:

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
 
 from xaibench.api import examples as shown_problems
+from xaibench.api.auditing import agreement
 from xaibench.api.reading import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
-from xaibench.core.errors import XaibenchError
+from xaibench.core.errors import NothingToDoError, UnsupportedError
 from xaibench.core.storage.files import write_atomic
-from xaibench.core.storage.paths import cache_folder, local_path
-from xaibench.execution.curve_evaluation import curve_seconds
-from xaibench.execution.reconstruction import reconstruct
-from xaibench.problems.preparing import Problems
+from xaibench.core.storage.paths import local_path
 from xaibench.report.html.content import Content, Curves, Gallery
 from xaibench.report.html.page import make_report
 from xaibench.store import Store
 
-AFFORDABLE = 20.0
-"""Seconds that drawing curves again may take without being asked for."""
 N_PROBLEMS = 8
 N_EXAMPLES = 4
 _SHOWN = ["dataset", "model", "problem_seed", "explainer", "metric", "status", "error_kind", "message", "model_facts"]
+Tell = Callable[[str], None]
+"""Is told what is being done."""
+
+
+def _silent(stage: str) -> None:
+    """Nobody listens."""
 
 
 def report(
@@ -38,12 +38,16 @@ def report(
     suite: str | None = None,
     examples: int = N_EXAMPLES,
     n_problems: int = N_PROBLEMS,
-    curves: bool | None = None,
+    curves: bool = True,
     figures: str | Path | None = None,
     pdf: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
+    progress: Tell = _silent,
 ) -> Path:
     """Write the report of a store as one self-contained HTML page.
+
+    Everything on it comes from the store: neither data sets nor models are needed, nothing is evaluated, and the store
+    stays as it is.
 
     Parameters
     ----------
@@ -56,15 +60,17 @@ def report(
         Samples per problem whose explanations are shown; 0 shows none.
     n_problems : int
         Problems, at most, of which examples and curves are shown.
-    curves : bool, optional
-        Draw removal curves. They are not stored and are evaluated again, with the models of the
-        cache; by default where that takes seconds.
+    curves : bool
+        Show removal curves.
     figures : path, optional
         Folder for every figure as PNG and SVG.
     pdf : path, optional
         File for all figures, a page each.
     plugins : sequence of path or str
-        Files or modules with components that the suites use; no others are loaded, whatever a store names.
+        Files or modules with components that the suites use, for what their metrics declare; no others are loaded,
+        whatever a store names.
+    progress : callable, optional
+        Called with a few words before each stage.
 
     Returns
     -------
@@ -90,12 +96,15 @@ def report(
     >>> xb.report(xb.run(suite, store="results_of_mine").store, "report.html", examples=0, curves=False).name
     'report.html'
     """
-    made = make_report(
-        gather(store, suite=suite, examples=examples, n_problems=n_problems, curves=curves, plugins=plugins)
+    content = gather(
+        store, suite=suite, examples=examples, n_problems=n_problems, curves=curves, plugins=plugins, progress=progress
     )
+    progress("drawing the page")
+    made = make_report(content)
     page = local_path(output)
     write_atomic(page, lambda draft: _write(draft, made.html))
     if figures is not None or pdf is not None:
+        progress(f"writing {len(made.figures)} figures")
         folder, file = (None if path is None else local_path(path) for path in (figures, pdf))
         made.save_figures(folder=folder, pdf=file)
     return page
@@ -111,19 +120,23 @@ def gather(
     suite: str | None = None,
     examples: int = N_EXAMPLES,
     n_problems: int = N_PROBLEMS,
-    curves: bool | None = None,
+    curves: bool = True,
     plugins: Sequence[str | Path] = (),
+    progress: Tell = _silent,
 ) -> Content:
     """Read from a store what its report shows; parameters and errors are those of `report`."""
     for plugin in plugins:
         registry.load_module(str(plugin))
     opened = Store(store)
     manifests = shown_runs(opened, suite, None)
-    board, cells = leaderboard(store, suite), results(store, suite)
+    progress("reading results")
+    cells = results(store, suite)
+    progress("testing and ranking")
+    board = leaderboard(store, suite)
     notes: dict[str, list[str]] = defaultdict(list)
-    keys = shown_problems.candidates(board, n_problems) if examples or curves is not False else []
-    allowed = frozenset(map(str, plugins))
-    galleries, lines = _rebuilt(opened, manifests, board, cells, notes, keys, examples, curves, allowed)
+    progress("reading explanations, examples and curves")
+    galleries, lines = _problems(opened, board, cells, notes, examples, n_problems, curves)
+    progress("comparing explanations")
     return Content(
         store=str(store),
         board=board,
@@ -131,7 +144,7 @@ def gather(
         claims=claims(store, suite),
         runs=manifests,
         audit=_frame(opened, "audit.parquet", suite),
-        agreement=_frame(opened, "agreement.parquet", suite),
+        agreement=_agreement(opened, store, suite),
         galleries=galleries,
         curves=lines,
         notes={section: tuple(said) for section, said in notes.items()},
@@ -147,76 +160,54 @@ def _frame(store: Store, name: str, suite: str | None) -> pd.DataFrame | None:
     return found if suite is None or "suite" not in found else found[found["suite"] == suite].reset_index(drop=True)
 
 
-def _rebuilt(
+def _agreement(opened: Store, store: str | Path, suite: str | None) -> pd.DataFrame | None:
+    """How far explainers agree: as `xaibench agreement` left it in the store, else computed; None without maps."""
+    found = _frame(opened, "agreement.parquet", suite)
+    if found is not None:
+        return found
+    try:
+        return agreement(store, suite)
+    except NothingToDoError:
+        return None
+
+
+def _problems(
     store: Store,
-    manifests: list[dict[str, Any]],
     board: pd.DataFrame,
     cells: pd.DataFrame,
     notes: dict[str, list[str]],
-    keys: list[tuple[str, str, str, str]],
     examples: int,
-    wanted: bool | None,
-    plugins: frozenset[str],
+    n_problems: int,
+    curves: bool,
 ) -> tuple[tuple[Gallery, ...], tuple[Curves, ...]]:
-    """Examples and curves of some problems, as far as these can be built again."""
-    by_suite = {m["suite"]: m for m in manifests}
-    problems = Problems(cache_folder())
+    """Examples and curves of some problems, as far as the store holds them; what it lacks is noted by section."""
+    keys = shown_problems.candidates(board, n_problems) if examples or curves else []
     galleries: list[Gallery] = []
     lines: list[Curves] = []
     lost: dict[tuple[str, str], list[str]] = defaultdict(list)
-    spent = 0.0
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        for key in keys:
-            name = "/".join(key[1:3])
+    for key in keys:
+        name = "/".join(key[1:3])
+        try:
+            found = shown_problems.scored_problem(board, cells, key)
+        except UnsupportedError as error:
+            lost["examples", error.message].append(name)
+            continue
+        if examples:
             try:
-                found = reconstruct(by_suite[key[0]], board, cells, key, problems, plugins)
-            except Exception as error:
-                lost["rebuilt", _reason(error)].append(name)
-                continue
-            if examples:
-                try:
-                    galleries.append(shown_problems.gallery(found, store, examples))
-                except XaibenchError as error:
-                    lost["gallery", _reason(error)].append(name)
-            if wanted is False:
-                continue
-            seconds = curve_seconds(found.rows)
-            if wanted is None and spent + seconds > AFFORDABLE:
-                notes["curves"].append(f"{name}: not drawn, it should take {seconds:.0f} s; --curves draws it.")
-                continue
-            spent += seconds
+                galleries.append(shown_problems.gallery(found, store, examples))
+            except UnsupportedError as error:
+                lost["examples", error.message].append(name)
+        if curves:
             try:
-                drawn, differ = shown_problems.curves(found, store)
-            except XaibenchError as error:
-                lost["curves", _reason(error)].append(name)
-                continue
-            lines.append(drawn)
-            if differ:
-                notes["curves"].append(
-                    f"{name}: left out, for evaluated again they do not give the stored scores: {', '.join(differ)}."
-                )
-    finally:
-        torch.set_num_threads(threads)
+                lines.append(shown_problems.curves(found, store))
+            except UnsupportedError as error:
+                lost["curves", error.message].append(name)
     for (section, reason), names in lost.items():
         notes[section].append(f"{', '.join(names)}: {reason}.")
-    for plugin in sorted({p for m in manifests for p in m.get("plugins", [])} - plugins) if lost else ():
-        notes["rebuilt"].append(f"A run used the plugin {plugin}; --plugin loads it.")
-    n_all = board.loc[board["truth_kind"].fillna("") != "program", ["suite", "dataset", "model", "selection"]]
-    n_left = len(n_all.drop_duplicates()) - len(keys)
+    about_models = board["truth_kind"].fillna("") != "program"
+    n_left = len(board.loc[about_models, ["suite", "dataset", "model", "selection"]].drop_duplicates()) - len(keys)
     if keys and n_left > 0:
-        notes["rebuilt"].append(
-            f"{n_left} more problem{' is' if n_left == 1 else 's are'} not shown; --problems N shows more."
-        )
-    if not keys and (examples or wanted is not False):
-        notes["rebuilt"].append("No problem here has inputs with explanations that could be shown.")
-    if not examples:
-        notes["gallery"].append("Not asked for.")
-    if wanted is False:
-        notes["curves"].append("Not asked for.")
+        left = f"{n_left} more problem{' is' if n_left == 1 else 's are'} not shown; --problems N shows more."
+        for section in (*(("examples",) if galleries else ()), *(("curves",) if lines else ())):
+            notes[section].append(left)
     return tuple(galleries), tuple(lines)
-
-
-def _reason(error: Exception) -> str:
-    return error.message if isinstance(error, XaibenchError) else f"{type(error).__name__}: {error}"

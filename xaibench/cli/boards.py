@@ -8,11 +8,14 @@ from typing import cast, get_args
 
 import pandas as pd
 
+from xaibench.analysis.leaderboard.extent import extent
 from xaibench.analysis.leaderboard.supported_problems import supported_problems
 from xaibench.analysis.ranks.critical_differences import critical_differences
 from xaibench.analysis.ranks.overall import Missing, overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
+from xaibench.analysis.ranks.standings import standings
 from xaibench.api.reading import leaderboard, results, write_leaderboard
+from xaibench.cli.next_steps import next_steps
 from xaibench.cli.output import stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.storage.files import write_atomic
@@ -22,8 +25,9 @@ from xaibench.report.board_tables import tables_of_board, tables_of_metric
 from xaibench.report.labels import variants
 from xaibench.report.overall import masker_tables, overall_tables, tables_by
 from xaibench.report.serialise import to_csv, to_json
+from xaibench.report.standings import first_screen
 from xaibench.report.tables import TitledTable
-from xaibench.report.terminal import board_table, failures_table, gates_table, metric_table
+from xaibench.report.terminal import board_table, failures_table, gates_table, legend_text, metric_table
 
 FORMAT_BY_SUFFIX = {
     ".md": "markdown",
@@ -49,6 +53,8 @@ class View:
         How gaps are treated in an overall rank; what ranks are shown against.
     trust : Path or None
         Weights of metrics, as `xaibench audit` writes them.
+    wide, legend : bool
+        Whether every metric has a column; whether what words and marks mean is printed.
     """
 
     suite: str | None
@@ -56,6 +62,8 @@ class View:
     overall: str | None = None
     by: str | None = None
     trust: Path | None = None
+    wide: bool = False
+    legend: bool = False
 
 
 def show_leaderboard(store: str | Path | None, view: View, *, form: str | None, output: Path | None) -> None:
@@ -65,7 +73,7 @@ def show_leaderboard(store: str | Path | None, view: View, *, form: str | None, 
     _check(view)
     board = _filtered(_board(path, view.suite), view.filters)
     if form == "table" and output is None and view.overall is None and view.by is None:
-        _print_tables(board, results(path, view.suite), view.filters["metric"])
+        _print_tables(board, results(path, view.suite), view, path)
         return
     frame, tables = _content(board, view)
     if form == "table":
@@ -158,7 +166,7 @@ def _ranks(board: pd.DataFrame, view: View, trust: pd.DataFrame | None) -> tuple
         frame = overall_by(board, "dataset" if view.by == "dataset" else "model", missing=missing, trust=trust)
         return frame, tables_by(frame, view.by)
     frame = overall(board, missing=missing, trust=trust)
-    return frame, tables_by(frame, "family") if view.by else overall_tables(frame)
+    return frame, tables_by(frame, "family") if view.by else overall_tables(frame, standings(board))
 
 
 def _trust(path: Path) -> pd.DataFrame:
@@ -182,17 +190,17 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -> None:
-    out = stdout()
+def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, view: View, store: str | Path) -> None:
+    out, metric = stdout(), view.filters["metric"]
     for i, (name, part) in enumerate(board.groupby("suite", sort=False)):
         if i:
             out.print()
-        problems = part[["dataset", "model"]].drop_duplicates()
-        samples = ", ".join(sorted({s.partition(" ")[0] for s in part["selection"]}))
-        n = len(problems)
-        out.print(f"suite {name}: {n} problem{'' if n == 1 else 's'}, samples {samples}", style="bold", markup=False)
+        size = extent(part)
+        n, low, high = size.problems, size.least_samples, size.most_samples
+        samples = f"{low} samples" if low == high else f"{low} to {high} samples or repeats"
+        out.print(f"suite {name}: {n} problem{'' if n == 1 else 's'}, {samples} per score", style="bold", markup=False)
         if metric is None:
-            out.print(board_table(part))
+            out.print(board_table(part) if view.wide else first_screen(part))
         else:
             shown, lacking = supported_problems(part)
             out.print(metric_table(shown, metric))
@@ -200,10 +208,16 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, metric: str | None) -
                 out.print(f"unsupported on {', '.join(lacking)}", markup=False)
             for line in _over_problems(shown):
                 out.print(line, markup=False)
+        if view.legend:
+            out.print()
+            out.print(legend_text(part))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()
             out.print(table)
+    if metric is None and not view.wide:
+        out.print()
+        out.print(next_steps(store, board, width=out.width), markup=False, soft_wrap=True)
 
 
 def _over_problems(board: pd.DataFrame) -> list[str]:

@@ -13,10 +13,11 @@ from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
-from xaibench.core.components import FUNCTION_KINDS, KINDS, Component, ExplainerSpec, Kind, MetricSpec, source_file
+from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec, kinds_known, source_file
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.datasets.cards import card, card_names
+from xaibench.report.component_lists import by_family, grouped_list
 from xaibench.report.terminal import frame_table
 
 _KINDS = ("datasets", "models", "explainers", "metrics", "functions", "interpreters", "suites")
@@ -27,18 +28,27 @@ def _load_plugins(plugins: Sequence[str] | None) -> None:
         registry.load_module(plugin)
 
 
-def list_components(kind: str | None, *, plugins: Sequence[str] | None, json: bool) -> None:
-    """Print the components of one kind, or of every kind."""
+def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool) -> None:
+    """Print the components of one kind, or of every kind: names by family, a line each, or all that is known."""
     _load_plugins(plugins)
-    frames = {k: _frame(k) for k in ([kind] if kind else _KINDS)}
+    kinds = [kind] if kind else _KINDS
     if json:
-        print_json({k: frame.to_dict("records") for k, frame in frames.items()})
+        print_json({k: _frame(k).to_dict("records") for k in kinds})
         return
     out = stdout()
-    for name, frame in frames.items():
-        if len(frames) > 1:
+    for i, name in enumerate(kinds):
+        frame = _frame(name)
+        if len(kinds) > 1:
+            if i:
+                out.print()
             out.print(f"{name} ({len(frame)})", style="bold")
-        out.print(frame_table(frame))
+        if long:
+            out.print(frame_table(frame))
+        else:
+            out.print(grouped_list(by_family(name, frame), described=kind is not None))
+    if not long:
+        more = "`xaibench list --long`" if kind is None else f"`xaibench list {kind} --long`"
+        out.print(f"\n`xaibench show NAME` explains one; {more} adds needs and kinds", markup=False)
 
 
 def _frame(kind: str) -> pd.DataFrame:
@@ -48,7 +58,7 @@ def _frame(kind: str) -> pd.DataFrame:
         return pd.DataFrame({"name": [s.name for s in loaded], "description": [s.description for s in loaded]})
     frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
     if kind == "interpreters":
-        frame["takes"] = [", ".join(sorted({*n} & {*FUNCTION_KINDS})) for n in frame["needs"]]
+        frame["takes"] = [_kinds_taken({*n}) for n in frame["needs"]]
     frame["needs"] = [", ".join(n) for n in frame["needs"]]
     columns = {
         "datasets": ["name", "features", "provides", "summary"],
@@ -66,6 +76,13 @@ def _frame(kind: str) -> pd.DataFrame:
         if name in columns:
             frame[name] = [", ".join(v) if isinstance(v, list) else v or "any" for v in frame[name]]
     return frame[columns]
+
+
+def _kinds_taken(needs: set[str]) -> str:
+    """Kinds of functions and cases among the needs of an interpreter; without any, it takes every one."""
+    every = {"program": "functions", "case": "cases"}
+    kinds = sorted(needs & kinds_known()) or [f"all {text}" for sort, text in every.items() if sort in needs]
+    return ", ".join(kinds)
 
 
 def show_component(
@@ -116,7 +133,7 @@ def _describe(spec: Component) -> str:
             "family": spec.family,
             "better": "higher" if spec.higher_is_better else "lower",
             "bounds": f"{'-inf' if low is None else low} to {'inf' if high is None else high}",
-            "scores": "one per function",
+            "scores": "one per case" if spec.about_cases else "one per function",
             "aggregate": spec.aggregate,
             "skill": "valid" if spec.skill_valid else "not valid",
             "source": spec.source,

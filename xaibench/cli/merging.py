@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xaibench.api.reading import write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.storage.paths import Location
-from xaibench.report.terminal import board_table
+from xaibench.report.standings import first_screen
 from xaibench.store import Store
 
 
@@ -25,7 +25,7 @@ def merge_stores(dest: Location, sources: Sequence[Location]) -> int:
     if store.manifests():
         for name, part in write_leaderboard(store.path).groupby("suite", sort=False):
             out.print(f"suite {name}", style="bold")
-            out.print(board_table(part))
+            out.print(first_screen(part))
         for line in store.coverage():
             out.print(line, soft_wrap=True)
     return 0

@@ -11,13 +11,15 @@ from xaibench.api.planning import load_suite
 from xaibench.api.reading import leaderboard, results
 from xaibench.cli.arguments import positive, size_from, workers_from
 from xaibench.cli.claiming import claim_records, print_validity
+from xaibench.cli.next_steps import next_steps, opening
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.request import Request
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError
 from xaibench.plan import Plan
 from xaibench.report.claims import claims_report
-from xaibench.report.terminal import board_table, failures_table, gates_table
+from xaibench.report.standings import first_screen
+from xaibench.report.terminal import failures_table, gates_table
 from xaibench.store import FAILURES, Store
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ def _watching(plan: Plan, store: Store, *, quiet: bool, workers: int) -> Iterato
     """Say what services will be asked for, then show progress."""
     from xaibench.cli.progress import observer_for
 
+    if not quiet:
+        stderr().print(opening(plan, store.path), markup=False, highlight=False, soft_wrap=True)
     spent = spending(plan, store)
     if spent:
         stderr().print(spending_text(spent), markup=False, highlight=False, soft_wrap=True)
@@ -110,7 +114,7 @@ def _report(done: CompletedRun, *, json: bool) -> None:
         print_json(document)
         return
     out, err = stdout(), stderr()
-    out.print(board_table(board))
+    out.print(first_screen(board))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()
@@ -125,11 +129,13 @@ def _report(done: CompletedRun, *, json: bool) -> None:
     counts = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
     out.print(f"{name}, run {outcome.run}: {counts or 'nothing new'}; {outcome.cached} cells were there already.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
-    out.print(f"{explained}, {duration(outcome.seconds)}. Leaderboard: {store.path / 'leaderboard.parquet'} and .csv")
+    out.print(f"{explained}, {duration(outcome.seconds)}.")
     for line in store.coverage():
         out.print(f"{line}; `xaibench merge` joins the stores of shards", soft_wrap=True)
     if not plan.whole:
         out.print("This board is of the selected part; the leaderboard of the store is that of the last whole run.")
+    out.print(f"Leaderboard: {store.path / 'leaderboard.parquet'} and .csv", markup=False, soft_wrap=True)
+    out.print(next_steps(store.path, board, width=out.width), markup=False, soft_wrap=True)
     if outcome.end == "interrupted":
         err.print(RESUME)
     elif outcome.end == "too many failures":

@@ -10,10 +10,13 @@ from typing import Any, cast
 
 from xaibench import suite as suites
 from xaibench.core import registry
+from xaibench.core.cases.answers import CaseAnswer
+from xaibench.core.cases.case import Case
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.core.programs.answers import AnswerCache
 from xaibench.core.programs.black_box import BlackBox, Interpretation, printable
+from xaibench.core.storage.paths import cache_folder
 from xaibench.plan import Unit, expand
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import FunctionProblemSpec
@@ -40,9 +43,34 @@ class StoredAnswer:
     answer: Interpretation
     others: tuple[str, ...]
 
+    def notes(self, store: Path) -> list[str]:
+        """Where it is stored, and what else is there."""
+        return _notes(store, self.problem, self.others)
 
-def stored_answer(path: Path, name: str, interpreter: str, params: Mapping[str, Any], seed: int) -> StoredAnswer:
-    """The answer of an interpreter with these parameters for a function, of the last run that has one.
+
+@dataclass(frozen=True)
+class StoredCaseAnswer:
+    """An answer with the case that it is about; attributes as of `StoredAnswer`."""
+
+    case: Case
+    interpreter: str
+    problem: str
+    answer: CaseAnswer
+    others: tuple[str, ...]
+
+    def notes(self, store: Path) -> list[str]:
+        """Where it is stored, and what else is there."""
+        return _notes(store, self.problem, self.others)
+
+
+def _notes(store: Path, problem: str, others: tuple[str, ...]) -> list[str]:
+    return [f"kept in {store}: {problem}", *(f"also there: {other}" for other in others)]
+
+
+def stored_answer(
+    path: Path, name: str, interpreter: str, params: Mapping[str, Any], seed: int
+) -> StoredAnswer | StoredCaseAnswer:
+    """The answer of an interpreter with these parameters for a function or case, of the last run that has one.
 
     Of several sets of functions, the one of that seed comes first.
 
@@ -66,7 +94,7 @@ def stored_answer(path: Path, name: str, interpreter: str, params: Mapping[str, 
         )
     chosen = next((label for label, (_, problem) in found.items() if problem.seed == seed), next(iter(found)))
     unit, problem = found[chosen]
-    functions = Problems(None).functions(problem).functions
+    functions = Problems(cache_folder()).functions(problem).functions
     i = next(k for k, f in enumerate(functions) if f.name == name)
     spec = cast(InterpreterSpec, unit.spec)
     records = _records(store, unit, problem)
@@ -76,7 +104,10 @@ def stored_answer(path: Path, name: str, interpreter: str, params: Mapping[str, 
     budgets = [r["budget"] for r in records if r["name"] == name]
     answer = cache.answer(i, problem.budget if problem.budget in budgets else max(budgets))
     others = tuple(label for label in found if label != chosen)
-    return StoredAnswer(functions[i], unit.explainer.label, f"{problem.name}, seed {problem.seed}", answer, others)
+    explained, label = functions[i], f"{problem.name}, seed {problem.seed}"
+    if isinstance(explained, Case):
+        return StoredCaseAnswer(explained, unit.explainer.label, label, cast(CaseAnswer, answer), others)
+    return StoredAnswer(explained, unit.explainer.label, label, cast(Interpretation, answer), others)
 
 
 def _units(store: Store, interpreter: str) -> Iterator[tuple[Unit, FunctionProblemSpec]]:
@@ -93,7 +124,7 @@ def _units(store: Store, interpreter: str) -> Iterator[tuple[Unit, FunctionProbl
 
 
 def _records(store: Store, unit: Unit, problem: FunctionProblemSpec) -> list[dict[str, Any]]:
-    fingerprint = Problems(None).fingerprint(problem)
+    fingerprint = Problems(cache_folder()).fingerprint(problem)
     return [] if fingerprint is None else store.load_interpretations(unit.explain_key(fingerprint))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from xaibench.core.cases.kinds import case_kind, case_kinds
 from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
@@ -34,7 +35,7 @@ UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
 Uninformative = Literal["zero maps", "constant maps"]
 UNINFORMATIVE: tuple[str, ...] = get_args(Uninformative)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
-DATA_NEEDS = frozenset({"image", "volume", "table", "series", "text", "graph", "program"})
+DATA_NEEDS = frozenset({"image", "volume", "table", "series", "text", "graph", "program", "case"})
 """Kinds of data; a component that names several takes any of them."""
 FUNCTION_KINDS: tuple[str, ...] = get_args(FunctionKind)
 """Kinds of functions, where the data are programs; a component that names several takes any of them."""
@@ -81,10 +82,10 @@ class Component:
         if not isinstance(self.name, str) or not self.name.strip():
             raise UsageError(f"a {self.kind} cannot be called {self.name!r}", "give it a name")
         check_version(self.called, self.version)
-        unknown = {n for n in self.needs - NEEDS if n.partition(".")[0] not in PAIRS}
+        unknown = {n for n in self.needs - NEEDS - case_kinds() if n.partition(".")[0] not in PAIRS}
         if unknown:
             name = sorted(unknown)[0]
-            raise UsageError(f"{self.name} needs unknown {name!r}", did_you_mean(name, NEEDS))
+            raise UsageError(f"{self.name} needs unknown {name!r}", did_you_mean(name, NEEDS | case_kinds()))
 
     @property
     def called(self) -> str:
@@ -98,8 +99,23 @@ class Component:
 
     @property
     def about_programs(self) -> bool:
-        """Whether this goes with sets of functions, and not with models and data."""
-        return "program" in self.needs
+        """Whether this goes with sets of functions or of other cases, and not with models and data."""
+        return bool(self.needs & {"program", "case"})
+
+    @property
+    def about_cases(self) -> bool:
+        """Whether this goes with cases, which are no functions."""
+        return "case" in self.needs and "program" not in self.needs
+
+    @property
+    def kinds_taken(self) -> frozenset[str]:
+        """Kinds of functions and cases that this is about; empty where it takes every kind."""
+        return self.needs & kinds_known()
+
+    def takes_kind(self, kind: str) -> bool:
+        """Whether this is about functions, or cases, of a kind."""
+        sort = "program" if kind in FUNCTION_KINDS else "case"
+        return sort in self.needs and (not self.kinds_taken or kind in self.kinds_taken)
 
     @property
     def registered(self) -> bool:
@@ -179,6 +195,11 @@ def source_file(function: Callable[..., Any]) -> str | None:
     return stated or inspect.getsourcefile(function)
 
 
+def kinds_known() -> frozenset[str]:
+    """Names of all kinds of functions and cases."""
+    return frozenset(FUNCTION_KINDS) | case_kinds()
+
+
 def sees_truth(needs: Iterable[str]) -> bool:
     """Whether a truth of any form is among the needs."""
     return any(n.partition(".")[0] == "truth" for n in needs)
@@ -192,8 +213,8 @@ def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str
     wanted, offered = set(needs), set(capabilities)
     if offered & {"truth.mask", "truth.weights"}:
         offered.add("truth")
-    missing = sorted(wanted - offered - DATA_NEEDS - set(FUNCTION_KINDS))
-    for alternatives in (DATA_NEEDS, frozenset(FUNCTION_KINDS)):
+    missing = sorted(wanted - offered - DATA_NEEDS - kinds_known())
+    for alternatives in (DATA_NEEDS, kinds_known()):
         kinds = wanted & alternatives
         if kinds and not kinds & offered:
             missing.append(" or ".join(sorted(kinds)))
@@ -296,6 +317,7 @@ class MetricSpec(Component):
     in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False
     favours: frozenset[str] = frozenset()
     output_bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    worst: float | None = None
     kind: Kind = field(default="metric", init=False)
 
     def __post_init__(self) -> None:
@@ -320,6 +342,16 @@ class MetricSpec(Component):
         unknown = sorted(self.favours - set(UNINFORMATIVE))
         if unknown:
             raise UsageError(f"{self.name} favours unknown {unknown[0]!r}", did_you_mean(unknown[0], UNINFORMATIVE))
+        if self.about_cases and self.worst_score is None:
+            raise UsageError(
+                f"{self.name} does not say which score is the worst",
+                "an explainer that fails on a case gets it: give bounds on that side, or worst=",
+            )
+
+    @property
+    def worst_score(self) -> float | None:
+        """What an explainer gets that has failed on a case: as declared, else the bound on the bad side."""
+        return self.worst if self.worst is not None else self.bounds[0 if self.higher_is_better else 1]
 
     @property
     def measures(self) -> str:
@@ -377,15 +409,44 @@ class DatasetSpec(Component):
 
 @dataclass(frozen=True)
 class FunctionsSpec(Component):
-    """A set of functions; see `functions`."""
+    """A set of functions, or of other cases; see `functions`.
 
-    functions: FunctionKind = "numeric"
+    Attributes
+    ----------
+    functions : str
+        Their kind.
+    unkeyed_defaults : frozenset of str
+        Parameters that no id and no key holds where they have their default.
+    """
+
+    functions: str = "numeric"
+    unkeyed_defaults: frozenset[str] = frozenset()
     kind: Kind = field(default="functions", init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.functions not in FUNCTION_KINDS:
+            case_kind(self.functions)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Keyword parameters that a suite may set; ``cache`` is not one, it is the folder for fitted models."""
+        return {name: default for name, default in super().parameters.items() if name != "cache"}
+
+    @property
+    def holds_cases(self) -> bool:
+        """Whether these are cases, which have no program."""
+        return self.functions not in FUNCTION_KINDS
+
+    @property
+    def noun(self) -> str:
+        """What the members are called, such as ``numeric functions`` or ``influence cases``."""
+        return f"{self.functions} {'cases' if self.holds_cases else 'functions'}"
 
     @property
     def provides(self) -> frozenset[str]:
         """Needs that a problem of these functions meets."""
-        return frozenset({"program", "others", "truth", self.functions})
+        return frozenset({"case" if self.holds_cases else "program", "others", "truth", self.functions})
 
 
 @dataclass(frozen=True)

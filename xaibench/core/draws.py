@@ -13,6 +13,12 @@ from torch import Tensor
 Shape = tuple[int, ...]
 
 
+def keyed_generator(seed: int, stream: str, name: str) -> np.random.Generator:
+    """Random numbers keyed by (seed, stream, name of a function or a case): Philox, as in `Draws`."""
+    key = hashlib.blake2b(f"{seed}\0{stream}\0{name}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(key, "<u8")))
+
+
 class Draws:
     """Counter-based random numbers for N samples.
 

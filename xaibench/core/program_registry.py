@@ -1,19 +1,32 @@
-"""Registration of what goes with black-box functions: sets of functions, and interpreters."""
+"""Registration of what goes with black-box functions and other cases: sets of them, and interpreters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from xaibench.core.components import CostEstimate, FunctionsSpec, InterpreterSpec
+from xaibench.core.components import FUNCTION_KINDS, CostEstimate, FunctionsSpec, InterpreterSpec
 from xaibench.core.registry import F, registering
-from xaibench.core.types import FunctionKind
+
+SORTS = frozenset({"program", "case"})
+"""What an interpreter takes that takes every kind of functions, or of cases."""
 
 
-def functions(name: str, *, kind: FunctionKind, version: int = 1) -> Callable[[F], F]:
-    """Register ``function(*, seed: int, ...) -> tuple[BlackBox, ...]``, a set of functions of one kind.
+def functions(name: str, *, kind: str, version: int = 1, unkeyed_defaults: Iterable[str] = ()) -> Callable[[F], F]:
+    """Register ``function(*, seed: int, ...) -> tuple[BlackBox, ...]``, a set of functions of one kind, or of cases.
 
-    Equal seeds and parameters give equal functions; their names differ from each other.
+    Equal seeds and parameters give equal functions; their names differ from each other. With the kind
+    of a `CaseKind` the set is a ``tuple[Case, ...]``. A parameter ``cache`` is given the folder for
+    fitted models, or None.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+    version : int
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: with their default the set is what it was before, and so are its ids and
+        keys.
 
     Examples
     --------
@@ -26,13 +39,14 @@ def functions(name: str, *, kind: FunctionKind, version: int = 1) -> Callable[[F
     >>> [box.name for box in powers(seed=0)]
     ['square']
     """
-    return registering(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
+    later = frozenset(unkeyed_defaults)
+    return registering(lambda f: FunctionsSpec(name, f, version=version, functions=kind, unkeyed_defaults=later))
 
 
 def interpreter(
     name: str,
     *,
-    takes: Iterable[FunctionKind],
+    takes: Iterable[str],
     needs: Iterable[str] = (),
     version: int = 1,
     control: bool = False,
@@ -42,13 +56,16 @@ def interpreter(
 ) -> Callable[[F], F]:
     """Register ``function(f: Probe, domain: Domain, budget: int, draws: Generator, *, ...) -> Interpretation``.
 
+    One that takes cases is ``function(case: CaseView, draws: Generator, *, ...) -> Scores | Dictionary``.
     The draws are keyed by the seed, the interpreter and the name of the function, so the answer for
     one function depends on no other.
 
     Parameters
     ----------
     name : str
-    takes : iterable of {"numeric", "string", "neuron", "relation"}
+    takes : iterable of str
+        Kinds: ``numeric``, ``string``, ``neuron``, ``relation``, or kinds of cases. ``program`` and
+        ``case`` alone mean every kind of functions, or of cases.
     needs : iterable of str
         ``truth`` is met by ``f.truth``, the function with its description; ``others`` by
         ``f.others``, the other functions of the set.
@@ -77,11 +94,13 @@ def interpreter(
     >>> float(xb.interpret("ask_once", np.cos).program(2.0))
     1.0
     """
+    kinds = frozenset(takes)
+    sorts = {kind if kind in SORTS else "program" if kind in FUNCTION_KINDS else "case" for kind in kinds}
     return registering(
         lambda f: InterpreterSpec(
             name,
             f,
-            frozenset(needs) | frozenset(takes) | {"program"},
+            frozenset(needs) | kinds | sorts,
             version,
             control=control,
             restore=restore,

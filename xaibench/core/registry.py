@@ -156,6 +156,7 @@ def metric(
     in_output_unit: bool | Mapping[str, Any] | Callable[[Mapping[str, Any]], bool] = False,
     favours: Iterable[Uninformative] = (),
     output_bounds: Mapping[str, Bounds] | None = None,
+    worst: float | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -214,10 +215,13 @@ def metric(
         Maps that say nothing and score better than random ones all the same, as the definition wants it:
         a constant map does not change when it is made again. For all other metrics ties are worth no more
         than a random order.
+    worst : float, optional
+        Of metrics of cases: the score of an explainer that raised, or returned NaN or the wrong shape. Default:
+        the bound on the bad side.
 
     Notes
     -----
-    The last six say what is so by definition; no id and no key holds them. Tests of all metrics
+    ``undefined_for`` to ``favours`` say what is so by definition; no id and no key holds them. Tests of all metrics
     hold every metric to them, both ways.
 
     Examples
@@ -257,6 +261,7 @@ def metric(
             in_output_unit=in_output_unit,
             favours=frozenset(favours),
             output_bounds=dict(output_bounds or {}),
+            worst=worst,
         )
     )
 

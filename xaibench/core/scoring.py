@@ -155,7 +155,7 @@ def _view_of_pair(view: ProblemView, pair: Pair) -> ProblemView:
 
 
 @dataclass(frozen=True)
-class Scores:
+class MeasuredScores:
     """Scores of one metric, with what was done to get them."""
 
     values: Tensor
@@ -164,7 +164,7 @@ class Scores:
     sign: str
 
 
-def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Scores:
+def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> MeasuredScores:
     """Score an explanation with a registered metric.
 
     Parameters
@@ -178,7 +178,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
 
     Returns
     -------
-    Scores
+    MeasuredScores
         ``values`` float32: (N,), one per sample, or for a metric of scope ``dataset`` (R,), one per
         resampling unit. NaN where the score is not defined: by the metric, because the attributions
         of the sample (of any sample, where the score is over the data set) are not finite, or
@@ -202,7 +202,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
     _check_bounds(spec, values, spec.bounds_of(params, ev.output), ev)
-    return Scores(values, conversion, ev.output, spec.handled_sign(params))
+    return MeasuredScores(values, conversion, ev.output, spec.handled_sign(params))
 
 
 def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output: str | None = None) -> Tensor:
@@ -225,7 +225,7 @@ def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     return curves.masked_fill(~finite.unsqueeze(1), torch.nan).cpu()
 
 
-def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None) -> Scores:
+def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None) -> MeasuredScores:
     """Scores of samples of different sizes: each group of equal size is scored as dense samples are."""
     if spec.scope != "sample" or "retrain" in spec.needs:
         raise UnsupportedError(

@@ -51,7 +51,7 @@ def imported_files(path: Path, folders: Sequence[Path]) -> dict[str, Path]:
     while queue:
         name, file = queue.pop()
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-        for wanted in _imported_names(file, package):
+        for wanted in _imported_names(_text(file), package):
             top = wanted.partition(".")[0]
             if top == PACKAGE:
                 continue
@@ -147,12 +147,16 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="surrogateescape").encode("utf-8", "replace").decode("utf-8")
 
 
-def _imported_names(file: Path, package: str) -> Iterator[str]:
-    """Dotted names that a file imports, at the top or inside functions; nothing where it is not valid Python."""
+@functools.lru_cache(maxsize=256)
+def _imported_names(text: str, package: str) -> tuple[str, ...]:
+    """Dotted names that a module imports, at the top or inside functions; nothing where it is not valid Python."""
     try:
-        tree = ast.parse(_text(file))
+        return tuple(dict.fromkeys(_imports_in(ast.parse(text), package)))
     except (SyntaxError, ValueError):
-        return
+        return ()
+
+
+def _imports_in(tree: ast.AST, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

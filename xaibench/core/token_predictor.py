@@ -159,7 +159,7 @@ class TokenPredictor(TorchPredictor):
         return made
 
     def _embed(self, ids: Tensor) -> Tensor:
-        return self.table[ids.to(self.table.device)]
+        return self.table[ids.to(self.table.device)].to(ids.device)
 
 
 class TokenIdPredictor(CallablePredictor):

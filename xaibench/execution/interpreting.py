@@ -1,4 +1,4 @@
-"""Running one unit of functions: interpret chunk by chunk, score each chunk, store every answer."""
+"""Running one unit of functions or cases: interpret chunk by chunk, score each chunk, store every answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any, cast
 
 from threadpoolctl import threadpool_limits
 
+from xaibench.core.cases.case import Case
+from xaibench.core.cases.evaluation import AnswerEvaluation, CaseEvaluation
 from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import StoreError, XaibenchError
 from xaibench.core.programs.answers import AnswerCache, AnswerRecord
-from xaibench.core.programs.black_box import Interpretation
 from xaibench.core.programs.evaluation import FunctionProblem, ProgramEvaluation
-from xaibench.core.programs.interpreting import score_programs
+from xaibench.core.programs.interpreting import AnyAnswer, score_programs
 from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.execution.task import Stop
 from xaibench.plan import Cell, Unit
@@ -108,20 +109,21 @@ def work(task: Portion, problem: FunctionProblem, stop: Stop = lambda: False) ->
         spec, unit.explainer.params, problem.functions, seed=unit.seed, stream=stream, records=task.records
     )
 
-    def answer(k: int, budget: int) -> Interpretation:
+    def answer(k: int, budget: int) -> AnyAnswer:
         if stop():
             raise StoppedError("the run was interrupted")
         return cache.answer(task.rows[k], budget)
 
     with threadpool_limits(limits=1), _saved_regularly(cache, store, task.key):
         try:
-            ev = ProgramEvaluation(
-                tuple(problem.functions[i] for i in task.rows),
-                tuple(answer(k, problem.budget) for k in range(len(task.rows))),
+            evaluation = CaseEvaluation if isinstance(problem.functions[0], Case) else ProgramEvaluation
+            ev: AnswerEvaluation[Any, Any] = evaluation(
+                tuple(cast(Any, problem.functions[i]) for i in task.rows),
+                tuple(cast(Any, answer(k, problem.budget)) for k in range(len(task.rows))),
                 seed=unit.seed,
                 budget=problem.budget,
-                ask=answer,
-                peers=problem.functions,
+                ask=cast(Any, answer),
+                peers=cast(Any, problem.functions),
             )
             for cell in task.cells:
                 started = time.perf_counter()
@@ -174,7 +176,7 @@ def _saved_regularly(cache: AnswerCache, store: Store, key: str) -> Iterator[Non
         raise trouble[0]
 
 
-def _scored(cell: Cell, ev: ProgramEvaluation) -> list[float] | dict[str, Any]:
+def _scored(cell: Cell, ev: AnswerEvaluation[Any, Any]) -> list[float] | dict[str, Any]:
     try:
         values: list[float] = score_programs(cell.spec, cell.metric.params, ev).tolist()
     except (StoppedError, StoreError):
@@ -246,10 +248,10 @@ def _portions(
     by_name: dict[str, list[AnswerRecord]] = {}
     for record in () if fresh else store.load_interpretations(key):
         by_name.setdefault(record["name"], []).append(record)
-    n = len(names)
+    n, size = len(names), problem.at_once or CHUNK
     return [
         Portion(unit, cells, rows, tuple(r for i in rows for r in by_name.get(names[i], ())), store, key)
-        for rows in (tuple(range(start, min(start + CHUNK, n))) for start in range(0, n, CHUNK))
+        for rows in (tuple(range(start, min(start + size, n))) for start in range(0, n, size))
     ]
 
 
@@ -258,7 +260,7 @@ def _row(unit: Unit, cell: Cell, problem: FunctionProblem, about: Facts, run: in
     answers = [record for done in finished for record in done.answers]
     facts: dict[str, Any] = {
         "about": about,
-        "attribution_kind": "program",
+        "attribution_kind": problem.answer_type,
         "explain_seconds": sum(a["seconds"] for a in answers),
         "explain_cached": not any(done.n_asked for done in finished),
         "score_seconds": sum(done.seconds[cell.cell_id] for done in finished),
@@ -275,25 +277,28 @@ def _row(unit: Unit, cell: Cell, problem: FunctionProblem, about: Facts, run: in
         gone = {"status": "failed", "error_kind": kind, "message": message, "traceback": answers[0]["traceback"]}
         return make_row(unit, cell, run, **facts, **gone)
     n_undefined = sum(math.isnan(v) for v in values)
+    noun = "function" if problem.answer_type == "program" else "case"
     undefined = n_undefined == len(values)
     return make_row(
         unit,
         cell,
         run,
         status="undefined" if undefined else "ok",
-        message="no function has a defined score" if undefined else _failures(answers),
+        message=f"no {noun} has a defined score" if undefined else _failures(answers, noun),
         scores=values,
         sample_ids=problem.sample_ids,
+        exclusions=problem.exclusions,
         n=len(values),
         n_undefined=n_undefined,
         **facts,
     )
 
 
-def _failures(answers: Sequence[AnswerRecord]) -> str | None:
-    """How many functions have no program, or one that failed, and the first reasons."""
+def _failures(answers: Sequence[AnswerRecord], noun: str) -> str | None:
+    """How many functions have no program, or one that failed (how many cases no answer), and the first reasons."""
     reasons = {a["name"]: a["failure"] or a["broken"] for a in answers if a["failure"] or a["broken"]}
     if not reasons:
         return None
     shown = "; ".join(f"{name}: {why}" for name, why in list(reasons.items())[:3])
-    return f"no program, or one that failed, for {len(reasons)} of {len(answers)} functions: {shown}"
+    missing = "no answer" if noun == "case" else "no program, or one that failed,"
+    return f"{missing} for {len(reasons)} of {len(answers)} {noun}s: {shown}"

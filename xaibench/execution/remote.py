@@ -42,7 +42,7 @@ from xaibench.store.generations import part_files
 from xaibench.store.runs import Runs
 from xaibench.store.tables import DamagedError, from_bytes
 
-_CARRIED = ("attributions", "interpretations")
+_CARRIED = ("attributions", "interpretations", "examples", "curves")
 _lock = threading.Lock()
 
 

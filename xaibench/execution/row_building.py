@@ -39,7 +39,7 @@ class Facts:
     device : str
     threads : int
     n_functions : int or None
-        Of a set of functions.
+        Of a set of functions or cases.
     model_facts : str or None
         What a first look at the model found, as JSON.
     """
@@ -59,7 +59,7 @@ class Facts:
         """Facts about a problem, in the process that computes."""
         if isinstance(problem, FunctionProblem):
             n = len(problem.functions)
-            return cls(problem.fingerprint, problem.gates, "program", None, None, "cpu", 1, n)
+            return cls(problem.fingerprint, problem.gates, problem.truth_kind, None, None, "cpu", 1, n)
         samples = problem.samples
         return cls(
             problem.fingerprint,

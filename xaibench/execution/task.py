@@ -47,6 +47,8 @@ class Options:
         Name of the executor; by default ``pool`` if there are to be workers, else ``inline``.
     settings : mapping of str to str
         What the executor wants to know besides.
+    examples : bool
+        Whether a few example inputs of every problem are stored, for reports.
     """
 
     cache: Path | None = None
@@ -62,6 +64,7 @@ class Options:
     retry: int = 0
     executor: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    examples: bool = True
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from xaibench.core.scoring import (
 )
 from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.row_building import Facts, failure, make_row
+from xaibench.execution.stored_examples import is_drawn, save_curve
 from xaibench.plan import Cell, Unit
 from xaibench.store import Row, Store
 
@@ -121,7 +122,10 @@ def score_unit(
     for cell in cells:
         source = cell.spec.code_digest
         seen = ev if source is None else replace(ev, shared=bench.shared(unit.seed, source))
-        yield _score(unit, cell, seen, explanation, about, run)
+        row = _score(unit, cell, seen, explanation, about, run)
+        if row.status == "ok" and row.score_key is not None and is_drawn(unit, cell):
+            save_curve(store, row.score_key, cell, seen, str(row.output))
+        yield row
 
 
 def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, fresh: bool) -> Explanation:

@@ -11,6 +11,7 @@ from xaibench.core.problem import Problem
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.execution.interpreting import PortionsToDo, interpret_portion, interpret_unit
 from xaibench.execution.row_building import Facts, failure, unsupported_row
+from xaibench.execution.stored_examples import examples_of
 from xaibench.execution.task import (
     Emit,
     Explained,
@@ -30,7 +31,7 @@ from xaibench.execution.unit import ProblemCaches, score_unit
 from xaibench.plan import Cell, PlannedUnit, decide
 from xaibench.plan.history import History
 from xaibench.problems.preparing import Problems
-from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec
+from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 from xaibench.store import Row, Store
 
 CELL_SAVE_INTERVAL = 10.0
@@ -94,8 +95,18 @@ class UnitRunner:
                 self._bench = ProblemCaches(self._problem, self.options.cache)
             self._facts = Facts.of(self._problem)
             self._key = spec.key
+            self._save_examples(spec, self._problem)
             emit(ProblemReady(spec.key, self._facts))
         return self._problem, self._facts
+
+    def _save_examples(self, spec: AnyProblemSpec, problem: Problem | FunctionProblem) -> None:
+        """Store a few samples of a problem for reports, unless they are there or not wanted."""
+        if not self.options.examples or not isinstance(spec, ProblemSpec) or not isinstance(problem, Problem):
+            return
+        if not self.store.has_examples(problem.fingerprint):
+            found = examples_of(problem, self.problems.data(spec))
+            if found is not None:
+                self.store.save_examples(problem.fingerprint, found)
 
     def help(self, task: Task, portion: int, emit: Emit, stop: Stop) -> None:
         """Answer a portion of the task's unit for the one that works on it. What goes wrong is its business."""

@@ -66,7 +66,9 @@ def as_predictor(
         return CallablePredictor(function, known, batch_size=batch_size)
     if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
         function, known = _estimator(model, returns)
-        return CallablePredictor(function, known, batch_size=batch_size)
+        predictor = CallablePredictor(function, known, batch_size=batch_size)
+        predictor.takes_missing = _allows_nan(model)
+        return predictor
     if callable(model):
         known = cast(Returns, returns or "probability")
         return _assumed(CallablePredictor(model, known, batch_size=batch_size), returns)
@@ -121,6 +123,16 @@ def _assumed(predictor: Predictor, returns: str | None) -> Predictor:
     """The predictor, which is only assumed to return what it says if nothing was given."""
     predictor.returns_assumed = returns is None
     return predictor
+
+
+def _allows_nan(model: Any) -> bool:
+    """Whether an estimator says that NaN is a missing value for it."""
+    from sklearn.utils import get_tags
+
+    try:
+        return bool(get_tags(model).input_tags.allow_nan)
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:

@@ -9,7 +9,8 @@ from fnmatch import fnmatchcase
 from typing import cast
 
 from xaibench.core import registry
-from xaibench.core.components import RANDOM, MetricSpec, is_control, missing_needs
+from xaibench.core.components import RANDOM, FunctionsSpec, MetricSpec, is_control, missing_needs
+from xaibench.core.errors import UsageError
 from xaibench.plan.cells import Unit
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 from xaibench.suite import EXPLAINING, ComponentRef, FunctionsEntry, Suite
@@ -179,4 +180,23 @@ def _function_problems(suite: Suite, entry: FunctionsEntry, selection: Selection
     limits = [n for n in (entry.samples, selection.limit) if n is not None]
     for functions in entry.functions.choices("functions", suite.folder):
         for seed in suite.problem_seeds:
-            yield FunctionProblemSpec(functions, seed, min(limits, default=None), entry.budget or suite.budget)
+            yield FunctionProblemSpec(functions, seed, min(limits, default=None), _budget(functions, entry, suite))
+
+
+def _budget(functions: ComponentRef, entry: FunctionsEntry, suite: Suite) -> int:
+    """Questions that may be asked of each function; 0 for cases.
+
+    Raises
+    ------
+    UsageError
+        If the suite gives a set of cases a budget.
+    """
+    spec = cast(FunctionsSpec, functions.spec)
+    if not spec.holds_cases:
+        return entry.budget or suite.budget
+    if entry.budget is not None:
+        raise UsageError(
+            f"{spec.name} has no budget: the runs of an explainer on {spec.noun} are counted, and not limited",
+            "remove budget from this problem",
+        )
+    return 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from xaibench.core.cases.case import Case
+from xaibench.core.cases.content import case_digest
 from xaibench.core.components import Component, DatasetSpec, FunctionsSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, StoreError, XaibenchError
@@ -15,7 +18,7 @@ from xaibench.core.findings import CachedFindings
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import BlackBox
-from xaibench.core.programs.evaluation import FunctionProblem
+from xaibench.core.programs.evaluation import AnyCase, FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable
 from xaibench.core.user_errors import TRACEBACK_HINT, described
 from xaibench.models.first_look import look_at_data
@@ -76,7 +79,7 @@ class Problems:
         self.device = device
         self.batch_size = batch_size
         self._data: dict[str, Data] = {}
-        self._functions: dict[str, tuple[BlackBox, ...]] = {}
+        self._functions: dict[str, tuple[AnyCase, ...]] = {}
 
     def data(self, spec: ProblemSpec) -> Data:
         """The data set of a problem; only the latest one stays in memory."""
@@ -101,7 +104,7 @@ class Problems:
         """A set of functions as a problem; only the latest set stays in memory."""
         key = digest(spec.functions.identity, spec.seed, spec.functions.spec.code_digest)
         if key not in self._functions:
-            self._functions = {key: _built(spec)}
+            self._functions = {key: _built(spec, self.cache)}
         functions = self._functions[key][: spec.samples]
         return FunctionProblem(
             spec.name, functions, spec.budget, spec.seed, _fingerprint_of(spec, functions), spec.capabilities()
@@ -172,22 +175,27 @@ class Problems:
         return CachedFindings(self.cache / "findings", (recipe,))
 
 
-def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
-    """The functions of a set, checked.
+def _built(spec: FunctionProblemSpec, cache: Path | None) -> tuple[AnyCase, ...]:
+    """The functions or cases of a set, checked.
 
     Raises
     ------
     DataError
-        If these are not functions of the declared kind, or two have one name.
+        If these are not functions or cases of the declared kind, or two have one name.
     """
     component = cast(FunctionsSpec, spec.functions.spec)
-    seed = {"seed": spec.seed} if component.takes("seed") else {}
+    special = {"seed": spec.seed, "cache": cache}
+    given = {name: value for name, value in special.items() if component.takes(name)}
     with about_data_set(component):
-        functions = tuple(component.function(**spec.functions.params, **seed))
+        functions = tuple(component.function(**spec.functions.params, **given))
+    wanted = Case if component.holds_cases else BlackBox
     for function in functions:
-        if not isinstance(function, BlackBox) or function.kind != component.functions:
-            got = f"{function.kind} functions" if isinstance(function, BlackBox) else type(function).__name__
-            raise DataError(f"functions {component.name!r} returned {got}", f"return {component.functions} BlackBoxes")
+        if not isinstance(function, wanted) or function.kind != component.functions:
+            known = isinstance(function, (BlackBox, Case))
+            got = f"{function.kind} {type(function).__name__}s" if known else type(function).__name__
+            raise DataError(
+                f"functions {component.name!r} returned {got}", f"return {component.functions} {wanted.__name__}s"
+            )
     twice = [name for name, count in Counter(f.name for f in functions).items() if count > 1]
     if twice or not functions:
         what = f"two functions called {twice[0]!r}" if twice else "no functions"
@@ -196,21 +204,20 @@ def _built(spec: FunctionProblemSpec) -> tuple[BlackBox, ...]:
     return functions
 
 
-def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[BlackBox, ...]) -> str:
+def _fingerprint_of(spec: FunctionProblemSpec, functions: tuple[AnyCase, ...]) -> str:
     """Content of a set: what is said of its functions, its version (its source without one), and the budget."""
     component = spec.functions.spec
+    head = (
+        KEY_VERSION, spec.functions.identity, component.version, component.code_digest, spec.seed, spec.selection,
+    )  # fmt: skip
+    cases = [case_digest(f) for f in functions if isinstance(f, Case)]
+    if cases:
+        return digest(*head, cases)
+    boxes = [f for f in functions if isinstance(f, BlackBox)]
     said = [
         [f.name, f.kind, f.family, to_jsonable(f.parameters), f.description, f.intervals, f.landmarks, f.noise]
-        for f in functions
+        for f in boxes
     ]
-    domains = [[f.domain.low, f.domain.high, f.domain.words, to_jsonable(f.test_inputs)] for f in functions]
-    return digest(
-        KEY_VERSION,
-        spec.functions.identity,
-        component.version,
-        component.code_digest,
-        spec.seed,
-        spec.selection,
-        said,
-        digest(domains),
-    )
+    domains = [[f.domain.low, f.domain.high, f.domain.words, to_jsonable(f.test_inputs)] for f in boxes]
+    gates = [[asdict(gate) for gate in f.gates] for f in boxes]
+    return digest(*head, said, digest(domains), *([gates] if any(gates) else []))

@@ -105,7 +105,7 @@ MODEL_OF_FUNCTIONS = "functions"
 
 @dataclass(frozen=True)
 class FunctionProblemSpec:
-    """Specification of a problem of functions, as plain data.
+    """Specification of a problem of functions, or of other cases, as plain data.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class FunctionProblemSpec:
     samples : int or None
         Number of functions, at most; None: all of the set.
     budget : int
-        Questions that may be asked of each.
+        Questions that may be asked of each; 0 for cases, whose runs are counted and not limited.
     """
 
     functions: ComponentRef
@@ -124,18 +124,27 @@ class FunctionProblemSpec:
     budget: int
 
     @property
+    def kind(self) -> str:
+        """What stands for the model: the kind of cases; of functions, that word."""
+        spec = cast(FunctionsSpec, self.functions.spec)
+        return spec.functions if spec.holds_cases else MODEL_OF_FUNCTIONS
+
+    @property
     def name(self) -> str:
-        return f"{self.functions.label}/{MODEL_OF_FUNCTIONS}"
+        return f"{self.functions.label}/{self.kind}"
 
     @property
     def selection(self) -> str:
-        """Which functions, and how many questions to each."""
-        return f"functions[:{'' if self.samples is None else self.samples}] budget {self.budget}"
+        """Which functions, and how many questions to each; which cases."""
+        chosen = f"[:{'' if self.samples is None else self.samples}]"
+        if self.kind != MODEL_OF_FUNCTIONS:
+            return f"cases{chosen}"
+        return f"functions{chosen} budget {self.budget}"
 
     @cached_property
     def identity(self) -> list[Any]:
         """Names and parameters, without versions."""
-        return [self.functions.identity, MODEL_OF_FUNCTIONS, self.seed, self.selection]
+        return [self.functions.identity, self.kind, self.seed, self.selection]
 
     @cached_property
     def key(self) -> str:
@@ -149,12 +158,12 @@ class FunctionProblemSpec:
     @property
     def labels(self) -> tuple[str, str]:
         """What stands in the columns for data set and model."""
-        return self.functions.label, MODEL_OF_FUNCTIONS
+        return self.functions.label, self.kind
 
     @property
     def names(self) -> tuple[str, str]:
         """The same without parameters."""
-        return self.functions.spec.name, MODEL_OF_FUNCTIONS
+        return self.functions.spec.name, self.kind
 
     def capabilities(self) -> frozenset[str]:
         """Needs that the functions meet."""

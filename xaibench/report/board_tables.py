@@ -5,21 +5,31 @@ from __future__ import annotations
 import pandas as pd
 
 from xaibench.report.overview import Overview, legend, overview
+from xaibench.report.standings import placebo_sentence, rank_sentence, standings_rows, statuses
 from xaibench.report.tables import TitledTable
 from xaibench.report.terminal import CONTROLS, metric_tables, won
 
 
 def tables_of_board(board: pd.DataFrame) -> list[TitledTable]:
-    """Per suite and family a table of explainers against metrics; what the marks mean after the last of a suite."""
+    """Per suite the order of explainers, then explainers against metrics per family, then what marks mean."""
     tables = []
     for suite, part in board.groupby("suite", sort=False):
         view = overview(part)
+        if view.columns and view.explainers:
+            tables.append(_standings_table(view, str(suite)))
         families = list(dict.fromkeys(c.family for c in view.columns))
         tables += [_family_table(view, family, f"{suite}: {family.replace('_', ' ')}") for family in families]
         tables.append(
             TitledTable("" if families else f"{suite}: nothing to compare", (), [], notes=tuple(legend(view)))
         )
     return tables
+
+
+def _standings_table(view: Overview, suite: str) -> TitledTable:
+    heads, rows = standings_rows(view)
+    said = [] if view.untested else [status.text for status in statuses(view)]
+    notes = (placebo_sentence(view), *said, rank_sentence(view.ground, len(view.explainers), view.n_problems))
+    return TitledTable(f"{suite}: explainers", heads, rows, frozenset({heads.index("explainer")}), notes)
 
 
 def _family_table(view: Overview, family: str, title: str) -> TitledTable:

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 from rich.console import RenderableType
 
-from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES
+from xaibench.analysis.leaderboard.columns import ENTRY, METRIC_FAMILIES
 from xaibench.analysis.ranks.rank_orders import order_by_groups, order_by_maskers, widest_comparisons
+from xaibench.analysis.ranks.standings import Standings
 from xaibench.report.labels import interval, number, share, variants
+from xaibench.report.overview import LOST_MARK
 from xaibench.report.tables import TitledTable, terminal
 
 OVERALL_LEGEND = (
@@ -19,6 +21,8 @@ OVERALL_LEGEND = (
     "Compare only within a comparison: each is over all that some explainer supports, among the explainers that"
     " support it.",
 )
+BOARD_ORDER = "the order of the board"
+LOSES_NOTE = "! significantly worse than a placebo in some test"
 NEW = "intervals (95 %) are for new problems like these: data sets are the units"
 
 
@@ -27,23 +31,51 @@ def overall_table(frame: pd.DataFrame) -> RenderableType:
     return terminal(overall_tables(frame))
 
 
-def overall_tables(frame: pd.DataFrame) -> list[TitledTable]:
-    """One table per comparison, and the legend. Frames of several suites say so in a column ``suite``."""
+def overall_tables(frame: pd.DataFrame, found: Standings | None = None) -> list[TitledTable]:
+    """One table per comparison, and the legend.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        From `xaibench.analysis.ranks.overall.overall`.
+    found : Standings, optional
+        Of the same board: explainers that lose to a placebo are marked, and the comparison that gives the order of the
+        board comes first and says so.
+    """
     tables = []
-    for block in _blocks(frame):
+    lost = set() if found is None else _losers(found)
+    for block in sorted(_blocks(frame), key=lambda block: not _on_board(block, found)):
         several = block["ci_low"].notna().any()
         rows = [
             (
-                row["label"],
+                row["label"] + (LOST_MARK if (row["explainer"], row["explainer_params"]) in lost else ""),
                 number(row["relative_rank"]),
                 *([interval(row["ci_low"], row["ci_high"])] if several else []),
             )
             for row in block.to_dict("records")
         ]
         heads = ("explainer", "relative rank", *(["interval"] if several else []))
-        tables.append(TitledTable(_title(block), heads, rows, notes=(f"votes: {block['recipe'].iloc[0]}",)))
-    intervals = (NEW,) if frame["ci_low"].notna().any() else ()
-    return [*tables, TitledTable("", (), [], notes=(*OVERALL_LEGEND, *intervals))]
+        notes = (*((BOARD_ORDER,) if _on_board(block, found) else ()), f"votes: {block['recipe'].iloc[0]}")
+        tables.append(TitledTable(_title(block), heads, rows, notes=notes))
+    more = (*((NEW,) if frame["ci_low"].notna().any() else ()), *((LOSES_NOTE,) if lost else ()))
+    return [*tables, TitledTable("", (), [], notes=(*OVERALL_LEGEND, *more))]
+
+
+def _losers(found: Standings) -> set[tuple[str, str]]:
+    rows = found.explainers[(found.explainers["lost"] > 0) & ~found.explainers["control"].astype(bool)]
+    return set(zip(rows["explainer"], rows["explainer_params"], strict=True))
+
+
+def _on_board(block: pd.DataFrame, found: Standings | None) -> bool:
+    """Whether a comparison gives the order of the board: the same ranks of the same measurements."""
+    if found is None or found.ground is None:
+        return False
+    ground, head = found.ground, block.iloc[0]
+    if any(head[c] != getattr(ground, c) for c in ("family", "truth_kind", "about", "n_explainers", "n_dropped")):
+        return False
+    order = found.explainers.loc[found.explainers["place"].notna(), [*ENTRY, "relative_rank"]]
+    both = block.merge(order, on=ENTRY, suffixes=("", "_board"))
+    return len(both) == len(order) and bool((both["relative_rank"] - both["relative_rank_board"]).abs().max() < 1e-12)
 
 
 def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -53,7 +85,7 @@ def _blocks(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
     ordered = frame.assign(
         _family=frame["family"].map(place).fillna(len(place)),
         label=[names[e, p] for e, p in zip(frame["explainer"], frame["explainer_params"], strict=True)],
-    ).sort_values(["_family", "family", "truth_kind", "about", "comparison", "relative_rank", "label"], kind="stable")
+    ).sort_values(["_family", "family", "truth_kind", "about", "comparison", "relative_rank", *ENTRY], kind="stable")
     for _, block in ordered.groupby(["_family", "family", "truth_kind", "about", "comparison"], sort=False):
         yield block
 

@@ -8,11 +8,22 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.analysis.leaderboard.columns import ABOUT_FUNCTIONS, CONDITIONAL, ENTRY, REPEATED, RETRAINED, SETS, SINGLE
+from xaibench.analysis.leaderboard.columns import (
+    ABOUT_CASES,
+    ABOUT_FUNCTIONS,
+    CONDITIONAL,
+    ENTRY,
+    REPEATED,
+    RETRAINED,
+    SETS,
+    SETS_OF_CASES,
+    SINGLE,
+)
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
 from xaibench.analysis.ranks.board_summary import BoardSummary, board_summary
-from xaibench.analysis.ranks.placebo_wins import Record
 from xaibench.analysis.ranks.relative_ranks import MEASURE
+from xaibench.analysis.ranks.standings import CommonGround, Verdict
+from xaibench.core.components import ORACLE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
 
 GAP = 2
@@ -24,11 +35,14 @@ ESTIMANDS = {
     RETRAINED: "intervals are over retrained models; a test is won only if it is won on every one of them",
     ABOUT_FUNCTIONS: "tests and intervals of programs are over functions that are drawn like these",
     SETS: "intervals of programs are over sets of functions; a test is won only if it is won on every one of them",
+    ABOUT_CASES: "tests and intervals are over cases that are made like these",
+    SETS_OF_CASES: "intervals are over sets of cases; a test is won only if it is won on every one of them",
 }
 LOG = "log10"
 _TESTED = "faithfulness, ground truth or axiomatic"
 REASONS = {"unsupported": "n/a", "failed": "failed", "missing": "missing", "undefined": "undef.", "alone": "alone"}
-_MARKS = {"few": " !", "none": " !!"}
+LOST_MARK = " !"
+"""Behind the name of an explainer that is significantly worse than a placebo in some test."""
 _UNTESTED = {
     "no placebo": "no placebo was scored, so nothing here tells an explanation from a meaningless map",
     "failed gates": f"nothing is tested against placebos: where {_TESTED} was measured, a gate failed",
@@ -54,16 +68,28 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """An explainer: its label with the mark, tests won, made, lost, and of too few samples, problems it ran on."""
+    """An explainer: its name, tests won, made, lost, and of too few samples, problems it ran on, its overall rank.
+
+    ``place`` is None without an overall rank, ``interval`` without an interval of the relative rank.
+    """
 
     key: tuple[str, str]
-    label: str
+    name: str
     won: int
     tested: int
     undecidable: int
     problems: int
     lost: int
-    record: Record
+    verdict: Verdict
+    place: int | None
+    relative_rank: float
+    interval: tuple[float, float] | None
+    control: bool
+
+    @property
+    def label(self) -> str:
+        """The name, marked where a placebo was better in some test."""
+        return f"{self.name}{LOST_MARK}" if self.lost and not self.control else self.name
 
 
 @dataclass(frozen=True)
@@ -80,6 +106,7 @@ class Overview:
     placebos: list[str]
     blind: list[str]
     estimands: list[str]
+    ground: CommonGround | None
 
     @property
     def any_lost(self) -> bool:
@@ -134,7 +161,15 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
         list(found.coverage.placebos),
         sorted({f"{metrics[m, p, o]} on {d}/{k}" for m, p, o, d, k in zip(*(blind[c] for c in where), strict=True)}),
         list(found.estimands),
+        found.ground,
     )
+
+
+def nothing_to_compare(view: Overview) -> str:
+    """Why a board has no column."""
+    failed = view.n_failed_gates
+    why = f"The gates of all {failed} problems failed" if failed > 1 else "A gate of the problem failed"
+    return f"{why if failed else 'No problem has scores'}, so there is nothing to compare."
 
 
 def _key(row: Mapping[Hashable, Any]) -> tuple[str, str]:
@@ -142,10 +177,11 @@ def _key(row: Mapping[Hashable, Any]) -> tuple[str, str]:
 
 
 def _line(row: Mapping[Hashable, Any], names: dict[tuple[str, str], str]) -> Line:
-    mark = "" if row["control"] else _MARKS.get(row["record"], "")
+    place, low = row["place"], row["ci_low"]
     return Line(
-        _key(row), names[_key(row)] + mark, row["won"], row["tested"], row["undecidable"], row["n_problems"],
-        row["lost"], row["record"],
+        _key(row), names[_key(row)], row["won"], row["tested"], row["undecidable"], row["n_problems"], row["lost"],
+        row["verdict"], None if place != place else int(place), row["relative_rank"],
+        None if low != low else (low, row["ci_high"]), bool(row["control"]),
     )  # fmt: skip
 
 
@@ -205,11 +241,13 @@ def family_heads(columns: Sequence[Column]) -> list[str]:
     return [c.family.replace("_", " ") if c.family != b else "" for c, b in zip(columns, before, strict=False)]
 
 
-def legend(view: Overview) -> list[str]:
-    """What the marks of the overview mean, only those that it can hold."""
+def legend(view: Overview, *, page: bool = False) -> list[str]:
+    """What the marks of the overview mean, only those that it can hold; on a ``page`` that explains its own cells."""
     shown = [text for c in view.columns for text in c.cells.values()]
     lines = []
-    if view.single:
+    if page:
+        pass
+    elif view.single:
         lines.append(
             "value, * = beats every placebo, x = loses to one, #ranks that cannot be excluded (1 is best); last line of"
             " the head: which values are better"
@@ -234,19 +272,27 @@ def legend(view: Overview) -> list[str]:
                 " do not count"
             )
         if view.any_lost:
-            lines.append("tests lost: significantly worse than a placebo, after correction; the others are not decided")
-        if any(x.tested for x in view.explainers):
-            lines.append("!! beats the placebos in no test; ! in fewer than half of the tests: do not trust it here")
+            lines.append(
+                "tests lost, !: significantly worse than a placebo, at 5 % after correction within each comparison (one"
+                " metric on one problem), so that in one of twenty some explainer may lose by chance alone; tests"
+                " neither won nor lost are not decided"
+            )
         lines.append(
-            "explainers are in the order of tests won; robustness, sanity and complexity are not tested, because there"
-            " a map that explains nothing can score best"
+            "robustness, sanity and complexity are not tested, because there a map that explains nothing can score best"
         )
+    lines.append(_order_line(view))
     if view.blind:
         lines.append(
             f"the oracle itself does not beat the placebos for {', '.join(view.blind)}: no truth is told there"
         )
     if not view.single:
-        lines.append("controls are not ranked: their .rr is the share of explainers that are better")
+        number_shown = "number" if page else ".rr"
+        lines.append(f"controls are not ranked: their {number_shown} is the share of explainers that are better")
+    if any(x.key[0] == ORACLE for x in view.controls):
+        lines.append(
+            "oracle: the truth of the data set, best by ground truth; what removing features does to a model may be"
+            " told better by explanations of that model"
+        )
     if any("~" in text for text in shown):
         lines.append("~ ranked on fewer problems than the metric was measured on: not comparable with the other ranks")
     if any(text in ("n/a", "failed", "missing", "undef.") for text in shown):
@@ -258,3 +304,14 @@ def legend(view: Overview) -> list[str]:
         one = view.n_failed_gates == 1
         lines.append(f"left out: {view.n_failed_gates} problem{' whose gate' if one else 's whose gates'} failed")
     return lines
+
+
+def _order_line(view: Overview) -> str:
+    if view.ground is None:
+        return "explainers are in the order of tests won"
+    n, family = view.ground.n_problems, view.ground.family.replace("_", " ")
+    return (
+        f"explainers are in the order of their overall rank: mean relative rank by {family} on"
+        f" {n} problem{'' if n == 1 else 's'}, one vote per construct and masker, mean over data sets; those not"
+        " measured on all of it come after"
+    )

@@ -18,7 +18,17 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.user_errors import shortened
 from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
-from xaibench.report.overview import GAP, Column, Line, Overview, family_heads, legend, overview, pack
+from xaibench.report.overview import (
+    GAP,
+    Column,
+    Line,
+    Overview,
+    family_heads,
+    legend,
+    nothing_to_compare,
+    overview,
+    pack,
+)
 from xaibench.store import FAILURES
 
 CONTROLS = "-- controls --"
@@ -33,25 +43,31 @@ _OUTCOMES = {
 }
 
 
-def board_table(board: pd.DataFrame) -> RenderableType:
-    """The overview of a leaderboard: explainers, then controls, and a column per metric.
+def board_table(board: pd.DataFrame, *, legend: bool = False) -> RenderableType:
+    """Every metric of a leaderboard: explainers in the order of their overall rank, then controls, a column per metric.
 
-    It splits into as many tables as the width asks for, families stay together.
+    It splits into as many tables as the width asks for, families stay together. With ``legend`` what the marks mean
+    follows.
     """
-    return Trimmed(_BoardTable(overview(board)))
+    return Trimmed(_BoardTable(overview(board), legend))
+
+
+def legend_text(board: pd.DataFrame) -> RenderableType:
+    """What the words and marks of `board_table` mean, those that it holds."""
+    return Text("\n".join(legend(overview(board))))
 
 
 @dataclass(frozen=True)
 class _BoardTable:
     view: Overview
+    legend: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         view = self.view
         if not view.columns:
-            failed = view.n_failed_gates
-            why = f"The gates of all {failed} problems failed" if failed > 1 else "A gate of the problem failed"
-            yield Text(f"{why if failed else 'No problem has scores'}, so there is nothing to compare.")
+            yield Text(nothing_to_compare(view))
             return
+        yield Text(_layout(view))
         lines = [*view.explainers, *view.controls]
         names = ["explainer", *([CONTROLS] if view.controls else []), *(x.label for x in lines)]
         label = min(max(map(len, names)), max(options.max_width // 3, len(CONTROLS)))
@@ -64,7 +80,17 @@ class _BoardTable:
         for chunk in pack([*summary, *view.columns], options.max_width - label):
             yield _overview_table(view, chunk, label)
             yield Text("")
-        yield Text("\n".join(legend(view)))
+        if self.legend:
+            yield Text("\n".join(legend(view)))
+
+
+def _layout(view: Overview) -> str:
+    """What the cells hold: there is a layout for one problem, and one for several."""
+    if view.single:
+        return "every metric: values (* beats every placebo, x loses to one), # ranks that tests leave open"
+    return (
+        f"every metric: problems on which every placebo is beaten, mean relative rank over {view.n_problems} problems"
+    )
 
 
 def won(line: Line) -> str:

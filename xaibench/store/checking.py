@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from xaibench.store.explanations import AttributionFiles, Interpretations
+from xaibench.store.examples import Examples
+from xaibench.store.explanations import ATTRIBUTIONS, AttributionFiles, Interpretations
 from xaibench.store.files import Files
 from xaibench.store.generations import generation_files, part_files, read_rows
 from xaibench.store.runs import RUNS, Runs
@@ -85,8 +86,15 @@ def damage(files: Files) -> Iterator[Damage]:
     for name in attributions.names():
         if not attributions.sound(name):
             yield Damage(name, "content does not match its digest")
+    examples = Examples(files)
+    for name in examples.names():
+        if not examples.sound(name):
+            yield Damage(name, "content does not match its digest")
     for name in interpretations.names():
         if interpretations.read(name) is None:
+            yield Damage(name, "content does not match its digest")
+    for name in interpretations.tensor_names():
+        if interpretations.read_tensors(name) is None:
             yield Damage(name, "content does not match its digest")
     runs = Runs(files)
     for name in files.find(RUNS):
@@ -136,7 +144,9 @@ def explanation_files(files: Files) -> tuple[dict[str, int], dict[str, int], int
     made = best.filter(pc.is_valid(best["attribution_kind"]))
     needed = set(made["explain_key"].to_pylist()) - {None}
     there: dict[str, dict[str, int]] = {}
-    for name, size in {**AttributionFiles(files).names(), **Interpretations(files).names()}.items():
+    interpretations = Interpretations(files)
+    found_files = {**AttributionFiles(files).names(), **interpretations.names(), **interpretations.tensor_names()}
+    for name, size in found_files.items():
         there.setdefault(explain_key(name), {})[name] = size
     orphans = {n: s for key, found in there.items() if key not in referred for n, s in found.items()}
     stale = {n: s for key, found in there.items() if key in referred - current for n, s in found.items()}
@@ -146,7 +156,7 @@ def explanation_files(files: Files) -> tuple[dict[str, int], dict[str, int], int
 def explain_key(name: str) -> str:
     """The explanation that a file belongs to."""
     path = PurePosixPath(name)
-    return path.stem if path.suffix == ".safetensors" else path.parent.name
+    return path.stem if path.parts[0] == ATTRIBUTIONS else path.parent.name
 
 
 def cells_to_run(files: Files) -> dict[str, list[dict[str, Any]]]:

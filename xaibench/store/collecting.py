@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from xaibench.core.errors import StoreError
 from xaibench.store.checking import explain_key, explanation_files
+from xaibench.store.examples import example_files
 from xaibench.store.files import Files
 from xaibench.store.generations import COMPACT, POINTER, generation_files, part_files, read_rows, rewrite
 from xaibench.store.runs import RUNS, Runs
@@ -26,7 +27,8 @@ class Garbage:
     Attributes
     ----------
     explanations : dict
-        Files that no row refers to, or only rows that go as well, with their sizes in bytes.
+        Files of explanations, examples and curves that no row refers to, or only rows that go as well, with their
+        sizes in bytes.
     drafts : list of str
         Left behind by dead writers.
     runs : list of int
@@ -74,7 +76,7 @@ def garbage(files: Files, *, keep_runs: int | None = None, young: float = YOUNG)
         raise StoreError(f"run {number} of {files.place} is under way: {who}", "wait for it to end, or end it")
     gone = [] if keep_runs is None else _old_runs(runs, keep_runs)
     cells = _planned(runs, gone) if gone else None
-    table = read_rows(files, ["cell_id", "score_key", "status", "run", "explain_key"])
+    table = read_rows(files, ["cell_id", "score_key", "status", "run", "explain_key", "fingerprint"])
     remaining = keep_rows(table, cells)
     orphans, stale, _ = explanation_files(files)
     needed = set(remaining["explain_key"].to_pylist())
@@ -82,6 +84,8 @@ def garbage(files: Files, *, keep_runs: int | None = None, young: float = YOUNG)
     superfluous = {name: size for name, size in {**orphans, **stale}.items() if explain_key(name) not in needed}
     if removed:
         superfluous |= _files_of(files, removed)
+    shown = set(remaining["fingerprint"].to_pylist()), set(remaining["score_key"].to_pylist())
+    superfluous |= example_files(files, *shown)
     old = {name: size for name, size in superfluous.items() if files.age(name) >= young}
     # A row that a killed merge left in two files counts once: what is counted here is what readers lose sight of.
     rows = len(best_rows(table, per_content=True)) - len(remaining)

@@ -7,7 +7,7 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "lineage": "Identity without versions; it tells a stale cell from a new one.",
     "unit_id": "Identity of the unit: all cells that score one explanation share it.",
     "dataset": "Name of the data set, with the parameters that the suite gives it.",
-    "model": "Name of the model, with the parameters that the suite gives it.",
+    "model": "Name of the model, with the parameters that the suite gives it; functions, or the kind of cases.",
     "problem_seed": "Seed of the data and of the training.",
     "selection": "Which samples, class and output are explained, and against how many reference samples: "
     "test[:48] predicted default train[:64].",
@@ -30,7 +30,8 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "score_key": "Content key of the scores: equal keys mean that scores are reused. Null where none was computed.",
     "explain_key": "Content key of the explanation, for its reuse.",
     "fingerprint": "Digest of weights, data and sample selection: what the problem is, whatever it is called.",
-    "attribution_kind": "What the attributions mean: slope, contribution or saliency.",
+    "attribution_kind": "What the attributions mean: slope, contribution or saliency; what else an answer is: program, "
+    "scores or dictionary.",
     "conversion": "How slopes were converted before scoring, such as slope x (input - mean); none if they were not.",
     "output": "The output that was measured: logit, probability, margin or value.",
     "asked_output": "The output that the suite asks the metric to measure; null where the metric's own rule holds.",
@@ -49,12 +50,15 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "explain_seconds": "Wall time of the explanation in seconds; a reused one keeps the time that it took when made.",
     "score_seconds": "Wall time of scoring in seconds.",
     "explain_cached": "Whether the explanation was read from the store instead of made.",
-    "n_evaluations": "Model evaluations that scoring took; of programs, the questions that were asked.",
+    "n_evaluations": "Model evaluations that scoring took; of programs, the questions that were asked; of cases, the "
+    "runs of the model that the explainer made.",
     "batch_size": "Inputs that the model was given at a time.",
     "device": "Device that the model ran on, for example cpu.",
     "threads": "CPU threads of the process.",
     "scope": "What a score is of: sample, or dataset (one score per repeat over the whole data set).",
     "layer_used": "Layer that the explainer takes its feature maps from: name, operation and shape. Null without one.",
     "model_facts": "JSON of what a first look at the model found: outputs, number types, gradients, what is lacking.",
+    "exclusions": "By function or case, the gates of its own that failed, which leave it out of rankings, claims and "
+    "comparisons; empty text where none did, and an empty list where all passed.",
 }
 """A sentence or two by column of `SCHEMA`, in its order."""

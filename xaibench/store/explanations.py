@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from pathlib import PurePosixPath
@@ -54,7 +55,10 @@ class AttributionFiles:
 
 
 class Interpretations:
-    """JSON with a digest inside, a folder per explain key: a file per piece of work, merged when all is done."""
+    """JSON with a digest inside, a folder per explain key: a file per piece of work, merged when all is done.
+
+    Tensors of answers are safetensors beside it, called by a digest of their content.
+    """
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -67,7 +71,27 @@ class Interpretations:
         found = self.files.find(folder)
         return {n: size for n, size in found.items() if n.endswith(".json") and PurePosixPath(n).name[0].isdigit()}
 
+    def tensor_names(self, folder: str = INTERPRETATIONS) -> dict[str, int]:
+        """Names and sizes of all files with tensors below a folder."""
+        return {n: size for n, size in self.files.find(folder).items() if n.endswith(".safetensors")}
+
     def save(self, explain_key: str, records: list[dict[str, Any]]) -> None:
+        self._write(explain_key, self._without_tensors(explain_key, records))
+
+    def _without_tensors(self, explain_key: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The records with the name of a file in the place of their tensors; writes that file."""
+        held = {f"{i}/{name}": t.clone() for i, r in enumerate(records) for name, t in r.get("tensors", {}).items()}
+        if not held:
+            return records
+        content = tensors_to_bytes(held)
+        name = hashlib.blake2b(content, digest_size=16).hexdigest()
+        self.files.write(f"{self.folder(explain_key)}/{name}.safetensors", content)
+        return [
+            {**r, "tensors": {"file": name, **{k: f"{i}/{k}" for k in r["tensors"]}}} if "tensors" in r else r
+            for i, r in enumerate(records)
+        ]
+
+    def _write(self, explain_key: str, records: list[dict[str, Any]]) -> None:
         content = json.dumps({"digest": digest(records), "answers": records}, separators=(",", ":")).encode()
         folder = self.folder(explain_key)
         newest = max((int(PurePosixPath(n).stem) for n in self.names(folder)), default=-1)
@@ -85,15 +109,43 @@ class Interpretations:
             return None
 
     def load(self, explain_key: str) -> list[dict[str, Any]]:
-        return [record for name in self.names(self.folder(explain_key)) for record in self.read(name) or ()]
+        folder = self.folder(explain_key)
+        records = [record for name in self.names(folder) for record in self.read(name) or ()]
+        files: dict[str, dict[str, Tensor]] = {}
+        return [r for r in (self._with_tensors(folder, record, files) for record in records) if r is not None]
+
+    def _with_tensors(
+        self, folder: str, record: dict[str, Any], files: dict[str, dict[str, Tensor]]
+    ) -> dict[str, Any] | None:
+        """The record with its tensors; None if they are missing or damaged."""
+        if "tensors" not in record:
+            return record
+        names = dict(record["tensors"])
+        file = names.pop("file")
+        if file not in files:
+            files[file] = self.read_tensors(f"{folder}/{file}.safetensors") or {}
+        if not set(names.values()) <= files[file].keys():
+            return None
+        return {**record, "tensors": {name: files[file][key] for name, key in names.items()}}
+
+    def read_tensors(self, name: str) -> dict[str, Tensor] | None:
+        """Tensors of one file, None if it is missing or damaged."""
+        try:
+            found = tensors_from_bytes(self.files.read(name))
+        except FileNotFoundError:
+            return None
+        return None if found is None else found[0]
 
     def merge(self, explain_key: str) -> None:
-        names = list(self.names(self.folder(explain_key)))
+        folder = self.folder(explain_key)
+        names = list(self.names(folder))
         if len(names) < 2:
             return
-        newest = {answer_id(r): r for name in names for r in self.read(name) or ()}
-        self.save(explain_key, list(newest.values()))
-        for name in names:
+        records = [record for name in names for record in self.read(name) or ()]
+        newest = {answer_id(r): r for r in records}
+        self._write(explain_key, list(newest.values()))
+        superseded = _tensor_files(folder, records) - _tensor_files(folder, list(newest.values()))
+        for name in [*names, *sorted(superseded)]:
             self.files.remove(name)
 
     def add(self, explain_key: str, records: list[dict[str, Any]]) -> int:
@@ -103,6 +155,11 @@ class Interpretations:
         if new:
             self.save(explain_key, new)
         return len(new)
+
+
+def _tensor_files(folder: str, records: list[dict[str, Any]]) -> set[str]:
+    """Names of the files that hold tensors of these records."""
+    return {f"{folder}/{r['tensors']['file']}.safetensors" for r in records if "tensors" in r}
 
 
 def answer_id(record: dict[str, Any]) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from xaibench.core.errors import StoreError
 from xaibench.store import generations
+from xaibench.store.examples import Examples
 from xaibench.store.explanations import AttributionFiles, Interpretations
 from xaibench.store.files import Files
 from xaibench.store.generations import read_rows
@@ -27,12 +28,13 @@ _NAMES = ["dataset", "model", "explainer", "metric"]
 
 @dataclass
 class Merged:
-    """What a merge has brought: runs, rows, explanations."""
+    """What a merge has brought: runs, rows, explanations, and files of examples and curves."""
 
     runs: int = 0
     rows: int = 0
     attributions: int = 0
     answers: int = 0
+    examples: int = 0
 
 
 class ConflictError(StoreError):
@@ -132,12 +134,17 @@ def _values(row: dict[str, Any]) -> str:
 
 
 def _explanations(dest: Files, source: Files, done: Merged) -> None:
-    """Bring explanations that are not there yet."""
+    """Bring explanations, examples and curves that are not there yet."""
     there = AttributionFiles(dest).names()
     for name in AttributionFiles(source).names():
         if name not in there:
             dest.write(name, source.read(name))
             done.attributions += 1
+    shown = Examples(dest).names()
+    for name in Examples(source).names():
+        if name not in shown:
+            dest.write(name, source.read(name))
+            done.examples += 1
     theirs, ours = Interpretations(source), Interpretations(dest)
     for key in dict.fromkeys(name.split("/")[2] for name in theirs.names()):
         done.answers += ours.add(key, theirs.load(key))

@@ -57,6 +57,9 @@ class Row:
         Layer of the model that the explainer takes features from, where it does: name, operation, shape.
     model_facts : str
         What a first look at the model found, as JSON; see `ModelFacts`.
+    exclusions : list of str
+        Of sets of functions or cases: why each is left out of rankings, empty text where it is not; an empty
+        list where none is.
     """
 
     cell_id: str
@@ -110,6 +113,7 @@ class Row:
     scope: str | None = None
     layer_used: str | None = None
     model_facts: str | None = None
+    exclusions: list[str] = field(default_factory=list)
 
 
 _TYPES: dict[str, pa.DataType] = {

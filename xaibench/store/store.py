@@ -16,6 +16,7 @@ from xaibench.core.storage.paths import Location, parse_location
 from xaibench.store import generations
 from xaibench.store.checking import Damage, Examination, damage, examine
 from xaibench.store.collecting import YOUNG, Garbage, collect, garbage
+from xaibench.store.examples import Examples, StoredCurve, StoredExamples
 from xaibench.store.explanations import AttributionFiles, Interpretations
 from xaibench.store.files import files_of
 from xaibench.store.merging import Merged, merge
@@ -37,8 +38,9 @@ class Store:
 
     Layout: ``parts/`` (immutable Parquet files of finished cells), ``compact/`` (generations of
     merged parts), ``runs/`` (one folder per run: claim, planned cells, manifest, outcome),
-    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON files by
-    explain key), ``leaderboard.parquet`` and ``.csv``.
+    ``attributions/`` (safetensors by explain key), ``interpretations/`` (a folder of JSON and tensor files by
+    explain key), ``examples/`` (inputs of a few samples by fingerprint), ``curves/`` (mean removal
+    curves by score key), ``leaderboard.parquet`` and ``.csv``.
 
     Every file appears whole or not at all, and its name or content tells whether it is still what
     was written; any number of runs may write at once. A reader takes every part and generation, and
@@ -63,6 +65,7 @@ class Store:
         self._runs = Runs(self.files)
         self._attributions = AttributionFiles(self.files)
         self._interpretations = Interpretations(self.files)
+        self._examples = Examples(self.files)
         self.parts = self.path / "parts"
         self.compact_folder = self.path / "compact"
         self.runs = self.path / "runs"
@@ -254,6 +257,28 @@ class Store:
     def merge_interpretations(self, explain_key: str) -> None:
         """Put the answers of a finished unit into one file, the newest one of each kind."""
         self._interpretations.merge(explain_key)
+
+    # What reports show
+
+    def has_examples(self, fingerprint: str) -> bool:
+        """Whether examples of a problem are stored."""
+        return self._examples.has_examples(fingerprint)
+
+    def save_examples(self, fingerprint: str, found: StoredExamples) -> None:
+        """Store a few samples of a problem, so that a report needs neither data nor model."""
+        self._examples.save_examples(fingerprint, found)
+
+    def load_examples(self, fingerprint: str) -> StoredExamples | None:
+        """Stored samples of a problem; None if they are missing or damaged."""
+        return self._examples.load_examples(fingerprint)
+
+    def save_curve(self, score_key: str, found: StoredCurve) -> None:
+        """Store the mean curve behind the scores of a cell."""
+        self._examples.save_curve(score_key, found)
+
+    def load_curve(self, score_key: str) -> StoredCurve | None:
+        """Stored curve of a cell; None if it is missing or damaged."""
+        return self._examples.load_curve(score_key)
 
     # Care
 

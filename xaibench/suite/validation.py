@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xaibench.core import registry
-from xaibench.core.components import FUNCTION_KINDS, Component, FunctionsSpec, Kind, is_control, missing_needs
+from xaibench.core.components import Component, FunctionsSpec, Kind, is_control, missing_needs
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.suite.claims import ScoreSelection
@@ -65,7 +65,7 @@ def check_company(suite: Suite, source: str) -> None:
             if not any(_fits(spec, functions) for spec in named[kind]):
                 known = [s.name for s in registry.components(kind) if _fits(s, functions)]
                 raise UsageError(
-                    f"{source}: no {kind} of the suite takes {functions.functions} functions, such as those of {label}",
+                    f"{source}: no {kind} of the suite takes {functions.noun}, such as those of {label}",
                     f"known: {', '.join(known)}" if known else None,
                 )
 
@@ -94,9 +94,10 @@ def _check_place(spec: Component, sets: Sequence[FunctionsSpec], with_data: bool
             'add a problem such as { functions = "find_numeric" }, or remove it',
         )
     elif not any(_fits(spec, functions) for functions in sets):
-        takes = " or ".join(sorted(spec.needs & set(FUNCTION_KINDS)))
+        takes = " or ".join(sorted(spec.kinds_taken)) or "all"
         there = " and ".join(sorted({functions.functions for functions in sets}))
-        raise UsageError(f"{what} is about {takes} functions, and the suite has {there} ones only")
+        noun = "cases" if spec.about_cases else "functions"
+        raise UsageError(f"{what} is about {takes} {noun}, and the suite has {there} ones only")
 
 
 def check_claims(suite: Suite, source: str) -> None:
@@ -117,7 +118,8 @@ def check_claims(suite: Suite, source: str) -> None:
     for choice in choices:
         names[_column(choice)] |= {choice.spec.name, choice.label}
         if choice.kind == "functions":
-            names["model"].add("functions")
+            spec = cast(FunctionsSpec, choice.spec)
+            names["model"].add(spec.functions if spec.holds_cases else "functions")
     for claim in suite.claims:
         for side in ("left", "right", "reference"):
             wanted: ScoreSelection | None = getattr(claim, side)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.case_exclusions import without_excluded
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.core.components import ORACLE, RANDOM
 from xaibench.core.types import Array, ExplainerKey
@@ -122,7 +123,8 @@ def trials(cells: pd.DataFrame) -> Iterator[ProblemScores]:
 
     Of the repeats of the random control only the first one is used: the others are there for some metrics only.
     """
-    used = cells[cells["status"].isin(_SCORED) & (cells["repeat"] == 0)]
+    scored = without_excluded(cells)
+    used = scored[scored["status"].isin(_SCORED) & (scored["repeat"] == 0)]
     for names, group in used.groupby(["dataset", "model", "selection"], sort=False):
         dataset, model, selection = map(str, names)
         yield _trial((dataset, model, selection), group)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.case_exclusions import without_excluded
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.analysis.statistics import intervals
 from xaibench.core.gates import Gate
@@ -23,7 +24,7 @@ class ClaimResults:
     """Results with what selections look at, worked out once."""
 
     def __init__(self, results: pd.DataFrame) -> None:
-        self.cells = results.reset_index(drop=True)
+        self.cells = without_excluded(results).reset_index(drop=True)
         asked = self.cells.get("asked_output", pd.Series(None, self.cells.index, dtype=object))
         self.cells["asked_output"] = asked.where(asked.notna(), "").astype(str)
         self._bound: dict[str, dict[str, Any]] = {}

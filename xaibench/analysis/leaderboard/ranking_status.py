@@ -10,6 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import (
+    ABOUT_CASES,
     ABOUT_FUNCTIONS,
     COMPARISON_GROUP,
     CONDITIONAL,
@@ -17,9 +18,11 @@ from xaibench.analysis.leaderboard.columns import (
     RETRAINED,
     SCORED,
     SETS,
+    SETS_OF_CASES,
     SINGLE,
 )
 from xaibench.analysis.statistics import intervals
+from xaibench.core.cases.answers import ANSWER_TYPES
 from xaibench.core.types import Array
 from xaibench.store import FAILURES
 
@@ -104,7 +107,9 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     return pd.DataFrame(
         {
             "status": status,
-            "estimand": pd.Series(_estimands(board), board.index).where(has_value, None),
+            "estimand": pd.Series(_estimands(board, _about_cases(cells, entry_of, len(board))), board.index).where(
+                has_value, None
+            ),
             "rank": rank,
             "n_ranked": rank.groupby(groups, sort=False).transform("count").astype(np.int64),
             "message": pd.Series(choice, board.index, dtype=object).replace("", None),
@@ -113,7 +118,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     )
 
 
-def _estimands(board: pd.DataFrame) -> Array:
+def _estimands(board: pd.DataFrame, about_cases: Array) -> Array:
     """What the interval and the tests of every row are over."""
     several = board.groupby(COMPARISON_GROUP, sort=False)["n_seeds"].transform("max").to_numpy() > 1
     over_data = board["scope"].map(units).to_numpy() == "repeats"
@@ -121,7 +126,14 @@ def _estimands(board: pd.DataFrame) -> Array:
     estimand = np.where(several, RETRAINED, np.where(over_data, repeats, CONDITIONAL))
     programs = (board["truth_kind"] == "program").to_numpy(dtype=bool, na_value=False)
     found: Array = np.where(programs, np.where(several, SETS, ABOUT_FUNCTIONS), estimand)
-    return found
+    return np.where(about_cases, np.where(several, SETS_OF_CASES, ABOUT_CASES), found)
+
+
+def _about_cases(cells: pd.DataFrame, entry_of: Array, size: int) -> Array:
+    """By row of the board: whether its scores are of cases, whose answers are scores or dictionaries."""
+    kinds = cells["attribution_kind"] if "attribution_kind" in cells else pd.Series(None, cells.index, dtype=object)
+    counts = np.bincount(entry_of, kinds.isin(ANSWER_TYPES).to_numpy(dtype=np.float64), minlength=size)
+    return np.asarray(counts > 0)
 
 
 def _undefined(scope: pd.Series[Any]) -> list[str]:

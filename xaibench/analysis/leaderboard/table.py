@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from xaibench.analysis.case_exclusions import exclusion_notes, without_excluded
 from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import (
     COMPARISON_GROUP,
@@ -79,6 +80,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
           value (mean or median) of all pairs of ranked explainers; ``tie_group``: letters, two
           explainers that share one are not told apart (`rank_intervals`). ``win_rate``: share of
           (sample, other ranked explainer) pairs won.
+        - Cases whose own gate failed count nowhere; ``message`` names them.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
         - ``scope``: where it is ``dataset``, the scores are those of repeats (retrainings, folds), and
@@ -89,7 +91,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     ValueError
         If a cell is there twice.
     """
-    cells = sorted_cells(results)
+    every_cell = sorted_cells(results)
+    cells = without_excluded(every_cell)
     if cells.empty:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in LEADERBOARD_COLUMNS.items()})
     group_of = cells.groupby(COMPARISON_GROUP, sort=False).ngroup().to_numpy()
@@ -108,6 +111,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     compared, eligibility = _compared(cells, board, group_of, entry_of)
     board = pd.concat([board, compared], axis=1)
     board = pd.concat([board, ranking_status(board, eligibility, cells, entry_of)], axis=1)
+    notes = pd.Series(exclusion_notes(every_cell, entry_of, len(board)), board.index, dtype=object)
+    board["message"] = board["message"].where(board["message"].notna() | (notes == ""), notes)
     return board[list(LEADERBOARD_COLUMNS)].astype(LEADERBOARD_COLUMNS)
 
 

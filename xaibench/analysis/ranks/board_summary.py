@@ -10,8 +10,9 @@ from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES, PROBLEM
 from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.analysis.ranks.placebo_coverage import PlaceboCoverage, placebo_coverage
-from xaibench.analysis.ranks.placebo_wins import placebo_wins, record
+from xaibench.analysis.ranks.placebo_wins import record
 from xaibench.analysis.ranks.relative_ranks import MEASURE, counted, mean_ranks
+from xaibench.analysis.ranks.standings import CommonGround, standings
 
 GAPS = ("failed", "missing", "undefined", "unsupported")
 """Why there is no rank, the gravest reason first."""
@@ -26,7 +27,9 @@ class BoardSummary:
     Attributes
     ----------
     explainers : DataFrame
-        From `placebo_wins`, in the order in which they are shown.
+        From `standings`, in the order in which they are shown.
+    ground : CommonGround or None
+        What the overall ranks among them are of.
     measures : DataFrame
         `MEASURE` of every metric: families in their usual order, then by name.
     ranks : DataFrame
@@ -41,6 +44,7 @@ class BoardSummary:
     """
 
     explainers: pd.DataFrame
+    ground: CommonGround | None
     measures: pd.DataFrame
     ranks: pd.DataFrame
     rows: pd.DataFrame
@@ -66,8 +70,10 @@ def board_summary(board: pd.DataFrame) -> BoardSummary:
         MEASURE, key=lambda s: s.map(order) if s.name == "family" else s, kind="stable", ignore_index=True
     )
     failed = board[is_false(board["gate_passed"])]
+    found = standings(board)
     return BoardSummary(
-        placebo_wins(board, rows),
+        found.explainers,
+        found.ground,
         measures,
         ranks,
         rows.assign(outcome=placebo_outcomes(rows)),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
+from xaibench.analysis.case_exclusions import without_excluded
 from xaibench.analysis.regressions.cell_matching import BAD, KEY, MATCHED_FACTS, lost_gates, pair_cells
 from xaibench.analysis.regressions.tolerances import RTOL, Bounds, HasUnit, output_units, practical_deltas
 from xaibench.analysis.regressions.units import _entries, _mean_by, _roundings, _samples, _trainings, _Units
@@ -98,6 +99,7 @@ def compare_runs(baseline: pd.DataFrame, candidate: pd.DataFrame, settings: Regr
     baseline cannot be wrong and are not counted by Holm's correction: given the sizes of differences
     only their signs are random, so that the choice tells nothing about the direction.
     """
+    baseline, candidate = without_excluded(baseline), without_excluded(candidate)
     pairs = pair_cells(baseline, candidate)
     events = pairs[pairs["state"].isin(EVENTS)]
     findings = [_events(events), _events(lost_gates(pairs, baseline, candidate))]

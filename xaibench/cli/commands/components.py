@@ -14,19 +14,20 @@ from xaibench.core.storage.paths import parse_location
 def list_(
     kind: Annotated[Listed | None, typer.Argument(help="What to list.", show_default="everything")] = None,
     plugin: PluginOption = None,
+    long: Annotated[bool, typer.Option("--long", help="A table of everything that is known, a row each.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """List components and suites."""
+    """List components and suites: names by family; of one kind also what each is, in a line."""
     from xaibench.cli.listing import list_components
 
-    list_components(kind and kind.value, plugins=plugin, json=json)
+    list_components(kind and kind.value, plugins=plugin, long=long, json=json)
 
 
 def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name of a component or a suite, of a problem: digits/cnn, or of a function: find/numeric/0042."
+            help="Name of a component or a suite, of a problem (digits/cnn), a function (find/numeric/0042) or a case."
         ),
     ],
     plugin: PluginOption = None,

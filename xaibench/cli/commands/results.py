@@ -39,6 +39,10 @@ def leaderboard(
             help="Weights of metrics in an overall rank: audit.parquet of another store.",
         ),
     ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="A column for every metric: mean relative ranks, or values of one problem.")
+    ] = False,
+    legend: Annotated[bool, typer.Option("--legend", help="Say what the words and marks of the board mean.")] = False,
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Output format [default: table, or by the file's name].")
     ] = None,
@@ -50,7 +54,7 @@ def leaderboard(
     from xaibench.cli.boards import View, show_leaderboard
 
     filters = {"dataset": dataset, "model": model, "explainer": explainer, "metric": metric, "family": family}
-    view = View(suite, filters, overall, by, trust)
+    view = View(suite, filters, overall, by, trust, wide, legend)
     show_leaderboard(store, view, form=format and format.value, output=output)
 
 
@@ -133,10 +137,7 @@ def report(
     suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
     examples: Annotated[int, typer.Option("--examples", min=0, help="Samples per problem to show maps of.")] = 4,
     problems: Annotated[int, typer.Option("--problems", min=0, help="Problems to show examples and curves of.")] = 8,
-    curves: Annotated[
-        bool | None,
-        typer.Option("--curves/--no-curves", help="Evaluate removal curves again [default: where it takes seconds]."),
-    ] = None,
+    curves: Annotated[bool, typer.Option("--curves/--no-curves", help="Show removal curves.")] = True,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", parser=local_path, metavar="FOLDER", help="Folder for every figure, PNG and SVG."),
@@ -148,7 +149,7 @@ def report(
 ) -> None:
     """Write a report as one HTML page: leaderboard, ranks, curves, examples, claims, failures, provenance.
 
-    Examples and curves need the data and the trained models of the run in the cache; what is not there is left out.
+    Everything comes from the store: no data, no models and no cache are needed, and nothing is evaluated.
     """
     from xaibench.cli.reporting import write_report
 

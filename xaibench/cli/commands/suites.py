@@ -71,6 +71,13 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Anything else the executor takes.")
     ] = None,
+    examples: Annotated[
+        bool,
+        typer.Option(
+            "--examples/--no-examples",
+            help="Store a few example inputs per problem (at most 5 MB) in the store, so that a report can show them.",
+        ),
+    ] = True,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -96,6 +103,7 @@ def run(
             batch_size=batch_size,
             max_failures=max_failures,
             executor=executor,
+            examples=examples,
             settings=settings_from(setting, scheduler=scheduler, partition=partition, time=minutes),
         )
     )

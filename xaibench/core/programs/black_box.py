@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.errors import UnsupportedError, XaibenchError, message_of
+from xaibench.core.gates import Gate
 from xaibench.core.types import Array, FunctionKind
 
 Interval = tuple[float, float]
@@ -71,6 +72,8 @@ class BlackBox:
         ``none``, ``normal``, ``uniform`` or ``poisson``.
     test_inputs : array (m,) or list of str
         What programs are tested on.
+    gates : tuple of Gate
+        Measured conditions on which the description depends. A function with a failed gate is left out of rankings.
 
     Examples
     --------
@@ -96,6 +99,12 @@ class BlackBox:
     intervals: tuple[Interval, ...] = ()
     landmarks: tuple[float, ...] = ()
     noise: str = "none"
+    gates: tuple[Gate, ...] = ()
+
+    @property
+    def failed_gates(self) -> tuple[Gate, ...]:
+        """Conditions that do not hold."""
+        return tuple(gate for gate in self.gates if not gate.passed)
 
 
 @dataclass(frozen=True)

@@ -1,39 +1,32 @@
-"""Sets of functions as problems, and what a program metric sees: the answers of one interpreter for them."""
+"""Sets of functions and of other cases as problems, and what a program metric sees: the answers of one interpreter."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-import numpy as np
-
+from xaibench.core.cases.case import Case
+from xaibench.core.cases.evaluation import AnswerEvaluation
+from xaibench.core.cases.kinds import case_kind
 from xaibench.core.gates import Gate
 from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, run_program
 from xaibench.core.storage.cache import MemoryCache
+from xaibench.core.truth import TruthKind
 from xaibench.core.types import Array
 
-InterpretAgain = Callable[[int, int], Interpretation]
-"""Interprets function number i with a budget, or takes the answer from where it is stored."""
-
-
-def keyed_generator(seed: int, stream: str, name: str) -> np.random.Generator:
-    """Random numbers keyed by (seed, stream, name of a function): Philox, as in `Draws`."""
-    key = hashlib.blake2b(f"{seed}\0{stream}\0{name}".encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(key, "<u8")))
+AnyCase = BlackBox | Case
+"""A function, or a case of another kind."""
 
 
 @dataclass(frozen=True)
 class FunctionProblem:
-    """A materialised set of functions of one kind, named ``set/functions``.
+    """A materialised set of functions, or of other cases, of one kind, named ``set/functions`` or ``set/KIND``.
 
     Attributes
     ----------
     name : str
-    functions : tuple of BlackBox
+    functions : tuple of BlackBox or Case
     budget : int
-        Questions that may be asked of each function.
+        Questions that may be asked of each function; 0 for cases, whose runs are counted and not limited.
     seed : int
         Seed of the set.
     fingerprint : str
@@ -43,16 +36,49 @@ class FunctionProblem:
     """
 
     name: str
-    functions: tuple[BlackBox, ...]
+    functions: tuple[AnyCase, ...]
     budget: int
     seed: int
     fingerprint: str
     capabilities: frozenset[str]
-    gates: tuple[Gate, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Kind of the functions or cases."""
+        return self.functions[0].kind
+
+    @property
+    def truth_kind(self) -> TruthKind:
+        """What the truth is about."""
+        return case_kind(self.kind).truth_kind if isinstance(self.functions[0], Case) else "program"
+
+    @property
+    def answer_type(self) -> str:
+        """What an answer is: a program, scores or a dictionary."""
+        return case_kind(self.kind).answer if isinstance(self.functions[0], Case) else "program"
+
+    @property
+    def at_once(self) -> int | None:
+        """Cases that a process answers at once; None for functions, where the harness decides."""
+        return case_kind(self.kind).at_once if isinstance(self.functions[0], Case) else None
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Gates that failed, where no function or case has passed its own: then nothing is ranked."""
+        failed = [(f.name, f.failed_gates) for f in self.functions if f.failed_gates]
+        if len(failed) < len(self.functions):
+            return ()
+        return tuple(replace(gate, name=f"{name}: {gate.name}") for name, gates in failed for gate in gates)
 
     @property
     def gate_passed(self) -> bool:
         return all(g.passed for g in self.gates)
+
+    @property
+    def exclusions(self) -> list[str]:
+        """By function or case, which of its gates failed; empty text where none did, and no list where all passed."""
+        found = [", ".join(map(str, f.failed_gates)) for f in self.functions]
+        return found if any(found) else []
 
     @property
     def sample_ids(self) -> list[str]:
@@ -61,7 +87,7 @@ class FunctionProblem:
 
 
 @dataclass(frozen=True)
-class ProgramEvaluation:
+class ProgramEvaluation(AnswerEvaluation[BlackBox, Interpretation]):
     """Interpretations of N functions, ready to be scored. Metrics must not change anything in it.
 
     Attributes
@@ -89,17 +115,6 @@ class ProgramEvaluation:
     >>> ev.predict(0, np.array([-3.0])).tolist(), ev.truth(0, np.array([-3.0])).tolist()
     ([3.0], [9.0])
     """
-
-    functions: tuple[BlackBox, ...]
-    answers: tuple[Interpretation, ...]
-    seed: int
-    budget: int
-    ask: InterpretAgain | None = None
-    cache: MemoryCache = field(default_factory=MemoryCache)
-    peers: tuple[BlackBox, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.functions)
 
     def predict(self, i: int, inputs: Values) -> Array | list[str | None]:
         """Outputs of the program that was given for function i.
@@ -144,11 +159,3 @@ class ProgramEvaluation:
             ),
         )
         return evaluation
-
-    def draws(self, stream: str, i: int) -> np.random.Generator:
-        """Fresh draws of the named stream for function i."""
-        return keyed_generator(self.seed, stream, self.functions[i].name)
-
-    def reuse(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Compute once: metrics with the same key share the value."""
-        return self.cache.get(key, compute)

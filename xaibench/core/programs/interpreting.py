@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xaibench.core.cases.answers import Dictionary, Scores, check_answer, failed_answer
+from xaibench.core.cases.case import Case, CaseView
+from xaibench.core.cases.evaluation import AnswerEvaluation, CaseEvaluation
 from xaibench.core.components import InterpreterSpec, MetricSpec, sees_truth
+from xaibench.core.draws import keyed_generator
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.programs.black_box import (
     AskAgainError,
-    BlackBox,
     CountedFunction,
     Domain,
     Interpretation,
@@ -25,22 +28,26 @@ from xaibench.core.programs.black_box import (
     exception_text,
     to_utf8,
 )
-from xaibench.core.programs.evaluation import ProgramEvaluation, keyed_generator
+from xaibench.core.programs.evaluation import AnyCase
+from xaibench.core.storage.cache import MemoryCache
+
+AnyAnswer = Interpretation | Scores | Dictionary
+"""An answer of any type: a program, or what is said about a case."""
 
 
 @dataclass(frozen=True)
 class TimedInterpretation:
-    """An interpretation with what it took.
+    """An answer with what it took.
 
     Attributes
     ----------
-    interpretation : Interpretation
+    interpretation : Interpretation, Scores or Dictionary
     seconds : float
     traceback : str
         Of the exception that the interpreter raised, or empty.
     """
 
-    interpretation: Interpretation
+    interpretation: AnyAnswer
     seconds: float
     traceback: str = ""
 
@@ -48,7 +55,7 @@ class TimedInterpretation:
 def ask(
     spec: InterpreterSpec,
     params: Mapping[str, Any],
-    functions: Sequence[BlackBox],
+    functions: Sequence[AnyCase],
     i: int,
     *,
     budget: int,
@@ -56,30 +63,24 @@ def ask(
     stream: str,
     passes: bool = False,
 ) -> TimedInterpretation:
-    """Let a registered interpreter interpret function number i.
+    """Let a registered interpreter interpret function, or explain case, number i.
 
-    Whatever it raises, `sys.exit` too, and every answer that is none, becomes an interpretation
-    without a program that says why; with ``passes`` the exception is passed on instead. Once it has
-    answered, its probe is closed.
+    Whatever it raises, `sys.exit` too, and every answer that is none, becomes an answer that says why
+    and has no program (no number, for a case); with ``passes`` the exception is passed on instead.
+    Once it has answered, a function can no longer be asked, and the model of a case no longer run.
 
     Raises
     ------
     UnsupportedError, AskAgainError
         If the interpreter cannot work here, or not now.
     """
-    box = functions[i]
-    probe = CountedFunction(
-        box.call,
-        box.kind,
-        box.domain,
-        budget,
-        truth=box if sees_truth(spec.needs) else None,
-        others=(*functions[:i], *functions[i + 1 :]) if "others" in spec.needs else (),
-    )
-    draws = keyed_generator(seed, stream, box.name)
+    explained = functions[i]
+    others = (*functions[:i], *functions[i + 1 :]) if "others" in spec.needs else ()
+    draws = keyed_generator(seed, stream, explained.name)
+    asking = _asking_about(explained, others, budget, with_truth=sees_truth(spec.needs))
     started, trace = time.perf_counter(), ""
     try:
-        answer = checked(spec.function(probe, box.domain, budget, draws, **params), box.domain)
+        answer = asking.answer(spec, params, draws)
     except (UnsupportedError, AskAgainError, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -87,11 +88,47 @@ def ask(
             raise RuntimeError(f"the interpreter gave no answer, it ended with {exception_text(error)}") from error
         if passes:
             raise
-        answer = Interpretation.failed(exception_text(error))
+        answer = asking.failed(exception_text(error))
         trace = to_utf8(traceback.format_exc())
     finally:
-        probe.close()
-    return TimedInterpretation(replace(answer, queries=probe.queries), time.perf_counter() - started, trace)
+        asking.close()
+    answer = replace(answer, queries=asking.queries())
+    return TimedInterpretation(answer, time.perf_counter() - started, trace)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """What differs between functions and cases when an interpreter is asked."""
+
+    answer: Callable[[InterpreterSpec, Mapping[str, Any], np.random.Generator], AnyAnswer]
+    failed: Callable[[str], AnyAnswer]
+    queries: Callable[[], int]
+    close: Callable[[], None]
+
+
+def _asking_about(explained: AnyCase, others: Sequence[Any], budget: int, *, with_truth: bool) -> _Asking:
+    if isinstance(explained, Case):
+        case, truth = CaseView(explained, with_truth=with_truth, others=tuple(others)), explained.truth
+
+        def scored(spec: InterpreterSpec, params: Mapping[str, Any], draws: np.random.Generator) -> AnyAnswer:
+            found = check_answer(spec.function(case, draws, **params), truth)
+            return replace(found, facts=to_jsonable(found.facts))
+
+        return _Asking(scored, lambda why: failed_answer(truth, why), lambda: case.runs, case.close)
+    domain = explained.domain
+    probe = CountedFunction(
+        explained.call,
+        explained.kind,
+        domain,
+        budget,
+        truth=explained if with_truth else None,
+        others=tuple(others),
+    )
+
+    def interpreted(spec: InterpreterSpec, params: Mapping[str, Any], draws: np.random.Generator) -> AnyAnswer:
+        return checked(spec.function(probe, domain, budget, draws, **params), domain)
+
+    return _Asking(interpreted, Interpretation.failed, lambda: probe.queries, probe.close)
 
 
 def checked(answer: Any, domain: Domain) -> Interpretation:
@@ -146,8 +183,11 @@ def to_jsonable(value: Any) -> Any:
     return to_utf8(value if isinstance(value, str) else repr(value))
 
 
-def score_programs(spec: MetricSpec, params: Mapping[str, Any], ev: ProgramEvaluation) -> Tensor:
-    """Score interpretations with a registered program metric.
+def score_programs(spec: MetricSpec, params: Mapping[str, Any], ev: AnswerEvaluation[Any, Any]) -> Tensor:
+    """Score answers with a registered metric of programs or cases.
+
+    An explainer that failed on a case gets the metric's worst score there, unless the metric is not
+    defined for the case at all, whatever the answer.
 
     Returns
     -------
@@ -159,6 +199,20 @@ def score_programs(spec: MetricSpec, params: Mapping[str, Any], ev: ProgramEvalu
     ValueError
         If the metric returns anything but one number per function.
     """
+    if not isinstance(ev, CaseEvaluation):
+        return _values(spec, params, ev)
+    failed = torch.tensor([bool(answer.failure) for answer in ev.answers])
+    values = _values(spec, params, ev if not failed.any() else ev.reuse("failures replaced", lambda: _replaced(ev)))
+    return torch.where(failed & torch.isfinite(values), torch.tensor(spec.worst_score, dtype=torch.float32), values)
+
+
+def _replaced(ev: CaseEvaluation) -> CaseEvaluation:
+    """The same with the truth in the place of failed answers, which tells where a metric is defined."""
+    answers = (c.truth if a.failure else a for c, a in zip(ev.cases, ev.answers, strict=True))
+    return CaseEvaluation(ev.cases, tuple(answers), ev.seed, ev.budget, peers=ev.peers, cache=MemoryCache())
+
+
+def _values(spec: MetricSpec, params: Mapping[str, Any], ev: AnswerEvaluation[Any, Any]) -> Tensor:
     found = spec.function(ev, **params)
     values = found if isinstance(found, Tensor) else torch.as_tensor(np.asarray(found, dtype=np.float64))
     if tuple(values.shape) != (len(ev),):

@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import PositiveInt
 from scipy.special import ndtri
 
+from xaibench.core.draws import keyed_generator
 from xaibench.core.program_registry import functions
 from xaibench.core.programs.black_box import BlackBox, Domain, Interval, Values
-from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.core.types import Array, Share
 from xaibench.functions.numeric.approximation import fit_network
 from xaibench.functions.numeric.families import ATOMIC, COMPOUND_PARTS, FUNCTION_FAMILIES, NumericFamily, Parameters

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 from pydantic import PositiveInt
 
+from xaibench.core.draws import keyed_generator
 from xaibench.core.program_registry import functions
 from xaibench.core.programs.black_box import BlackBox, Domain, Values
-from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.datasets.cards import read_shipped
 
 UNDEFINED = "undefined"

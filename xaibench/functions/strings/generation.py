@@ -10,9 +10,9 @@ import numpy as np
 from annotated_types import Ge, Le
 from pydantic import PositiveInt
 
+from xaibench.core.draws import keyed_generator
 from xaibench.core.program_registry import functions
 from xaibench.core.programs.black_box import BlackBox, Domain
-from xaibench.core.programs.evaluation import keyed_generator
 from xaibench.functions.strings.phrases import is_informative, many_phrases, phrases
 from xaibench.functions.strings.primitives import ALPHABET, N_LETTERS, PRIMITIVES
 from xaibench.functions.strings.programs import Step, StringProgram, steps_of

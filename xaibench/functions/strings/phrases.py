@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from xaibench.core.programs.evaluation import keyed_generator
+from xaibench.core.draws import keyed_generator
 
 _WORDS = """
 able acorn aisle almond amber anchor apple apron arrow autumn banana barrel basket beacon beetle berry bicycle

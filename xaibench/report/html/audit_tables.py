@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from xaibench.analysis.agreement_matrix import AgreementMatrix, agreement_matrices
 from xaibench.analysis.audit.verdict import AUDIT_VERDICTS
+from xaibench.report.html.feature_tables import shades
 from xaibench.report.html.tables import MAX_PANELS, MAX_ROWS
-from xaibench.report.labels import interval, metric_labels, number, variants
+from xaibench.report.labels import interval, metric_labels, number, share, variants
 
 _MEASURED = ("trust", "auroc", "trend", "icc", "masker_tau", "confidence_rho", "coupled")
 """Numbers of the audit that are shown, where they are there; all of them are in the store."""
@@ -74,7 +76,22 @@ class Agreement:
     title: str
     values: pd.DataFrame
     expected: float
-    alt: str
+    extremes: str
+
+    def rows(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Every explainer with the text and the shade of each cell; the whole range of agreement has colours."""
+        reach = max(self.expected, 1 - self.expected)
+        found = []
+        for name, values in zip(self.values.index, self.values.to_numpy(dtype=np.float64), strict=True):
+            classes = shades(values, signed=True, centre=self.expected, reach=reach)
+            texts = ["" if np.isnan(v) else share(float(v)) for v in values]
+            found.append(
+                (
+                    str(name),
+                    list(zip(texts, ["" if not t else c for t, c in zip(texts, classes, strict=True)], strict=True)),
+                )
+            )
+        return found
 
 
 def shown_agreement(found: pd.DataFrame | None) -> list[Agreement]:
@@ -91,10 +108,10 @@ def _agreement(found: AgreementMatrix) -> Agreement:
         f"{found.measure} agreement on the {found.k} largest of {found.n_features} features;"
         f" {number(found.expected, 2)} for independent rankings"
     )
-    alt = f"{title}. "
+    extremes = ""
     if found.most is not None and found.least is not None:
         most, least = (f"{names[a]} and {names[b]} {number(v, 2)}" for a, b, v in (found.most, found.least))
-        alt += f"Most alike: {most}; least: {least}."
+        extremes = f"Most alike: {most}; least: {least}."
     name = f"{found.suite} {found.dataset} {found.model} {found.measure}"
     values = found.values.set_axis(labels, axis=0).set_axis(labels, axis=1)
-    return Agreement(found.suite, f"{found.dataset}/{found.model}", name, title, values, found.expected, alt)
+    return Agreement(found.suite, f"{found.dataset}/{found.model}", name, title, values, found.expected, extremes)

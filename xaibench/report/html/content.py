@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.mean_curves import MeanCurve
 from xaibench.core.types import Array
 
 
@@ -38,6 +39,8 @@ class Instance:
     ----------
     sample : str
         Its id in the store.
+    index : int
+        Its place among the test data, from 0.
     reason : str
         Why this one is shown.
     inputs : array (*input_shape)
@@ -50,6 +53,7 @@ class Instance:
     """
 
     sample: str
+    index: int
     reason: str
     inputs: Array
     truth: Array | None
@@ -83,11 +87,12 @@ class Gallery:
 
 @dataclass(frozen=True)
 class ExplainerCurves:
-    """Removal curves of one explainer: one per sample (N, points), NaN where undefined."""
+    """The mean removal curve of one explainer over its samples."""
 
     label: str
     control: bool
-    values: Array
+    curve: MeanCurve
+    n_samples: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,11 @@ class Curves:
     output: str
     lines: tuple[ExplainerCurves, ...]
 
+    @property
+    def has_oracle(self) -> bool:
+        """Whether the curve of the oracle is among them."""
+        return any(line.control and line.label == "oracle" for line in self.lines)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -130,7 +140,7 @@ class Content:
     audit, agreement : DataFrame or None
         What `xaibench audit` and `xaibench agreement` left in the store.
     galleries : tuple of Gallery
-    curves : tuple of ExplainerCurvess
+    curves : tuple of Curves
     notes : mapping of str to tuple of str
         By section: what is not shown, and why.
     """

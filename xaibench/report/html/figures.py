@@ -16,7 +16,6 @@ import pandas as pd
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from xaibench.analysis.mean_curves import mean_curve
 from xaibench.report.html.content import Curves
 from xaibench.report.html.critical import Diagram
 from xaibench.report.labels import number
@@ -215,9 +214,9 @@ def draw_removal_curves(curves: Curves, *, columns: int = 4) -> Figure:
     figure, axes = _grid(max(len(own), 1), columns, (1.65, 1.2), (0.22, 0.32), share=True)
     for i, axis in enumerate(axes):
         for line, dashes in zip(beside, ("--", ":", "-."), strict=False):
-            axis.plot(curves.share, mean_curve(line.values).mean, color=MUTED, linewidth=1, linestyle=dashes)
+            axis.plot(curves.share, line.curve.mean, color=MUTED, linewidth=1, linestyle=dashes)
         if own:
-            found = mean_curve(own[i].values)
+            found = own[i].curve
             axis.fill_between(curves.share, found.low, found.high, color=ACCENT, alpha=0.22, linewidth=0)
             axis.plot(curves.share, found.mean, color=ACCENT, linewidth=1.4)
             axis.set_title(short(own[i].label), fontsize=8)

@@ -17,13 +17,20 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from xaibench.report.claims import FEW_CHANGES_NOTE
-from xaibench.report.html import audit_tables, critical, figures, pictures, tables
+from xaibench.report.html import audit_tables, critical, feature_tables, figures, panels, pictures, tables
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
 from xaibench.report.model_facts import model_rows
+from xaibench.report.overview import LOST_MARK
 
 TEMPLATES = Path(__file__).parent / "templates"
+SECTIONS = {
+    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "curves": "Curves", "examples": "Examples",
+    "claims": "Claims", "audit": "Metrics", "agreement": "Agreement", "gates": "Gates and failures",
+    "runs": "Provenance",
+}  # fmt: skip
+"""Sections with their names in the navigation; those without content are left out."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,22 @@ def make_report(content: Content) -> Report:
         made[name] = lambda: figure
         return Markup(figures.svg(figure, f"f{len(made)}"))
 
+    def remember(name: str, figure: Callable[..., Figure], *args: Any, **options: Any) -> str:
+        """Remember what draws a figure for export, and draw nothing now: the page has it in another form."""
+        made[name] = partial(figure, *args, **options)
+        return ""
+
     differences, refused = critical.diagrams(content.board)
+    ranks, agreements = tables.rank_panels(content.board), audit_tables.shown_agreement(content.agreement)
+    audit, claims = audit_tables.audit_listing(content.audit), tables.claim_rows(content.claims)
+    gates, failures = tables.gate_rows(content.board), tables.failure_rows(content.cells)
+    models = model_rows(content.cells)
+    there = {
+        "trust": True, "ranks": bool(ranks or differences or refused), "board": len(content.board) > 0,
+        "curves": bool(content.curves), "examples": bool(content.galleries), "claims": bool(claims),
+        "audit": audit is not None, "agreement": bool(agreements), "gates": bool(gates or failures or models),
+        "runs": True,
+    }  # fmt: skip
     html = environment.get_template("report.html").render(
         policy=_policy(css, js),
         css=Markup(css),
@@ -73,22 +95,27 @@ def make_report(content: Content) -> Report:
         content=content,
         suites=[summarise(part) for _, part in content.board.groupby("suite", sort=False)],
         board=Markup(as_json(board_columns(content.board))),
-        ranks=tables.rank_panels(content.board),
+        sections=[(id, name, f"{id}.html") for id, name in SECTIONS.items() if there[id]],
+        lacking={name: content.notes.get(name, ()) for name in ("examples", "curves") if not there[name]},
+        ranks=ranks,
         curves=content.curves,
         galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
-        agreements=audit_tables.shown_agreement(content.agreement),
-        audit=audit_tables.audit_listing(content.audit),
+        agreements=agreements,
+        audit=audit,
         critical=differences,
         no_critical=refused,
         tables=tables,
-        claims=tables.claim_rows(content.claims),
+        claims=claims,
         few=FEW_CHANGES_NOTE,
-        gates=tables.gate_rows(content.board),
-        failures=tables.failure_rows(content.cells),
-        models=model_rows(content.cells),
+        gates=gates,
+        failures=failures,
+        models=models,
         runs=[tables.run_facts(m) for m in content.runs],
         statuses=content.cells["status"].value_counts().to_dict(),
         draw=draw,
+        remember=remember,
+        panels=panels,
+        features=feature_tables,
         figures=figures,
         pictures=pictures,
     )
@@ -119,8 +146,8 @@ def _count(n: int, name: str) -> str:
 
 
 def _breakable(label: str) -> Markup:
-    """A name that may be broken after its underscores."""
-    return Markup("_<wbr>").join(label.split("_"))
+    """A name that may be broken after its underscores, and not before its mark."""
+    return Markup("_<wbr>").join(label.replace(LOST_MARK, f"\u00a0{LOST_MARK.strip()}").split("_"))
 
 
 def _in_runs(name: str) -> Callable[[list[Any]], list[tuple[Any, list[Any]]]]:

@@ -19,7 +19,7 @@ from xaibench.report.labels import number
 
 SIGNED_PALETTE, UNSIGNED = "RdBu_r", "Purples"
 """Palettes: signed maps turn at 0, from blue (against) over white to red (for); unsigned ones start at 0."""
-_GREY = 0.55
+_GREY, _PALE = 0.55, 0.93
 FLAT = frozenset({"table", "tokens"})
 """Features in a line: shown as strips below each other, not as pictures."""
 
@@ -52,13 +52,23 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+def is_signed(values: Array, kind: str) -> bool:
+    """Whether a map turns at 0: an explainer that calls itself unsigned and is not must not lose its signs."""
+    return kind != "saliency" or bool((values[np.isfinite(values)] < 0).any())
+
+
 def heat(values: Array, kind: str) -> tuple[Array, str]:
-    """Colours (H, W, 3) of a map (H, W), uint8, and its scale in words. Numbers that are not finite are grey."""
+    """Colours (H, W, 3) of a map (H, W), uint8, and its scale in words.
+
+    Numbers that are not finite are grey; a map that says the same of every feature is pale, for it points at nothing.
+    """
     finite = np.isfinite(values)
     reach = float(np.abs(values[finite]).max()) if finite.any() else 0.0
+    if reach and finite.all() and values.size > 1 and np.ptp(values) == 0:
+        same = f"{number(float(values.flat[0]), 2)} everywhere"
+        return _bytes(np.full((*values.shape, 3), _PALE)), same
     shown = np.where(finite, values, 0.0) / (reach or 1.0)
-    # An explainer that calls itself unsigned and is not must not lose its signs.
-    signed = kind != "saliency" or bool((values[finite] < 0).any())
+    signed = is_signed(values, kind)
     colours = mpl.colormaps[SIGNED_PALETTE if signed else UNSIGNED](shown / 2 + 0.5 if signed else shown)[..., :3]
     colours[~finite] = _GREY
     scale = ("±" if signed else "0 to ") + (number(reach, 2) or "0")

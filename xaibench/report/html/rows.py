@@ -68,10 +68,10 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
 
 
 def _ordered(board: pd.DataFrame) -> pd.DataFrame:
-    """Explainers of every comparison group by rank interval, then by value, controls last; the groups stay in order."""
+    """Explainers of every comparison group by value, the best first, controls last; the groups stay in order."""
     place = board.groupby(["suite", *COMPARISON_GROUP], sort=False, dropna=False).ngroup()
     keys = {"_group": place, "_value": board["value"].where(~board["higher_is_better"], -board["value"])}
-    by = ["_group", "control", *(c for c in ("rank_low", "rank_high", "rank") if c in board), "_value"]
+    by = ["_group", "control", "_value", *(c for c in ("rank", "rank_low", "rank_high") if c in board)]
     return board.assign(**keys).sort_values(by, kind="stable", ignore_index=True)
 
 

@@ -13,18 +13,10 @@ from xaibench.analysis.leaderboard.validity import Validity, validity
 from xaibench.analysis.ranks.board_summary import board_summary
 from xaibench.analysis.ranks.relative_ranks import MEASURE
 from xaibench.report.labels import metric_labels, number, share
-from xaibench.report.overview import REASONS, Line, Overview, legend, overview
+from xaibench.report.overview import REASONS, Overview, legend, overview
+from xaibench.report.standings import Status, rank_sentence, standings_rows, statuses
 
-_TIERS = (
-    ("all", "Beat every placebo in every test"),
-    ("most", "Beat every placebo in at least half of their tests"),
-    ("few", "Beat every placebo in fewer than half of their tests"),
-    ("none", "Beat every placebo in no test"),
-    ("untested", "Not tested, or on too few samples"),
-)
 _STATES = {"all": "all", "most": "some", "few": "some", "none": "none", "untested": ""}
-_TERMINAL = ("value, ", "k/n ")
-"""Lines of the legend about the terminal's notation; the page has one of its own."""
 SHADES = 5
 """Steps of the background of a relative rank: 0 is best."""
 
@@ -50,15 +42,6 @@ class MatrixColumn:
 
 
 @dataclass(frozen=True)
-class Tier:
-    """Explainers that fared alike against the placebos."""
-
-    title: str
-    kind: str
-    members: list[Line]
-
-
-@dataclass(frozen=True)
 class Summary:
     """One suite. ``counts`` are shown as they are; the rest is what the page says about them."""
 
@@ -66,10 +49,17 @@ class Summary:
     counts: dict[str, int]
     samples: str
     view: Overview
-    tiers: list[Tier]
+    statuses: list[Status]
+    rank_sentence: str
+    standings: tuple[tuple[str, ...], list[tuple[str, ...]]]
     measures: list[MatrixColumn]
     legend: list[str]
     found: Validity
+
+    @property
+    def any_partly(self) -> bool:
+        """Whether the matrix marks any number as one over fewer problems."""
+        return any(e.text.endswith("~") for c in self.measures for e in c.entries.values())
 
 
 def summarise(board: pd.DataFrame) -> Summary:
@@ -82,19 +72,13 @@ def summarise(board: pd.DataFrame) -> Summary:
         {"problems": size.problems, "explainers": size.explainers, "metrics": size.metrics, "cells": size.cells},
         str(low) if low == high else f"{low} to {high}",
         view,
-        tiers(view),
+        statuses(view),
+        rank_sentence(view.ground, len(view.explainers), view.n_problems),
+        standings_rows(view),
         _measures(board, found.ranks, single=view.single),
-        [line for line in legend(view) if not line.startswith(_TERMINAL)],
+        legend(view, page=True),
         validity(board),
     )
-
-
-def tiers(view: Overview) -> list[Tier]:
-    """Explainers by the share of tests that they won against every placebo, ties together."""
-    members: dict[str, list[Line]] = {kind: [] for kind, _ in _TIERS}
-    for line in view.explainers:
-        members[line.record].append(line)
-    return [Tier(title, kind, members[kind]) for kind, title in _TIERS if members[kind]]
 
 
 def _measures(board: pd.DataFrame, ranks: pd.DataFrame, *, single: bool) -> list[MatrixColumn]:

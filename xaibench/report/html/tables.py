@@ -11,7 +11,6 @@ import pandas as pd
 from xaibench.analysis.claims.verdicts import few_informative
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.leaderboard.gates import gate_conditions
-from xaibench.analysis.mean_curves import mean_curve
 from xaibench.core.user_errors import shortened
 from xaibench.report.html.content import Curves
 from xaibench.report.labels import interval, metric_labels, number, variants
@@ -52,7 +51,7 @@ def rank_panels(board: pd.DataFrame) -> list[RankPanels]:
                 rows = rows[rows[column] == wanted]
             panels = {}
             for problem, group in rows.groupby(PROBLEM, sort=False):
-                ordered = group.sort_values(["rank_low", "rank_high", "rank"], kind="stable")
+                ordered = group.sort_values(["rank", "rank_low", "rank_high"], kind="stable")
                 keys = zip(ordered["explainer"], ordered["explainer_params"], strict=True)
                 panels["/".join(map(str, problem[:2]))] = ordered.assign(label=[names[key] for key in keys])
             shown = dict(list(panels.items())[:MAX_PANELS])
@@ -160,7 +159,7 @@ def curve_rows(curves: Curves) -> list[tuple[str, list[str]]]:
     """Mean curves as numbers with their intervals, a line per explainer."""
     rows = []
     for line in curves.lines:
-        found = mean_curve(line.values)
+        found = line.curve
         points = curve_points(curves)
         texts = [f"{number(found.mean[i], 2)} {interval(found.low[i], found.high[i])}".strip() for i in points]
         rows.append((line.label, texts))

@@ -49,6 +49,24 @@
   const SECONDARY = new Set(["metric", "problem", "suite", "family", "truth"]);
   const shown = COLUMNS.filter((c) => !HIDDEN[c.name]);
 
+  // Whatever is wider than the screen says so.
+  const hints = new Map();
+  const tell = () => {
+    for (const box of document.querySelectorAll(".scroll")) {
+      if (!hints.has(box)) {
+        const hint = document.createElement("p");
+        hint.className = "hint";
+        hint.setAttribute("aria-hidden", "true");
+        hint.textContent = "scrolls sideways \u2192";
+        box.before(hint);
+        hints.set(box, hint);
+      }
+      hints.get(box).hidden = box.scrollWidth <= box.clientWidth + 1;
+    }
+  };
+  addEventListener("resize", tell);
+  addEventListener("toggle", tell, true);
+
   const state = { sort: null, down: false, page: 0, rows: [] };
   const table = byId("board-table");
   const [head, body] = [table.tHead, table.tBodies[0]];
@@ -153,9 +171,21 @@
     return row;
   };
 
+  // Columns that say nothing on this page of rows are not shown; one that sorts the table stays.
+  const SPARSE = new Set(["skill", "note", "group", "beats", "truth"]);
+  const thin = (rows) => {
+    shown.forEach((column, k) => {
+      const empty = SPARSE.has(column.name) && column !== state.sort && rows.every((i) => !column.show(i));
+      heads[k].hidden = empty;
+      for (const row of body.rows) row.cells[k].hidden = empty;
+    });
+    tell();
+  };
+
   const draw = () => {
     const first = state.page * PAGE, last = Math.min(first + PAGE, state.rows.length);
     body.replaceChildren(...state.rows.slice(first, last).map(rowOf));
+    thin(state.rows.slice(first, last));
     byId("board-count").textContent = state.rows.length
       ? `Rows ${(first + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${state.rows.length.toLocaleString("en")}; the board has ${data.rows.toLocaleString("en")}.`
       : "No row fits these filters.";

@@ -1,0 +1,1 @@
+"""Training-data attribution: which training rows an output of a fitted regression is due to."""

@@ -1,0 +1,171 @@
+"""The first sight of a leaderboard: a status line per group of explainers, then one row for each of them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from xaibench.analysis.ranks.standings import CommonGround, Verdict
+from xaibench.report.labels import share
+from xaibench.report.layout import Trimmed
+from xaibench.report.overview import GAP, Line, Overview, nothing_to_compare, overview
+
+STATUS_TITLES: dict[Verdict, str] = {
+    "clear": "Beat every placebo in most tests and lost none",
+    "mixed": "Beat every placebo in most tests but lost some",
+    "behind": "Lost to a placebo and won at most half of the tests",
+    "undecided": "Undecided: won at most half of the tests and lost none",
+    "untested": "Not tested against placebos",
+}
+"""What a group of explainers is called, the groups in the order in which they are shown."""
+_EXPENDABLE = ("95 % interval", "problems", "relative rank", "tests lost")
+"""Columns that go where the screen is too narrow, the first one first."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Explainers of one verdict: ``kind`` is the verdict, ``members`` each with its count of tests in words."""
+
+    kind: Verdict
+    title: str
+    members: list[tuple[Line, str]]
+
+    @property
+    def text(self) -> str:
+        """The group in one line."""
+        return f"{self.title}: {', '.join(f'{x.name} ({n})' if n else x.name for x, n in self.members)}"
+
+
+def statuses(view: Overview) -> list[Status]:
+    """Groups of explainers by what the tests against the placebos say of them; groups without members are left out."""
+    members: dict[Verdict, list[tuple[Line, str]]] = {kind: [] for kind in STATUS_TITLES}
+    for line in view.explainers:
+        members[line.verdict].append((line, _counts(line)))
+    return [Status(kind, title, members[kind]) for kind, title in STATUS_TITLES.items() if members[kind]]
+
+
+def _counts(line: Line) -> str:
+    if not line.tested:
+        return "too few samples" if line.undecidable else ""
+    return f"{line.won} won, {line.lost} lost of {line.tested}" if line.lost else f"{line.won} of {line.tested}"
+
+
+def placebo_sentence(view: Overview) -> str:
+    """What placebos are, and which ones there were; why there was no test where there was none."""
+    if view.untested:
+        return f"{view.untested[0].upper()}{view.untested[1:]}."
+    which = f": {', '.join(view.placebos)}" if view.placebos else ""
+    return f"Explainers are tested against placebos, maps that cannot explain anything{which}."
+
+
+def rank_sentence(ground: CommonGround | None, n_explainers: int, n_problems: int) -> str:
+    """What the overall ranks are of."""
+    if ground is None:
+        return "No overall rank: no two explainers have scores by the same metric on the same problem."
+    metrics = _count(ground.n_metrics, f"{ground.family.replace('_', ' ')} metric")
+    who = (
+        "all explainers"
+        if ground.n_explainers == n_explainers
+        else f"{ground.n_explainers} of {n_explainers} explainers"
+    )
+    where = _count(ground.n_problems, "problem")
+    if ground.n_problems < n_problems:
+        where = f"{ground.n_problems} of {n_problems} problems, those that they share"
+    text = f"rank: {who}, by {metrics} on {where}"
+    return f"{text}; the others were not measured on all of it." if ground.n_explainers < n_explainers else f"{text}."
+
+
+def _count(n: int, name: str) -> str:
+    return f"{n} {name}{'' if n == 1 else 's'}"
+
+
+def standings_rows(view: Overview) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads and rows of the table of explainers, in the order of the overall rank, without columns that say nothing.
+
+    Returns
+    -------
+    heads, rows
+        ``rank`` (equals share the better one; - without one), ``explainer``, ``tests won`` and ``tests lost`` of those
+        against placebos, ``relative rank`` (0 best, 1 last) with its ``95 % interval``, ``problems`` with scores.
+    """
+    heads = ("rank", "explainer", "tests won", "tests lost", "relative rank", "95 % interval", "problems")
+    rows = [
+        (
+            "-" if x.place is None else f"{x.place}",
+            x.label,
+            f"{x.won} of {x.tested}" if x.tested else "",
+            f"{x.lost}" if x.lost else "",
+            "" if x.place is None else share(x.relative_rank),
+            "" if x.interval is None else f"{share(x.interval[0])} to {share(x.interval[1])}",
+            f"{x.problems} of {view.n_problems}",
+        )
+        for x in view.explainers
+    ]
+    said = [i for i, head in enumerate(heads) if any(row[i] not in ("", "-") for row in rows)]
+    said = [i for i in said if not (heads[i] == "problems" and view.single)]
+    return tuple(heads[i] for i in said), [tuple(row[i] for i in said) for row in rows]
+
+
+def first_screen(board: pd.DataFrame) -> RenderableType:
+    """What a run ends with: who beat the placebos in words, then a row per explainer, in the order of overall ranks.
+
+    Parameters
+    ----------
+    board : DataFrame
+        From `leaderboard`; of one suite.
+    """
+    return Trimmed(_FirstScreen(overview(board)))
+
+
+@dataclass(frozen=True)
+class _FirstScreen:
+    view: Overview
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        view, width = self.view, options.max_width
+        if not view.columns:
+            yield Text(nothing_to_compare(view))
+            return
+        yield _wrapped(placebo_sentence(view), width)
+        if not view.untested:
+            for status in statuses(view):
+                yield _wrapped(status.text, width)
+        if not view.explainers:
+            return
+        yield Text("")
+        heads, rows = standings_rows(view)
+        shown = list(range(len(heads)))
+        for head in _EXPENDABLE:
+            if sum(_width(heads, rows, i) + GAP for i in shown) - GAP > width and head in heads:
+                shown.remove(heads.index(head))
+        left = [k for k, i in enumerate(shown) if heads[i] == "explainer"]
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+        for k, i in enumerate(shown):
+            table.add_column(Text(_stacked(heads[i])), justify="left" if k in left else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(row[i]) for i in shown))
+        yield table
+        yield _wrapped(rank_sentence(view.ground, len(view.explainers), view.n_problems), width)
+
+
+def _stacked(head: str) -> str:
+    """A head in two lines where it has two words."""
+    first, space, rest = head.rpartition(" ")
+    return f"{first}\n{rest}" if space else head
+
+
+def _width(heads: tuple[str, ...], rows: list[tuple[str, ...]], i: int) -> int:
+    return max(*(len(word) for word in _stacked(heads[i]).split("\n")), *(len(row[i]) for row in rows))
+
+
+def _wrapped(text: str, width: int) -> Text:
+    """A sentence over several lines, all but the first one indented; names are not broken at hyphens."""
+    lines = textwrap.wrap(text, max(width, 20), subsequent_indent="  ", break_on_hyphens=False)
+    return Text("\n".join(lines))
