@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from xaibench.api.raw_views import default_maskers
-from xaibench.core import registry
 from xaibench.core.components import Component, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnusedBackgroundWarning
 from xaibench.core.problem import ProblemView
@@ -51,14 +50,6 @@ def uses_background(spec: Component, bound: Mapping[str, Any]) -> bool:
     if isinstance(spec, ExplainerSpec) and spec.uses_background:
         return True
     return any(isinstance(value, str) and value in FROM_BACKGROUND for value in bound.values())
-
-
-def explaining(explain: object, view: ProblemView) -> list[tuple[Component, dict[str, Any]]]:
-    """The explainer that a call names, with its parameters; none for a callable."""
-    if not isinstance(explain, str):
-        return []
-    spec = cast(ExplainerSpec, registry.get("explainer", explain))
-    return [(spec, spec.bind(meant(spec, {}, view)))]
 
 
 def say_if_unused(

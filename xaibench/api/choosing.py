@@ -76,7 +76,7 @@ def choose_explainer(
         spec = _of_callable(explainer, kind) if _is_function(explainer) else None
     if spec is None:
         spec = cast(ExplainerSpec, find_component("explainer", explainer))
-    return ChosenExplainer(spec, spec.bind(meant(spec, params or {}, view)))
+    return ChosenExplainer(spec, spec.bind(meant(spec, dict(params or {}), view)))
 
 
 def _is_function(explainer: Any) -> bool:

@@ -11,7 +11,7 @@ from xaibench.api.attributions import Attributions
 from xaibench.api.choosing import ExplainWith
 from xaibench.api.inputs import ArrayLike
 from xaibench.api.pairs import PairsArgument
-from xaibench.api.problem import Problem
+from xaibench.api.problem import Problem, say_if_background_is_unused
 from xaibench.api.retraining import RetrainWith
 from xaibench.core.components import AttributionKind
 from xaibench.core.features import FeatureKind
@@ -131,8 +131,7 @@ def explain(
         device=device,
     )
     made = problem.explain(name, seed=seed, **params)
-    if background is not None:
-        problem.warn_if_background_unused(attributions=made)
+    say_if_background_is_unused(problem, attributions=made)
     return made
 
 
@@ -262,8 +261,9 @@ def score(
         seed=seed,
         **params,
     )
-    if background is not None:
-        problem.warn_if_background_unused(name, params, attributions=attributions, explain=explain)
+    say_if_background_is_unused(
+        problem, name, params, attributions=attributions, explain=explain, explainer_params=explainer_params
+    )
     return found
 
 
@@ -332,6 +332,5 @@ def curve(
         device=device,
     )
     found = problem.curve(name, attributions, output=output, seed=seed, **params)
-    if background is not None:
-        problem.warn_if_background_unused(name, params, attributions=attributions)
+    say_if_background_is_unused(problem, name, params, attributions=attributions)
     return found

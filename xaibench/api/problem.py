@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xaibench.api.arguments import failures_as_usage_errors, find_component, require_choice, require_whole
 from xaibench.api.assembling import assemble_problem
 from xaibench.api.attributions import Attributions, origin_of
-from xaibench.api.background import explaining, meant, say_if_unused
+from xaibench.api.background import meant, say_if_unused
 from xaibench.api.choosing import ExplainWith, choose_explainer
 from xaibench.api.inputs import ArrayLike, require_needs
 from xaibench.api.pairs import PairsArgument
@@ -357,30 +357,34 @@ class Problem:
             progress=progress,
         )
 
-    def warn_if_background_unused(
-        self,
-        metric: str | None = None,
-        params: Mapping[str, Any] | None = None,
-        *,
-        attributions: ArrayLike | None = None,
-        explain: ExplainWith | None = None,
-    ) -> None:
-        """Warn if neither this metric nor what made or makes the attributions looks at the background."""
-        view = self._shared.everything()
-        used: list[tuple[Component, Mapping[str, Any]]] = []
-        if metric is not None:
-            spec = find_component("metric", metric)
-            used.append((spec, spec.bind(meant(cast(MetricSpec, spec), params or {}, view))))
-        origin = origin_of(attributions)
-        if origin is not None and origin.spec is not None and origin.spec.registered:
-            used.append((origin.spec, origin.params))
-        used += explaining(explain, view)
-        if used:
-            say_if_unused(view, used, stacklevel=4)
-
     def _require(self, spec: MetricSpec, *, explains: bool) -> None:
         """Raise what is wrong before anything is computed: a changed model, a need that is not met."""
         self._shared.require_unchanged()
         prepared = self._shared.prepared
         retrains = prepared.retraining is not None
         require_needs(spec, self._shared.everything(), explains=explains, retrains=retrains, pairs=prepared.pairs)
+
+
+def say_if_background_is_unused(
+    problem: Problem,
+    metric: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    attributions: ArrayLike | None = None,
+    explain: ExplainWith | None = None,
+    explainer_params: Mapping[str, Any] | None = None,
+) -> None:
+    """Warn if a single call has a background, and neither its metric nor what makes the maps uses it."""
+    view = problem._shared.everything()
+    used: list[tuple[Component, Mapping[str, Any]]] = []
+    if metric is not None:
+        spec = cast(MetricSpec, find_component("metric", metric))
+        used.append((spec, spec.bind(meant(spec, params or {}, view))))
+    origin = origin_of(attributions)
+    if origin is not None and origin.spec is not None and origin.spec.registered:
+        used.append((origin.spec, origin.params))
+    if isinstance(explain, str):
+        chosen = choose_explainer(explain, explainer_params, None, view)
+        used.append((chosen.spec, chosen.params))
+    if used:
+        say_if_unused(view, used, stacklevel=4)

@@ -80,7 +80,6 @@ class SharedProblem:
         require_needs(chosen.spec, self.view(chosen, seed))
         scoring.check_masker(chosen.params, self.view(chosen, seed))
         again = self.explainer(chosen, seed)
-        scoring.check_masker(chosen.params, again.view)
         with failures_as_usage_errors(f"explainer {chosen.spec.name!r} failed"):
             maps = _numpy(without_ends(again(), again.view, torch.nan))
         return with_origin(maps, self.origin(chosen, seed, maps))

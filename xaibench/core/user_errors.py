@@ -31,8 +31,8 @@ def place_of(error: BaseException) -> str | None:
 
 def text_of(error: BaseException) -> str:
     """What an error says; some cannot even say it."""
-    said = error.msg if isinstance(error, SyntaxError) else message_of(error)
-    return str(said) or type(error).__name__
+    said = str(error.msg) if isinstance(error, SyntaxError) else message_of(error)
+    return said or type(error).__name__
 
 
 def shortened(text: str, most: int = MOST_SHOWN) -> str:
