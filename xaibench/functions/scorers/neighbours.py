@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -13,14 +12,13 @@ from xaibench.core.draws import keyed_generator
 from xaibench.core.program_registry import functions
 from xaibench.core.types import Array
 from xaibench.functions.neurons.concepts import Vocabulary, vocabulary
+from xaibench.functions.neurons.taxonomy import broader_concepts, disjoint_concepts, narrower_concepts
 from xaibench.functions.scorers.candidates import scorer_case
 
 NeighbourRelation = Literal["broader", "narrower", "disjoint"]
 TestWords = Literal["all", "balanced", "near"]
 FEWEST_WORDS = 12
 """Words that a concept must hold to be a neuron here."""
-FEWEST_NARROWER = 8
-"""Words that a narrower description must hold."""
 
 
 @functions("neighbour_descriptions", kind="scorer")
@@ -86,7 +84,7 @@ def _test_rows(known: Vocabulary, concept: int, draws: np.random.Generator, *, n
     k = int(min(fires.sum(), (~fires).sum()))
     silent: list[int] = []
     if near:
-        broader = _broader(known, concept)
+        broader = broader_concepts(known, concept)
         inside = np.flatnonzero(known.members[broader[0]] & ~fires) if len(broader) else np.zeros(0, dtype=int)
         silent = draws.permutation(inside)[: k // 2].tolist()
     rest = np.setdiff1d(np.flatnonzero(~fires), silent)
@@ -98,34 +96,6 @@ def _neighbours(known: Vocabulary, relation: NeighbourRelation) -> list[tuple[in
     """Concepts with their neighbours of a relation, one of which is drawn."""
     sizes = known.members.sum(axis=1)
     concepts = [c for c, name in enumerate(known.concepts) if not known.is_form(name) and sizes[c] >= FEWEST_WORDS]
-    find = {"broader": _broader, "narrower": _narrower, "disjoint": _disjoint}[relation]
+    find = {"broader": broader_concepts, "narrower": narrower_concepts, "disjoint": disjoint_concepts}[relation]
     nearest = slice(None) if relation == "disjoint" else slice(1)
     return [(c, found) for c in concepts if len(found := find(known, c)[nearest])]
-
-
-@cache
-def _shared(known: Vocabulary) -> Array:
-    """Words that two concepts of meaning have in common, (c, c)."""
-    meanings = np.array([not known.is_form(name) for name in known.concepts])
-    members = known.members[meanings].astype(np.int64)
-    return np.asarray(members @ members.T)
-
-
-def _broader(known: Vocabulary, concept: int) -> Array:
-    """Concepts that hold all words of a concept and more, the smallest first."""
-    shared, sizes = _shared(known), np.diag(_shared(known))
-    found = np.flatnonzero((shared[concept] == sizes[concept]) & (sizes > sizes[concept]))
-    return found[np.argsort(sizes[found], kind="stable")]
-
-
-def _narrower(known: Vocabulary, concept: int) -> Array:
-    """Concepts of at least 8 words that lie within a concept and hold fewer, the largest first."""
-    shared, sizes = _shared(known), np.diag(_shared(known))
-    inside = (shared[concept] == sizes) & (sizes < sizes[concept]) & (sizes >= FEWEST_NARROWER)
-    found = np.flatnonzero(inside)
-    return found[np.argsort(-sizes[found], kind="stable")]
-
-
-def _disjoint(known: Vocabulary, concept: int) -> Array:
-    """Concepts without a word in common."""
-    return np.flatnonzero(_shared(known)[concept] == 0)
