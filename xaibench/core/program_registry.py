@@ -12,12 +12,21 @@ SORTS = frozenset({"program", "case"})
 """What an interpreter takes that takes every kind of functions, or of cases."""
 
 
-def functions(name: str, *, kind: str, version: int = 1) -> Callable[[F], F]:
+def functions(name: str, *, kind: str, version: int = 1, unkeyed_defaults: Iterable[str] = ()) -> Callable[[F], F]:
     """Register ``function(*, seed: int, ...) -> tuple[BlackBox, ...]``, a set of functions of one kind, or of cases.
 
     Equal seeds and parameters give equal functions; their names differ from each other. With the kind
     of a `CaseKind` the set is a ``tuple[Case, ...]``. A parameter ``cache`` is given the folder for
     fitted models, or None.
+
+    Parameters
+    ----------
+    name : str
+    kind : str
+    version : int
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: with their default the set is what it was before, and so are its ids and
+        keys.
 
     Examples
     --------
@@ -30,7 +39,8 @@ def functions(name: str, *, kind: str, version: int = 1) -> Callable[[F], F]:
     >>> [box.name for box in powers(seed=0)]
     ['square']
     """
-    return registering(lambda f: FunctionsSpec(name, f, version=version, functions=kind))
+    later = frozenset(unkeyed_defaults)
+    return registering(lambda f: FunctionsSpec(name, f, version=version, functions=kind, unkeyed_defaults=later))
 
 
 def interpreter(

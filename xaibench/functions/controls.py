@@ -39,6 +39,8 @@ def random(f: CountedFunction | CaseView, *given: Any) -> Interpretation | CaseA
 def _description_of(function: BlackBox) -> Interpretation:
     """All that is known of a function, as an answer."""
     facts = {"noise": function.noise, "parameters": dict(function.parameters)}
+    if "extents" in function.parameters:
+        facts["concepts"] = function.parameters["extents"]
     return Interpretation(function.program, function.description, function.family, function.intervals, facts=facts)
 
 

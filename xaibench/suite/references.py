@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from xaibench.core import registry
-from xaibench.core.components import Component, InterpreterSpec, Kind
+from xaibench.core.components import Component, FunctionsSpec, InterpreterSpec, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import Output
 
@@ -76,7 +76,11 @@ class ComponentRef:
     @property
     def keyed(self) -> str:
         """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
-        unkeyed = self.spec.unkeyed if isinstance(self.spec, InterpreterSpec) else frozenset()
+        spec = self.spec
+        unkeyed = spec.unkeyed if isinstance(spec, InterpreterSpec) else frozenset()
+        if isinstance(spec, FunctionsSpec):
+            bound, defaults = json.loads(self.bound), spec.parameters
+            unkeyed = frozenset(name for name in spec.unkeyed_defaults if bound[name] == defaults[name])
         if not unkeyed:
             return self.bound
         return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})

@@ -41,6 +41,10 @@ class Case:
     description : str
     gates : tuple of Gate
         Measured conditions on which the truth depends. A case with a failed gate is shown and left out of rankings.
+    content : mapping, optional
+        Tensors and plain values that tell the case from others, for the keys of results. Default: all of the above but
+        callables. Give what is exact where the rest is computed from it, so that rounding, which differs between
+        machines, is in no key.
 
     Raises
     ------
@@ -71,6 +75,7 @@ class Case:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     gates: tuple[Gate, ...] = ()
+    content: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         wanted = case_kind(self.kind).answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ from xaibench.core.keys import array_digest, digest
 def case_digest(case: Case) -> str:
     """Digest of a case: names, what is given, truth and what is hidden.
 
-    Callables of what is given are left out: the version of the set of cases stands for them.
+    Callables of what is given are left out: the version of the set of cases stands for them. Of gates the
+    conditions count, and not what was measured. Where a case names its ``content``, that stands for tensors.
     """
+    tensors = (case.given, case.truth.tensors, case.hidden) if case.content is None else (case.content,)
     return digest(
         [case.name, case.kind, list(case.units), list(case.questions), case.description],
         _content(case.parameters),
-        _content(case.given),
-        _content(case.truth.tensors),
-        _content(case.hidden),
-        [asdict(gate) for gate in case.gates],
+        *map(_content, tensors),
+        [[gate.name, gate.threshold, gate.at_least] for gate in case.gates],
     )
 
 

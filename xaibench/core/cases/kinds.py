@@ -86,7 +86,7 @@ for _kind in (
     CaseKind("circuit", "scores", "circuit", counted=("run",), at_once=1),
     CaseKind("concepts", "scores", "model", at_once=1),
     CaseKind("scorer", "scores", "data", at_once=64),
-    CaseKind("influence", "scores", "model", counted=("fit",), at_once=1),
+    CaseKind("influence", "scores", "model", counted=("fit",), at_once=16),
     CaseKind("dictionary", "dictionary", "data", at_once=1),
 ):
     register_case_kind(_kind)

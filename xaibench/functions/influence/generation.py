@@ -128,6 +128,7 @@ def _case(name: str, images: Tensor, labels: Tensor, seed: int, rows: int, tests
                 at_least=False,
             ),
         ),
+        content={"train": train, "test": test, "subsets": subsets},
     )
 
 

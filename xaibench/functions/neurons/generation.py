@@ -16,6 +16,7 @@ from xaibench.core.program_registry import functions
 from xaibench.core.programs.black_box import BlackBox, Domain, Values
 from xaibench.core.types import Array
 from xaibench.functions.neurons.concepts import MODES, ConceptMode, Expression, Vocabulary, vocabulary
+from xaibench.functions.neurons.taxonomy import concept_distances
 
 FIRING_THRESHOLD = 0.5
 """Answers above this are those of words that the neuron fires for."""
@@ -25,6 +26,9 @@ TEST_WORDS = 20
 """Test words on either side, at most."""
 FEWEST_TEST, FEWEST_ASKED = 4, 6
 """Words that a neuron must fire for among those that are held out, and among those that may be asked for."""
+FEWEST_NODES_APART = 4
+"""Steps in the taxonomy between the concepts of a polysemantic neuron."""
+TestSet = Literal["near", "random"]
 ALIKE = 0.6
 """Share of the smaller one of two concepts that may lie in the other one."""
 
@@ -69,13 +73,15 @@ def _uniform(key: str, words: Sequence[str]) -> Array:
     return (np.frombuffer(bytes(found), "<u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-@functions("find_neuron", kind="neuron")
+@functions("find_neuron", kind="neuron", unkeyed_defaults={"k", "test"})
 def find_neuron(
     *,
     seed: int,
     n: PositiveInt = 24,
-    mode: Literal["mixed", "single", "or", "and"] = "mixed",
+    mode: Literal["mixed", "single", "or", "and", "poly"] = "mixed",
     noise: Annotated[float, Ge(0), Le(0.09)] = 0.05,
+    k: Annotated[int, Ge(2), Le(4)] = 2,
+    test: TestSet = "near",
 ) -> tuple[BlackBox, ...]:
     """Neurons that answer a word with a level of activity, made of concepts.
 
@@ -95,11 +101,17 @@ def find_neuron(
     seed : int
     n : int
         FIND has 200. The first ones of a larger set are those of a smaller one.
-    mode : {"mixed", "single", "or", "and"}
-        ``mixed``: a third of each.
+    mode : {"mixed", "single", "or", "and", "poly"}
+        ``mixed``: a third of each of the next three. ``poly``: for any of ``k`` kinds of things that have no word in
+        common and are far apart in the taxonomy, at least four nodes.
     noise : float
         Bound of the uniform noise, a function of neuron and word. Below .1, so that noise takes no
         word across 0.5.
+    k : int
+        Concepts of a polysemantic neuron, from 2 to 4.
+    test : {"near", "random"}
+        Test words for which the neuron does not fire: half of them near misses, or all drawn at random. A
+        description that is too broad is told from the right one by the former only; see docs/suites/scorers.md.
 
     Notes
     -----
@@ -117,6 +129,9 @@ def find_neuron(
     for i in range(n):
         name = f"find/neuron/{i:04d}"
         draws = keyed_generator(seed, f"find_neuron/{mode}", name)
+        if mode == "poly":
+            made.append(_polysemantic(name, pool, k, noise, f"{seed}/{mode}/{name}", domain, draws, test))
+            continue
         chosen: ConceptMode = MODES[(start + i) % len(MODES)] if mode == "mixed" else mode
         if chosen == "single" and not singles:
             singles = [
@@ -134,7 +149,7 @@ def find_neuron(
                 chosen,
                 {"mode": chosen, "concepts": list(expression.concepts), "noise": noise},
                 _description(expression, words),
-                _test_words(expression, words, held_out, draws),
+                _test_words(expression, words, held_out, draws, test),
                 noise="uniform" if noise else "none",
             )
         )
@@ -186,21 +201,83 @@ class _Pool:
             if first != second and self.fits((first, second), mode):
                 return Expression(mode, (first, second))
 
+    def numbers(self, expression: Expression) -> list[int]:
+        """Numbers of the concepts of an expression."""
+        return [self.words.concepts.index(c) for c in expression.concepts]
 
-def _test_words(expression: Expression, words: Vocabulary, held_out: Array, draws: np.random.Generator) -> list[str]:
-    """Held-out words in random order: as many that fire as others; from both parts of an ``or``, half near misses."""
+    def apart(self, k: int, draws: np.random.Generator) -> tuple[str, ...]:
+        """k kinds of things without a word in common and at least four nodes apart in the taxonomy."""
+        fitting = [c for c in self.meanings if self.fits((c,))]
+        distances = concept_distances(tuple(fitting))
+        members = self.members[[self.words.concepts.index(c) for c in fitting]].astype(np.int64)
+        free = (distances >= FEWEST_NODES_APART) & (members @ members.T == 0)
+        while True:
+            chosen: list[int] = []
+            open_ones = np.ones(len(fitting), dtype=bool)
+            while len(chosen) < k and open_ones.any():
+                chosen.append(int(draws.choice(np.flatnonzero(open_ones))))
+                open_ones &= free[chosen[-1]]
+            if len(chosen) == k:
+                return tuple(fitting[i] for i in chosen)
+
+
+def _polysemantic(
+    name: str,
+    pool: _Pool,
+    k: int,
+    noise: float,
+    key: str,
+    domain: Domain,
+    draws: np.random.Generator,
+    test: TestSet,
+) -> BlackBox:
+    """A neuron that fires for any of k kinds of things far apart."""
+    words = pool.words
+    expression = Expression("or", pool.apart(k, draws))
+    levels = expression.levels(words)
+    extents = [[words.words[w] for w in np.flatnonzero(row)] for row in words.members[pool.numbers(expression)]]
+    return BlackBox(
+        name,
+        "neuron",
+        Neuron(words, levels, noise, key),
+        Neuron(words, levels),
+        domain,
+        "poly",
+        {"mode": "poly", "concepts": list(expression.concepts), "noise": noise, "extents": extents},
+        _description(expression, words),
+        _test_words(expression, words, pool.held_out, draws, test),
+        noise="uniform" if noise else "none",
+    )
+
+
+def _test_words(
+    expression: Expression, words: Vocabulary, held_out: Array, draws: np.random.Generator, test: TestSet
+) -> list[str]:
+    """Held-out words in random order: as many that fire as others; from all parts of an ``or``, half near misses."""
     levels = expression.levels(words)
     usable = held_out & ~expression.unclear(words)
     fires = np.flatnonzero(usable & (levels == 1))
     active = list(draws.permutation(fires))
     if expression.mode == "or":
-        first = words.members[words.concepts.index(expression.concepts[0])]
-        active = _alternating([w for w in active if first[w]], [w for w in active if not first[w]])
+        active = _in_turn(active, [words.members[words.concepts.index(c)] for c in expression.concepts[:-1]])
     active = active[:TEST_WORDS]
+    if test == "random":
+        silent = list(draws.permutation(np.flatnonzero(usable & (levels < 1))))[: len(active)]
+        return [words.words[w] for w in draws.permutation([*active, *silent])]
     near = draws.permutation(np.flatnonzero(usable & (levels < 1) & (levels >= MISS)))
     far = draws.permutation(np.flatnonzero(usable & (levels < MISS)))
     silent = _alternating(list(near), list(far))[: len(active)]
     return [words.words[w] for w in draws.permutation([*active, *silent])]
+
+
+def _in_turn(active: list[int], parts: list[Array]) -> list[int]:
+    """One word of each part after the other, and of those in none of them; then the rest of the longer ones."""
+    groups: list[list[int]] = [[] for _ in range(len(parts) + 1)]
+    for w in active:
+        groups[next((i for i, part in enumerate(parts) if part[w]), len(parts))].append(w)
+    if len(groups) == 2:
+        return _alternating(*groups)
+    return [group[i] for i in range(max(map(len, groups))) for group in groups if i < len(group)]
 
 
 def _alternating(a: list[int], b: list[int]) -> list[int]:
