@@ -23,6 +23,8 @@ import xaibench as xb
 from xaibench.core import registry
 from xaibench.core.data import Data
 from xaibench.core.programs.black_box import BlackBox
+from xaibench.functions.superposition.autoencoder import train_autoencoder
+from xaibench.functions.superposition.theory import closed_form_losses, switching_probability
 from xaibench.report.braille import y_range
 
 mpl.use("Agg")
@@ -560,6 +562,29 @@ def _circuits(board: pd.DataFrame) -> Figure:
     return figure
 
 
+def _superposition_data() -> Figure:
+    figure, axes = plt.subplots(1, 4, figsize=(9.4, 2.5), sharey=True)
+    grid = np.linspace(0.02, 0.9, 89)
+    for axis, r in zip(axes, (0.1, 0.5, 2.0, 1.0), strict=True):
+        for colour, kind in zip(COLOURS, ("both", "first only", "second only"), strict=False):
+            losses = [closed_form_losses(p, r)[kind] for p in grid]
+            axis.plot(grid, losses, color=colour, lw=1.3, label=kind)
+        trained = [train_autoencoder(p, r, np.random.default_rng(11))[1] for p in grid[4::8]]
+        axis.plot(grid[4::8], trained, "o", ms=3.5, color=INK, label="trained")
+        axis.axvline(switching_probability(r), color=MUTED, lw=1, ls="--")
+        axis.set_title(f"r = {r:g}")
+        axis.set_xlabel("p")
+        axis.set_ylim(0, 0.15)
+    axes[0].set_ylabel("loss")
+    axes[0].legend(fontsize=7)
+    return figure
+
+
+def _superposition(board: pd.DataFrame) -> Figure:
+    series = {f"{kind} importances": has(board, dataset=f"importance={kind}") for kind in ("unequal", "equal")}
+    return dots(board, series, "share of nets whose represented features are named")
+
+
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
@@ -587,6 +612,7 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "find": (_find_data, _find),
     "find_strings": (_find_strings_data, _find_strings),
     "circuits": (_circuits_data, _circuits),
+    "superposition": (_superposition_data, _superposition),
 }
 
 

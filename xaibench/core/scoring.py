@@ -91,9 +91,12 @@ def _refuse_missing(attributions: Tensor, view: ProblemView) -> None:
 
 
 def check_masker(params: Mapping[str, Any], samples: Samples) -> None:
-    """Raise UnsupportedError if the masker among the parameters of a component changes none of several samples."""
+    """Raise UnsupportedError if the masker among the parameters of a component changes none of several samples.
+
+    Raw rows of different lengths are left alone: what a masker does is known once they are encoded.
+    """
     name = params.get("masker")
-    if isinstance(name, str) and len(samples) > 1:
+    if isinstance(name, str) and len(samples) > 1 and samples.sizes is None:
         check_effect(name, samples.inputs, samples.masker(name).fill)
 
 
