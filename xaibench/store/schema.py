@@ -48,7 +48,7 @@ class Row:
     sample_ids : list of str
         Names of the samples or repeats that were scored; equal names pair up.
     gates : str
-        JSON list of the problem's measured conditions.
+        JSON list of the problem's measured conditions; one of a single function or case names it as ``case``.
     explain_seconds, score_seconds : float
         Wall time; a reused explanation keeps the time that it took when it was made.
     run : int
@@ -57,9 +57,6 @@ class Row:
         Layer of the model that the explainer takes features from, where it does: name, operation, shape.
     model_facts : str
         What a first look at the model found, as JSON; see `ModelFacts`.
-    exclusions : list of str
-        Of sets of functions or cases: why each is left out of rankings, empty text where it is not; an empty
-        list where none is.
     """
 
     cell_id: str
@@ -113,7 +110,6 @@ class Row:
     scope: str | None = None
     layer_used: str | None = None
     model_facts: str | None = None
-    exclusions: list[str] = field(default_factory=list)
 
 
 _TYPES: dict[str, pa.DataType] = {
