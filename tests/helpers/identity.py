@@ -25,9 +25,6 @@ FINGERPRINT = "f" * 32
 ANALYTIC = frozenset({"bayes_linear", "biased", "clusterwise", "exact_function", "piecewise_linear"})
 """Models that are written down instead of trained: their fingerprints are the same on every machine."""
 
-TRAINED_SETS = frozenset({"superposition"})
-"""Sets of cases with trained nets: their fingerprints differ between machines."""
-
 
 class _Rows:
     """Digest of the cells of one explainer in one suite: of what they are called, and of their content keys."""
@@ -80,11 +77,7 @@ def analytic_problems(name: str) -> Iterator[tuple[str, list[Unit]]]:
     found: dict[str, list[Unit]] = {}
     for unit in expand(suites.load(name)):
         problem = unit.problem
-        if isinstance(problem, FunctionProblemSpec):
-            analytic = problem.functions.spec.name not in TRAINED_SETS
-        else:
-            analytic = problem.model.spec.name in ANALYTIC
-        if analytic:
+        if isinstance(problem, FunctionProblemSpec) or problem.model.spec.name in ANALYTIC:
             found.setdefault(problem.key, []).append(unit)
     for units in found.values():
         problem = units[0].problem

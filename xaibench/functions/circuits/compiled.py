@@ -24,8 +24,6 @@ N_INPUTS, N_REFERENCES, N_REPLACEMENTS = 24, 512, 3
 """Inputs that are explained, inputs for means, and how often a gate replaces the messages of all inputs."""
 DOMINANT = 0.5
 """Probability with which a token is the one that its input favours."""
-GATE_DIGITS = 7
-"""Decimals of measured changes: what is stored with a case must not depend on the machine."""
 STILL, MOVED = 1e-5, 1e-2
 """Changes of the output below which nothing has happened, and from which on something has."""
 
@@ -119,7 +117,7 @@ def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.ra
 
     def moved(removed: Tensor, messages: Tensor) -> float:
         output = circuit.run(circuit.inputs, removed.double(), messages)[0]
-        return round(float((output - clean).abs().max()), GATE_DIGITS)
+        return float((output - clean).abs().max())
 
     outside = max(moved(~wiring, messages) for messages in (zeros, others[0]))
     single = torch.eye(len(wiring), dtype=torch.bool)

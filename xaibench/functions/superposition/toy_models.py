@@ -31,7 +31,6 @@ QUADRATURE = 2e-3
 """Share by which the loss on midpoints may exceed the closed form."""
 AROUND_SWITCH = 0.06
 EQUAL_PROBABILITIES = (0.1, 0.3, 0.51, 0.63, 0.7, 0.8)
-LOSS_DIGITS = 5
 FEATURE_NAMES = ("feature 1", "feature 2")
 
 
@@ -125,12 +124,13 @@ def _case(p: float, r: float, seed: int, solution: str) -> Case:
         Scores(torch.from_numpy(explained)),
         {"represented": torch.from_numpy((explained > EXPLAINED_SHARE).astype(np.float64))},
         units=FEATURE_NAMES,
-        parameters={"p": p, "r": r, "predicted": kind, "loss": loss, "closed_form_loss": losses[kind]},
+        content={"inputs": inputs},
+        parameters={"p": p, "r": r, "predicted": kind, "closed_form_loss": losses[kind]},
         description=f"two features with probability {p:.3f} in one hidden unit, importances 1 and {r:g}",
         gates=(
             Gate(
                 "loss above that of the closed form, as a share",
-                round(max(loss / losses[kind] - 1, 0.0), LOSS_DIGITS),
+                max(loss / losses[kind] - 1, 0.0),
                 QUADRATURE,
                 at_least=False,
             ),
