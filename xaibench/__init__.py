@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xaibench.core.cases.evaluation import CaseEvaluation
     from xaibench.core.cases.kinds import CaseKind, register_case_kind
     from xaibench.core.data import Data, Intervention
+    from xaibench.core.data_registry import dataset, model
     from xaibench.core.draws import Draws
     from xaibench.core.errors import (
         UnsupportedError,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from xaibench.core.program_registry import function_set, interpreter
     from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
     from xaibench.core.programs.evaluation import ProgramEvaluation
-    from xaibench.core.registry import dataset, explainer, metric, model
+    from xaibench.core.registry import explainer, metric
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
 
@@ -68,6 +69,7 @@ _HOME = {
     "core.cases.evaluation": ("CaseEvaluation",),
     "core.cases.kinds": ("CaseKind", "register_case_kind"),
     "core.data": ("Data", "Intervention"),
+    "core.data_registry": ("dataset", "model"),
     "core.draws": ("Draws",),
     "core.errors": (
         "UnsupportedError",
@@ -81,7 +83,7 @@ _HOME = {
     "core.programs.evaluation": ("ProgramEvaluation",),
     "core.programs.black_box": ("BlackBox", "Domain", "Interpretation", "Probe"),
     "core.program_registry": ("function_set", "interpreter"),
-    "core.registry": ("dataset", "explainer", "metric", "model"),
+    "core.registry": ("explainer", "metric"),
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
 }

@@ -9,7 +9,8 @@ from typing import Any
 import numpydoc
 
 from xaibench.core import registry
-from xaibench.core.components import Component, ExplainerSpec, InterpreterSpec, Kind, MetricSpec
+from xaibench.core.components import Component, ExplainerSpec, Kind, MetricSpec
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.datasets.cards import card, card_names
 
 SOURCE = "https://github.com/xaibench/xaibench/blob/main/xaibench/"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from xaibench.core.components import InterpreterSpec, MetricSpec
+from xaibench.core.components import MetricSpec
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import BlackBox, Interpretation
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.programs.interpreting import ask

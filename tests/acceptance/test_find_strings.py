@@ -12,7 +12,8 @@ import pytest
 
 import xaibench as xb
 from xaibench import suite as suites
-from xaibench.core.components import InterpreterSpec, MetricSpec
+from xaibench.core.components import MetricSpec
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.programs.interpreting import ask, score_programs

@@ -39,8 +39,8 @@ def verdict(
 
 def test_what_is_in_the_unit_of_the_output_is_declared() -> None:
     assert set(IN_OUTPUT_UNIT) == {
-        "abpc", "comprehensiveness", "deletion", "insertion", "pgi", "pgu", "pixel_flipping", "region_perturbation",
-        "road_lerf", "road_morf", "selectivity", "sufficiency",
+        "abpc", "comprehensiveness", "confidence", "deletion", "insertion", "pgi", "pgu", "pixel_flipping",
+        "region_perturbation", "road_lerf", "road_morf", "selectivity", "sufficiency",
     }  # fmt: skip
 
 

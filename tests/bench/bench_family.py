@@ -16,8 +16,9 @@ from bench_models import cnn, mlp
 sys.path.insert(0, "tests")
 from helpers.builders import make_evaluation, make_view
 
-from xaibench.core.components import MetricSpec, missing_needs
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.needs import missing_needs
 from xaibench.core.registry import components
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import MemoryCache, SharedCache

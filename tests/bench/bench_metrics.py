@@ -16,8 +16,9 @@ from dataclasses import replace
 
 from helpers.builders import make_evaluation, make_view
 
-from xaibench.core.components import MetricSpec, missing_needs
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.needs import missing_needs
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.registry import components, get
 from xaibench.core.scoring import score

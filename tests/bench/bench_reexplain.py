@@ -24,8 +24,9 @@ from torch import Tensor, nn
 sys.path.insert(0, "tests")
 from helpers.builders import make_evaluation, make_view
 
-from xaibench.core.components import DATA_NEEDS, MetricSpec
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.registry import get
 from xaibench.core.scoring import score

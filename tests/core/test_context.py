@@ -20,9 +20,10 @@ from helpers.context_cases import (
 )
 from helpers.explainer_cases import NAMES, capabilities, run, spec_of
 
-from xaibench.core.components import DATA_NEEDS, MetricSpec, missing_needs, sees_truth
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.needs import DATA_NEEDS, missing_needs, sees_truth
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import score

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from xaibench.core import registry
-from xaibench.core.components import missing_needs
 from xaibench.core.errors import UsageError
+from xaibench.core.needs import missing_needs
 
 
 def test_names_are_suggested() -> None:

@@ -7,8 +7,8 @@ from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, mak
 from helpers.explainer_cases import black_box, run, spec_of, view_of
 from scipy import ndimage
 
-from xaibench.core.components import missing_needs
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.needs import missing_needs
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, Samples
 from xaibench.core.scoring import attribution_kind

@@ -13,7 +13,8 @@ import torch
 import xaibench as xb
 from xaibench.core.cases.answers import CaseAnswer, check_answer, failed_answer
 from xaibench.core.cases.content import case_digest
-from xaibench.core.components import FunctionsSpec, InterpreterSpec, MetricSpec
+from xaibench.core.components import MetricSpec
+from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.programs.interpreting import score_programs
 from xaibench.core.registry import components
 

@@ -13,8 +13,8 @@ import pytest
 from helpers.chat_server import KEY, ChatServer, answer, call, chat_server, error, results, text
 
 import xaibench as xb
-from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import AskAgainError, Domain
 from xaibench.core.registry import get
 from xaibench.functions.llm.interpreter import estimate, restore

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from xaibench.core.components import FunctionsSpec
 from xaibench.core.errors import UsageError
+from xaibench.core.program_specs import FunctionsSpec
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.registry import get
 from xaibench.datasets.cards import card

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.components import InterpreterSpec
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import BlackBox, BudgetError, CountedFunction, Domain, Interpretation, run_program
 from xaibench.core.programs.interpreting import ask
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from xaibench.core.components import FunctionsSpec, InterpreterSpec, MetricSpec
+from xaibench.core.components import MetricSpec
+from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.programs.black_box import BlackBox, Interpretation, run_program
 from xaibench.core.programs.evaluation import ProgramEvaluation
 from xaibench.core.programs.interpreting import ask, checked, score_programs

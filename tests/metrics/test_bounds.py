@@ -14,8 +14,9 @@ from torch import nn
 
 import xaibench as xb
 from xaibench.core import registry
-from xaibench.core.components import DATA_NEEDS, MetricSpec
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView

@@ -19,10 +19,11 @@ from helpers.refit import Refit
 from torch import nn
 
 from xaibench.core import registry
-from xaibench.core.components import DATA_NEEDS, MetricSpec
+from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import row_digests
+from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components

@@ -18,8 +18,9 @@ from helpers.builders import make_evaluation, make_inputs, make_view
 from helpers.refit import Refit
 from torch import Tensor, nn
 
-from xaibench.core.components import DATA_NEEDS, MetricSpec
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import explain, score

@@ -17,20 +17,21 @@ from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
 from xaibench.core.axes import check_convolution
-from xaibench.core.components import ExplainerSpec, MetricSpec, missing_needs
+from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
+from xaibench.core.needs import missing_needs
 from xaibench.core.outputs import check_columns, check_output, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
 from xaibench.models.adapters import as_predictor
-from xaibench.models.first_look import check_finite, first_look, look_at_rows
+from xaibench.models.first_look import check_finite_outputs, first_look, look_at_rows
 
 ArrayLike = Any
 
@@ -180,7 +181,7 @@ def make_view(
         else:
             raw = predict_groups(predictor, x[tried], text.sizes[tried], layout, context_rows(beside, tried) or None)
     check_columns(raw, predictor.returns)
-    check_finite(raw, predictor.returns)
+    check_finite_outputs(raw, predictor.returns)
     if targets is None:
         y = raw.argmax(dim=1)
     else:

@@ -12,8 +12,9 @@ import numpy as np
 from xaibench.core import registry
 from xaibench.core.cases.answers import CaseAnswer
 from xaibench.core.cases.case import Case
-from xaibench.core.components import FUNCTION_KINDS, InterpreterSpec, missing_needs
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
+from xaibench.core.needs import FUNCTION_KINDS, missing_needs
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Program, Values, numeric_outputs
 from xaibench.core.programs.interpreting import ask
 from xaibench.core.types import FunctionKind

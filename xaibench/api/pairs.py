@@ -12,10 +12,10 @@ from torch import Tensor
 from xaibench.api.inputs import as_classes, as_tensor, make_truth
 from xaibench.api.raw_rows import series_rows, token_rows
 from xaibench.core import registry
-from xaibench.core.components import PAIRS
 from xaibench.core.context import context_rows
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.groups import predict_groups
+from xaibench.core.needs import PAIRS
 from xaibench.core.outputs import check_columns, check_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor

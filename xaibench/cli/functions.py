@@ -14,8 +14,9 @@ from xaibench.cli.stored_answers import StoredCaseAnswer, stored_answer, transcr
 from xaibench.core import registry
 from xaibench.core.cases.answers import failed_answer
 from xaibench.core.cases.case import Case
-from xaibench.core.components import FUNCTION_KINDS, FunctionsSpec, InterpreterSpec
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
+from xaibench.core.needs import FUNCTION_KINDS
+from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.programs.black_box import AskAgainError, BlackBox, Interpretation, Values, copied_inputs
 from xaibench.core.storage.paths import cache_folder
 from xaibench.report.cases import ShownCase, case_text

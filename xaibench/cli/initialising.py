@@ -13,9 +13,9 @@ import pandas as pd
 from xaibench.api.planning import plan_suite
 from xaibench.cli.output import stdout
 from xaibench.core import registry
-from xaibench.core.components import missing_needs
 from xaibench.core.declaration_index import built_in
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
+from xaibench.core.needs import missing_needs
 from xaibench.core.storage.files import write_bytes
 from xaibench.plan import Plan
 from xaibench.problems.specs import ProblemSpec

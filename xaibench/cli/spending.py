@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from xaibench.core.components import CostEstimate, InterpreterSpec
 from xaibench.core.errors import XaibenchError
+from xaibench.core.program_specs import CostEstimate, InterpreterSpec
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems.specs import FunctionProblemSpec
 from xaibench.store import Store

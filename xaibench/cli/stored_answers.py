@@ -12,8 +12,8 @@ from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.cases.answers import CaseAnswer
 from xaibench.core.cases.case import Case
-from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.answers import AnswerCache
 from xaibench.core.programs.black_box import BlackBox, Interpretation, printable
 from xaibench.core.storage.paths import cache_folder

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from xaibench.core.cases.kinds import case_kind, case_kinds
+from xaibench.core.cases.kinds import case_kinds
 from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.masking.names import MASKERS
+from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
 from xaibench.core.outputs import OUTPUTS, Returns
 from xaibench.core.source_files import source_of
-from xaibench.core.types import FunctionKind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,26 +35,6 @@ UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
 Uninformative = Literal["zero maps", "constant maps"]
 UNINFORMATIVE: tuple[str, ...] = get_args(Uninformative)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
-DATA_NEEDS = frozenset({"image", "volume", "table", "series", "text", "graph", "program", "case"})
-"""Kinds of data; a component that names several takes any of them."""
-FUNCTION_KINDS: tuple[str, ...] = get_args(FunctionKind)
-"""Kinds of functions, where the data are programs; a component that names several takes any of them."""
-NEEDS = DATA_NEEDS | {
-    *FUNCTION_KINDS,
-    "others",
-    "gradients",
-    "module",
-    "truth",
-    "truth.mask",
-    "truth.weights",
-    "truth.distractors",
-    "reexplain",
-    "retrain",
-    "labels",
-    "background",
-}
-PAIRS = ("model_pair", "input_pair")
-"""Needs of these kinds have a name of their own: ``model_pair.contrast``."""
 _SPECIAL = frozenset({"draws", "seed", "progress"})
 
 
@@ -195,32 +175,6 @@ def source_file(function: Callable[..., Any]) -> str | None:
     return stated or inspect.getsourcefile(function)
 
 
-def kinds_known() -> frozenset[str]:
-    """Names of all kinds of functions and cases."""
-    return frozenset(FUNCTION_KINDS) | case_kinds()
-
-
-def sees_truth(needs: Iterable[str]) -> bool:
-    """Whether a truth of any form is among the needs."""
-    return any(n.partition(".")[0] == "truth" for n in needs)
-
-
-def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
-    """Needs that ``capabilities`` does not meet; kinds of data (and of functions) are alternatives.
-
-    The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask`` or ``truth.weights``.
-    """
-    wanted, offered = set(needs), set(capabilities)
-    if offered & {"truth.mask", "truth.weights"}:
-        offered.add("truth")
-    missing = sorted(wanted - offered - DATA_NEEDS - kinds_known())
-    for alternatives in (DATA_NEEDS, kinds_known()):
-        kinds = wanted & alternatives
-        if kinds and not kinds & offered:
-            missing.append(" or ".join(sorted(kinds)))
-    return missing
-
-
 @dataclass(frozen=True)
 class ExplainerSpec(Component):
     """An explainer; see `explainer`."""
@@ -251,44 +205,6 @@ class ExplainerSpec(Component):
     def placebo(self) -> bool:
         """Whether this is a control that does not know the truth: what an explanation must beat."""
         return self.control and not sees_truth(self.needs)
-
-
-@dataclass(frozen=True)
-class CostEstimate:
-    """What asking a service takes at most.
-
-    Attributes
-    ----------
-    requests, prompt_tokens, completion_tokens : int
-    cost : float or None
-        None where no prices are known.
-    """
-
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None = None
-
-
-@dataclass(frozen=True)
-class InterpreterSpec(Component):
-    """An interpreter; see `interpreter`."""
-
-    control: bool = False
-    restore: Callable[..., Any] | None = None
-    estimate: Callable[[Mapping[str, Any], int, int], CostEstimate] | None = None
-    unkeyed: frozenset[str] = frozenset()
-    kind: Kind = field(default="interpreter", init=False)
-
-    @property
-    def placebo(self) -> bool:
-        """Whether this is a control that does not know the truth: what an interpretation must beat."""
-        return self.control and not sees_truth(self.needs)
-
-
-def is_control(spec: Component) -> bool:
-    """Whether a component explains as a control."""
-    return isinstance(spec, (ExplainerSpec, InterpreterSpec)) and spec.control
 
 
 @dataclass(frozen=True)
@@ -405,48 +321,6 @@ class DatasetSpec(Component):
         super().__post_init__()
         check_word(self.called, "features", self.features, FEATURE_KINDS)
         check_words(self.called, "provides", (n for n in self.provides if n.partition(".")[0] not in PAIRS), NEEDS)
-
-
-@dataclass(frozen=True)
-class FunctionsSpec(Component):
-    """A set of functions, or of other cases; see `functions`.
-
-    Attributes
-    ----------
-    functions : str
-        Their kind.
-    unkeyed_defaults : frozenset of str
-        Parameters that no id and no key holds where they have their default.
-    """
-
-    functions: str = "numeric"
-    unkeyed_defaults: frozenset[str] = frozenset()
-    kind: Kind = field(default="functions", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.functions not in FUNCTION_KINDS:
-            case_kind(self.functions)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Keyword parameters that a suite may set; ``cache`` is not one, it is the folder for fitted models."""
-        return {name: default for name, default in super().parameters.items() if name != "cache"}
-
-    @property
-    def holds_cases(self) -> bool:
-        """Whether these are cases, which have no program."""
-        return self.functions not in FUNCTION_KINDS
-
-    @property
-    def noun(self) -> str:
-        """What the members are called, such as ``numeric functions`` or ``influence cases``."""
-        return f"{self.functions} {'cases' if self.holds_cases else 'functions'}"
-
-    @property
-    def provides(self) -> frozenset[str]:
-        """Needs that a problem of these functions meets."""
-        return frozenset({"case" if self.holds_cases else "program", "others", "truth", self.functions})
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xaibench.core.components import (
-    Component,
-    DatasetSpec,
-    ExplainerSpec,
-    FunctionsSpec,
-    InterpreterSpec,
-    Kind,
-    MetricSpec,
-    ModelSpec,
-    source_file,
-)
+from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind, MetricSpec, ModelSpec, source_file
 from xaibench.core.declaration_json import (
     NotPlainError,
     hint_from_json,
@@ -35,6 +25,7 @@ from xaibench.core.declaration_json import (
     value_to_json,
 )
 from xaibench.core.errors import StoreError
+from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.sources import PACKAGE, package_digest
 from xaibench.core.storage.files import write_json
 from xaibench.core.storage.paths import cache_folder

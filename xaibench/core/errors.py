@@ -94,7 +94,7 @@ class XaibenchWarning(UserWarning):
     >>> x = [[1.0, 2.0]]
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", xb.XaibenchWarning)
-    ...     found = xb.score("sparseness", model=lambda a: a, inputs=x, attributions=x, background=x)
+    ...     found = xb.score("sparseness", model=lambda a: a, inputs=x, attributions=x, background=x, returns="value")
     >>> found.shape
     (1,)
     """
@@ -112,7 +112,7 @@ class UnusedBackgroundWarning(XaibenchWarning):
     >>> x = np.ones((1, 2))
     >>> with warnings.catch_warnings(record=True) as said:
     ...     warnings.simplefilter("always")
-    ...     _ = xb.explain("feature_ablation", model=model, inputs=x, background=x, masker="zero")
+    ...     _ = xb.explain("feature_ablation", model=model, returns="logit", inputs=x, background=x, masker="zero")
     >>> said[0].category.__name__
     'UnusedBackgroundWarning'
     """

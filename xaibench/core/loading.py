@@ -8,7 +8,7 @@ import pkgutil
 
 from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError, message_of
-from xaibench.core.source_files import is_replaced, origin_of
+from xaibench.core.source_files import defined_in, is_replaced
 
 _BUILT_IN: dict[Kind, tuple[str, ...]] = {
     "explainer": ("xaibench.explainers",),
@@ -62,6 +62,6 @@ def _import_all(package: str) -> None:
 
 def check_same(old: Component, new: Component) -> None:
     """Raise UsageError if two components that are not the same function have one name."""
-    if origin_of(old.function) != origin_of(new.function) and not is_replaced(old.function):
-        files = f"{origin_of(old.function)[0]} and {origin_of(new.function)[0]}"
+    if defined_in(old.function) != defined_in(new.function) and not is_replaced(old.function):
+        files = f"{defined_in(old.function)[0]} and {defined_in(new.function)[0]}"
         raise UsageError(f"two {plural(new.kind)} are called {new.name!r}, in {files}", "give yours another name")

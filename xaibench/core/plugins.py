@@ -18,7 +18,7 @@ from typing import Any
 
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.core.keys import digest
-from xaibench.core.source_files import PACKAGE, SOURCE, files_digest, find_beside, imported_files
+from xaibench.core.source_files import PACKAGE_NAME, SOURCE, files_digest, find_beside, imported_files
 from xaibench.core.storage.paths import local_path
 from xaibench.core.user_errors import described
 
@@ -183,7 +183,9 @@ def _forget(here: _Folders, known: _Loaded) -> None:
     for name, module in list(sys.modules.items()):
         own = name.startswith(f"{here.name}.")
         file = getattr(module, "__file__", None)
-        if own or (file is not None and name.partition(".")[0] not in (PACKAGE, "__main__") and Path(file) in files):
+        if own or (
+            file is not None and name.partition(".")[0] not in (PACKAGE_NAME, "__main__") and Path(file) in files
+        ):
             del sys.modules[name]
     here.loaded.clear()
 
@@ -256,7 +258,7 @@ def _import_from(here: _Folders) -> Callable[..., Any]:
         level: int = 0,
     ) -> Any:
         top = name.partition(".")[0]
-        if level or top == PACKAGE or find_beside(top, here.places) is None:
+        if level or top == PACKAGE_NAME or find_beside(top, here.places) is None:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         if fromlist:
             return builtins.__import__(f"{here.name}.{name}", globals, locals, fromlist, 0)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from xaibench.core.context import Context, Encoded, check_context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.floating_types import FloatingTypes
 from xaibench.core.model_facts import ModelFacts
 from xaibench.core.model_outputs import check_rows, read_output, where_output_is
 from xaibench.core.module_copies import copy_module, is_compiled
@@ -264,7 +264,7 @@ class TorchPredictor(Predictor):
         """
         if is_compiled(self.module):
             return self
-        one, seen = inputs[:1].to(self.device, copy=True), _FloatingTypes()
+        one, seen = inputs[:1].to(self.device, copy=True), FloatingTypes()
         try:
             module = copy_module(self.module).double()
             module.register_forward_pre_hook(_to_double, prepend=True, with_kwargs=True)
@@ -293,25 +293,6 @@ def _to_double(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[A
     """Inputs and context in float64; what is no floating-point number stays."""
     beside = {name: value.double() if value.is_floating_point() else value for name, value in kwargs.items()}
     return (args[0].double(), *args[1:]), beside
-
-
-class _FloatingTypes(TorchFunctionMode):
-    """Notes the floating-point types of all tensors that are computed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.types: set[torch.dtype] = set()
-
-    def add(self, result: Any) -> None:
-        if isinstance(result, Tensor) and result.is_floating_point():
-            self.types.add(result.dtype)
-
-    def __torch_function__(
-        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.add(result)
-        return result
 
 
 def _evaluating(module: nn.Module, device: torch.device) -> nn.Module:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xaibench.core.components import sees_truth
 from xaibench.core.context import context_rows
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
@@ -18,6 +17,7 @@ from xaibench.core.gates import Gate
 from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.core.masking.tokens import Absence
+from xaibench.core.needs import sees_truth
 from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from xaibench.core.components import FUNCTION_KINDS, CostEstimate, FunctionsSpec, InterpreterSpec
+from xaibench.core.needs import FUNCTION_KINDS
+from xaibench.core.program_specs import CostEstimate, FunctionsSpec, InterpreterSpec
 from xaibench.core.registry import F, registering
 
 SORTS = frozenset({"program", "case"})

@@ -16,7 +16,7 @@ from typing import Any
 
 from xaibench.core.keys import digest
 
-PACKAGE = "xaibench"
+PACKAGE_NAME = "xaibench"
 SOURCE = "__xaibench_source__"
 """Name under which a module that was loaded from a user's file holds the digest of what was executed."""
 
@@ -54,7 +54,7 @@ def imported_files(path: Path, folders: Sequence[Path]) -> dict[str, Path]:
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
         for wanted in _imported_names(_text(file), package):
             top = wanted.partition(".")[0]
-            if top == PACKAGE:
+            if top == PACKAGE_NAME:
                 continue
             beside = find_beside(top, folders)
             root = _elsewhere(top) if beside is None else beside
@@ -80,7 +80,7 @@ def source_of(function: Any) -> str | None:
     while isinstance(function, functools.partial):
         function = function.func
     module = str(getattr(function, "__module__", ""))
-    if module.partition(".")[0] == PACKAGE:
+    if module.partition(".")[0] == PACKAGE_NAME:
         return None
     known = _globals(function).get(SOURCE)
     if isinstance(known, str):
@@ -93,7 +93,7 @@ def source_of(function: Any) -> str | None:
     return digest(*_definitions(function, set()))
 
 
-def origin_of(function: Any) -> tuple[str, str]:
+def defined_in(function: Any) -> tuple[str, str]:
     """File (of what has none, the module) and name of a function."""
     stated = getattr(function, "source_file", None)
     return stated or inspect.getsourcefile(function) or function.__module__, function.__qualname__

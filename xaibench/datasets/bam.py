@@ -13,12 +13,12 @@ from pydantic import PositiveInt
 
 from xaibench.core.checks import accuracy
 from xaibench.core.data import Data, Intervention, PairSource
+from xaibench.core.data_registry import dataset
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.keys import array_digest
 from xaibench.core.outputs import default_output, select_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.bam_compose import Images, compose_scenes, images_as_inputs, paste, photograph
 from xaibench.datasets.bam_pictures import OBJECTS, SCENES, load_pictures

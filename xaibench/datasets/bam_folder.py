@@ -23,8 +23,8 @@ import numpy as np
 from pydantic import PositiveInt
 
 from xaibench.core.data import Data, PairSource
+from xaibench.core.data_registry import dataset
 from xaibench.core.errors import DataError
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.bam_compose import images_as_inputs
 from xaibench.datasets.bam_pictures import OBJECTS, to_uint8, zoomed

@@ -12,10 +12,10 @@ from pydantic import PositiveInt
 
 from xaibench.core.checks import margins
 from xaibench.core.data import Data, Intervention
+from xaibench.core.data_registry import dataset
 from xaibench.core.errors import UsageError
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 from xaibench.datasets.splits import generator, split

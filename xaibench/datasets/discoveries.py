@@ -10,9 +10,9 @@ import torch
 from pydantic import PositiveInt
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import dataset
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 

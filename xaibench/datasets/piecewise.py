@@ -8,8 +8,8 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import dataset
 from xaibench.core.errors import UsageError
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 

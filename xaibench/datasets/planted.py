@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from xaibench.core.data import Data, Intervention
-from xaibench.core.registry import dataset
+from xaibench.core.data_registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.images import DIGIT_NAMES, load_digits
 from xaibench.datasets.splits import generator, split

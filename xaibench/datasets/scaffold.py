@@ -10,9 +10,9 @@ from pydantic import PositiveInt
 
 from xaibench.core.checks import accuracy
 from xaibench.core.data import Data, Intervention
+from xaibench.core.data_registry import dataset
 from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import CallablePredictor, Predictor
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.cards import read_shipped
 from xaibench.datasets.splits import generator, split

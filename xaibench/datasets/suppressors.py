@@ -19,7 +19,7 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy.stats import norm
 
 from xaibench.core.data import Data, Intervention
-from xaibench.core.registry import dataset
+from xaibench.core.data_registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 

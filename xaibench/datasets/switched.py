@@ -10,8 +10,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import NonNegativeInt, PositiveInt
 
 from xaibench.core.data import Data, Intervention
+from xaibench.core.data_registry import dataset
 from xaibench.core.masking.conditional import Gaussian
-from xaibench.core.registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xaibench.core.data import Data
-from xaibench.core.registry import dataset
+from xaibench.core.data_registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.cards import check_array, read_shipped
 from xaibench.datasets.fetch import read_fetched

@@ -10,7 +10,7 @@ from annotated_types import Ge
 from scipy.ndimage import gaussian_filter
 
 from xaibench.core.data import Data, Intervention
-from xaibench.core.registry import dataset
+from xaibench.core.data_registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 

@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from xaibench.core.cases.case import Case
 from xaibench.core.cases.evaluation import AnswerEvaluation, CaseEvaluation
-from xaibench.core.components import InterpreterSpec
 from xaibench.core.errors import StoreError, XaibenchError
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.answers import AnswerCache, AnswerRecord
 from xaibench.core.programs.evaluation import FunctionProblem, ProgramEvaluation
 from xaibench.core.programs.interpreting import AnyAnswer, score_programs

@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from xaibench.core.components import Component, MetricSpec, is_control
+from xaibench.core.components import Component, MetricSpec
 from xaibench.core.errors import UnsupportedError, XaibenchError
 from xaibench.core.gates import Gate, gates_hold
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
+from xaibench.core.program_specs import is_control
 from xaibench.core.programs.black_box import to_utf8
 from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.user_errors import place_of, text_of

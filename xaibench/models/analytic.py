@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import model
 from xaibench.core.errors import UsageError
-from xaibench.core.registry import model
 from xaibench.core.types import Array
 
 _DIFFERENTIABLE = {"gradients", "module", "truth.weights"}

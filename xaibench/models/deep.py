@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from xaibench.core.data import Data
-from xaibench.core.registry import model
+from xaibench.core.data_registry import model
 from xaibench.models.training import Progress, train
 
 WIDTHS = (16, 32, 64, 96, 96)

@@ -7,8 +7,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import model
 from xaibench.core.errors import UsageError
-from xaibench.core.registry import model
 from xaibench.models.training import Progress, train
 
 

@@ -195,7 +195,7 @@ def _evaluated(
     raw = _understood(few, lambda: predictor.predict(few, beside))
     if not bool(raw.isfinite().all()):
         # How many there are is worth more than a quick answer.
-        check_finite(_understood(few, predict_all), predictor.returns)
+        check_finite_outputs(_understood(few, predict_all), predictor.returns)
     if len(few) > 1:
         first = context_rows(beside, slice(0, 1))
         alone = _understood(few[:1], lambda: predictor.predict(few[:1], first))
@@ -232,7 +232,7 @@ def _gap(a: Tensor, b: Tensor) -> float:
     return float(gap[a.isfinite()].max()) if bool(a.isfinite().any()) else 0.0
 
 
-def check_finite(raw: Tensor, returns: str, what: str = "the model") -> None:
+def check_finite_outputs(raw: Tensor, returns: str, what: str = "the model") -> None:
     """Raise UsageError where outputs (N, C) are NaN or infinite, with the number of rows; a logit may be -infinity."""
     wrong = raw.isnan() | (raw == torch.inf) | ((raw == -torch.inf) & ("logit" not in returns))
     n = int(wrong.any(dim=1).sum())

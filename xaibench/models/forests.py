@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import model
 from xaibench.core.keys import seed as derive_seed
-from xaibench.core.registry import model
 from xaibench.core.types import Array
 
 

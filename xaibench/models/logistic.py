@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import model
 from xaibench.core.errors import UsageError
-from xaibench.core.registry import model
 from xaibench.core.types import Array
 
 _PROVIDES = {"gradients", "module", "truth.weights"}

@@ -10,7 +10,7 @@ from math import prod
 from torch import Tensor, nn
 
 from xaibench.core.data import Data
-from xaibench.core.registry import model
+from xaibench.core.data_registry import model
 from xaibench.models.training import Progress, train
 
 _DIFFERENTIABLE = {"gradients", "module"}

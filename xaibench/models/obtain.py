@@ -23,7 +23,7 @@ from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors, write_json
 from xaibench.core.storage.locks import file_lock
 from xaibench.models.adapters import fingerprint
-from xaibench.models.first_look import check_finite, look_at_data
+from xaibench.models.first_look import check_finite_outputs, look_at_data
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress, Weights, known_weights
 
@@ -167,7 +167,7 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
         given = spec.returns or ("value" if regression and isinstance(model, nn.Module) else None)
         predictor = look_at_data(predictor_for(model, data, device=device, returns=given), data, given=given)
         raw = predict_raw(predictor, data.test_inputs, data.test_context)
-        check_finite(raw, predictor.returns)
+        check_finite_outputs(raw, predictor.returns)
     except UsageError as error:
         raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
     if regression != (predictor.returns == "value") or raw.shape[1] != (1 if regression else data.n_classes):

@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from xaibench.core.data import Data
-from xaibench.core.registry import model
+from xaibench.core.data_registry import model
 from xaibench.models.networks import build_cnn, build_mlp
 from xaibench.models.training import Progress, train
 

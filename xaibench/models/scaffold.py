@@ -11,10 +11,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import NearestNeighbors
 
 from xaibench.core.data import Data
+from xaibench.core.data_registry import model
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.masking.references import kmeans_centres
-from xaibench.core.registry import model
 from xaibench.core.types import Array
 from xaibench.datasets.splits import split
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, cast
 
-from xaibench.core.components import Component, ExplainerSpec, InterpreterSpec, MetricSpec, missing_needs
+from xaibench.core.components import Component, ExplainerSpec, MetricSpec
 from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
 from xaibench.core.masking.names import DRAWN, MASKERS_VERSION
+from xaibench.core.needs import missing_needs
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.suite import ComponentRef
 

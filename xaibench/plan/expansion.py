@@ -9,8 +9,10 @@ from fnmatch import fnmatchcase
 from typing import cast
 
 from xaibench.core import registry
-from xaibench.core.components import RANDOM, FunctionsSpec, MetricSpec, is_control, missing_needs
+from xaibench.core.components import RANDOM, MetricSpec
 from xaibench.core.errors import UsageError
+from xaibench.core.needs import missing_needs
+from xaibench.core.program_specs import FunctionsSpec, is_control
 from xaibench.plan.cells import Unit
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 from xaibench.suite import EXPLAINING, ComponentRef, FunctionsEntry, Suite

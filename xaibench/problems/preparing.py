@@ -11,12 +11,13 @@ from typing import cast
 
 from xaibench.core.cases.case import Case
 from xaibench.core.cases.content import case_digest
-from xaibench.core.components import Component, DatasetSpec, FunctionsSpec
+from xaibench.core.components import Component, DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, StoreError, XaibenchError
 from xaibench.core.findings import CachedFindings
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.problem import Problem
+from xaibench.core.program_specs import FunctionsSpec
 from xaibench.core.programs.black_box import BlackBox
 from xaibench.core.programs.evaluation import AnyCase, FunctionProblem
 from xaibench.core.programs.interpreting import to_jsonable

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
-from xaibench.core.components import DatasetSpec, FunctionsSpec, ModelSpec, check_features
+from xaibench.core.components import DatasetSpec, ModelSpec, check_features
 from xaibench.core.keys import digest
 from xaibench.core.outputs import Returns
+from xaibench.core.program_specs import FunctionsSpec
 from xaibench.suite import ComponentRef
 
 _ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from xaibench.core import registry
-from xaibench.core.components import Component, FunctionsSpec, InterpreterSpec, Kind
+from xaibench.core.components import Component, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import Output, Returns
+from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 
 
 def _as_list(value: Any) -> Any:

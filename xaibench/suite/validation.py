@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from xaibench.core import registry
-from xaibench.core.components import Component, FunctionsSpec, Kind, is_control, missing_needs
+from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
+from xaibench.core.needs import missing_needs
+from xaibench.core.program_specs import FunctionsSpec, is_control
 from xaibench.suite.claims import ScoreSelection
 from xaibench.suite.matrix import EXPLAINING, Suite, components_of
 from xaibench.suite.problems import FunctionsEntry

@@ -10,8 +10,8 @@ import numpy as np
 
 from xaibench.core.cases.answers import CaseAnswer, answer_from_tensors
 from xaibench.core.cases.case import Case
-from xaibench.core.components import InterpreterSpec
 from xaibench.core.keys import array_digest, digest
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import BlackBox, Interpretation, Program, Values, numeric_outputs, run_program
 from xaibench.core.programs.evaluation import AnyCase
 from xaibench.core.programs.interpreting import AnyAnswer, TimedInterpretation, ask

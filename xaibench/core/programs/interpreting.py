@@ -16,9 +16,11 @@ from torch import Tensor
 from xaibench.core.cases.answers import Dictionary, Scores, check_answer, failed_answer
 from xaibench.core.cases.case import Case, CaseView
 from xaibench.core.cases.evaluation import AnswerEvaluation, CaseEvaluation
-from xaibench.core.components import InterpreterSpec, MetricSpec, sees_truth
+from xaibench.core.components import MetricSpec
 from xaibench.core.draws import keyed_generator
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.needs import sees_truth
+from xaibench.core.program_specs import InterpreterSpec
 from xaibench.core.programs.black_box import (
     AskAgainError,
     CountedFunction,

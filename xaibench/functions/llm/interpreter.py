@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from xaibench.core.components import CostEstimate
 from xaibench.core.program_registry import interpreter
+from xaibench.core.program_specs import CostEstimate
 from xaibench.core.programs.black_box import BudgetError, CountedFunction, Domain, Interpretation, Program, Values
 from xaibench.core.types import FunctionKind
 from xaibench.functions.llm.chat import Address, Chat, ConversationError, Endpoint, Reply, ToolCall, Usage

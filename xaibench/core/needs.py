@@ -1,0 +1,56 @@
+"""What components may need and problems may offer: kinds of data, gradients, truth, pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import get_args
+
+from xaibench.core.cases.kinds import case_kinds
+from xaibench.core.types import FunctionKind
+
+DATA_NEEDS = frozenset({"image", "volume", "table", "series", "text", "graph", "program", "case"})
+"""Kinds of data; a component that names several takes any of them."""
+FUNCTION_KINDS: tuple[str, ...] = get_args(FunctionKind)
+"""Kinds of functions, where the data are programs; a component that names several takes any of them."""
+NEEDS = DATA_NEEDS | {
+    *FUNCTION_KINDS,
+    "others",
+    "gradients",
+    "module",
+    "truth",
+    "truth.mask",
+    "truth.weights",
+    "truth.distractors",
+    "reexplain",
+    "retrain",
+    "labels",
+    "background",
+}
+PAIRS = ("model_pair", "input_pair")
+"""Needs of these kinds have a name of their own: ``model_pair.contrast``."""
+
+
+def kinds_known() -> frozenset[str]:
+    """Names of all kinds of functions and cases."""
+    return frozenset(FUNCTION_KINDS) | case_kinds()
+
+
+def sees_truth(needs: Iterable[str]) -> bool:
+    """Whether a truth of any form is among the needs."""
+    return any(n.partition(".")[0] == "truth" for n in needs)
+
+
+def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
+    """Needs that ``capabilities`` does not meet; kinds of data (and of functions) are alternatives.
+
+    The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask`` or ``truth.weights``.
+    """
+    wanted, offered = set(needs), set(capabilities)
+    if offered & {"truth.mask", "truth.weights"}:
+        offered.add("truth")
+    missing = sorted(wanted - offered - DATA_NEEDS - kinds_known())
+    for alternatives in (DATA_NEEDS, kinds_known()):
+        kinds = wanted & alternatives
+        if kinds and not kinds & offered:
+            missing.append(" or ".join(sorted(kinds)))
+    return missing
