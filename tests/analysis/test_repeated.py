@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 from helpers.results import concat, make_results
 
-from xaibench.analysis.leaderboard.columns import ABOUT_FUNCTIONS, CONDITIONAL, REPEATED, RETRAINED, SETS, SINGLE
+from xaibench.analysis.leaderboard.columns import (
+    ABOUT_CASES,
+    ABOUT_FUNCTIONS,
+    CONDITIONAL,
+    REPEATED,
+    RETRAINED,
+    SETS,
+    SETS_OF_CASES,
+    SINGLE,
+)
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.statistics.intervals import mean_interval
 from xaibench.report.overview import ESTIMANDS
@@ -78,4 +87,5 @@ def test_results_that_do_not_say_are_of_samples() -> None:
 
 
 def test_the_report_explains_each_of_them() -> None:
-    assert {CONDITIONAL, REPEATED, SINGLE, RETRAINED, ABOUT_FUNCTIONS, SETS} == set(ESTIMANDS)
+    known = {CONDITIONAL, REPEATED, SINGLE, RETRAINED, ABOUT_FUNCTIONS, SETS, ABOUT_CASES, SETS_OF_CASES}
+    assert known == set(ESTIMANDS)

@@ -24,7 +24,7 @@ from xaibench.store.examples import CURVED
 
 def problem_of(n: int, **data: Any) -> tuple[Problem, Any]:
     made = make_data(n=max(n, 30))
-    made = replace(made, class_names=("cat", "dog"), **data)
+    made = replace(made, class_names=("cat", "dog", "owl"), **data)
     inputs = torch.from_numpy(made.test_inputs[:n])
     view = make_view(cnn(), inputs, targets=torch.zeros(n, dtype=torch.int64))
     samples = replace(view, truth=None)
@@ -42,7 +42,7 @@ def test_all_samples_are_stored_where_they_fit() -> None:
     assert found.truth is not None
     assert found.truth.dtype == torch.bool
     assert found.targets == ("cat",) * 10
-    assert set(found.labels) <= {"cat", "dog", "class 2"}  # a class without a name has its number
+    assert set(found.labels) <= {"cat", "dog", "owl"}
 
 
 def test_of_many_samples_some_are_drawn_and_always_the_same() -> None:
