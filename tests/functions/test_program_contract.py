@@ -17,7 +17,7 @@ from xaibench.core.registry import components, get
 
 BUDGET = 24
 N = 5
-SETS = [cast(FunctionsSpec, s) for s in components("functions")]
+SETS = [cast(FunctionsSpec, s) for s in components("functions") if not cast(FunctionsSpec, s).holds_cases]
 NEEDS_A_SERVER = frozenset({"llm"})
 """Interpreters that ask a service; see test_llm.py."""
 NEEDS_A_LIBRARY = frozenset(n for n in ("gplearn", "pysindy") if importlib.util.find_spec(n) is None)
@@ -26,14 +26,13 @@ INTERPRETERS = [
     (cast(InterpreterSpec, s), kind)
     for s in components("interpreter")
     for kind in sorted({f.functions for f in SETS})
-    if kind in s.needs and s.name not in NEEDS_A_SERVER | NEEDS_A_LIBRARY
+    if s.takes_kind(kind) and s.name not in NEEDS_A_SERVER | NEEDS_A_LIBRARY
 ]
 METRICS = [
     (cast(MetricSpec, s), kind)
     for s in components("metric")
-    if s.about_programs
     for kind in sorted({f.functions for f in SETS})
-    if kind in s.needs or not s.needs & {f.functions for f in SETS}
+    if s.takes_kind(kind)
 ]
 every_set = pytest.mark.parametrize("spec", SETS, ids=lambda s: s.name)
 every_interpreter = pytest.mark.parametrize(("spec", "kind"), INTERPRETERS, ids=lambda v: getattr(v, "name", v))

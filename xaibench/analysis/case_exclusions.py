@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from xaibench.core.gates import gate_of
 
 MAX_NAMED = 3
 """Cases that a note names at most."""
@@ -17,7 +21,7 @@ def without_excluded(results: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     results : DataFrame
-        One row per cell, columns as in `xaibench.store.Row`. Frames of older schemas lack ``exclusions``.
+        One row per cell, columns as in `xaibench.store.Row`; of these ``gates``, ``scores`` and ``sample_ids``.
 
     Returns
     -------
@@ -26,25 +30,26 @@ def without_excluded(results: pd.DataFrame) -> pd.DataFrame:
         rows in which some cases are left out, and ``n`` and ``n_undefined`` counted again. Rows in which
         every case is, keep their scores: ``gate_passed`` is False there.
     """
-    if "exclusions" not in results:
-        return results
-    reasons = [_as_list(row) for row in results["exclusions"]]
-    partly = [i for i, row in enumerate(reasons) if any(row) and not all(row)]
-    if not partly:
-        return results
-    columns: dict[str, list[Any]] = {name: results[name].tolist() for name in ("scores", "sample_ids")}
-    counts = {name: results[name].tolist() for name in ("n", "n_undefined") if name in results}
-    for i in partly:
-        kept = np.array([not why for why in reasons[i]])
-        scores = np.asarray(columns["scores"][i])
-        if len(scores) != len(kept):
+    reasons = _reasons(results)
+    columns: dict[str, list[Any]] = {}
+    for i, why in enumerate(reasons):
+        names = _as_list(results["sample_ids"].iloc[i]) if why else []
+        ranked = np.array([name not in why for name in names], dtype=bool)
+        if not ranked.any() or ranked.all():
             continue
-        names = np.asarray(_as_list(columns["sample_ids"][i]), dtype=object)
-        columns["scores"][i], columns["sample_ids"][i] = scores[kept], names[kept]
-        found = {"n": int(kept.sum()), "n_undefined": int(np.isnan(scores[kept].astype(np.float64)).sum())}
-        for name, values in counts.items():
+        if not columns:
+            known = ("scores", "sample_ids", "n", "n_undefined")
+            columns = {name: results[name].tolist() for name in known if name in results}
+        scores = np.asarray(columns["scores"][i])[ranked]
+        found: dict[str, Any] = {
+            "scores": scores,
+            "sample_ids": np.asarray(names, dtype=object)[ranked],
+            "n": len(scores),
+            "n_undefined": int(np.isnan(scores.astype(np.float64)).sum()),
+        }
+        for name, values in columns.items():
             values[i] = found[name]
-    return results.assign(**columns, **counts)
+    return results.assign(**columns) if columns else results
 
 
 def exclusion_notes(cells: pd.DataFrame, entry_of: Any, size: int) -> list[str]:
@@ -53,22 +58,35 @@ def exclusion_notes(cells: pd.DataFrame, entry_of: Any, size: int) -> list[str]:
     Parameters
     ----------
     cells : DataFrame
-        ``exclusions`` and ``sample_ids`` as stored, before `without_excluded`.
+        ``gates`` and ``sample_ids`` as stored, before `without_excluded`.
     entry_of : array (cells,) of int
         Number of the board's row.
     size : int
     """
     found: dict[int, dict[str, str]] = {}
     totals: dict[int, set[str]] = {}
-    if "exclusions" not in cells:
-        return [""] * size
-    for entry, reasons, names in zip(entry_of, cells["exclusions"], cells["sample_ids"], strict=True):
-        row = _as_list(reasons)
-        if any(row) and not all(row):
-            pairs = list(zip(_as_list(names), row, strict=True))
-            found.setdefault(int(entry), {}).update({str(name): str(why) for name, why in pairs if why})
-            totals.setdefault(int(entry), set()).update(str(name) for name, _ in pairs)
+    for i, why in enumerate(_reasons(cells)):
+        names = _as_list(cells["sample_ids"].iloc[i]) if why else []
+        left_out = {name: why[name] for name in names if name in why}
+        if left_out and len(left_out) < len(names):
+            found.setdefault(int(entry_of[i]), {}).update(left_out)
+            totals.setdefault(int(entry_of[i]), set()).update(names)
     return [_note(found[i], len(totals[i])) if i in found else "" for i in range(size)]
+
+
+def _reasons(cells: pd.DataFrame) -> list[dict[str, str]]:
+    """By row, the cases with a failed gate of their own, and what failed."""
+    if "gates" not in cells or "sample_ids" not in cells:
+        return [{}] * len(cells)
+    known: dict[Any, dict[str, str]] = {}
+    for text in cells["gates"].unique():
+        failed: dict[str, str] = {}
+        for document in json.loads(text) if isinstance(text, str) and '"case"' in text else ():
+            gate = replace(gate_of(document), case="")
+            if document.get("case") and not gate.passed:
+                failed[document["case"]] = ", ".join(filter(None, [failed.get(document["case"]), str(gate)]))
+        known[text] = failed
+    return [known[text] for text in cells["gates"]]
 
 
 def _note(reasons: dict[str, str], total: int) -> str:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from xaibench.core.types import Array
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A measured condition on which a problem's ground truth depends."""
+    """A measured condition on which a problem's ground truth depends.
+
+    Attributes
+    ----------
+    name : str
+    value, threshold : float
+    at_least : bool
+        Whether the value must be at least the threshold, else at most.
+    case : str
+        Name of the function or case whose truth depends on it; empty where all of the problem's does.
+    """
 
     name: str
     value: float
     threshold: float
     at_least: bool = True
+    case: str = ""
 
     @property
     def passed(self) -> bool:
@@ -23,7 +35,34 @@ class Gate:
 
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
-        return f"{self.name} {self.value:.3f} {sign} {self.threshold:.3f}: {'ok' if self.passed else 'FAILED'}"
+        whose = f"{self.case}: " if self.case else ""
+        value, threshold = _digits(self.value), _digits(self.threshold)
+        return f"{whose}{self.name} {value} {sign} {threshold}: {'ok' if self.passed else 'FAILED'}"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The gate and whether it passed, as plain values; without the name of a case where there is none."""
+        found = {**asdict(self), "passed": self.passed}
+        return found if self.case else {name: value for name, value in found.items() if name != "case"}
+
+
+def _digits(value: float) -> str:
+    """A number with three decimals, or three digits where it is smaller than they can show."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.3g}"
+
+
+def gate_of(document: Mapping[str, Any]) -> Gate:
+    """The gate that `Gate.document` describes; ``at_least`` and ``case`` may be missing."""
+    known = {name: document[name] for name in ("at_least", "case") if name in document}
+    return Gate(document["name"], document["value"], document["threshold"], **known)
+
+
+def gates_hold(gates: Iterable[Gate], n_cases: int | None) -> bool:
+    """Whether anything may be ranked: every gate of the problem passed, and not every case failed one of its own."""
+    failed = [gate for gate in gates if not gate.passed]
+    if any(not gate.case for gate in failed):
+        return False
+    return n_cases is None or len({gate.case for gate in failed}) < n_cases
 
 
 @dataclass(frozen=True)

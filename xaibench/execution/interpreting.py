@@ -287,7 +287,6 @@ def _row(unit: Unit, cell: Cell, problem: FunctionProblem, about: Facts, run: in
         message=f"no {noun} has a defined score" if undefined else _failures(answers, noun),
         scores=values,
         sample_ids=problem.sample_ids,
-        exclusions=problem.exclusions,
         n=len(values),
         n_undefined=n_undefined,
         **facts,

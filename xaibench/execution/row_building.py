@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from xaibench.core.components import Component
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.gates import Gate
+from xaibench.core.gates import Gate, gates_hold
 from xaibench.core.keys import canonical_json
 from xaibench.core.problem import Problem
 from xaibench.core.programs.black_box import to_utf8
@@ -73,8 +73,8 @@ class Facts:
             "fingerprint": self.fingerprint,
             "explain_key": unit.explain_key(self.fingerprint),
             "score_key": unit.score_key(self.fingerprint, cell),
-            "gate_passed": all(g.passed for g in self.gates),
-            "gates": json.dumps([{**asdict(g), "passed": g.passed} for g in self.gates]),
+            "gate_passed": gates_hold(self.gates, self.n_functions),
+            "gates": json.dumps([gate.document for gate in self.gates]),
             "truth_kind": self._truth_kind(cell.spec),
             "output": self.output,
             "batch_size": self.batch_size,

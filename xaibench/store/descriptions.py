@@ -38,8 +38,10 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "sign": "What the metric did with the sign of attributions: signed, absolute or positive.",
     "channels": "How the channels of an image became one number per pixel, for example sum; none for single numbers.",
     "truth_kind": "What the ground truth is about: model, data, circuit or program. Null where there is none.",
-    "gate_passed": "Whether every gate of the problem passed. Null where the problem was not prepared.",
-    "gates": "JSON list of the measured gates: name, value, threshold, at_least, passed.",
+    "gate_passed": "Whether every gate of the problem passed, and not every case failed one of its own. Null where the "
+    "problem was not prepared.",
+    "gates": "JSON list of the measured gates: name, value, threshold, at_least, passed; case where it is about one "
+    "function or case only, which is left out of rankings, claims and comparisons if it failed.",
     "error_kind": "Class of the exception of a failed cell.",
     "message": "Why the cell is not ok, in a sentence.",
     "traceback": "Traceback of a failed cell, or the last lines that its worker wrote.",
@@ -57,7 +59,5 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "threads": "CPU threads of the process.",
     "scope": "What a score is of: sample, or dataset (one score per repeat over the whole data set).",
     "layer_used": "Layer that the explainer takes its feature maps from: name, operation and shape. Null without one.",
-    "exclusions": "By function or case, the gates of its own that failed, which leave it out of rankings, claims and "
-    "comparisons; empty text where none did, and an empty list where all passed.",
 }
 """A sentence or two by column of `SCHEMA`, in its order."""

@@ -48,16 +48,13 @@ class Row:
     sample_ids : list of str
         Names of the samples or repeats that were scored; equal names pair up.
     gates : str
-        JSON list of the problem's measured conditions.
+        JSON list of the problem's measured conditions; one of a single function or case names it as ``case``.
     explain_seconds, score_seconds : float
         Wall time; a reused explanation keeps the time that it took when it was made.
     run : int
         Number of the run that made the row.
     layer_used : str
         Layer of the model that the explainer takes features from, where it does: name, operation, shape.
-    exclusions : list of str
-        Of sets of functions or cases: why each is left out of rankings, empty text where it is not; an empty
-        list where none is.
     """
 
     cell_id: str
@@ -110,7 +107,6 @@ class Row:
     threads: int | None = None
     scope: str | None = None
     layer_used: str | None = None
-    exclusions: list[str] = field(default_factory=list)
 
 
 _TYPES: dict[str, pa.DataType] = {

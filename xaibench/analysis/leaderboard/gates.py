@@ -7,7 +7,7 @@ import json
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import PROBLEM
-from xaibench.core.gates import Gate
+from xaibench.core.gates import gate_of
 
 GATE_COLUMNS = ("dataset", "model", "problem_seed", "name", "value", "threshold", "at_least", "passed")
 
@@ -29,10 +29,11 @@ def gate_conditions(board: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
         for found in json.loads(problem["gates"]):
-            gate = Gate(found["name"], found["value"], found["threshold"], found.get("at_least", True))
+            gate = gate_of(found)
+            name = f"{gate.case}: {gate.name}" if gate.case else gate.name
             rows.append(
                 (
-                    problem["dataset"], problem["model"], found["problem_seed"], gate.name, gate.value, gate.threshold,
+                    problem["dataset"], problem["model"], found["problem_seed"], name, gate.value, gate.threshold,
                     gate.at_least, gate.passed,
                 )
             )  # fmt: skip

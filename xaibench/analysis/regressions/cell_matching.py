@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY
-from xaibench.core.gates import Gate
+from xaibench.core.gates import gate_of
 from xaibench.store import FAILURES
 
 KEY = [*COMPARISON_GROUP, *ENTRY]
@@ -170,5 +170,5 @@ def lost_gates(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFr
 
 
 def _failed_gates(text: str) -> str:
-    known = [Gate(g["name"], g["value"], g["threshold"], g.get("at_least", True)) for g in json.loads(text)]
+    known = [gate_of(g) for g in json.loads(text)]
     return "; ".join(str(gate) for gate in known if not gate.passed)

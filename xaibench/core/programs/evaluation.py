@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from xaibench.core.cases.case import Case
 from xaibench.core.cases.evaluation import AnswerEvaluation
 from xaibench.core.cases.kinds import case_kind
-from xaibench.core.gates import Gate
+from xaibench.core.gates import Gate, gates_hold
 from xaibench.core.programs.black_box import BlackBox, Interpretation, Values, run_program
 from xaibench.core.storage.cache import MemoryCache
 from xaibench.core.truth import TruthKind
@@ -64,21 +64,14 @@ class FunctionProblem:
 
     @property
     def gates(self) -> tuple[Gate, ...]:
-        """Gates that failed, where no function or case has passed its own: then nothing is ranked."""
-        failed = [(f.name, f.failed_gates) for f in self.functions if f.failed_gates]
-        if len(failed) < len(self.functions):
-            return ()
-        return tuple(replace(gate, name=f"{name}: {gate.name}") for name, gates in failed for gate in gates)
+        """Gates of every function or case, which name it as `sample_ids` does."""
+        pairs = zip(self.functions, self.sample_ids, strict=True)
+        return tuple(replace(gate, case=name) for function, name in pairs for gate in function.gates)
 
     @property
     def gate_passed(self) -> bool:
-        return all(g.passed for g in self.gates)
-
-    @property
-    def exclusions(self) -> list[str]:
-        """By function or case, which of its gates failed; empty text where none did, and no list where all passed."""
-        found = [", ".join(map(str, f.failed_gates)) for f in self.functions]
-        return found if any(found) else []
+        """Whether some function or case passed all of its gates."""
+        return gates_hold(self.gates, len(self.functions))
 
     @property
     def sample_ids(self) -> list[str]:

@@ -26,9 +26,9 @@ from xaibench.functions.concept_nets.worlds import (
 )
 
 N_EXPLAINED, N_INTERVENED = 100, 2000
-NOTHING = 1e-9
+UNUSED_EFFECT = 1e-9
 """Largest change of an output by a concept that is not used."""
-TOLERANCE = 0.1
+EFFECT_TOLERANCE = 0.1
 """Largest difference between true effects and those measured on 2,000 inputs."""
 
 
@@ -129,6 +129,6 @@ def _interventions(world: ConceptWorld, net: ConceptNet, effects: Tensor, rng: n
         if net.weights[j] == 0:
             unused = max(unused, float(change.abs().max()))
     return (
-        Gate("largest effect of an unused concept", unused, NOTHING, at_least=False),
-        Gate("error of the effects", error, TOLERANCE, at_least=False),
+        Gate("largest effect of an unused concept", unused, UNUSED_EFFECT, at_least=False),
+        Gate("error of the effects", error, EFFECT_TOLERANCE, at_least=False),
     )

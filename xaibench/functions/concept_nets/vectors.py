@@ -11,7 +11,7 @@ from torch import Tensor
 
 VectorMethod = Literal["mean difference", "filter", "pattern", "logistic", "random"]
 """Difference in means, linear discriminant, its pattern, logistic regression, or a direction drawn at random."""
-RIDGE = 0.01
+FILTER_RIDGE = 0.01
 
 
 def concept_vector(positives: Tensor, negatives: Tensor, method: VectorMethod, rng: np.random.Generator) -> Tensor:
@@ -37,7 +37,7 @@ def concept_vector(positives: Tensor, negatives: Tensor, method: VectorMethod, r
         found = positives.mean(dim=0) - negatives.mean(dim=0)
         if method != "mean difference":
             within = (torch.cov(positives.T) + torch.cov(negatives.T)) / 2
-            found = torch.linalg.solve(within + RIDGE * torch.eye(len(within), dtype=within.dtype), found)
+            found = torch.linalg.solve(within + FILTER_RIDGE * torch.eye(len(within), dtype=within.dtype), found)
         if method == "pattern":
             found = torch.cov(torch.cat([positives, negatives]).T) @ found
     found /= found.norm()

@@ -42,7 +42,7 @@ def influence_function(case: CaseView, draws: np.random.Generator) -> Scores:
 
 @interpreter("projected_influence", takes={"influence"})
 def projected_influence(case: CaseView, draws: np.random.Generator, *, dimensions: PositiveInt = 32) -> Scores:
-    """Influence of gradients that a random matrix projects to fewer dimensions (TRAK, Park et al. 2023, equation 13).
+    """Influence of gradients that a random matrix projects to fewer dimensions (TRAK, Park et al. 2023).
 
     ``x P (P' H P)^-1 P' x_i r_i`` with P (d, k) of independent normal numbers; of one model, where TRAK
     averages over several.

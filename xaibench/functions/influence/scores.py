@@ -45,7 +45,7 @@ def _loo(scores: Tensor, truth: Tensor) -> float:
     higher_is_better=True,
     bounds=(-1, 1),
     needs={"case", "influence"},
-    source="Park et al. 2023, TRAK: Attributing model behavior at scale (arXiv:2303.14186), definition 2.3",
+    source="Park et al. 2023, TRAK: Attributing model behavior at scale (arXiv:2303.14186): linear datamodelling score",
 )
 def linear_datamodelling_score(ev: CaseEvaluation) -> Array:
     """Spearman correlation of summed scores with outputs of models fitted to subsets, mean over test rows.

@@ -16,7 +16,7 @@ from xaibench.functions.neurons.generation import FIRING_THRESHOLD
 
 MATCH = 0.5
 """Jaccard similarity of two extents from which on they are one concept."""
-_PRISM = "after PRISM (Kopf et al. 2025, arXiv:2505.15538), which describes a feature by several concepts"
+_PRISM = "after PRISM (Kopf et al. 2025, arXiv:2506.15538), which describes a feature by several concepts"
 Extents = list[frozenset[str]]
 
 
