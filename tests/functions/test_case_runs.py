@@ -133,6 +133,15 @@ def test_answers_are_asked_for_once_and_stored_as_tensors(run: Run, store: Store
     assert store.examine().orphans == {}
 
 
+def test_tensors_of_answers_that_no_row_needs_are_garbage(run: Run, store: Store) -> None:
+    run()
+    for part in [*(store.path / "parts").glob("*"), *(store.path / "compact").glob("*")]:
+        part.unlink()
+    assert {Path(name).suffix for name in store.examine().orphans} == {".json", ".safetensors"}
+    store.collect(store.garbage(young=0.0))
+    assert not [p for p in (store.path / "interpretations").rglob("*") if p.is_file()]
+
+
 def test_a_lost_tensor_file_is_damage_and_its_answers_are_asked_again(
     run: Run, store: Store, cases: ModuleType
 ) -> None:

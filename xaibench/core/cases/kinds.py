@@ -86,7 +86,7 @@ def case_kinds() -> frozenset[str]:
 
 for _kind in (
     CaseKind("circuit", "scores", "circuit", counted=("run",), at_once=1),
-    CaseKind("concepts", "scores", "model", at_once=1),
+    CaseKind("concepts", "scores", "model", counted=("run",), at_once=4),
     CaseKind("scorer", "scores", "data", at_once=64),
     CaseKind("influence", "scores", "model", counted=("fit",), at_once=16),
     CaseKind("dictionary", "dictionary", "data", at_once=1),

@@ -1,0 +1,1 @@
+"""Concept importance: analytic nets whose concept directions and effects are known, and concept activation vectors."""
