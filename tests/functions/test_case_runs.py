@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from helpers.documentation import blocks
 import xaibench as xb
 from xaibench import suite as suites
 from xaibench.core import registry
+from xaibench.core.cases.answers import check_answer
 from xaibench.core.errors import DataError, UsageError
 from xaibench.execution import Options, Outcome, execute
 from xaibench.plan import make_plan
@@ -119,6 +121,34 @@ def test_what_an_explainer_changes_in_place_is_a_copy(cases: ModuleType) -> None
     case = cases.tiny_weights()[0]
     xb.CaseView(case).given.inputs.zero_()
     assert case.given.inputs.equal(torch.eye(5, dtype=torch.float64))
+    nested = cases.Inputs([torch.ones(2)], {"a": np.ones(2), "b": (torch.ones(2),)})
+    view = xb.CaseView(replace(case, given=nested))
+    view.given.train[0].zero_()
+    view.given.test["a"][:] = 0
+    view.given.test["b"][0].zero_()
+    assert (nested.train[0].sum(), nested.test["a"].sum(), nested.test["b"][0].sum()) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (torch.ones(5, dtype=torch.complex64), "values is complex"),
+        (torch.ones(1, 5), r"shape \(1, 5\) instead of \(5,\)"),
+        (torch.tensor(1.0), r"shape \(\) instead of \(5,\)"),
+        ([1.0] * 5, "values is list, not a tensor"),
+        (torch.full((5,), -torch.inf), "infinite"),
+    ],
+)
+def test_what_is_no_answer_is_refused_with_a_reason(cases: ModuleType, answer: Any, reason: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=reason):
+        check_answer(xb.Scores(answer), cases.tiny_weights()[0].truth)
+
+
+def test_numbers_of_any_type_are_answers(cases: ModuleType) -> None:
+    truth = cases.tiny_weights()[0].truth
+    for values in (torch.arange(5), torch.arange(10).float()[::2].requires_grad_() * 1, torch.ones(5) > 0):
+        found = check_answer(xb.Scores(values), truth).values
+        assert (found.dtype, found.requires_grad, found.is_contiguous()) == (torch.float64, False, True)
 
 
 def test_answers_are_asked_for_once_and_stored_as_tensors(run: Run, store: Store, cases: ModuleType) -> None:
@@ -186,6 +216,37 @@ def test_a_set_without_a_case_that_passes_is_not_ranked(run: Run, store: Store) 
     (line,) = xb.leaderboard(store.path).to_dict("records")
     assert (line["n"], line["gate_passed"], np.isnan(line["rank"])) == (1, False, True)
     assert json.loads(line["gates"])[0]["case"] == "weights/0"
+
+
+def test_functions_may_have_gates_of_their_own_too(run: Run, store: Store) -> None:
+    run(problems=[{"functions": "gated_lines"}], interpreters=["polynomial"], metrics=["gated_fit"])
+    assert row_of(store, "polynomial")["scores"].tolist() == [0, 1]
+    (line,) = xb.leaderboard(store.path).to_dict("records")
+    assert (line["n"], line["value"], line["gate_passed"]) == (1, 1, True)
+    assert "gated/0 (works 0.000 >= 1.000: FAILED)" in line["message"]
+
+
+def test_dictionaries_are_answers_as_scores_are(run: Run, store: Store, call: Call) -> None:
+    fields: dict[str, Any] = {"interpreters": ["distinct_rows"], "metrics": ["tiny_matching"], "controls": True}
+    run(problems=[{"functions": "tiny_dictionaries"}], random_draws=2, **fields)
+    rows = frame(store)
+    assert set(rows["attribution_kind"]) == {"dictionary"}
+    found = row_of(store, "distinct_rows")
+    assert found["scores"].tolist() == [pytest.approx(1), pytest.approx(1), 0]
+    assert "dictionaries/2: ValueError: codes have shape (4, 10) instead of (10, 4)" in found["message"]
+    board = xb.leaderboard(store.path).set_index("explainer")
+    assert set(board.index) == {"distinct_rows", "oracle", "random", "other_case", "constant"}
+    assert board.loc["oracle", "value"] == pytest.approx(1)
+    assert board.loc["random", "value"] < 1
+    assert board.loc["constant", "value"] < board.loc["oracle", "value"]
+    (record,) = [r for r in store.load_interpretations(found["explain_key"]) if r["name"] == "dictionaries/0"]
+    assert {name: tuple(t.shape) for name, t in record["tensors"].items()} == {
+        "directions": (4, 4),
+        "codes": (10, 4),
+        "reconstruction": (10, 4),
+    }
+    code, out, _ = call("show", "dictionaries/0", "--plugin", PLUGIN, "--interpreter", "distinct_rows")
+    assert (code, "direction 0" in out) == (0, True)
 
 
 def test_claims_are_about_cases_whose_gate_passed(run: Run, store: Store) -> None:

@@ -100,3 +100,63 @@ def weight_rank(ev: xb.CaseEvaluation) -> np.ndarray:
         b = rankdata(ev.truth(i).numpy())
         found.append(np.corrcoef(a, b)[0, 1] if a.std() > 0 else 0.0)
     return np.array(found)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a dictionary is learned from, and what it is tested on."""
+
+    train: torch.Tensor
+    test: torch.Tensor
+
+
+@xb.function_set("tiny_dictionaries", kind="dictionary")
+def tiny_dictionaries(*, seed: int = 0, n: int = 3) -> tuple[xb.Case, ...]:
+    """Rows that are one of four orthogonal directions each."""
+    made = []
+    for i in range(n):
+        rng = np.random.default_rng((seed, i))
+        directions = torch.linalg.qr(torch.from_numpy(rng.normal(size=(4, 4))))[0]
+        codes = torch.eye(4, dtype=torch.float64)[torch.from_numpy(rng.integers(4, size=20))]
+        truth = xb.Dictionary(directions, codes[10:], codes[10:] @ directions)
+        given = Inputs(codes[:10] @ directions, codes[10:] @ directions)
+        made.append(xb.Case(f"dictionaries/{i}", "dictionary", given, truth, {}))
+    return tuple(made)
+
+
+@xb.interpreter("distinct_rows", takes={"dictionary"})
+def distinct_rows(case: xb.CaseView, draws: np.random.Generator) -> xb.Dictionary:
+    """The rows that differ from each other; of the last case something with a wrong shape."""
+    rows = torch.unique(torch.cat([case.given.train, case.given.test]).round(decimals=9), dim=0)
+    codes = (case.given.test @ rows.T).round(decimals=6)
+    if case.name.endswith("2"):
+        return xb.Dictionary(rows, codes.T, codes @ rows)
+    return xb.Dictionary(rows, codes, codes @ rows)
+
+
+@xb.metric("tiny_matching", family="ground_truth", higher_is_better=True, bounds=(0, 1), needs={"case", "dictionary"})
+def tiny_matching(ev: xb.CaseEvaluation) -> np.ndarray:
+    """Mean over true directions of the largest |cosine|."""
+    found = []
+    for i, case in enumerate(ev.cases):
+        a, b = case.truth.directions.double(), ev.dictionary(i).directions.double()
+        found.append(float((a @ torch.nn.functional.normalize(b, dim=1).T).abs().amax(dim=1).mean()))
+    return np.minimum(np.array(found), 1.0)
+
+
+@xb.function_set("gated_lines", kind="numeric")
+def gated_lines(*, seed: int = 0) -> tuple[xb.BlackBox, ...]:
+    """Two functions, of which one does not pass its gate."""
+    return tuple(
+        xb.BlackBox(
+            f"gated/{i}", "numeric", np.negative, np.negative, xb.Domain(-1, 1), "linear", {}, "-x", np.ones(2),
+            gates=(Gate("works", float(i), 1.0),),
+        )
+        for i in range(2)
+    )  # fmt: skip
+
+
+@xb.metric("gated_fit", family="ground_truth", higher_is_better=True, bounds=(0, 1), needs={"program", "numeric"})
+def gated_fit(ev: xb.ProgramEvaluation) -> np.ndarray:
+    """Whether the program is right, and 0 for the first function, whatever it is."""
+    return np.array([float(f.name != "gated/0") for f in ev.functions])

@@ -17,7 +17,7 @@ from xaibench.cli.output import duration
 from xaibench.execution import Observer
 from xaibench.execution.row_building import Facts
 from xaibench.plan import Plan, PlannedUnit
-from xaibench.problems.specs import AnyProblemSpec
+from xaibench.problems.specs import MODEL_OF_FUNCTIONS, AnyProblemSpec
 from xaibench.store import FAILURES, Row
 
 MAX_LISTED_UNITS = 8
@@ -72,7 +72,8 @@ class Lines(Observer):
     def prepared(self, problem: AnyProblemSpec, facts: Facts) -> None:
         gates = "; ".join(str(g) for g in facts.gates)
         if facts.n_functions is not None:
-            gates = f"{facts.n_functions} functions"
+            noun = "functions" if problem.labels[1] == MODEL_OF_FUNCTIONS else "cases"
+            gates = "; ".join([f"{facts.n_functions} {noun}", *(str(g) for g in facts.gates if not g.passed)])
         now = time.perf_counter()
         self._print(f"{self._name(problem)}: ready in {duration(now - self._since[problem.key])}; {gates}")
         self._since[problem.key] = now

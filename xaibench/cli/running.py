@@ -168,7 +168,7 @@ def _document(plan: Plan, store: Store, outcome: Outcome, rows: Any) -> dict[str
         "leaderboard": str(store.path / "leaderboard.parquet"),
         **outcome.as_dict(),
         "gates": {
-            problem: [{"name": g.name, "value": g.value, "threshold": g.threshold, "passed": g.passed} for g in gates]
+            problem: [{"name": g.label, "value": g.value, "threshold": g.threshold, "passed": g.passed} for g in gates]
             for problem, gates in outcome.gates.items()
         },
         "failures": bad[columns].to_dict("records"),

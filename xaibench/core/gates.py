@@ -35,9 +35,13 @@ class Gate:
 
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
-        whose = f"{self.case}: " if self.case else ""
         value, threshold = _digits(self.value), _digits(self.threshold)
-        return f"{whose}{self.name} {value} {sign} {threshold}: {'ok' if self.passed else 'FAILED'}"
+        return f"{self.label} {value} {sign} {threshold}: {'ok' if self.passed else 'FAILED'}"
+
+    @property
+    def label(self) -> str:
+        """The name, after that of the case if it is about one."""
+        return f"{self.case}: {self.name}" if self.case else self.name
 
     @property
     def document(self) -> dict[str, Any]:

@@ -30,10 +30,9 @@ def gate_conditions(board: pd.DataFrame) -> pd.DataFrame:
     for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
         for found in json.loads(problem["gates"]):
             gate = gate_of(found)
-            name = f"{gate.case}: {gate.name}" if gate.case else gate.name
             rows.append(
                 (
-                    problem["dataset"], problem["model"], found["problem_seed"], name, gate.value, gate.threshold,
+                    problem["dataset"], problem["model"], found["problem_seed"], gate.label, gate.value, gate.threshold,
                     gate.at_least, gate.passed,
                 )
             )  # fmt: skip

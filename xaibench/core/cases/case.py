@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -194,8 +195,18 @@ def _shown(given: Any, counted: tuple[str, ...], counter: RunCounter) -> Any:
     changed: dict[str, Any] = {}
     for f in fields(given):
         value = getattr(given, f.name)
-        if isinstance(value, Tensor):
-            changed[f.name] = value.clone()
-        elif isinstance(value, Callable) and f.name in counted:  # type: ignore[arg-type]
-            changed[f.name] = counter.counted(value)
+        changed[f.name] = counter.counted(value) if f.name in counted else _copied(value)
     return replace(given, **changed)
+
+
+def _copied(value: Any) -> Any:
+    """The same with copies of tensors and arrays, also of those in tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) in (tuple, list):
+        return type(value)(_copied(part) for part in value)
+    if type(value) is dict:
+        return {name: _copied(part) for name, part in value.items()}
+    return value
