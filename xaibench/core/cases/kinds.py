@@ -90,5 +90,7 @@ for _kind in (
     CaseKind("scorer", "scores", "data", at_once=64),
     CaseKind("influence", "scores", "model", counted=("fit",), at_once=16),
     CaseKind("dictionary", "dictionary", "data", at_once=1),
+    CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
+    CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
 ):
     register_case_kind(_kind)
