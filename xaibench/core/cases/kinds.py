@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from xaibench.core.errors import UsageError, did_you_mean
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from xaibench.core.truth import TruthKind
 
 AnswerType = Literal["scores", "dictionary"]
+ANSWER_TYPES: tuple[str, ...] = get_args(AnswerType)
 
 
 @dataclass(frozen=True)
