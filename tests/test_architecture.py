@@ -107,3 +107,14 @@ def test_every_module_says_what_is_inside() -> None:
         if not re.match(r".{16,}[.:?]$", (ast.get_docstring(_tree(file)) or "").partition("\n")[0])
     ]
     assert not silent
+
+
+def test_kinds_of_cases_are_registered_where_every_command_sees_them() -> None:
+    """Commands that compute nothing read declarations without importing components, and so must know their kinds."""
+    calls = [
+        file.relative_to(PACKAGE).as_posix()
+        for file in FILES
+        for node in ast.walk(_tree(file))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("register_case_kind")
+    ]
+    assert calls == ["core/cases/kinds.py"]

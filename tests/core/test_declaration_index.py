@@ -135,6 +135,17 @@ def test_a_damaged_index_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert "lime" in found["explainer"]
 
 
+def test_an_index_that_no_component_can_be_made_of_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A need that only importing the component makes known; components are imported then."""
+    monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path))
+    assert declared(lambda: REAL, loaded) is not None
+    (file,) = (tmp_path / "declarations").glob("*.json")
+    records = json.loads(file.read_text())
+    records[0]["declared"]["needs"]["frozenset"].append("made_known_later")
+    file.write_text(json.dumps(records))
+    assert declared(lambda: REAL, loaded) is None
+
+
 def test_without_a_cache_or_sources_components_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")

@@ -81,7 +81,7 @@ def write_first_suite(data: str, model: str, *, target: str | None, output: Path
     for note in source.notes:
         out.print(note, markup=False, soft_wrap=True)
     for path in files:
-        out.print(f"wrote {path}", markup=False, soft_wrap=True)
+        out.print(f"wrote {output.with_name(path.name)}", markup=False, soft_wrap=True)
     cells = sum(plan.states.values())
     counts = f"{len(plan.units)} explanations, {cells} scores"
     out.print(f"{counts}. Next: xaibench run {output}", markup=False, soft_wrap=True)

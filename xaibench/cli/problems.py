@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xaibench.api.layers import prepared_problem
 from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.report.model_facts import describe_model
@@ -22,6 +21,8 @@ def problem_parts(name: str) -> tuple[str, str] | None:
 
 def show_problem(dataset: str, model: str, *, plugins: Sequence[str] | None, seed: int) -> None:
     """Print what is known about a model once it is fitted; it is fitted if it is not in the cache."""
+    from xaibench.api.layers import prepared_problem
+
     for plugin in plugins or ():
         registry.load_module(plugin)
     problem = prepared_problem(dataset, model, seed)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from xaibench.core.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
 
 AXES: dict[str, dict[int, tuple[str, ...]]] = {
     "image": {2: ("NHW",), 3: ("NCHW", "NHWC")},
@@ -102,6 +104,8 @@ def check_convolution(module: nn.Module | None, shape: tuple[int, ...], features
     """
     if module is None or features != "series" or len(shape) != 2 or axes is not None or shape[0] == shape[1]:
         return
+    from torch import nn
+
     first = next((m for m in module.modules() if isinstance(m, (nn.Conv1d, nn.Linear, nn.RNNBase))), None)
     if isinstance(first, nn.Conv1d) and first.in_channels == shape[0] != shape[1]:
         raise UsageError(

@@ -24,7 +24,7 @@ from xaibench.core.declaration_json import (
     value_from_json,
     value_to_json,
 )
-from xaibench.core.errors import StoreError
+from xaibench.core.errors import StoreError, UsageError
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.sources import PACKAGE, package_digest
 from xaibench.core.storage.files import write_json
@@ -106,9 +106,12 @@ def declared(components: Callable[[], Iterable[Component]], load: Import) -> Dec
         except (NotPlainError, StoreError, OSError):
             return None
     found: Declared = {}
-    for record in records:
-        spec = spec_of(record, load)
-        found.setdefault(spec.kind, {})[spec.name] = spec
+    try:
+        for record in records:
+            spec = spec_of(record, load)
+            found.setdefault(spec.kind, {})[spec.name] = spec
+    except UsageError:  # Valid only beside something that importing the component makes known.
+        return None
     return found
 
 

@@ -22,7 +22,7 @@ from xaibench.analysis.leaderboard.columns import (
     SINGLE,
 )
 from xaibench.analysis.statistics import intervals
-from xaibench.core.cases.answers import ANSWER_TYPES
+from xaibench.core.cases.kinds import ANSWER_TYPES
 from xaibench.core.types import Array
 from xaibench.store import FAILURES
 

@@ -113,8 +113,6 @@ def overall_by(
 
 def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.DataFrame | None) -> list[pd.DataFrame]:
     """One frame per set of pairs that some explainer supports, the largest set first."""
-    from scipy.stats import rankdata
-
     if missing == "error" and group["rank"].isna().any():
         raise _incomplete(group, names[0])
     sign = np.where(group["higher_is_better"], -1.0, 1.0)
@@ -138,7 +136,7 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
         used = np.isfinite(chosen).all(axis=0) if missing == "drop" else np.ones(len(wanted), dtype=bool)
         if len(members) < 2 or not used.any():
             continue
-        places = (rankdata(chosen[:, used], axis=0) - 1) / (len(members) - 1)
+        places = (pd.DataFrame(chosen[:, used]).rank().to_numpy() - 1) / (len(members) - 1)
         places[np.isinf(chosen[:, used])] = 1.0
         over = pairs.iloc[np.array(wanted)[used]]
         found = _poll(places, over, weight[np.array(wanted)[used]])

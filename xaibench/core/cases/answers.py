@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xaibench.core.cases.kinds import AnswerType
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -83,7 +81,6 @@ class Dictionary:
 
 
 CaseAnswer = Scores | Dictionary
-ANSWER_TYPES: dict[AnswerType, type[Scores] | type[Dictionary]] = {"scores": Scores, "dictionary": Dictionary}
 
 
 def check_answer(answer: Any, truth: CaseAnswer) -> CaseAnswer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from xaibench.core.errors import UsageError, did_you_mean
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from xaibench.core.truth import TruthKind
 
 AnswerType = Literal["scores", "dictionary"]
+ANSWER_TYPES: tuple[str, ...] = get_args(AnswerType)
 
 
 @dataclass(frozen=True)
@@ -90,5 +91,7 @@ for _kind in (
     CaseKind("scorer", "scores", "data", at_once=64),
     CaseKind("influence", "scores", "model", counted=("fit",), at_once=16),
     CaseKind("dictionary", "dictionary", "data", at_once=1),
+    CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
+    CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
 ):
     register_case_kind(_kind)
