@@ -89,6 +89,9 @@ for _kind in (
     CaseKind("concepts", "scores", "model", at_once=1),
     CaseKind("scorer", "scores", "data", at_once=64),
     CaseKind("influence", "scores", "model", counted=("fit",), at_once=16),
+    # Here and not beside their functions: an index of declarations is read without importing those.
+    CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
+    CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
     CaseKind("dictionary", "dictionary", "data", at_once=1),
 ):
     register_case_kind(_kind)

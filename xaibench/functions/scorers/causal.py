@@ -14,7 +14,6 @@ from torch import Tensor
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import Case, CaseView
 from xaibench.core.cases.evaluation import CaseEvaluation
-from xaibench.core.cases.kinds import CaseKind, register_case_kind
 from xaibench.core.draws import keyed_generator
 from xaibench.core.gates import Gate
 from xaibench.core.program_registry import functions, interpreter
@@ -23,7 +22,6 @@ from xaibench.core.types import Array
 from xaibench.functions.neurons.concepts import vocabulary
 from xaibench.functions.scorers.tables import TABLE_SCORES, Tables
 
-KIND = register_case_kind(CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16))
 FEWEST_WORDS_OF_UNIT = 12
 LEAST_WEIGHT = 0.2
 """Smallest size of an output weight of a unit that is wired."""

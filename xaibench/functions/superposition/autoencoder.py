@@ -8,10 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 from torch import Tensor
 
-from xaibench.core.cases.kinds import CaseKind, register_case_kind
 from xaibench.core.types import Array
 
-register_case_kind(CaseKind("superposition", "scores", "model", counted=("run",), at_once=64))
 N_MIDPOINTS = 40
 """Points of the quadrature over each feature where it is there."""
 N_STARTS = 24
