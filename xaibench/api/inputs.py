@@ -30,6 +30,7 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
+from xaibench.models.adapted_modules import cast_context, number_type
 from xaibench.models.adapters import as_predictor
 from xaibench.models.first_look import check_finite_outputs, first_look, look_at_rows
 
@@ -44,8 +45,7 @@ def _number_type(predictor: Predictor, *given: ArrayLike | None) -> torch.dtype:
     """float64 for modules of that type, and for black boxes where the numbers that are given need it; else float32."""
     module = predictor.module
     if module is not None:
-        own = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
-        return torch.float64 if own == {torch.float64} else torch.float32
+        return number_type(module)
     exact = any(as_tensor(values).dtype in _EXACT for values in given if values is not None)
     return torch.float64 if exact else torch.float32
 
@@ -91,7 +91,7 @@ def as_classes(values: ArrayLike, name: str) -> Tensor:
 def context_tensors(
     context: Mapping[str, Any] | None, n: int, device: torch.device, argument: str = "context"
 ) -> dict[str, Tensor]:
-    """The context as tensors, checked: a row for each of ``n`` samples; numbers of 64 bits become float32.
+    """The context as tensors, checked: a row for each of ``n`` samples, in the number types that it was given in.
 
     Raises
     ------
@@ -109,10 +109,22 @@ def context_tensors(
             raise UsageError(
                 f"{argument} {name!r} has shape {tuple(tensor.shape)} for {n} samples", "give one row per sample"
             )
-        if tensor.dtype == torch.float64:
-            tensor = tensor.to(torch.float32)
         found[name] = tensor.to(device)
     return found
+
+
+def _of_own_type(predictor: Predictor, context: Context) -> dict[str, Tensor]:
+    """The context of texts with its fractions in the number type that a module computes in."""
+    module = predictor.module if predictor.module is not None else getattr(predictor, "inner", None)
+    return dict(context) if module is None else cast_context(context, number_type(module))
+
+
+def _count(inputs: ArrayLike) -> int:
+    """How many samples there are; 0 where these are none."""
+    try:
+        return len(inputs)
+    except TypeError:
+        return 0
 
 
 def make_view(
@@ -137,6 +149,7 @@ def make_view(
     inputs, context = several_inputs(model, inputs, context)
     check_parameters(model, context)
     last = axes == LAST and features in (None, "image")
+    beside = context_tensors(context, 0 if context is None else _count(inputs), torch.device(device))
     text = read_raw(
         model,
         inputs,
@@ -147,9 +160,11 @@ def make_view(
         returns=returns,
         device=device,
         batch_size=batch_size,
+        context=beside,
     )
     if text is not None:
         predictor = text.predictor
+        beside = _of_own_type(predictor, beside)
         if axes not in (None, "NT", "NTC", "NL"):
             raise UsageError(f"samples of different lengths have their steps first, not {axes}", "leave axes out")
     elif last:
@@ -165,7 +180,6 @@ def make_view(
     layout = infer_layout(tuple(x.shape[1:]), features, axes) if text is None else text.layout
     if text is None:
         require_finite(x, "inputs", missing=layout.kind == "table")
-    beside = context_tensors(context, len(x), where)
     if text is None:
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
         _check_missing(predictor, x, beside)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xaibench.api.raw_rows import is_ragged, series_rows, token_rows
 from xaibench.core.components import ExplainerSpec, MetricSpec
+from xaibench.core.context import Context
 from xaibench.core.errors import UsageError
 from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
 from xaibench.core.masking.maskers import DRAWN, MASKERS
@@ -59,6 +60,7 @@ def read_raw(
     returns: str | None,
     device: str,
     batch_size: int | None,
+    context: Context | None = None,
 ) -> RawSamples | None:
     """Read token ids or samples of different lengths; None where the inputs are neither.
 
@@ -77,6 +79,7 @@ def read_raw(
             model,
             torch.from_numpy(rows),
             tokens,
+            context=context,
             embedding=embedding,
             returns=returns,
             device=device,

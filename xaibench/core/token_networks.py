@@ -59,9 +59,9 @@ class TokenNetwork(nn.Module):
         self.symbols = dict(symbols or {})
         self.prefix, self.suffix, self.empty = prefix, suffix, empty
 
-    def without_surroundings(self, pieces: Tensor, ids: Tensor) -> Tensor:
+    def without_surroundings(self, pieces: Tensor, ids: Tensor, context: Mapping[str, Tensor]) -> Tensor:
         """Raw outputs (B, C) of embeddings (B, m, D) in the place of those of ``ids`` (B, m), nothing around them."""
-        return logits_of(self._called_with_ids(pieces, self._with_symbols(pieces, ids), {}))
+        return logits_of(self._called_with_ids(pieces, self._with_symbols(pieces, ids), context))
 
     def forward(
         self, inputs: Tensor, live: Tensor | None = None, ids: Tensor | None = None, **context: Tensor

@@ -15,6 +15,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import array_digest
 from xaibench.core.model_outputs import read_output
+from xaibench.core.module_copies import is_compiled
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import (
     CPU_BUDGET,
@@ -296,7 +297,7 @@ class TokenIdPredictor(CallablePredictor):
         return read_output(raw).detach().cpu().to(torch.float32)
 
     def _batch_rule(self, inputs: Tensor, context: Context | None = None) -> int:
-        if self.inner is None:
+        if self.inner is None or is_compiled(self.inner):
             return super()._batch_rule(inputs, context)
         ids = inputs.flatten(1).nan_to_num(0.0).long().to(self.device)
         per_sample = activation_bytes(self.inner, ids, self.on_device(context))

@@ -75,6 +75,12 @@ def cast_context(context: Mapping[str, Any], dtype: torch.dtype) -> dict[str, An
     }
 
 
+def number_type(module: nn.Module) -> torch.dtype:
+    """float64 where all numbers of a module are of that type, else float32."""
+    own = {t.dtype for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
+    return torch.float64 if own == {torch.float64} else torch.float32
+
+
 def whole_numbers(inputs: Tensor) -> bool:
     """Whether all inputs are whole numbers."""
     return not inputs.is_floating_point() or bool((inputs == inputs.round()).all())

@@ -153,10 +153,10 @@ class _Call:
 def _called(predictor: TorchPredictor, one: Tensor, beside: Context) -> tuple[TorchPredictor, _Call]:
     """The predictor, called in a number type that its module takes, and adapted if it returns no plain tensor."""
     failure: Exception | None = None
-    for dtype in _number_types(predictor.module, one):
+    for dtype, given in _number_types(predictor.module, one, beside):
         try:
             with torch.no_grad():
-                own = {name: values.clone() for name, values in cast_context(beside, dtype).items()}
+                own = {name: values.clone() for name, values in given.items()}
                 answer = predictor.module(one.to(dtype, copy=True), **own)
         except XaibenchError:
             raise
@@ -167,21 +167,28 @@ def _called(predictor: TorchPredictor, one: Tensor, beside: Context) -> tuple[To
         part, raw = where_output_is(answer), read_output(answer)
         output_dtype = answer.dtype if isinstance(answer, Tensor) else raw.dtype
         found = _Call(part, dtype, output_dtype)
-        if dtype == one.dtype and isinstance(answer, Tensor) and answer.dtype == raw.dtype:
+        as_given = dtype == one.dtype and all(given[name].dtype == beside[name].dtype for name in beside)
+        if as_given and isinstance(answer, Tensor) and answer.dtype == raw.dtype:
             return predictor, found
-        module = adapted(predictor.module, None if dtype == one.dtype else dtype)
+        module = adapted(predictor.module, None if as_given else dtype)
         return predictor.with_module(module), found
     assert failure is not None
     raise _cannot_take(one, failure) from failure
 
 
-def _number_types(module: nn.Module, one: Tensor) -> Iterator[torch.dtype]:
-    """Number types to call a module in: that of the inputs, then its own, then whole numbers if these are some."""
-    tried = {one.dtype: None}
-    tried |= {t.dtype: None for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
-    yield from tried
+def _number_types(module: nn.Module, one: Tensor, beside: Context) -> Iterator[tuple[torch.dtype, Context]]:
+    """Number types to call a module in, and the context for each.
+
+    That of the inputs, with the context as it is and then in the same type, then its own, then whole numbers if
+    these are some.
+    """
+    yield one.dtype, beside
+    tried = {one.dtype: None} if any(v.dtype != one.dtype for v in beside.values() if v.is_floating_point()) else {}
+    own = {t.dtype: None for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()}
+    for dtype in (*tried, *(t for t in own if t != one.dtype)):
+        yield dtype, cast_context(beside, dtype)
     if whole_numbers(one):
-        yield torch.int64
+        yield torch.int64, beside
 
 
 def _evaluated(
@@ -267,7 +274,8 @@ _HINTS = {
     "more than 1 value per channel": "batch normalisation without running statistics makes a sample depend on the "
     "others of its batch; fit running statistics and call model.eval()",
     "positional argument": "what a model takes beside the inputs that are explained goes into context=, by name",
-    "must have the same dtype": "the model mixes number types; convert all of it with model.float()",
+    "must have the same dtype": "the model mixes number types; convert all of it with model.float(), and give a "
+    "context of whole numbers as floats where the model computes with it",
     "index out of range": "the inputs hold codes that the model has no row for",
     "shapes cannot be multiplied": "the inputs do not have the shape that the model was made for",
 }

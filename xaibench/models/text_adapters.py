@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.context import Context, context_rows
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.core.module_copies import is_compiled
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor, hooked
 from xaibench.core.token_networks import logits_of
 from xaibench.core.token_predictor import TokenIdPredictor, TokenPredictor
 from xaibench.core.tokens import NO_TOKEN, Tokens
+from xaibench.models.adapted_modules import cast_context, number_type
 from xaibench.models.adapters import as_predictor
 
 SAME_OUTPUTS = 1e-4
@@ -22,12 +25,16 @@ SAME_OUTPUTS = 1e-4
 TRIED_TOKENS = 16
 """Tokens that are tried in all places of a text."""
 
+_Text = tuple[Tensor, dict[str, Tensor]]
+"""One text (1, m), and what the model is given beside it."""
+
 
 def as_text_predictor(
     model: Any,
     ids: Tensor,
     tokens: Tokens | None = None,
     *,
+    context: Context | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
     returns: str | None = None,
     device: torch.device | str = "cpu",
@@ -45,6 +52,8 @@ def as_text_predictor(
     ids : Tensor (N, L) or (N, W, P) of int
         Texts to try it with, -1 behind the end.
     tokens : Tokens, optional
+    context : mapping of str to Tensor (N, ...), optional
+        What else the model is given with each of these texts.
     embedding : torch.nn.Embedding, Tensor (V, D) or str, optional
         The module's own embedding, or its name. Another embedding, or a table, is put in front of a module that
         takes embeddings (N, L, D) and a mask (N, L).
@@ -59,7 +68,14 @@ def as_text_predictor(
     if isinstance(model, Predictor) and model.encodes_ids:
         return model
     found = _text_predictor(
-        model, ids, tokens, embedding=embedding, returns=returns, device=device, batch_size=batch_size
+        model,
+        ids,
+        tokens,
+        context=context,
+        embedding=embedding,
+        returns=returns,
+        device=device,
+        batch_size=batch_size,
     )
     found.returns_assumed = returns is None and not isinstance(model, Predictor)
     return found
@@ -70,6 +86,7 @@ def _text_predictor(
     ids: Tensor,
     tokens: Tokens | None,
     *,
+    context: Context | None,
     embedding: nn.Embedding | Tensor | str | None,
     returns: str | None,
     device: torch.device | str,
@@ -92,7 +109,7 @@ def _text_predictor(
         name = next((n for n, part in original.named_modules() if part is embedding), embedding)
     if name is not None and not isinstance(name, str):
         return TokenPredictor(module, name, known, base.returns, **options)
-    texts = _samples(ids)
+    texts = _samples(ids, cast_context(base.on_device(context), number_type(module)))
     _check_range(module, ids)
     if isinstance(name, str):
         if not isinstance(dict(module.named_modules()).get(name), nn.Embedding):
@@ -113,10 +130,13 @@ def _text_predictor(
     return TokenIdPredictor(module, known, base.returns, why_no_gradients=reason, **options)
 
 
-def _samples(ids: Tensor) -> list[Tensor]:
-    """A few different texts without what is behind their end, as sequences (1, m)."""
-    rows = [row[row != NO_TOKEN].unsqueeze(0).long() for row in ids.flatten(1)]
-    return sorted(rows, key=lambda row: -row.shape[1])[:2] + rows[:2]
+def _samples(ids: Tensor, context: Context) -> list[_Text]:
+    """A few different texts without what is behind their end, as sequences (1, m), each with its context."""
+    rows = [
+        (row[row != NO_TOKEN].unsqueeze(0).long(), context_rows(context, slice(i, i + 1)))
+        for i, row in enumerate(ids.flatten(1))
+    ]
+    return sorted(rows, key=lambda row: -row[0].shape[1])[:2] + rows[:2]
 
 
 def _check_range(module: nn.Module, ids: Tensor) -> None:
@@ -133,17 +153,22 @@ def _embeddings(module: nn.Module) -> list[str]:
     return [name for name, part in module.named_modules() if isinstance(part, nn.Embedding)]
 
 
-def _embedding_of(module: nn.Module, texts: list[Tensor], device: torch.device) -> tuple[str | None, str]:
+def _embedding_of(module: nn.Module, texts: list[_Text], device: torch.device) -> tuple[str | None, str]:
     """Name of the embedding that the ids are looked up in, or why there is none."""
+    if is_compiled(module):
+        return None, "the model is compiled (TorchScript): its embedding cannot be replaced"
     candidates = set(_embeddings(module))
-    for text in texts:
+    for text, beside in texts:
         seen: set[str] = set()
         hooks = [
             module.get_submodule(name).register_forward_pre_hook(partial(_note, name, text, seen))
             for name in candidates
         ]
-        with hooked(hooks), torch.no_grad():
-            module(text.to(device))
+        try:
+            with hooked(hooks), torch.no_grad():
+                module(text.to(device), **beside)
+        except Exception:  # The first look says why the model does not take the texts.
+            return None, "the model fails on these texts"
         candidates &= seen
     if len(candidates) == 1:
         return candidates.pop(), ""
@@ -157,26 +182,29 @@ def _note(name: str, text: Tensor, seen: set[str], _module: nn.Module, args: Any
         seen.add(name)
 
 
-def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[Tensor]) -> str:
+def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[_Text]) -> str:
     """Why replacing the embedding's output is not the same as other ids, or "" where it is.
 
     Tried with each text backwards, with one token of the texts in all places, and with every symbol in one place.
     """
     symbols = torch.tensor(sorted(set(predictor.tokens.symbols.values())), dtype=torch.long)
-    found = torch.unique(torch.cat([text[0] for text in texts]))
+    found = torch.unique(torch.cat([text[0] for text, _ in texts]))
     ordinary = found[~torch.isin(found, symbols)][:TRIED_TOKENS]
-    for text in texts:
+    for text, beside in texts:
         marked = text.repeat(len(symbols), 1)
         marked[:, text.shape[1] // 2] = symbols
         others = torch.cat([text.flip(1), ordinary.unsqueeze(1).expand(-1, text.shape[1]), marked])
+        same = {name: values.expand(len(others), *values.shape[1:]) for name, values in beside.items()}
         own_ids = text.expand_as(others).to(predictor.device)
         try:
             with torch.no_grad():
-                own = logits_of(module(others.to(predictor.device)))
+                own = logits_of(module(others.to(predictor.device), **same))
                 vectors = predictor.table[others.to(predictor.table.device)].to(predictor.device)
-                replaced = predictor.network.without_surroundings(vectors, own_ids)
+                replaced = predictor.network.without_surroundings(vectors, own_ids, same)
         except XaibenchError as error:
             return error.message
+        except Exception as error:  # Whatever a module raises.
+            return f"the model fails: {type(error).__name__}: {error}".partition("\n")[0]
         if not torch.allclose(replaced, own, rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS * max(float(own.abs().max()), 1e-6)):
             return "the model's outputs hang on its token ids in other ways than through the embedding"
     return ""
@@ -194,4 +222,7 @@ def predictor_for(
     if not data.has_ids:
         return as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     ids = torch.from_numpy(data.test_inputs)
-    return as_text_predictor(model, ids, data.tokens, returns=returns, device=device, batch_size=batch_size)
+    context = {name: torch.from_numpy(values) for name, values in data.test_context.items()}
+    return as_text_predictor(
+        model, ids, data.tokens, context=context, returns=returns, device=device, batch_size=batch_size
+    )

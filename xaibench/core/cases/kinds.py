@@ -90,6 +90,9 @@ for _kind in (
     CaseKind("concepts", "scores", "model", counted=("run",), at_once=4),
     CaseKind("scorer", "scores", "data", at_once=64),
     CaseKind("influence", "scores", "model", counted=("fit",), at_once=16),
+    # Here and not beside their functions: an index of declarations is read without importing those.
+    CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
+    CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
     CaseKind("dictionary", "dictionary", "data", at_once=1),
     CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
     CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
