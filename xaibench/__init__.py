@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         XaibenchWarning,
     )
     from xaibench.core.evaluation import Evaluation
+    from xaibench.core.explain_request import ExplainRequest
     from xaibench.core.problem import ProblemView
     from xaibench.core.program_registry import function_set, interpreter
     from xaibench.core.programs.black_box import BlackBox, Domain, Interpretation, Probe
@@ -79,6 +80,7 @@ _HOME = {
         "XaibenchWarning",
     ),
     "core.evaluation": ("Evaluation",),
+    "core.explain_request": ("ExplainRequest",),
     "core.problem": ("ProblemView",),
     "core.programs.evaluation": ("ProgramEvaluation",),
     "core.programs.black_box": ("BlackBox", "Domain", "Interpretation", "Probe"),
@@ -101,6 +103,7 @@ __all__ = [
     "Domain",
     "Draws",
     "Evaluation",
+    "ExplainRequest",
     "Interpretation",
     "Intervention",
     "Probe",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain, explain_function, score
+from xaibench.core.scoring import score
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import ComponentRef

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain, explain_function
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import ComponentRef

@@ -20,9 +20,9 @@ import torch
 from helpers.builders import make_inputs, make_view
 from torch import nn
 
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
-from xaibench.core.scoring import explain, explain_function
 from xaibench.core.truth import Truth
 from xaibench.explainers.engines.coalitions import make_players
 

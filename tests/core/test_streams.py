@@ -8,9 +8,10 @@ from helpers.builders import TABLE, linear, make_evaluation, make_inputs, make_v
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain, explain_function, score
+from xaibench.core.scoring import score
 
 DRAWN = ["uniform", "marginal", "conditional"]
 FIXED = ["zero", "mean", "sample_min"]

@@ -14,10 +14,10 @@ from torch import Tensor
 from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain, explain_function
 from xaibench.datasets.scaffold import scaffold_compas, scaffold_table
 from xaibench.models.adapters import as_predictor
 from xaibench.models.scaffold import Scaffold, SensitiveBitRule, biased, scaffolded

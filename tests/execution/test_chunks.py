@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from helpers.cluster_runs import PLUGINS, assert_same, document, load, run
+from pydantic import Field
 
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.errors import UsageError
 from xaibench.execution import Options, execute, find_executor, remote
 from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, ChunkResult, work_off, written
-from xaibench.execution.settings import ExecutorSettings
+from xaibench.execution.settings import Amount, Amounts, Count, ExecutorSettings
 from xaibench.execution.task import Emit, Finished, Scored, Started, Stop, Task, WorkerGone
 from xaibench.execution.worker import WorkerError
 from xaibench.plan import make_plan
@@ -235,16 +236,45 @@ def test_unknown_executors_settings_and_missing_packages_are_said(
     assert Store(tmp_path / "store").manifests() == [], "no run was begun"
 
 
+class Settings(ExecutorSettings):
+    units: Count | None = None
+    resources: Amounts = Field(default_factory=dict)
+    wait: Amount = 60.0
+
+
+class OpenSettings(Settings, extra="allow"):
+    """Takes what it does not name, too."""
+
+
 def test_settings_are_read_strictly() -> None:
-    settings = ExecutorSettings("mine", {"units": "4", "resources": "GPU=1,MEM=8e9", "other": "x"})
-    assert settings.count("units") == 4
-    assert settings.amounts("resources") == {"GPU": 1.0, "MEM": 8e9}
-    assert settings.seconds("wait", 60.0) == 60.0
-    assert settings.others() == {"other": "x"}
+    given = {"units": "4", "resources": "GPU=1, MEM=8e9", "other": "x"}
+    settings = OpenSettings.read("mine", given)
+    assert settings.units == 4
+    assert settings.resources == {"GPU": 1.0, "MEM": 8e9}
+    assert settings.wait == 60.0
+    assert settings.model_extra == {"other": "x"}
     with pytest.raises(UsageError, match="executor mine has no setting 'other'"):
-        settings.done()
-    for wrong in ("0", "-1", "x", "1.5"):
-        with pytest.raises(UsageError, match="must be a whole number above 0"):
-            ExecutorSettings("mine", {"units": wrong}).count("units")
-    with pytest.raises(UsageError, match="'nan' in wait"):
-        ExecutorSettings("mine", {"wait": "nan"}).seconds("wait", 1.0)
+        Settings.read("mine", given)
+    with pytest.raises(UsageError, match="executor mine has no setting 'unit'") as error:
+        Settings.read("mine", {"unit": "4"})
+    assert "units" in str(error.value.hint)
+    with pytest.raises(UsageError, match="executor mine has no setting 'unit'") as error:
+        ExecutorSettings.read("mine", {"unit": "4"})
+    assert error.value.hint == "name another one with --executor"
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "x", "1.5", "4.0", "", " 4", "1_0"])
+def test_counts_are_whole_numbers_above_0(wrong: str) -> None:
+    with pytest.raises(UsageError) as error:
+        Settings.read("mine", {"units": wrong})
+    assert error.value.message == f"units={wrong} of executor mine must be a whole number above 0"
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "-1", "x", ""])
+def test_amounts_are_finite_numbers_of_0_or_more(wrong: str) -> None:
+    for name, text in (("wait", wrong), ("resources", f"GPU={wrong}")):
+        with pytest.raises(UsageError) as error:
+            Settings.read("mine", {name: text})
+        assert error.value.message == f"{wrong!r} in {name} of executor mine is not a number of 0 or more"
+    least = Settings.read("mine", {"wait": "0", "resources": ""})
+    assert (least.wait, least.resources) == (0.0, {})

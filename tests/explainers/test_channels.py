@@ -7,7 +7,7 @@ import torch
 from helpers.builders import RGB, linear, make_inputs, make_view
 from helpers.explainer_cases import NAMES, run, spec_of, view_of
 
-from xaibench.core.scoring import attribution_kind, channel_handling
+from xaibench.core.explaining import attribution_kind, channel_handling
 
 CHOOSING = [name for name in NAMES if "channels" in spec_of(name).parameters]
 choosing = pytest.mark.parametrize("name", CHOOSING)

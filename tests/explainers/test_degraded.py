@@ -10,7 +10,7 @@ from helpers.explainer_cases import run, spec_of, view_of
 from scipy.stats import spearmanr
 
 from xaibench.core.errors import UsageError
-from xaibench.core.scoring import attribution_kind
+from xaibench.core.explaining import attribution_kind
 from xaibench.core.truth import Truth
 
 

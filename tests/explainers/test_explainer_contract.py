@@ -13,9 +13,9 @@ from helpers.builders import make_inputs, make_view, mlp
 from helpers.explainer_cases import NAMES, black_box, capabilities, run, spec_of, view_of
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.explaining import attribution_kind
 from xaibench.core.needs import DATA_NEEDS, missing_needs, sees_truth
 from xaibench.core.problem import ProblemView
-from xaibench.core.scoring import attribution_kind
 from xaibench.explainers import engines
 
 DATA = ("image", "rgb", "table", "series")

@@ -8,10 +8,10 @@ from helpers.explainer_cases import black_box, run, spec_of, view_of
 from scipy import ndimage
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.explaining import attribution_kind
 from xaibench.core.needs import missing_needs
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, Samples
-from xaibench.core.scoring import attribution_kind
 from xaibench.core.truth import Truth
 
 

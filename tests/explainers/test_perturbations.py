@@ -255,7 +255,7 @@ def test_masked_scores_in_many_chunks(monkeypatch):
     rows = torch.arange(5).repeat_interleave(9)
     keep = torch.rand(45, 6) < 0.5
     whole = coalition_scores(view, "mean", rows, lambda part: keep[part])
-    monkeypatch.setattr("xaibench.explainers.engines.coalitions.COPIES_BLOCK_BYTES", 4 * 6 * 4)
+    monkeypatch.setattr("xaibench.explainers.engines.perturbed_copies.COPIES_BLOCK_BYTES", 4 * 6 * 4)
     torch.testing.assert_close(coalition_scores(view, "mean", rows, lambda part: keep[part]), whole)
 
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from helpers.refit import Refit
 from xaibench.core.data import Data
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import Explainer, ExplainFunction, explain
 from xaibench.core.features import infer_layout
 from xaibench.core.keys import row_digests
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import Retraining
-from xaibench.core.scoring import Explainer, ExplainFunction, explain
 from xaibench.core.truth import Truth
 
 IMAGE, RGB, TABLE, SERIES = (1, 8, 8), (3, 8, 8), (6,), (10, 2)

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from helpers.builders import SHAPES, cnn, make_inputs, make_view, mlp
 from xaibench.core.components import ExplainerSpec
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components, get
-from xaibench.core.scoring import explain, explain_function
 from xaibench.core.truth import Truth
 
 NAMES = [spec.name for spec in components("explainer")]

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import explain_function
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain_function, score
+from xaibench.core.scoring import score
 
 RADIUS, N_SAMPLES = 0.2, 10
 

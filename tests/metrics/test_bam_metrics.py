@@ -16,11 +16,12 @@ from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.data import Data, PairSource
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import Explainer, explain_function
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import Explainer, explain_function, score
+from xaibench.core.scoring import score
 from xaibench.core.truth import Truth
 from xaibench.metrics.maps.brightness import as_drawn, brightness
 

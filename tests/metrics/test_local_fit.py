@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain, explain_function, score
+from xaibench.core.scoring import score
 from xaibench.metrics.faithfulness.neighbourhood_fit import OfContributions, OfSlopes
 
 SLOPES, CONTRIBUTIONS = get_args(OfSlopes), get_args(OfContributions)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from xaibench.core.components import ExplainerSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import explain, explain_function
 from xaibench.core.registry import get
-from xaibench.core.scoring import explain, explain_function
 from xaibench.core.storage.cache import MemoryCache
 from xaibench.datasets.piecewise import piecewise
 from xaibench.metrics.faithfulness.local_tests import recourse_test, slope_test, spurious_test

@@ -16,10 +16,11 @@ from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import Explainer, explain, explain_function
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import Explainer, explain, explain_function, score
+from xaibench.core.scoring import score
 from xaibench.core.truth import Truth
 from xaibench.metrics.engines.explained_rows import chosen_rows, explain_rows, explained, rows_of
 

@@ -13,9 +13,10 @@ from xaibench.core.components import MetricSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import ExplainFunction
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import get
-from xaibench.core.scoring import ExplainFunction, score
+from xaibench.core.scoring import score
 
 F, N = 24, 40
 

@@ -17,8 +17,9 @@ from scipy import stats
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import explain
 from xaibench.core.registry import components
-from xaibench.core.scoring import explain, score
+from xaibench.core.scoring import score
 from xaibench.core.storage.cache import SharedCache
 from xaibench.core.storage.paths import cache_folder
 from xaibench.problems.preparing import Problems

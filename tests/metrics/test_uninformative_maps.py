@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import explain
 from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
-from xaibench.core.scoring import explain, score
+from xaibench.core.scoring import score
 from xaibench.core.truth import Truth
 from xaibench.metrics.ground_truth.weight_agreement import true_weights
 from xaibench.metrics.maps.orders import descending, ranks_of

@@ -23,11 +23,11 @@ from xaibench.core import registry
 from xaibench.core.components import RANDOM, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import check_masker
 from xaibench.core.keys import canonical_json, digest
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.problem import ProblemView
 from xaibench.core.program_specs import is_control
-from xaibench.core.scoring import check_masker
 from xaibench.execution.row_building import Facts, component_columns, failure
 from xaibench.execution.unit import Explanation, explanation_columns, score_columns
 from xaibench.plan.cells import unsupported_reason

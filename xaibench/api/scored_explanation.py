@@ -12,10 +12,10 @@ from xaibench.api.attributions import Attributions, ExplanationOrigin, origin_of
 from xaibench.api.choosing import ChosenExplainer, ExplainWith, choose_explainer
 from xaibench.api.inputs import ArrayLike, as_attributions, require_needs
 from xaibench.api.shared_problem import SharedProblem
-from xaibench.core import scoring
 from xaibench.core.components import AttributionKind
 from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import Explainer
 from xaibench.core.keys import row_digests
 
 
@@ -111,5 +111,5 @@ def _evaluation(
 ) -> Evaluation:
     if not isinstance(values, torch.Tensor):
         values = as_attributions(problem.everything(), values)
-    explainer: scoring.Explainer | None = problem.explainer_of(origin) if explains_again else None
+    explainer: Explainer | None = problem.explainer_of(origin) if explains_again else None
     return problem.evaluation(values, origin, seed, explainer)

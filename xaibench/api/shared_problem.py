@@ -14,7 +14,7 @@ from xaibench.api.attributions import Attributions, ExplanationOrigin, with_orig
 from xaibench.api.choosing import ChosenExplainer
 from xaibench.api.inputs import require_needs
 from xaibench.api.raw_rows import behind_end
-from xaibench.core import scoring
+from xaibench.core import explaining
 from xaibench.core.components import AttributionKind, MetricSpec
 from xaibench.core.errors import UsageError
 from xaibench.core.evaluation import Evaluation
@@ -68,17 +68,19 @@ class SharedProblem:
 
     def explainer(
         self, chosen: ChosenExplainer, seed: int, *, output: str | None = None, stream: str | None = None
-    ) -> scoring.Explainer:
+    ) -> explaining.Explainer:
         """What explains these samples, and explains them again."""
         view = self.view(chosen, seed)
         if output is not None and output != view.output:
             view = replace(view, output=output)
-        return scoring.Explainer(scoring.explain_function(chosen.spec, chosen.params), view, stream or chosen.stream)
+        return explaining.Explainer(
+            explaining.explain_function(chosen.spec, chosen.params), view, stream or chosen.stream
+        )
 
     def explain(self, chosen: ChosenExplainer, seed: int) -> Attributions:
         """Explain, and note what has done so."""
         require_needs(chosen.spec, self.view(chosen, seed))
-        scoring.check_masker(chosen.params, self.view(chosen, seed))
+        explaining.check_masker(chosen.params, self.view(chosen, seed))
         again = self.explainer(chosen, seed)
         with failures_as_usage_errors(f"explainer {chosen.spec.name!r} failed"):
             maps = _numpy(without_ends(again(), again.view, torch.nan))
@@ -90,7 +92,7 @@ class SharedProblem:
         return ExplanationOrigin(
             chosen.spec.name,
             chosen.params,
-            cast(AttributionKind, scoring.attribution_kind(chosen.spec, view, chosen.params)),
+            cast(AttributionKind, explaining.attribution_kind(chosen.spec, view, chosen.params)),
             row_digests(maps),
             chosen.spec,
             seed,
@@ -112,7 +114,7 @@ class SharedProblem:
         if origin.spec is not None and origin.model != self.weights:
             raise UsageError("these attributions are of another model", hint)
 
-    def explainer_of(self, origin: ExplanationOrigin) -> scoring.Explainer | None:
+    def explainer_of(self, origin: ExplanationOrigin) -> explaining.Explainer | None:
         """What made attributions, to explain again; None where they were made elsewhere.
 
         Raises
@@ -160,7 +162,7 @@ class SharedProblem:
         )
 
     def evaluation(
-        self, values: Tensor, origin: ExplanationOrigin, seed: int, explainer: scoring.Explainer | None
+        self, values: Tensor, origin: ExplanationOrigin, seed: int, explainer: explaining.Explainer | None
     ) -> Evaluation:
         """An explanation, ready to be scored; of the latest one, what metrics have computed is remembered."""
         key = (origin.maps, origin.kind, seed, origin.seed, origin.output, id(origin.spec), repr(origin.params))

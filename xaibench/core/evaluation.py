@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.explain_request import AS_BEFORE, ExplainRequest
 from xaibench.core.masking.maskers import Masker
 from xaibench.core.pairs import Pair
-from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Samples
 from xaibench.core.retraining import Retraining
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 from xaibench.core.truth import Truth
-
-
-class Explain(Protocol):
-    """Explains again: other inputs, another model, other targets; draws stay those of the samples."""
-
-    def __call__(
-        self,
-        *,
-        model: Predictor | None = None,
-        inputs: Tensor | None = None,
-        rows: Tensor | None = None,
-        targets: Tensor | None = None,
-        samples: Samples | None = None,
-        background: Tensor | None = None,
-        pair: Pair | None = None,
-        redraw: int = 0,
-    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +28,8 @@ class Evaluation(Samples):
     kind : {"slope", "contribution", "saliency"}
         What the attributions mean.
     truth : Truth or None
+    explainer : callable or None
+        What made the attributions; metrics call it by `explain`.
     cache : MemoryCache
         Values that metrics of this explanation share, such as removal curves.
     shared : SharedCache
@@ -70,7 +55,7 @@ class Evaluation(Samples):
     attributions: Tensor = field(kw_only=True)
     kind: str = field(default="contribution", kw_only=True)
     truth: Truth | None = field(default=None, kw_only=True)
-    explainer: Explain | None = field(default=None, kw_only=True)
+    explainer: Callable[[ExplainRequest], Tensor] | None = field(default=None, kw_only=True)
     cache: MemoryCache = field(default_factory=MemoryCache, kw_only=True)
     shared: SharedCache = field(default_factory=SharedCache, kw_only=True)
     retraining: Retraining | None = field(default=None, kw_only=True)
@@ -81,42 +66,13 @@ class Evaluation(Samples):
         """The evaluation of an explanation of these samples; ``given`` are the fields that samples lack."""
         return cls(**{f.name: getattr(samples, f.name) for f in fields(Samples)}, **given)
 
-    def explain(
-        self,
-        *,
-        model: Predictor | None = None,
-        inputs: Tensor | None = None,
-        rows: Tensor | None = None,
-        targets: Tensor | None = None,
-        samples: Samples | None = None,
-        background: Tensor | None = None,
-        pair: Pair | None = None,
-        redraw: int = 0,
-    ) -> Tensor:
+    def explain(self, request: ExplainRequest = AS_BEFORE) -> Tensor:
         """Explain again with the explainer that made these attributions.
 
         Parameters
         ----------
-        model : Predictor, optional
-            Another model, for example with random weights.
-        inputs : Tensor (B, *input_shape), optional
-            Perturbed copies of the samples.
-        rows : Tensor (B,) of int64, optional
-            Which sample each copy belongs to; needed when B differs from N. The copy is explained
-            with the draws of that sample, so Monte-Carlo noise does not look like instability.
-        targets : Tensor (B,) of int64, optional
-            Explain other outputs than the samples' own targets.
-        samples : Samples, optional
-            Explain these instead, each with the draws of its own digest: training data, for
-            example. A `ProblemView` brings its truth along for the oracle.
-        background : Tensor (M, *input_shape), optional
-            Other reference samples, where the whole world of the inputs moves.
-        pair : Pair, optional
-            The samples seen otherwise: its model and its inputs in place of the samples' own. Fewer
-            inputs than samples are for the first ones. An explainer that is given the truth is
-            given that of the pair.
-        redraw : int
-            Not 0: use fresh draws, a different set for every number.
+        request : ExplainRequest
+            Other inputs, another model, other targets; by default the samples as they are.
 
         Returns
         -------
@@ -129,16 +85,7 @@ class Evaluation(Samples):
         """
         if self.explainer is None:
             raise UnsupportedError("this metric explains again", "pass explain=, the explainer or a callable")
-        return self.explainer(
-            model=model,
-            inputs=inputs,
-            rows=rows,
-            targets=targets,
-            samples=samples,
-            background=background,
-            pair=pair,
-            redraw=redraw,
-        )
+        return self.explainer(request)
 
     def reuse(self, key: str, compute: Callable[[], Any]) -> Any:
         """Compute once per explanation: metrics with the same key share the value."""

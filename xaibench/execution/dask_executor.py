@@ -19,6 +19,7 @@ from typing import Any
 import dask
 from distributed import Client, Event, Future, KilledWorker, LocalCluster, get_worker, wait
 from distributed.utils import sync
+from pydantic import Field
 
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.execution.remote import (
@@ -30,7 +31,7 @@ from xaibench.execution.remote import (
     work_off,
     written,
 )
-from xaibench.execution.settings import ExecutorSettings
+from xaibench.execution.settings import Amount, Amounts, Count, ExecutorSettings
 from xaibench.execution.task import Emit, Options, Stop, Task, UnitsFailed, WorkerGone
 from xaibench.execution.worker import WorkerError, device_of
 from xaibench.store import Store
@@ -45,6 +46,28 @@ MAX_CHUNK_UNITS = 8
 """Units of a chunk, at most, unless the setting ``units`` says otherwise."""
 
 
+class DaskSettings(ExecutorSettings):
+    """Settings of the executor ``dask``.
+
+    Attributes
+    ----------
+    scheduler : str, optional
+        Address; without one, a cluster of ``workers`` processes is started.
+    units : int, optional
+        Units of a chunk.
+    resources : dict of str to float
+        What a chunk takes of what workers announce, given as ``GPU=1,MEMORY=8e9``; ``GPU=1`` by default if the
+        device is ``cuda`` and there are such workers.
+    wait : float
+        Seconds for the scheduler to answer and for the first worker to come.
+    """
+
+    scheduler: str | None = None
+    units: Count | None = None
+    resources: Amounts = Field(default_factory=dict)
+    wait: Amount = 60.0
+
+
 class Dask:
     """Chunks of units as Dask tasks.
 
@@ -52,11 +75,6 @@ class Dask:
     explanations come back and are written here. Dask restarts the chunks of a
     lost worker a few times; then their units are submitted one by one, so that only the unit that ends
     its worker every time is lost.
-
-    Settings: ``scheduler`` (address; without one, a cluster of ``workers`` processes is started),
-    ``units`` (of a chunk), ``resources`` (``GPU=1,MEMORY=8e9``: what a chunk takes of what workers
-    announce; ``GPU=1`` by default if the device is ``cuda`` and there are such workers), ``wait``
-    (seconds for the scheduler to answer and for the first worker to come, 60).
 
     Parameters
     ----------
@@ -68,12 +86,7 @@ class Dask:
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
         self.options = options
-        settings = ExecutorSettings("dask", options.settings)
-        self.address = settings.text("scheduler")
-        self.units = settings.count("units")
-        self.resources = settings.amounts("resources")
-        self.patience = settings.seconds("wait", 60.0)
-        settings.done()
+        self.settings = DaskSettings.read("dask", options.settings)
         watched = options.timeout is not None or options.memory is not None
         self.factory = ChunkFactory(store, replace(options, workers=int(watched)))
         self._name = ""
@@ -83,8 +96,8 @@ class Dask:
         self._flying: dict[Future[Any], Chunk] = {}
 
     def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        with _connected(self.address, self.options, self.patience) as client, tempfile.TemporaryDirectory() as log:
-            self._log = None if self.address else log
+        with _connected(self.settings, self.options) as client, tempfile.TemporaryDirectory() as log:
+            self._log = None if self.settings.scheduler else log
             self._wait_for_workers(client)
             self._name = f"xaibench-{uuid.uuid4().hex}"
             halt = Event(self._name, client=client)
@@ -107,20 +120,20 @@ class Dask:
 
     def _wait_for_workers(self, client: Client) -> None:
         try:
-            client.wait_for_workers(1, timeout=self.patience)
+            client.wait_for_workers(1, timeout=self.settings.wait)
         except TimeoutError as error:
-            where = f"no worker came to {client.scheduler.address} within {self.patience:g} s"
+            where = f"no worker came to {client.scheduler.address} within {self.settings.wait:g} s"
             raise UsageError(where, "start one: dask worker ADDRESS") from error
 
     def _chunks(self, client: Client, tasks: Iterable[Task]) -> Iterator[Chunk]:
         for task in tasks:
             fair = -(-len(task.jobs) // (ROUNDS * _threads(client)))
-            yield from self.factory.divide([task], self.units or min(fair, MAX_CHUNK_UNITS))
+            yield from self.factory.divide([task], self.settings.units or min(fair, MAX_CHUNK_UNITS))
 
     def _hand_in(self, client: Client, chunks: Iterator[Chunk], queue: list[Chunk]) -> None:
         """Keep every thread of the cluster busy, and no more in flight: what waits at a worker is lost with it."""
         threads = _threads(client)
-        resources = self.resources or _graphics(client, self.options.device)
+        resources = self.settings.resources or _graphics(client, self.options.device)
         while len(self._flying) < threads:
             chunk = queue.pop(0) if queue else next(chunks, None)
             if chunk is None:
@@ -185,8 +198,9 @@ def _answer(chunk: Chunk, halt: str, begun: str, log: str | None) -> ChunkResult
 
 
 @contextmanager
-def _connected(address: str | None, options: Options, patience: float) -> Iterator[Client]:
-    """A client of the cluster at this address, or of one that lasts as long as this."""
+def _connected(settings: DaskSettings, options: Options) -> Iterator[Client]:
+    """A client of the cluster at the address of its scheduler, or of one that lasts as long as this."""
+    address = settings.scheduler
     own = {
         "distributed.scheduler.allowed-failures": max(1, options.retry),
         "distributed.scheduler.worker-ttl": None,  # what holds the interpreter lock for long is not dead
@@ -206,7 +220,7 @@ def _connected(address: str | None, options: Options, patience: float) -> Iterat
                 yield client
             return
         try:
-            client = Client(address, timeout=patience)
+            client = Client(address, timeout=settings.wait)
         except (OSError, ValueError) as error:
             raise UsageError(f"no Dask scheduler answers at {address}", "start one: dask scheduler") from error
         with client:

@@ -57,7 +57,7 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
         raise UsageError(f"unknown executor {name!r}", did_you_mean(name, found))
     module, _, attribute = found[name].partition(":")
     if name in ("inline", "pool"):
-        ExecutorSettings(name, options.settings).done()
+        ExecutorSettings.read(name, options.settings)
     try:
         executor: Executor = getattr(importlib.import_module(module), attribute)(store, options)
     except ModuleNotFoundError as error:

@@ -1,65 +1,70 @@
-"""Settings of executors, given as text."""
+"""Settings of executors, given as text: a pydantic model for each executor."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from xaibench.core.errors import UsageError, did_you_mean
 
 
-class ExecutorSettings:
-    """What an executor is told besides the options, each read once by the executor that takes it.
+def _whole_number(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise PydanticCustomError("count", "not a whole number above 0")
+    return int(text)
 
-    Parameters
-    ----------
-    executor : str
-    given : mapping of str to str
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = (pair.partition("=") for pair in text.split(",") if pair)
+    return {key.strip(): value for key, _, value in pairs}
+
+
+Count = Annotated[int, BeforeValidator(_whole_number)]
+"""A whole number above 0."""
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A finite number of 0 or more."""
+Amounts = Annotated[dict[str, Amount], BeforeValidator(_pairs)]
+"""Names with numbers, ``GPU=1,MEMORY=8e9``."""
+
+
+class ExecutorSettings(BaseModel):
+    """What an executor is told besides the options; one that takes settings names them as fields of a subclass.
+
+    Examples
+    --------
+    >>> class Mine(ExecutorSettings):
+    ...     units: Count | None = None
+    ...     resources: Amounts = Field(default_factory=dict)
+    >>> Mine.read("mine", {"units": "4", "resources": "GPU=1,MEMORY=8e9"})
+    Mine(units=4, resources={'GPU': 1.0, 'MEMORY': 8000000000.0})
     """
 
-    def __init__(self, executor: str, given: Mapping[str, str]) -> None:
-        self.executor = executor
-        self._given = dict(given)
-        self._known: set[str] = set()
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def text(self, name: str) -> str | None:
-        """A text, None if it is not given."""
-        self._known.add(name)
-        return self._given.get(name)
+    @classmethod
+    def read(cls, executor: str, given: Mapping[str, str]) -> Self:
+        """The settings of an executor.
 
-    def count(self, name: str) -> int | None:
-        """A whole number above 0."""
-        given = self.text(name)
-        if given is not None and not (given.isdecimal() and int(given)):
-            raise UsageError(f"{name}={given} of executor {self.executor} must be a whole number above 0")
-        return None if given is None else int(given)
-
-    def seconds(self, name: str, default: float) -> float:
-        """Seconds, 0 or more."""
-        given = self.text(name)
-        return default if given is None else self._number(name, given)
-
-    def amounts(self, name: str) -> dict[str, float]:
-        """Names with numbers, ``GPU=1,MEMORY=8e9``."""
-        given = self.text(name)
-        pairs = (pair.partition("=") for pair in (given or "").split(",") if pair)
-        return {key.strip(): self._number(name, value) for key, _, value in pairs}
-
-    def _number(self, name: str, text: str) -> float:
+        Raises
+        ------
+        UsageError
+            If a setting is given that the executor does not take, or a value that the setting cannot have.
+        """
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{text!r} in {name} of executor {self.executor} is not a number of 0 or more")
-        return value
+            return cls.model_validate(dict(given))
+        except ValidationError as error:
+            raise cls._mistake(executor, error.errors()[0]) from None
 
-    def others(self) -> dict[str, str]:
-        """All settings that have not been read by name."""
-        return {name: value for name, value in self._given.items() if name not in self._known}
-
-    def done(self) -> None:
-        """Raise UsageError if a setting is given that the executor does not take."""
-        for name in self.others():
-            hint = did_you_mean(name, self._known) if self._known else "name another one with --executor"
-            raise UsageError(f"executor {self.executor} has no setting {name!r}", hint)
+    @classmethod
+    def _mistake(cls, executor: str, error: Mapping[str, Any]) -> UsageError:
+        name, value = error["loc"][0], error["input"]
+        if error["type"] == "extra_forbidden":
+            known = cls.model_fields
+            hint = did_you_mean(name, known) if known else "name another one with --executor"
+            return UsageError(f"executor {executor} has no setting {name!r}", hint)
+        if error["type"] == "count":
+            return UsageError(f"{name}={value} of executor {executor} must be a whole number above 0")
+        return UsageError(f"{value!r} in {name} of executor {executor} is not a number of 0 or more")

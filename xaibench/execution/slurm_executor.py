@@ -19,7 +19,7 @@ import submitit
 
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, one_chunk_at_a_time, work_off
-from xaibench.execution.settings import ExecutorSettings
+from xaibench.execution.settings import Count, ExecutorSettings
 from xaibench.execution.task import Emit, Event, Options, Stop, Task, UnitsFailed, WorkerGone
 from xaibench.execution.worker import WorkerError
 from xaibench.store import Store
@@ -58,17 +58,35 @@ class _Flight:
     ended: float | None = None
 
 
+class SlurmSettings(ExecutorSettings, extra="allow"):
+    """Settings of the executor ``slurm``; what is not named here goes to sbatch, as far as submitit knows it.
+
+    Such are ``partition``, ``mem``, ``account``, ``qos``, ``gres``, ``constraint``, ``array_parallelism``, ...
+
+    Attributes
+    ----------
+    units : int
+        Units of a job.
+    cluster : str, optional
+        ``local`` and ``debug`` run without Slurm.
+    time : int
+        Time limit of a job in minutes.
+    folder : str, optional
+        A folder that all machines see, for jobs and their logs; beside the store by default.
+    """
+
+    units: Count = UNITS_PER_JOB
+    cluster: str | None = None
+    time: Count = MINUTES
+    folder: str | None = None
+
+
 class Slurm:
     """Job arrays, a job for every chunk of units, on a store that all machines see.
 
     Jobs write their results into the store and tell what happens in files beside it, which are read
     here. A unit whose job ends in the middle of it is lost if it was the first of its job, else it
     and those after it are submitted again.
-
-    Settings: ``units`` (of a job), ``folder`` (that all machines see, for jobs and their logs; beside
-    the store by default), ``cluster`` (``local`` and ``debug`` run without Slurm), and every
-    parameter of sbatch that submitit knows: ``partition``, ``time`` (minutes, 60), ``mem``,
-    ``account``, ``qos``, ``gres``, ``constraint``, ``array_parallelism``, ...
 
     Parameters
     ----------
@@ -81,16 +99,15 @@ class Slurm:
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
         self.options = options
-        settings = ExecutorSettings("slurm", options.settings)
-        self.units = settings.count("units") or UNITS_PER_JOB
-        self.cluster = settings.text("cluster") or "slurm"
-        minutes = settings.count("time") or MINUTES
-        folder = settings.text("folder")
-        self.parameters: dict[str, Any] = {"time": minutes, "cpus_per_task": max(1, options.workers) * options.threads}
-        self.parameters |= settings.others()
-        if folder is None and not isinstance(store.path, Path):
+        settings = SlurmSettings.read("slurm", options.settings)
+        self.units = settings.units
+        self.cluster = settings.cluster or "slurm"
+        processors = max(1, options.workers) * options.threads
+        self.parameters: dict[str, Any] = {"time": settings.time, "cpus_per_task": processors}
+        self.parameters |= settings.model_extra or {}
+        if not settings.folder and not isinstance(store.path, Path):
             raise UsageError("jobs need a folder that all machines see", "give one with --set folder=PATH")
-        self.folder = Path(folder or f"{store.path}.jobs").resolve()
+        self.folder = Path(settings.folder or f"{store.path}.jobs").resolve()
         watched = options.timeout is not None or options.memory is not None
         self.factory = ChunkFactory(store, replace(options, workers=max(options.workers, int(watched))))
         self._attempts: Counter[int] = Counter()

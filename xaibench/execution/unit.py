@@ -15,17 +15,11 @@ from torch import Tensor
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.errors import StoreError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explaining import Explainer, attribution_kind, channel_handling, check_masker, explain_function
 from xaibench.core.keys import sample_ids, unit_ids
 from xaibench.core.masking.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
-from xaibench.core.scoring import (
-    Explainer,
-    attribution_kind,
-    channel_handling,
-    check_masker,
-    explain_function,
-    score,
-)
+from xaibench.core.scoring import score
 from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.execution.stored_examples import is_drawn, save_curve

@@ -19,7 +19,7 @@ from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.associations import background_of, explained_targets, target_outputs
-from xaibench.explainers.engines import perturbed_copies
+from xaibench.explainers.engines.perturbed_copies import blocks_of
 
 
 @explainer("partial_dependence", version=2, kind="slope", needs={"background"})
@@ -147,9 +147,7 @@ def _changed(
     context = problem.background_context or None
     with computing_in_float64(problem.model, background, context) if exact else nullcontext(problem.model) as model:
         view = replace(problem, model=model)
-        for part in perturbed_copies.chunks(
-            len(features), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * background.numel()))
-        ):
+        for part in blocks_of(len(features), 4 * background.numel()):
             chosen = features[part].to(background.device)
             changed = background.expand(len(chosen), *background.shape).clone()
             channels = (problem.layout.channels or 1) if pixels else 1

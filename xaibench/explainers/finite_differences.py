@@ -11,7 +11,7 @@ from xaibench.core.features import step
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
-from xaibench.explainers.engines.perturbed_copies import check_positive, chunks, sample_blocks
+from xaibench.explainers.engines.perturbed_copies import blocks_of, check_positive, sample_blocks
 
 
 @explainer("finite_difference", kind="slope")
@@ -41,7 +41,7 @@ def finite_difference(problem: ProblemView, *, steps: PositiveInt = 2, radius: P
         start = torch.zeros(len(problem), dtype=torch.float64, device=device)
     rises = torch.zeros(len(problem) * n_features, dtype=torch.float64, device=device)
     pairs = torch.arange(len(rises), device=device)
-    for part in chunks(len(pairs), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * numel))):
+    for part in blocks_of(len(pairs), 4 * numel):
         owner, feature = pairs[part] // n_features, pairs[part] % n_features
         for offset in offsets.tolist():
             found = problem.scores(step(problem.layout, problem.inputs[owner], feature, offset), owner)
@@ -83,9 +83,8 @@ def c_lime(problem: ProblemView, *, n_samples: PositiveInt = 256, radius: Positi
 
 def _scores(view: ProblemView, moves: Tensor) -> Tensor:
     """Explained output (N, K), float64, after moves that broadcast to (N, K, *input_shape)."""
-    size = max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * len(view) * view.inputs[0].numel()))
     parts = [
         perturbed_copies.scores(view, view.inputs.unsqueeze(1) + moves[:, part])
-        for part in chunks(moves.shape[1], size)
+        for part in blocks_of(moves.shape[1], 4 * len(view) * view.inputs[0].numel())
     ]
     return torch.cat(parts, dim=1).double()

@@ -15,8 +15,7 @@ from xaibench.core.draws import Draws
 from xaibench.core.predictor import computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.engines import perturbed_copies
-from xaibench.explainers.engines.perturbed_copies import check_positive, chunks, sample_blocks
+from xaibench.explainers.engines.perturbed_copies import blocks_of, check_positive, sample_blocks
 
 _RTOL, _ATOL = 1e-5, 1e-7
 """Outputs that are closer than this are equal: otherwise rounding would decide about features that change nothing."""
@@ -177,7 +176,7 @@ class _Copies:
         """Outputs of these rows."""
         samples, features, values = self._samples[rows], self._features[rows], self._values[rows]
         outputs = []
-        for part in chunks(len(samples), max(1, perturbed_copies.COPIES_BLOCK_BYTES // (8 * self._inputs[0].numel()))):
+        for part in blocks_of(len(samples), 8 * self._inputs[0].numel()):
             copies = self._inputs[samples[part]]
             copies[torch.arange(len(copies), device=copies.device), :, features[part]] = values[part]
             copies = copies.view(len(copies), *self._view.layout.input_shape)

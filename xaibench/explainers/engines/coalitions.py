@@ -12,7 +12,7 @@ from torch import Tensor
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.maskers import Masker
 from xaibench.core.problem import ProblemView
-from xaibench.explainers.engines.perturbed_copies import COPIES_BLOCK_BYTES, check_positive, chunks
+from xaibench.explainers.engines.perturbed_copies import blocks_of, check_positive
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def coalition_scores(
     """
     fill = problem.masker(masker) if isinstance(masker, str) else masker
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
-    for part in chunks(len(rows), max(1, COPIES_BLOCK_BYTES // (4 * problem.inputs[0].numel()))):
+    for part in blocks_of(len(rows), 4 * problem.inputs[0].numel()):
         own = rows[part]
         values[part] = problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values)
     return values

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from xaibench.explainers.engines.perturbed_copies import chunks
+from xaibench.core.copy_blocks import chunks, fitting
 
 DISTANCE_BLOCK_BYTES = 32 * 2**20
 """Size of the largest tensor of distances between queries and reference rows."""
@@ -41,7 +41,7 @@ def conditional_mean(rows: Tensor, values: Tensor, queries: Tensor) -> Tensor:
     rows, queries = rows / spread, queries.clamp(rows.amin(dim=0), rows.amax(dim=0)) / spread
     nearest = _nearest_on_a_line(rows, queries, k) if s == 1 else None
     found = []
-    for part in chunks(len(queries), max(1, DISTANCE_BLOCK_BYTES // (8 * (s + values.shape[1]) * (m if s > 1 else k)))):
+    for part in chunks(len(queries), fitting(DISTANCE_BLOCK_BYTES, 8 * (s + values.shape[1]) * (m if s > 1 else k))):
         own = queries[part]
         index = _nearest(rows, own, k) if nearest is None else nearest[part]
         offsets = rows[index] - own.unsqueeze(1)

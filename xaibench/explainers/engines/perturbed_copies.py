@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from xaibench.core import copy_blocks as blocks
 from xaibench.core.context import context_rows
 from xaibench.core.errors import UsageError
 from xaibench.core.input_gradients import as_leaf
@@ -16,50 +17,42 @@ COPIES_BLOCK_BYTES = 32 * 2**20
 """Size of the largest tensor of copies; an explainer holds a handful of these at a time."""
 
 
-def copies_per_chunk(problem: ProblemView, n_copies: int) -> int:
-    """Copies of one sample that are made at once: depends on the input's shape, never on the batch."""
-    return max(1, min(n_copies, COPIES_BLOCK_BYTES // (4 * problem.inputs[0].numel())))
-
-
-def chunks(total: int, size: int) -> Iterator[slice]:
-    """Slices of at most ``size`` that cover ``range(total)``."""
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
+def blocks_of(total: int, bytes_each: int) -> Iterator[slice]:
+    """Slices of ``range(total)`` such that ``bytes_each`` times their length stays in `COPIES_BLOCK_BYTES`."""
+    return blocks.chunks(total, blocks.fitting(COPIES_BLOCK_BYTES, bytes_each))
 
 
 def sample_blocks(problem: ProblemView, bytes_per_sample: int) -> Iterator[slice]:
     """Slices of the samples such that ``bytes_per_sample`` times their number stays in `COPIES_BLOCK_BYTES`."""
-    return chunks(len(problem), max(1, COPIES_BLOCK_BYTES // max(bytes_per_sample, 1)))
+    return blocks_of(len(problem), bytes_per_sample)
 
 
 def copy_blocks(problem: ProblemView, n_copies: int) -> Iterator[tuple[slice, Iterator[slice]]]:
-    """Blocks of samples, and for each the chunks of its copies."""
-    size = copies_per_chunk(problem, n_copies)
-    for block in sample_blocks(problem, 4 * size * problem.inputs[0].numel()):
-        yield block, chunks(n_copies, size)
+    """Blocks of samples, and for each the chunks of its copies: their size depends on the input's shape only."""
+    bytes_each = 4 * problem.inputs[0].numel()
+    copies = min(n_copies, blocks.fitting(COPIES_BLOCK_BYTES, bytes_each))
+    samples = blocks.fitting(COPIES_BLOCK_BYTES, copies * bytes_each)
+    return blocks.copy_blocks(len(problem), n_copies, samples_at_once=samples, copies_at_once=copies)
 
 
 def gradients(problem: ProblemView, copies: Tensor) -> Tensor:
     """Gradients at copies (N, K, *input_shape) of the samples, same shape."""
-    rows = owners(problem, copies.shape[1])
-    return problem.gradients(copies.flatten(0, 1), rows).view_as(copies)
+    return problem.gradients(copies.flatten(0, 1), _owners(problem, copies)).view_as(copies)
 
 
 def scores(problem: ProblemView, copies: Tensor) -> Tensor:
     """Explained output (N, K) at copies (N, K, *input_shape) of the samples."""
-    rows = owners(problem, copies.shape[1])
-    return problem.scores(copies.flatten(0, 1), rows).view(copies.shape[:2])
+    return problem.scores(copies.flatten(0, 1), _owners(problem, copies)).view(copies.shape[:2])
 
 
-def owners(problem: ProblemView, n_copies: int) -> Tensor:
-    """Sample of each copy (N * n_copies,), in the order of a flattened (N, n_copies)."""
-    return problem.targets.new_tensor(range(len(problem))).repeat_interleave(n_copies)
+def _owners(problem: ProblemView, copies: Tensor) -> Tensor:
+    return blocks.owners(slice(0, len(problem)), copies.shape[1], problem.targets.device)
 
 
 def model_batches(problem: ProblemView, model: TorchPredictor) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     """Inputs, ready to be differentiated, targets and context, in batches of the model's size."""
     size = problem.batch_size
-    for part in chunks(len(problem), size):
+    for part in blocks.chunks(len(problem), size):
         yield as_leaf(problem.inputs[part].to(model.device)), problem.targets[part], context_rows(problem.context, part)
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xaibench.core.copy_blocks import chunks
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import require_classes
 from xaibench.core.predictor import Predictor
@@ -69,8 +71,8 @@ def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
 
 def explain_rows(ev: Evaluation, view: ProblemView, model: Predictor | None = None) -> Tensor:
     """Attributions of samples (n, *feature_shape), by the explainer of ``ev``, block by block."""
-    blocks = (view.take(slice(start, start + _BLOCK)) for start in range(0, len(view), _BLOCK))
-    return torch.cat([ev.explain(model=model, samples=block) for block in blocks])
+    blocks = map(view.take, chunks(len(view), _BLOCK))
+    return torch.cat([ev.explain(ExplainRequest(model=model, samples=block)) for block in blocks])
 
 
 def explained(ev: Evaluation, split: Split, limit: int, targets: Targets) -> Evaluation:

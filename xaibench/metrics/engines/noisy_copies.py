@@ -14,6 +14,7 @@ from torch import Tensor
 
 from xaibench.core.context import context_rows
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.outputs import has_classes
 from xaibench.core.predictor import require_module
 from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
@@ -112,7 +113,7 @@ def explanation_change(ev: Evaluation, radius: float, n_samples: int) -> Change:
         return ev.attributions[rows].double()
 
     def found(block: Block, inputs: Tensor) -> Tensor:
-        return ev.explain(inputs=inputs, rows=block.index).double()
+        return ev.explain(ExplainRequest(inputs=inputs, rows=block.index)).double()
 
     key = f"robustness/{radius}/{n_samples}"
     change: Change = ev.reuse(key, lambda: _change(ev, noise(ev, radius, n_samples), own, found))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.outputs import require_classes
 from xaibench.core.pairs import Pair
 from xaibench.metrics.engines.perturbation import clean_raw
@@ -32,7 +33,7 @@ def pair_maps(ev: Evaluation, pair: Pair, name: str) -> Tensor:
         targets = ev.targets if pair.inputs is None else ev.targets[: len(pair.inputs)]
         if pair.model is not None:
             targets = pair_raw(ev, pair, name).argmax(dim=1)
-        return ev.explain(pair=pair, targets=targets)
+        return ev.explain(ExplainRequest(pair=pair, targets=targets))
 
     maps: Tensor = ev.reuse(f"pair/{name}", explain)
     return maps

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xaibench.core.copy_blocks import copy_blocks, fitting, owners
 from xaibench.core.draws import Draws
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import select_output
@@ -45,8 +46,7 @@ class Block:
     @cached_property
     def index(self) -> Tensor:
         """Sample that every copy of the flattened block belongs to (n * m,) of int64."""
-        rows = torch.arange(self.rows.start, self.rows.stop, device=self.device)
-        return rows.repeat_interleave(self.n_copies)
+        return owners(self.rows, self.n_copies, self.device)
 
     def copies_of(self, values: Tensor) -> Tensor:
         """Rows of ``values`` (N, ...), one per copy of the flattened block (n * m, ...)."""
@@ -71,13 +71,11 @@ def perturbation_blocks(ev: Evaluation, n_copies: int, stream: str | None = None
     draws = ev.draws(stream or "none")
     numel = max(ev.inputs[0].numel(), 1)
     fit = max(PERTURBED_BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.batch_size)
-    group = min(n_copies, fit if stream is None else max(1, DRAW_NUMBERS // numel))
-    step = max(1, fit // group)
-    for start in range(0, len(ev), step):
-        rows = slice(start, min(start + step, len(ev)))
+    group = min(n_copies, fit if stream is None else fitting(DRAW_NUMBERS, numel))
+    for rows, parts in copy_blocks(len(ev), n_copies, samples_at_once=fitting(fit, group), copies_at_once=group):
         own = draws[rows]
-        for first in range(0, n_copies, group):
-            yield Block(rows, slice(first, min(first + group, n_copies)), own, ev.inputs.device)
+        for copies in parts:
+            yield Block(rows, copies, own, ev.inputs.device)
 
 
 def over_copies(ev: Evaluation, n_copies: int, compute: Callable[[Block], Tensor]) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.features import FeatureLayout
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.noisy_copies import largest
@@ -58,7 +59,7 @@ def continuity(ev: Evaluation, *, steps: PositiveInt = 2, normalise: bool = Fals
     for block in perturbation_blocks(ev, len(moves)):
         x, own = ev.inputs[block.rows], ev.attributions[block.rows].flatten(1).double().unsqueeze(1)
         copies = torch.stack([translate(x, *move) for move in moves[block.copies]], dim=1)
-        maps = ev.explain(inputs=copies.flatten(0, 1), rows=block.index).flatten(1).double()
+        maps = ev.explain(ExplainRequest(inputs=copies.flatten(0, 1), rows=block.index)).flatten(1).double()
         at = block.rows, block.copies
         moved[at] = (maps.view(block.n_samples, block.n_copies, -1) - own).abs().sum(dim=2)
         way[at] = torch.linalg.vector_norm((copies.double() - x.double().unsqueeze(1)).flatten(2), dim=2)

@@ -9,6 +9,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.noisy_copies import explanation_change, input_change, largest
 
@@ -142,5 +143,5 @@ def rerun_stability(ev: Evaluation, *, n_samples: PositiveInt = 10) -> Tensor:
     size = torch.linalg.vector_norm(own, dim=1)
     moved = torch.zeros_like(size)
     for run in range(1, n_samples + 1):
-        moved += torch.linalg.vector_norm(ev.explain(redraw=run).flatten(1).double() - own, dim=1)
+        moved += torch.linalg.vector_norm(ev.explain(ExplainRequest(redraw=run)).flatten(1).double() - own, dim=1)
     return torch.where(size > 0, moved / n_samples / size, torch.nan)

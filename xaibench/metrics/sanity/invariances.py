@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.registry import metric
 from xaibench.metrics.maps.similarity import Similarity, similarity_to
 
@@ -43,7 +44,7 @@ def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tens
     if n_classes < 2:
         raise UnsupportedError("the model has one output, so there is no other class to explain")
     step = 1 + ev.draws("random_logit").integers(n_classes - 1).to(ev.targets.device)
-    other = ev.explain(targets=(ev.targets + step) % n_classes)
+    other = ev.explain(ExplainRequest(targets=(ev.targets + step) % n_classes))
     return similarity_to(ev.attributions.flatten(1), similarity)(other.flatten(1))
 
 
@@ -81,7 +82,7 @@ def input_invariance(ev: Evaluation, *, shift: float = 1.0) -> Tensor:
     """
     model, inputs = ev.model.shifted(shift), ev.inputs + shift
     background = None if ev.background is None else ev.background + shift
-    again = ev.explain(model=model, inputs=inputs, background=background)
+    again = ev.explain(ExplainRequest(model=model, inputs=inputs, background=background))
     own = ev.attributions.flatten(1).double()
     size = torch.linalg.vector_norm(own, dim=1)
     moved = torch.linalg.vector_norm(again.flatten(1).double() - own, dim=1)

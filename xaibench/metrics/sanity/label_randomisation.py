@@ -10,6 +10,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.predictor import Predictor
 from xaibench.core.registry import metric
 from xaibench.core.retraining import retraining_seed, variant
@@ -69,7 +70,7 @@ def label_randomisation(
             f"the model learned {accuracy:.1%} of the permuted labels, not {min_accuracy:.0%}",
             "more epochs or a smaller max_train help",
         )
-    return similarity_to(ev.attributions.flatten(1), similarity)(ev.explain(model=model).flatten(1))
+    return similarity_to(ev.attributions.flatten(1), similarity)(ev.explain(ExplainRequest(model=model)).flatten(1))
 
 
 def _fitted_to_permuted_labels(ev: Evaluation, epochs: int, max_train: int) -> tuple[Predictor, float]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.explain_request import ExplainRequest
 from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import Block, Perturbations
@@ -68,7 +69,7 @@ def mprt(
         NaN where a map, original or of a randomised model, is constant or not finite.
     """
     compare = similarity_to(ev.attributions.flatten(1), similarity)
-    return _mean(compare(ev.explain(model=model).flatten(1)) for model in _randomised(ev, mode, order))
+    return _mean(compare(ev.explain(ExplainRequest(model=model)).flatten(1)) for model in _randomised(ev, mode, order))
 
 
 @metric(
@@ -150,7 +151,7 @@ def efficient_mprt(ev: Evaluation, *, bins: PositiveInt | BinRule = 100) -> Tens
     """
     predictor = require_module(ev.model)
     weights = _weights(ev, predictor)
-    random = ev.explain(model=with_weights(predictor, weights)).flatten(1)
+    random = ev.explain(ExplainRequest(model=with_weights(predictor, weights))).flatten(1)
     original = ev.attributions.flatten(1)
     counts = n_bins(original, bins)
     before, after = entropy(original, counts), entropy(random, counts)
@@ -185,7 +186,7 @@ def _smoothed(ev: Evaluation, model: TorchPredictor | None, radius: float, n_sam
 
     def add(block: Block, drawn: Tensor) -> None:
         inputs = block.copies_of(ev.inputs) + radius * drawn.flatten(0, 1)
-        maps = ev.explain(model=model, inputs=inputs, rows=block.index)
+        maps = ev.explain(ExplainRequest(model=model, inputs=inputs, rows=block.index))
         total[block.rows] += maps.view(block.n_samples, block.n_copies, -1).sum(dim=1, dtype=torch.float64)
 
     Perturbations(n_samples, "smooth_mprt", draw).over(ev, add)
