@@ -10,13 +10,15 @@ from xaibench.cli.commands import components, data, results, stores, suites
 
 app = typer.Typer(
     name="xaibench",
-    help="Which explanation can you trust? Benchmarks explainers and tells you, with evidence.",
+    help="Tests explanation methods on your model and data, and says which of them can be trusted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Data that are fetched on demand.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(
+    help="List data sets, and download those that are not shipped.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 def _version(value: bool) -> None:
@@ -33,7 +35,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Which explanation can you trust? Benchmarks explainers and tells you, with evidence."""
+    """Tests explanation methods on your model and data, and says which of them can be trusted."""
 
 
 app.command()(suites.run)

@@ -19,6 +19,7 @@ from xaibench.core.keys import canonical_json
 from xaibench.core.needs import kinds_known
 from xaibench.datasets.cards import card, card_names
 from xaibench.report.component_lists import by_family, grouped_list
+from xaibench.report.glossary import glossary
 from xaibench.report.terminal import frame_table
 
 _KINDS = ("datasets", "models", "explainers", "metrics", "functions", "interpreters", "suites")
@@ -93,7 +94,7 @@ def show_component(
     params: Sequence[str] | None = None,
     seed: int = 0,
 ) -> None:
-    """Print everything known about every component, or the suite, of this name; with a model, the layer used there."""
+    """Print the components, the suite or the glossary term of this name; with a model, the layer used there."""
     _load_plugins(plugins)
     everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
     found = [spec for (_, known), spec in everything.items() if known == name]
@@ -116,8 +117,13 @@ def show_component(
     if name in suites.available():
         out.print(suites.available()[name].read_text(encoding="utf-8"), markup=False, soft_wrap=True)
         return
+    terms = glossary()
+    if name.lower() in terms:
+        out.print(terms[name.lower()], markup=False, soft_wrap=True)
+        return
     raise UsageError(
-        f"nothing is called {name!r}", did_you_mean(name, [n for _, n in everything] + [*suites.available()])
+        f"nothing is called {name!r}",
+        did_you_mean(name, [n for _, n in everything] + [*suites.available()] + [*terms]),
     )
 
 

@@ -42,42 +42,46 @@ class Listed(StrEnum):
     suites = "suites"
 
 
-SuiteArgument = Annotated[str, typer.Argument(help="A shipped suite's name, or the path of a TOML file.")]
+SuiteArgument = Annotated[str, typer.Argument(help="Name of a shipped suite, or path of a suite file (TOML).")]
 StoreOption = Annotated[
     Path | None,
     typer.Option(
         "--store",
         parser=parse_location,
         metavar="STORE",
-        help="Folder of results, or a URL such as s3://bucket/store [default: results/local in a checkout].",
+        help="Folder or URL (s3://bucket/store) for the results [default: results/local in a checkout].",
     ),
 ]
 StoreArgument = Annotated[
     Path | None,
     typer.Argument(
-        parser=parse_location, metavar="STORE", help="Folder or URL of results.", show_default="the default store"
+        parser=parse_location, metavar="STORE", help="Folder or URL of the store.", show_default="the default store"
     ),
 ]
 PluginOption = Annotated[
-    list[str] | None, typer.Option("--plugin", help="Python file or module with components of your own.")
+    list[str] | None, typer.Option("--plugin", help="Python file or module with your own components.")
 ]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
         metavar="GLOB",
-        help="Only these, and the controls: a name, or dataset/model/explainer/metric, with parameters or without.",
+        help="Run only matching cells, and the controls: a name, or dataset/model/explainer/metric.",
     ),
 ]
-SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="All but these.")]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most this many samples per problem.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Offset of all seeds of the suite.")]
+SkipOption = Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="Leave out matching cells.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="Use at most this many samples per problem.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=2**30, help="Number added to every seed of the suite.")]
 RerunOption = Annotated[
-    RerunChoice | None, typer.Option("--rerun", help="Run only failed or stale cells, or all again.")
+    RerunChoice | None,
+    typer.Option("--rerun", help="Run only failed cells, only stale cells, or all cells again, cached ones included."),
 ]
 ShardOption = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N parts of the suite; merge joins them.")
+    str | None,
+    typer.Option(
+        "--shard", metavar="I/N", help="Run only the I-th of N parts of the suite; `xaibench merge` joins the stores."
+    ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="Where models run: cpu, cuda, cuda:1, mps.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document for machines.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device that models run on: cpu, cuda, cuda:1 or mps.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]

@@ -12,12 +12,17 @@ from xaibench.core.storage.paths import parse_location
 
 
 def list_(
-    kind: Annotated[Listed | None, typer.Argument(help="What to list.", show_default="everything")] = None,
+    kind: Annotated[
+        Listed | None,
+        typer.Argument(help="What to list. Without it, everything is listed by name.", show_default="everything"),
+    ] = None,
     plugin: PluginOption = None,
-    long: Annotated[bool, typer.Option("--long", help="A table of everything that is known, a row each.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Print a table with one row per component: needs, kind and family.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """List components and suites: names by family; of one kind also what each is, in a line."""
+    """List components and suites. With a kind, each name has a line that says what it is."""
     from xaibench.cli.listing import list_components
 
     list_components(kind and kind.value, plugins=plugin, long=long, json=json)
@@ -27,35 +32,44 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name of a component or a suite, of a problem (digits/cnn), a function (find/numeric/0042) or a case."
+            help="A component, a suite, a problem (digits/cnn), a function or case (find/numeric/0042), or a term."
         ),
     ],
     plugin: PluginOption = None,
     interpreter: Annotated[
-        str | None, typer.Option("--interpreter", help="Of a function: whose answer is shown.")
+        str | None, typer.Option("--interpreter", help="For a function or case: the interpreter whose answer is shown.")
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Of an explainer, or of the interpreter.")
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=VALUE", help="A parameter of the explainer or interpreter."),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", metavar="DATASET/MODEL", help="Of an explainer: the layer of this model that it uses; trains it."
+            "--model",
+            metavar="DATASET/MODEL",
+            help="For an explainer: show which layer of this model it uses. Trains the model if it is not cached.",
         ),
     ] = None,
     store: Annotated[
         Path | None,
         typer.Option(
-            "--store", parser=parse_location, help="Of a function: show the answer stored here, and ask nobody."
+            "--store",
+            parser=parse_location,
+            help="For a function or case: show the answer stored in this store; no interpreter is run.",
         ),
     ] = None,
-    budget: Annotated[int, typer.Option("--budget", min=1, help="Of a function: questions that may be asked.")] = 128,
+    budget: Annotated[
+        int, typer.Option("--budget", min=1, help="For a function: how many inputs the interpreter may ask about.")
+    ] = 128,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**30, help="Of a function or a model: seed of the set.")
+        int, typer.Option("--seed", min=0, max=2**30, help="For a function or a model: the problem seed.")
     ] = 0,
-    png: Annotated[Path | None, typer.Option("--png", help="Of a function: draw into this file.")] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="For a numeric function: write a picture to this file.")
+    ] = None,
 ) -> None:
-    """Show a component's documentation, parameters and source; a fitted model; or a function and an answer."""
+    """Show what a name stands for: the documentation of a component, a suite file, a fitted model, a function, or a term."""
     from xaibench.cli.listing import show_component
     from xaibench.cli.problems import problem_parts, show_problem
 

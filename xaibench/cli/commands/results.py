@@ -13,21 +13,28 @@ from xaibench.core.storage.paths import local_path
 
 def leaderboard(
     store: StoreArgument = None,
-    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Only this dataset.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
-    explainer: Annotated[str | None, typer.Option("--explainer", help="Only this explainer.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Values and intervals of this metric.")] = None,
-    family: Annotated[str | None, typer.Option("--family", help="Only this family of metrics.")] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Show only this data set.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Show only this model.")] = None,
+    explainer: Annotated[str | None, typer.Option("--explainer", help="Show only this explainer.")] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="Show values, intervals and ranks by this metric.")
+    ] = None,
+    family: Annotated[str | None, typer.Option("--family", help="Show only metrics of this family.")] = None,
     by: Annotated[
-        str | None, typer.Option("--by", metavar="dataset|model|family|masker", help="Mean ranks against these.")
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="dataset|model|family|masker",
+            help="Show mean relative ranks, one column for each of these.",
+        ),
     ] = None,
     overall: Annotated[
         str | None,
         typer.Option(
             "--overall",
             metavar="error|drop|worst",
-            help="Mean rank over everything, one vote per construct and masker; how to treat gaps.",
+            help="Show overall ranks. Where a score is missing: stop (error), leave out (drop), or rank last (worst).",
         ),
     ] = None,
     trust: Annotated[
@@ -36,18 +43,30 @@ def leaderboard(
             "--trust",
             parser=local_path,
             metavar="FILE",
-            help="Weights of metrics in an overall rank: audit.parquet of another store.",
+            help="Weight metrics in the overall rank by the audit.parquet of another store.",
         ),
     ] = None,
     wide: Annotated[
-        bool, typer.Option("--wide", help="A column for every metric: mean relative ranks, or values of one problem.")
+        bool,
+        typer.Option(
+            "--wide", help="Show one column per metric: mean relative ranks, or values if there is one problem."
+        ),
     ] = False,
-    legend: Annotated[bool, typer.Option("--legend", help="Say what the words and marks of the board mean.")] = False,
+    legend: Annotated[
+        bool, typer.Option("--legend", help="Explain the words and marks, below the leaderboard.")
+    ] = False,
     format: Annotated[
-        Format | None, typer.Option("--format", "-f", help="Output format [default: table, or by the file's name].")
+        Format | None, typer.Option("--format", "-f", help="Output format [default: table, or as the file name says].")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", parser=local_path, metavar="FILE", help="Write into this file.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=local_path,
+            metavar="FILE",
+            help="Write the leaderboard to this file instead of the screen.",
+        ),
     ] = None,
 ) -> None:
     """Print the leaderboard of a store, and write it there as Parquet and CSV."""
@@ -59,26 +78,36 @@ def leaderboard(
 
 
 def compare(
-    baseline: Annotated[str, typer.Argument(help="Folder or URL of results, or STORE@RUN for one run.")],
-    candidate: Annotated[str, typer.Argument(help="What is judged, given like the baseline.")],
-    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    baseline: Annotated[str, typer.Argument(help="Folder or URL of a store, or STORE@RUN for one of its runs.")],
+    candidate: Annotated[str, typer.Argument(help="Store or run that is judged, written like the baseline.")],
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
     delta: Annotated[
         list[str] | None,
-        typer.Option("--delta", metavar="METRIC=VALUE", help="Least change of this metric's mean that matters."),
+        typer.Option("--delta", metavar="METRIC=VALUE", help="Smallest change of this metric's mean that matters."),
     ] = None,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Nothing is drawn anew: with equal weights every change is a fact.")
+        bool, typer.Option("--exact", help="Treat every change beyond rounding as real: the suite is deterministic.")
     ] = False,
-    allow_lost: Annotated[bool, typer.Option("--allow-lost", help="Cells that are gone are no regression.")] = False,
+    allow_lost: Annotated[
+        bool, typer.Option("--allow-lost", help="Do not count missing cells as regressions.")
+    ] = False,
     max_slowdown: Annotated[
         float | None,
-        typer.Option("--max-slowdown", min=1, metavar="X", help="Fail if anything takes more than X times as long."),
+        typer.Option(
+            "--max-slowdown", min=1, metavar="X", help="Fail if explaining or scoring takes more than X times as long."
+        ),
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option("--junit", parser=local_path, metavar="FILE", help="Write JUnit XML.")
+        Path | None,
+        typer.Option(
+            "--junit", parser=local_path, metavar="FILE", help="Write the findings to this file as JUnit XML."
+        ),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", parser=local_path, metavar="FILE", help="Write the CI summary.")
+        Path | None,
+        typer.Option(
+            "--markdown", parser=local_path, metavar="FILE", help="Write the summary to this file as Markdown."
+        ),
     ] = None,
     plugin: PluginOption = None,
     json: JsonOption = False,
@@ -111,18 +140,18 @@ def compare(
 
 def claims(
     store: StoreArgument = None,
-    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    history: Annotated[bool, typer.Option("--history", help="Verdict and effect after every run.")] = False,
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="Show verdict and effect after every run.")] = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Exit with 1 if a claim is refuted or a problem invalid, 4 if none is decided."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Say which published claims the results reproduce, with effect and interval, and write claims.parquet.
+    """Test published claims on the results, with effect and interval, and write claims.parquet.
 
-    Also what would change each verdict: another margin, or about so many units at this effect and spread.
-    Where few of the units differ at all, "k of n" says so: test and interval then promise too much.
+    Each verdict comes with what would change it: another margin, or roughly how many more units.
+    "k of n" marks claims for which only k of n units differ at all: their tests and intervals are too optimistic.
     """
     from xaibench.cli.claiming import show_claims
 
@@ -132,18 +161,30 @@ def claims(
 def report(
     store: StoreArgument = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", parser=local_path, metavar="FILE", help="The page to write.")
+        Path, typer.Option("--output", "-o", parser=local_path, metavar="FILE", help="HTML file to write.")
     ] = Path("report.html"),
-    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    examples: Annotated[int, typer.Option("--examples", min=0, help="Samples per problem to show maps of.")] = 4,
-    problems: Annotated[int, typer.Option("--problems", min=0, help="Problems to show examples and curves of.")] = 8,
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    examples: Annotated[
+        int, typer.Option("--examples", min=0, help="Number of samples per problem whose explanations are shown.")
+    ] = 4,
+    problems: Annotated[
+        int, typer.Option("--problems", min=0, help="Number of problems whose examples and curves are shown.")
+    ] = 8,
     curves: Annotated[bool, typer.Option("--curves/--no-curves", help="Show removal curves.")] = True,
     figures: Annotated[
         Path | None,
-        typer.Option("--figures", parser=local_path, metavar="FOLDER", help="Folder for every figure, PNG and SVG."),
+        typer.Option(
+            "--figures",
+            parser=local_path,
+            metavar="FOLDER",
+            help="Also write every figure to this folder, as PNG and SVG.",
+        ),
     ] = None,
     pdf: Annotated[
-        Path | None, typer.Option("--pdf", parser=local_path, metavar="FILE", help="File for all figures, a page each.")
+        Path | None,
+        typer.Option(
+            "--pdf", parser=local_path, metavar="FILE", help="Also write all figures to this PDF, one per page."
+        ),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -168,12 +209,12 @@ def report(
 
 def audit(
     store: StoreArgument = None,
-    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say which metrics deserve trust on which problems, and write audit.parquet into the store.
+    """Judge the metrics: which deserve trust on which problems. Writes audit.parquet to the store.
 
-    Best on results of `xaibench run audit`: it has explanations of known order and several seeds.
+    Works best on the results of `xaibench run audit`, which have explanations of known quality and several seeds.
     """
     from xaibench.cli.auditing import show_audit
 
@@ -182,14 +223,17 @@ def audit(
 
 def agreement(
     store: StoreArgument = None,
-    suite: Annotated[str | None, typer.Option("--suite", help="Only this suite.")] = None,
-    k: Annotated[str, typer.Option("--k", help="How many features count: a number, or a share of them.")] = "0.25",
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    k: Annotated[
+        str, typer.Option("--k", help="How many top features are compared: a number, or a share of all.")
+    ] = "0.25",
     measure: Annotated[
-        str, typer.Option("--measure", metavar="feature|rank|sign|signed_rank", help="What must be the same.")
+        str,
+        typer.Option("--measure", metavar="feature|rank|sign|signed_rank", help="What two explainers must agree on."),
     ] = "feature",
     json: JsonOption = False,
 ) -> None:
-    """Say how much explainers agree, beside what independent rankings would, and write agreement.parquet."""
+    """Measure how much explainers agree, compared with chance, and write agreement.parquet."""
     from xaibench.cli.auditing import show_agreement
 
     raise typer.Exit(show_agreement(store, suite=suite, k=k, measure=measure, json=json))

@@ -1,4 +1,4 @@
-"""Commands about stores themselves: check, join and clean them."""
+"""Commands about stores: check, join and clean them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def doctor(
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged files and leftovers.")] = False,
     tracebacks: Annotated[bool, typer.Option("--tracebacks", help="Print the tracebacks of failed cells.")] = False,
 ) -> None:
-    """Check the environment and a store. Exit code 3 if something is damaged; its cells run again next time."""
+    """Check the environment and a store. Exit code 3 if files are damaged; the next run recomputes their cells."""
     from xaibench.cli.doctor import run_doctor
 
     raise typer.Exit(run_doctor(store, remove=remove, tracebacks=tracebacks))
@@ -24,11 +24,14 @@ def doctor(
 
 def merge(
     dest: Annotated[
-        Path, typer.Argument(parser=parse_location, metavar="DEST", help="Store to join into; made if need be.")
+        Path,
+        typer.Argument(
+            parser=parse_location, metavar="DEST", help="Store to join into; it is created if it does not exist."
+        ),
     ],
     sources: Annotated[list[Path], typer.Argument(parser=parse_location, metavar="SRC", help="Stores to join.")],
 ) -> None:
-    """Join stores, such as those of shards: runs, results, explanations. Doing it again changes nothing.
+    """Join stores, such as those of shards. Merging twice changes nothing.
 
     Where two stores have different values for the same content, both are printed and nothing is written.
     """
@@ -39,13 +42,15 @@ def merge(
 
 def gc(
     store: StoreArgument = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed, and remove nothing.")
+    ] = False,
     keep_runs: Annotated[
         int | None,
-        typer.Option("--keep-runs", min=1, metavar="N", help="Forget all but the newest N runs of each suite."),
+        typer.Option("--keep-runs", min=1, metavar="N", help="Delete all but the newest N runs of each suite."),
     ] = None,
 ) -> None:
-    """Remove what no result needs any more: superseded rows, explanations without results, drafts of dead runs."""
+    """Remove what no result needs: superseded rows, explanations without results, files of killed runs."""
     from xaibench.cli.collecting import collect_garbage
 
     raise typer.Exit(collect_garbage(store, dry_run=dry_run, keep_runs=keep_runs))

@@ -41,49 +41,75 @@ def run(
             "-j",
             metavar="N|auto",
             envvar="XAIBENCH_WORKERS",
-            help="Worker processes; auto: one per core, 0: work in this one.",
+            help="Number of worker processes: auto is one per core; 0 runs in this process.",
         ),
     ] = "auto",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads of each, for large problems.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", min=1, help="CPU threads per worker; more than 1 helps large models only.")
+    ] = 1,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="End a worker that needs longer for a unit.")
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", help="Stop a unit (one explanation and its scores) that takes longer."
+        ),
     ] = None,
     memory: Annotated[
-        str | None, typer.Option("--memory", metavar="SIZE", help="End a worker that holds more than this, say 4GB.")
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="Stop a worker that uses more memory than this, for example 4GB."
+        ),
     ] = None,
     retry: Annotated[
-        int, typer.Option("--retry", min=0, help="Repeat units whose worker was killed or lost, this many times.")
+        int, typer.Option("--retry", min=0, help="How often a unit is repeated whose worker was killed or lost.")
     ] = 0,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Instead of the built-in rule; changes no score.")
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Inputs per call of the model, instead of the built-in rule. Does not change scores.",
+        ),
     ] = None,
     max_failures: Annotated[
-        int | None, typer.Option("--max-failures", min=0, help="Stop when more cells than this have failed.")
+        int | None, typer.Option("--max-failures", min=0, help="Stop the run when more cells than this have failed.")
     ] = None,
     executor: Annotated[
-        str | None, typer.Option("--executor", metavar="NAME", help="Who works: dask, slurm, or one of a package.")
+        str | None,
+        typer.Option(
+            "--executor",
+            metavar="NAME",
+            help="Where units run: dask, slurm, or an executor of an installed package. Default: here.",
+        ),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster; without, one of -j here.")
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Address of a Dask scheduler; without it, a local cluster with -j workers is started.",
+        ),
     ] = None,
-    partition: Annotated[str | None, typer.Option("--partition", metavar="NAME", help="Of a Slurm cluster.")] = None,
-    minutes: Annotated[str | None, typer.Option("--time", metavar="MINUTES", help="Limit of a Slurm job.")] = None,
+    partition: Annotated[
+        str | None,
+        typer.Option("--partition", metavar="NAME", help="Partition of the Slurm cluster that jobs are submitted to."),
+    ] = None,
+    minutes: Annotated[str | None, typer.Option("--time", metavar="MINUTES", help="Time limit of a Slurm job.")] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Anything else the executor takes.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of the executor.")
     ] = None,
     examples: Annotated[
         bool,
         typer.Option(
             "--examples/--no-examples",
-            help="Store a few example inputs per problem (at most 5 MB) in the store, so that a report can show them.",
+            help="Store a few example inputs per problem (at most 5 MB), so that a report can show them.",
         ),
     ] = True,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a suite; what the store holds already is not computed again.
+    """Run a suite. Results that the store already holds are not computed again.
 
-    Exit codes: 0 good, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
+    Exit codes: 0 success, 2 wrong usage, 3 cells failed, 4 nothing ran, 130 interrupted (run again to resume).
     """
     from xaibench.cli.arguments import settings_from
     from xaibench.cli.request import Request
@@ -120,10 +146,12 @@ def plan(
     shard: ShardOption = None,
     plugin: PluginOption = None,
     device: DeviceOption = "cpu",
-    cells: Annotated[bool, typer.Option("--cells", help="List every cell with its state and reason.")] = False,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="List every cell with its state and the reason for it.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a run would do, and touch nothing."""
+    """Show what a run would compute, without running or writing anything."""
     from xaibench.cli.planning import show_plan
     from xaibench.cli.request import Request
 
@@ -141,20 +169,20 @@ def init(
         typer.Option(
             "--model",
             metavar="NAME|FILE.py:NAME",
-            help="A recipe from `xaibench list models`, or your own function.",
+            help="A model from `xaibench list models`, or a function of yours that returns a fitted model.",
         ),
     ],
     target: Annotated[
         str | None, typer.Option("--target", metavar="COLUMN", help="Column of the CSV file that holds the classes.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The suite to write.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Suite file to write.")] = Path(
         "suite.toml"
     ),
-    force: Annotated[bool, typer.Option("--force", help="Write over files that are there already.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write a small suite for your data and model, with comments, and check that it can be planned.
 
-    For a CSV file a Python file with the data set is written beside the suite: change it where it does not fit.
+    For a CSV file, a Python file with the data set is written next to the suite; edit it where it does not fit.
     """
     from xaibench.cli.initialising import write_first_suite
 
