@@ -67,7 +67,11 @@ def first_look(
         predictor, seen = _called(predictor, few[:1], context_rows(beside, slice(0, 1)))
     size = min(len(few), _understood(few[:1], lambda: predictor.batch_size(few, beside)))
     few, beside = few[:size], context_rows(beside, slice(0, size))
-    raw, notes = _evaluated(predictor, few, beside, lambda: predictor.predict(inputs, context))
+
+    def everything() -> Tensor:
+        return predictor.predict(inputs.to(predictor.device), predictor.on_device(context))
+
+    raw, notes = _evaluated(predictor, few, beside, everything)
     last: LastOperation | None = None
     gradients, why = False, ""
     if isinstance(predictor, TorchPredictor):
@@ -132,11 +136,12 @@ def look_at_rows(
 
 def look_at_data(predictor: Predictor, data: Data, *, given: str | None = None) -> Predictor:
     """A first look at a model of a data set; see `first_look`."""
+    if not predictor.encodes_ids:
+        everything = {name: torch.from_numpy(values) for name, values in data.test_context.items()}
+        return first_look(predictor, torch.from_numpy(data.test_inputs), everything, given=given)
     n = slice(0, N_SAMPLES)
     context = {name: torch.from_numpy(values[n]).to(predictor.device) for name, values in data.test_context.items()}
     rows = torch.from_numpy(data.test_inputs[n]).to(predictor.device)
-    if not predictor.encodes_ids:
-        return first_look(predictor, rows, context, given=given)
     sizes = torch.from_numpy(text_sizes(data.test_inputs[n])).to(predictor.device)
     return look_at_rows(predictor, rows, sizes, raw_layout(data.input_shape), context, given=given)
 
