@@ -1,6 +1,6 @@
 """Wordings that texts of this project avoid, as regular expressions with what to write instead.
 
-The one list: `tests/docs/test_wording.py` holds it against command help, messages, docstrings, pages and suites.
+The one list: the module `test_wording` holds it against command help, messages, docstrings, pages and suites.
 """
 
 from __future__ import annotations
