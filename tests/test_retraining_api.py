@@ -98,7 +98,7 @@ def test_the_functions_arrays_are_its_own_and_its_targets_are_labels() -> None:
         ({"train": (X, Y[:9])}, xb.UsageError, r"targets of shape \(9,\)"),
         ({"train": (TRAIN[0], TRAIN[1] - 1)}, xb.UsageError, "train labels go from -1 to"),
         ({"train": (TRAIN[0], TRAIN[1] + 0.5)}, xb.UsageError, "train labels are not whole numbers"),
-        ({"recipe": "mlp"}, xb.UnsupportedError, "recipe 'mlp' cannot be had beside retrain="),
+        ({"recipe": "mlp"}, xb.UnsupportedError, "recipe 'mlp' cannot be combined with retrain="),
         ({"explain": None, "attributions": np.ones((60, 6))}, xb.UnsupportedError, "needs reexplain"),
     ],
 )

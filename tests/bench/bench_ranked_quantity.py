@@ -68,7 +68,7 @@ def shares(rule: tuple[Array, Array]) -> tuple[float, float, float]:
 
 
 def means(simulations: int) -> None:
-    print("| difference a - b | n | told apart | a beats b | found, better by .025 | better, though worse by .025 |")
+    print("| difference a - b | n | separated | a beats b | found, better by .025 | better, though worse by .025 |")
     print("|---|---|---|---|---|---|")
     for name, draw in MEAN_ZERO.items():
         for n in (48, 200):
@@ -105,7 +105,7 @@ def families(simulations: int) -> None:
 
 
 def medians(simulations: int) -> None:
-    print("\n| scores of equal median | n | told apart | found, better by .5 |")
+    print("\n| scores of equal median | n | separated | found, better by .5 |")
     print("|---|---|---|---|")
     for name, draw in MEDIANS.items():
         for n in (48, 200):

@@ -52,7 +52,7 @@ def test_run_prints_a_leaderboard_and_writes_it(call: Call, suite: Path, tmp_pat
     assert len(pd.read_csv(store / "leaderboard.csv")) == len(board) == 4
     code, out, _ = call("run", suite, "--store", store)
     assert code == 0
-    assert "nothing new; 4 cells were there already" in out
+    assert "nothing new; 4 cells were cached" in out
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_failing_cells_give_3_and_nothing_to_do_4(call: Call, tmp_path: Path, su
         (["leaderboard", "{folder}/none"], "error: there is no store"),
         (["doctor", "{folder}/none"], "error: there is no store"),
         (["show", "pixel_fliping"], "hint: did you mean 'pixel_flipping'?"),
-        (["data", "fetch", "mnist"], "is there already"),
+        (["data", "fetch", "mnist"], "does not have to be downloaded"),
         (["data", "fetch", "mnist_ful"], "hint: did you mean 'mnist_full'?"),
         (["run", "--threads", "0"], "Invalid value for '--threads'"),
         (["frobnicate"], "No such command"),
@@ -316,7 +316,7 @@ def test_rerun_failed_takes_failures_of_any_model_and_nothing_else(call: Call, s
     assert plan["cells"]["cached"] == 4
     code, out, _ = call("run", suite, "--store", store, "--rerun", "failed")
     assert code == 3
-    assert "4 failed; 4 cells were there already" in out
+    assert "4 failed; 4 cells were cached" in out
 
 
 @pytest.mark.slow
@@ -340,7 +340,7 @@ def test_a_pointer_of_an_earlier_version_plays_no_role(call: Call, suite: Path, 
     old = generation.rename(store / "compact" / "generation-000001.parquet")
     (store / "compact" / "CURRENT").write_text('{"file": "generation-000000.parquet"}')
     _, out, _ = call("run", suite, "--store", store)
-    assert "nothing new; 4 cells were there already" in out
+    assert "nothing new; 4 cells were cached" in out
     assert old.exists()
     assert call("doctor", store)[0] == 0
 

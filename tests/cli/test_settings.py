@@ -13,7 +13,7 @@ def test_settings_come_from_pairs_and_options() -> None:
     found = settings_from(["mem=16GB", "setup=a=b"], scheduler=None, time="60")
     assert found == {"time": "60", "mem": "16GB", "setup": "a=b"}
     for wrong in ("mem", "=4"):
-        with pytest.raises(UsageError, match="is no setting"):
+        with pytest.raises(UsageError, match="is not a setting"):
             settings_from([wrong])
     with pytest.raises(UsageError, match="time is set twice"):
         settings_from(["time=3"], time="60")

@@ -79,5 +79,5 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "much", "0", "-1GB", "1.2.3GB", "4 XB"])
 def test_what_is_no_size_is_said(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size"):
+    with pytest.raises(UsageError, match="is not a size"):
         size_from(text)

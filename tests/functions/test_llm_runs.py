@@ -101,9 +101,9 @@ def test_the_conversation_can_be_read_later(
     assert "system: You are to find out what an unknown function f does" in out
     assert 'assistant calls ask_function: {"inputs": [0, 1]}' in out
     assert "def f(x):\n    return 4.0 * x + 3.0" in out
-    assert "kept in" in out
+    assert "stored in" in out
     assert "made up" in call(*show, "llm", "--param", "model=wrong")[1]
-    assert "also there: llm(" in call(*show, "llm")[1]
+    assert "also stored: llm(" in call(*show, "llm")[1]
     assert len(server.requests) == asked
     assert call(*show, "mean")[0] == 0
     code, _, err = call(*show, "polynomial")
@@ -130,7 +130,7 @@ def test_a_dropped_connection_costs_what_was_missing_only(
     server.trouble = None
     server.requests.clear()
     _, out, _ = run(path, "plan")
-    assert "2 are kept and not asked for again" in out
+    assert "2 are stored and are not asked for again" in out
     assert f"{4 * (N - 2)} requests" in out
     assert run(path)[0] == 0
     assert server.conversations == N - 2

@@ -85,7 +85,7 @@ def test_junit_counts_what_it_holds_and_names_the_cells() -> None:
 
 def test_junit_never_passes_on_nothing() -> None:
     root = ET.fromstring(junit(nothing(), timestamp=NOW))
-    assert [el.attrib["message"] for el in root.iter("error")] == ["nothing comparable: this is no pass"]
+    assert [el.attrib["message"] for el in root.iter("error")] == ["nothing comparable: this does not count as passed"]
     assert not list(ET.fromstring(junit(passed(), timestamp=NOW)).iter("error"))
 
 

@@ -82,7 +82,7 @@ def test_a_board_is_a_sheet_per_family_and_a_legend() -> None:
     assert rows["bad"][1:3] == ("0/2", "2")
     assert rows["bad"][3].endswith("x #3")
     assert all(len(row) == len(tables[1].heads) for row in tables[1].rows)
-    assert any("x = loses to one" in note for note in tables[-1].notes)
+    assert any("x worse than one" in note for note in tables[-1].notes)
     assert len(tables_markdown(tables).splitlines()) < 60
 
 

@@ -189,11 +189,11 @@ def test_the_command_line_works_on_s3(s3: str, tmp_path: Path, plugin: Path, cal
     assert call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")[0] == 0
     code, out, _ = call("run", suite, "--plugin", plugin, "--store", store, "-j", "0", "-q")
     assert code == 0
-    assert "nothing new; 2 cells were there already" in out
+    assert "nothing new; 2 cells were cached" in out
     code, out, _ = call("leaderboard", store)
     assert code == 0
     assert "weights_times_input" in out
     assert call("claims", store)[0] == 0
     code, out, _ = call("doctor", store)
     assert code == 0
-    assert "every file is sound" in out
+    assert "no file is damaged" in out

@@ -42,9 +42,9 @@ def compare(
     deltas : mapping, optional
         Practical deltas by metric, before those of the suite file and the defaults.
     exact : bool
-        Nothing is drawn anew: with equal weights every change beyond a tight tolerance is a fact.
+        The suite is deterministic: with equal weights every change beyond a tight tolerance is real.
     allow_lost : bool
-        Cells that are gone are no regression.
+        Missing cells do not count as regressions.
     max_slowdown : float, optional
         An explainer or metric that takes more than this many times as long is a regression.
     plugins : sequence of str

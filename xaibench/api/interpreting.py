@@ -166,7 +166,7 @@ def _as_domain(domain: Any, kind: FunctionKind | None) -> Domain:
     except (TypeError, ValueError) as error:
         raise UsageError(f"domain = {domain!r} is not valid", "give (low, high), or a list of words") from error
     if not (np.isfinite([low, high]).all() and low < high):
-        raise UsageError(f"domain = ({low}, {high}) is no interval", "give (low, high), both finite")
+        raise UsageError(f"domain = ({low}, {high}) is not an interval", "give (low, high), both finite")
     return Domain(low, high)
 
 

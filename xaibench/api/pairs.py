@@ -44,7 +44,9 @@ def _make(view: ProblemView, need: Any, given: Any, returns: str | None) -> tupl
         raise UsageError(f"no metric needs the pair {need!r}", did_you_mean(str(need), known))
     entries = [given] if isinstance(given, Mapping) else given
     if not isinstance(entries, (list, tuple)) or not entries or not all(isinstance(e, Mapping) for e in entries):
-        raise UsageError(f"{need} is no dictionary, nor a list of some", f"keys: {', '.join(_keys(need))}")
+        raise UsageError(
+            f"{need} is neither a dictionary nor a list of dictionaries", f"keys: {', '.join(_keys(need))}"
+        )
     return tuple(_one(view, need, entry, returns) for entry in entries)
 
 

@@ -100,7 +100,9 @@ def _array(values: Any, name: str) -> Array:
     try:
         found = np.asarray(values)
     except ValueError as error:
-        raise UsageError(f"{name} are no array of numbers: {error}", "one array, or a list of arrays") from error
+        raise UsageError(
+            f"{name} are not an array of numbers: {error}", "give one array, or a list of arrays"
+        ) from error
     if found.dtype.kind not in "biuf":
         raise UsageError(f"expected an array of numbers, not of {found.dtype}", "a tokenizer turns text into ids")
     return found

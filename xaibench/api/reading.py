@@ -73,7 +73,7 @@ def _boards(opened: Store, shown: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def results(store: str | Path, suite: str | None = None, *, run: int | None = None) -> pd.DataFrame:
-    """Rows of every cell that a run planned, whoever computed them.
+    """Rows of every cell that a run planned, also those that another run computed.
 
     One row per cell with per-sample scores; status ``missing`` where there is no result yet.
     Parameters and errors are those of `leaderboard`. Without ``run``, the latest run of the suite

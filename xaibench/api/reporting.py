@@ -28,7 +28,7 @@ Tell = Callable[[str], None]
 
 
 def _silent(stage: str) -> None:
-    """Nobody listens."""
+    """Progress that is not shown."""
 
 
 def report(

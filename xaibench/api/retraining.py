@@ -35,7 +35,7 @@ class CallableRetraining:
     def fit(self, data: Data, seed: int, *, recipe: str | None = None, epochs: int | None = None) -> Predictor:
         """Fit a model from scratch, or find it; how long it is trained is up to the function."""
         if recipe is not None:
-            raise UnsupportedError(f"recipe {recipe!r} cannot be had beside retrain=", "leave one of them out")
+            raise UnsupportedError(f"recipe {recipe!r} cannot be combined with retrain=", "leave one of them out")
         key = digest(data.fingerprint, seed)
         if key not in self._fitted:
             with own_generators(seed):

@@ -26,7 +26,7 @@ def workers_from(text: str, *, auto: int | None = None) -> int:
     if text == "auto":
         return available_cores() if hasattr(os, "killpg") else 0
     if not text.isdecimal():
-        raise UsageError(f"-j {text} is no number of processes", "give a number, or auto; 0 works in this process")
+        raise UsageError(f"-j {text} is not a number of processes", "write a number or auto; 0 runs in this process")
     return int(text)
 
 
@@ -40,9 +40,9 @@ def size_from(text: str | None) -> int | None:
             raise ValueError
         size = int(float(found[1]) * _UNITS[found[2].lower()])
     except (ValueError, KeyError, OverflowError):
-        raise UsageError(f"--memory {text} is no size", "write it like 4GB or 512MiB") from None
+        raise UsageError(f"--memory {text} is not a size", "write, for example, 4GB or 512MiB") from None
     if size < 1:
-        raise UsageError(f"--memory {text} is no size", "write it like 4GB or 512MiB")
+        raise UsageError(f"--memory {text} is not a size", "write, for example, 4GB or 512MiB")
     return size
 
 
@@ -59,7 +59,7 @@ def settings_from(pairs: Iterable[str] | None, **named: str | None) -> dict[str,
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not (name and equals):
-            raise UsageError(f"--set {pair} is no setting", "write it like --set units=4")
+            raise UsageError(f"--set {pair} is not a setting", "write, for example, --set units=4")
         if name in found:
             raise UsageError(f"{name} is set twice")
         found[name] = value

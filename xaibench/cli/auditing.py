@@ -38,7 +38,9 @@ def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: st
     """Compare the explanations of a store with each other, and write that there; returns the exit code."""
     path = store or default_store()
     if measure not in AGREEMENT_MEASURES:
-        raise UsageError(f"--measure {measure!r} is no agreement", did_you_mean(measure, AGREEMENT_MEASURES))
+        raise UsageError(
+            f"--measure {measure!r} is not a measure of agreement", did_you_mean(measure, AGREEMENT_MEASURES)
+        )
     top = _top(k)
     shown_runs(Store(path), suite, None)
     found = agreement(path, k=top)
@@ -67,7 +69,10 @@ def _top(text: str) -> int | float:
     if value >= 1 and value.is_integer() and "." not in text:
         return int(value)
     if not 0 < value < 1:
-        raise UsageError(f"--k {text!r} is neither a number of features nor a share of them", "such as 10, or .25")
+        raise UsageError(
+            f"--k {text!r} is neither a number of features nor a share of all features",
+            "write, for example, 10 or 0.25",
+        )
     return value
 
 

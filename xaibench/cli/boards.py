@@ -106,8 +106,8 @@ def _form(form: str | None, output: Path | None) -> str:
 def _check(view: View) -> None:
     for option, value, known in (("overall", view.overall, get_args(Missing)), ("by", view.by, BY)):
         if value is not None and value not in known:
-            what = "way to treat gaps" if option == "overall" else "thing to show ranks by"
-            raise UsageError(f"--{option} {value!r} is no {what}", did_you_mean(value, known))
+            what = "way to treat missing scores" if option == "overall" else "column of ranks"
+            raise UsageError(f"--{option} {value!r} is not a {what}", did_you_mean(value, known))
     if view.trust is not None and view.overall is None and view.by in (None, "masker"):
         raise UsageError("--trust weighs metrics in an overall rank", "ask for one with --overall")
 

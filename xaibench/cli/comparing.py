@@ -55,7 +55,7 @@ def _delta(text: str) -> tuple[str, float]:
     except ValueError:
         number = -1.0
     if not name or not 0 <= number < float("inf"):
-        raise UsageError(f"--delta {text!r} is no metric with a number", "write --delta pixel_flipping=0.05")
+        raise UsageError(f"--delta {text!r} is not a metric with a number", "write --delta pixel_flipping=0.05")
     return name, number
 
 

@@ -30,9 +30,9 @@ def fetch_data(names: Sequence[str]) -> None:
     """Fetch data sets by name; all names are checked first."""
     for name in names:
         if name in card_names() and name not in fetchable():
-            raise UsageError(f"{name!r} needs no fetching: it is there already")
+            raise UsageError(f"{name!r} does not have to be downloaded: it is shipped or comes with a package")
         if name not in fetchable():
-            raise UsageError(f"no data set is called {name!r}", did_you_mean(name, fetchable()))
+            raise UsageError(f"there is no data set called {name!r}", did_you_mean(name, fetchable()))
     for name in names:
         stderr().print(f"fetching {name} from {card(name).origin.package} ...")  # type: ignore[union-attr]
         stdout().print(str(fetch(name, cache_folder())), markup=False, soft_wrap=True)

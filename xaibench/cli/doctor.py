@@ -38,7 +38,7 @@ def run_doctor(path: Location | None, *, remove: bool, tracebacks: bool = False)
     write_bytes(cache_folder() / ".doctor", b"")
     (cache_folder() / ".doctor").unlink()
     if store is None:
-        out.print(f"store {where}: not there yet")
+        out.print(f"store {where}: does not exist yet")
         return SOUND
     if tracebacks:
         _print_tracebacks(store)
@@ -59,9 +59,9 @@ def _examine_store(store: Store, *, remove: bool) -> int:
     for damage in found.damaged:
         out.print(f"damaged: {store.path / damage.name}: {damage.reason}", markup=False, soft_wrap=True)
     for draft in found.drafts:
-        out.print(f"left over from a killed run: {store.path / draft}", markup=False, soft_wrap=True)
+        out.print(f"leftover of a killed run: {store.path / draft}", markup=False, soft_wrap=True)
     for number in found.dead:
-        out.print(f"run {number} ended without saying how: killed, or its disk was full", soft_wrap=True)
+        out.print(f"run {number} ended without an outcome: it was killed, or the disk was full", soft_wrap=True)
     _say_superfluous(found)
     _say_again(found.again, store)
     if remove:
@@ -74,7 +74,7 @@ def _examine_store(store: Store, *, remove: bool) -> int:
         if not remove:
             out.print("results in damaged files are lost; `xaibench doctor --remove` deletes the files", soft_wrap=True)
         return DAMAGED
-    out.print("every file is sound")
+    out.print("no file is damaged")
     return SOUND
 
 

@@ -12,7 +12,7 @@ class Eta:
     """Expected seconds of the units of a plan, and how much of them is done.
 
     Cells that history knows nothing about count as the average of those that it knows. Training is
-    not counted: nobody knows it beforehand.
+    not counted: it is not known beforehand.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def write_first_suite(data: str, model: str, *, target: str | None, output: Path
     Raises
     ------
     UsageError
-        If data or model cannot be taken, a file is there already, or the plan of the suite fails; nothing is left then.
+        If data or model cannot be taken, a file exists already, or the plan of the suite fails; nothing is left then.
     """
     output = output.expanduser()
     if output.suffix != ".toml":
@@ -63,7 +63,7 @@ def write_first_suite(data: str, model: str, *, target: str | None, output: Path
     files = [path for path in (output, source.file) if path is not None]
     there = [path for path in files if path.exists()]
     if there and not force:
-        raise UsageError(f"{there[0]} is there already", "add --force to write it again, or name another one with -o")
+        raise UsageError(f"{there[0]} already exists", "add --force to overwrite it, or name another file with -o")
     before = {path: path.read_bytes() if path.exists() else None for path in files}
     try:
         plan = _written(source, chosen, output)

@@ -104,7 +104,9 @@ def show_component(
     out = stdout()
     if model is not None:
         if not found or not isinstance(found[0], ExplainerSpec):
-            raise UsageError("--model goes with the name of an explainer", "for example grad_cam --model digits/cnn")
+            raise UsageError(
+                "--model can only be used with the name of an explainer", "for example grad_cam --model digits/cnn"
+            )
         from xaibench.api.layers import layer_in_model
 
         layer = layer_in_model(found[0], model, parse_params(params), seed)
@@ -122,7 +124,7 @@ def show_component(
         out.print(terms[name.lower()], markup=False, soft_wrap=True)
         return
     raise UsageError(
-        f"nothing is called {name!r}",
+        f"{name!r} is not the name of a component, a suite or a term",
         did_you_mean(name, [n for _, n in everything] + [*suites.available()] + [*terms]),
     )
 

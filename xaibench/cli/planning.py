@@ -49,7 +49,7 @@ def show_plan(request: Request, *, cells: bool, json: bool) -> int:
         out.print(f"{most}{plan.todo} cells to run, {guess}{more}; training is extra")
         if waiting:
             out.print(
-                f"{waiting} are open: their models are built first, and what has not changed since is not scored again",
+                f"{waiting} are open: their models are built first, and only what changed is scored again",
                 soft_wrap=True,
             )
     if spent:

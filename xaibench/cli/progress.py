@@ -24,7 +24,7 @@ from xaibench.store import FAILURES, Row
 MAX_LISTED_UNITS = 8
 """Running units that are listed; of more, the longest ones."""
 
-STOPPING = "stopping: what is running is finished first; Ctrl-C once more stops at once"
+STOPPING = "stopping: running units are finished first; press Ctrl-C again to stop at once"
 
 
 @contextmanager

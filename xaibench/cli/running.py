@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xaibench.execution import Observer, Outcome
 
 CELLS_OK, CELLS_FAILED, NOTHING_RAN, INTERRUPTED = 0, 3, 4, 130
-RESUME = "interrupted: what is finished is stored, run the same command again to resume"
+RESUME = "interrupted: finished results are stored; run the same command again to resume"
 
 
 def run_request(
@@ -127,7 +127,7 @@ def _report(done: CompletedRun, *, json: bool) -> None:
     print_validity(board)
     out.print()
     counts = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
-    out.print(f"{name}, run {outcome.run}: {counts or 'nothing new'}; {outcome.cached} cells were there already.")
+    out.print(f"{name}, run {outcome.run}: {counts or 'nothing new'}; {outcome.cached} cells were cached.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
     out.print(f"{explained}, {duration(outcome.seconds)}.")
     for line in store.coverage():

@@ -107,7 +107,7 @@ def spending_text(found: list[Spending]) -> str:
     for s in found:
         e = s.estimate
         cost = "cost unknown: no prices are given" if e.cost is None else f"cost {e.cost:.2f}"
-        stored = f", {s.stored} are kept and not asked for again" if s.stored else ""
+        stored = f", {s.stored} are stored and are not asked for again" if s.stored else ""
         lines.append(
             f"{s.interpreter} on {s.problem}: {s.answers} answers{stored}; estimate, and at most if replies have a "
             f"common length: {e.requests} requests, {_tokens(e.prompt_tokens)} tokens in, "

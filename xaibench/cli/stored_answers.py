@@ -64,7 +64,7 @@ class StoredCaseAnswer:
 
 
 def _notes(store: Path, problem: str, others: tuple[str, ...]) -> list[str]:
-    return [f"kept in {store}: {problem}", *(f"also there: {other}" for other in others)]
+    return [f"stored in {store}: {problem}", *(f"also stored: {other}" for other in others)]
 
 
 def stored_answer(

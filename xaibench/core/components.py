@@ -84,7 +84,7 @@ class Component:
 
     @property
     def about_cases(self) -> bool:
-        """Whether this goes with cases, which are no functions."""
+        """Whether this goes with cases, which are not functions."""
         return "case" in self.needs and "program" not in self.needs
 
     @property

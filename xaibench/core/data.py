@@ -159,7 +159,7 @@ class Data:
         What the ids mean, where ``features`` is "tokens"; inputs are then ids (N, L) of int32, -1 behind the end of a
         text, or pieces of words (N, W, P).
     train_context, test_context, background_context : mapping of str to array (N, ...)
-        What goes to the model beside the inputs, by name, and is no feature: the other inputs of a model with
+        What goes to the model beside the inputs, by name, and is not a feature: the other inputs of a model with
         several, the structure of a graph. Every model is called with it, ``model(inputs, **context)``.
     axes : {"", "NTC", "NCT"}
         Order of the axes of a series where its shape leaves doubt: sensors last, or first.

@@ -37,7 +37,7 @@ def digest(*parts: Any, size: int = 16) -> str:
 
 
 def digest_of_json(*documents: str, size: int = 16) -> str:
-    """`digest` of parts whose canonical JSON is there already: the same digest, without serialising them again."""
+    """`digest` of parts whose canonical JSON is known: the same digest, without serialising them again."""
     return hashlib.blake2b(f"[{','.join(documents)}]".encode(), digest_size=size).hexdigest()
 
 

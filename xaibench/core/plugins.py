@@ -55,7 +55,7 @@ class _Loaded:
 
 @dataclass
 class _Folders:
-    """Folders whose modules the files in them can import, without anybody else seeing them.
+    """Folders whose modules the files in them can import, and no other code.
 
     The modules are submodules of a package of a name of its own, whose search path the folders are.
     """
@@ -75,7 +75,7 @@ def load_module(source: str, *, folder: Path | None = None, check: bool = True) 
 
     A file is imported once, and again when it, or a module that it imports from its folder or that
     of the suite, has changed since. Its folder and that of the suite can be imported from by it, and
-    by nobody else.
+    by no other file.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
     """Executes a file whose import statements look into its folders first."""
 
     def get_code(self, fullname: str) -> CodeType:
-        """The code of the file as it is: compiled files are told apart by whole seconds and may be older."""
+        """The code of the file as it is: compiled files differ by whole seconds only and may be older."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
     def exec_module(self, module: ModuleType) -> None:

@@ -290,7 +290,7 @@ class TorchPredictor(Predictor):
 
 
 def _to_double(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Inputs and context in float64; what is no floating-point number stays."""
+    """Inputs and context in float64; what is not a floating-point number stays."""
     beside = {name: value.double() if value.is_floating_point() else value for name, value in kwargs.items()}
     return (args[0].double(), *args[1:]), beside
 
@@ -338,7 +338,7 @@ class CallablePredictor(Predictor):
         return raw
 
     def _keeps_float64(self, inputs: Tensor) -> bool:
-        """Values may be large and differ by little, and whoever gives float64 wants it back."""
+        """Values may be large and differ by little, and a model that returns float64 keeps it."""
         return self.returns == "value" or inputs.dtype == torch.float64
 
     def shifted(self, by: float) -> CallablePredictor:

@@ -70,7 +70,7 @@ class Samples:
         True class of every sample.
     background_labels : Tensor (M,) of int64 or None
     context : mapping of str to Tensor (N, ...)
-        What goes to the model with every copy of a sample and is no feature of it: the other inputs of a
+        What goes to the model with every copy of a sample and is not a feature of it: the other inputs of a
         model that has several, the structure of a graph. It is never perturbed, attributed or ranked.
     background_context : mapping of str to Tensor (M, ...)
         The same of the reference samples.
@@ -110,7 +110,7 @@ class Samples:
     def predict(self, inputs: Tensor, rows: Tensor | slice | None = None) -> Tensor:
         """Evaluate the model on copies of the samples, each with the context of its sample, without gradients.
 
-        The only way by which explainers and metrics call the model: whoever calls the predictor itself
+        The only way by which explainers and metrics call the model: a component that calls the predictor itself
         leaves the context out.
 
         Parameters

@@ -191,7 +191,7 @@ def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Eva
         return
     first = int(outside.nonzero()[0])
     unit = "sample" if spec.scope == "sample" else "repeat"
-    hint = "mend the metric, or the bounds that it declares"
+    hint = "correct the metric, or the bounds that it declares"
     if ev.output == "probability" and ev.model.returns == "probability":
         hint = 'are the numbers of the model probabilities? Say returns="logit" if they are not'
     raise UsageError(
@@ -245,7 +245,7 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
     Raises
     ------
     UnsupportedError
-        For several channels per feature: their slopes are summed already and cannot be told apart.
+        For several channels per feature: their slopes are summed already and cannot be separated.
     """
     if not ev.layout.one_number_each:
         raise UnsupportedError(

@@ -257,7 +257,7 @@ class TokenIdPredictor(CallablePredictor):
         last = None if self.tokens.size is None else self.tokens.size - 1
         if ids.numel() and (float(ids.min()) < 0 or (last is not None and float(ids.max()) > last)):
             wrong = int(ids.min()) if float(ids.min()) < 0 else int(ids.max())
-            raise UnsupportedError(f"the model would be asked about the id {wrong}, which is no token", _MASKERS)
+            raise UnsupportedError(f"the model would be asked about the id {wrong}, which is not a token", _MASKERS)
 
     def _run(self, ids: Tensor, context: Context, *, shortened: bool) -> Tensor:
         """Raw outputs of texts of one length."""

@@ -26,7 +26,7 @@ def fetchable() -> list[str]:
 
 
 def fetch(name: str, cache: Path) -> Path:
-    """Download a data set, verify it and put it into the cache; what is there already stays.
+    """Download a data set, verify it and put it into the cache; what is cached stays.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Portion:
     rows : tuple of int
         Numbers of the functions.
     records : tuple of AnswerRecord
-        Answers for these functions that are there already.
+        Answers for these functions that are stored already.
     store : Store
         Where answers are stored.
     key : str

@@ -39,4 +39,4 @@ class Observer:
         """A cell of a running unit has its row."""
 
     def unit_finished(self, planned: PlannedUnit, rows: list[Row]) -> None:
-        """A unit's rows are in the store; fewer than planned if some turned out to be there already."""
+        """A unit's rows are in the store; fewer than planned if some turned out to be cached."""

@@ -82,7 +82,7 @@ class Facts:
         }
 
     def problem_columns(self, metric: Component) -> dict[str, Any]:
-        """What the row of a metric says about the problem, whoever has scored it."""
+        """What the row of a metric says about the problem, whatever explainer it scored."""
         return {
             "fingerprint": self.fingerprint,
             "gate_passed": gates_hold(self.gates, self.n_functions),

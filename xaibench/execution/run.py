@@ -61,7 +61,7 @@ class Outcome:
     statuses : Counter
         Cells scored by this run, by status.
     cached : int
-        Cells that were there already.
+        Cells whose results were stored already.
     explained, reused : int
         Explanations that were made, and taken from the store.
     gates : dict

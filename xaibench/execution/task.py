@@ -191,7 +191,7 @@ class Finished:
     Attributes
     ----------
     cached : int
-        Cells that were there already.
+        Cells whose results were stored already.
     revived : tuple of (cell_id, score_key)
         Those of them whose content is not the one that the latest run had met.
     """

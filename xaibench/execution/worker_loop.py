@@ -192,7 +192,7 @@ class AlreadyDone:
 
 
 def account_for_cached(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> AlreadyDone:
-    """Count what is there already, and record what is unavailable."""
+    """Count what is cached, and record what is unavailable."""
     rows, revived, cached = [], [], 0
     for cell in planned.cells:
         cell_id, key = cell.cell.cell_id, cell.score_key

@@ -99,7 +99,7 @@ def fingerprint(model: Any, inputs: Array, context: Mapping[str, Array] | None =
     Of a module: its weights and how it prints, layers with their settings. Of a black box, and of a
     TorchScript module, which may hide its weights: what it returns for ``inputs`` (N, *input_shape),
     and off the data, with the columns of ``inputs`` mixed.
-    What neither shows (the code of a forward pass) is told apart by name, parameters and version of
+    What neither shows (the code of a forward pass) is distinguished by name, parameters and version of
     the recipe, or by its source; see `xaibench.problems.preparing`.
     """
     module = model.module if isinstance(model, Predictor) else model

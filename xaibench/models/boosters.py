@@ -17,7 +17,7 @@ _CLASSES = "multi:softprob"
 
 
 def is_xgboost_booster(model: Any) -> bool:
-    """Whether a model is an ``xgboost.Booster``, told by its name, so that XGBoost is imported by nobody else."""
+    """Whether a model is an ``xgboost.Booster``, told by its name, so that XGBoost is imported for no other model."""
     return any(c.__name__ == "Booster" and c.__module__.partition(".")[0] == "xgboost" for c in type(model).__mro__)
 
 

@@ -225,7 +225,7 @@ def _evaluated(
                 "the output of a sample depends on the other samples of its batch "
                 f"(it changes by {max(_gap(raw[:1], alone), _gap(raw[:1], among_copies[:1])):.2g})",
                 "batch normalisation without running statistics and dynamic quantisation do that; "
-                "mend the model, or say batch_size=1",
+                "correct the model, or say batch_size=1",
             )
     return raw, ()
 

@@ -71,7 +71,7 @@ def decide(
 
 
 def _content(state: State, reason: str, key: str | None) -> str | None:
-    """Score key of the result that is there already, None if there is none or it is not looked at."""
+    """Score key of the stored result, None if there is none or it is not looked at."""
     if state == "unsupported":
         return unsupported_key(reason)
     return key if state == "cached" else None

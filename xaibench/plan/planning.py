@@ -161,7 +161,7 @@ def make_plan(
     shard: Shard | None = None,
     keep: int = MAX_CELLS_IN_MEMORY,
 ) -> Plan:
-    """Plan a suite against what is there already. Touches nothing.
+    """Plan a suite against what the store holds. Runs and writes nothing.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ AUDIT_HEADINGS = {
     "distance": "to largest\nbudget",
 }  # fmt: skip
 EXPENDABLE = ("distance", "agreement", "confidence_rho", "masker_tau", "repeatability")
-"""What goes first where the width does not do."""
+"""Columns that are left out first where the screen is too narrow."""
 AUDIT_LEGEND = (
     "AUROC: the truth against noise (sanity: gradients against a map that never looks at the model).\n"
     "trend: mean rank correlation of score and quality over the truth, the truth with noise in steps, and noise.\n"

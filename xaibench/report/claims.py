@@ -13,7 +13,7 @@ from xaibench.report.layout import Trimmed, simple_table
 
 FEW_CHANGES_NOTE = (
     "k of n: units that differ at all. Where most are equal, or a few are far larger than the others, "
-    "test and interval promise too much."
+    "the test and the interval are too optimistic."
 )
 _STYLES = {"reproduced": "green", "refuted": "red", "inconclusive": "yellow"}
 

@@ -18,7 +18,7 @@ def junit(comparison: Comparison, *, timestamp: str) -> str:
     """JUnit XML as the schema of Ant's JUnit tasks has it: a suite per problem, a case per finding.
 
     What fails the comparison is a ``failure``, a cell that could not be computed an ``error``, what was
-    not compared ``skipped``. If nothing was comparable, a case of its own is an error: nothing is no pass.
+    not compared ``skipped``. If nothing was comparable, a case of its own is an error.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def junit(comparison: Comparison, *, timestamp: str) -> str:
         )
     whole = []
     if comparison.outcome == "nothing comparable":
-        whole.append(_whole("something was compared", "error", "nothing comparable: this is no pass"))
+        whole.append(_whole("something was compared", "error", "nothing comparable: this does not count as passed"))
     slow = comparison.too_slow
     for row in slow.to_dict("records"):
         said = f"{row['baseline_seconds']:.1f} s before, {row['candidate_seconds']:.1f} s now"

@@ -75,7 +75,7 @@ def interval(low: float, high: float) -> str:
 
 
 def rank_interval(low: float | None, high: float | None) -> str:
-    """``2``, or ``2-5`` where ranks cannot be told apart; nothing where there is no rank."""
+    """``2``, or ``2-5`` where tests leave several ranks open; nothing where there is no rank."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return ""
     return f"{low:.0f}" if low == high else f"{low:.0f}-{high:.0f}"

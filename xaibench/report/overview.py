@@ -44,7 +44,7 @@ REASONS = {"unsupported": "n/a", "failed": "failed", "missing": "missing", "unde
 LOST_MARK = " !"
 """Behind the name of an explainer that is significantly worse than a placebo in some test."""
 _UNTESTED = {
-    "no placebo": "no placebo was scored, so nothing here tells an explanation from a meaningless map",
+    "no placebo": "no placebo was scored, so nothing here distinguishes an explanation from a meaningless map",
     "failed gates": f"nothing is tested against placebos: where {_TESTED} was measured, a gate failed",
     "other families": (
         f"nothing is tested against placebos: in families other than {_TESTED} a meaningless map can score best"
@@ -125,7 +125,7 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
     board : DataFrame
         From `leaderboard`.
     found : BoardSummary, optional
-        Its numbers, where they are there already.
+        Its numbers, where they are known already.
     """
     found = board_summary(board) if found is None else found
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
@@ -249,11 +249,13 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
         pass
     elif view.single:
         lines.append(
-            "value, * = beats every placebo, x = loses to one, #ranks that cannot be excluded (1 is best); last line of"
-            " the head: which values are better"
+            "value: * means better than every placebo, x worse than one; # gives the ranks that the tests leave open"
+            " (1 is best); the last line of the head says whether higher or lower values are better"
         )
     else:
-        lines.append("k/n .rr: beats every placebo on k of n problems; .rr is the mean relative rank, 0 best, 1 last")
+        lines.append(
+            "k/n .rr: better than every placebo on k of n problems; .rr is the mean relative rank, 0 best, 1 last"
+        )
     if any(LOG in c.header for c in view.columns):
         lines.append(f"{LOG}: the value is the median of log10(score)")
     if view.untested:
@@ -261,8 +263,8 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
     else:
         here = f" (here {', '.join(view.placebos)})" if view.placebos else ""
         lines.append(
-            f"placebo: a control that cannot explain{here}; beaten means better in paired"
-            " tests of the mean (or median) against every one of them, 5 % after Holm"
+            f"placebo: a control that cannot explain{here}; an explainer beats"
+            " them if paired tests of the mean (or median) show it to be better than each (5 % after Holm)"
         )
         undecidable = sum(x.undecidable for x in view.explainers)
         if undecidable:
@@ -274,8 +276,8 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
         if view.any_lost:
             lines.append(
                 "tests lost, !: significantly worse than a placebo, at 5 % after correction within each comparison (one"
-                " metric on one problem), so that in one of twenty some explainer may lose by chance alone; tests"
-                " neither won nor lost are not decided"
+                " metric on one problem), so that in one of twenty some explainer may lose by chance alone; all"
+                " other tests are undecided"
             )
         lines.append(
             "robustness, sanity and complexity are not tested, because there a map that explains nothing can score best"
@@ -283,15 +285,15 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
     lines.append(_order_line(view))
     if view.blind:
         lines.append(
-            f"the oracle itself does not beat the placebos for {', '.join(view.blind)}: no truth is told there"
+            f"the oracle itself does not beat the placebos for {', '.join(view.blind)}: nothing follows from it there"
         )
     if not view.single:
         number_shown = "number" if page else ".rr"
-        lines.append(f"controls are not ranked: their {number_shown} is the share of explainers that are better")
+        lines.append(f"controls are not ranked: their {number_shown} is the share of explainers that do better")
     if any(x.key[0] == ORACLE for x in view.controls):
         lines.append(
             "oracle: the truth of the data set, best by ground truth; what removing features does to a model may be"
-            " told better by explanations of that model"
+            " shown better by explanations of that model"
         )
     if any("~" in text for text in shown):
         lines.append("~ ranked on fewer problems than the metric was measured on: not comparable with the other ranks")

@@ -19,7 +19,7 @@ MAX_LISTED_FINDINGS = 40
 """Findings that are shown one by one; the rest is counted."""
 MEANING = {
     "regressed": "worse than the practical delta, by a corrected test",
-    "moved": "a control changed, which has no merit to gain: suspect the metric",
+    "moved": "a control changed, although it explains nothing: suspect the metric",
     "failed": "had a result and fails now",
     "undefined": "had scores and has none that is defined",
     "lost": "had a result and has none now",
@@ -28,14 +28,14 @@ MEANING = {
     "fixed": "has a result now",
     "changed": "beyond rounding, but small or not significant",
     "same": "equal within rounding",
-    "incomparable": "nothing can be said",
+    "incomparable": "too little data for a verdict",
     "new": "not in the baseline",
     "unscored": "no scores on either side",
 }
 OUTCOMES = {
     "passed": "PASSED: no regression",
     "regression": "REGRESSION",
-    "nothing comparable": "NOTHING COMPARABLE: this is no pass",
+    "nothing comparable": "NOTHING COMPARABLE: this does not count as passed",
 }
 OUTCOME_STYLES = {"passed": "bold green", "regression": "bold red", "nothing comparable": "bold yellow"}
 
@@ -69,7 +69,7 @@ def facts(comparison: Comparison) -> Iterator[str]:
     entries = len(comparison.compared)
     yield f"{entries:,} entries compared ({comparison.n_cells:,} cells)."
     if comparison.n_identical:
-        yield f"{comparison.n_identical:,} cells are the very same row on both sides: nothing was computed in between."
+        yield f"{comparison.n_identical:,} cells are the same row on both sides: nothing was recomputed."
     yield from (f"{note[0].upper()}{note[1:]}." for note in comparison.notes)
 
 

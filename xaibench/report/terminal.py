@@ -257,11 +257,11 @@ def _metric_table(
         below.append(f"best placebo: {head['placebo']}, {number(head['placebo_value'])}")
     if any(cell["ties"] for cell in cells):
         below.append(
-            "ranks: those that paired tests of all pairs do not exclude (Holm, 5 %); who shares a letter of ties is not"
-            " told apart"
+            "ranks: those that paired tests of all pairs leave open (Holm, 5 %); the tests cannot separate explainers"
+            " that share a letter under ties"
         )
     if any(cell["beats placebos"] in (NOT_SHOWN, LOSES_MARK) for cell in cells):
-        below.append(f"{NOT_SHOWN}: no better than some placebo, as far as can be told; {LOSES_MARK}: worse than one")
+        below.append(f"{NOT_SHOWN}: not shown to be better than every placebo; {LOSES_MARK}: worse than one")
     if any(cell["beats placebos"] == TOO_FEW_MARK for cell in cells):
         below.append(f"{TOO_FEW_MARK}: too few samples to tell, no scores could have passed the test")
     below += [f"{', '.join(who)}: {message}" for message, who in notes.items()]

@@ -1,4 +1,4 @@
-"""Merging stores: runs are renumbered, results that are there already are left alone."""
+"""Merging stores: runs are renumbered, results that the store already holds are left alone."""
 
 from __future__ import annotations
 

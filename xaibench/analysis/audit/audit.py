@@ -58,7 +58,7 @@ def audit(
         A metric whose scores do so on one problem is broken on all; one whose scores are all equal
         is broken if they are on every problem.
     pairs : DataFrame
-        Kendall's tau between the metrics of every problem, over explainers that are no controls.
+        Kendall's tau between the metrics of every problem, over explainers that are not controls.
     """
     drafts: list[tuple[dict[str, Any], bool]] = []
     pairs: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ def _by_size(found: Iterator[ProblemScores]) -> Iterator[tuple[ProblemScores, Pr
 
 
 def _of_the_metric(rows: list[dict[str, Any]]) -> None:
-    """Tell every row what is no property of its problem, but of its metric.
+    """Add to every row what is a property of its metric, not of its problem.
 
     Where scores depend most on the other samples, and whether they are constant, or blind,
     wherever they were measured: on a single problem a sound metric may be.

@@ -106,7 +106,7 @@ def of_seeds(trial: ProblemScores, panels: ScoresByMetric, maps: AttributionFact
 
 
 def _variants(panels: ScoresByMetric, names: tuple[str, ...]) -> dict[tuple[str, str], list[MetricKey]]:
-    """Metrics that differ in one of these parameters only, by its name; alone they are no variants."""
+    """Metrics that differ in one of these parameters only, by its name; a single one is not a variant."""
     groups: dict[tuple[str, str], list[MetricKey]] = {}
     for key, panel in panels.items():
         for name in names:

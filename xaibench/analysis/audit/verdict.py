@@ -64,7 +64,7 @@ def metric_verdict(row: Mapping[str, Any], gate_passed: bool) -> dict[str, Any]:
 
 
 def _defect(row: Mapping[str, Any], gate_passed: bool) -> str:
-    """What is broken, whoever looks at it; empty if nothing is."""
+    """What is broken for every reader; empty if nothing is."""
     if row["everywhere"] and _equal(row):
         return _equal(row)
     if row["coupled_most"] is not None and row["coupled_most"][1].value > COUPLED:

@@ -35,7 +35,7 @@ class ClaimResults:
         return has_params(self._bound[text], wanted)
 
     def take(self, wanted: ScoreSelection) -> pd.DataFrame:
-        """Cells that a side of a claim is about, apart from those that cannot be had."""
+        """Cells that a side of a claim is about, apart from those that are unavailable."""
         chosen = self.cells["status"] != "unsupported"
         for column in ("dataset", "model", "explainer"):
             names = {n: _matches(n, getattr(wanted, column)) for n in self.cells[column].unique()}

@@ -55,7 +55,7 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
           interval over ``n`` units; ``left`` and ``right`` are means of these units.
           Scores that aggregate by the median of log10 are compared in log10.
         - ``n_informative``: units whose score differs from the other side's, or from the number. Where
-          they are few, or some are far larger than the others, test and interval promise too much.
+          they are few, or some are far larger than the others, test and interval are too optimistic.
         - ``p``: of the test that the verdict rests on; if nothing is decided, that of the claim.
         - ``would_change``: what would change the verdict, in a sentence; ``would_need_n``: units that would
           decide it, if effect and spread stay as they are; ``critical_margin``: the margin at which the
@@ -209,7 +209,7 @@ def _beyond_rounding(values: Array, others: Array | float) -> Array:
 
 
 def few_informative(n: Any, n_informative: Any) -> Any:
-    """Whether less than half of the units of a claim differ, so that test and interval promise too much.
+    """Whether less than half of the units of a claim differ, so that test and interval are too optimistic.
 
     Parameters
     ----------

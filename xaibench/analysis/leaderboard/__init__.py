@@ -11,7 +11,7 @@ __all__ = ["leaderboard"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what computes a board when it is first used: whoever only formats tables needs no scipy."""
+    """Import what computes a board when it is first used: code that only formats tables needs no scipy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from xaibench.analysis.leaderboard import table

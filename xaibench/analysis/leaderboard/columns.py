@@ -1,4 +1,4 @@
-"""Columns of a leaderboard, and what its rows are told apart by."""
+"""Columns of a leaderboard, and those that identify its rows."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "rank": "Rank by value among the ranked explainers, 1 is best; ties share the mean rank. Null where not ranked.",
     "rank_low": "Lower end of the simultaneous 95 % interval of the rank.",
     "rank_high": "Upper end of the simultaneous 95 % interval of the rank.",
-    "tie_group": "Letters: two explainers that share one are not told apart by the tests.",
+    "tie_group": "Letters: the tests cannot separate two explainers that share one.",
     "win_rate": "Share of (sample, other ranked explainer) pairs that are won, ties counted half.",
     "n_ranked": "Number of explainers that are ranked with this one.",
     "control": "Whether this is a control: shown, and never ranked.",

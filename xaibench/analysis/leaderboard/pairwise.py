@@ -34,7 +34,7 @@ def pairwise(results: pd.DataFrame, board: pd.DataFrame) -> pd.DataFrame:
         samples in common, ties by half; ``effect``, the rank-biserial correlation, positive where a is
         better; ``p`` of the paired test (`all_pairs`), ``p_holm`` for no false separation in the group, ``p_bh``
         for the share of false ones among those found (Benjamini and Hochberg 1995); ``better``: "a", "b", or
-        null where they are not told apart.
+        null where the test does not separate them.
 
     Raises
     ------

@@ -59,7 +59,7 @@ class PlaceboTests:
 def defined_enough(samples: ScoreMatrix) -> Array:
     """Whether each explainer is defined on enough of the samples that any is defined on, per problem seed (E, K).
 
-    A seed on which nothing is defined for anyone is no reason against anyone.
+    A seed on which no explainer has a defined score counts against none of them.
     """
     known = np.isfinite(samples.scores)
     enough = np.ones(samples.draws.shape, dtype=bool)
@@ -134,7 +134,7 @@ def _against(
     p : array (R,)
         Of "beats every placebo on every problem seed": the largest, which needs no correction (Berger
         1982). Where an explainer and a placebo have no sample of a seed in common there is none,
-        unless nobody has a defined score on that seed.
+        unless no explainer has a defined score on that seed.
     least : array (R,)
         What ``p`` could have been at least: 2^-n of the fewest pairs n, whatever the scores.
     worse : array (R,)

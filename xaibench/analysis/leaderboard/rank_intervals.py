@@ -14,7 +14,7 @@ from xaibench.core.types import Array
 
 @dataclass(frozen=True)
 class RankIntervals:
-    """What cannot be told apart among E explainers; every array is (E,).
+    """What tests cannot separate among E explainers; every array is (E,).
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class RankIntervals:
         1 + number of explainers that are significantly better, and number of explainers less those that
         are significantly worse: with at least 95 % probability all true ranks lie between them.
     group : array of object
-        Letters: two explainers that share one are not told apart, two that share none are.
+        Letters: tests separate two explainers exactly if they share none.
     win_rate : array
         Share of (sample, other explainer) pairs won, ties by half.
     """
@@ -37,7 +37,7 @@ def rank_intervals(samples: ScoreMatrix, value: Array, ranked: Array, *, higher_
     """Rank intervals and tie groups of the ranked explainers (E,) of bool; NaN and None for the others.
 
     All pairs are tested, and corrected together by Holm's method, so that with 95 % probability no
-    two explainers of the comparison group are told apart wrongly (rank intervals as in Al Mohamad et al. 2022,
+    two explainers of the comparison group are separated wrongly (rank intervals as in Al Mohamad et al. 2022,
     letters as in Piepho 2004). What is tested is the mean, or the median, that ranks (`paired_tests`).
     """
     size = len(value)

@@ -146,7 +146,7 @@ def stack_cells(
 
 
 def unique_names(sample_ids: Any, n: int) -> tuple[Any, ...]:
-    """Names of a cell's samples, equal data rows told apart by their order; positions where none are given.
+    """Names of a cell's samples, equal data rows distinguished by their order; positions where none are given.
 
     Raises
     ------

@@ -78,7 +78,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
           on; ``message`` says which.
         - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of the
           value (mean or median) of all pairs of ranked explainers; ``tie_group``: letters, two
-          explainers that share one are not told apart (`rank_intervals`). ``win_rate``: share of
+          tests cannot separate explainers that share one (`rank_intervals`). ``win_rate``: share of
           (sample, other ranked explainer) pairs won.
         - Cases whose own gate failed count nowhere; ``message`` names them.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have

@@ -47,7 +47,7 @@ class Comparison:
     notes : list of str
         What else a reader should know.
     allow_lost : bool
-        Cells that are gone are no regression.
+        Missing cells do not count as regressions.
     max_slowdown : float, optional
         An explainer or metric that takes more than this many times as long is a regression.
     """

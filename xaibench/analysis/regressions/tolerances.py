@@ -1,4 +1,4 @@
-"""Practical deltas: the least change of a mean score that anybody should be told about."""
+"""Practical deltas: the smallest change of a mean score that is worth reporting."""
 
 from __future__ import annotations
 

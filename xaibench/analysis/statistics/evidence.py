@@ -62,8 +62,7 @@ def of_differences(differences: Array, seed: int) -> Evidence:
     The p-value is the larger one of two tests. The sign-flip test is exact where swapping the two sides of a
     pair changes nothing but the sign (Fisher 1935); up to 14 units all flips are tried, beyond that 9,999 seeded
     ones and the data. `mean_tests` allows for skewed differences, as those to a number or a margin often are.
-    Where a few units differ and most are equal, or one tail is very heavy, both and the interval promise too
-    much.
+    Where a few units differ and most are equal, or one tail is very heavy, both and the interval are too optimistic.
     """
     n = len(differences)
     centre = float(differences.mean()) if n else np.nan
@@ -120,7 +119,7 @@ def of_share(values: Array, number: float) -> Evidence:
 
 
 def of_groups(a: Array, b: Array, shift: float = 0.0) -> Evidence:
-    """Evidence of the difference of two means of units that are no pairs (Welch 1947); n is the smaller group."""
+    """Evidence of the difference of two means of units that are not paired (Welch 1947); n is the smaller group."""
     n = min(len(a), len(b))
     centre = float(a.mean() - b.mean()) - shift if n else np.nan
     if n < 2:

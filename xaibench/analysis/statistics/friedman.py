@@ -30,7 +30,7 @@ class CriticalDifference:
     p : float
         Of Friedman's test in Iman and Davenport's form: no explainer differs from another.
     groups : list of str
-        Letters; two explainers share one if they are not told apart. All do where Friedman's test
+        Letters; two explainers share one if the test does not separate them. All do where Friedman's test
         finds nothing, whatever their distance.
     n : int
     """

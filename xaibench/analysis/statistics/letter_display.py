@@ -1,4 +1,4 @@
-"""Compact letter displays: who shares a letter is not told apart (Piepho 2004). Sets are bits of integers."""
+"""Compact letter display of groups that a test cannot separate (Piepho 2004). Sets are bits of integers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ GROUP_LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
 
 def letters(differ: Array, order: Array) -> list[str]:
-    """Letters of E explainers; two of them share one if and only if they are not told apart.
+    """Letters of E explainers; two of them share one if and only if the test does not separate them.
 
     Parameters
     ----------
     differ : array (E, E) of bool
-        Symmetric: who is told apart.
+        Symmetric: which pairs the test separates.
     order : array (E,) of int
         The explainers from best to worst; the first letters go to the first of them.
     """

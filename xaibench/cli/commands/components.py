@@ -69,7 +69,7 @@ def show(
         Path | None, typer.Option("--png", help="For a numeric function: write a picture to this file.")
     ] = None,
 ) -> None:
-    """Show what a name stands for: the documentation of a component, a suite file, a fitted model, a function, or a term."""
+    """Show what a name stands for: a component, a suite, a fitted model, a function, or a term of the glossary."""
     from xaibench.cli.listing import show_component
     from xaibench.cli.problems import problem_parts, show_problem
 

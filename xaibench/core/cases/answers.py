@@ -17,7 +17,7 @@ class Scores:
     Attributes
     ----------
     values : Tensor (U,), or (Q, U) where the case asks Q questions
-        Signed; larger means more. NaN is no opinion, and ranks last.
+        Signed; larger means more. NaN is a missing score and ranks last.
     facts : mapping
         Plain values worth storing.
     queries : int

@@ -72,7 +72,7 @@ def token_fill(name: str, inputs: Tensor, layout: FeatureLayout, absence: Absenc
         If the masker has no meaning for tokens, or needs a symbol or reference samples that are not there.
     """
     if name not in _OF_TOKENS or (layout.discrete and name in ("zero", "mean")):
-        what = "token ids, which are names and no quantities" if layout.discrete else "tokens"
+        what = "token ids, which are names and not quantities" if layout.discrete else "tokens"
         raise UnsupportedError(f"the {name} masker is not defined for {what}", _KNOWN)
     if name == "delete":
         return deleted(name, inputs, absence)

@@ -39,7 +39,7 @@ class AnswerCache:
     stream : str
         Name of the draws.
     records : sequence of AnswerRecord
-        Answers that are there already; of several for one function and budget the last one counts.
+        Answers that are stored already; of several for one function and budget the last one counts.
     """
 
     def __init__(

@@ -249,7 +249,7 @@ class BudgetError(XaibenchError):
 class AskAgainError(XaibenchError):
     """No answer is available now, and that says anything about the interpreter: a later run asks again.
 
-    The unit fails instead of scoring zeros; answers that are there already stay.
+    The unit fails instead of scoring zeros; answers that were given before stay.
     """
 
 

@@ -47,7 +47,7 @@ def write_atomic(path: Path, write: Callable[[Path], None], *, exclusive: bool =
     Returns
     -------
     bool
-        False if ``exclusive`` and the file was there already.
+        False if ``exclusive`` and the file existed already.
 
     Raises
     ------

@@ -69,7 +69,7 @@ def checkout() -> Path | None:
 
 
 def shipped(kind: str) -> Path:
-    """Folder of shipped ``suites``, ``datasets`` or ``docs`` (the glossary): the checkout's, else the one inside the wheel."""
+    """Folder of shipped ``suites``, ``datasets`` or ``docs``: the checkout's, else the one inside the wheel."""
     top = checkout()
     if top is not None and (top / kind).is_dir():
         return top / kind

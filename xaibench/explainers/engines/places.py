@@ -67,7 +67,7 @@ class Places:
 
     @property
     def displaced(self) -> bool:
-        """Whether elements are no longer where they were in the image, or nobody knows where."""
+        """Whether elements are no longer where they were in the image, or it is unknown where they are."""
         return self.grid == (0, 0)
 
 

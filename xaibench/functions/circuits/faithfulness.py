@@ -18,7 +18,7 @@ from xaibench.functions.circuits.circuit import SENDER_ROWS, Ablation, Circuit, 
 from xaibench.functions.circuits.edge_scores import sizes_of
 
 KEPT_SHARES = (0.05, 0.1, 0.2, 0.5)
-"""Shares of the edges that are kept for the mean faithfulness."""
+"""Shares of the edges that are not ablated, for the mean faithfulness."""
 EQUIVALENT = 0.99
 """Faithfulness from which on a circuit is as good as the whole net."""
 UNCHANGED = 1e-5

@@ -66,7 +66,7 @@ def influence_digits(
     tests: Annotated[int, Ge(1), Le(197)] = 100,
     penalty: Annotated[float, Gt(0)] = 1.0,
 ) -> tuple[Case, ...]:
-    """Ridge regressions on one-hot digits (8x8 pixels), each on rows drawn anew; truth: leaving one row out, exactly.
+    """Ridge regressions on one-hot digits (8x8 pixels), each on newly drawn rows; truth: leaving one row out, exactly.
 
     The output is the value of the test row's true class. A training row's true score is the output with all
     rows less the output without it: positive rows raise it. ``hidden`` holds 100 random halves of the

@@ -33,13 +33,13 @@ Extents = list[frozenset[str]]
 def neuron_concept_f1(ev: ProgramEvaluation) -> Array:
     """F1 of the concepts that are named: matched one to one with the true ones, by the words that they hold.
 
-    The matching has the largest sum of Jaccard similarities, where those below .5 are no match.
+    The matching has the largest sum of Jaccard similarities, where those below .5 do not match.
 
     Returns
     -------
     array (N,)
         Concepts are ``facts["concepts"]``, a list of lists of words, or what ``facts["parameters"]`` of
-        `concept_search` name. No concept named: 0. NaN for conjunctions, which are no list of concepts.
+        `concept_search` name. No concept named: 0. NaN for conjunctions, which are not a list of concepts.
 
     Notes
     -----

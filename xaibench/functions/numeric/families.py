@@ -281,7 +281,7 @@ EQUIVALENCES = (
     ("leaky_relu", "linear", "the leak is 1"),
     ("absolute, root, log, step, leaky_relu, tanh, sine, cosine, rational", "constant", "the scale is 0"),
 )
-"""Which other name is right as well for a function, and when: on the probed domain these cannot be told apart."""
+"""Which other name is right as well for a function, and when: on the probed domain these cannot be distinguished."""
 
 
 def equivalent(name: str, parameters: Parameters) -> frozenset[str]:

@@ -57,7 +57,7 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
 
     Notes
     -----
-    Equal contributions are no constant answer: they claim slopes with the signs of the input less the
+    Equal contributions are not a constant answer: they claim slopes with the signs of the input less the
     baseline, which for the predicted class are right more often than not.
     """
     rises = movement(ev, radius) > 0

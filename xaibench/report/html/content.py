@@ -1,4 +1,4 @@
-"""What a report is made of, read from a store by whoever makes one."""
+"""Contents of a report, which the caller reads from a store."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _diagram(suite: str, title: str, rows: pd.DataFrame) -> Diagram:
     told = "; ".join(", ".join(names) for names in groups)
     sentence = (
         f"Friedman's test p {_equals(p_value(rows['p_friedman'].iloc[0]))}, critical difference {number(difference)}"
-        f" (Nemenyi, 5 %). {f'Not told apart: {told}.' if told else 'All are told apart.'}"
+        f" (Nemenyi, 5 %). {f'Not separated by the test: {told}.' if told else 'The test separates all of them.'}"
     )
     return Diagram(f"{suite} {title}", f"{suite}: {title}", rows, difference, groups, n, sentence)
 

@@ -48,7 +48,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all figures. Names are never read as formulas, and a missing glyph is no event."""
+    """The look of all figures. Names are never read as formulas, and a missing glyph does not warn."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
@@ -179,7 +179,7 @@ def rank_interval_figure(panels: dict[str, pd.DataFrame], *, columns: int = 3) -
 
 @common_style
 def draw_critical_difference(diagram: Diagram) -> Figure:
-    """Mean ranks on a line, the best one left; bars join explainers that are not told apart (Demsar 2006, figure 1)."""
+    """Mean ranks on a line, the best one left; bars join what the test cannot separate (Demsar 2006, figure 1)."""
     labels, ranks = diagram.rows["label"].tolist(), diagram.rows["mean_rank"].tolist()
     k, half = len(labels), (len(labels) + 1) // 2
     bars = len(diagram.groups)
