@@ -8,7 +8,7 @@ from helpers.builders import TABLE, linear, make_inputs, make_view
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xaibench.core.copy_blocks import chunks, copy_blocks, fitting, owners
+from xaibench.core.copy_blocks import chunks, cut_copies, fitting, owners
 from xaibench.explainers.engines import perturbed_copies
 from xaibench.metrics.engines.perturbation import Block
 
@@ -18,7 +18,7 @@ COUNTS = st.integers(1, 30)
 @given(n=COUNTS, m=COUNTS, samples=COUNTS, copies=COUNTS)
 def test_every_copy_is_in_one_block_within_the_bounds(n: int, m: int, samples: int, copies: int) -> None:
     seen = torch.zeros(n, m, dtype=torch.int64)
-    for rows, parts in copy_blocks(n, m, samples_at_once=samples, copies_at_once=copies):
+    for rows, parts in cut_copies(n, m, samples_at_once=samples, copies_at_once=copies):
         assert rows.stop - rows.start <= samples
         for part in parts:
             assert part.stop - part.start <= copies
@@ -30,8 +30,8 @@ def test_every_copy_is_in_one_block_within_the_bounds(n: int, m: int, samples: i
 def test_the_copies_that_are_drawn_together_do_not_depend_on_the_samples(
     n: int, m: int, samples: int, more: int, copies: int
 ) -> None:
-    first = [list(parts) for _, parts in copy_blocks(n, m, samples_at_once=samples, copies_at_once=copies)]
-    other = [list(parts) for _, parts in copy_blocks(n + more, m, samples_at_once=more, copies_at_once=copies)]
+    first = [list(parts) for _, parts in cut_copies(n, m, samples_at_once=samples, copies_at_once=copies)]
+    other = [list(parts) for _, parts in cut_copies(n + more, m, samples_at_once=more, copies_at_once=copies)]
     assert all(parts == first[0] for parts in first + other)
 
 

@@ -19,7 +19,7 @@ def fitting(budget: int, bytes_each: int) -> int:
     return max(1, budget // max(bytes_each, 1))
 
 
-def copy_blocks(
+def cut_copies(
     n_samples: int, n_copies: int, *, samples_at_once: int, copies_at_once: int
 ) -> Iterator[tuple[slice, Iterator[slice]]]:
     """Blocks of samples, and for each the chunks of its copies.

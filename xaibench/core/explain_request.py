@@ -53,8 +53,9 @@ class ExplainRequest:
     ...     return (again - ev.attributions).abs().flatten(1).amax(dim=1)
     >>> model = lambda a: a
     >>> x = [[0.25, 0.75], [1.0, 0.0]]
-    >>> xb.score("change_when_larger", model=model, inputs=x, explain="feature_ablation").round(4).tolist()
-    [0.075, 0.1]
+    >>> found = xb.score("change_when_larger", model=model, inputs=x, explain="feature_ablation")
+    >>> [f"{score:.3f}" for score in found]
+    ['0.075', '0.100']
     """
 
     model: Predictor | None = None

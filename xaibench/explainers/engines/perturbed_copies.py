@@ -32,7 +32,7 @@ def copy_blocks(problem: ProblemView, n_copies: int) -> Iterator[tuple[slice, It
     bytes_each = 4 * problem.inputs[0].numel()
     copies = min(n_copies, blocks.fitting(COPIES_BLOCK_BYTES, bytes_each))
     samples = blocks.fitting(COPIES_BLOCK_BYTES, copies * bytes_each)
-    return blocks.copy_blocks(len(problem), n_copies, samples_at_once=samples, copies_at_once=copies)
+    return blocks.cut_copies(len(problem), n_copies, samples_at_once=samples, copies_at_once=copies)
 
 
 def gradients(problem: ProblemView, copies: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xaibench.core.copy_blocks import copy_blocks, fitting, owners
+from xaibench.core.copy_blocks import cut_copies, fitting, owners
 from xaibench.core.draws import Draws
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import select_output
@@ -72,7 +72,7 @@ def perturbation_blocks(ev: Evaluation, n_copies: int, stream: str | None = None
     numel = max(ev.inputs[0].numel(), 1)
     fit = max(PERTURBED_BLOCK_BYTES // (numel * ev.inputs.element_size()), ev.batch_size)
     group = min(n_copies, fit if stream is None else fitting(DRAW_NUMBERS, numel))
-    for rows, parts in copy_blocks(len(ev), n_copies, samples_at_once=fitting(fit, group), copies_at_once=group):
+    for rows, parts in cut_copies(len(ev), n_copies, samples_at_once=fitting(fit, group), copies_at_once=group):
         own = draws[rows]
         for copies in parts:
             yield Block(rows, copies, own, ev.inputs.device)
