@@ -482,6 +482,16 @@ def test_explanations_of_different_trainings_are_not_compared() -> None:
     assert board["beats_placebo"].isna().all()
 
 
+def test_cells_without_scores_are_of_no_training() -> None:
+    """Those that nothing changed for stay, of the training before, when an edited model is run again."""
+    scores = standard()
+    unsupported = make_results({"other": "unsupported"}).assign(fingerprint="the weights before the edit")
+    board = leaderboard(concat(make_results(scores), unsupported), suite="s").set_index("explainer")
+    alone = leaderboard(make_results(scores), suite="s").set_index("explainer")
+    assert alone["rank"].notna().any()
+    assert board.loc[alone.index, "rank"].equals(alone["rank"])
+
+
 def test_duplicate_rows_of_a_data_set_are_samples_of_their_own() -> None:
     ids = ["same", "same", *(f"s{i}" for i in range(N - 2))]
     board = board_of(standard(), sample_ids=ids)

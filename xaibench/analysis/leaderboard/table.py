@@ -154,10 +154,11 @@ def _problems(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mixed_trainings(cells: pd.DataFrame, board: pd.DataFrame) -> Array:
-    """By row of the board: whether cells of its problem are of different trainings with one problem seed."""
-    trainings = cells.groupby([*PROBLEM, "problem_seed"], sort=False)["fingerprint"].nunique()
+    """By row of the board: whether scores of its problem are of different trainings with one problem seed."""
+    scored = cells[cells["status"].isin(["ok", "undefined"])]
+    trainings = scored.groupby([*PROBLEM, "problem_seed"], sort=False)["fingerprint"].nunique()
     mixed = (trainings > 1).groupby(level=PROBLEM, sort=False).any()
-    found: Array = mixed.reindex(pd.MultiIndex.from_frame(board[PROBLEM])).to_numpy(dtype=bool)
+    found: Array = mixed.reindex(pd.MultiIndex.from_frame(board[PROBLEM]), fill_value=False).to_numpy(dtype=bool)
     return found
 
 
