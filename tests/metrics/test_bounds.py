@@ -117,7 +117,7 @@ def test_logits_that_are_said_to_be_probabilities_are_found_out() -> None:
     x = torch.eye(4)[:3] + 0.5
     given: dict[str, Any] = {"model": net, "inputs": x, "attributions": x}
     assert xb.score("pixel_flipping", **given, returns="logit", output="logit").max() > 1
-    with pytest.raises(UsageError, match="go from 0 to 1") as error:
+    with pytest.raises(UsageError, match="these are not probabilities") as error:
         xb.score("pixel_flipping", **given, returns="probability")
     assert 'returns="logit"' in (error.value.hint or "")
 

@@ -31,7 +31,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
 from xaibench.models.adapted_modules import cast_context, number_type
-from xaibench.models.adapters import as_predictor
+from xaibench.models.adapters import as_predictor, find_device
 from xaibench.models.first_look import check_finite_outputs, first_look, look_at_rows
 
 ArrayLike = Any
@@ -149,7 +149,7 @@ def make_view(
     inputs, context = several_inputs(model, inputs, context)
     check_parameters(model, context)
     last = axes == LAST and features in (None, "image")
-    beside = context_tensors(context, 0 if context is None else _count(inputs), torch.device(device))
+    beside = context_tensors(context, 0 if context is None else _count(inputs), find_device(device))
     text = read_raw(
         model,
         inputs,

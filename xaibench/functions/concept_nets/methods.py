@@ -47,7 +47,7 @@ def concept_vectors(
     n_probe : int
         Inputs with and without the concept, each.
     n_vectors : int
-        Vectors from probe sets drawn anew, over which scores are averaged.
+        Vectors from probe sets drawn again, over which scores are averaged.
     independent : bool
         Whether probe sets come from a world where concepts are independent.
     test : bool
