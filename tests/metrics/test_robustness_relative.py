@@ -88,7 +88,7 @@ def test_without_a_hidden_layer_the_first_is_the_output_and_the_penultimate_the_
     ev = make_evaluation(view, kind="contribution", function=itself)
     np.testing.assert_allclose(run(HIDDEN, ev, layer="penultimate"), run(INPUT, ev), rtol=1e-6)
     look = Representation(view.model, "first", view.inputs[:1])  # type: ignore[arg-type]
-    raw, hidden = look(view.inputs)
+    raw, hidden = look(view.inputs, view.predict)
     assert torch.equal(raw, hidden)
 
 
@@ -186,9 +186,9 @@ def test_layers_in_the_order_of_their_calls() -> None:
         with torch.no_grad():
             first = module.body(x)
             last = module.body(first.relu()).relu()
-        raw, hidden = Representation(predictor, "first", x[:1])(x)
+        raw, hidden = Representation(predictor, "first", x[:1])(x, predictor.predict)
         torch.testing.assert_close(hidden, first)
-        torch.testing.assert_close(Representation(predictor, "penultimate", x[:1])(x)[1], last)
+        torch.testing.assert_close(Representation(predictor, "penultimate", x[:1])(x, predictor.predict)[1], last)
         torch.testing.assert_close(raw, module(x))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
 
@@ -199,7 +199,8 @@ def test_the_penultimate_representation_of_a_transformer() -> None:
     x = make_inputs(TABLE, 4)
     with torch.no_grad():
         expected = module[:4](x)
-    hidden = Representation(TorchPredictor(module), "penultimate", x[:1])(x)[1]
+    predictor = TorchPredictor(module)
+    hidden = Representation(predictor, "penultimate", x[:1])(x, predictor.predict)[1]
     torch.testing.assert_close(hidden, expected, rtol=1e-4, atol=1e-5)
 
 

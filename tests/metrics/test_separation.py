@@ -27,7 +27,9 @@ from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import ComponentRef
 
 FAITHFUL = [
-    s for s in components("metric") if isinstance(s, MetricSpec) and s.family == "faithfulness" and s.scope == "sample"
+    s
+    for s in components("metric")
+    if isinstance(s, MetricSpec) and s.family == "faithfulness" and s.scope == "sample" and not s.about_programs
 ]
 ORDERING = [s for s in FAITHFUL if s.convert == "order"]
 REWARDING = [s for s in FAITHFUL if s.rewards_truth]

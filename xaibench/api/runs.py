@@ -73,6 +73,7 @@ def run(
     shard: str | None = None,
     observer: Observer | None = None,
     max_failures: int | None = None,
+    examples: bool = True,
     device: str = "cpu",
     threads: int = 1,
     batch_size: int | None = None,
@@ -108,6 +109,8 @@ def run(
         Is told what happens while the run goes on; see `xaibench.execution.Observer`.
     max_failures : int, optional
         Stop when more cells than this have failed.
+    examples : bool
+        Store a few inputs of every problem, so that a report can show them.
     device : str
     threads : int
         CPU threads of each process.
@@ -159,6 +162,7 @@ def run(
         threads=threads,
         batch_size=batch_size,
         max_failures=max_failures,
+        examples=examples,
         plugins=tuple(map(str, plugins)),
         argv=["xaibench.run", str(suite.get("name", "suite")) if isinstance(suite, dict) else str(suite)],
         workers=workers,
