@@ -24,6 +24,8 @@ from helpers.text_cases import (
 )
 
 import xaibench as xb
+from xaibench.core import registry
+from xaibench.core.declaration_index import built_in
 
 TEXTS = texts()
 BACKGROUND = texts(9, seed=5)
@@ -254,8 +256,9 @@ SMALL = {"n_samples": 4, "n_subsets": 5, "steps": 4, "epsilon": 0.02}
 def test_every_component_takes_texts_or_says_in_a_sentence_why_not(model: str, kind: str) -> None:
     given, truth = cases()[model], [np.arange(len(text)) % 2 == 0 for text in TEXTS[:3]]
     done = set()
+    own = {spec.name for spec in filter(built_in, registry.components(kind))}  # type: ignore[arg-type]
     for row in xb.components(kind).itertuples():
-        if "program" in row.needs:
+        if row.name not in own or {"program", "case"} & {*row.needs}:
             continue
         try:
             if kind == "explainer":
