@@ -86,7 +86,7 @@ def test_a_model_with_two_inputs_runs_through_a_suite(plugin: Any, tmp_path: Pat
     data = plugin.switched_rows()
     x, sign = data.test_inputs[:12], data.test_context["sign"][:12]
     row = cells[(cells["explainer"] == "input_x_gradient") & (cells["metric"] == "pixel_flipping")].iloc[0]
-    given = {"model": plugin.Signed(), "inputs": x, "context": {"sign": sign}, "background": data.train_inputs}
+    given = {"model": plugin.Signed(), "inputs": x, "context": {"sign": sign}}
     maps = xb.explain("input_x_gradient", **given)
     np.testing.assert_allclose(np.abs(maps), np.abs(x * np.arange(1, 5)), rtol=1e-5)
     # The background of a suite is ten rows of the training data.
