@@ -88,7 +88,7 @@ MISTAKES = {
     "a metric of a board": (["leaderboard", "{folder}/results", "--metric", "sparsenes"], "did you mean 'sparseness'"),
     "a command": (["lsit"], "Did you mean 'list'"),
     "a shard": (["run", "quick", "--shard", "4/3", "--store", "{folder}/new"], "is not a shard"),
-    "a size": (["run", "quick", "--memory", "4XB", "--store", "{folder}/new"], "write it like 4GB"),
+    "a size": (["run", "quick", "--memory", "4XB", "--store", "{folder}/new"], "write, for example, 4GB"),
 }
 
 
