@@ -63,6 +63,7 @@ def test_a_registered_function_brings_its_truth(programs: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("name", "f", "given", "error", "message"),
     [
+        ("two_points", 3.0, {}, xb.UsageError, "a float is not a function"),
         ("two_pionts", np.sin, {}, xb.UsageError, "unknown interpreter"),
         ("two_points", np.sin, {"gain": 1}, xb.UsageError, "no parameter 'gain'"),
         ("two_points", np.sin, {"budget": 0}, xb.UsageError, "budget = 0"),

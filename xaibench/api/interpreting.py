@@ -142,6 +142,10 @@ def explain_case(name: str, case: Case, *, others: Sequence[Case] = (), seed: in
 
 def _as_box(f: Callable[[Any], Any], domain: Any, kind: FunctionKind | None) -> BlackBox:
     """A callable with its domain."""
+    if isinstance(f, Case):
+        raise UsageError(f"{f.name} is a case and not a function", "xb.explain_case explains cases")
+    if not callable(f):
+        raise UsageError(f"a {type(f).__name__} is not a function", "give a callable of numbers or of words")
     if kind is not None and kind not in FUNCTION_KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(kind, FUNCTION_KINDS))
     bounds = domain if isinstance(domain, Domain) else _as_domain(domain, kind)
