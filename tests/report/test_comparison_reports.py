@@ -130,7 +130,7 @@ def test_markdown_says_the_outcome_first() -> None:
     assert summary_markdown(everything()).startswith("## REGRESSION: 3 findings\n")
     assert summary_markdown(passed()).startswith("## PASSED")
     assert summary_markdown(nothing()).startswith("## NOTHING COMPARABLE")
-    assert "nothing was computed in between" in summary_markdown(passed())
+    assert "nothing was recomputed" in summary_markdown(passed())
 
 
 @pytest.mark.parametrize("width", [80, 120])
