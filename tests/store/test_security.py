@@ -147,7 +147,7 @@ def test_reading_a_store_runs_no_code_that_it_names(
     ran = tmp_path / "evil.ran"
     assert ran.exists()  # the user named it in a suite that was run
     ran.unlink()
-    for name in [n for n in sys.modules if n.startswith("xaibench_plugin_evil")]:
+    for name in [n for n in sys.modules if n.startswith("xaibench_plugin") and n.endswith(".evil")]:
         monkeypatch.delitem(sys.modules, name)
     from xaibench.api.reading import claims
 
