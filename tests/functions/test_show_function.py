@@ -63,8 +63,8 @@ def test_columns_are_cut_and_spaces_are_seen() -> None:
 
 @pytest.mark.slow
 def test_a_failed_answer_is_shown_as_such(call: Call) -> None:
-    code, out, _ = call("show", "tiny/0000", "--plugin", PROGRAMS, "--interpreter", "clumsy")
-    assert code == 0
+    code, out, said = call("show", "tiny/0000", "--plugin", PROGRAMS, "--interpreter", "clumsy")
+    assert code == 0, said
     assert "no program: ValueError: no idea" in out
 
 
@@ -73,8 +73,8 @@ def test_a_failed_answer_is_shown_as_such(call: Call) -> None:
 def test_pictures_are_written(call: Call, tmp_path: Path, interpreter: str) -> None:
     pytest.importorskip("matplotlib")
     path = tmp_path / "function.png"
-    code, out, _ = call("show", "tiny/0001", "--plugin", PROGRAMS, "--interpreter", interpreter, "--png", path)
-    assert code == 0
+    code, out, said = call("show", "tiny/0001", "--plugin", PROGRAMS, "--interpreter", interpreter, "--png", path)
+    assert code == 0, said
     assert str(path) in out.replace("\n", "")
     assert path.read_bytes().startswith(b"\x89PNG")
 

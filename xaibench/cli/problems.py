@@ -10,7 +10,12 @@ from xaibench.report.model_facts import describe_model
 
 
 def problem_parts(name: str) -> tuple[str, str] | None:
-    """Data set and model of ``DATASET/MODEL``, or None if nothing before a slash is a data set."""
+    """Data set and model of ``DATASET/MODEL``, or None if nothing before a slash is a data set.
+
+    Names of functions and cases end in a number, also where a data set is called as they begin.
+    """
+    if name.rpartition("/")[2].isdecimal():
+        return None
     known = {spec.name for spec in registry.components("dataset")}
     places = [i for i, letter in enumerate(name) if letter == "/"]
     for i in places:
