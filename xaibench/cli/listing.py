@@ -13,10 +13,11 @@ from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
-from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec, source_file
+from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
 from xaibench.core.needs import kinds_known
+from xaibench.core.source_files import source_file
 from xaibench.datasets.cards import card, card_names
 from xaibench.report.component_lists import by_family, grouped_list
 from xaibench.report.glossary import glossary

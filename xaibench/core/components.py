@@ -169,12 +169,6 @@ class Component:
             ) from error
 
 
-def source_file(function: Callable[..., Any]) -> str | None:
-    """The file that defines a component's function, None where there is none."""
-    stated: str | None = getattr(function, "source_file", None)
-    return stated or inspect.getsourcefile(function)
-
-
 @dataclass(frozen=True)
 class ExplainerSpec(Component):
     """An explainer; see `explainer`."""

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind, MetricSpec, ModelSpec, source_file
+from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind, MetricSpec, ModelSpec
 from xaibench.core.declaration_json import (
     NotPlainError,
     hint_from_json,
@@ -26,6 +26,7 @@ from xaibench.core.declaration_json import (
 )
 from xaibench.core.errors import StoreError, UsageError
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
+from xaibench.core.source_files import source_file
 from xaibench.core.sources import PACKAGE, package_digest
 from xaibench.core.storage.files import write_json
 from xaibench.core.storage.paths import cache_folder

@@ -93,10 +93,15 @@ def source_of(function: Any) -> str | None:
     return digest(*_definitions(function, set()))
 
 
+def source_file(function: Any) -> str | None:
+    """The file that defines a component's function, None where there is none."""
+    stated: str | None = getattr(function, "source_file", None)
+    return stated or inspect.getsourcefile(function)
+
+
 def defined_in(function: Any) -> tuple[str, str]:
     """File (of what has none, the module) and name of a function."""
-    stated = getattr(function, "source_file", None)
-    return stated or inspect.getsourcefile(function) or function.__module__, function.__qualname__
+    return source_file(function) or function.__module__, function.__qualname__
 
 
 def is_replaced(function: Any) -> bool:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from xaibench.core.errors import message_of
 from xaibench.core.source_files import is_installed
+from xaibench.core.sources import PACKAGE
 
 MOST_SHOWN = 300
 """Most characters of an error that a table or a sentence shows; the row and the traceback hold more."""
 TRACEBACK = "XAIBENCH_TRACEBACK"
 TRACEBACK_HINT = f"{TRACEBACK}=1 in the environment prints the traceback"
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def place_of(error: BaseException) -> str | None:
@@ -24,7 +24,7 @@ def place_of(error: BaseException) -> str | None:
         return f"{Path(error.filename).name}, line {error.lineno}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.is_file() and not path.resolve().is_relative_to(_PACKAGE) and not is_installed(path):
+        if path.is_file() and not path.resolve().is_relative_to(PACKAGE) and not is_installed(path):
             return f"{path.name}, line {frame.lineno}"
     return None
 

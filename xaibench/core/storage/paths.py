@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from xaibench.core.errors import UsageError
+from xaibench.core.sources import PACKAGE
 
 
 class StoreUrl(str):
@@ -56,12 +57,9 @@ def local_path(where: str | Path) -> Path:
         ) from error
 
 
-_PACKAGE = Path(__file__).resolve().parents[2]
-
-
 def checkout() -> Path | None:
     """The checkout's top folder, or None for an installed package."""
-    top = _PACKAGE.parent
+    top = PACKAGE.parent
     project = top / "pyproject.toml"
     if project.is_file() and 'name = "xaibench"' in project.read_text(encoding="utf-8"):
         return top
@@ -73,7 +71,7 @@ def shipped(kind: str) -> Path:
     top = checkout()
     if top is not None and (top / kind).is_dir():
         return top / kind
-    return _PACKAGE / "_data" / kind
+    return PACKAGE / "_data" / kind
 
 
 def cache_folder() -> Path:
