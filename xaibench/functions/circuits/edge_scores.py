@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
@@ -49,8 +51,8 @@ def _aurocs(ev: CaseEvaluation, labels: str) -> Array:
     return np.array([edge_auroc(ev.scores(i), case.hidden[labels]) for i, case in enumerate(ev.cases)])
 
 
-@metric(
-    "edge_auroc_wiring",
+_of_edges = partial(
+    metric,
     family="ground_truth",
     higher_is_better=True,
     bounds=(0, 1),
@@ -58,6 +60,10 @@ def _aurocs(ev: CaseEvaluation, labels: str) -> Array:
     skill_valid=True,
     source=_SOURCE,
 )
+"""A score of edges against the wiring."""
+
+
+@_of_edges("edge_auroc_wiring")
 def edge_auroc_wiring(ev: CaseEvaluation) -> Array:
     """AUROC of the sizes of scores against the wired edges: on a path to the output, constant messages included.
 
@@ -71,15 +77,7 @@ def edge_auroc_wiring(ev: CaseEvaluation) -> Array:
     return _aurocs(ev, "wiring")
 
 
-@metric(
-    "edge_auroc_variable",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"case", "circuit"},
-    skill_valid=True,
-    source=_SOURCE,
-)
+@_of_edges("edge_auroc_variable")
 def edge_auroc_variable(ev: CaseEvaluation) -> Array:
     """AUROC of the sizes of scores against the wired edges whose message depends on the input.
 

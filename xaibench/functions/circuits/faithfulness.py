@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -155,8 +156,8 @@ def _claimed(ev: CaseEvaluation, i: int) -> Tensor:
     return _mask(case.given, edge_order(ev, i)[: int(case.hidden["wiring"].sum())])
 
 
-@metric(
-    "circuit_equivalence",
+_ideal = partial(
+    metric,
     family="ground_truth",
     higher_is_better=True,
     bounds=(0, 1),
@@ -164,6 +165,10 @@ def _claimed(ev: CaseEvaluation, i: int) -> Tensor:
     skill_valid=True,
     source=_IDEAL,
 )
+"""One of the three tests of an ideal circuit."""
+
+
+@_ideal("circuit_equivalence")
 def circuit_equivalence(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> Array:
     """Whether the edges with the largest scores, as many as are wired, do what the net does: a faithfulness of .99.
 
@@ -181,15 +186,7 @@ def circuit_equivalence(ev: CaseEvaluation, *, ablation: Ablation = "zero") -> A
     return np.array([float(f.faithfulness[0] >= EQUIVALENT) if f.defined else np.nan for f in found])
 
 
-@metric(
-    "circuit_independence",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"case", "circuit"},
-    skill_valid=True,
-    source=_IDEAL,
-)
+@_ideal("circuit_independence")
 def circuit_independence(ev: CaseEvaluation) -> Array:
     """Whether messages of another input on all but the edges with the largest scores leave the output as it is.
 
@@ -207,15 +204,7 @@ def _independent(case: Case, kept: Tensor) -> bool:
     return float((changed - circuit.run(circuit.inputs)[0]).abs().max()) <= UNCHANGED
 
 
-@metric(
-    "circuit_minimality",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"case", "circuit"},
-    skill_valid=True,
-    source=_IDEAL,
-)
+@_ideal("circuit_minimality")
 def circuit_minimality(ev: CaseEvaluation) -> Array:
     """Share of the edges with the largest scores, as many as are wired, that count when all others are set to zero.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from scipy.stats import spearmanr
@@ -24,15 +26,16 @@ def floored(scores: Tensor) -> Array:
     return found
 
 
-@metric(
-    "concept_spearman",
+_of_concepts = partial(
+    metric,
     family="ground_truth",
-    higher_is_better=True,
-    bounds=(-1, 1),
     needs={"case", "concepts"},
-    skill_valid=True,
     source=_SOURCE,
 )
+"""A score of concepts against their effects."""
+
+
+@_of_concepts("concept_spearman", higher_is_better=True, bounds=(-1, 1), skill_valid=True)
 def concept_spearman(ev: CaseEvaluation) -> Array:
     """Rank correlation of the scores with the true effects, signs included.
 
@@ -48,15 +51,7 @@ def concept_spearman(ev: CaseEvaluation) -> Array:
     return np.array(found)
 
 
-@metric(
-    "concept_sign",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"case", "concepts"},
-    skill_valid=True,
-    source=_SOURCE,
-)
+@_of_concepts("concept_sign", higher_is_better=True, bounds=(0, 1), skill_valid=True)
 def concept_sign(ev: CaseEvaluation) -> Array:
     """Share of the concepts with an effect whose score has its sign; a score of 0 counts one half.
 
@@ -72,15 +67,7 @@ def concept_sign(ev: CaseEvaluation) -> Array:
     return np.array(found)
 
 
-@metric(
-    "concept_auroc",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"case", "concepts"},
-    skill_valid=True,
-    source=_SOURCE,
-)
+@_of_concepts("concept_auroc", higher_is_better=True, bounds=(0, 1), skill_valid=True)
 def concept_auroc(ev: CaseEvaluation) -> Array:
     """Probability that a concept with an effect has a larger score, by size, than one without; ties count one half.
 
@@ -92,14 +79,7 @@ def concept_auroc(ev: CaseEvaluation) -> Array:
     return np.array([roc_auc_score(case.hidden["used"].numpy(), s) for case, s in zip(ev.cases, sizes, strict=True)])
 
 
-@metric(
-    "concept_false_positives",
-    family="ground_truth",
-    higher_is_better=False,
-    bounds=(0, 1),
-    needs={"case", "concepts"},
-    source=_SOURCE,
-)
+@_of_concepts("concept_false_positives", higher_is_better=False, bounds=(0, 1))
 def concept_false_positives(ev: CaseEvaluation) -> Array:
     """Share of the concepts without an effect that have a score other than 0; 1 for methods without a test.
 
@@ -110,14 +90,7 @@ def concept_false_positives(ev: CaseEvaluation) -> Array:
     return np.array([_reported(ev, i, used=False) for i in range(len(ev))])
 
 
-@metric(
-    "concept_power",
-    family="ground_truth",
-    higher_is_better=True,
-    bounds=(0, 1),
-    needs={"case", "concepts"},
-    source=_SOURCE,
-)
+@_of_concepts("concept_power", higher_is_better=True, bounds=(0, 1))
 def concept_power(ev: CaseEvaluation) -> Array:
     """Share of the concepts with an effect that have a score other than 0; 1 for methods without a test.
 
@@ -133,14 +106,7 @@ def _reported(ev: CaseEvaluation, i: int, *, used: bool) -> float:
     return float((floored(ev.scores(i))[chosen] != 0).mean())
 
 
-@metric(
-    "correlated_null_gap",
-    family="ground_truth",
-    higher_is_better=False,
-    bounds=(-1, 1),
-    needs={"case", "concepts"},
-    source=_SOURCE,
-)
+@_of_concepts("correlated_null_gap", higher_is_better=False, bounds=(-1, 1))
 def correlated_null_gap(ev: CaseEvaluation) -> Array:
     """Mean size of scores of unused concepts whose partner is used, less that of others, as a share of the largest.
 
