@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from xaibench.core import declaration_index, registry, sources
-from xaibench.core.components import KINDS, Component, MetricSpec, source_file
+from xaibench.core.components import KINDS, Component, MetricSpec
 from xaibench.core.declaration_index import built_in, declared, record_of, spec_of
 from xaibench.core.declaration_json import (
     NotPlainError,
@@ -24,6 +24,7 @@ from xaibench.core.declaration_json import (
 )
 from xaibench.core.deferring import deferring
 from xaibench.core.errors import UsageError
+from xaibench.core.source_files import source_file
 
 REAL = [spec for kind in KINDS for spec in registry.components(kind) if built_in(spec)]
 
