@@ -110,15 +110,20 @@ class Component:
         """
         return source_of(self.function)
 
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        """Signature of the function, which every scoring asks for."""
+        return inspect.signature(self.function)
+
     @property
     def parameters(self) -> dict[str, Any]:
         """Keyword parameters that a suite may set, with their defaults."""
-        found = inspect.signature(self.function).parameters.values()
+        found = self._signature.parameters.values()
         return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in _SPECIAL}
 
     def takes(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""
-        return name in inspect.signature(self.function).parameters
+        return name in self._signature.parameters
 
     def bind(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Complete and check parameters: unknown names and wrong types are usage errors."""

@@ -191,7 +191,9 @@ class Predictor(ABC):
         raw = self._forward(given, beside) if context else self._forward(given)
         if self._leaves_inputs_alone is None:
             pairs = ((given, inputs), *((beside[name], values) for name, values in context.items()))
-            self._leaves_inputs_alone = all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
+            self._leaves_inputs_alone = all(
+                torch.equal(a, b) or torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs
+            )
         return raw
 
 

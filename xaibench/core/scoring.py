@@ -162,8 +162,6 @@ def _ready(
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
     ev = measured(spec, ev, output)
-    if spec.scope == "sample":
-        check_masker(params, ev)
     ev, finite = zero_nonfinite(ev)
     conversion = "none"
     wanted = spec.conversion(params)
@@ -171,6 +169,9 @@ def _ready(
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
+    if spec.scope == "sample":
+        # With the evaluation that the metric gets, whose cache then holds the masker.
+        check_masker(params, ev)
     return ev, finite, conversion
 
 
