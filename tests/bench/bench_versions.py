@@ -1,6 +1,6 @@
-"""Processor time of metrics in two checkouts, in turn: a worker process of each scores the same samples again and again.
+"""Processor time of metrics in two checkouts: a worker process of each scores the same samples, turn by turn.
 
-Run: python tests/bench/bench_versions.py OTHER_CHECKOUT [METRIC ...]; the first column is this checkout over the other.
+Run: python tests/bench/bench_versions.py OTHER_CHECKOUT [METRIC ...]; prints the time here over the time there.
 Turns of a few milliseconds make the ratio hold on a machine whose speed drifts; pin both with `taskset -c 0`.
 """
 
