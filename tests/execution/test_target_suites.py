@@ -110,7 +110,7 @@ def test_every_label_of_a_row_counts_once_per_row(plugin: Any, tmp_path: Path) -
     data = plugin.weather()
     assert data.n_classes == 3
     labels = data.test_labels[:8]
-    given = dict(returns="multilabel_logit", background=data.train_inputs, class_names=data.class_names)
+    given = {"returns": "multilabel_logit", "background": data.train_inputs, "class_names": data.class_names}
     problem = xb.Problem(plugin.three(data), data.test_inputs[:8], labels, **given)
     exact = problem.score("pixel_flipping", problem.explain("gradient"), masker="mean")
     found = cells[cells["selection"].str.contains("each")]
