@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from xaibench.core.registry import explainer, metric
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
+    from xaibench.models.reduced import Reduced
 
 _HOME = {
     "api.attributions": ("Attributions",),
@@ -88,6 +89,7 @@ _HOME = {
     "core.registry": ("explainer", "metric"),
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
+    "models.reduced": ("Reduced",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -110,6 +112,7 @@ __all__ = [
     "Problem",
     "ProblemView",
     "ProgramEvaluation",
+    "Reduced",
     "Run",
     "Scores",
     "TokenPredictor",

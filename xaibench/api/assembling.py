@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, get_args
 
@@ -12,13 +12,22 @@ from torch import Tensor, nn
 from xaibench.api.arguments import require_choice, require_whole
 from xaibench.api.inputs import ArrayLike, as_classes, capabilities_of, make_view, with_distractors
 from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
-from xaibench.api.retraining import RetrainWith, make_retraining
+from xaibench.api.retraining import CallableRetraining, RetrainWith, make_retraining
 from xaibench.api.shared_problem import SharedProblem, digest_of_weights
+from xaibench.api.targets import evaluates_all, names_of, read_targets
 from xaibench.core.errors import UsageError
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.keys import KEY_VERSION, digest
-from xaibench.core.outputs import OUTPUTS, Output, Returns
+from xaibench.core.outputs import (
+    OUTPUTS,
+    GivenReturns,
+    Output,
+    check_output,
+    default_output,
+    is_of_one_column,
+)
 from xaibench.core.problem import Problem, ProblemView, Samples
+from xaibench.core.samples_of_labels import samples_of_labels
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import TruthKind
 
@@ -44,28 +53,28 @@ def assemble_problem(
     features: FeatureKind | None,
     axes: str | None,
     output: Output | None,
-    returns: Returns | None,
+    returns: GivenReturns | None,
     batch_size: int | None,
     device: str | torch.device,
     name: str | None,
+    foils: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> SharedProblem:
     """Put a problem together; arguments and errors are those of `Problem`."""
     require_choice("features", features, FEATURE_KINDS)
     require_choice("output", output, OUTPUTS)
-    require_choice("returns", returns, get_args(Returns))
+    require_choice("returns", returns, get_args(GivenReturns))
     require_choice("truth_kind", truth_kind, get_args(TruthKind))
     if batch_size is not None:
         require_whole("batch_size", batch_size, at_least=1)
     if not isinstance(device, (str, torch.device)):
         raise UsageError(f"unknown device {device!r}", "known: cpu, cuda, cuda:0, mps")
     where = str(device)
-    view = make_view(
+    view, raw = make_view(
         model,
         inputs,
-        targets,
         0,
         features,
-        output,
         returns,
         background,
         truth,
@@ -76,7 +85,16 @@ def assemble_problem(
         special_tokens,
         embedding,
         axes,
+        predict_all=evaluates_all(targets, foils),
     )
+    columns = names_of(class_names, model, raw.shape[1])
+    asked = read_targets(targets, foils, len(view), raw, view.model, columns)
+    contrastive = asked.foils is not None
+    chosen_output = output or default_output(view.model.returns, contrastive=contrastive)
+    check_output(chosen_output, view.model.returns, contrastive=contrastive)
+    view = replace(view, output=chosen_output)
+    if asked.rows is None:
+        view = replace(view, targets=asked.columns, foils=asked.foils)
     if view.truth is not None:
         view = replace(view, truth=replace(view.truth, kind=truth_kind))
     if labels is not None:
@@ -89,10 +107,16 @@ def assemble_problem(
     retraining = None
     if retrain is not None or train is not None:
         retraining = make_retraining(view, inputs, targets, retrain, train, returns)
+    if asked.rows is not None:
+        _refuse_several(pairs, retraining)
+        view, _ = samples_of_labels(view, view.truth, asked, columns)
     samples = Samples(**{f.name: getattr(view, f.name) for f in fields(Samples)})
     content = [digest_of_weights(samples), [d.hex() for d in view.digests], view.targets.tolist()]
+    content += [[returns]] if is_of_one_column(returns) else []
+    content += [] if view.foils is None else [["foils", *view.foils.tolist()]]
     dataset, model_name = _names(name, model)
-    chosen = "predicted" if targets is None else "given"
+    chosen = "predicted" if targets is None else "given" if asked.rows is None else "each"
+    chosen += " foils" if contrastive else ""
     references = view.background if view.references is None else view.references.values
     n_references = 0 if references is None else len(references)
     selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
@@ -109,7 +133,14 @@ def assemble_problem(
         info={} if seen is None else {"model": seen.to_json()},
         lacking={} if seen is None else seen.lacking,
     )
-    return SharedProblem(prepared, selection)
+    return SharedProblem(prepared, selection, asked.rows)
+
+
+def _refuse_several(pairs: PairsArgument | None, retraining: CallableRetraining | None) -> None:
+    """Raise UsageError for what goes with one target per sample only."""
+    for argument, given in (("pairs", pairs), ("retrain", retraining)):
+        if given is not None:
+            raise UsageError(f"{argument}= goes with one target per sample", "give one label of every sample")
 
 
 def _names(name: str | None, model: Any) -> tuple[str, str]:

@@ -36,7 +36,8 @@ class ExplanationOrigin:
         The output that was explained.
     samples : tuple of bytes
         Digests of the inputs, in the order of the maps; empty where they are unknown.
-    targets : tuple of int
+    targets : tuple of int, or of pairs of int
+        With their foils, where a contrast was explained.
     background : str
         Digest of the reference samples.
     truth : tuple of bytes
@@ -53,7 +54,7 @@ class ExplanationOrigin:
     seed: int = 0
     output: str | None = None
     samples: tuple[bytes, ...] = ()
-    targets: tuple[int, ...] = ()
+    targets: tuple[int | tuple[int, int], ...] = ()
     background: str = ""
     truth: tuple[bytes, ...] = ()
     model: str = ""

@@ -113,6 +113,12 @@ def _load(store: Store, explain_key: str) -> Array | None:
     return None if found is None else found[0].numpy()
 
 
+def _of_samples(store: Store, row: dict[str, Any]) -> Array | None:
+    """The maps of a row's samples; None where a sample has several, one for each of its labels."""
+    found = _load(store, row["explain_key"])
+    return None if found is None or len(found) != len(row["sample_ids"]) else found
+
+
 def _all_equal(store: Store, keys: pd.Series[str]) -> bool:
     """Whether there are several explanations, all stored, and all the same."""
     first = _load(store, keys.iloc[0])
@@ -123,7 +129,7 @@ def _all_equal(store: Store, keys: pd.Series[str]) -> bool:
 
 def _same_samples(store: Store, few: dict[str, Any], many: dict[str, Any]) -> bool:
     """Whether two explanations agree, bit for bit, on the samples that both are of."""
-    a, b = _load(store, few["explain_key"]), _load(store, many["explain_key"])
+    a, b = _of_samples(store, few), _of_samples(store, many)
     if a is None or b is None:
         return False
     place = {name: i for i, name in enumerate(many["sample_ids"])}
@@ -192,7 +198,7 @@ def _stored(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
         maps: dict[tuple[str, str], dict[tuple[int, str], Array]] = {}
         unsigned = set()
         for row in _records(first):
-            found = _load(store, row["explain_key"])
+            found = _of_samples(store, row)
             if found is None:
                 continue
             entry = (row["explainer"], row["explainer_params"])

@@ -115,7 +115,7 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
     names = _names(found.board)
     by_sample = {} if measure is None else found.scores(measure)
     scores = {e: np.array([of.get(i, np.nan) for i in ids]) for e, of in by_sample.items()}
-    maps = list(_maps(found, store, _order(found.board, measure), ids))
+    maps = list(_maps(found, store, _order(found.board, measure), stored))
     if not maps:
         raise UnsupportedError(NO_EXPLANATIONS)
     label = "" if measure is None else metric_labels(found.board)[measure]
@@ -138,9 +138,10 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
 
 
 def _maps(
-    found: ScoredProblem, store: Store, order: list[ExplainerKey], ids: list[str]
+    found: ScoredProblem, store: Store, order: list[ExplainerKey], stored: StoredExamples
 ) -> Iterator[tuple[ExplainerKey, Array, str]]:
-    """Stored explanations (samples, *feature_shape) of the samples of these names, with their kind."""
+    """Stored explanations (samples, *feature_shape) of the stored samples, with their kind."""
+    ids = stored.sample_ids
     per_sample = found.rows[found.rows["scope"].fillna("sample") != "dataset"]
     for entry in order:
         rows = per_sample[(per_sample["explainer"] == entry[0]) & (per_sample["explainer_params"] == entry[1])]
@@ -152,6 +153,9 @@ def _maps(
         place = {name: k for k, name in enumerate(names)}
         if len(loaded[0]) == len(names) and all(name in place for name in ids):
             yield entry, loaded[0].numpy()[[place[name] for name in ids]], loaded[1]
+        elif len(loaded[0]) > len(names):
+            # A row with several labels has an explanation of each.
+            yield entry, loaded[0].numpy()[list(stored.index)], loaded[1]
 
 
 def curve_measure(rows: pd.DataFrame) -> MeasureKey | None:
@@ -188,7 +192,7 @@ def curves(found: ScoredProblem, store: Store) -> Curves:
     if not lines:
         raise UnsupportedError(NO_CURVES)
     label = metric_labels(found.board)[measure]
-    return Curves(found.suite, found.name, label, share, f"{output} of the target", tuple(lines))
+    return Curves(found.suite, found.name, label, share, f"{output.replace('_', ' ')} of the target", tuple(lines))
 
 
 def _curve_order(board: pd.DataFrame, measure: MeasureKey) -> Iterator[tuple[ExplainerKey, bool]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,11 +11,12 @@ from xaibench.api.attributions import Attributions
 from xaibench.api.choosing import ExplainWith
 from xaibench.api.inputs import ArrayLike
 from xaibench.api.pairs import PairsArgument
-from xaibench.api.problem import Problem, say_if_background_is_unused
+from xaibench.api.problem import Problem
 from xaibench.api.retraining import RetrainWith
+from xaibench.api.unused_background import say_if_background_is_unused
 from xaibench.core.components import AttributionKind
 from xaibench.core.features import FeatureKind
-from xaibench.core.outputs import Output, Returns
+from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
 
@@ -26,11 +27,13 @@ def explain(
     model: Any,
     inputs: ArrayLike,
     targets: ArrayLike | None = None,
+    foils: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
     seed: int = 0,
     features: FeatureKind | None = None,
     axes: str | None = None,
     output: Output | None = None,
-    returns: Returns | None = None,
+    returns: GivenReturns | None = None,
     background: ArrayLike | None = None,
     truth: ArrayLike | None = None,
     context: Mapping[str, ArrayLike] | None = None,
@@ -53,8 +56,15 @@ def explain(
         names: the first one is explained, the others are held fixed (see ``context``). Series of different
         lengths are a list of arrays. Texts are token ids (N, L) with -1 behind the end, a list of lists of ids, or
         pieces of words (N, W, P).
-    targets : array or Tensor (N,) of int, optional
-        Output column to explain; the predicted class by default.
+    targets : array or Tensor (N,) of int or str, int, str, array (N, C) of bool, list of sets, optional
+        Output column to explain, by number or by name; the predicted class by default. One for all samples, one for
+        each, or, of a model of independent labels, all that are explained of each: there is then a map for every label
+        of every sample, one after the other.
+    foils : array or Tensor (N,) of int or str, int, str, optional
+        Explain why the target and not this output: the difference of the two (``output="contrast"``). ``"runner_up"``
+        is the largest other output of the sample.
+    class_names : sequence of str, optional
+        Names of the output columns; by default the ``classes_`` of an estimator.
     seed : int
     features : {"image", "volume", "table", "series", "tokens"}, optional
         What the inputs are, where the shape leaves doubt.
@@ -62,11 +72,12 @@ def explain(
         A letter for each axis of the inputs: ``"NTC"`` (time, then sensors) or ``"NCT"`` of series,
         ``"NCHW"`` or ``"NHWC"`` of images, ``"NCDHW"`` of volumes. Attributions have the axes of the
         inputs, without channels of images and volumes.
-    output : {"logit", "probability", "margin", "value"}, optional
+    output : {"logit", "probability", "margin", "contrast", "value"}, optional
         The number that is explained; by default what the model returns.
-    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
-        What the model's numbers are: scores of classes, scores of independent labels (the argument of a sigmoid
-        each), probabilities, or values. By default the outputs decide; where they leave doubt, a warning says so.
+    returns : str, optional
+        What the model's numbers are: ``logit`` or ``probability`` of classes, ``multilabel_logit`` or
+        ``multilabel_probability`` of independent labels, ``binary_logit`` or ``binary_probability`` of class 1 of two
+        in a single column, or ``value``. By default the outputs decide; where they leave doubt, a warning says so.
     background : array or Tensor (M, *input_shape), optional
         Reference samples. Explainers that remove columns of a table put those of a drawn reference
         sample in their place (``masker="marginal"``) unless a masker is named; where nothing uses
@@ -117,6 +128,8 @@ def explain(
         model,
         inputs,
         targets,
+        foils=foils,
+        class_names=class_names,
         features=features,
         axes=axes,
         output=output,
@@ -141,6 +154,8 @@ def score(
     model: Any,
     inputs: ArrayLike,
     targets: ArrayLike | None = None,
+    foils: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
     attributions: ArrayLike | None = None,
     explain: ExplainWith | None = None,
     explainer_params: Mapping[str, Any] | None = None,
@@ -150,7 +165,7 @@ def score(
     features: FeatureKind | None = None,
     axes: str | None = None,
     output: Output | None = None,
-    returns: Returns | None = None,
+    returns: GivenReturns | None = None,
     background: ArrayLike | None = None,
     retrain: RetrainWith | None = None,
     train: tuple[ArrayLike, ArrayLike] | None = None,
@@ -233,6 +248,8 @@ def score(
         model,
         inputs,
         targets,
+        foils=foils,
+        class_names=class_names,
         features=features,
         axes=axes,
         output=output,
@@ -273,12 +290,14 @@ def curve(
     model: Any,
     inputs: ArrayLike,
     targets: ArrayLike | None = None,
+    foils: ArrayLike | None = None,
+    class_names: Sequence[str] | None = None,
     attributions: ArrayLike,
     seed: int = 0,
     features: FeatureKind | None = None,
     axes: str | None = None,
     output: Output | None = None,
-    returns: Returns | None = None,
+    returns: GivenReturns | None = None,
     background: ArrayLike | None = None,
     context: Mapping[str, ArrayLike] | None = None,
     background_context: Mapping[str, ArrayLike] | None = None,
@@ -319,6 +338,8 @@ def curve(
         model,
         inputs,
         targets,
+        foils=foils,
+        class_names=class_names,
         features=features,
         axes=axes,
         output=output,

@@ -25,7 +25,7 @@ from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
 from xaibench.core.needs import missing_needs
-from xaibench.core.outputs import check_columns, check_output, default_output
+from xaibench.core.outputs import check_columns, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
@@ -130,10 +130,8 @@ def _count(inputs: ArrayLike) -> int:
 def make_view(
     model: Any,
     inputs: ArrayLike,
-    targets: ArrayLike | None,
     seed: int,
     features: str | None,
-    output: str | None,
     returns: str | None,
     background: ArrayLike | None,
     truth: ArrayLike | None,
@@ -144,8 +142,17 @@ def make_view(
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
     axes: str | None = None,
-) -> ProblemView:
-    """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are."""
+    *,
+    predict_all: bool = True,
+) -> tuple[ProblemView, Tensor]:
+    """Check what the caller gave and put it together; the caller's arrays and module mode stay as they are.
+
+    Returns
+    -------
+    ProblemView, Tensor (N, C)
+        Nothing is chosen yet that is explained: targets are 0. Outputs of the samples, of the first one alone unless
+        ``predict_all``.
+    """
     inputs, context = several_inputs(model, inputs, context)
     check_parameters(model, context)
     last = axes == LAST and features in (None, "image")
@@ -188,7 +195,7 @@ def make_view(
         predictor = look_at_rows(predictor, x, text.sizes, layout, beside, given=returns)
     for note in () if predictor.facts is None else predictor.facts.notes:
         warnings.warn(note, stacklevel=3)
-    tried = slice(0, len(x) if targets is None else 1)
+    tried = slice(0, len(x) if predict_all else 1)
     with failures_as_usage_errors(f"the model does not take inputs of shape (N, {', '.join(map(str, x.shape[1:]))})"):
         if text is None:
             raw = predictor.predict(x[tried], context_rows(beside, tried) or None)
@@ -196,16 +203,8 @@ def make_view(
             raw = predict_groups(predictor, x[tried], text.sizes[tried], layout, context_rows(beside, tried) or None)
     check_columns(raw, predictor.returns)
     check_finite_outputs(raw, predictor.returns)
-    if targets is None:
-        y = raw.argmax(dim=1)
-    else:
-        y = as_classes(targets, "targets").to(where)
-        if tuple(y.shape) != (len(x),):
-            raise UsageError(f"targets have shape {tuple(y.shape)} for {len(x)} inputs", "give one class per sample")
-        if int(y.min()) < 0 or int(y.max()) >= raw.shape[1]:
-            raise UsageError(f"targets go from {int(y.min())} to {int(y.max())}, the model has {raw.shape[1]} outputs")
-    chosen = output or default_output(predictor.returns)
-    check_output(chosen, predictor.returns)
+    y = torch.zeros(len(x), dtype=torch.int64, device=where)
+    chosen = default_output(predictor.returns)
     reference = None if background is None or text is not None else _tensor(background, x.dtype, where)
     if reference is not None and last:
         reference = channels_first(reference, "background")
@@ -225,14 +224,14 @@ def make_view(
         references = None if text.references is None else replace(text.references, context=around)
         view = ProblemView(predictor, x, y, layout, chosen, rows, None, seed, context=beside)
         view = replace(view, sizes=text.sizes, references=references)
-        return view if truth is None else replace(view, truth=make_truth(view, truth))
+        return view if truth is None else replace(view, truth=make_truth(view, truth)), raw
     if isinstance(inputs, Tensor):
         inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).detach().cpu().numpy()
     rows = sample_digests(np.asarray(inputs), {name: values.cpu().numpy() for name, values in beside.items()})
     view = ProblemView(
         predictor, x, y, layout, chosen, rows, reference, seed, context=beside, background_context=around
     )
-    return view if truth is None else replace(view, truth=make_truth(view, truth))
+    return view if truth is None else replace(view, truth=make_truth(view, truth)), raw
 
 
 def _check_missing(predictor: Predictor, inputs: Tensor, context: Context) -> None:

@@ -92,7 +92,7 @@ def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Pre
         check_columns(outputs_of_first(view, other), other.returns)
     except UsageError as error:
         raise UsageError(f"{need}: {error.message}", error.hint) from error
-    check_output(view.output, other.returns)
+    check_output(view.output, other.returns, contrastive=view.foils is not None)
     return other
 
 

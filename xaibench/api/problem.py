@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from xaibench.api.arguments import failures_as_usage_errors, find_component, require_choice, require_whole
 from xaibench.api.assembling import assemble_problem
 from xaibench.api.attributions import Attributions, origin_of
-from xaibench.api.background import meant, say_if_unused
+from xaibench.api.background import meant
 from xaibench.api.choosing import ExplainWith, choose_explainer
 from xaibench.api.inputs import ArrayLike, require_needs
 from xaibench.api.pairs import PairsArgument
 from xaibench.api.retraining import RetrainWith
 from xaibench.api.scored_explanation import explanation_to_score
 from xaibench.core import registry, scoring
-from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, Component, MetricSpec
+from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
-from xaibench.core.outputs import OUTPUTS, Output, Returns
+from xaibench.core.outputs import OUTPUTS, GivenReturns, Output
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import TruthKind
 from xaibench.core.types import Array
@@ -41,8 +41,12 @@ class Problem:
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
         A module in training mode is copied as it is now, and evaluated in evaluation mode.
     inputs : array or Tensor (N, *input_shape)
-    targets : array or Tensor (N,) of int, optional
-        Output column to explain; the predicted class by default.
+    targets : array or Tensor (N,) of int, int, str, array (N, C) of bool, list of sets, optional
+        Output column to explain, by number or name; the predicted class by default. See `xaibench.explain`.
+    foils : array or Tensor (N,) of int, int, str, optional
+        Output column that the target is contrasted with; ``"runner_up"``: the largest other one.
+    class_names : sequence of str, optional
+        Names of the output columns.
     background : array or Tensor (M, *input_shape), optional
         Reference samples, usually training data.
     background_labels : array or Tensor (M,) of int, optional
@@ -61,9 +65,9 @@ class Problem:
         What the axes mean, where the shape leaves doubt.
     axes : str, optional
         Their order, a letter for each: ``"NTC"`` or ``"NCT"`` of series, ``"NCHW"`` or ``"NHWC"`` of images.
-    output : {"logit", "probability", "margin", "value"}, optional
+    output : {"logit", "probability", "margin", "contrast", "value"}, optional
         The number that is explained; by default what the model returns.
-    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
+    returns : {"logit", "binary_logit", "multilabel_logit", "probability", ..., "value"}, optional
         What the model's numbers are, where its outputs do not show it: a module gives logits, a callable
         probabilities.
     batch_size, device
@@ -96,6 +100,8 @@ class Problem:
         inputs: ArrayLike,
         targets: ArrayLike | None = None,
         *,
+        foils: ArrayLike | None = None,
+        class_names: Sequence[str] | None = None,
         background: ArrayLike | None = None,
         background_labels: ArrayLike | None = None,
         truth: ArrayLike | None = None,
@@ -112,7 +118,7 @@ class Problem:
         features: FeatureKind | None = None,
         axes: str | None = None,
         output: Output | None = None,
-        returns: Returns | None = None,
+        returns: GivenReturns | None = None,
         batch_size: int | None = None,
         device: str | torch.device = "cpu",
         name: str | None = None,
@@ -141,6 +147,8 @@ class Problem:
             batch_size=batch_size,
             device=device,
             name=name,
+            foils=foils,
+            class_names=class_names,
         )
 
     def __len__(self) -> int:
@@ -158,6 +166,11 @@ class Problem:
         """Output column that is explained, (N,) of int64."""
         found: Array = self._shared.prepared.samples.targets.cpu().numpy()
         return found
+
+    @property
+    def rows(self) -> Array:
+        """Input that every sample is of, (N,) of int64: each its own, unless several labels of it are explained."""
+        return self._shared.rows
 
     def explain(
         self, explainer: ExplainWith, *, kind: AttributionKind | None = None, seed: int = 0, **params: Any
@@ -363,28 +376,3 @@ class Problem:
         prepared = self._shared.prepared
         retrains = prepared.retraining is not None
         require_needs(spec, self._shared.everything(), explains=explains, retrains=retrains, pairs=prepared.pairs)
-
-
-def say_if_background_is_unused(
-    problem: Problem,
-    metric: str | None = None,
-    params: Mapping[str, Any] | None = None,
-    *,
-    attributions: ArrayLike | None = None,
-    explain: ExplainWith | None = None,
-    explainer_params: Mapping[str, Any] | None = None,
-) -> None:
-    """Warn if a single call has a background, and neither its metric nor what makes the maps uses it."""
-    view = problem._shared.everything()
-    used: list[tuple[Component, Mapping[str, Any]]] = []
-    if metric is not None:
-        spec = cast(MetricSpec, find_component("metric", metric))
-        used.append((spec, spec.bind(meant(spec, params or {}, view))))
-    origin = origin_of(attributions)
-    if origin is not None and origin.spec is not None and origin.spec.registered:
-        used.append((origin.spec, origin.params))
-    if isinstance(explain, str):
-        chosen = choose_explainer(explain, explainer_params, None, view)
-        used.append((chosen.spec, chosen.params))
-    if used:
-        say_if_unused(view, used, stacklevel=4)

@@ -38,16 +38,19 @@ class SharedProblem:
     prepared : PreparedProblem
     selection : str
         Which samples, what is explained of them, and against how many reference samples.
+    rows : array (N,) of int64
+        Input that every sample is of.
     weights : str
         Digest of the weights of a torch module, empty for a black box.
     """
 
-    def __init__(self, prepared: PreparedProblem, selection: str) -> None:
+    def __init__(self, prepared: PreparedProblem, selection: str, rows: Tensor | None = None) -> None:
         self.prepared = prepared
+        self.rows: Array = np.arange(len(prepared.samples)) if rows is None else _numpy(rows)
         self.selection = selection
         self.weights = digest_of_weights(prepared.samples)
         self.samples = _digests_of_inputs(prepared.samples)
-        self.targets = tuple(prepared.samples.targets.tolist())
+        self.targets = _asked(prepared.samples)
         self._caches = ProblemCaches(prepared, None)
         self._latest: tuple[Any, Evaluation] | None = None
 
@@ -192,6 +195,12 @@ def digest_of_weights(samples: Samples) -> str:
     """Digest of a module's weights and layers; empty for a black box and for a module that may hide them."""
     module = samples.model.module
     return "" if not isinstance(module, nn.Module) or is_compiled(module) else fingerprint(module, np.empty(0))
+
+
+def _asked(samples: Samples) -> tuple[int | tuple[int, int], ...]:
+    """What is explained of every sample: the target, with its foil where there is one."""
+    targets = samples.targets.tolist()
+    return tuple(targets) if samples.foils is None else tuple(zip(targets, samples.foils.tolist(), strict=True))
 
 
 def _numpy(values: Tensor) -> Array:

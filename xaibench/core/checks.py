@@ -44,7 +44,8 @@ def measure_gates(
     """
     gates = []
     if data.accuracy_floor is not None:
-        gates.append(Gate("R2" if data.test_values is not None else "accuracy", score, data.accuracy_floor))
+        name = "R2" if data.test_values is not None else "accuracy" if data.test_labels is None else "F1"
+        gates.append(Gate(name, score, data.accuracy_floor))
     for check in data.interventions:
         own = {name: values[check.rows] for name, values in data.test_context.items()}
         changed = accuracy(model, check.inputs, check.targets, own if check.context is None else check.context)

@@ -15,7 +15,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.masking.names import MASKERS
 from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
-from xaibench.core.outputs import OUTPUTS, Returns
+from xaibench.core.outputs import OUTPUTS, GivenReturns
 from xaibench.core.source_files import source_of
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class ModelSpec(Component):
 
     provides: frozenset[str] | None = None
     features: frozenset[str] | None = None
-    returns: Returns | None = None
+    returns: GivenReturns | None = None
     kind: Kind = field(default="model", init=False)
 
     def __post_init__(self) -> None:

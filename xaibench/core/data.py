@@ -15,6 +15,7 @@ from xaibench.core.features import FeatureKind
 from xaibench.core.gates import Findings
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.labels import number_classes
+from xaibench.core.many_targets import fields_of_many_targets
 from xaibench.core.predictor import Predictor
 from xaibench.core.tokens import Tokens, check_ids
 from xaibench.core.types import Array
@@ -128,7 +129,8 @@ class Data:
         its column names along. Tables may hold NaN, for models that take missing values.
     train_targets, test_targets : array (N,), int64
         Classes. What is not numbered 0 to C - 1 is, see `xaibench.core.labels.number_classes`;
-        numbers with a fraction are the values of a regression.
+        numbers with a fraction are the values of a regression, also of several outputs (N, K). Zeros and ones (N, L)
+        with several or no ones in some row are labels that may be true together.
     test_rows : array (N, ...), optional
         The raw rows behind ``test_inputs`` (before scaling); random draws are keyed by their bytes.
     feature_names, class_names : tuple of str
@@ -145,8 +147,9 @@ class Data:
         there is nothing to be accurate about.
     test_distractors : array (N, *feature_shape) of bool, optional
         Ground truth: features that look as if they mattered and do not, per test sample.
-    train_values, test_values : array (N,), float32, optional
-        What a regression model learns to say; the targets are then all 0, its only output.
+    train_values, test_values : array (N,) or (N, K), optional
+        What a regression model learns to say, of one output or several, called ``class_names``; the targets are then
+        all 0. Float32, or float64 where float32 cannot tell the values apart.
     background, background_targets : array (M, *input_shape), float32; array (M,), int64, optional
         Reference samples, where training rows are not what features should be compared with.
     facts : mapping of str to number, str, list or array
@@ -163,6 +166,8 @@ class Data:
         several, the structure of a graph. Every model is called with it, ``model(inputs, **context)``.
     axes : {"", "NTC", "NCT"}
         Order of the axes of a series where its shape leaves doubt: sensors last, or first.
+    train_labels, test_labels : array (N, L) of bool, optional
+        Labels that may be true together, called ``class_names``; the targets are then all 0.
 
     Examples
     --------
@@ -200,6 +205,8 @@ class Data:
     test_context: Mapping[str, Array] = field(default_factory=dict)
     background_context: Mapping[str, Array] = field(default_factory=dict)
     axes: str = ""
+    train_labels: Array | None = None
+    test_labels: Array | None = None
 
     def __post_init__(self) -> None:
         self._check_context()
@@ -207,7 +214,7 @@ class Data:
         self._take_labels()
         for split in ("train", "test"):
             inputs = getattr(self, f"{split}_inputs")
-            for name in ("mask", "values", "distractors"):
+            for name in ("mask", "values", "distractors", "labels"):
                 beside = getattr(self, f"{split}_{name}", None)
                 if beside is not None and len(beside) != len(inputs):
                     raise DataError(f"{split} split has {len(inputs)} inputs and {len(beside)} {name.rstrip('s')}s")
@@ -260,6 +267,10 @@ class Data:
             inputs, targets = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_targets")
             if len(inputs) != len(targets) or len(inputs) == 0:
                 raise DataError(f"{split} split has {len(inputs)} inputs and {len(targets)} targets")
+        for name, values in fields_of_many_targets(vars(self)).items():
+            object.__setattr__(self, name, values)
+        if self.train_labels is not None or self.n_values > 1:
+            return
         labels = number_classes(self.train_targets, self.test_targets, self.class_names)
         if labels.values is not None and self.train_values is not None:
             raise DataError("targets are numbers with fractions, and there are values too", "let the targets be all 0")
@@ -269,6 +280,18 @@ class Data:
         object.__setattr__(self, "train_targets", labels.train)
         object.__setattr__(self, "test_targets", labels.test)
         object.__setattr__(self, "class_names", labels.class_names)
+
+    @property
+    def n_values(self) -> int:
+        """Values that a regression model returns; 0 where there are classes or labels."""
+        if self.train_values is None:
+            return 0
+        return 1 if self.train_values.ndim == 1 else int(self.train_values.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns that a model of these data returns."""
+        return self.n_values or self.n_classes
 
     @property
     def first_missing(self) -> str | None:
@@ -285,6 +308,9 @@ class Data:
 
     @property
     def n_classes(self) -> int:
+        """Classes, or labels that may be true together."""
+        if self.train_labels is not None:
+            return int(self.train_labels.shape[1])
         return len(self.class_names) or int(self.train_targets.max()) + 1
 
     @cached_property
@@ -295,7 +321,7 @@ class Data:
         # Only where there are any: keys of data sets without them stay what they were.
         optional += [] if self.train_mask is None else [array_digest(self.train_mask)]
         later = ("test_distractors", "train_values", "test_values", "background", "background_targets")
-        named = {name: getattr(self, name) for name in later}
+        named = {name: getattr(self, name) for name in (*later, "train_labels", "test_labels")}
         more: dict[str, Any] = {name: array_digest(a) for name, a in named.items() if a is not None}
         more |= {"axes": self.axes} if self.axes else {}
         more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}

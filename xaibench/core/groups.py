@@ -62,6 +62,8 @@ def cut(samples: S, group: Group, pool: Tensor | None) -> S:
         targets=samples.targets[rows],
         layout=found.layout,
         digests=tuple(samples.digests[i] for i in chosen),
+        foils=None if samples.foils is None else samples.foils[rows],
+        clusters=None if samples.clusters is None else tuple(samples.clusters[i] for i in chosen),
         background=None,
         labels=None if samples.labels is None else samples.labels[rows],
         background_labels=None,

@@ -17,7 +17,7 @@ class ModelFacts:
     Attributes
     ----------
     kind : {"torch module", "TorchScript module", "black box"}
-    returns : {"logit", "multilabel_logit", "probability", "value"}
+    returns : {"logit", "multilabel_logit", "probability", "multilabel_probability", "value"}
     returns_from : {"given", "outputs", "default"}
         Whether ``returns`` was given, is decided by the outputs, or is what a model of this kind returns by default.
     columns : int

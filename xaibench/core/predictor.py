@@ -41,7 +41,7 @@ class Predictor(ABC):
 
     Attributes
     ----------
-    returns : {"logit", "multilabel_logit", "probability", "value"}
+    returns : {"logit", "multilabel_logit", "probability", "multilabel_probability", "value"}
         What `predict` gives.
     module : torch.nn.Module or None
         The differentiable model, where there is one.

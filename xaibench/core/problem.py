@@ -18,7 +18,7 @@ from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.core.masking.tokens import Absence
 from xaibench.core.needs import sees_truth
-from xaibench.core.outputs import select_output
+from xaibench.core.outputs import STANDARDISED, select_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
@@ -78,6 +78,14 @@ class Samples:
         Where samples have different numbers of features, and for token ids: how many of each there are, along the
         first axis of the inputs. ``inputs`` are then raw rows, left-aligned, and no explainer or metric sees them:
         they get groups of equal size, encoded and without ``sizes`` (see `core.groups`).
+    foils : Tensor (N,) of int64 or None
+        Columns that the targets are contrasted with, where a contrast is explained.
+    clusters : tuple of bytes or None
+        Digest of the row that each sample is of, where one row is several samples, one for each of its labels: such
+        samples are not independent. None: every sample is a row of its own.
+    units : Tensor (N, 2) or None
+        Mean and standard deviation of the explained value over the reference samples, where the output that is
+        measured is ``standardised_value``.
     pool : Tensor (M, *slot) or None
         In such a group: what exists in the reference samples, one feature after the other; there is no background.
     references : RawRows or None
@@ -99,6 +107,9 @@ class Samples:
     sizes: Tensor | None = None
     pool: Tensor | None = None
     references: RawRows | None = None
+    foils: Tensor | None = None
+    clusters: tuple[bytes, ...] | None = None
+    units: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -191,8 +202,33 @@ class Samples:
         -------
         Tensor (B,)
         """
-        targets = self.targets if rows is None else self.targets[rows]
-        return select_output(self.predict(inputs, rows), targets, output or self.output, self.model.returns)
+        return self.select(self.predict(inputs, rows), rows, output=output)
+
+    def select(self, raw: Tensor, rows: Tensor | slice | None = None, *, output: str | None = None) -> Tensor:
+        """The explained output (B,) from raw outputs (B, C), differentiable.
+
+        Parameters
+        ----------
+        raw : Tensor (B, C)
+        rows : Tensor (B,) of int64 or slice, optional
+            Sample that each row belongs to (its target and its foil are used); by default row i to sample i.
+        output : str, optional
+            Another output than the one that is explained.
+        """
+        targets, foils, chosen = self.targets, self.foils, output or self.output
+        if rows is not None:
+            targets, foils = targets[rows], None if foils is None else foils[rows]
+        if chosen != STANDARDISED:
+            return select_output(raw, targets, chosen, self.model.returns, foils)
+        assert self.units is not None
+        units = self.units if rows is None else self.units[rows]
+        value = select_output(raw, targets, "value" if foils is None else "contrast", self.model.returns, foils)
+        return (value - units[:, 0]) / units[:, 1]
+
+    def refuse_foils(self, what: str) -> None:
+        """Raise UnsupportedError where a contrast is explained; ``what`` says what has no foil."""
+        if self.foils is not None:
+            raise UnsupportedError(f"a contrast is explained, and {what}", "explain a single class")
 
     def gradients(self, inputs: Tensor, rows: Tensor | slice | None = None) -> Tensor:
         """Gradient of the explained output with respect to inputs, batched; same shape as ``inputs``.
@@ -204,18 +240,19 @@ class Samples:
         """
         self.layout.require_quantities("a gradient")
         model = require_module(self.model)
-        targets = self.targets if rows is None else self.targets[rows]
+        owners = torch.arange(len(self), device=self.targets.device)
+        owners = owners if rows is None else owners[rows]
         context = self._context(rows)
         size = model.batch_size(inputs, context or None)
         parts = []
-        for start, x, y in zip(
-            range(0, len(inputs), size), torch.split(inputs, size), torch.split(targets, size), strict=True
+        for start, x, own in zip(
+            range(0, len(inputs), size), torch.split(inputs, size), torch.split(owners, size), strict=True
         ):
             beside = context_rows(context, slice(start, start + size)) or None
             with torch.enable_grad():
                 leaf = as_leaf(x.to(model.device))
                 # A copy, because a model may change its inputs in place, and a leaf must not be changed.
-                picked = select_output(model.forward(leaf.clone(), beside), y, self.output, model.returns)
+                picked = self.select(model.forward(leaf.clone(), beside), own)
             parts.append(input_gradient(picked, leaf))
         return torch.cat(parts)
 
@@ -301,6 +338,8 @@ class ProblemView(Samples):
             inputs=self.inputs[rows] if inputs is None else inputs,
             targets=self.targets[rows],
             digests=tuple(map(self.digests.__getitem__, chosen)),
+            foils=None if self.foils is None else self.foils[rows],
+            clusters=None if self.clusters is None else tuple(map(self.clusters.__getitem__, chosen)),
             labels=None if self.labels is None else self.labels[rows],
             truth=None if self.truth is None else self.truth[rows],
             context=context_rows(self.context, rows) if context is None else context,

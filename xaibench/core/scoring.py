@@ -15,7 +15,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, check_masker, explain
 from xaibench.core.groups import Group, cut, cut_truth, groups, pool_of
-from xaibench.core.outputs import check_output, curve_output
+from xaibench.core.outputs import STANDARDISED, check_output, curve_output
 from xaibench.core.pairs import Pair
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.storage.cache import MemoryCache
@@ -49,9 +49,9 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     Returns
     -------
     MeasuredScores
-        ``values`` float32: (N,), one per sample, or for a metric of scope ``dataset`` (R,), one per
-        resampling unit. NaN where the score is not defined: by the metric, because the attributions
-        of the sample (of any sample, where the score is over the data set) are not finite, or
+        ``values`` float32, float64 where they are values that the model returns in it: (N,), one per sample, or for
+        a metric of scope ``dataset`` (R,), one per resampling unit. NaN where the score is not defined: by the metric,
+        because the attributions of the sample (of any sample, where the score is over the data set) are not finite, or
         because the result is infinite.
 
     Raises
@@ -68,7 +68,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     ev, finite, conversion = _ready(spec, params, ev, output)
     values = spec.function(ev, **params)
     _check_shape(spec, values, len(ev))
-    values = values.detach().to(torch.float32).cpu()
+    values = values.detach().to(_score_type(spec, params, values, ev)).cpu()
     finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
     _check_bounds(spec, values, spec.bounds_of(params, ev.output), ev)
@@ -91,7 +91,8 @@ def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
         parts = [(group.rows, curve(spec, params, own, output=output)) for group, own in _groups(ev)]
         return torch.cat([part for _, part in parts])[torch.cat([rows for rows, _ in parts]).argsort().cpu()]
     ev, finite, _ = _ready(spec, params, ev, output)
-    curves = spec.curve(ev, **params).detach().to(torch.float32)
+    curves = spec.curve(ev, **params).detach()
+    curves = curves.to(_score_type(spec, params, curves, ev))
     return curves.masked_fill(~finite.unsqueeze(1), torch.nan).cpu()
 
 
@@ -161,7 +162,7 @@ def _ready(
     """The explanation as a metric takes it, which samples (N,) have finite attributions, and how it was converted."""
     if ev.kind not in spec.accepts:
         raise UnsupportedError(f"{spec.name} takes {' or '.join(sorted(spec.accepts))}, not {ev.kind}")
-    ev = measured(spec, ev, output)
+    ev = measured(spec, ev, output, params)
     ev, finite = zero_nonfinite(ev)
     conversion = "none"
     wanted = spec.conversion(params)
@@ -173,6 +174,12 @@ def _ready(
         # With the evaluation that the metric gets, whose cache then holds the masker.
         check_masker(params, ev)
     return ev, finite, conversion
+
+
+def _score_type(spec: MetricSpec, params: Mapping[str, Any], values: Tensor, ev: Evaluation) -> torch.dtype:
+    """float64 for values that the model returns in it, which may differ by less than float32 can tell; else float32."""
+    exact = ev.model.returns == "value" and values.dtype == torch.float64 and spec.has_output_unit(params)
+    return torch.float64 if exact else torch.float32
 
 
 def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
@@ -193,7 +200,7 @@ def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Eva
     first = int(outside.nonzero()[0])
     unit = "sample" if spec.scope == "sample" else "repeat"
     hint = "correct the metric, or the bounds that it declares"
-    if ev.output == "probability" and ev.model.returns == "probability":
+    if ev.output == "probability" and "probability" in ev.model.returns:
         hint = 'are the numbers of the model probabilities? Say returns="logit" if they are not'
     raise UsageError(
         f"metric {spec.name!r} gives {float(values[first]):.6g} for {unit} {first}, and its scores of a {ev.output} go"
@@ -231,13 +238,40 @@ def _contributions(function: ExplainFunction, masker: str) -> ExplainFunction:
     return explain_contributions
 
 
-def measured(spec: MetricSpec, ev: Evaluation, output: str | None = None) -> Evaluation:
-    """The evaluation with the output that a metric measures: the one asked for, else by the metric's rule."""
-    rule = {None: ev.output, "curve": curve_output(ev.model.returns)}
+def measured(
+    spec: MetricSpec, ev: Evaluation, output: str | None = None, params: Mapping[str, Any] | None = None
+) -> Evaluation:
+    """The evaluation with the output that a metric measures: the one asked for, else by the metric's rule.
+
+    Removal curves of values are in standard deviations over the reference samples, where there are any: so areas of
+    different problems compare, and large values that differ by little keep their differences.
+    """
+    contrastive = ev.foils is not None
+    rule = {None: ev.output, "curve": curve_output(ev.model.returns, contrastive=contrastive)}
     used = output or rule.get(spec.output, spec.output)
     assert used is not None
-    check_output(used, ev.model.returns)
+    check_output(used, ev.model.returns, contrastive=contrastive)
+    of_values = output is None and spec.output == "curve" and ev.model.returns == "value"
+    if of_values and spec.has_output_unit(params or {}):
+        units = value_units(ev)
+        if units is not None:
+            return replace(ev, output=STANDARDISED, units=units)
     return ev if used == ev.output else replace(ev, output=used)
+
+
+def value_units(ev: Evaluation) -> Tensor | None:
+    """Mean and standard deviation (N, 2), float64, of what is explained of each sample over the reference samples.
+
+    None without reference samples, or where all of them have the same value.
+    """
+    if ev.background is None or (ev.context and not ev.background_context):
+        return None
+    raw = ev.shared.get(("background outputs",), lambda: {"raw": ev.predict_background()})["raw"].to(ev.targets.device)
+    values = raw.double().T[ev.targets]
+    if ev.foils is not None:
+        values = values - raw.double().T[ev.foils]
+    units = torch.stack([values.mean(dim=1), values.std(dim=1, correction=0)], dim=1)
+    return units if bool((units.isfinite().all(dim=1) & (units[:, 1] > 0)).all()) else None
 
 
 def to_contribution(ev: Evaluation, masker: str) -> Tensor:

@@ -34,22 +34,27 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
     StoredExamples or None
         None where not even one fits.
     """
-    ids = sample_ids(problem.samples.digests)
-    inputs, truth = problem.samples.inputs, _truth(problem)
+    samples = problem.samples
+    ids = sample_ids(samples.digests if samples.clusters is None else samples.clusters)
+    inputs, truth = samples.inputs, _truth(problem)
     size = inputs[0].nbytes + (0 if truth is None else truth[0].nbytes)
     room = min(MAX_EXAMPLES, MAX_BYTES // max(size, 1))
     if room < 1:
         return None
     chosen = np.arange(len(ids))
-    if len(ids) > room:
+    if samples.clusters is not None:
+        # Of a row that is several samples, one for each of its labels, the first.
+        chosen = np.sort(np.unique(ids, return_index=True)[1])
+    n_samples = len(chosen)
+    if n_samples > room:
         draws = np.random.default_rng(seed_of("stored examples", *ids))
-        chosen = np.sort(draws.permutation(len(ids))[:room])
+        chosen = np.sort(chosen[draws.permutation(n_samples)[:room]])
     rows = torch.from_numpy(chosen).to(inputs.device)
     names = [_words(problem, data, int(i)) for i in chosen]
     return StoredExamples(
         sample_ids=tuple(ids[i] for i in chosen),
         index=tuple(int(i) for i in chosen),
-        n_samples=len(ids),
+        n_samples=n_samples,
         inputs=inputs[rows].cpu(),
         truth=None if truth is None else truth[rows].cpu(),
         targets=tuple(target for target, _ in names),
@@ -67,15 +72,25 @@ def _truth(problem: Problem) -> torch.Tensor | None:
 
 
 def _words(problem: Problem, data: Data, i: int) -> tuple[str, str]:
-    """What is explained of a sample, and its true class; of regressions the true value."""
+    """What is explained of a sample, and its true class; of regressions the true value, of labels all that are true."""
     samples = problem.samples
-    if data.test_values is not None:
-        return "the value", f"{float(data.test_values[i]):.4g}"
+    column = int(samples.targets[i])
+    what = "class" if data.n_values == 0 and data.test_labels is None else "label" if data.n_values == 0 else "output"
 
     def name(column: int) -> str:
-        return data.class_names[column] if column < len(data.class_names) else f"class {column}"
+        return data.class_names[column] if column < len(data.class_names) else f"{what} {column}"
 
-    return name(int(samples.targets[i])), "" if samples.labels is None else name(int(samples.labels[i]))
+    target = "the value" if data.n_values == 1 else name(column)
+    if samples.foils is not None:
+        target += f" rather than {name(int(samples.foils[i]))}"
+    if data.test_values is not None:
+        value = data.test_values[i] if data.n_values == 1 else data.test_values[i, column]
+        return target, f"{float(value):.4g}"
+    if data.test_labels is not None:
+        # Of a row that is several samples, the label that is explained is one of the true ones.
+        true = [] if samples.clusters is not None else np.flatnonzero(data.test_labels[i]).tolist()
+        return target, " and ".join(map(name, true))
+    return target, "" if samples.labels is None else name(int(samples.labels[i]))
 
 
 def is_drawn(unit: Unit, cell: Cell) -> bool:

@@ -19,6 +19,7 @@ from xaibench.core.explaining import Explainer, attribution_kind, channel_handli
 from xaibench.core.keys import sample_ids, unit_ids
 from xaibench.core.masking.maskers import MASKERS_VERSION
 from xaibench.core.problem import Problem
+from xaibench.core.samples_of_labels import cluster_means
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import SharedCache
 from xaibench.execution.row_building import Facts, failure, make_row
@@ -191,7 +192,11 @@ def score_columns(
         scores = score(spec, params, ev, output=output)
     except (Exception, SystemExit) as error:
         return {"score_seconds": time.perf_counter() - started, **failure(error)}
-    values = scores.values.tolist()
+    found, digests = scores.values, ev.digests
+    if ev.clusters is not None and spec.scope == "sample":
+        # Samples of one row are not independent: the row is what intervals and tests count.
+        found, digests = cluster_means(found, ev.clusters, log10=spec.aggregate == "median_log10")
+    values = found.tolist()
     n_undefined = sum(math.isnan(v) for v in values)
     over_data = spec.scope == "dataset"
     nothing = f"no {'repeat' if over_data else 'sample'} has a defined score"
@@ -199,7 +204,7 @@ def score_columns(
         "status": "undefined" if n_undefined == len(values) else "ok",
         "message": nothing if n_undefined == len(values) else None,
         "scores": values,
-        "sample_ids": unit_ids(len(values)) if over_data else sample_ids(ev.digests),
+        "sample_ids": unit_ids(len(values)) if over_data else sample_ids(digests),
         "n": len(values),
         "n_undefined": n_undefined,
         "output": scores.output,

@@ -99,6 +99,6 @@ def _mean_loss(problem: ProblemView, removed: Tensor, masker: str) -> Tensor:
         loss = torch.zeros(len(view), len(groups), dtype=groups.dtype, device=groups.device)
         if len(rows):
             left = coalition_scores(view, masker, rows, lambda part: ~removed[which[part]])  # noqa: B023
-            loss[rows, which] = clean[block][rows].to(loss) - left
+            loss[rows, which] = (clean[block][rows].to(left) - left).to(loss)
         maps.append(loss @ shares)
     return torch.cat(maps).view(len(problem), *problem.layout.feature_shape)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.outputs import select_output
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.coalitions import all_coalitions, shapley_weights
@@ -135,14 +134,16 @@ def background_of(problem: ProblemView) -> Tensor:
 
 
 def explained_targets(problem: ProblemView) -> tuple[Tensor, Tensor]:
-    """The different targets (K,) that are explained, and which of them is that of each sample (N,)."""
-    classes, which = torch.unique(problem.targets, return_inverse=True)
-    return classes, which
+    """A sample (K,) of each different target, or target and foil, and which of them is that of each sample (N,)."""
+    asked = problem.targets if problem.foils is None else torch.stack([problem.targets, problem.foils], dim=1)
+    known, which = torch.unique(asked, return_inverse=True, dim=0)
+    first = [(which == k).nonzero()[0] for k in range(len(known))]
+    return torch.cat(first), which
 
 
-def target_outputs(problem: ProblemView, raw: Tensor, classes: Tensor) -> Tensor:
-    """The explained output (B, K) of each of K targets, float64, from raw outputs (B, C)."""
-    columns = [select_output(raw, c.expand(len(raw)), problem.output, problem.model.returns) for c in classes]
+def target_outputs(problem: ProblemView, raw: Tensor, samples: Tensor) -> Tensor:
+    """The explained output (B, K) of the targets of K samples, float64, from raw outputs (B, C)."""
+    columns = [problem.select(raw, one.expand(len(raw))) for one in samples]
     return torch.stack(columns, dim=1).double()
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
-from xaibench.core.outputs import select_output
 from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps, run_to
@@ -138,10 +137,10 @@ def maps_and_gradients(problem: ProblemView, target: FeatureLayer) -> Iterator[t
         If other samples take another way through the network than the one that the layer was found with.
     """
     model = require_module(problem.model)
-    for leaf, targets, context in model_batches(problem, model):
+    for leaf, rows, context in model_batches(problem, model):
         with torch.enable_grad():
             raw, taken = _taken(model, leaf, context, target)
-            picked = select_output(raw, targets, problem.output, model.returns)
+            picked = problem.select(raw, rows)
             (gradient,) = torch.autograd.grad(picked.sum(), taken, allow_unused=True)
         if gradient is None:
             raise UnsupportedError(f"{METHOD} needs a layer that the output depends on, and {target.label} is not used")

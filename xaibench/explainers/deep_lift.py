@@ -11,7 +11,6 @@ from torch import Tensor
 from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.input_gradients import as_leaf, input_gradient
-from xaibench.core.outputs import select_output
 from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -66,16 +65,15 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channel
     model = require_module(problem.model)
     reference = problem.baseline(baseline).to(model.device)
     maps = []
-    done = 0
-    for inputs, targets, context in model_batches(problem, model):
-        start = as_leaf(reference[done : done + len(inputs)])
-        done += len(inputs)
+    for inputs, part, context in model_batches(problem, model):
+        start = as_leaf(reference[part])
+        samples = torch.arange(part.start, part.stop, device=problem.targets.device)
         passes = _Passes()
         at_start = run_tracked(model, RuleMode("DeepLift", _rules(passes.record)), start, context).detach()
         raw = run_tracked(model, RuleMode("DeepLift", _rules(passes.replay)), inputs, context)
 
-        def picked(raw: Tensor, rows: Tensor | slice = slice(None), targets: Tensor = targets) -> Tensor:
-            return select_output(raw, targets[rows], problem.output, model.returns)
+        def picked(raw: Tensor, rows: Tensor | slice = slice(None), samples: Tensor = samples) -> Tensor:
+            return problem.select(raw, samples[rows])
 
         at_inputs = raw.detach()
         seed = path_gradient(picked, at_start, at_inputs, torch.ones_like(at_start[:, 0]))

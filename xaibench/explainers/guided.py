@@ -10,7 +10,6 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.input_gradients import input_gradient
-from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -91,7 +90,7 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
         return tuple(None if g is None else g.clamp(min=0) for g in choose(before, after))
 
     parts = []
-    for leaf, targets, context in model_batches(problem, model):
+    for leaf, rows, context in model_batches(problem, model):
         with torch.enable_grad():
             mode = _ReluMode(name)
             raw = run_tracked(model, mode, leaf, context)
@@ -99,7 +98,7 @@ def _rectified(problem: ProblemView, name: str, choose: Callable[[Gradients, Gra
             for node in graph_nodes(raw):
                 if kind_of(node) == "Relu" and node not in mode.known:
                     node.register_hook(rule)
-            picked = select_output(raw, targets, problem.output, model.returns)
+            picked = problem.select(raw, rows)
         parts.append(input_gradient(picked, leaf))
     return torch.cat(parts)
 

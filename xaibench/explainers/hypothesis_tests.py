@@ -12,11 +12,12 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
-from xaibench.core.predictor import computing_in_float64
+from xaibench.core.predictor import Predictor, computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.perturbed_copies import blocks_of, check_positive, sample_blocks
 
+_FAR = 1e3
 _RTOL, _ATOL = 1e-5, 1e-7
 """Outputs that are closer than this are equal: otherwise rounding would decide about features that change nothing."""
 
@@ -104,12 +105,13 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
     columns = background.reshape(-1, channels, d).transpose(1, 2)
     with computing_in_float64(problem.model, problem.inputs, problem.context or None) as model:
         exact = model is not problem.model
+        level = _level(problem, model)
         for block in sample_blocks(problem, 8 * total * max(d, problem.inputs[0].numel())):
             picked = draws[block].integers(len(columns), (d, total))
             values = columns[picked, torch.arange(d, device=picked.device).unsqueeze(1)]
             copies = _Copies(replace(problem.take(block), model=model), values)
             outputs = copies.evaluate(slice(0, len(copies))) if exact else copies.evaluate_apart()
-            far, null_far, close = _far(outputs, copies.index, centred)
+            far, null_far, close = _far(outputs, copies.index, centred, level[block])
             if not exact:
                 near = ((far - null_far).abs() - close).abs() <= close / 2
                 deciding = copies.index[:, :, -n:][near]
@@ -117,14 +119,31 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
                     deciding = torch.cat([deciding, copies.index[:, :, 0][near.any(dim=2)]])
                 for row in np.unique(deciding.cpu().numpy()):
                     outputs[row] = copies.evaluate(slice(row, row + 1))[0]
-                far, null_far, close = _far(outputs, copies.index, centred)
+                far, null_far, close = _far(outputs, copies.index, centred, level[block])
             yield far, null_far, close
 
 
-def _far(outputs: Tensor, index: Tensor, centred: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _level(problem: ProblemView, model: Predictor) -> Tensor:
+    """What is taken off the outputs of each sample (N,): the mean over the background of values far from 0, else 0.
+
+    Values are far from 0 where they are a thousand times their standard deviation: their own size then says nothing of
+    their differences, which only float64 tells.
+    """
+    nothing = torch.zeros(len(problem), dtype=torch.float64, device=problem.targets.device)
+    if problem.model.returns != "value" or (problem.context and not problem.background_context):
+        return nothing
+    raw = replace(problem, model=model).predict_background().T
+    if raw.dtype != torch.float64:
+        return nothing
+    values = raw[problem.targets] - (0 if problem.foils is None else raw[problem.foils])
+    mean = values.mean(dim=1)
+    return torch.where(mean.abs() > _FAR * values.std(dim=1, correction=0), mean, nothing)
+
+
+def _far(outputs: Tensor, index: Tensor, centred: bool, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What `_distances` yields, from the output of every row and the row of every copy, the centre's first."""
-    outputs = outputs.double()
-    own, nulls = outputs[: len(index)].view(-1, 1, 1), outputs[index]
+    outputs, level = outputs.double(), level.view(-1, 1, 1)
+    own, nulls = outputs[: len(index)].view(-1, 1, 1) - level, outputs[index] - level
     close = _ATOL + _RTOL * own.abs()
     if not centred:
         return own, nulls, close

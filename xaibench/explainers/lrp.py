@@ -9,7 +9,6 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.input_gradients import input_gradient
-from xaibench.core.outputs import select_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -67,11 +66,11 @@ def lrp(
         raise UsageError(f"epsilon must be positive, not {epsilon}")
     model = require_module(problem.model)
     maps = []
-    for inputs, targets, context in model_batches(problem, model):
+    for inputs, rows, context in model_batches(problem, model):
         raw = run_tracked(model, RuleMode("LRP", _rules(rule, epsilon)), inputs, context)
 
-        def picked(raw: Tensor, targets: Tensor = targets) -> Tensor:
-            return select_output(raw, targets, problem.output, model.returns)
+        def picked(raw: Tensor, rows: slice = rows) -> Tensor:
+            return problem.select(raw, rows)
 
         (slopes,) = pull_back(picked, (raw,), torch.ones_like(raw[:, 0]).detach())
         maps.append(input_gradient(raw, inputs, raw.detach() * slopes))

@@ -59,13 +59,17 @@ def rise(
         for part in parts:
             masks = _masks(layout, part.stop - part.start, cells, p, own).to(fill.dtype)
             shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
-            values = perturbed_copies.scores(view, shown).to(fill.dtype)
+            values = perturbed_copies.scores(view, shown)
+            if values.dtype == torch.float64:
+                # Large values that differ by little keep their differences.
+                weighted, weight, total, masks = weighted.double(), weight.double(), total.double(), masks.double()
+            values = values.to(weighted)
             weighted += torch.einsum("nk,nk...->n...", values, masks)
             weight += masks.sum(dim=1)
             total += values.sum(dim=1)
         level = (total / n_samples).view(-1, *(1,) * len(layout.feature_shape))
         seen = torch.where(weight > 0, weighted / weight, level).flatten(1)
-        maps.append((seen - seen.amin(dim=1, keepdim=True)).view_as(weight))
+        maps.append((seen - seen.amin(dim=1, keepdim=True)).view_as(weight).to(fill.dtype))
     return torch.cat(maps)
 
 

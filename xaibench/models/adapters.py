@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -12,15 +12,16 @@ from torch import nn
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.module_copies import is_compiled
-from xaibench.core.outputs import Returns
+from xaibench.core.outputs import GivenReturns, Returns, columns_returned, is_of_one_column
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import original
 from xaibench.models.boosters import booster_function, is_xgboost_booster
+from xaibench.models.one_column import function_with_two_columns, module_with_two_columns
 
-_RETURNS = get_args(Returns)
+_RETURNS = get_args(GivenReturns)
 
 
 def as_predictor(
@@ -38,8 +39,9 @@ def as_predictor(
         A module is put into evaluation mode and on the device. An estimator gets inputs flattened
         to (N, D). A callable gets a numpy array (N, ...) and returns (N, C). A predictor is
         returned as it is.
-    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
-        What the model's numbers are. By default an estimator gives probabilities if it has ``predict_proba``, logits
+    returns : GivenReturns, optional
+        What the model's numbers are; a single column of ``"binary_logit"`` or ``"binary_probability"`` becomes two, of
+        logits or probabilities. By default an estimator gives probabilities if it has ``predict_proba``, logits
         from ``decision_function``, values if it is a regressor. Of a module it is assumed that it gives logits, of a
         callable that it gives probabilities; `xaibench.models.first_look` decides from the outputs.
     device : torch.device or str
@@ -59,7 +61,9 @@ def as_predictor(
     if isinstance(model, type):
         raise UsageError(f"{model.__name__} is a class, not a model", "give a fitted instance of it")
     if isinstance(model, nn.Module):
-        known = cast(Returns, returns or "logit")
+        known = columns_returned(returns) or "logit"
+        if returns is not None and is_of_one_column(returns):
+            model = module_with_two_columns(model, returns)
         return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), returns)
     if is_xgboost_booster(model):
         function, known = booster_function(model, returns)
@@ -70,7 +74,9 @@ def as_predictor(
         predictor.takes_missing = _allows_nan(model)
         return predictor
     if callable(model):
-        known = cast(Returns, returns or "probability")
+        known = columns_returned(returns) or "probability"
+        if returns is not None and is_of_one_column(returns):
+            model = function_with_two_columns(model, returns)
         return _assumed(CallablePredictor(model, known, batch_size=batch_size), returns)
     raise UsageError(
         f"a {type(model).__name__} is not a model",
@@ -149,7 +155,8 @@ def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array
     names = {"probability": "predict_proba", "logit": "decision_function", "value": "predict"}
     classifies = hasattr(model, "classes_") or hasattr(model, "predict_proba")
     possible = [r for r, n in names.items() if hasattr(model, n) and (r == "value") != classifies]
-    chosen = returns or (possible[0] if possible else None)
+    of_labels = returns is not None and returns.startswith("multilabel_")
+    chosen = (returns or "").removeprefix("multilabel_") or (possible[0] if possible else None)
     if chosen not in possible:
         raise UsageError(
             f"a {type(model).__name__} cannot return {chosen or 'class scores'}",
@@ -166,10 +173,25 @@ def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array
             import pandas as pd
 
             flat = pd.DataFrame(flat, columns=columns)
-        raw = np.asarray(method(flat))
+        answer = method(flat)
+        raw = _of_labels(answer, model.classes_) if isinstance(answer, list) else np.asarray(answer)
         if chosen == "logit" and raw.ndim == 1:
             # One signed score of two classes: half to each, so that their difference is the score.
             raw = np.stack([-raw / 2, raw / 2], axis=1)
         return raw
 
-    return function, cast(Returns, chosen)
+    return function, cast(Returns, f"multilabel_{chosen}" if of_labels else chosen)
+
+
+def _of_labels(answer: Sequence[Array], classes: Sequence[Array]) -> Array:
+    """Probabilities of labels (N, L) from those of absence and presence of each, as forests of several outputs give."""
+    columns = []
+    for number, (probabilities, known) in enumerate(zip(answer, classes, strict=True)):
+        if not set(np.asarray(known).tolist()) <= {0, 1}:
+            raise UsageError(
+                f"output {number} of the model is one of {len(known)} classes, and it has {len(classes)} outputs",
+                "explain one output at a time: a function that returns its probabilities",
+            )
+        present = list(known).index(1) if 1 in list(known) else None
+        columns.append(np.zeros(len(probabilities)) if present is None else probabilities[:, present])
+    return np.stack(columns, axis=1)

@@ -29,7 +29,7 @@ def deep_cnn(data: Data, *, seed: int, epochs: int = 6, progress: Progress | Non
         for number, (before, after) in enumerate(pairwise((data.input_shape[0], *WIDTHS))):
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             layers += [nn.MaxPool2d(2)] if number < POOLED else []
-        network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], data.n_classes))
+        network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], data.n_outputs))
         # Weights in this order make a CPU a third faster, in training and in explaining.
         for weights in network.parameters():
             if weights.ndim == 4:

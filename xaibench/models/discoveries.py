@@ -59,7 +59,7 @@ def mlp_regressor(
     if data.train_values is None:
         raise UsageError("mlp_regressor learns numbers, and these data have classes", "take mlp")
     values = torch.from_numpy(data.train_values)
-    units = (values.mean(), values.std())
+    units = _units(values)
 
     def build() -> nn.Module:
         return nn.Sequential(
@@ -67,11 +67,19 @@ def mlp_regressor(
             nn.ReLU(),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Linear(width, 1),
+            nn.Linear(width, data.n_values),
             Unstandardised(*units),
         )
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=1e-2, batch_size=256, progress=progress)
+
+
+def _units(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of values (N,) or (N, K); vectors of float64 make the outputs float64."""
+    if values.ndim == 1 and values.dtype == torch.float32:
+        return values.mean(), values.std()
+    columns = values.reshape(len(values), -1)
+    return columns.mean(dim=0), columns.std(dim=0)
 
 
 class Unstandardised(nn.Module):

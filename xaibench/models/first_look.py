@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import torch
@@ -18,11 +18,12 @@ from xaibench.core.input_gradients import NO_GRADIENT, as_leaf, input_gradient
 from xaibench.core.model_facts import ModelFacts, ModelKind
 from xaibench.core.model_outputs import read_output, where_output_is
 from xaibench.core.module_copies import is_compiled, sharing_copy
-from xaibench.core.outputs import Returns
+from xaibench.core.outputs import Returns, columns_returned, has_classes, is_of_one_column
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
 from xaibench.core.tokens import text_sizes
 from xaibench.models.adapted_modules import adapted, cast_context, whole_numbers
-from xaibench.models.output_range import LastOperation, last_operation, settle_returns
+from xaibench.models.one_column import check_single_column
+from xaibench.models.output_range import LastOperation, coarse_values, last_operation, settle_returns
 
 N_SAMPLES = 8
 """Samples that are looked at, at most."""
@@ -43,7 +44,7 @@ def first_look(
         The first 8 are looked at.
     context : mapping of str to Tensor (N, ...), optional
         What else the model is given.
-    given : {"logit", "multilabel_logit", "probability", "value"}, optional
+    given : GivenReturns, optional
         What the caller said that the numbers are. Without it ``predictor.returns`` is what models of this kind
         return by default, and the outputs decide; see `settle_returns`.
 
@@ -59,7 +60,8 @@ def first_look(
         If the model fails on these inputs, does not return a row of finite numbers per sample, returns what it was
         said not to return, or if the output of a sample depends on the other samples of its batch.
     """
-    returns = given or (None if predictor.returns_assumed else predictor.returns)
+    returns = columns_returned(given) or (None if predictor.returns_assumed else predictor.returns)
+    one_column = given if is_of_one_column(given) else None
     few = inputs[:N_SAMPLES].to(predictor.device)
     beside = predictor.on_device(context_rows(context, slice(0, N_SAMPLES)))
     seen = _Call(output="tensor", dtype=few.dtype, output_dtype=few.dtype)
@@ -75,10 +77,13 @@ def first_look(
     last: LastOperation | None = None
     gradients, why = False, ""
     if isinstance(predictor, TorchPredictor):
-        gradients, why, last = _gradients(predictor, few[:2], context_rows(beside, slice(0, 2)))
+        behind = 0 if one_column is None else 1
+        gradients, why, last = _gradients(predictor, few[:2], context_rows(beside, slice(0, 2)), behind)
     elif isinstance(predictor, CallablePredictor):
         seen = _Call(predictor.part, few.dtype, raw.dtype)
-    settled = settle_returns(raw, cast("Returns | None", returns), predictor.returns, last, seen.output_dtype)
+    doubt = None if one_column is None else check_single_column(raw, one_column, last)
+    settled = settle_returns(raw, returns, predictor.returns, last, seen.output_dtype)
+    coarse = coarse_values(raw) if settled.returns == "value" else None
     predictor.returns = settled.returns
     predictor.returns_assumed = False
     module = predictor.module
@@ -89,7 +94,7 @@ def first_look(
         returns=settled.returns,
         returns_from="default" if given is None and settled.returns_from == "given" else settled.returns_from,
         columns=raw.shape[1],
-        output=seen.output,
+        output=seen.output if one_column is None else f"{seen.output}, one column written as two",
         input_dtype=_name(seen.dtype),
         output_dtype=_name(seen.output_dtype),
         device=str(predictor.device),
@@ -99,7 +104,7 @@ def first_look(
         repeatable=not notes,
         provides=frozenset() if module is None else frozenset({"gradients", "module"} - set(lacking)),
         lacking=lacking,
-        notes=(*notes, *([settled.doubt] if settled.doubt else [])),
+        notes=(*notes, *(d for d in (settled.doubt, doubt, coarse) if d)),
     )
     return predictor
 
@@ -135,7 +140,19 @@ def look_at_rows(
 
 
 def look_at_data(predictor: Predictor, data: Data, *, given: str | None = None) -> Predictor:
-    """A first look at a model of a data set; see `first_look`."""
+    """A first look at a model of a data set; see `first_look`.
+
+    Where the labels of the data may be true together, the model's logits or probabilities are those of labels.
+    """
+    found = _look_at_data(predictor, data, given)
+    if data.test_labels is not None and has_classes(found.returns):
+        found.returns = cast(Returns, f"multilabel_{found.returns}")
+        if found.facts is not None:
+            found.facts = replace(found.facts, returns=found.returns)
+    return found
+
+
+def _look_at_data(predictor: Predictor, data: Data, given: str | None) -> Predictor:
     if not predictor.encodes_ids:
         everything = {name: torch.from_numpy(values) for name, values in data.test_context.items()}
         return first_look(predictor, torch.from_numpy(data.test_inputs), everything, given=given)
@@ -287,15 +304,17 @@ _HINTS = {
 """What to do, by what is in the first line of an exception."""
 
 
-def _gradients(predictor: TorchPredictor, few: Tensor, beside: Context) -> tuple[bool, str, LastOperation | None]:
-    """Whether gradients reach the inputs, why not, and the operation that made the outputs."""
+def _gradients(
+    predictor: TorchPredictor, few: Tensor, beside: Context, behind: int
+) -> tuple[bool, str, LastOperation | None]:
+    """Whether gradients reach the inputs, why not, and the operation that made the outputs; see `last_operation`."""
     last: LastOperation | None = None
     try:
         with torch.enable_grad():
             leaf = as_leaf(few)
             # A copy, because a model may change its inputs in place, and a leaf must not be changed.
             raw = predictor.forward(leaf.clone(), {name: values.clone() for name, values in beside.items()})
-            last = last_operation(raw)
+            last = last_operation(raw, behind=behind)
             input_gradient(raw.sum(dim=1), leaf)
     except UnsupportedError as error:
         return False, error.message, last

@@ -13,7 +13,8 @@ from xaibench.core.types import Array
 
 
 def _flat(data: Data) -> tuple[Array, Array]:
-    return data.train_inputs.reshape(len(data.train_inputs), -1), data.train_targets
+    learned = data.train_targets if data.train_labels is None else data.train_labels.astype(np.int64)
+    return data.train_inputs.reshape(len(data.train_inputs), -1), learned
 
 
 def _random_state(seed: int) -> int:

@@ -21,7 +21,7 @@ def softmax_regression(data: Data, *, seed: int, epochs: int = 15, progress: Pro
     """Softmax regression: linear logits, so that the slopes of every output are known exactly."""
 
     def build() -> nn.Module:
-        return nn.Sequential(nn.Flatten(), nn.Linear(prod(data.input_shape), data.n_classes))
+        return nn.Sequential(nn.Flatten(), nn.Linear(prod(data.input_shape), data.n_outputs))
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=1e-2, progress=progress)
 
@@ -56,7 +56,7 @@ def resnet(
             ResidualBlock(channels, 2 * channels, stride=2),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Linear(2 * channels, data.n_classes),
+            nn.Linear(2 * channels, data.n_outputs),
         )
 
     return train(build, data, seed=seed, epochs=epochs, learning_rate=1e-2, progress=progress)
@@ -70,7 +70,7 @@ def build_mlp(data: Data, width: int) -> nn.Module:
         nn.ReLU(),
         nn.Linear(width, width // 2),
         nn.ReLU(),
-        nn.Linear(width // 2, data.n_classes),
+        nn.Linear(width // 2, data.n_outputs),
     )
 
 
@@ -87,7 +87,7 @@ def build_cnn(data: Data, channels: int) -> nn.Module:
         nn.Flatten(),
         nn.Linear(2 * channels * (height // 4) * (width // 4), 64),
         nn.ReLU(),
-        nn.Linear(64, data.n_classes),
+        nn.Linear(64, data.n_outputs),
     )
 
 

@@ -24,6 +24,7 @@ from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors,
 from xaibench.core.storage.locks import file_lock
 from xaibench.models.adapters import fingerprint
 from xaibench.models.first_look import check_finite_outputs, look_at_data
+from xaibench.models.held_out import expected_columns, held_out_score
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress, Weights, known_weights
 
@@ -37,8 +38,8 @@ class ModelRecord:
     fingerprint : str
         Digest of the weights, or of a black box's outputs on the test inputs.
     accuracy : float
-        On the test split; of a regression model, R2.
-    returns : {"logit", "multilabel_logit", "probability", "value"}
+        On the test split; of a regression model R2, of labels that may be true together F1.
+    returns : {"logit", "multilabel_logit", "probability", "multilabel_probability", "value"}
     provides : frozenset of str
         Needs that the model meets, such as ``gradients``.
     train_seconds : float
@@ -170,16 +171,17 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
         check_finite_outputs(raw, predictor.returns)
     except UsageError as error:
         raise UsageError(f"model {spec.name!r}: {error.message}", error.hint) from error
-    if regression != (predictor.returns == "value") or raw.shape[1] != (1 if regression else data.n_classes):
+    if regression != (predictor.returns == "value") or raw.shape[1] != data.n_outputs:
         columns = "values" if predictor.returns == "value" else "columns"
-        wanted = "one value to learn" if regression else f"{data.n_classes} classes"
+        hint = "a regression model returns one value, a classifier one column per class"
+        if raw.shape[1] == 1 and data.n_outputs == 2:
+            hint += '; of a single column for class 1 say returns = "binary_logit" or "binary_probability"'
         raise UsageError(
-            f"model {spec.name!r} returns {raw.shape[1]} {columns} for data of {wanted}",
-            "a regression model returns one value, a classifier one column per class",
+            f"model {spec.name!r} returns {raw.shape[1]} {columns} for data of {expected_columns(data)}", hint
         )
     if bool(torch.isnan(raw).any()) and data.first_missing is not None:
         raise DataError(f"model {spec.name!r} gives NaN where values are missing")
-    accuracy = _r2(raw, data) if regression else _accuracy(raw, data)
+    accuracy = held_out_score(raw, data, predictor.returns)
     provides = spec.provides
     if provides is None:
         provides = predictor.provides
@@ -191,19 +193,6 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     return ModelRecord(
         fingerprint(predictor, data.test_inputs, data.test_context), accuracy, predictor.returns, provides, seconds
     )
-
-
-def _accuracy(raw: Tensor, data: Data) -> float:
-    """Share of the test split that a classifier's outputs (N, C) get right."""
-    right = raw.argmax(dim=1).cpu() == torch.from_numpy(data.test_targets)
-    return int(right.sum()) / len(right)
-
-
-def _r2(raw: Tensor, data: Data) -> float:
-    """Share of the variance of the test values that the outputs (N, 1) explain."""
-    from sklearn.metrics import r2_score
-
-    return float(r2_score(data.test_values, raw[:, 0].cpu().numpy()))
 
 
 def _path(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, cache: Path, suffix: str) -> Path:

@@ -18,6 +18,8 @@ _MOVES = (
     "Transpose", "UnsafeView", "Unsqueeze", "View",
 )  # fmt: skip
 """Autograd nodes that only move numbers or change their type."""
+_COARSE = 1e-3
+"""Share of the standard deviation of values that a step of float32 may be."""
 _DISTINCT = 3
 """Rows that have to differ before a sum of 1 in all of them is taken for no coincidence."""
 SMALLEST_ROUNDING = 2.5e-6
@@ -33,11 +35,15 @@ class ReturnsDecision:
     doubt: str | None = None
 
 
-def last_operation(raw: Tensor) -> LastOperation | None:
-    """The operation that made outputs (N, C), as autograd has it; None where that does not show."""
+def last_operation(raw: Tensor, *, behind: int = 0) -> LastOperation | None:
+    """The operation that made outputs (N, C), as autograd has it; None where that does not show.
+
+    That before the last one is found with ``behind=1``: the operation that the last one has its only gradient from.
+    """
     node: Any = raw.grad_fn
-    while node is not None and _kind(node) in _MOVES:
-        node = node.next_functions[0][0] if node.next_functions else None
+    while node is not None and (behind or _kind(node) in _MOVES):
+        behind -= _kind(node) not in _MOVES
+        node = next((before for before, _ in node.next_functions if before is not None), None)
     if node is None:
         return None
     known: dict[str, LastOperation] = {"Sigmoid": "sigmoid", "Softmax": "softmax"}
@@ -67,8 +73,8 @@ def settle_returns(
     ----------
     raw : Tensor (N, C)
         Finite outputs of a few samples.
-    given : {"logit", "multilabel_logit", "probability", "value"} or None
-    default : {"logit", "multilabel_logit", "probability", "value"}
+    given : Returns or None
+    default : Returns
     last : {"sigmoid", "softmax", "other"} or None
         The operation that made them, where it is known.
     dtype : torch.dtype
@@ -91,10 +97,10 @@ def settle_returns(
     low, high = float(raw.min()), float(raw.max())
     rounding = 4 * max(torch.finfo(dtype).eps if dtype.is_floating_point else 0, SMALLEST_ROUNDING)
     in_unit = low >= -rounding and high <= 1 + rounding
-    if claimed == "probability":
+    if claimed in ("probability", "multilabel_probability"):
         if not in_unit:
             raise _not_probabilities(low, high, raw.shape[1], given is not None)
-        return ReturnsDecision("probability", "given" if given else "default")
+        return ReturnsDecision(claimed, "given" if given else "default")
     sums_to_one = in_unit and raw.shape[1] > 1 and bool(((raw.double().sum(dim=1) - 1).abs() <= rounding).all())
     sure = sums_to_one and (last == "softmax" or _n_distinct(raw) >= _DISTINCT)
     if given is not None:
@@ -115,10 +121,26 @@ def settle_returns(
     return ReturnsDecision(default, "default")
 
 
+def coarse_values(raw: Tensor) -> str | None:
+    """What float32 loses of values (N, C) of a few samples that differ by little beside their size; None: nothing."""
+    if raw.dtype == torch.float64 or len(raw) < 2:
+        return None
+    size, spread = raw.double().abs().amax(dim=0), raw.double().std(dim=0)
+    step = torch.finfo(torch.float32).eps * size
+    lost = (step > _COARSE * spread) & (spread > 0)
+    if not bool(lost.any()):
+        return None
+    column = int(lost.nonzero()[0])
+    return (
+        f"the model returns values around {float(size[column]):.3g} in float32, which does not tell differences below "
+        f"{float(step[column]):.1g}: let it return float64 (module.double()), or values less their mean"
+    )
+
+
 def _not_probabilities(low: float, high: float, columns: int, was_given: bool) -> UsageError:
     why = "" if was_given else ", which a model of this kind returns unless something else is said"
     others = 'returns="logit" (or returns="value", if they are not scores of classes)'
-    single = 'returns="value", or returns="multilabel_logit" for the logit of a sigmoid'
+    single = 'returns="binary_logit" for the logit of class 1 of two, or returns="value" for the number itself'
     return UsageError(
         f"the model returns numbers from {low:.3g} to {high:.3g}, and these are not probabilities{why}",
         f"say {others if columns > 1 else single}",

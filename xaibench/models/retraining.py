@@ -81,10 +81,9 @@ class RecipeRetraining:
     def _fit(self, model: ModelSpec, params: Mapping[str, Any], data: Data, seed: int) -> Predictor:
         with own_generators(seed):
             fitted = obtain(model, params, data, seed=seed, device=self._device, cache=self._cache)
-        predictor = predictor_for(
-            fitted.model, data, returns=fitted.returns, device=self._device, batch_size=self._batch_size
-        )
-        predictor = look_at_data(predictor, data, given=fitted.returns)
+        given = model.returns or fitted.returns
+        predictor = predictor_for(fitted.model, data, returns=given, device=self._device, batch_size=self._batch_size)
+        predictor = look_at_data(predictor, data, given=given)
         same_weights = predictor.module is not None and fitted.fingerprint == self._fingerprint
         if same_weights and not _same_training(data, self.data):
             raise UnsupportedError(f"model {model.name} has the same weights whatever the data: it is not trained here")

@@ -130,7 +130,7 @@ def _fit_one_hidden(
 ) -> nn.Module:
     def build() -> nn.Module:
         first = nn.Linear(prod(data.input_shape), width)
-        return nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Linear(width, data.n_classes))
+        return nn.Sequential(nn.Flatten(), first, nn.ReLU(), nn.Linear(width, data.n_outputs))
 
     return train(
         build, data, seed=seed, epochs=epochs, learning_rate=learning_rate, weight_decay=0.0, optimizer="sgd",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import seed as derive_seed
+from xaibench.core.types import Array
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, text)."""
@@ -112,8 +113,7 @@ def _fit(
     adversary: Adversary | None,
     progress: Progress | None,
 ) -> None:
-    learned = data.train_targets if data.train_values is None else data.train_values
-    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(learned)
+    inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(_learned(data))
     batches = -(-len(inputs) // batch_size)
     step, schedule = _optimizer(module, optimizer, learning_rate, weight_decay, epochs * batches)
     module.train()
@@ -134,10 +134,18 @@ def _fit(
                 progress(epoch + 1, epochs, f"loss {float(total) / batches:.3f}")
 
 
+def _learned(data: Data) -> Array:
+    """What a network learns to say of the training rows: values, labels that may be true together, or classes."""
+    beside = data.train_values if data.train_values is not None else data.train_labels
+    return data.train_targets if beside is None else beside
+
+
 def _loss(outputs: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error of numbers, cross-entropy of classes (N,)."""
+    """Squared error of numbers, cross-entropy of classes (N,), mean binary cross-entropy of labels (N, L) of bool."""
+    if wanted.dtype == torch.bool:
+        return nn.functional.binary_cross_entropy_with_logits(outputs, wanted.to(outputs))
     if wanted.dtype.is_floating_point:
-        return nn.functional.mse_loss(outputs.squeeze(1), wanted)
+        return nn.functional.mse_loss(outputs if wanted.ndim == 2 else outputs.squeeze(1), wanted)
     return nn.functional.cross_entropy(outputs, wanted)
 
 

@@ -168,7 +168,7 @@ def problems(suite: Suite, selection: Selection) -> Iterator[AnyProblemSpec]:
                             model,
                             seed,
                             samples,
-                            suite.target,
+                            entry.target or suite.target,
                             suite.background,
                             named.output or entry.output,
                             named.returns,

@@ -12,24 +12,25 @@ import torch
 
 from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
-from xaibench.core.components import DatasetSpec
 from xaibench.core.data import Data
-from xaibench.core.features import infer_layout, raw_layout
+from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
 from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings
 from xaibench.core.keys import KEY_VERSION, digest, sample_digests
-from xaibench.core.outputs import default_output
+from xaibench.core.outputs import default_output, is_of_one_column
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, RawRows, Samples
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.retraining import Retraining
+from xaibench.core.samples_of_labels import samples_of_labels
+from xaibench.core.targets import LABEL, SampleTargets, choose_targets
 from xaibench.core.tokens import text_sizes
 from xaibench.core.truth import Truth, TruthKind
 from xaibench.core.types import Array
 from xaibench.models.linear import truth_weights
 from xaibench.models.obtain import FittedModel
-from xaibench.problems.specs import ProblemSpec, _capabilities
+from xaibench.problems.specs import ProblemSpec
 
 
 def assemble(
@@ -48,23 +49,20 @@ def assemble(
     n = min(spec.samples, len(data.test_inputs))
     inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
     context = _tensors(data.test_context, slice(0, n), predictor.device)
-    if spec.target == "predicted":
-        own = {name: values[:n] for name, values in data.test_context.items()}
-        targets = predict_raw(predictor, data.test_inputs[:n], own).argmax(dim=1)
-    else:
-        targets = torch.from_numpy(data.test_targets[:n]).to(predictor.device)
+    asked = _targets(spec, data, predictor, n)
+    targets = asked.columns
     reference, reference_labels, reference_context = _background(data, spec.background)
-    output = spec.output or default_output(predictor.returns)
+    output = spec.output or default_output(predictor.returns, contrastive=asked.foils is not None)
     facts = predictor.facts
     provides = fitted.provides - set(facts.lacking if facts else ())
-    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), provides, spec.output)
+    capabilities = spec.offered(provides)
     mask, distractors = (
         None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
         for a in (data.test_mask, data.test_distractors)
     )
     weights = None
     if "truth.weights" in capabilities and predictor.module is not None and not data.has_ids:
-        weights = truth_weights(predictor.module, inputs, targets, layout)
+        weights = _weights(spec, predictor.module, inputs, asked, layout)
     truth = None
     kind = cast(TruthKind, data.truth_kind)
     if mask is not None or weights is not None or distractors is not None:
@@ -85,12 +83,18 @@ def assemble(
         context=context,
         background_context={} if data.has_ids else around,
     )
+    if asked.foils is not None:
+        samples = replace(samples, foils=asked.foils)
     if data.has_ids:
         sizes, reference_sizes = (
             torch.from_numpy(text_sizes(ids)).to(predictor.device) for ids in (data.test_inputs[:n], reference)
         )
         rows = torch.from_numpy(reference).to(predictor.device)
         samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, layout, around))
+    pairs = _pairs(data, found, retraining, spec.seed, n, predictor.device)
+    if asked.rows is not None:
+        samples, truth = samples_of_labels(samples, truth, asked, data.class_names)
+        pairs = {}
     return Problem(
         dataset=spec.dataset.label,
         model=spec.model.label,
@@ -100,10 +104,41 @@ def assemble(
         truth=truth,
         gates=found.gates,
         retraining=retraining,
-        pairs=_pairs(data, found, retraining, spec.seed, n, predictor.device),
+        pairs=pairs,
         info={"model": facts.to_json()} if facts else {},
         lacking=facts.lacking if facts else {},
     )
+
+
+def _targets(spec: ProblemSpec, data: Data, predictor: Predictor, n: int) -> SampleTargets:
+    """What is explained of the first ``n`` test samples."""
+    few = slice(0, 1 if spec.target == LABEL else n)
+    own = {name: values[few] for name, values in data.test_context.items()}
+    labels = None if data.test_labels is None else torch.from_numpy(data.test_labels[:n]).to(predictor.device)
+    return choose_targets(
+        spec.target,
+        predict_raw(predictor, data.test_inputs[few], own),
+        predictor.returns,
+        names=data.class_names,
+        classes=torch.from_numpy(data.test_targets[:n]).to(predictor.device),
+        labels=labels,
+    )
+
+
+def _weights(
+    spec: ProblemSpec, module: torch.nn.Module, inputs: torch.Tensor, asked: SampleTargets, layout: FeatureLayout
+) -> torch.Tensor:
+    """Slopes (N, *feature_shape) of what is explained of a linear model: of a contrast their difference."""
+
+    def slopes(columns: torch.Tensor) -> torch.Tensor:
+        if not is_of_one_column(spec.returns):
+            return truth_weights(module, inputs, columns, layout)
+        own = truth_weights(module, inputs, torch.zeros_like(columns), layout)
+        halves = torch.where(columns == 1, 0.5, -0.5).view(-1, *[1] * (own.ndim - 1))
+        return own * halves.to(own)
+
+    found = slopes(asked.columns)
+    return found if asked.foils is None else found - slopes(asked.foils)
 
 
 def _background(data: Data, size: int) -> tuple[Array, Array | None, dict[str, Array]]:
@@ -168,4 +203,7 @@ def _fingerprint(spec: ProblemSpec, data: Data, weights: str) -> str:
     model = spec.model.spec
     recipe = [spec.model.identity, model.version, model.code_digest]
     code = spec.dataset.spec.code_digest if data.checks or data.pairs else None
-    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection, *([code] if code else []))
+    more = [code] if code else []
+    # Removal curves of values are standardised since; no stored result of a data set of this package has one.
+    more += ["standardised curves"] if data.n_values and spec.dataset.spec.code_digest is not None else []
+    return digest(KEY_VERSION, data.fingerprint, weights, recipe, spec.selection, *more)

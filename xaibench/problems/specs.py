@@ -8,8 +8,10 @@ from typing import Any, cast
 
 from xaibench.core.components import DatasetSpec, ModelSpec, check_features
 from xaibench.core.keys import digest
-from xaibench.core.outputs import Returns
+from xaibench.core.needs import PAIRS
+from xaibench.core.outputs import GivenReturns
 from xaibench.core.program_specs import FunctionsSpec
+from xaibench.core.targets import EACH
 from xaibench.suite import ComponentRef
 
 _ALWAYS = frozenset({"background", "reexplain", "retrain", "labels"})
@@ -26,12 +28,13 @@ class ProblemSpec:
         Fixes data and training.
     samples : int
         Number of test samples, at most.
-    target : {"predicted", "label"}
+    target : str
+        What is explained of a sample; see `xaibench.core.targets.choose_targets`.
     background : int
         Number of reference samples from the training split, at most.
     output : str or None
         The output that is explained; None: what the model returns.
-    returns : {"logit", "multilabel_logit", "probability", "value"} or None
+    returns : GivenReturns or None
         What the model's numbers are; None: what a first look at them says.
     batch_size : int or None
         Samples that are evaluated at once; None: by the rule. Not part of the identity.
@@ -44,7 +47,7 @@ class ProblemSpec:
     target: str
     background: int
     output: str | None = None
-    returns: Returns | None = None
+    returns: GivenReturns | None = None
     batch_size: int | None = None
 
     @property
@@ -89,10 +92,21 @@ class ProblemSpec:
 
     def capabilities(self) -> frozenset[str] | None:
         """Needs that the problem will meet by what its parts declare; None if only building tells."""
-        dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
+        model = cast(ModelSpec, self.model.spec)
         if model.provides is None:
             return None
-        return _capabilities(dataset, model.provides, self.output)
+        return self.offered(model.provides)
+
+    def offered(self, provides: frozenset[str]) -> frozenset[str]:
+        """Needs that the problem meets with a model that meets ``provides``."""
+        dataset = cast(DatasetSpec, self.dataset.spec)
+        kind = "text" if dataset.features == "tokens" else dataset.features
+        # A linear model's weights are the slopes of its logits, and of nothing else.
+        slopes = self.output in (None, "logit", "contrast") and self.returns in (None, "logit", "binary_logit")
+        given = dataset.provides
+        if self.target == EACH:
+            given = frozenset(need for need in given if need.partition(".")[0] not in PAIRS)
+        return _ALWAYS | {kind} | given | (provides if slopes else provides - {"truth.weights"})
 
     def check(self) -> None:
         """Raise UsageError if the model does not take this kind of data."""
@@ -172,10 +186,3 @@ class FunctionProblemSpec:
 
 
 AnyProblemSpec = ProblemSpec | FunctionProblemSpec
-
-
-def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
-    kind = "text" if dataset.features == "tokens" else dataset.features
-    # A linear model's weights are the slopes of its logits, and of nothing else.
-    offered = provides if output in (None, "logit") else provides - {"truth.weights"}
-    return _ALWAYS | {kind} | dataset.provides | offered

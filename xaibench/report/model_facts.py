@@ -13,6 +13,7 @@ _RETURNS = {
     "logit": "logits",
     "multilabel_logit": "logits of labels",
     "probability": "probabilities",
+    "multilabel_probability": "probabilities of labels",
     "value": "values",
 }
 

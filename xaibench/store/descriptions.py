@@ -33,7 +33,8 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "attribution_kind": "What the attributions mean: slope, contribution or saliency; what else an answer is: program, "
     "scores or dictionary.",
     "conversion": "How slopes were converted before scoring, such as slope x (input - mean); none if they were not.",
-    "output": "The output that was measured: logit, probability, margin or value.",
+    "output": "The output that was measured: logit, probability, margin, contrast (with a foil), value, or "
+    "standardised_value (values in standard deviations from their mean over the background).",
     "asked_output": "The output that the suite asks the metric to measure; null where the metric's own rule holds.",
     "sign": "What the metric did with the sign of attributions: signed, absolute or positive.",
     "channels": "How the channels of an image became one number per pixel, for example sum; none for single numbers.",
@@ -45,7 +46,8 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "error_kind": "Class of the exception of a failed cell.",
     "message": "Why the cell is not ok, in a sentence.",
     "traceback": "Traceback of a failed cell, or the last lines that its worker wrote.",
-    "scores": "One score per sample, or per repeat with scope dataset; NaN where undefined, empty if none was made.",
+    "scores": "One score per sample (their mean, where one row is a sample for each of its labels), or per repeat with "
+    "scope dataset; NaN where undefined, empty if none was made.",
     "sample_ids": "Names of the samples or repeats behind the scores, in their order; equal names pair up.",
     "n": "Number of scores.",
     "n_undefined": "Number of scores that are NaN.",

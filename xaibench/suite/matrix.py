@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pydantic
 from pydantic import Field
 
 from xaibench.core.components import Kind
 from xaibench.suite.claims import Claim
-from xaibench.suite.problems import AnyProblem, FunctionsEntry
+from xaibench.suite.problems import AnyProblem, FunctionsEntry, TargetForm
 from xaibench.suite.references import ComponentRef, Entries, Globs, MetricEntries, Table
 from xaibench.suite.regression_settings import Comparing
 
@@ -59,8 +59,10 @@ class Suite(Table):
         One sentence, for `xaibench list suites`.
     samples : int
         Test samples per problem, the first ones of the (shuffled) test split.
-    target : {"predicted", "label"}
-        Which class is explained.
+    target : str
+        What is explained of a sample: the class that is ``predicted``, its ``label``, one class, label or output for
+        all samples (``label:NAME``, or its number), ``each`` of the labels that are true of it, one class against
+        another (``contrast:A-B``), or the predicted class against the second most likely one (``runner_up``).
     background : int
         Training samples that serve as reference.
     budget : int
@@ -92,7 +94,7 @@ class Suite(Table):
     name: str = Field(min_length=1)
     description: str = ""
     samples: int = Field(default=64, ge=1)
-    target: Literal["predicted", "label"] = "predicted"
+    target: TargetForm = "predicted"
     background: int = Field(default=64, ge=1)
     budget: int = Field(default=128, ge=1)
     seeds: list[Seed] = Field(default=[0], min_length=1)

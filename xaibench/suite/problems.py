@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from xaibench.core.outputs import Output
+from xaibench.core.targets import check_target
 from xaibench.suite.references import ComponentEntry, ModelEntries, Table, as_entry
+
+TargetForm = Annotated[str, AfterValidator(check_target)]
+"""What is explained of a sample; see `xaibench.core.targets.choose_targets`."""
 
 
 class ProblemEntry(Table):
@@ -21,14 +25,17 @@ class ProblemEntry(Table):
         Names or tables of models; each of them makes a problem with the data set.
     samples : int, optional
         Test samples of these problems, instead of the suite's.
-    output : {"logit", "probability", "margin", "value"}, optional
+    output : {"logit", "probability", "margin", "contrast", "value"}, optional
         The output that is explained, instead of what the model returns.
+    target : str, optional
+        What is explained of a sample, instead of the suite's ``target``.
     """
 
     dataset: Annotated[ComponentEntry, BeforeValidator(as_entry)]
     models: ModelEntries = Field(min_length=1)
     samples: int | None = Field(default=None, ge=1)
     output: Output | None = None
+    target: TargetForm | None = None
 
 
 class FunctionsEntry(Table):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from xaibench.core import registry
 from xaibench.core.components import Component, Kind
 from xaibench.core.keys import canonical_json
-from xaibench.core.outputs import Output, Returns
+from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 
 
@@ -124,16 +124,17 @@ class ModelEntry(ComponentEntry):
 
     Attributes
     ----------
-    returns : {"logit", "multilabel_logit", "probability", "value"}, optional
-        What the model's numbers are: logits of classes that exclude each other, logits of independent labels (each the
-        argument of a sigmoid), probabilities, or values. By default a first look at its outputs decides.
-    output : {"logit", "probability", "margin", "value"}, optional
+    returns : str, optional
+        What the model's numbers are: ``logit`` or ``probability`` of classes that exclude each other,
+        ``multilabel_logit`` or ``multilabel_probability`` of independent labels, ``binary_logit`` or
+        ``binary_probability`` of class 1 in a single column, ``value``. By default a first look at its outputs decides.
+    output : {"logit", "probability", "margin", "contrast", "value"}, optional
         The output that is explained, instead of the problem's or what the model returns.
     batch_size : int, optional
         Samples that are evaluated at once, instead of the number that the rule finds; not part of any key.
     """
 
-    returns: Returns | None = None
+    returns: GivenReturns | None = None
     output: Output | None = None
     batch_size: int | None = Field(default=None, ge=1)
 
@@ -143,7 +144,7 @@ class MetricEntry(ComponentEntry):
 
     Attributes
     ----------
-    output : {"logit", "probability", "margin", "value"}, optional
+    output : {"logit", "probability", "margin", "contrast", "value"}, optional
         Measures another output than the metric's own rule says.
     """
 

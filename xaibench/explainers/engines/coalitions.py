@@ -103,7 +103,7 @@ def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
 def coalition_scores(
     problem: ProblemView, masker: str | Masker, rows: Tensor, keep: Callable[[slice], Tensor]
 ) -> Tensor:
-    """Explained output (B,) of masked copies.
+    """Explained output (B,) of masked copies: float64 where the model returns that, else of the type of the inputs.
 
     Parameters
     ----------
@@ -119,5 +119,8 @@ def coalition_scores(
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
     for part in blocks_of(len(rows), 4 * problem.inputs[0].numel()):
         own = rows[part]
-        values[part] = problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values)
+        found = problem.scores(fill(problem.inputs[own], keep(part), own), own)
+        if found.dtype == torch.float64:
+            values = values.double()
+        values[part] = found.to(values)
     return values

@@ -49,11 +49,11 @@ def _owners(problem: ProblemView, copies: Tensor) -> Tensor:
     return blocks.owners(slice(0, len(problem)), copies.shape[1], problem.targets.device)
 
 
-def model_batches(problem: ProblemView, model: TorchPredictor) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
-    """Inputs, ready to be differentiated, targets and context, in batches of the model's size."""
+def model_batches(problem: ProblemView, model: TorchPredictor) -> Iterator[tuple[Tensor, slice, dict[str, Tensor]]]:
+    """Inputs, ready to be differentiated, which samples they are, and context, in batches of the model's size."""
     size = problem.batch_size
     for part in blocks.chunks(len(problem), size):
-        yield as_leaf(problem.inputs[part].to(model.device)), problem.targets[part], context_rows(problem.context, part)
+        yield as_leaf(problem.inputs[part].to(model.device)), part, context_rows(problem.context, part)
 
 
 def check_positive(**counts: int) -> None:

@@ -11,6 +11,8 @@ from xaibench.metrics.engines.perturbation import clean_scores, reference_scores
 
 RESOLVED = 1e-2
 """Output differences below this share of the outputs are not known to the 1e-4 that scores promise, in float32."""
+RESOLVED_VALUE = 1e-10
+"""The same of values in float64."""
 
 
 @metric(
@@ -40,10 +42,12 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
     -------
     Tensor (N,)
         0 when the sum is exact, 1 for an all-zero map; NaN where f(x) and f(b) differ
-        by less than a hundredth of the larger one, a difference that float32 does not know well enough.
+        by less than a hundredth of the larger one, a difference that float32 does not know well enough; values in
+        float64 are known much better.
     """
     clean, masked = clean_scores(ev), reference_scores(ev, baseline)
     difference = clean.double() - masked.double()
-    defined = difference.abs() > RESOLVED * torch.maximum(clean.abs(), masked.abs())
+    exact = ev.model.returns == "value" and clean.dtype == torch.float64
+    defined = difference.abs() > (RESOLVED_VALUE if exact else RESOLVED) * torch.maximum(clean.abs(), masked.abs())
     error = (ev.attributions.flatten(1).double().sum(dim=1) - difference).abs() / difference.abs()
     return torch.where(defined, error, torch.nan)

@@ -23,6 +23,8 @@ FLOAT32_ROUNDING = 1e-6
 """Differences up to this share of the largest of the numbers are rounding in float32."""
 FLOAT64_ROUNDING = 1e-10
 """The same in float64."""
+VALUE_ROUNDING = 1e-13
+"""Differences of values in float64 up to this share of the values are rounding."""
 
 
 @contextmanager
@@ -38,6 +40,9 @@ def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluatio
             inputs=ev.inputs[rows],
             targets=ev.targets[rows],
             digests=tuple(ev.digests[i] for i in rows.tolist()),
+            foils=None if ev.foils is None else ev.foils[rows],
+            clusters=None,
+            units=None if ev.units is None else ev.units[rows],
             labels=None if ev.labels is None else ev.labels[rows],
             attributions=ev.attributions[rows],
             truth=None if ev.truth is None else ev.truth[rows],
@@ -52,6 +57,19 @@ def in_float64(ev: Evaluation, rows: Tensor | None = None) -> Iterator[Evaluatio
 def rounding_of(outputs: Tensor) -> float:
     """The share of the largest number up to which differences of such outputs are rounding."""
     return FLOAT64_ROUNDING if outputs.dtype == torch.float64 else FLOAT32_ROUNDING
+
+
+def above(ev: Evaluation, outputs: Tensor, level: Tensor) -> Tensor:
+    """Outputs (N, m) less ``level`` (N, 1) where they are values in float64, other outputs as they are.
+
+    What goes by the size of outputs, such as a tolerance, would not see small differences of large values: those of
+    100 000 000 and 100 000 001. Differences that are rounding are 0.
+    """
+    if ev.model.returns != "value" or outputs.dtype != torch.float64:
+        return outputs
+    size = torch.maximum(outputs.abs().amax(dim=1, keepdim=True), level.abs())
+    found = outputs - level
+    return found.masked_fill_(found.abs() <= VALUE_ROUNDING * size, 0)
 
 
 def merged(values: Tensor, tolerance: Tensor) -> Tensor:

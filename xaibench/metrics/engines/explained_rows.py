@@ -34,6 +34,7 @@ def retraining_of(ev: Evaluation) -> Retraining:
         If nothing does, or the model is not a classifier: what is measured is accuracy.
     """
     require_classes(ev.model.returns, "metrics that retrain measure accuracy")
+    ev.refuse_foils("metrics that retrain explain other rows, which have none")
     return require_retraining(ev.retraining)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.masking.maskers import Masker
-from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, in_float64
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, above, in_float64
 from xaibench.metrics.engines.perturbation import Block, over_copies
 
 EFFECTS_VERSION = 2
@@ -52,7 +52,7 @@ def drawn_masker(ev: Evaluation, masker: str, draw: int) -> Masker:
 def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Tensor, Tensor]:
     """Mean squared change of the output as each feature is redrawn (N, F), and its largest magnitude (N, 1), float64.
 
-    Rounding counts as no change.
+    Rounding counts as no change. Of values in float64 the magnitude is that of the changes.
     """
 
     def evaluate() -> dict[str, Tensor]:
@@ -61,7 +61,8 @@ def mean_square_effects(ev: Evaluation, masker: str, n_samples: int) -> tuple[Te
 
     clean = ev.shared.get(("effects/clean", EFFECTS_VERSION, ev.output), evaluate)["outputs"].to(ev.inputs.device)
     clean = clean.double().unsqueeze(1)
-    outputs = [without_each(ev, masker, draw, exact=True) for draw in range(n_samples)]
+    outputs = [above(ev, without_each(ev, masker, draw, exact=True), clean) for draw in range(n_samples)]
+    clean = above(ev, clean, clean)
     size = torch.cat([clean, *(o.abs().amax(dim=1, keepdim=True) for o in outputs)], dim=1).abs().amax(dim=1)
     total = torch.zeros(len(ev), ev.layout.n_features, dtype=torch.float64, device=ev.inputs.device)
     for changed in outputs:

@@ -15,7 +15,7 @@ from torch import Tensor
 from xaibench.core.context import context_rows
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explain_request import ExplainRequest
-from xaibench.core.outputs import has_classes
+from xaibench.core.outputs import has_classes, label_threshold
 from xaibench.core.predictor import require_module
 from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING
 from xaibench.metrics.engines.perturbation import Block, SharedCopies, clean_raw
@@ -179,7 +179,8 @@ def _same_class(ev: Evaluation, own: Tensor, there: Tensor) -> Tensor:
     if ev.model.returns == "value":
         return torch.ones(there.shape[:2], dtype=torch.bool, device=there.device)
     if not has_classes(ev.model.returns):
-        return ((there > 0) == (own > 0).unsqueeze(1)).all(dim=2)
+        least = label_threshold(ev.model.returns)
+        return ((there > least) == (own > least).unsqueeze(1)).all(dim=2)
     return there.argmax(dim=2) == own.argmax(dim=1, keepdim=True)
 
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from xaibench.core.copy_blocks import cut_copies, fitting, owners
 from xaibench.core.draws import Draws
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.outputs import select_output
 from xaibench.metrics.engines.exact_outputs import in_float64
 
 PERTURBED_BLOCK_BYTES = 4 * 2**20
@@ -106,8 +105,8 @@ def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) 
 
 def select(ev: Evaluation, raw: Tensor) -> Tensor:
     """The measured output (N, m) of raw model outputs (N, m, C) of m copies of each sample."""
-    targets = ev.targets.unsqueeze(1).expand(raw.shape[:2]).reshape(-1)
-    return select_output(raw.flatten(0, 1), targets, ev.output, ev.model.returns).view(raw.shape[:2])
+    rows = owners(slice(0, len(ev)), raw.shape[1], ev.targets.device)
+    return ev.select(raw.flatten(0, 1), rows).view(raw.shape[:2])
 
 
 def clean_raw(ev: Evaluation) -> Tensor:

@@ -116,6 +116,7 @@ def explained_background(ev: Evaluation) -> Evaluation:
     """
     background = ev.require_background("this metric needs a background")
     require_classes(ev.model.returns, "this metric compares predicted classes")
+    ev.refuse_foils("this metric explains reference samples, which have none")
 
     def classes() -> dict[str, Tensor]:
         return {"classes": ev.predict_background().argmax(dim=1)}

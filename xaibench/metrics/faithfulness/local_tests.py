@@ -18,7 +18,7 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import step
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, in_float64
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, above, in_float64
 from xaibench.metrics.engines.perturbation import Block, raw_outputs, select
 
 LOCAL_TESTS_VERSION = 2
@@ -144,7 +144,8 @@ def spurious_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, tolerance: Pos
 def movement(ev: Evaluation, by: float) -> Tensor:
     """Change of the measured output as each feature alone grows by ``by`` (N, F), float64, once for all explainers.
 
-    Changes up to a millionth of the largest output, which float32 does not know, count as none.
+    Changes up to a millionth of the largest output, which float32 does not know, count as none; of values in float64
+    those up to a millionth of the largest change.
     """
 
     def build(block: Block) -> Tensor:
@@ -156,8 +157,9 @@ def movement(ev: Evaluation, by: float) -> Tensor:
             return {"raw": raw_outputs(exact, ev.layout.n_features, build), "clean": exact.predict(ev.inputs)}
 
     found = ev.shared.get(("local_tests", LOCAL_TESTS_VERSION, by), evaluate)
-    moved = select(ev, found["raw"].to(ev.inputs.device)).double()
-    clean = select(ev, found["clean"].to(ev.inputs.device).unsqueeze(1)).double()
+    moved = select(ev, found["raw"].to(ev.inputs.device))
+    clean = select(ev, found["clean"].to(ev.inputs.device).unsqueeze(1))
+    moved, clean = above(ev, moved, clean).double(), above(ev, clean, clean).double()
     change = moved - clean
     size = torch.maximum(clean.abs(), moved.abs().amax(dim=1, keepdim=True))
     return change.masked_fill_(change.abs() <= FLOAT32_ROUNDING * size, 0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, FLOAT64_ROUNDING, in_float64
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, FLOAT64_ROUNDING, above, in_float64
 from xaibench.metrics.engines.removal import removal_curve, schedule
 from xaibench.metrics.maps.similarity import is_constant
 
@@ -87,7 +87,8 @@ def monotonicity(
         held = (excess(removed, rounding) >= 0).double().mean(dim=1)
         return torch.where(is_constant(removed), torch.nan, held)
 
-    removed = removal_curve(ev, "morf", masker, steps).double()
+    removed = removal_curve(ev, "morf", masker, steps)
+    removed = above(ev, removed, removed[:, :1]).double()
     found = share(removed, FLOAT32_ROUNDING)
     low, high = removed.aminmax(dim=1)
     flat = high - low <= DOUBTFUL * removed.abs().amax(dim=1)
@@ -96,5 +97,6 @@ def monotonicity(
     if len(rows):
         with in_float64(ev, rows) as exact:
             if exact.model is not ev.model:
-                found[rows] = share(removal_curve(exact, "morf", masker, steps).double(), FLOAT64_ROUNDING)
+                removed = removal_curve(exact, "morf", masker, steps)
+                found[rows] = share(above(exact, removed, removed[:, :1]).double(), FLOAT64_ROUNDING)
     return found

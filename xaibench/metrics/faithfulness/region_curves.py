@@ -9,7 +9,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
-from xaibench.core.outputs import has_classes
+from xaibench.core.outputs import has_classes, label_threshold
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.engines.removal import Order, outputs_without, schedule
@@ -202,7 +202,9 @@ def _superpixel_curve(ev: Evaluation, *, n_segments: int, compactness: float, st
     curve=lambda ev, **params: _superpixel_curve(ev, **params).values,
     source="Rieger and Hansen 2020, IROF: a low resource evaluation metric for explanation methods, equation 2",
     place_matters=True,  # superpixels are made of neighbours
-    output_bounds=dict.fromkeys(("logit", "margin", "value"), (None, None)),  # a ratio of numbers of either sign
+    output_bounds=dict.fromkeys(
+        ("logit", "margin", "contrast", "value"), (None, None)
+    ),  # a ratio of numbers of either sign
 )
 def irof(
     ev: Evaluation,
@@ -238,5 +240,6 @@ def irof(
     if ev.model.returns == "value":
         return score
     if not has_classes(ev.model.returns):
-        return torch.where(clean_raw(ev).gather(1, ev.targets.unsqueeze(1)).squeeze(1) > 0, score, torch.nan)
+        own = clean_raw(ev).gather(1, ev.targets.unsqueeze(1)).squeeze(1)
+        return torch.where(own > label_threshold(ev.model.returns), score, torch.nan)
     return torch.where(clean_raw(ev).argmax(dim=1) == ev.targets, score, torch.nan)

@@ -12,7 +12,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import in_float64, merged, rounding_of
+from xaibench.metrics.engines.exact_outputs import above, in_float64, merged, rounding_of
 from xaibench.metrics.engines.feature_effects import (
     EFFECTS_VERSION,
     RandomMasker,
@@ -67,12 +67,17 @@ def faithfulness_estimate(ev: Evaluation, *, subset_size: PositiveInt = 1, maske
         raise UnsupportedError(f"subset_size must be at most the {n_features} features, not {subset_size}")
     flat = ev.attributions.flatten(1)
     if subset_size == 1:
-        return -pearson(flat, without_each(ev, masker, exact=True))
+        return -pearson(flat, _above_first(ev, without_each(ev, masker, exact=True)))
     n_groups = -(-n_features // subset_size)
     groups = ranks_of(removal_order(ev)) // subset_size
     sums = flat.new_zeros(len(ev), n_groups).scatter_add_(1, groups.long(), flat)
     with in_float64(ev) as exact:
-        return -pearson(sums, outputs_without_groups(exact, groups, n_groups, ev.masker(masker)))
+        return -pearson(sums, _above_first(ev, outputs_without_groups(exact, groups, n_groups, ev.masker(masker))))
+
+
+def _above_first(ev: Evaluation, outputs: Tensor) -> Tensor:
+    """Outputs (N, F), values less the first of them: a correlation does not see a constant."""
+    return above(ev, outputs, outputs[:, :1])
 
 
 @metric(

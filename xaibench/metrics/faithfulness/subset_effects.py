@@ -15,7 +15,7 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, merged, rounding_of
+from xaibench.metrics.engines.exact_outputs import FLOAT32_ROUNDING, above, merged, rounding_of
 from xaibench.metrics.engines.perturbation import Block, SharedCopies
 from xaibench.metrics.maps.similarity import pearson, spearman
 
@@ -183,4 +183,6 @@ def _masked_and_sums(ev: Evaluation, n_subsets: int, size: int, masker: str) -> 
     # The stream keeps the name of the metric that drew these subsets first.
     stream = f"faithfulness_correlation/{size}"
     probes = SharedCopies(n_subsets, stream, draw, (SUBSETS_VERSION,), build=build, built=(masker,), exact=True)
-    return probes.outputs(ev), probes.numbers(ev, claim)
+    masked = probes.outputs(ev)
+    # Metrics of subsets do not see a constant that is added to all outputs of a sample.
+    return above(ev, masked, masked[:, :1]), probes.numbers(ev, claim)

@@ -26,6 +26,8 @@ from xaibench.metrics.maps.similarity import Similarity, similarity_to
 def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tensor:
     """Similarity of the explanations of the target and of another class, drawn per sample.
 
+    Where a contrast is explained, the other class is not the foil, and is contrasted with the same foil.
+
     Parameters
     ----------
     similarity : {"spearman", "abs_spearman", "pearson"}
@@ -38,12 +40,16 @@ def random_logit(ev: Evaluation, *, similarity: Similarity = "spearman") -> Tens
     Raises
     ------
     UnsupportedError
-        If the model has a single output.
+        If the model has a single output, or two where they are contrasted.
     """
     n_classes = ev.predict(ev.inputs[:1], slice(0, 1)).shape[1]
-    if n_classes < 2:
-        raise UnsupportedError("the model has one output, so there is no other class to explain")
-    step = 1 + ev.draws("random_logit").integers(n_classes - 1).to(ev.targets.device)
+    n_asked = 1 if ev.foils is None else 2
+    if n_classes <= n_asked:
+        what = "one output" if n_classes == 1 else "two outputs, which are contrasted"
+        raise UnsupportedError(f"the model has {what}, so there is no other class to explain")
+    step = 1 + ev.draws("random_logit").integers(n_classes - n_asked).to(ev.targets.device)
+    if ev.foils is not None:
+        step += step >= (ev.foils - ev.targets) % n_classes
     other = ev.explain(ExplainRequest(targets=(ev.targets + step) % n_classes))
     return similarity_to(ev.attributions.flatten(1), similarity)(other.flatten(1))
 
