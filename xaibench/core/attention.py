@@ -35,7 +35,9 @@ from xaibench.core.problem import Samples
 from xaibench.core.token_networks import TokenNetwork
 
 _PRODUCTS = frozenset({"bmm", "matmul"})
-_UNCHANGED = frozenset({"clone", "contiguous", "dropout", "expand", "float", "reshape", "to", "type_as", "view"})
+_UNCHANGED = frozenset(
+    {"clone", "contiguous", "dropout", "expand", "float", "reshape", "to", "type", "type_as", "view"}
+)
 """Operations that leave weights what they are, where nothing is dropped."""
 HOW_TO_SHOW = (
     "attention is seen where a block computes it by scaled_dot_product_attention, MultiheadAttention or "

@@ -217,13 +217,19 @@ def _call_hugging_face(module: nn.Module, embeddings: Tensor, mask: Tensor) -> A
 
 @contextmanager
 def _taking_batches(module: nn.Module) -> Iterator[None]:
-    """Decoders with a head for classes refuse batches without a padding id, which rows of equal length do not need."""
-    config = getattr(module, "config", None)
-    if config is None or getattr(config, "pad_token_id", 0) is not None:
-        yield
-        return
-    config.pad_token_id = 0
+    """Decoders as they take rows of equal length: without a cache of keys, and without the need for a padding id."""
+    configs = {id(c): c for part in module.modules() if (c := getattr(part, "config", None)) is not None}
+    changed: list[tuple[Any, str, Any]] = [
+        (c, "use_cache", False) for c in configs.values() if getattr(c, "use_cache", False)
+    ]
+    own = getattr(module, "config", None)
+    if own is not None and getattr(own, "pad_token_id", 0) is None:
+        changed.append((own, "pad_token_id", 0))
+    before = [(c, name, getattr(c, name)) for c, name, _ in changed]
+    for c, name, value in changed:
+        setattr(c, name, value)
     try:
         yield
     finally:
-        config.pad_token_id = None
+        for c, name, value in before:
+            setattr(c, name, value)

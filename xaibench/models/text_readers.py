@@ -18,6 +18,7 @@ SEGMENT = re.compile(r"\s*(?:\w+|[^\w\s])")
 """A word, or one character that is neither of a word nor space, with the space before it."""
 _PROBES = ("a", "the")
 _SPECIALS = ("cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
+_ENDS = ("eos_token_id", "bos_token_id")
 _ORDINARY = ("mask_token_id", "unk_token_id")
 """Special tokens that may stand in a text: a hidden and an unknown one."""
 
@@ -191,6 +192,9 @@ class TokenizerReader:
             raise UsageError("the tokenizer puts other special tokens around every text")
         ((prefix, suffix),) = found
         mask, pad, unk = (getattr(self.tokenizer, f"{name}_token_id", None) for name in ("mask", "pad", "unk"))
+        if pad is None and not prefix and not suffix:
+            # A decoder without padding: the end of a text stands for an empty one.
+            pad = next((i for i in (getattr(self.tokenizer, name, None) for name in _ENDS) if i is not None), None)
         try:
             return Tokens(self.vocabulary, mask, pad, unk, prefix, suffix)
         except UsageError as error:
