@@ -182,9 +182,11 @@ def test_attention_is_that_of_the_library(name: str) -> None:
 
 def test_integrated_gradients_are_complete() -> None:
     for name in NAMES:
+        # Where a layer normalisation follows the embedding, the function is steep near an embedding of 0.
+        baseline = "pad" if name == "gpt2" else "mask"
         found = xb.score(
-            "completeness", model=model(name), inputs=TEXTS, explain="integrated_gradients", baseline="zero",
-            explainer_params={"baseline": "zero", "steps": 256}, output="logit",
+            "completeness", model=model(name), inputs=TEXTS, explain="integrated_gradients", baseline=baseline,
+            explainer_params={"baseline": baseline, "steps": 256}, output="logit",
         )  # fmt: skip
         assert np.nanmax(np.abs(found)) < 0.05, name
 

@@ -127,6 +127,14 @@ def check_ids(ids: Array, tokens: Tokens | None, name: str) -> None:
         )
 
 
+def text_widths(ids: Array) -> Array | None:
+    """Most pieces of a word of each text (N,), int64, of pieces of words (N, W, P); None for tokens (N, L)."""
+    if ids.ndim != 3:
+        return None
+    widths: Array = (ids != NO_TOKEN).any(axis=1).sum(axis=1).astype(np.int64)
+    return widths
+
+
 def text_sizes(ids: Array) -> Array:
     """Number of tokens, or of words, of each text (N,), int64."""
     present = ids != NO_TOKEN

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.language_models import pieces_of
+from xaibench.core.masking.tokens import fitting_words
 from xaibench.core.problem import ProblemView
 from xaibench.core.token_predictor import TokenPredictor
 
@@ -56,11 +57,7 @@ def _by_language_model(view: ProblemView, model: TokenPredictor, most: int) -> t
 def _by_frequency(view: ProblemView, pool: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     inputs, slot = view.inputs[0], view.layout.slot
     if slot == 2:
-        width = inputs.shape[1]
-        missing = max(0, width - pool.shape[1])
-        pool = torch.nn.functional.pad(pool, (0, 0, 0, missing), value=torch.nan)
-        n_pieces = (~torch.isnan(pool[..., 0])).sum(dim=1)
-        pool, n_pieces = pool[n_pieces <= width, :width], n_pieces[n_pieces <= width]
+        pool = fitting_words(pool, inputs.shape[1])
         live = view.context.get("live")
         own = (~torch.isnan(inputs[..., 0]) if live is None else live[0]).sum(dim=1)
     distinct, counts = torch.unique(pool.nan_to_num(_NOTHING), dim=0, return_counts=True)
