@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
     from xaibench.models.reduced import Reduced
+    from xaibench.models.text_models import text_model
 
 _HOME = {
     "api.attributions": ("Attributions",),
@@ -90,6 +91,7 @@ _HOME = {
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
     "models.reduced": ("Reduced",),
+    "models.text_models": ("text_model",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -145,6 +147,7 @@ __all__ = [
     "results",
     "run",
     "score",
+    "text_model",
 ]
 
 

@@ -16,6 +16,7 @@ from xaibench.api.axes import LAST, channels_first, takes_channels_first
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
+from xaibench.core.attention import HOW_TO_SHOW
 from xaibench.core.axes import check_convolution
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context, context_rows
@@ -28,7 +29,7 @@ from xaibench.core.needs import missing_needs
 from xaibench.core.outputs import check_columns, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.tokens import Tokens
+from xaibench.core.tokens import Tokens, text_widths
 from xaibench.core.truth import Truth
 from xaibench.models.adapted_modules import cast_context, number_type
 from xaibench.models.adapters import as_predictor, find_device
@@ -63,7 +64,8 @@ def as_tensor(values: ArrayLike) -> Tensor:
     except (TypeError, ValueError) as error:
         raise UsageError("expected an array of numbers, not lists of different lengths") from error
     if array.dtype.kind not in "biuf":
-        raise UsageError(f"expected an array of numbers, not of {array.dtype}")
+        hint = "texts: model=xb.text_model(model, tokenizer)" if array.dtype.kind in "UO" else None
+        raise UsageError(f"expected an array of numbers, not of {array.dtype}", hint)
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
@@ -220,7 +222,9 @@ def make_view(
             raise UsageError("background_context has no background", "give the reference samples as background=")
         around = context_tensors(background_context, len(background), where, "background_context")
     if text is not None:
-        rows = sample_digests(text.rows, {k: v.cpu().numpy() for k, v in beside.items()}, text.sizes.cpu().numpy())
+        widths = text_widths(text.rows) if predictor.encodes_ids else None
+        given = {k: v.cpu().numpy() for k, v in beside.items()}
+        rows = sample_digests(text.rows, given, text.sizes.cpu().numpy(), widths)
         references = None if text.references is None else replace(text.references, context=around)
         view = ProblemView(predictor, x, y, layout, chosen, rows, None, seed, context=beside)
         view = replace(view, sizes=text.sizes, references=references)
@@ -337,6 +341,7 @@ def require_needs(
             "truth.weights": "pass truth=, floats (N, *features)",
             "truth": "pass truth=, (N, *features)",
             "gradients": view.model.why_no_gradients or "black boxes take the perturbation explainers",
+            "attention": HOW_TO_SHOW,
         }
         hint = hints.get(missing[0])
         if missing[0].startswith("model_pair."):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,6 +81,22 @@ class Tokens:
         return "the last of the vocabulary" if self.size is None else str(self.size - 1)
 
 
+class TextReader(Protocol):
+    """Reads strings for a model of token ids."""
+
+    def read(self, texts: Any, name: str = "inputs") -> Array:
+        """Ids (N, L) of tokens, or (N, W, P) of the pieces of words, -1 for what does not exist; int64."""
+        ...
+
+    def identities(self, ids: Array) -> Array:
+        """What draws of texts of these ids are keyed by; same shape."""
+        ...
+
+    def shown(self, pieces: Sequence[int]) -> str:
+        """The feature of these pieces as a reader sees it."""
+        ...
+
+
 def check_ids(ids: Array, tokens: Tokens | None, name: str) -> None:
     """Raise DataError unless these are token ids (N, L) or (N, W, P): left-aligned, and in the vocabulary.
 
@@ -108,6 +125,14 @@ def check_ids(ids: Array, tokens: Tokens | None, name: str) -> None:
         raise DataError(
             f"{name} hold a text without tokens, row {row}", "leave empty texts out: there is nothing to explain"
         )
+
+
+def text_widths(ids: Array) -> Array | None:
+    """Most pieces of a word of each text (N,), int64, of pieces of words (N, W, P); None for tokens (N, L)."""
+    if ids.ndim != 3:
+        return None
+    widths: Array = (ids != NO_TOKEN).any(axis=1).sum(axis=1).astype(np.int64)
+    return widths
 
 
 def text_sizes(ids: Array) -> Array:

@@ -9,6 +9,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.masking.tokens import fitting_words
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
@@ -22,8 +24,9 @@ def gradient(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
 
     Parameters
     ----------
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, problem.gradients(problem.inputs), channels)
 
@@ -40,8 +43,9 @@ def input_x_gradient(problem: ProblemView, *, channels: Channels = "sum") -> Ten
 
     Parameters
     ----------
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, problem.inputs * problem.gradients(problem.inputs), channels)
 
@@ -58,8 +62,9 @@ def integrated_gradients(
         Points of the midpoint rule.
     baseline : str
         Masker whose fill is the start of the line.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     check_positive(steps=steps)
     positions = (torch.arange(steps, dtype=problem.inputs.dtype, device=problem.inputs.device) + 0.5) / steps
@@ -93,8 +98,9 @@ def smoothgrad(
         Noisy copies.
     radius : float
         Standard deviation of the noise, in input units.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, _noisy_gradients(problem, n_samples, radius, draws)[0], channels)
 
@@ -136,8 +142,9 @@ def gradient_shap(
         Standard deviation of Gaussian noise on the point, in input units (0: none).
     baseline : str
         Masker whose fill serves as background where the problem has none.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     check_positive(n_samples=n_samples)
     start_of = _background_rows(problem, n_samples, draws)
@@ -165,7 +172,12 @@ def _background_rows(problem: ProblemView, n_samples: int, draws: Draws) -> Call
     Where samples have different sizes, every feature along the first axis is drawn from what exists in the background.
     """
     if problem.pool is not None:
-        pool = problem.pool.nan_to_num(0.0)
+        pool = problem.pool
+        if problem.layout.slot == 2:
+            pool = fitting_words(pool, problem.inputs.shape[2])
+        if not len(pool):
+            raise UnsupportedError("the background has no word with as few pieces as those of a text")
+        pool = pool.nan_to_num(0.0)
         found = draws.integers(len(pool), (n_samples, problem.inputs.shape[1]))
         return lambda block, part: pool[found[block, part]]
     background = problem.background
