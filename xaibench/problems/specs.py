@@ -87,6 +87,11 @@ class ProblemSpec:
         """Data set and model without parameters."""
         return self.dataset.spec.name, self.model.spec.name
 
+    @property
+    def kind_of_data(self) -> str:
+        """The need that data of this kind meet, such as ``image`` or ``text``."""
+        return _kind_of(cast(DatasetSpec, self.dataset.spec))
+
     def capabilities(self) -> frozenset[str] | None:
         """Needs that the problem will meet by what its parts declare; None if only building tells."""
         dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
@@ -175,7 +180,10 @@ AnyProblemSpec = ProblemSpec | FunctionProblemSpec
 
 
 def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
-    kind = "text" if dataset.features == "tokens" else dataset.features
     # A linear model's weights are the slopes of its logits, and of nothing else.
     offered = provides if output in (None, "logit") else provides - {"truth.weights"}
-    return _ALWAYS | {kind} | dataset.provides | offered
+    return _ALWAYS | {_kind_of(dataset)} | dataset.provides | offered
+
+
+def _kind_of(dataset: DatasetSpec) -> str:
+    return "text" if dataset.features == "tokens" else dataset.features
