@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from xaibench.core.registry import explainer, metric
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
+    from xaibench.models.text_models import text_model
 
 _HOME = {
     "api.attributions": ("Attributions",),
@@ -88,6 +89,7 @@ _HOME = {
     "core.registry": ("explainer", "metric"),
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
+    "models.text_models": ("text_model",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
 
@@ -142,6 +144,7 @@ __all__ = [
     "results",
     "run",
     "score",
+    "text_model",
 ]
 
 

@@ -184,4 +184,5 @@ def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
         "model_pair.series": (Pair(level=0.0), pair(0.1), pair(0.3), pair(0.5)),
         "input_pair.without": (inputs(0.8 * view.inputs),),
         "input_pair.patched": (inputs(view.inputs + 0.01),),
+        "input_pair.context": (inputs(0.9 * view.inputs),),
     }

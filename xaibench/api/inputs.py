@@ -16,6 +16,7 @@ from xaibench.api.axes import LAST, channels_first, takes_channels_first
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
+from xaibench.core.attention import HOW_TO_SHOW
 from xaibench.core.axes import check_convolution
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context, context_rows
@@ -63,7 +64,8 @@ def as_tensor(values: ArrayLike) -> Tensor:
     except (TypeError, ValueError) as error:
         raise UsageError("expected an array of numbers, not lists of different lengths") from error
     if array.dtype.kind not in "biuf":
-        raise UsageError(f"expected an array of numbers, not of {array.dtype}")
+        hint = "texts: model=xb.text_model(model, tokenizer)" if array.dtype.kind in "UO" else None
+        raise UsageError(f"expected an array of numbers, not of {array.dtype}", hint)
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
@@ -338,6 +340,7 @@ def require_needs(
             "truth.weights": "pass truth=, floats (N, *features)",
             "truth": "pass truth=, (N, *features)",
             "gradients": view.model.why_no_gradients or "black boxes take the perturbation explainers",
+            "attention": HOW_TO_SHOW,
         }
         hint = hints.get(missing[0])
         if missing[0].startswith("model_pair."):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xaibench.api.inputs import as_classes, as_tensor, make_truth
 from xaibench.api.raw_rows import series_rows, token_rows
+from xaibench.api.raw_views import ids_of_strings
 from xaibench.core import registry
 from xaibench.core.context import context_rows
 from xaibench.core.errors import UsageError, did_you_mean
@@ -111,6 +112,7 @@ def _inputs(view: ProblemView, need: str, given: Any) -> Tensor:
 def _texts(view: ProblemView, need: str, given: Any) -> Tensor:
     """Other texts or series of the same lengths, as raw rows like those of the view."""
     text = view.model.encodes_ids
+    given = ids_of_strings(view.model, given, f"inputs of {need}")
     found, sizes = token_rows(given, None, f"inputs of {need}") if text else series_rows(given, f"inputs of {need}")
     if sizes.tolist() != (view.sizes.tolist() if view.sizes is not None else []):
         raise UsageError(f"inputs of {need} have other lengths than those that are explained", "give one for each")

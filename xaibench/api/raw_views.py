@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,7 @@ def read_raw(
         return None
     if text:
         known = tokens if tokens is not None else getattr(model, "tokens", None)
+        inputs, background = ids_of_strings(model, inputs), ids_of_strings(model, background, "background")
         rows, sizes = token_rows(inputs, known)
         predictor = as_text_predictor(
             model,
@@ -108,7 +110,25 @@ def read_raw(
         rows_of, sizes_of = (torch.from_numpy(part) for part in given)
         own = raw_layout(rows_of.shape[1:]) if text else infer_layout(rows_of.shape[1:], "series")
         references = RawRows(rows_of.to(where, kind), sizes_of.to(where), own)
-    return RawSamples(predictor, values.to(where), rows, torch.from_numpy(sizes).to(where), layout, references)
+    reader = getattr(predictor, "reader", None)
+    given_rows = rows if reader is None or not text else reader.identities(rows)
+    return RawSamples(predictor, values.to(where), given_rows, torch.from_numpy(sizes).to(where), layout, references)
+
+
+def ids_of_strings(model: Any, texts: Any, name: str = "inputs") -> Any:
+    """The ids of strings for a model that reads them; what are not strings is returned as it is."""
+    reader = getattr(model, "reader", None)
+    if reader is None or texts is None or not _holds_strings(texts):
+        return texts
+    return reader.read(texts, name)
+
+
+def _holds_strings(texts: Any) -> bool:
+    if isinstance(texts, str):
+        return True
+    if isinstance(texts, Tensor) or not isinstance(texts, Iterable):
+        return False
+    return any(isinstance(text, str) for text in texts)
 
 
 def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], view: ProblemView) -> dict[str, Any]:
@@ -142,6 +162,8 @@ def _is_text(model: Any, inputs: Any, features: str | None, tokens: Any, embeddi
         return False
     if tokens is not None and not isinstance(tokens, Tokens):
         raise UsageError(f"special_tokens is a {type(tokens).__name__}", "give xb.Tokens(mask=..., pad=...)")
+    if _holds_strings(inputs):
+        return True
     shape = tuple(inputs.shape) if hasattr(inputs, "shape") else np.shape(inputs) if not is_ragged(inputs) else ()
     kind = getattr(inputs, "dtype", None)
     floats = kind is not None and (kind.is_floating_point if isinstance(kind, torch.dtype) else kind.kind == "f")

@@ -17,6 +17,7 @@ NEEDS = DATA_NEEDS | {
     "others",
     "gradients",
     "module",
+    "attention",
     "truth",
     "truth.mask",
     "truth.weights",

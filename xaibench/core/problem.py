@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from xaibench.core.outputs import select_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
+from xaibench.core.token_predictor import TokenPredictor
 from xaibench.core.truth import Truth
 
 
@@ -247,7 +249,10 @@ class Samples:
 
     def masker_of(self, stream: str, name: str) -> Masker:
         """The named masker, bound to these samples, with draws of a stream of its own."""
-        absence = Absence(self.model.symbols, self.pool, self.context.get("live"), self.model.takes_missing)
+        model, words = self.model, None
+        if isinstance(model, TokenPredictor) and model.language_model is not None and "ids" in self.context:
+            words = partial(model.words_in_place, self.inputs, self.context)
+        absence = Absence(model.symbols, self.pool, self.context.get("live"), model.takes_missing, words)
         return make_masker(name, self.inputs, self.layout, self.background, self.draws(stream), absence)
 
 

@@ -14,6 +14,7 @@ from xaibench.core.context import Context, Encoded
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import array_digest
+from xaibench.core.language_models import MaskedLanguageModel, pieces_of
 from xaibench.core.model_outputs import read_output
 from xaibench.core.module_copies import is_compiled
 from xaibench.core.outputs import Returns
@@ -26,7 +27,7 @@ from xaibench.core.predictor import (
     as_matrix,
 )
 from xaibench.core.token_networks import CallWithMask, TokenNetwork, around, logits_of
-from xaibench.core.tokens import NO_TOKEN, Tokens
+from xaibench.core.tokens import NO_TOKEN, TextReader, Tokens
 
 _FRACTION = "token ids are names, and there is nothing between two of them"
 _MASKERS = "removal by a masker of tokens (mask, pad, unk, delete, unigram) works"
@@ -69,6 +70,8 @@ class TokenPredictor(TorchPredictor):
 
     takes_missing = True
     encodes_ids = True
+    reader: TextReader | None = None
+    language_model: MaskedLanguageModel | None = None
 
     def __init__(
         self,
@@ -118,7 +121,7 @@ class TokenPredictor(TorchPredictor):
         live = ids != NO_TOKEN
         vectors = torch.where(live.unsqueeze(-1), self._embed(ids.clamp(min=0)), 0.0)
         context = {} if bool(live.all()) else {"live": live}
-        if self.name is not None:
+        if self.name is not None or self.language_model is not None:
             context["ids"] = ids.clamp(min=0)
         return Encoded(vectors, context, self.encoded_layout(layout, size))
 
@@ -126,6 +129,35 @@ class TokenPredictor(TorchPredictor):
         """See `Predictor.encode_pool`: (M, D), or (M, P, D) with NaN behind the last piece of a word."""
         ids = torch.cat([row[:n] for row, n in zip(raw.long(), sizes.tolist(), strict=True)])
         return torch.where((ids != NO_TOKEN).unsqueeze(-1), self._embed(ids.clamp(min=0)), torch.nan)
+
+    def words_in_place(self, inputs: Tensor, context: Context, uniform: Tensor) -> Tensor:
+        """Inputs whose features are all drawn by the language model, each given the rest of its text.
+
+        Parameters
+        ----------
+        inputs : Tensor (N, n, D) or (N, n, P, D)
+        context : mapping of str to Tensor (N, ...)
+            As `encode` gives it.
+        uniform : Tensor (N, n)
+            Numbers between 0 and 1 that decide which words are drawn.
+
+        Returns
+        -------
+        Tensor, same shape
+            Of words, NaN behind their first piece: a word is replaced by one of a single piece.
+        """
+        assert self.language_model is not None
+        live = context.get("live")
+        filled = torch.full_like(inputs, torch.nan)
+        for row, drawn in enumerate(uniform.cpu().double()):
+            found = self.language_model.probabilities(
+                pieces_of(context["ids"][row], None if live is None else live[row])
+            )
+            total = found.cumsum(dim=1)
+            ids = torch.searchsorted(total, (drawn * total[:, -1]).unsqueeze(1), right=True).squeeze(1)
+            words = self._embed(ids.clamp(max=found.shape[1] - 1)).to(inputs)
+            filled[row].view(len(words), -1, inputs.shape[-1])[:, 0] = words
+        return filled
 
     def batch_size(self, inputs: Tensor, context: Context | None = None) -> int:
         """Samples per batch, measured once for every number of features."""
@@ -156,7 +188,7 @@ class TokenPredictor(TorchPredictor):
         made = object.__new__(TokenPredictor)
         TorchPredictor.__init__(made, network, self.returns, device=self.device, batch_size=batch_size)
         made.tokens, made.name, made.table, made._sizes = self.tokens, self.name, self.table, {}
-        made.facts = self.facts
+        made.facts, made.language_model, made.reader = self.facts, self.language_model, self.reader
         return made
 
     def _embed(self, ids: Tensor) -> Tensor:
@@ -183,6 +215,7 @@ class TokenIdPredictor(CallablePredictor):
 
     takes_missing = True
     encodes_ids = True
+    reader: TextReader | None = None
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -78,6 +79,22 @@ class Tokens:
     @property
     def _last(self) -> str:
         return "the last of the vocabulary" if self.size is None else str(self.size - 1)
+
+
+class TextReader(Protocol):
+    """Reads strings for a model of token ids."""
+
+    def read(self, texts: Any, name: str = "inputs") -> Array:
+        """Ids (N, L) of tokens, or (N, W, P) of the pieces of words, -1 for what does not exist; int64."""
+        ...
+
+    def identities(self, ids: Array) -> Array:
+        """What draws of texts of these ids are keyed by; same shape."""
+        ...
+
+    def shown(self, pieces: Sequence[int]) -> str:
+        """The feature of these pieces as a reader sees it."""
+        ...
 
 
 def check_ids(ids: Array, tokens: Tokens | None, name: str) -> None:

@@ -60,7 +60,8 @@ def guided_grad_cam(
     ----------
     layer, tokens
         As for `grad_cam`.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, guided_gradients(problem), channels) * grad_cam(problem, layer=layer, tokens=tokens)

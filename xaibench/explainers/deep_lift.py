@@ -53,8 +53,9 @@ def deep_lift(problem: ProblemView, *, baseline: str = "zero", channels: Channel
     ----------
     baseline : str
         Masker whose fill is the reference.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
 
     Raises
     ------

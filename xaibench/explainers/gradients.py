@@ -22,8 +22,9 @@ def gradient(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
 
     Parameters
     ----------
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, problem.gradients(problem.inputs), channels)
 
@@ -40,8 +41,9 @@ def input_x_gradient(problem: ProblemView, *, channels: Channels = "sum") -> Ten
 
     Parameters
     ----------
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, problem.inputs * problem.gradients(problem.inputs), channels)
 
@@ -58,8 +60,9 @@ def integrated_gradients(
         Points of the midpoint rule.
     baseline : str
         Masker whose fill is the start of the line.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     check_positive(steps=steps)
     positions = (torch.arange(steps, dtype=problem.inputs.dtype, device=problem.inputs.device) + 0.5) / steps
@@ -93,8 +96,9 @@ def smoothgrad(
         Noisy copies.
     radius : float
         Standard deviation of the noise, in input units.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     return per_feature(problem, _noisy_gradients(problem, n_samples, radius, draws)[0], channels)
 
@@ -136,8 +140,9 @@ def gradient_shap(
         Standard deviation of Gaussian noise on the point, in input units (0: none).
     baseline : str
         Masker whose fill serves as background where the problem has none.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
     """
     check_positive(n_samples=n_samples)
     start_of = _background_rows(problem, n_samples, draws)

@@ -40,8 +40,9 @@ def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tens
 
     Parameters
     ----------
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
 
     Raises
     ------
@@ -62,8 +63,9 @@ def deconvolution(problem: ProblemView, *, channels: Channels = "sum") -> Tensor
 
     Parameters
     ----------
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
 
     Raises
     ------

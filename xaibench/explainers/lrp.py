@@ -54,8 +54,9 @@ def lrp(
         Prop. 1).
     epsilon : float
         Stabiliser of divisions, in units of the activations.
-    channels : {"sum", "positive"}
-        Signed sum over channels, or the sum of their positive parts (a saliency).
+    channels : {"sum", "positive", "norm", "abs"}
+        Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
+        sum of their magnitudes.
 
     Raises
     ------

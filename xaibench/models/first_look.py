@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.attention import shows_attention
 from xaibench.core.context import Context, context_rows
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
@@ -84,6 +85,10 @@ def first_look(
     module = predictor.module
     hooks = module is not None and not is_compiled(module)
     lacking = {} if module is None else _lacking(gradients, why, hooks)
+    provides = frozenset() if module is None else frozenset({"gradients", "module"} - set(lacking))
+    if isinstance(predictor, TorchPredictor) and predictor.encodes_ids and not lacking:
+        one = context_rows(beside, slice(0, 1))
+        provides |= {"attention"} if shows_attention(predictor, few[:1], one) else frozenset()
     predictor.facts = ModelFacts(
         kind=_kind(module),
         returns=settled.returns,
@@ -97,7 +102,7 @@ def first_look(
         hooks=hooks,
         copies=hooks and _can_be_copied(module),
         repeatable=not notes,
-        provides=frozenset() if module is None else frozenset({"gradients", "module"} - set(lacking)),
+        provides=provides,
         lacking=lacking,
         notes=(*notes, *([settled.doubt] if settled.doubt else [])),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MASKERS_VERSION = 2
 """Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
-DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram"})
+DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram", "mlm"})
 """Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
 FILLING = ("zero", "mean", "blur", "uniform", "marginal", "sample_min")
 """Maskers that replace removed features by those of a fixed fill."""
@@ -17,6 +17,8 @@ TOKEN_MASKERS = {
     "delete": "The token is taken out and the text closes up, which moves what follows. It has no value, so no line "
     "leads to it: it serves removal, not baselines. Other data have it where the model takes NaN as a missing value.",
     "unigram": "A token of the reference samples, drawn for every place; of words one with at most as many pieces.",
+    "mlm": "A token drawn by a masked language model, for every place given the rest of its text; of words one of a "
+    "single piece. The model is that of `xb.text_model(..., mlm=)`.",
 }
 """Maskers that other data do not have, and what they do."""
 MASKERS = (*FILLING, "noisy_linear", "conditional", *TOKEN_MASKERS)

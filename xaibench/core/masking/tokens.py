@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -33,12 +33,15 @@ class Absence:
         Pieces of the samples that there are; None: all.
     takes_missing : bool
         Whether the model takes a feature of NaN as one that is not there.
+    drawn_words : callable or None
+        Makes the features that a masked language model draws by uniform numbers (N, n).
     """
 
     symbols: Mapping[str, Tensor] = field(default_factory=dict)
     pool: Tensor | None = None
     live: Tensor | None = None
     takes_missing: bool = False
+    drawn_words: Callable[[Tensor], Tensor] | None = None
 
 
 def deleted(name: str, inputs: Tensor, absence: Absence) -> Tensor:
@@ -64,7 +67,7 @@ def token_fill(name: str, inputs: Tensor, layout: FeatureLayout, absence: Absenc
     one only; the others are not there. ``delete`` closes the text up. ``unigram`` (``marginal`` is the same) draws a
     token of the reference samples for every place, of words one with at most as many pieces. In embeddings ``mean`` is
     the mean of the reference samples' tokens, and ``zero`` is 0. A ``pad`` is attended to: it is a strange word, not
-    an absence.
+    an absence. ``mlm`` draws a token by a masked language model for every place.
 
     Raises
     ------
@@ -80,6 +83,10 @@ def token_fill(name: str, inputs: Tensor, layout: FeatureLayout, absence: Absenc
         return torch.zeros_like(inputs)
     if name in ("unigram", "marginal"):
         return _unigram(name, inputs, layout, absence, draws)
+    if name == "mlm":
+        if absence.drawn_words is None:
+            raise UnsupportedError("the mlm masker needs a masked language model", "give xb.text_model(..., mlm=)")
+        return absence.drawn_words(draws.uniform((layout.n_features,)))
     if name == "mean":
         return _in_live_pieces(inputs, _mean(inputs, absence), absence.live)
     symbol = "mask" if name == "mask_word" else name

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from xaibench.core.problem import ProblemView
 
-Channels = Literal["sum", "positive"]
-"""``sum``: signed, so that contributions stay complete. ``positive``: sum of the positive parts, as
-pictures of explanations are drawn; it has no sign and is a saliency, whatever the explainer."""
+Channels = Literal["sum", "positive", "norm", "abs"]
+"""``sum``: signed, so that contributions stay complete. The others have no sign and are saliencies, whatever the
+explainer. ``positive``: sum of the positive parts, as pictures of explanations are drawn. ``norm``: Euclidean norm,
+which of an embedding does not change when the embedding is rotated. ``abs``: sum of the magnitudes."""
 
 
 def per_feature(problem: ProblemView, maps: Tensor, channels: Channels = "sum") -> Tensor:
     """Reduce maps (N, *input_shape) over their channels to (N, *feature_shape)."""
-    return problem.layout.reduce(maps.clamp(min=0) if channels == "positive" else maps)
+    layout = problem.layout
+    if channels == "norm":
+        norms: Tensor = torch.linalg.vector_norm(layout.by_feature(maps), dim=-1)
+        return norms.view(len(maps), *layout.feature_shape)
+    if channels == "abs":
+        return layout.reduce(maps.abs())
+    return layout.reduce(maps.clamp(min=0) if channels == "positive" else maps)
