@@ -103,8 +103,8 @@ def test_deletion_changes_the_denominator_of_a_mean() -> None:
     assert np.mean(np.abs(z) < 3) > 0.97
     # The two maskers order words alike, and disagree on the sign of those between 0 and the mean.
     for s, by_deletion in zip(case.values, alone, strict=True):
-        assert kendalltau(s, by_deletion).statistic == pytest.approx(1)
-    assert any(((s > 0) & (s < s.mean())).any() for s in case.values)
+        assert (np.diff(by_deletion[np.argsort(s, kind="stable")]) > -1e-12).all()
+    assert any((s * by_deletion < 0).any() for s, by_deletion in zip(case.values, alone, strict=True))
 
 
 def test_one_layer_of_attention() -> None:
@@ -123,11 +123,32 @@ def test_one_layer_of_attention() -> None:
     def agreement(maps: list[np.ndarray]) -> float:
         return float(np.mean([kendalltau(m, need).statistic for m, need in zip(maps, lost, strict=True)]))
 
-    # Attention is unrelated to need.
-    assert abs(agreement(weights)) < 0.15
     assert agreement(products) > 0.4
     by_formula = [a * (v - a @ v) for a, v in zip(weights, case.values, strict=True)]
     assert agreement(by_formula) > 0.95
+
+
+def test_attention_is_unrelated_to_need() -> None:
+    """Kendall's tau over 300 random texts of 8 words, each with keys and values of its own: 0 within three errors."""
+    rng = np.random.default_rng(0)
+    taus = []
+    for _ in range(300):
+        k, v = rng.standard_normal((2, 8))
+        a = np.exp(k) / np.exp(k).sum()
+        taus.append(kendalltau(a, a * (v - a @ v) / (1 - a)).statistic)
+    assert abs(np.mean(taus)) < 0.08
+    assert np.std(taus) > 0.2
+
+
+def test_attention_in_the_suite_is_the_softmax_of_the_keys() -> None:
+    case = Case("attention")
+    weights = [np.exp(k) / np.exp(k).sum() for k in case.keys]
+    case.check(weights, "attention_last")
+    # AttnLRP: half of what flows through the values, and half of the softmax's rule, of which the query keeps nothing.
+    relevance = []
+    for a, k, v in zip(weights, case.keys, case.values, strict=True):
+        relevance.append(a * v / 2 + k * a * (v - a @ v) / 2)
+    case.check(relevance, "attn_lrp")
 
 
 def test_the_gradient_of_attention() -> None:

@@ -13,12 +13,12 @@ from xaibench.models.networks import Add
 from xaibench.models.text_training import longest, train_texts
 from xaibench.models.training import Progress
 
-_PROVIDES = {"gradients", "module"}
+_DIFFERENTIABLE = {"gradients", "module"}
 _POSITION_SPREAD = 0.1
 """Standard deviation of learned positions before training."""
 
 
-@model("text_transformer", provides=_PROVIDES, features={"tokens"})
+@model("text_transformer", provides=_DIFFERENTIABLE | {"attention"}, features={"tokens"})
 def text_transformer(
     data: Data,
     *,
@@ -58,7 +58,7 @@ def text_transformer(
     return train_texts(build, data, seed=seed, epochs=epochs, learning_rate=3e-3, progress=progress)
 
 
-@model("text_lstm", provides=_PROVIDES, features={"tokens"})
+@model("text_lstm", provides=_DIFFERENTIABLE, features={"tokens"})
 def text_lstm(
     data: Data,
     *,

@@ -11,7 +11,7 @@ from xaibench.core.data_registry import model
 from xaibench.core.errors import UsageError
 
 
-@model("text_rule", provides={"gradients", "module"}, features={"tokens"})
+@model("text_rule", features={"tokens"})
 def text_rule(data: Data) -> nn.Module:
     """The rule of the data set `text_rules`, exactly; the two logits are minus and plus half of its output.
 

@@ -14,7 +14,7 @@ from xaibench.datasets.tracr_programs import read_tracr
 _PARTS = ("query", "key", "value", "output", "in", "out")
 
 
-@model("tracr_transformer", provides={"gradients", "module"}, features={"tokens"}, version=1)
+@model("tracr_transformer", provides={"gradients", "module", "attention"}, features={"tokens"}, version=1)
 def tracr_transformer(data: Data) -> nn.Module:
     """The compiled transformer of the data set `tracr`, read at the place that is asked about.
 
