@@ -44,7 +44,8 @@ def test_everything_that_was_promised_is_registered():
 
 def test_placebos_are_the_controls_without_the_oracle():
     controls = {n for n in NAMES if spec_of(n).control}
-    assert controls == {"random", "random_smooth", "other_sample", "constant", "input_edges", "oracle"}
+    of_texts = {"embedding_norm", "token_frequency", "token_position"}
+    assert controls == {"random", "random_smooth", "other_sample", "constant", "input_edges", "oracle", *of_texts}
     assert {n for n in NAMES if spec_of(n).placebo} == controls - {"oracle"}
 
 

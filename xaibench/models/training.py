@@ -93,12 +93,40 @@ def train(
     """
     if epochs < 1:
         raise UsageError(f"epochs must be at least 1, not {epochs}")
+
+    def fit(module: nn.Module) -> None:
+        size = batch_size or default_batch_size(data)
+        _fit(module, data, epochs, learning_rate, weight_decay, optimizer, size, adversary, progress)
+
+    return build_and_fit(build, fit, seed=seed)
+
+
+def default_batch_size(data: Data) -> int:
+    """Training samples in a batch: about 40 batches to an epoch, of 16 to 64 samples."""
+    return min(max(len(data.train_inputs) // 40, 16), 64)
+
+
+def build_and_fit(build: Callable[[], nn.Module], fit: Callable[[nn.Module], None], *, seed: int) -> nn.Module:
+    """Build a module and fit it, on one thread and with a random state of its own; known weights are loaded instead.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the untrained module.
+    fit : callable
+        Trains it in place.
+    seed : int
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode.
+    """
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(derive_seed("train", seed))
         module = build()
         if not _take_known(module):
-            batch_size = batch_size or min(max(len(data.train_inputs) // 40, 16), 64)
-            _fit(module, data, epochs, learning_rate, weight_decay, optimizer, batch_size, adversary, progress)
+            fit(module)
     return module.eval()
 
 
@@ -115,7 +143,7 @@ def _fit(
 ) -> None:
     inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(_learned(data))
     batches = -(-len(inputs) // batch_size)
-    step, schedule = _optimizer(module, optimizer, learning_rate, weight_decay, epochs * batches)
+    step, schedule = scheduled(module, optimizer, learning_rate, weight_decay, epochs * batches)
     module.train()
     with torch.enable_grad():
         for epoch in range(epochs):
@@ -149,9 +177,10 @@ def _loss(outputs: Tensor, wanted: Tensor) -> Tensor:
     return nn.functional.cross_entropy(outputs, wanted)
 
 
-def _optimizer(
+def scheduled(
     module: nn.Module, name: Literal["adamw", "sgd"], learning_rate: float, weight_decay: float, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """An optimizer of the module's parameters and the schedule of its learning rate: one cycle, of sgd constant."""
     if name == "sgd":
         sgd = torch.optim.SGD(module.parameters(), lr=learning_rate, weight_decay=weight_decay)
         return sgd, torch.optim.lr_scheduler.ConstantLR(sgd, factor=1.0)

@@ -11,7 +11,7 @@ from typing import cast
 from xaibench.core import registry
 from xaibench.core.components import RANDOM, MetricSpec
 from xaibench.core.errors import UsageError
-from xaibench.core.needs import missing_needs
+from xaibench.core.needs import DATA_NEEDS, missing_needs
 from xaibench.core.program_specs import FunctionsSpec, is_control
 from xaibench.plan.cells import Unit
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
@@ -144,9 +144,14 @@ def _explaining(suite: Suite) -> Iterator[ComponentRef]:
 
 
 def _belongs(choice: ComponentRef, problem: AnyProblemSpec) -> bool:
-    """Whether a component is about problems of this sort: functions of a kind that it takes, or models and data."""
+    """Whether a component is about problems of this sort: functions of a kind that it takes, or models and data.
+
+    Controls of one kind of data, such as texts, belong to problems of that kind only.
+    """
     if isinstance(problem, FunctionProblemSpec):
         return choice.spec.about_programs and not missing_needs(choice.spec.needs, problem.capabilities())
+    if is_control(choice.spec) and missing_needs(choice.spec.needs & DATA_NEEDS, {problem.kind_of_data}):
+        return False
     return not choice.spec.about_programs
 
 

@@ -90,6 +90,12 @@ class ProblemSpec:
         """Data set and model without parameters."""
         return self.dataset.spec.name, self.model.spec.name
 
+    @property
+    def kind_of_data(self) -> str:
+        """The need that data of this kind meet, such as ``image`` or ``text``."""
+        features = cast(DatasetSpec, self.dataset.spec).features
+        return "text" if features == "tokens" else features
+
     def capabilities(self) -> frozenset[str] | None:
         """Needs that the problem will meet by what its parts declare; None if only building tells."""
         model = cast(ModelSpec, self.model.spec)
@@ -100,13 +106,12 @@ class ProblemSpec:
     def offered(self, provides: frozenset[str]) -> frozenset[str]:
         """Needs that the problem meets with a model that meets ``provides``."""
         dataset = cast(DatasetSpec, self.dataset.spec)
-        kind = "text" if dataset.features == "tokens" else dataset.features
         # A linear model's weights are the slopes of its logits, and of nothing else.
         slopes = self.output in (None, "logit", "contrast") and self.returns in (None, "logit", "binary_logit")
         given = dataset.provides
         if self.target == EACH:
             given = frozenset(need for need in given if need.partition(".")[0] not in PAIRS)
-        return _ALWAYS | {kind} | given | (provides if slopes else provides - {"truth.weights"})
+        return _ALWAYS | {self.kind_of_data} | given | (provides if slopes else provides - {"truth.weights"})
 
     def check(self) -> None:
         """Raise UsageError if the model does not take this kind of data."""
