@@ -281,14 +281,16 @@ def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
 
 
 def as_attributions(view: ProblemView, attributions: ArrayLike) -> Tensor:
-    """Maps (N, *features), one for every sample, float32."""
+    """Maps (N, *features), one for every sample, float32; a number per channel is summed."""
     whole = padded(attributions, 0, "attributions") if is_ragged(attributions) else attributions
     values = _tensor(whole, torch.float32, view.inputs.device)
     expected = (len(view), *view.layout.feature_shape)
+    axis = view.layout.channel_axis(tuple(values.shape))
+    values = values if axis is None else values.sum(dim=axis)
     if tuple(values.shape) != expected:
         raise UsageError(
             f"attributions have shape {tuple(values.shape)}, the features {expected}",
-            "sum over channels; features= says what the axes mean",
+            "give one number per feature; features= says what the axes mean",
         )
     return values
 

@@ -313,9 +313,10 @@ class Problem:
 
         Parameters
         ----------
-        explainers : iterable of str, (str, dict), callable or Attributions
-            Names, names with parameters, functions (model, inputs, targets) -> attributions, and what `explain`
-            or `Attributions` gave.
+        explainers : iterable of str, (str, dict), (str, array), callable or Attributions
+            Names, names with parameters, functions (model, inputs, targets) -> attributions, maps (N, *features)
+            that were made elsewhere under a name of their own, and what `explain` or `Attributions` gave. Maps with
+            a number per channel are summed.
         metrics : iterable of str or (str, dict)
             Names, or names with parameters; ``output`` among them measures another output than the metric's rule.
         controls : bool

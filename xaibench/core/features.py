@@ -132,6 +132,25 @@ class FeatureLayout:
             return per_input.sum(dim=tuple(range(-self.slot, 0)))
         return per_input if self.channels is None else per_input.sum(dim=-len(self.input_shape))
 
+    def channel_axis(self, shape: tuple[int, ...]) -> int | None:
+        """The axis of maps (N, ...) along which they have a number per channel, to be summed; None if there is none.
+
+        It has the length of the channels, or 1, and is the first one behind the samples or the last one.
+
+        Examples
+        --------
+        >>> from xaibench.core.features import FeatureLayout
+        >>> layout = FeatureLayout("image", (3, 8, 8))
+        >>> layout.channel_axis((5, 3, 8, 8)), layout.channel_axis((5, 8, 8, 3)), layout.channel_axis((5, 8, 8))
+        (1, 3, None)
+        """
+        inside, counts = tuple(shape[1:]), {1, self.channels or 1}
+        if self.kind not in ("image", "volume", "tokens") or len(inside) != len(self.feature_shape) + 1:
+            return None
+        if inside[1:] == self.feature_shape and inside[0] in counts and not self.slot:
+            return 1
+        return len(inside) if inside[:-1] == self.feature_shape and inside[-1] in counts else None
+
     def by_feature(self, inputs: Tensor) -> Tensor:
         """Inputs (N, *input_shape) as (N, n_features, channels)."""
         if self.slot:

@@ -82,6 +82,8 @@ class Samples:
         In such a group: what exists in the reference samples, one feature after the other; there is no background.
     references : RawRows or None
         The reference samples as raw rows.
+    problem : str
+        ``dataset/model``, by which files that hold explanations of several problems name theirs; may be empty.
     """
 
     model: Predictor
@@ -99,6 +101,7 @@ class Samples:
     sizes: Tensor | None = None
     pool: Tensor | None = None
     references: RawRows | None = None
+    problem: str = ""
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -70,7 +70,7 @@ def as_predictor(
         predictor.takes_missing = _allows_nan(model)
         return predictor
     if callable(model):
-        known = cast(Returns, returns or "probability")
+        known = cast(Returns, returns or getattr(model, "default_returns", "probability"))
         return _assumed(CallablePredictor(model, known, batch_size=batch_size), returns)
     raise UsageError(
         f"a {type(model).__name__} is not a model",

@@ -164,7 +164,7 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     regression = data.test_values is not None
     try:
         # A module does not say what its numbers are; the data do.
-        given = spec.returns or ("value" if regression and isinstance(model, nn.Module) else None)
+        given = spec.returns or ("value" if regression and (spec.fitted or isinstance(model, nn.Module)) else None)
         predictor = look_at_data(predictor_for(model, data, device=device, returns=given), data, given=given)
         raw = predict_raw(predictor, data.test_inputs, data.test_context)
         check_finite_outputs(raw, predictor.returns)

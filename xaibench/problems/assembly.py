@@ -57,7 +57,8 @@ def assemble(
     output = spec.output or default_output(predictor.returns)
     facts = predictor.facts
     provides = fitted.provides - set(facts.lacking if facts else ())
-    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), provides, spec.output)
+    recipe = spec.recipe
+    capabilities = _capabilities(cast(DatasetSpec, spec.dataset.spec), recipe, provides, spec.output)
     mask, distractors = (
         None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
         for a in (data.test_mask, data.test_distractors)
@@ -84,6 +85,7 @@ def assemble(
         background_labels=None if reference_labels is None or data.has_ids else torch.from_numpy(reference_labels),
         context=context,
         background_context={} if data.has_ids else around,
+        problem=spec.name,
     )
     if data.has_ids:
         sizes, reference_sizes = (
@@ -102,7 +104,7 @@ def assemble(
         retraining=retraining,
         pairs=_pairs(data, found, retraining, spec.seed, n, predictor.device),
         info={"model": facts.to_json()} if facts else {},
-        lacking=facts.lacking if facts else {},
+        lacking={**recipe.lacking, **(facts.lacking if facts else {})},
     )
 
 

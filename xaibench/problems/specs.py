@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
@@ -92,7 +93,12 @@ class ProblemSpec:
         dataset, model = cast(DatasetSpec, self.dataset.spec), cast(ModelSpec, self.model.spec)
         if model.provides is None:
             return None
-        return _capabilities(dataset, model.provides, self.output)
+        return _capabilities(dataset, model, model.provides, self.output)
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Needs that the model does not meet by what it is, and why."""
+        return cast(ModelSpec, self.model.spec).lacking
 
     def check(self) -> None:
         """Raise UsageError if the model does not take this kind of data."""
@@ -170,12 +176,20 @@ class FunctionProblemSpec:
         """Needs that the functions meet."""
         return cast(FunctionsSpec, self.functions.spec).provides
 
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
+
 
 AnyProblemSpec = ProblemSpec | FunctionProblemSpec
 
 
-def _capabilities(dataset: DatasetSpec, provides: frozenset[str], output: str | None) -> frozenset[str]:
+def _capabilities(
+    dataset: DatasetSpec, model: ModelSpec, provides: frozenset[str], output: str | None
+) -> frozenset[str]:
     kind = "text" if dataset.features == "tokens" else dataset.features
     # A linear model's weights are the slopes of its logits, and of nothing else.
     offered = provides if output in (None, "logit") else provides - {"truth.weights"}
-    return _ALWAYS | {kind} | dataset.provides | offered
+    always = _ALWAYS - {"retrain"} if model.fitted else _ALWAYS
+    return always | {kind} | dataset.provides | offered

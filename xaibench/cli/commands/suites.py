@@ -20,6 +20,7 @@ from xaibench.cli.options import (
     SkipOption,
     StoreOption,
     SuiteArgument,
+    TrustOption,
 )
 
 
@@ -33,6 +34,7 @@ def run(
     rerun: RerunOption = None,
     shard: ShardOption = None,
     plugin: PluginOption = None,
+    trust: TrustOption = None,
     device: DeviceOption = "cpu",
     workers: Annotated[
         str,
@@ -124,6 +126,7 @@ def run(
             memory=memory,
             json=json,
             quiet=quiet,
+            trust=trust,
             threads=threads,
             retry=retry,
             batch_size=batch_size,
@@ -145,6 +148,7 @@ def plan(
     rerun: RerunOption = None,
     shard: ShardOption = None,
     plugin: PluginOption = None,
+    trust: TrustOption = None,
     device: DeviceOption = "cpu",
     cells: Annotated[
         bool, typer.Option("--cells", help="List every cell with its state and the reason for it.")
@@ -156,7 +160,7 @@ def plan(
     from xaibench.cli.request import Request
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
-    raise typer.Exit(show_plan(request, cells=cells, json=json))
+    raise typer.Exit(show_plan(request, trust=trust, cells=cells, json=json))
 
 
 def init(
@@ -187,3 +191,23 @@ def init(
     from xaibench.cli.initialising import write_first_suite
 
     raise typer.Exit(write_first_suite(data, model, target=target, output=output, force=force))
+
+
+def export(
+    suite: SuiteArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write the files to.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Export only this dataset, or dataset/model.")
+    ] = None,
+    limit: LimitOption = None,
+    plugin: PluginOption = None,
+    trust: TrustOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Write inputs, targets, outputs and row ids of every problem, so that another tool can explain them.
+
+    Maps stored with these row ids can be scored beside all controls: explainers = [{ file = "maps.npz" }].
+    """
+    from xaibench.cli.exporting import export_suite
+
+    raise typer.Exit(export_suite(suite, output, only=only, limit=limit, plugins=plugin, trust=trust, device=device))
