@@ -53,6 +53,7 @@ Maker = Callable[[SourceFile, Mapping[str, Any]], Component]
 """Makes a component of a file, from its parameters as far as they are known (at first none are)."""
 _makers: dict[tuple[Kind, str], Maker] = {}
 _made: dict[tuple[Any, ...], Component] = {}
+_contents: dict[tuple[Any, ...], str] = {}
 _digests: dict[tuple[str, int, int], str] = {}
 
 
@@ -119,10 +120,14 @@ def component_of_file(
         return _made[key]
     check_open(file)
     source = _source(file, name, folder)
-    known = _made.get(key)
-    if known is None or known.code_digest is None or source.sha256 not in known.code_digest:
-        known = _made[key] = _maker(kind, source, file)(source, params or {})
-    return known
+    if _contents.setdefault(key[:-1], source.sha256) != source.sha256:
+        # Whatever the parameters: a component that was made of another content is forgotten.
+        _contents[key[:-1]] = source.sha256
+        for made in [made for made in _made if made[:-1] == key[:-1]]:
+            del _made[made]
+    if key not in _made:
+        _made[key] = _maker(kind, source, file)(source, params or {})
+    return _made[key]
 
 
 def _maker(kind: Kind, source: SourceFile, file: str) -> Maker:

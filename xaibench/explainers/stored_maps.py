@@ -79,6 +79,11 @@ def map_names(path: Path) -> list[str]:
     return [name for name in found if name not in BESIDE]
 
 
+def has_row_ids(path: Path) -> bool:
+    """Whether an npz file says which samples its maps are of."""
+    return "row_ids.npy" in {member.filename for member in check_zip(path)}
+
+
 def read_maps(path: Path, array: str, problem: str) -> StoredMaps:
     """Maps of one problem from an npz or Parquet file; nothing is unpickled.
 

@@ -18,6 +18,7 @@ from xaibench.core.types import Array
 from xaibench.datasets.files.columns import decode
 from xaibench.models.files.rows import (
     FileModel,
+    ForeignColumnError,
     columns_of,
     lacking_of_black_box,
     require_decodable,
@@ -274,9 +275,7 @@ class _Reader:
                 )
         extra = [name for name in known if name not in self.of_input.values()]
         if extra:
-            raise UsageError(
-                f"the data set has a column {extra[0]!r}, which {self.name} does not take", f'drop = ["{extra[0]}"]'
-            )
+            raise ForeignColumnError(self.name, extra[0])
 
     def _predict(self, inputs: Array) -> Array:
         if self.batch is None:

@@ -33,6 +33,19 @@ def columns_of(data: Data) -> tuple[Column, ...] | None:
     return None if found is None else from_json(cast(str, found))
 
 
+class ForeignColumnError(UsageError):
+    """A table has a column that a model does not take.
+
+    Parameters
+    ----------
+    model, column : str
+    """
+
+    def __init__(self, model: str, column: str) -> None:
+        super().__init__(f"the data set has a column {column!r}, which {model} does not take", f'drop = ["{column}"]')
+        self.column = column
+
+
 def require_decodable(columns: tuple[Column, ...] | None, model: str) -> None:
     """Raise UsageError if rows cannot be turned back into those of the file once single numbers of them change."""
     for column in columns or ():
@@ -83,9 +96,7 @@ def of_estimator(estimator: Any, data: Data, model: str) -> Any:
                 raise UsageError(f"{model} was fitted with a column {name!r}, which the data set does not have")
         extra = [n for n in names if n not in wanted]
         if extra:
-            raise UsageError(
-                f"the data set has a column {extra[0]!r}, which {model} was not fitted with", f'drop = ["{extra[0]}"]'
-            )
+            raise ForeignColumnError(model, extra[0])
     order = wanted or names
     _check_classes(estimator, data, model)
     method, returns = _method(estimator, data, model)
