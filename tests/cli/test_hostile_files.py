@@ -189,9 +189,8 @@ def _skops_with_code(folder: Path, marker: Path) -> Any:
     with zipfile.ZipFile(folder / "model.skops") as source:
         members = {name: source.read(name) for name in source.namelist()}
     schema = json.loads(members["schema.json"])
-    schema["content"] = {
-        "__class__": "touch", "__module__": "pathlib.Path", "__loader__": "FunctionNode", "content": "pathlib.Path.touch"
-    }  # fmt: skip
+    named = {"__class__": "touch", "__module__": "pathlib.Path", "__loader__": "FunctionNode"}
+    schema["content"] = {**named, "content": "pathlib.Path.touch"}
     members["schema.json"] = json.dumps(schema).encode()
     with zipfile.ZipFile(folder / "model.skops", "w") as target:
         for name, content in members.items():

@@ -96,7 +96,7 @@ def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
     loans().to_csv(tmp_path / "loans.csv", index=False)
     other = {"file": "loans.csv", "params": {"target": "default", "test": 0.5}}
     problems = [{"dataset": d, "models": ["softmax_regression"]} for d in (TABLE, other)]
-    with pytest.raises(UsageError, match="two datasets are called 'loans.csv'"):
+    with pytest.raises(UsageError, match=r"two datasets are called 'loans\.csv'"):
         suite_of(tmp_path, TABLE, problems=problems)
     problems[1]["dataset"] = {**other, "name": "half"}
     suite_of(tmp_path, TABLE, problems=problems)

@@ -94,6 +94,9 @@ def write_suite_of_files(given: FilesGiven, output: Path, *, force: bool, refere
     """
     if output.exists() and not force:
         raise UsageError(f"{output} already exists", "add --force to overwrite it, or name another file with -o")
+    for file in given.explanations:
+        if not Path(file).expanduser().is_file():
+            raise UsageError(f"there is no file {file}", "--explanations takes an npz or Parquet file with maps")
     folder = output.resolve().parent
     draft = _Draft(_dataset(given, folder), _model(given, folder, reference))
     problem = _prepared(draft, folder, ordered=_has_order(given, draft, folder))
@@ -244,8 +247,6 @@ def _maps(given: FilesGiven, folder: Path, draft: _Draft, problem: Any) -> list[
     entries: list[Any] = []
     for file in given.explanations:
         path = Path(file).expanduser()
-        if not path.is_file():
-            raise UsageError(f"there is no file {file}", "--explanations takes an npz or Parquet file with maps")
         names = map_names(path) if path.suffix.lower() == ".npz" else [""]
         for name in names:
             alone = name in ("", "attributions", problem.name)

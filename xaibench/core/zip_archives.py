@@ -30,7 +30,7 @@ def check_zip(path: Path) -> list[zipfile.ZipInfo]:
     for member in members:
         name = member.filename
         plain = PurePosixPath(name.replace("\\", "/"))
-        if plain.is_absolute() or ".." in plain.parts or ":" in plain.parts[:1] or not name:
+        if plain.is_absolute() or ".." in plain.parts or ":" in "".join(plain.parts[:1]) or not name:
             raise DataError(f"{path.name} has a member called {name!r}", "a name that leads elsewhere is refused")
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
