@@ -41,7 +41,8 @@ def test_a_table_and_an_onnx_pipeline(call: Call, folder: Path) -> None:
     assert code == 0, err
 
 
-def test_images_with_masks_and_an_exported_net(call: Call, folder: Path) -> None:
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_images_with_masks_and_a_compiled_net(call: Call, folder: Path) -> None:
     """Masks of the same names are the truth; a module that has gradients gets explainers that use them."""
     save_pictures(folder)
     with torch.no_grad():
