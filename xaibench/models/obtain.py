@@ -152,7 +152,8 @@ def _obtained(
 
 def _content(model: Any, data: Data) -> str:
     """Digest of a module, as it is measured."""
-    return fingerprint(predictor_for(model, data) if data.has_ids else model, data.test_inputs, data.test_context)
+    wrapped = data.has_ids or data.codec is not None
+    return fingerprint(predictor_for(model, data) if wrapped else model, data.test_inputs, data.test_context)
 
 
 def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, progress: Progress | None) -> Any:
