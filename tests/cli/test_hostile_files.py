@@ -257,7 +257,7 @@ def test_a_pickle_is_opened_where_it_is_trusted(call: Call, tmp_path: Path) -> N
     frame = loans(80)
     frame.to_csv(tmp_path / "loans.csv", index=False)
     joblib.dump(pipeline(frame), tmp_path / "model.joblib")
-    data = {"file": "loans.csv", "params": {"target": "default", "categories": "codes"}}
+    data = {"file": "loans.csv", "params": {"target": "default"}}
     masker = {"name": "occlusion", "params": {"masker": "marginal"}}
     suite = written_suite(tmp_path, data, {"file": "model.joblib"}, [masker])
     arguments = ("run", suite, "--store", tmp_path / "store", "-q", "-j", "0")

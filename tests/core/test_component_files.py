@@ -170,10 +170,10 @@ def test_models_of_files_are_fitted_once(tmp_path: Path) -> None:
     from safetensors.torch import save_file
     from torch import nn
 
-    (tmp_path / "net.py").write_text("from torch import nn\ndef line():\n    return nn.Linear(7, 2)\n")
-    save_file(nn.Linear(7, 2).state_dict(), tmp_path / "line.safetensors")
+    (tmp_path / "net.py").write_text("from torch import nn\ndef line():\n    return nn.Linear(2, 2)\n")
+    save_file(nn.Linear(2, 2).state_dict(), tmp_path / "line.safetensors")
     loans().to_csv(tmp_path / "loans.csv", index=False)
-    data = {**TABLE, "params": {"target": "default", "scale": False, "accuracy_floor": 0.0}}
+    data = {**TABLE, "params": {"target": "default", "drop": ["purpose", "region"], "accuracy_floor": 0.0}}
     model = {"file": "line.safetensors", "params": {"architecture": "net.py:line"}}
     with pytest.raises(UsageError, match="cannot be trained again"):
         suite_of(tmp_path, data, model, problem_seeds=[0, 1])

@@ -50,7 +50,19 @@ def test_every_kind_of_table_is_one_data_set(tmp_path: Path, frame: pd.DataFrame
 
 
 def test_numbers_are_standardised_by_the_training_rows(tmp_path: Path, frame: pd.DataFrame) -> None:
-    data = read(tmp_path, "t.csv", target="default")
+    data = read(tmp_path, "t.csv", target="default", encode="onehot")
+    assert data.feature_names == (
+        "age",
+        "income",
+        "purpose=car",
+        "purpose=house",
+        "purpose=study",
+        "region=n",
+        "region=s",
+    )
+    assert data.layout.groups == ((0,), (1,), (2, 3, 4), (5, 6))
+    assert data.layout.categorical == (2, 3)
+    assert data.train_inputs[:, 2:5].sum(axis=1).tolist() == [1.0] * len(data.train_inputs)
     assert data.train_inputs[:, :2].mean(axis=0) == pytest.approx([0, 0], abs=1e-5)
     assert data.train_inputs[:, :2].std(axis=0) == pytest.approx([1, 1], abs=1e-5)
     share = len(data.test_inputs) / len(frame)
@@ -61,7 +73,7 @@ def test_numbers_are_standardised_by_the_training_rows(tmp_path: Path, frame: pd
 
 def test_a_column_says_which_rows_are_test_rows(tmp_path: Path, frame: pd.DataFrame) -> None:
     frame.assign(part=np.where(frame["age"] < 60, "train", "Test")).to_csv(tmp_path / "p.csv", index=False)
-    data = read(tmp_path, "p.csv", target="default", split="part", scale=False)
+    data = read(tmp_path, "p.csv", target="default", split="part")
     assert "part" not in data.feature_names
     assert data.train_inputs[:, 0].max() < 60 <= data.test_inputs[:, 0].min()
     frame.assign(part="train").to_csv(tmp_path / "p.csv", index=False)
@@ -71,7 +83,7 @@ def test_a_column_says_which_rows_are_test_rows(tmp_path: Path, frame: pd.DataFr
 
 def test_rows_of_a_group_stay_on_one_side(tmp_path: Path, frame: pd.DataFrame) -> None:
     frame.assign(person=np.arange(len(frame)) // 4, age=np.arange(len(frame))).to_csv(tmp_path / "g.csv", index=False)
-    data = read(tmp_path, "g.csv", target="default", group="person", scale=False)
+    data = read(tmp_path, "g.csv", target="default", group="person")
     sides = [set(np.rint(x[:, 0]).astype(int) // 4) for x in (data.train_inputs, data.test_inputs)]
     assert sides[0]
     assert sides[1]
@@ -106,7 +118,7 @@ def test_what_becomes_of_gaps(tmp_path: Path, frame: pd.DataFrame, missing: str)
     frame.to_csv(tmp_path / "m.csv", index=False)
     with pytest.raises(DataError, match=r"column '\w+' is missing in row \d"):
         read(tmp_path, "m.csv", target="default")
-    data = read(tmp_path, "m.csv", target="default", missing=missing, categories="codes", scale=False)
+    data = read(tmp_path, "m.csv", target="default", missing=missing)
     rows = np.concatenate([data.train_inputs, data.test_inputs])
     assert len(rows) == (197 if missing == "drop" else 200)
     if missing == "keep":
@@ -117,6 +129,31 @@ def test_what_becomes_of_gaps(tmp_path: Path, frame: pd.DataFrame, missing: str)
     if missing == "median+flag":
         assert data.feature_names[:3] == ("age", "income", "income is missing")
         assert rows[rows[:, 2] == 1, 1] == pytest.approx([np.median(data.train_inputs[:, 1])] * 2, abs=1)
+    if missing != "drop":
+        assert "(missing)" in set(data.train_frame["purpose"]) | set(data.test_frame["purpose"])
+
+
+def test_columns_come_back_as_they_are_in_the_file(tmp_path: Path, frame: pd.DataFrame) -> None:
+    """Rows are numbers inside, and the very rows of the file for a model."""
+    frame["own"] = frame["age"] > 40
+    frame["size"] = np.where(frame["age"] > 60, "L", np.where(frame["age"] > 30, "M", "S"))
+    frame["zip"] = 1000 + frame["age"] % 3
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    order = {"size": ["S", "M", "L"]}
+    data = read(tmp_path, "b.csv", target="default", ordered=order, categorical=["zip"])
+    names = list(data.feature_names)
+    assert [names[i] for i in data.layout.categorical] == ["purpose", "region", "size", "zip"]
+    assert [names[i] for i in data.layout.boolean] == ["own"]
+    back = pd.concat([data.train_frame, data.test_frame])
+    wanted = frame.drop(columns="default")
+    rows = [
+        sorted(map(tuple, f.astype(str).to_numpy().tolist()))
+        for f in (back.astype({"income": "float64"}).round(2), wanted)
+    ]
+    assert rows[0] == rows[1]
+    codes = read(tmp_path, "b.csv", target="default", ordered=order, encode="onehot")
+    assert "size" in codes.feature_names
+    assert len(set(codes.train_inputs[:, list(codes.feature_names).index("size")].tolist())) == 3
 
 
 WRONG = {

@@ -23,7 +23,7 @@ from xaibench.suite.references import ModelEntry
 
 NET = "from torch import nn\n\n\ndef net():\n    layers = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(3)\n"
 NET += "    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(36, 2))\n"
-CODES = {"target": "default", "categories": "codes", "scale": False, "accuracy_floor": 0.0}
+CODES = {"target": "default", "accuracy_floor": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -227,6 +227,7 @@ def _no_architecture(folder: Path) -> dict[str, Any]:
 
 
 def _wrong_architecture(folder: Path) -> dict[str, Any]:
+    loans()[["age", "income", "default"]].to_csv(folder / "loans.csv", index=False)
     torch.save(nn.Linear(2, 2).state_dict(), folder / "m.pth")
     (folder / "line.py").write_text("from torch import nn\nline = lambda: nn.Linear(3, 2)\n")
     return {"file": "m.pth", "params": {"architecture": "line.py:line"}}
@@ -238,7 +239,7 @@ UNFIT = {
     "no such output": (_unknown_output, "has no output 'probability'"),
     "a missing column": (_foreign_column, "fitted .*on a column 'years'|fitted with a column 'years'"),
     "other classes": (_other_classes, "knows the classes 0, 1"),
-    "a transformer": (_not_a_classifier, "neither predict_proba nor decision_function"),
+    "a transformer": (_not_a_classifier, "a ColumnTransformer is not a model"),
     "another shape": (_an_image_model, "takes inputs of shape"),
     "no model": (_damaged, "is not an ONNX model"),
     "weights alone": (_no_architecture, "no architecture is named"),
@@ -253,6 +254,20 @@ def test_what_does_not_fit_is_one_sentence(table: Path, name: str) -> None:
     with pytest.raises(XaibenchError, match=said) as raised:
         prepared(table, TABLE, model)
     assert "\n" not in raised.value.message
+
+
+def test_models_that_are_files_take_columns_as_they_are(table: Path) -> None:
+    """Standardised and split columns are for models that are fitted here; a net takes no texts."""
+    skops = pytest.importorskip("skops.io")
+    skops.dump(pipeline(loans()), table / "m.skops")
+    data = {"file": "loans.csv", "params": {**CODES, "encode": "onehot"}}
+    with pytest.raises(UsageError, match="takes columns as they are in its file"):
+        prepared(table, data, {"file": "m.skops"})
+    save_file(nn.Linear(4, 2).state_dict(), table / "m.safetensors")
+    (table / "line.py").write_text("from torch import nn\nline = lambda: nn.Linear(4, 2)\n")
+    model = {"file": "m.safetensors", "params": {"architecture": "line.py:line"}}
+    with pytest.raises(UsageError, match="takes numbers, and column 'purpose' holds categories"):
+        prepared(table, TABLE, model)
 
 
 def test_columns_that_a_model_does_not_take_are_dropped_or_said(table: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
 from xaibench.api.retraining import RetrainWith, make_retraining
 from xaibench.api.shared_problem import SharedProblem, digest_of_weights
 from xaibench.core.errors import UsageError
+from xaibench.core.feature_groups import ColumnGroups
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import OUTPUTS, Output, Returns
@@ -41,6 +42,8 @@ def assemble_problem(
     background_context: Mapping[str, ArrayLike] | None,
     special_tokens: Tokens | None,
     embedding: nn.Embedding | Tensor | str | None,
+    feature_groups: ColumnGroups | None,
+    categorical_features: Sequence[str | int],
     features: FeatureKind | None,
     axes: str | None,
     output: Output | None,
@@ -76,6 +79,8 @@ def assemble_problem(
         special_tokens,
         embedding,
         axes,
+        feature_groups,
+        categorical_features,
     )
     if view.truth is not None:
         view = replace(view, truth=replace(view.truth, kind=truth_kind))

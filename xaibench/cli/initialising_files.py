@@ -148,7 +148,7 @@ def _dataset(given: FilesGiven, folder: Path) -> Any:
     if table:
         params = {"target": _target(given, path)}
         params |= {"split": given.split} if given.split is not None else {}
-        params |= {"categories": "codes"} if _is_model_file(given.model) else {}
+        params |= {} if _is_model_file(given.model) else {"encode": "onehot"}
     elif path.is_dir():
         # What matters in the images may be beside them, as masks of the same names.
         masks = path.parent / "masks"
@@ -229,7 +229,8 @@ def _prepared(draft: _Draft, folder: Path, *, ordered: bool) -> Any:
 
 def _suited(draft: _Draft, problem: Any) -> tuple[list[Any], list[Any]]:
     """Explainers and metrics that the problem has what they need for; with legal values where there are categories."""
-    codes = isinstance(draft.dataset, dict) and draft.dataset.get("params", {}).get("categories") == "codes"
+    layout = problem.samples.layout
+    codes = bool(layout.categorical or layout.boolean)
 
     def entry(kind: Any, name: str) -> Any:
         legal = codes and "masker" in registry.get(kind, name).parameters

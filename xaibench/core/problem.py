@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
 from xaibench.core.truth import Truth
+
+if TYPE_CHECKING:
+    from xaibench.core.frames.codec import FrameCodec
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Samples:
         The reference samples as raw rows.
     problem : str
         ``dataset/model``, by which files that hold explanations of several problems name theirs; may be empty.
+    codec : FrameCodec or None
+        How rows become the data frames that the model is given.
     """
 
     model: Predictor
@@ -102,6 +107,7 @@ class Samples:
     pool: Tensor | None = None
     references: RawRows | None = None
     problem: str = ""
+    codec: FrameCodec | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -24,6 +24,7 @@ from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors,
 from xaibench.core.storage.locks import file_lock
 from xaibench.models.adapters import fingerprint
 from xaibench.models.first_look import check_finite_outputs, look_at_data
+from xaibench.models.one_hot import build_one_hot
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress, Weights, known_weights
 
@@ -152,11 +153,14 @@ def _obtained(
 
 def _content(model: Any, data: Data) -> str:
     """Digest of a module, as it is measured."""
-    return fingerprint(predictor_for(model, data) if data.has_ids else model, data.test_inputs, data.test_context)
+    wrapped = data.has_ids or data.codec is not None
+    return fingerprint(predictor_for(model, data) if wrapped else model, data.test_inputs, data.test_context)
 
 
 def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, progress: Progress | None) -> Any:
     extra = {name: value for name, value in (("seed", seed), ("progress", progress)) if spec.takes(name)}
+    if spec.code_digest is None and data.codec is not None and data.codec.categorical:
+        return build_one_hot(data, lambda numbers: spec.function(numbers, **params, **extra), spec.name)
     return spec.function(data, **params, **extra)
 
 

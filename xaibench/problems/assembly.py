@@ -14,7 +14,6 @@ from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
 from xaibench.core.components import DatasetSpec
 from xaibench.core.data import Data
-from xaibench.core.features import infer_layout, raw_layout
 from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings
 from xaibench.core.keys import KEY_VERSION, digest, sample_digests
@@ -41,9 +40,8 @@ def assemble(
     findings: CachedFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
-    layout = raw_layout(data.input_shape)
+    layout = data.layout
     if not data.has_ids:
-        layout = infer_layout(data.input_shape, data.features, data.axes or None)
         check_convolution(predictor.module, data.input_shape, data.features, data.axes or None)
     n = min(spec.samples, len(data.test_inputs))
     inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -16,7 +16,7 @@ from xaibench.core.components import Component, DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, XaibenchWarning, did_you_mean
 from xaibench.core.types import Array
-from xaibench.datasets.files.columns import FACT, Column, encode, to_json
+from xaibench.datasets.files.columns import column_of, encode
 from xaibench.datasets.files.reading import read_table
 from xaibench.datasets.splits import generator, split
 
@@ -27,6 +27,9 @@ MOST_CLASSES, MOST_CATEGORIES, LEAST_PER_CLASS = 20, 1000, 4
 MARGIN = 0.02
 """How much better than always saying the most frequent class a model must be, by default."""
 LEAK = 0.999
+MISSING = "(missing)"
+ENCODING = "encode"
+"""Name under which the facts of a data set say how its columns became numbers."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class _Roles:
     def beside(self) -> set[str]:
         return {self.target, *self.drop} | ({self.split, self.group} - {""})
 
+    def is_category(self, column: pd.Series[Any]) -> bool:
+        """Whether a column holds names: texts, booleans, and what was said to be."""
+        return column.name in self.ordered or column.name in self.categorical or not _is_number(column)
+
     def check(self, frame: pd.DataFrame) -> None:
         known = [str(c) for c in frame.columns]
         for role in ("target", "split", "group", "categorical", "ordered", "drop"):
@@ -57,7 +64,7 @@ class _Roles:
 
 @reads_files("dataset", ".csv", ".tsv", ".parquet", ".feather")
 def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
-    """The data set of a table: numbers standardised, texts as categories."""
+    """The data set of a table: columns as they are in the file, texts and booleans as categories."""
 
     def read(
         *,
@@ -71,8 +78,7 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
         test: Share = 0.3,
         split: str = "",
         group: str = "",
-        scale: bool = True,
-        categories: Literal["onehot", "codes"] = "onehot",
+        encode: Literal["none", "onehot"] = "none",
         rows: Annotated[int, annotated_types.Ge(10)] = 100_000,
         accuracy_floor: float | None = None,
     ) -> Data:
@@ -99,10 +105,9 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
             Column that says ``train`` or ``test``, instead of a drawn split.
         group : str
             Column whose equal values stay on one side of the split.
-        scale : bool
-            Whether numbers are standardised by the training rows.
-        categories : {"onehot", "codes"}
-            A column per value, or one column of codes, which models that are files need.
+        encode : {"none", "onehot"}
+            Columns as they are in the file, which models that are files are given; or numbers standardised and a
+            column per value of a category, which together are one feature, for models that are fitted here.
         rows : int
             Rows that are used at most; of a longer table that many are drawn.
         accuracy_floor : float, optional
@@ -114,36 +119,97 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
         roles.check(table.frame)
         frame = _without_missing(table.frame, roles, missing)
         targets, values, classes = _targets(frame[target], target, task)
-        train, test_rows = _parts(frame, roles, targets if values is None else np.zeros(len(frame), int), test, seed)
-        columns = _columns(frame, roles, missing, train, scale=scale, one_hot=categories == "onehot")
-        inputs = encode(frame, columns)
-        plain = [replace(c, mean=0.0, spread=1.0) for c in columns]
-        _warn_of_leaks(inputs[train], targets[train], [n for c in columns for n in c.names], values is None)
+        train, tested = _parts(frame, roles, targets if values is None else np.zeros(len(frame), int), test, seed)
+        frame = _inputs(frame, roles, missing, train)
+        _warn_of_leaks(frame.iloc[train], targets[train], classes=values is None)
         floor = accuracy_floor
         if floor is None:
-            floor = MARGIN if values is not None else _majority(targets[test_rows]) + MARGIN
+            floor = MARGIN if values is not None else _majority(targets[tested]) + MARGIN
+        given = (
+            _as_they_are(frame, train, tested, roles) if encode == "none" else _as_numbers(frame, train, tested, roles)
+        )
         return Data(
             features="table",
-            train_inputs=_float32(inputs[train], columns),
             train_targets=targets[train],
-            test_inputs=_float32(inputs[test_rows], columns),
-            test_targets=targets[test_rows],
-            test_rows=encode(frame.iloc[test_rows], plain),
-            feature_names=tuple(n for c in columns for n in c.names),
+            test_targets=targets[tested],
             class_names=classes,
             accuracy_floor=min(floor, 0.995),
             train_values=None if values is None else values[train],
-            test_values=None if values is None else values[test_rows],
-            facts={"file": file.sha256, FACT: to_json(columns)},
+            test_values=None if values is None else values[tested],
+            facts={"file": file.sha256, ENCODING: encode},
+            **given,
         )
 
     return DatasetSpec(file.name, of_file(read, file), features="table")
 
 
-def _float32(inputs: Array, columns: Sequence[Column]) -> Array:
-    """Inputs as float32 where they are standardised; others are converted with a check that nothing is lost."""
-    scaled = all(c.kind in ("bool", "category") or (c.mean, c.spread) != (0.0, 1.0) for c in columns)
-    return inputs.astype(np.float32) if scaled else inputs
+def _inputs(frame: pd.DataFrame, roles: _Roles, missing: Missing, train: Array) -> pd.DataFrame:
+    """The columns that models see, checked; gaps filled where that was said, with a column that says so."""
+    found: dict[str, Any] = {}
+    for name in frame.columns:
+        given = frame[name]
+        if name in roles.beside:
+            continue
+        if not roles.is_category(given):
+            found |= _numbers(given, missing, train)
+            continue
+        n_values = given.nunique()
+        if n_values > MOST_CATEGORIES:
+            raise DataError(f"column {name!r} has {n_values:,} different values", f'drop = ["{name}"] leaves it out')
+        order = roles.ordered.get(name)
+        if order is not None:
+            unknown = [v for v in given.dropna().unique().tolist() if v not in order]
+            if unknown:
+                raise DataError(f"column {name!r} has the value {unknown[0]!r}, which ordered does not name")
+            given = given.astype(pd.CategoricalDtype(list(order), ordered=True))
+        if missing in ("category", "median+flag") and bool(given.isna().any()):
+            given = given.astype(object).where(given.notna(), MISSING)
+        found[str(name)] = given
+    return pd.DataFrame(found)
+
+
+def _numbers(given: pd.Series[Any], missing: Missing, train: Array) -> dict[str, Any]:
+    name = str(given.name)
+    numbers = given.to_numpy(np.float64, na_value=np.nan)
+    lost = np.isnan(numbers)
+    if bool(np.isinf(numbers).any()):
+        raise DataError(f"column {name!r} holds infinity, row {int(np.isinf(numbers).argmax())}", "clip it")
+    if bool(lost[train].all()):
+        raise DataError(f"column {name!r} is missing in every training row", f'drop = ["{name}"]')
+    if not bool(lost.any()) or missing == "keep":
+        return {name: given}
+    if missing == "category":
+        raise DataError(f"column {name!r} holds numbers, and missing ones are no category", 'missing = "median+flag"')
+    median = float(np.median(numbers[train][~lost[train]]))
+    return {name: np.where(lost, median, numbers), f"{name} is missing": lost}
+
+
+def _as_they_are(frame: pd.DataFrame, train: Array, tested: Array, roles: _Roles) -> dict[str, Any]:
+    """Inputs of a data set whose models are given tables."""
+    coded = [c for c in frame.columns if c in roles.categorical and _is_number(frame[c])]
+    return {"train_inputs": frame.iloc[train], "test_inputs": frame.iloc[tested], "categorical": coded}
+
+
+def _as_numbers(frame: pd.DataFrame, train: Array, tested: Array, roles: _Roles) -> dict[str, Any]:
+    """Inputs of a data set whose models are given numbers; the columns of a category are one feature."""
+    ordered = {name: list(values) for name, values in roles.ordered.items()}
+    columns = []
+    for name in frame.columns:
+        category = roles.is_category(frame[name])
+        if category and bool(frame[name].isna().any()):
+            raise DataError(
+                f"column {name!r} has missing values, and a column per value has no place for them",
+                'missing = "category", or encode = "none"',
+            )
+        columns.append(column_of(frame[name], train, category=category, ordered=ordered.get(name, ())))
+    inputs = encode(frame, columns, ordered)
+    blocks = {c.name: c.names for c in columns if len(c.names) > 1}
+    return {
+        "train_inputs": inputs[train].astype(np.float32),
+        "test_inputs": inputs[tested].astype(np.float32),
+        "feature_names": tuple(name for c in columns for name in c.names),
+        "feature_groups": blocks,
+    }
 
 
 def _without_missing(frame: pd.DataFrame, roles: _Roles, missing: Missing) -> pd.DataFrame:
@@ -221,69 +287,11 @@ def _parts(frame: pd.DataFrame, roles: _Roles, labels: Array, share: float, seed
     return sides[0], sides[1]
 
 
-def _columns(
-    frame: pd.DataFrame, roles: _Roles, missing: Missing, train: Array, *, scale: bool, one_hot: bool
-) -> list[Column]:
-    found = []
-    for name in frame.columns:
-        given = frame[name]
-        if name in roles.beside:
-            continue
-        if name in roles.ordered or name in roles.categorical or not _is_number(given):
-            found.append(_category(given, roles, missing, one_hot=one_hot))
-            continue
-        numbers = given.to_numpy(np.float64, na_value=np.nan)
-        if bool(np.isinf(numbers).any()):
-            raise DataError(f"column {name!r} holds infinity, row {int(np.isinf(numbers).argmax())}", "clip it")
-        if missing == "category" and bool(np.isnan(numbers).any()):
-            raise DataError(
-                f"column {name!r} holds numbers, and missing ones are no category", 'missing = "median+flag"'
-            )
-        known = numbers[train][~np.isnan(numbers[train])]
-        if len(known) == 0:
-            raise DataError(f"column {name!r} is missing in every training row", f'drop = ["{name}"]')
-        lost = bool(np.isnan(numbers).any())
-        fill = float(np.median(known)) if missing == "median+flag" and lost else None
-        spread = float(known.std()) or 1.0
-        whole = bool((known == np.rint(known)).all())
-        found.append(
-            Column(
-                name,
-                "whole number" if whole else "number",
-                mean=float(known.mean()) if scale else 0.0,
-                spread=spread if scale else 1.0,
-                fill=fill,
-            )
-        )
-    return found
-
-
-def _category(given: pd.Series[Any], roles: _Roles, missing: Missing, *, one_hot: bool) -> Column:
-    name = str(given.name)
-    there = [v.item() if isinstance(v, np.generic) else v for v in given.dropna().unique().tolist()]
-    ordered = name in roles.ordered
-    values = list(roles.ordered[name]) if ordered else sorted(there, key=lambda v: (str(type(v)), v))
-    unknown = [v for v in there if v not in values]
-    if unknown:
-        raise DataError(f"column {name!r} has the value {unknown[0]!r}, which ordered does not name")
-    if len(values) > MOST_CATEGORIES:
-        raise DataError(f"column {name!r} has {len(values):,} different values", f'drop = ["{name}"] leaves it out')
-    lost = bool(given.isna().any())
-    if lost and missing == "keep" and one_hot:
-        raise DataError(
-            f"column {name!r} has missing values, and a column per value has no place for them",
-            'missing = "category", or categories = "codes"',
-        )
-    code = len(values) if lost and missing in ("category", "median+flag") else None
-    values += ["(missing)"] if code is not None else []
-    return Column(name, "category", tuple(values), one_hot=one_hot and not ordered, missing_code=code)
-
-
 def _majority(targets: Array) -> float:
     return float(np.bincount(targets).max() / len(targets))
 
 
-def _warn_of_leaks(inputs: Array, targets: Array, names: Sequence[str], classes: bool) -> None:
+def _warn_of_leaks(frame: pd.DataFrame, targets: Array, *, classes: bool) -> None:
     """Warn of a column that tells two classes apart by itself."""
     if not classes or targets.max() != 1 or len(targets) < 20:
         return
@@ -291,13 +299,12 @@ def _warn_of_leaks(inputs: Array, targets: Array, names: Sequence[str], classes:
 
     positive = targets == 1
     n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return
-    for j, name in enumerate(names):
-        column = inputs[:, j]
-        if np.isnan(column).any():
+    for name in frame.columns if n and m else ():
+        given = frame[name]
+        if bool(given.isna().any()) or (not _is_number(given) and given.nunique() > 2):
             continue
-        area = (rankdata(column)[positive].sum() - n * (n + 1) / 2) / (n * m)
+        ranks = rankdata(given.to_numpy(np.float64) if _is_number(given) else pd.factorize(given)[0])
+        area = (ranks[positive].sum() - n * (n + 1) / 2) / (n * m)
         if max(area, 1 - area) > LEAK:
             warnings.warn(
                 f"column {name!r} alone tells the classes apart (AUROC {max(area, 1 - area):.4f}): is it a leak?",

@@ -12,7 +12,7 @@ from xaibench.core.data import Data
 from xaibench.core.errors import DataError, UsageError
 from xaibench.core.trust import require_trust
 from xaibench.core.zip_archives import check_zip
-from xaibench.models.files.rows import lacking_of_black_box, of_estimator
+from xaibench.models.files.rows import fitted_estimator, lacking_of_black_box
 
 KNOWN_TYPES = frozenset({"sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"})
 """Types that skops does not trust by itself and that hold numbers only."""
@@ -25,7 +25,7 @@ def skops_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
 
     def load(data: Data) -> Any:
         """A fitted scikit-learn estimator or pipeline, stored by skops."""
-        return of_estimator(read_skops(file), data, file.name)
+        return fitted_estimator(read_skops(file), data, file.name)
 
     return _estimator_spec(file, load)
 
@@ -38,7 +38,7 @@ def pickled_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
     def load(data: Data) -> Any:
         """A fitted scikit-learn estimator or pipeline, stored by joblib or pickle."""
         require_trust(file.path, file.sha256, _RUNS_CODE)
-        return of_estimator(read_pickle(file.path), data, file.name)
+        return fitted_estimator(read_pickle(file.path), data, file.name)
 
     return _estimator_spec(file, load)
 

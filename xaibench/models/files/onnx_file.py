@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +15,7 @@ from xaibench.core.data import Data
 from xaibench.core.errors import DataError, UnsupportedError, UsageError, did_you_mean
 from xaibench.core.trust import file_sha256
 from xaibench.core.types import Array
-from xaibench.datasets.files.columns import decode
-from xaibench.models.files.rows import (
-    FileModel,
-    ForeignColumnError,
-    columns_of,
-    lacking_of_black_box,
-    require_decodable,
-)
-
-if TYPE_CHECKING:
-    import pandas as pd
+from xaibench.models.files.rows import FileModel, ForeignColumnError, lacking_of_black_box, require_own_columns
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
 """Domains whose operators onnxruntime itself brings."""
@@ -178,8 +168,8 @@ class _Reader:
         self.name = file.name
         self.session = Session(file.path)
         self.data = data
-        self.columns = columns_of(data)
-        require_decodable(self.columns, self.name)
+        require_own_columns(data, self.name)
+        self.of_input: dict[str, str] = {}
         self.inputs = self.session.runtime.get_inputs()
         self.output = self._output(output)
         self.batch = self._batch(pad)
@@ -240,18 +230,17 @@ class _Reader:
     def _check_inputs(self) -> None:
         """Raise UsageError unless the model's inputs are the columns of the table, or one array."""
         names = [given.name for given in self.inputs]
-        if self.columns is not None:
-            known = [c.name for c in self.columns]
-            if len(names) > 1 or names[0] in known:
-                self._match(known)
-                return
+        known = list(self.data.feature_names) if self.data.features == "table" else []
+        if known and (len(names) > 1 or names[0] in known):
+            self._match(known)
+            return
         if len(names) > 1:
             raise UsageError(
                 f"{self.name} has {len(names)} inputs ({', '.join(names[:6])}), and the data set has one array",
                 "models with several inputs are given in Python; see docs/how-to/texts-and-several-inputs.md",
             )
         shape = list(self.inputs[0].shape)[1:]
-        actual = (len(self.columns),) if self.columns is not None else self.data.input_shape
+        actual = self.data.input_shape
         fits = len(shape) == len(actual) and all(
             not isinstance(n, int) or n == m for n, m in zip(shape, actual, strict=True)
         )
@@ -259,9 +248,13 @@ class _Reader:
             raise UsageError(
                 f"{self.name} takes inputs of shape (N, {', '.join(map(str, shape))}), the data are (N, "
                 f"{', '.join(map(str, actual))})",
-                "columns that the model does not take are named in drop = [...]"
-                if self.columns
-                else "see size and axes",
+                "columns that the model does not take are named in drop = [...]" if known else "see size and axes",
+            )
+        text = [] if self.data.codec is None else [c.name for c in self.data.codec.columns if c.kind == "category"]
+        if text and self.inputs[0].type != "tensor(string)":
+            raise UsageError(
+                f"{self.name} takes one array of numbers, and column {text[0]!r} holds categories",
+                "export the whole pipeline, with an input for every column",
             )
 
     def _match(self, known: list[str]) -> None:
@@ -277,44 +270,39 @@ class _Reader:
         if extra:
             raise ForeignColumnError(self.name, extra[0])
 
-    def _predict(self, inputs: Array) -> Array:
+    def _predict(self, inputs: Any) -> Array:
         if self.batch is None:
             return self._run(inputs)
         parts = []
         for start in range(0, len(inputs), self.batch):
-            piece = inputs[start : start + self.batch]
-            filled = np.concatenate([piece, np.repeat(piece[-1:], self.batch - len(piece), axis=0)])
-            parts.append(self._run(filled)[: len(piece)])
+            # The last batch is filled with copies of its last row.
+            rows = np.minimum(np.arange(start, start + self.batch), len(inputs) - 1)
+            piece = inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
+            parts.append(self._run(piece)[: len(inputs) - start])
         return np.concatenate(parts)
 
-    def _run(self, inputs: Array) -> Array:
+    def _run(self, inputs: Any) -> Array:
         return np.asarray(self.session.run(self.output, self._feed(inputs)))
 
-    def _feed(self, inputs: Array) -> dict[str, Array]:
-        if self.columns is None:
+    def _feed(self, inputs: Any) -> dict[str, Array]:
+        """What the session is given for an array (N, ...), or for a data frame."""
+        frame = hasattr(inputs, "iloc")
+        if not self.of_input:
             given = self.inputs[0]
-            return {given.name: _cast(inputs, given.type, given.name)}
-        frame = decode(inputs.reshape(len(inputs), -1), self.columns)
-        of_input = getattr(self, "of_input", None)
-        if of_input is not None:
-            return {g.name: _column(frame[of_input[g.name]], g) for g in self.inputs}
-        given = self.inputs[0]
-        texts = [c.name for c in self.columns if c.kind == "category" and isinstance(c.values[0], str)]
-        if texts and given.type != "tensor(string)":
-            raise UsageError(
-                f"{self.name} takes one array of numbers, and column {texts[0]!r} holds texts",
-                "export the whole pipeline, with an input for every column",
-            )
-        return {given.name: _cast(frame.to_numpy(), given.type, given.name)}
+            return {given.name: _cast(inputs.to_numpy() if frame else inputs, given.type, given.name)}
+        names = list(self.data.feature_names)
+        columns = {g.name: self.of_input[g.name] for g in self.inputs}
+        values = {n: inputs[c].to_numpy() if frame else inputs[:, names.index(c)] for n, c in columns.items()}
+        return {g.name: _column(values[g.name], g) for g in self.inputs}
 
 
 def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
-def _column(values: pd.Series[Any], given: Any) -> Array:
+def _column(values: Array, given: Any) -> Array:
     """A column (N, 1), or (N,) where the model takes that."""
-    found = _cast(values.to_numpy(), given.type, given.name)
+    found = _cast(values, given.type, given.name)
     return found if len(given.shape) == 1 else found.reshape(-1, 1)
 
 
@@ -328,9 +316,9 @@ def _cast(values: Array, wanted: str, name: str) -> Array:
     """
     kind = TYPES[wanted]
     if kind is np.object_:
-        return np.array([["" if v is None else str(v) for v in np.atleast_1d(row)] for row in values], object).reshape(
-            values.shape
-        )
+        if any(value is None or value != value for value in values.flat):
+            raise UnsupportedError(f"input {name!r} of the model takes texts, and one is missing")
+        return np.array([str(value) for value in values.flat], object).reshape(values.shape)
     numbers = values.astype(np.float64) if values.dtype == object else values
     if kind in (np.int64, np.int32, np.bool_) and numbers.dtype.kind == "f":
         wrong = ~np.isfinite(numbers) | (numbers != np.rint(numbers))

@@ -20,7 +20,7 @@ from xaibench.core.source_files import source_of
 from xaibench.core.trust import require_trust
 from xaibench.core.user_errors import described
 from xaibench.core.zip_archives import check_zip
-from xaibench.models.files.rows import NO_RETRAINING, columns_of, in_evaluation_mode
+from xaibench.models.files.rows import NO_RETRAINING, in_evaluation_mode, require_own_columns
 
 _EXAMPLE = 'params = { architecture = "my_model.py:net" }'
 _PICKLED_PARTS = "holds pickled parts, which can run any code when it is opened"
@@ -197,12 +197,11 @@ def _made(architecture: Any, named: str) -> nn.Module:
 
 
 def _require_plain_columns(data: Data, model: str) -> None:
-    """Raise UsageError if inputs are not the columns as they are in the file: a module cannot take them apart."""
-    for column in columns_of(data) or ():
-        if column.kind == "category" and column.one_hot:
-            continue
-        if (column.mean, column.spread) != (0.0, 1.0):
-            raise UsageError(
-                f"{model} is given columns as they are in the file, and the data set standardises {column.name!r}",
-                "say scale = false among the params of the data set, or standardise inside the module",
-            )
+    """Raise UsageError if inputs are not numbers as they are in the file: a module takes nothing else."""
+    require_own_columns(data, model)
+    text = [] if data.codec is None else [c.name for c in data.codec.columns if c.kind == "category"]
+    if text:
+        raise UsageError(
+            f"{model} takes numbers, and column {text[0]!r} holds categories",
+            "store the table with the numbers that the module was trained on",
+        )
