@@ -46,7 +46,7 @@ def fingerprint(suite: Suite) -> str:
     return Problems(None).prepare(unit.problem).fingerprint  # type: ignore[arg-type]
 
 
-TABLE = {"file": "loans.csv", "params": {"target": "default"}}
+TABLE: dict[str, Any] = {"file": "loans.csv", "params": {"target": "default", "encode": "onehot"}}
 
 
 def test_the_content_is_what_counts_and_the_path_is_not(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_names_are_those_of_files_or_of_their_own(tmp_path: Path) -> None:
 def test_two_entries_of_one_name_are_refused(tmp_path: Path) -> None:
     """One file with two sets of parameters would be one row of a board."""
     loans().to_csv(tmp_path / "loans.csv", index=False)
-    other = {"file": "loans.csv", "params": {"target": "default", "test": 0.5}}
+    other = {"file": "loans.csv", "params": {**TABLE["params"], "test": 0.5}}
     problems = [{"dataset": d, "models": ["softmax_regression"]} for d in (TABLE, other)]
     with pytest.raises(UsageError, match=r"two datasets are called 'loans\.csv'"):
         suite_of(tmp_path, TABLE, problems=problems)
