@@ -106,11 +106,15 @@ WRONG = {
     "one class": (["My loans.csv", "mlp", "constant"], "has 1 class"),
     "a rare class": (["My loans.csv", "mlp", "rare"], "class 'y' of column 'rare' has 2 rows"),
     "no file": (["nothing.csv", "mlp", "paid"], "there is no file nothing.csv"),
-    "another kind of file": (["My loans.parquet", "mlp", "paid"], "data come from CSV files or from data sets"),
+    "a table that is not there": (["My loans.parquet", "mlp", "paid"], "there is no file My loans.parquet"),
+    "another kind of file": (["My loans.xlsx", "mlp", "paid"], "is not a file that data sets are read from"),
     "an unknown data set": (["digit", "mlp"], "did you mean 'digits'"),
     "a target of a known data set": (["digits", "mlp", "class"], "leave --target out"),
     "an unknown model": (["My loans.csv", "mpl", "paid"], "did you mean 'mlp'"),
-    "a fitted model": (["My loans.csv", "clf.joblib", "paid"], "write a function that returns it"),
+    "a fitted model that is not there": (["My loans.csv", "clf.joblib", "paid"], "there is no file clf.joblib"),
+    "another kind of model": (["My loans.csv", "clf.h5", "paid"], "is not a model file that is read"),
+    "maps that are not there": (["digits", "cnn", "", "--explanations", "m.npz"], "there is no file m.npz"),
+    "a split of a data set": (["digits", "cnn", "", "--split", "part"], "--split is for tables"),
     "a file without a name": (["My loans.csv", "net.py", "paid"], "write net.py:NAME"),
     "a model for images": (["My loans.csv", "cnn", "paid"], "takes image data"),
     "not a suite": (["My loans.csv", "mlp", "paid", "-o", "suite.txt"], "is not a suite file"),
@@ -120,7 +124,7 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_mistakes_leave_nothing_behind(call: Call, table: Path, name: str) -> None:
     (data, model, *rest), said = WRONG[name]
-    target = ["--target", rest[0]] if rest else []
+    target = ["--target", rest[0]] if rest and rest[0] else []
     code, _, err = call("init", "--data", data, "--model", model, *target, *rest[1:])
     assert code == 2
     assert said in err.replace("\n", " ")

@@ -108,7 +108,7 @@ def test_float64_and_frames_are_taken_where_float32_can_tell_them_apart() -> Non
             lambda f: f.assign(time=1.7e9 + np.arange(8.0)),
             "column 'time' of the train inputs cannot be stored in float32",
         ),
-        (lambda f: f.assign(job=["a", "b"] * 4), "column 'job' of the train inputs holds"),
+        (lambda f: f.assign(day=pd.Timestamp("2024-01-31")), "column 'day' of the train inputs holds datetime64"),
         (lambda f: f.assign(age=[1, 2, np.inf, 4] * 2), "train inputs hold infinity (column 'age', row 2)"),
     ],
 )

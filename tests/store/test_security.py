@@ -32,6 +32,8 @@ UNSAFE_CALLS = {"extractall", "unpack_archive", "read_pickle", "to_pickle", "sys
 ALLOWED = {
     # Programs that a language model has written run in a process that is confined; see docs/how-to/llm.md.
     "functions/sandbox/worker.py": {"exec"},
+    # A fitted model that the user trusts by its content, with --trust; see docs/concepts/security.md.
+    "models/files/estimator_files.py": {"joblib"},
     # Jobs of a cluster, between processes of one user, outside of any store.
     "execution/slurm_executor.py": {"pickle"},
 }

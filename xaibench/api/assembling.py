@@ -16,6 +16,7 @@ from xaibench.api.retraining import CallableRetraining, RetrainWith, make_retrai
 from xaibench.api.shared_problem import SharedProblem, digest_of_weights
 from xaibench.api.targets import evaluates_all, names_of, read_targets
 from xaibench.core.errors import UsageError
+from xaibench.core.feature_groups import ColumnGroups
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import (
@@ -50,6 +51,8 @@ def assemble_problem(
     background_context: Mapping[str, ArrayLike] | None,
     special_tokens: Tokens | None,
     embedding: nn.Embedding | Tensor | str | None,
+    feature_groups: ColumnGroups | None,
+    categorical_features: Sequence[str | int],
     features: FeatureKind | None,
     axes: str | None,
     output: Output | None,
@@ -85,6 +88,8 @@ def assemble_problem(
         special_tokens,
         embedding,
         axes,
+        feature_groups,
+        categorical_features,
         predict_all=evaluates_all(targets, foils),
     )
     columns = names_of(class_names, model, raw.shape[1])

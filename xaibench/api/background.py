@@ -59,6 +59,10 @@ def say_if_unused(
     asked = list(used)
     if view.background is None or any(uses_background(spec, bound) for spec, bound in asked):
         return
+    # Whatever the masker, the category that takes the place of a removed one is of the background.
+    categories = view.layout.categorical or view.layout.boolean
+    if categories and any({"masker", "baseline"} & set(spec.parameters) for spec, _ in asked):
+        return
     maskers = [name for spec, _ in asked for name in ("masker", "baseline") if name in spec.parameters]
     hint = f'; say {maskers[0]}="marginal" to compare with it' if maskers else ""
     names = " and ".join(f"{spec.kind} {spec.name!r}" for spec, _ in asked)

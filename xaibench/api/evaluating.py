@@ -30,6 +30,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.program_specs import is_control
 from xaibench.execution.row_building import Facts, component_columns, failure
 from xaibench.execution.unit import Explanation, explanation_columns, score_columns
+from xaibench.explainers.stored_maps import channels_of
 from xaibench.plan.cells import unsupported_reason
 from xaibench.report.evaluation_progress import Advance, evaluation_progress
 from xaibench.store import FAILURES
@@ -128,7 +129,13 @@ def _one_explainer(problem: SharedProblem, given: Any) -> _Explaining:
         spec = ExplainerSpec(origin.explainer, _made_elsewhere, attribution_kind=origin.kind)
         return _Explaining(ChosenExplainer(spec, {}), given)
     if isinstance(given, (np.ndarray, torch.Tensor)):
-        raise UsageError("an array does not say what made it", 'xb.Attributions(array, explainer="theirs")')
+        raise UsageError("an array does not say what made it", '("theirs", array) says it')
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], (np.ndarray, torch.Tensor)):
+        name, maps = given
+        if isinstance(maps, Attributions):
+            raise UsageError("attributions know what made them", "give them without a name")
+        values = maps.detach().cpu().numpy() if isinstance(maps, torch.Tensor) else maps
+        return _one_explainer(problem, Attributions(values, explainer=name))
     name, params = _pair("explainer", given)
     return _Explaining(choose_explainer(name, params, None, problem.everything()))
 
@@ -226,7 +233,12 @@ class _Unit:
                 ev, explanation = made
                 seen = self.problem.seen_by(metric.spec, ev)
                 scored = score_columns(
-                    metric.spec, metric.params, seen, explainer_params=chosen.params, output=metric.output
+                    metric.spec,
+                    metric.params,
+                    seen,
+                    explainer_params=chosen.params,
+                    channels=explanation.channels,
+                    output=metric.output,
                 )
                 yield self._row(metric, {**explanation_columns(explanation), **scored})
 
@@ -242,7 +254,9 @@ class _Unit:
         assert origin is not None
         values = as_attributions(self.problem.everything(), self.entry.made)
         ev = self.problem.evaluation(values, origin, self.seed, self.problem.explainer_of(origin))
-        return ev, Explanation(values, origin.kind, np.nan, True)
+        layout = self.problem.everything().layout
+        channels = None if origin.spec is not None else channels_of(np.asarray(self.entry.made).shape, layout)
+        return ev, Explanation(values, origin.kind, np.nan, True, channels=channels)
 
     def _made(self) -> tuple[Evaluation, Explanation]:
         chosen = self.entry.chosen

@@ -15,6 +15,7 @@ from xaibench.api.problem import Problem
 from xaibench.api.retraining import RetrainWith
 from xaibench.api.unused_background import say_if_background_is_unused
 from xaibench.core.components import AttributionKind
+from xaibench.core.feature_groups import ColumnGroups
 from xaibench.core.features import FeatureKind
 from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.tokens import Tokens
@@ -40,6 +41,8 @@ def explain(
     background_context: Mapping[str, ArrayLike] | None = None,
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
+    feature_groups: ColumnGroups | None = None,
+    categorical_features: Sequence[str | int] = (),
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -51,7 +54,8 @@ def explain(
     name : str or callable (model, inputs, targets) -> attributions
         An explainer; `components` ("explainer") lists them.
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
-    inputs : array or Tensor (N, *input_shape)
+    inputs : array, Tensor (N, *input_shape) or DataFrame
+        A data frame goes to the model as a frame, by the names of its columns.
         For a model with several inputs a tuple in the order of its parameters, or a dictionary by their
         names: the first one is explained, the others are held fixed (see ``context``). Series of different
         lengths are a list of arrays. Texts are token ids (N, L) with -1 behind the end, a list of lists of ids, or
@@ -96,6 +100,12 @@ def explain(
     embedding : torch.nn.Embedding or str, optional
         Of a model of token ids: where it looks them up, or the name of that module; found where it can be. The model
         is then differentiated in embeddings.
+    feature_groups : dict of str to columns, or list of columns, optional
+        Of a table: columns that are one feature, such as one-hot blocks, by label or number; the other columns are
+        features of their own. Attributions have a number per group, the groups in the order of their first columns.
+    categorical_features : sequence of str or int, optional
+        Columns of numbers that are names, such as codes. Columns of text, pandas categoricals and what a scikit-learn
+        pipeline encodes are known as such.
     batch_size, device
         Never change a result beyond rounding.
     **params
@@ -140,6 +150,8 @@ def explain(
         background_context=background_context,
         special_tokens=special_tokens,
         embedding=embedding,
+        feature_groups=feature_groups,
+        categorical_features=categorical_features,
         batch_size=batch_size,
         device=device,
     )
@@ -176,6 +188,8 @@ def score(
     background_context: Mapping[str, ArrayLike] | None = None,
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
+    feature_groups: ColumnGroups | None = None,
+    categorical_features: Sequence[str | int] = (),
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -260,6 +274,8 @@ def score(
         background_context=background_context,
         special_tokens=special_tokens,
         embedding=embedding,
+        feature_groups=feature_groups,
+        categorical_features=categorical_features,
         labels=labels,
         distractors=distractors,
         pairs=pairs,
@@ -303,6 +319,8 @@ def curve(
     background_context: Mapping[str, ArrayLike] | None = None,
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
+    feature_groups: ColumnGroups | None = None,
+    categorical_features: Sequence[str | int] = (),
     batch_size: int | None = None,
     device: str = "cpu",
     **params: Any,
@@ -349,6 +367,8 @@ def curve(
         background_context=background_context,
         special_tokens=special_tokens,
         embedding=embedding,
+        feature_groups=feature_groups,
+        categorical_features=categorical_features,
         batch_size=batch_size,
         device=device,
     )

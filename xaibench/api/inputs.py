@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xaibench.api.arguments import failures_as_usage_errors
 from xaibench.api.axes import LAST, channels_first, takes_channels_first
+from xaibench.api.frames import encode_like, grouped, read_frames
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
@@ -22,6 +23,7 @@ from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import infer_layout
+from xaibench.core.frames.detection import is_frame
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
@@ -144,6 +146,8 @@ def make_view(
     special_tokens: Tokens | None = None,
     embedding: nn.Embedding | Tensor | str | None = None,
     axes: str | None = None,
+    feature_groups: Any = None,
+    categorical_features: Sequence[Any] = (),
     *,
     predict_all: bool = True,
 ) -> tuple[ProblemView, Tensor]:
@@ -156,6 +160,11 @@ def make_view(
         ``predict_all``.
     """
     inputs, context = several_inputs(model, inputs, context)
+    frames = read_frames(model, inputs, background, categorical_features)
+    if frames is not None:
+        inputs, background = frames.inputs, frames.background
+    elif is_frame(background):
+        background = encode_like(None, background, "background")
     check_parameters(model, context)
     last = axes == LAST and features in (None, "image")
     beside = context_tensors(context, 0 if context is None else _count(inputs), find_device(device))
@@ -179,7 +188,8 @@ def make_view(
     elif last:
         predictor = takes_channels_first(model, returns, device, batch_size)
     else:
-        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+        codec = None if frames is None else frames.codec
+        predictor = as_predictor(model, returns=returns, device=device, batch_size=batch_size, codec=codec)
     where = predictor.device
     x = _tensor(inputs, _number_type(predictor, inputs, background), where) if text is None else text.inputs
     if last:
@@ -189,7 +199,8 @@ def make_view(
     layout = infer_layout(tuple(x.shape[1:]), features, axes) if text is None else text.layout
     if text is None:
         require_finite(x, "inputs", missing=layout.kind == "table")
-    if text is None:
+        known = x if background is None else _tensor(background, x.dtype, where)
+        layout = grouped(layout, frames, feature_groups, categorical_features, known, model)
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
         _check_missing(predictor, x, beside)
         predictor = first_look(predictor, x, beside, given=returns)
@@ -235,6 +246,7 @@ def make_view(
     view = ProblemView(
         predictor, x, y, layout, chosen, rows, reference, seed, context=beside, background_context=around
     )
+    view = view if frames is None else replace(view, codec=frames.codec)
     return view if truth is None else replace(view, truth=make_truth(view, truth)), raw
 
 
@@ -280,20 +292,23 @@ def _of_features(view: ProblemView, values: ArrayLike, name: str) -> Tensor:
     expected = (len(view), *view.layout.feature_shape)
     if tuple(raw.shape) != expected:
         raise UsageError(f"{name} has shape {tuple(raw.shape)}, the features {expected}")
+    raw = view.layout.from_given(raw)
     return raw.to(view.inputs.device)
 
 
 def as_attributions(view: ProblemView, attributions: ArrayLike) -> Tensor:
-    """Maps (N, *features), one for every sample, float32."""
+    """Maps (N, *features), one for every sample, float32; a number per channel is summed."""
     whole = padded(attributions, 0, "attributions") if is_ragged(attributions) else attributions
     values = _tensor(whole, torch.float32, view.inputs.device)
     expected = (len(view), *view.layout.feature_shape)
+    axis = view.layout.channel_axis(tuple(values.shape))
+    values = values if axis is None else values.sum(dim=axis)
     if tuple(values.shape) != expected:
         raise UsageError(
             f"attributions have shape {tuple(values.shape)}, the features {expected}",
-            "sum over channels; features= says what the axes mean",
+            "give one number per feature, and one per group of columns; features= says what the axes mean",
         )
-    return values
+    return view.layout.from_given(values)
 
 
 def capabilities_of(

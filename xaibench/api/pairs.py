@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xaibench.api.frames import encode_like
 from xaibench.api.inputs import as_classes, as_tensor, make_truth
 from xaibench.api.raw_rows import series_rows, token_rows
 from xaibench.api.raw_views import ids_of_strings
@@ -85,7 +86,7 @@ def _number(value: Any, name: str) -> float:
 
 def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Predictor:
     try:
-        given = as_predictor(model, returns=returns, device=view.model.device)
+        given = as_predictor(model, returns=returns, device=view.model.device, codec=view.codec)
         if view.sizes is None:
             other = first_look(given, view.inputs, view.context, given=returns)
         else:
@@ -100,7 +101,7 @@ def _model(view: ProblemView, need: str, model: Any, returns: str | None) -> Pre
 def _inputs(view: ProblemView, need: str, given: Any) -> Tensor:
     if view.sizes is not None:
         return _texts(view, need, given)
-    inputs = as_tensor(given).to(view.inputs)
+    inputs = as_tensor(encode_like(view.codec, given, f"inputs of {need}")).to(view.inputs)
     if inputs.shape != view.inputs.shape:
         raise UsageError(
             f"inputs of {need} have shape {tuple(inputs.shape)}, those that are explained {tuple(view.inputs.shape)}",

@@ -20,6 +20,7 @@ from xaibench.api.scored_explanation import explanation_to_score
 from xaibench.core import registry, scoring
 from xaibench.core.components import ATTRIBUTION_KINDS, AttributionKind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.feature_groups import ColumnGroups
 from xaibench.core.features import FeatureKind
 from xaibench.core.outputs import OUTPUTS, GivenReturns, Output
 from xaibench.core.tokens import Tokens
@@ -40,7 +41,7 @@ class Problem:
     ----------
     model : torch.nn.Module, fitted scikit-learn estimator, or callable (N, ...) -> (N, C)
         A module in training mode is copied as it is now, and evaluated in evaluation mode.
-    inputs : array or Tensor (N, *input_shape)
+    inputs : array or Tensor (N, *input_shape), or DataFrame
     targets : array or Tensor (N,) of int, int, str, array (N, C) of bool, list of sets, optional
         Output column to explain, by number or name; the predicted class by default. See `xaibench.explain`.
     foils : array or Tensor (N,) of int, int, str, optional
@@ -60,6 +61,7 @@ class Problem:
     distractors : array or Tensor (N, *features) of bool, optional
         Features that look as if they mattered and do not. No explainer is shown them.
     pairs, retrain, train, context, background_context, special_tokens, embedding : optional
+    feature_groups, categorical_features : optional
         See `xaibench.score` and `xaibench.explain`.
     features : {"image", "volume", "table", "series", "tokens"}, optional
         What the axes mean, where the shape leaves doubt.
@@ -115,6 +117,8 @@ class Problem:
         background_context: Mapping[str, ArrayLike] | None = None,
         special_tokens: Tokens | None = None,
         embedding: nn.Embedding | Tensor | str | None = None,
+        feature_groups: ColumnGroups | None = None,
+        categorical_features: Sequence[str | int] = (),
         features: FeatureKind | None = None,
         axes: str | None = None,
         output: Output | None = None,
@@ -140,6 +144,8 @@ class Problem:
             background_context=background_context,
             special_tokens=special_tokens,
             embedding=embedding,
+            feature_groups=feature_groups,
+            categorical_features=categorical_features,
             features=features,
             axes=axes,
             output=output,
@@ -326,9 +332,10 @@ class Problem:
 
         Parameters
         ----------
-        explainers : iterable of str, (str, dict), callable or Attributions
-            Names, names with parameters, functions (model, inputs, targets) -> attributions, and what `explain`
-            or `Attributions` gave.
+        explainers : iterable of str, (str, dict), (str, array), callable or Attributions
+            Names, names with parameters, functions (model, inputs, targets) -> attributions, maps (N, *features)
+            that were made elsewhere under a name of their own, and what `explain` or `Attributions` gave. Maps with
+            a number per channel are summed.
         metrics : iterable of str or (str, dict)
             Names, or names with parameters; ``output`` among them measures another output than the metric's rule.
         controls : bool

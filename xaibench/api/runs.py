@@ -13,6 +13,7 @@ import pandas as pd
 from xaibench.api.orchestration import run_suite
 from xaibench.api.reading import leaderboard, results
 from xaibench.core.storage.paths import Location
+from xaibench.core.trust import trust_files, trusted_digests
 from xaibench.execution import Observer, Options
 from xaibench.plan import Rerun, Selection, Shard
 
@@ -78,6 +79,7 @@ def run(
     threads: int = 1,
     batch_size: int | None = None,
     plugins: Sequence[str | Path] = (),
+    trust: Sequence[str | Path] = (),
     workers: int = 0,
     timeout: float | None = None,
     memory: int | None = None,
@@ -118,6 +120,8 @@ def run(
         Instead of the deterministic rule.
     plugins : sequence of str or path
         Files and modules with components.
+    trust : sequence of str or path
+        Files that are opened although that can run code, such as pickles, or that are outside the suite's folder.
     workers : int
         Processes that work at once; 0: only this one. Components must come from modules or plugins then.
     timeout : float, optional
@@ -157,6 +161,7 @@ def run(
     >>> xb.run(suite, store="results_of_mine").outcome["cached"]
     1
     """
+    trust_files(trust)
     options = Options(
         device=device,
         threads=threads,
@@ -164,6 +169,7 @@ def run(
         max_failures=max_failures,
         examples=examples,
         plugins=tuple(map(str, plugins)),
+        trusted=tuple(sorted(trusted_digests())),
         argv=["xaibench.run", str(suite.get("name", "suite")) if isinstance(suite, dict) else str(suite)],
         workers=workers,
         timeout=timeout,

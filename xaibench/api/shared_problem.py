@@ -87,7 +87,7 @@ class SharedProblem:
         explaining.check_masker(chosen.params, self.view(chosen, seed))
         again = self.explainer(chosen, seed)
         with failures_as_usage_errors(f"explainer {chosen.spec.name!r} failed"):
-            maps = _numpy(without_ends(again(), again.view, torch.nan))
+            maps = _numpy(without_ends(again.view.layout.to_given(again()), again.view, torch.nan))
         return with_origin(maps, self.origin(chosen, seed, maps))
 
     def origin(self, chosen: ChosenExplainer, seed: int, maps: Array) -> ExplanationOrigin:

@@ -41,6 +41,7 @@ def root(
 app.command()(suites.run)
 app.command()(suites.plan)
 app.command()(suites.init)
+app.command()(suites.export)
 app.command("list")(components.list_)
 app.command()(components.show)
 app.command()(results.leaderboard)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import keyword
-import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from xaibench.api.planning import plan_suite
+from xaibench.cli.initialising_files import (
+    DATA_ENDINGS,
+    MODEL_ENDINGS,
+    FilesGiven,
+    names_files,
+    seen_from,
+    write_suite_of_files,
+)
 from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.declaration_index import built_in
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
 from xaibench.core.needs import missing_needs
 from xaibench.core.storage.files import write_bytes
+from xaibench.core.trust import trust_files
 from xaibench.plan import Plan
 from xaibench.problems.specs import ProblemSpec
 from xaibench.suite import ComponentRef
@@ -47,8 +56,18 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def write_first_suite(data: str, model: str, *, target: str | None, output: Path, force: bool) -> int:
-    """Write a suite, and a data set for a CSV file beside it; returns the exit code.
+def write_first_suite(
+    data: str,
+    model: str,
+    *,
+    target: str | None,
+    output: Path,
+    force: bool,
+    explanations: Sequence[str] = (),
+    split: str | None = None,
+    trust: Sequence[str] = (),
+) -> int:
+    """Write a suite, and where a model is fitted to a CSV file a data set beside it; returns the exit code.
 
     Raises
     ------
@@ -58,8 +77,16 @@ def write_first_suite(data: str, model: str, *, target: str | None, output: Path
     output = output.expanduser()
     if output.suffix != ".toml":
         raise UsageError(f"{output} is not a suite file", f"name it {output.with_suffix('.toml').name}")
-    source = _source(data, target, output.resolve().parent)
-    chosen = _model_reference(model, output.resolve().parent)
+    trust_files(trust)
+    folder = output.resolve().parent
+    if names_files(data, model, explanations):
+        return write_suite_of_files(
+            FilesGiven(data, model, tuple(explanations), target, split), output, force=force, reference=_model_reference
+        )
+    if split is not None:
+        raise UsageError("--split is for tables with a fitted model", "edit the data set that is written instead")
+    source = _source(data, target, folder)
+    chosen = _model_reference(model, folder)
     files = [path for path in (output, source.file) if path is not None]
     there = [path for path in files if path.exists()]
     if there and not force:
@@ -122,12 +149,9 @@ def _model_reference(model: str, folder: Path) -> str:
             f"{model} does not say which function gives the model", f"write {model}:NAME, with the name of a function"
         )
     if not colon and (Path(model).suffix or Path(model).exists()):
-        raise UsageError(
-            f"a suite cannot be made for the fitted model in {model} yet",
-            "write a function that returns it, and give it as my_model.py:NAME; see docs/how-to/own-data.md",
-        )
+        raise UsageError(f"{model} is not a model file that is read", f"known: {', '.join(MODEL_ENDINGS)}")
     if colon and file.endswith(".py") and Path(file).is_file():
-        model = f"{_seen_from(Path(file), folder)}:{name}"
+        model = f"{seen_from(Path(file), folder)}:{name}"
     registry.get("model", model, folder=folder)
     return model
 
@@ -140,13 +164,13 @@ def _source(data: str, target: str | None, folder: Path) -> Source:
     file, colon, name = data.rpartition(":")
     if not colon and (path.suffix or path.exists()):
         raise UsageError(
-            f"a suite cannot be made for {data} yet: data come from CSV files or from data sets",
-            "write it as CSV, or as a data set of your own (docs/how-to/own-data.md) and give my_data.py:NAME",
+            f"{data} is not a file that data sets are read from",
+            f"known: {', '.join(DATA_ENDINGS)}, folders of images; or a data set of your own, my_data.py:NAME",
         )
     if target is not None:
         raise UsageError(f"the data set {data} has its target already", "leave --target out")
     if colon and file.endswith(".py") and Path(file).is_file():
-        data = f"{_seen_from(Path(file), folder)}:{name}"
+        data = f"{seen_from(Path(file), folder)}:{name}"
     return Source(data, registry.get("dataset", data, folder=folder).name)
 
 
@@ -179,7 +203,7 @@ def _csv_source(path: Path, target: str | None, folder: Path) -> Source:
     taken = {spec.name for spec in registry.components("dataset") if built_in(spec)}
     name = f"data_{name}" if not name.isidentifier() or keyword.iskeyword(name) or name in taken else name
     file = folder / f"{name}_data.py"
-    draft = draft_dataset(_seen_from(path, folder), name, target, dropped=dropped)
+    draft = draft_dataset(seen_from(path, folder), name, target, dropped=dropped)
     return Source(f"{file.name}:{name}", name, file, draft, tuple(notes))
 
 
@@ -200,8 +224,3 @@ def _check_classes(path: Path, whole: pd.DataFrame, target: str) -> None:
             f"class {rarest!r} of column {target!r} has {counts.iloc[-1]} rows without gaps",
             f"join it with another class, or remove it: {LEAST_ROWS} rows are needed",
         )
-
-
-def _seen_from(path: Path, folder: Path) -> str:
-    """A path as written in a file of this folder."""
-    return Path(os.path.relpath(path.resolve(), folder)).as_posix()

@@ -61,6 +61,14 @@ StoreArgument = Annotated[
 PluginOption = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python file or module with your own components.")
 ]
+TrustOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="FILE",
+        help="Open this file although it can run code (joblib, pickled parts), or is outside the suite's folder.",
+    ),
+]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(

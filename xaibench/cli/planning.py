@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,14 +13,16 @@ from xaibench.cli.output import duration, print_json, stdout
 from xaibench.cli.request import Request
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.storage.paths import cache_folder
+from xaibench.core.trust import trust_files
 from xaibench.plan import STATES, Plan
 from xaibench.report.terminal import frame_table
 from xaibench.store import Store
 
 
-def show_plan(request: Request, *, cells: bool, json: bool) -> int:
+def show_plan(request: Request, *, cells: bool, json: bool, trust: Sequence[str] | None = None) -> int:
     """Print the plan; returns the exit code."""
     plugins = request.plugins or ()
+    trust_files(trust or ())
     suite = load_suite(request.suite, plugins=plugins)
     path = request.store_path
     store = Store(path) if Store.exists(path) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.request import Request
 from xaibench.cli.spending import spending, spending_text
 from xaibench.core.errors import NothingToDoError
+from xaibench.core.trust import trust_files, trusted_digests
 from xaibench.plan import Plan
 from xaibench.report.claims import claims_report
 from xaibench.report.standings import first_screen
@@ -38,9 +39,11 @@ def run_request(
     memory: str | None = None,
     json: bool = False,
     quiet: bool = False,
+    trust: Sequence[str] | None = None,
     **options: Any,
 ) -> int:
     """Run and report; returns the exit code. Other ``options`` are those of `Options`."""
+    trust_files(trust or ())
     suite = load_suite(request.suite, plugins=request.plugins or ())
     n_workers = workers_from(workers, auto=0 if options.get("executor") == "slurm" else None)
     seconds, size = positive(timeout, "--timeout"), size_from(memory)
@@ -54,6 +57,7 @@ def run_request(
     chosen = Options(
         device=request.device,
         plugins=tuple(request.plugins or ()),
+        trusted=tuple(sorted(trusted_digests())),
         argv=sys.argv,
         workers=n_workers,
         timeout=seconds,

@@ -106,9 +106,10 @@ class Component:
     def code_digest(self) -> str | None:
         """Digest of a user's code behind this, which keys of results hold; None for xaibench's own, which has versions.
 
-        See `xaibench.core.source_files.source_of`.
+        See `xaibench.core.source_files.source_of`. Of a component that is a file: the digest of its content.
         """
-        return source_of(self.function)
+        stated: str | None = getattr(self.function, "content_digest", None)
+        return stated or source_of(self.function)
 
     @cached_property
     def _signature(self) -> inspect.Signature:
@@ -176,7 +177,11 @@ class Component:
 
 @dataclass(frozen=True)
 class ExplainerSpec(Component):
-    """An explainer; see `explainer`."""
+    """An explainer; see `explainer`.
+
+    ``stored`` says that its maps were made elsewhere and nothing explains again; ``channels_used`` is then a function
+    ``(problem, **params) -> str`` that says how several channels became one number.
+    """
 
     attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
     control: bool = False
@@ -184,6 +189,8 @@ class ExplainerSpec(Component):
     feature_maps_only: bool = False
     layer_used: Callable[..., str] | None = None
     uses_background: bool = False
+    stored: bool = False
+    channels_used: Callable[..., str] | None = None
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
@@ -324,11 +331,17 @@ class DatasetSpec(Component):
 
 @dataclass(frozen=True)
 class ModelSpec(Component):
-    """A model recipe; see `model`. ``returns`` says what its numbers are, where a suite says it."""
+    """A model recipe; see `model`. ``returns`` says what its numbers are, where a suite says it.
+
+    ``fitted`` says that it is a fitted model, read from a file, which cannot be trained again; ``lacking`` why it does
+    not meet some needs.
+    """
 
     provides: frozenset[str] | None = None
     features: frozenset[str] | None = None
     returns: GivenReturns | None = None
+    fitted: bool = False
+    lacking: Mapping[str, str] = field(default_factory=dict)
     kind: Kind = field(default="model", init=False)
 
     def __post_init__(self) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from xaibench.core.data_inputs import as_float32, check_finite, column_names, place_of_first
+from xaibench.core.data_tables import column_groups, column_numbers, encode_frames, table_layout
 from xaibench.core.errors import DataError
-from xaibench.core.features import FeatureKind
+from xaibench.core.feature_groups import FeatureGroups
+from xaibench.core.features import FeatureKind, FeatureLayout, infer_layout, raw_layout
+from xaibench.core.frames.detection import is_frame
 from xaibench.core.gates import Findings
+from xaibench.core.intervention import Intervention as Intervention
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.labels import number_classes
 from xaibench.core.many_targets import fields_of_many_targets
@@ -20,54 +24,10 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.tokens import Tokens, check_ids
 from xaibench.core.types import Array
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
-class Intervention:
-    """A causal check of a problem's truth: the test set with something changed, and what must follow.
-
-    Only ``at_least`` is a rule that a model without skill must break: a model that decides nothing loses
-    nothing (``max_drop``) and is at chance (``at_most``). An ``at_most`` on inputs without their
-    signal is a check of the data, which any model passes that has not seen them; its name then ends
-    in *(data)*.
-
-    Parameters
-    ----------
-    name : str
-        For example ``"null blocks swapped"``.
-    inputs : array (M, *input_shape), float32
-    targets : array (M,), int64
-        The classes of the changed inputs.
-    max_drop : float, optional
-        Accuracy may fall by at most this much below the clean accuracy on the same rows.
-    at_most : float, optional
-        Accuracy may be at most this.
-    at_least : float, optional
-        Accuracy must be at least this: the decision follows what was changed.
-    rows : array (M,), int64
-        Row of the test set that each changed input came from.
-    context : mapping of str to array (M, ...), optional
-        What goes to the model beside the changed inputs; by default that of their rows.
-
-    Examples
-    --------
-    The accuracy may not fall when a column is swapped that does not matter:
-
-    >>> import numpy as np
-    >>> import xaibench as xb
-    >>> rows = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
-    >>> check = xb.Intervention("columns swapped", rows[:, ::-1].copy(), np.array([0, 1]), np.arange(2), max_drop=0.05)
-    >>> check.name
-    'columns swapped'
-    """
-
-    name: str
-    inputs: Array
-    targets: Array
-    rows: Array
-    max_drop: float | None = None
-    at_most: float | None = None
-    at_least: float | None = None
-    context: Mapping[str, Array] | None = None
+    from xaibench.core.frames.codec import FrameCodec
 
 
 class Check(Protocol):
@@ -125,8 +85,9 @@ class Data:
     ----------
     features : {"image", "volume", "table", "series", "tokens"}
     train_inputs, test_inputs : array (N, *input_shape), float32
-        Other numbers are converted where float32 can tell them apart; a data frame of numbers brings
-        its column names along. Tables may hold NaN, for models that take missing values.
+        Other numbers are converted where float32 can tell them apart. A data frame brings its column names along,
+        and its text, categories and booleans become codes; models fitted on frames are given frames. Tables may hold
+        NaN, for models that take missing values.
     train_targets, test_targets : array (N,), int64
         Classes. What is not numbered 0 to C - 1 is, see `xaibench.core.labels.number_classes`;
         numbers with a fraction are the values of a regression, also of several outputs (N, K). Zeros and ones (N, L)
@@ -168,6 +129,14 @@ class Data:
         Order of the axes of a series where its shape leaves doubt: sensors last, or first.
     train_labels, test_labels : array (N, L) of bool, optional
         Labels that may be true together, called ``class_names``; the targets are then all 0.
+    feature_groups : mapping of str to columns, or sequence of columns
+        Of a table: columns that are one feature, such as one-hot blocks, by name or number; other columns are features
+        of their own. Stored as a partition, a tuple of columns for every feature, and masks are of these features.
+    categorical : sequence of str or int
+        Columns of numbers that are names, such as codes of categories. Columns of text and pandas categoricals of a
+        data frame are known as such, and one-hot groups are recognised.
+    codec : FrameCodec, optional
+        Made from data frames: how rows become the frames that models are given. See ``train_frame``.
 
     Examples
     --------
@@ -207,10 +176,16 @@ class Data:
     axes: str = ""
     train_labels: Array | None = None
     test_labels: Array | None = None
+    feature_groups: Any = ()
+    categorical: Any = ()
+    codec: FrameCodec | None = None
+    group_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_context()
+        self._take_frames()
         self._take_inputs()
+        self._take_groups()
         self._take_labels()
         for split in ("train", "test"):
             inputs = getattr(self, f"{split}_inputs")
@@ -231,6 +206,65 @@ class Data:
                 if rows is None or len(values) != len(rows):
                     n = 0 if rows is None else len(rows)
                     raise DataError(f"{split}_context {name!r} has {len(values)} rows for {n} inputs")
+
+    def _take_frames(self) -> None:
+        """Encode data frames by column name."""
+        given = {name: getattr(self, name) for name in ("train_inputs", "test_inputs", "background")}
+        frames = {name: values for name, values in given.items() if is_frame(values)}
+        if self.features != "table" or not {"train_inputs", "test_inputs"} <= set(frames):
+            return
+        codec, arrays = encode_frames(frames, self.categorical)
+        for name, values in {"codec": codec, "feature_names": self.feature_names or codec.names, **arrays}.items():
+            object.__setattr__(self, name, values)
+
+    def _take_groups(self) -> None:
+        """Store groups and categories as numbers of columns."""
+        if not len(self.feature_groups) and not len(self.categorical) and self.codec is None:
+            return
+        if self.features != "table":
+            raise DataError(f"feature_groups and categorical are about tables, not {self.features} data")
+        n, names = self.input_shape[0], self.feature_names
+        found = column_groups(self.feature_groups, n, names) if len(self.feature_groups) else FeatureGroups((), ())
+        coded = column_numbers(self.categorical, n, names)
+        coded = coded if self.codec is None else tuple(sorted({*coded, *self.codec.categorical}))
+        object.__setattr__(self, "feature_groups", found.members)
+        object.__setattr__(self, "group_names", self.group_names or found.names)
+        object.__setattr__(self, "categorical", coded)
+
+    @property
+    def layout(self) -> FeatureLayout:
+        """What the axes of the inputs mean, with groups and categories; of texts that of the raw ids."""
+        if self.has_ids:
+            return raw_layout(self.input_shape)
+        layout = infer_layout(self.input_shape, self.features, self.axes or None)
+        boolean = () if self.codec is None else self.codec.boolean
+        if not (self.feature_groups or self.categorical or boolean):
+            return layout
+        return table_layout(layout, self.feature_groups, self.categorical, boolean, self.train_inputs)
+
+    @property
+    def frame_codec(self) -> FrameCodec | None:
+        """How rows become data frames; None where columns have no names."""
+        if self.codec is not None or self.features != "table" or not self.feature_names:
+            return self.codec
+        from xaibench.core.frames.codec import FrameCodec
+
+        return FrameCodec.of_numbers(self.feature_names, np.float32)
+
+    @property
+    def train_frame(self) -> pd.DataFrame:
+        """The training inputs as a data frame with column names and dtypes, for models that are fitted on frames."""
+        return self._frame(self.train_inputs)
+
+    @property
+    def test_frame(self) -> pd.DataFrame:
+        """The test inputs as a data frame; see ``train_frame``."""
+        return self._frame(self.test_inputs)
+
+    def _frame(self, inputs: Array) -> pd.DataFrame:
+        if self.features != "table" or self.frame_codec is None:
+            raise DataError("only tables whose columns have names become frames", "give data frames, or feature_names")
+        return self.frame_codec.decode(inputs)
 
     @property
     def has_ids(self) -> bool:
@@ -324,6 +358,9 @@ class Data:
         named = {name: getattr(self, name) for name in (*later, "train_labels", "test_labels")}
         more: dict[str, Any] = {name: array_digest(a) for name, a in named.items() if a is not None}
         more |= {"axes": self.axes} if self.axes else {}
+        more |= {"groups": [list(g) for g in self.feature_groups]} if self.feature_groups else {}
+        more |= {"categorical": list(self.categorical)} if self.categorical else {}
+        more |= {"frame": self.codec.identity} if self.codec is not None and not self.codec.all_numbers else {}
         more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
         more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
         more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}

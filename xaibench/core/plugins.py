@@ -39,7 +39,8 @@ def no_new_code() -> Iterator[None]:
         _closed.reset(token)
 
 
-def _check_open(source: str) -> None:
+def check_open(source: str) -> None:
+    """Raise UsageError inside of `no_new_code`: what a store names is neither imported nor opened."""
     if _closed.get():
         raise UsageError(f"the store names code in {source}, which is not loaded for that", "load it with --plugin")
 
@@ -99,7 +100,7 @@ def load_module(source: str, *, folder: Path | None = None, check: bool = True) 
         return sys.modules[source]
     path = _find(source, folder)
     if path is None:
-        _check_open(source)
+        check_open(source)
         return _installed(source)
     places = dict.fromkeys((path.parent, (folder or Path.cwd()).resolve()))
     module = _references[key] = _load(path, tuple(places), source)
@@ -154,7 +155,7 @@ def _load(path: Path, places: tuple[Path, ...], source: str) -> ModuleType:
         return known.module
     if known is not None and files_digest(imported_files(path, places)) == known.digest:
         return known.module
-    _check_open(source)
+    check_open(source)
     if here is None:
         here = _folders[places] = _Folders(f"{PREFIX}_{digest([str(p) for p in places], size=6)}", places)
         _by_name[here.name] = here

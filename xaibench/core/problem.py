@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from xaibench.core.predictor import Predictor, require_module
 from xaibench.core.retraining import Retraining
 from xaibench.core.token_predictor import TokenPredictor
 from xaibench.core.truth import Truth
+
+if TYPE_CHECKING:
+    from xaibench.core.frames.codec import FrameCodec
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,10 @@ class Samples:
         In such a group: what exists in the reference samples, one feature after the other; there is no background.
     references : RawRows or None
         The reference samples as raw rows.
+    problem : str
+        ``dataset/model``, by which files that hold explanations of several problems name theirs; may be empty.
+    codec : FrameCodec or None
+        How rows become the data frames that the model is given.
     """
 
     model: Predictor
@@ -112,6 +119,8 @@ class Samples:
     foils: Tensor | None = None
     clusters: tuple[bytes, ...] | None = None
     units: Tensor | None = None
+    problem: str = ""
+    codec: FrameCodec | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from xaibench.core.component_files import component_of_file, is_file_reference, is_known_file
 from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
@@ -314,8 +315,15 @@ def components(kind: Kind) -> Iterator[Component]:
     yield from (spec for _, spec in sorted(_known(kind).items()))
 
 
-def get(kind: Kind, ref: str, *, folder: Path | None = None, check: bool = True) -> Component:
-    """Find a component by name, ``module:name``, or ``path/to/file.py:name``.
+def get(
+    kind: Kind,
+    ref: str,
+    *,
+    folder: Path | None = None,
+    check: bool = True,
+    params: Mapping[str, Any] | None = None,
+) -> Component:
+    """Find a component by name, ``module:name``, ``path/to/file.py:name``, or by a reference to a file.
 
     Parameters
     ----------
@@ -325,17 +333,24 @@ def get(kind: Kind, ref: str, *, folder: Path | None = None, check: bool = True)
         Folder that relative file paths start from (that of the suite file); default the current one.
     check : bool
         Look whether a file has changed since it was imported, and import it again then.
+    params : mapping, optional
+        Parameters, on which it depends what a component that is a file declares.
 
     Raises
     ------
     UsageError
         If there is no such component.
     """
+    if is_file_reference(ref):
+        _ensure_loaded(kind)
+        return component_of_file(kind, ref, folder=folder, check=check, params=params)
     known = _known(kind)
     if ref in known:
         return known[ref]
     source, colon, attribute = ref.rpartition(":")
     if not colon:
+        if is_known_file(kind, ref):
+            raise UsageError(f"unknown {kind} {ref!r}", f'a file is named as {{ file = "{ref}" }}')
         raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, known))
     module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)

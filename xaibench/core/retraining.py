@@ -89,6 +89,9 @@ def variant(
         train_context=data.train_context if train_context is None else train_context,
         test_context=data.test_context if test_context is None else test_context,
         axes=data.axes,
+        feature_groups=data.feature_groups,
+        categorical=data.categorical,
+        codec=data.codec,
     )
 
 

@@ -295,8 +295,9 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
         For several channels per feature: their slopes are summed already and cannot be separated.
     """
     if not ev.layout.one_number_each:
+        several = "the columns of a group" if ev.layout.groups else f"{ev.layout.channels} channels"
         raise UnsupportedError(
-            f"slopes summed over {ev.layout.channels} channels cannot be turned into contributions",
+            f"slopes summed over {several} cannot be turned into contributions",
             "score an explainer of kind contribution",
         )
     return _times_input(ev, ev.attributions, masker)
@@ -304,4 +305,5 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
 
 def _times_input(samples: Samples, slopes: Tensor, masker: str) -> Tensor:
     samples.layout.require_quantities("turning slopes into contributions")
+    samples.layout.require_no_categories("turning slopes into contributions")
     return slopes * samples.layout.reduce(samples.inputs - samples.removed(masker))

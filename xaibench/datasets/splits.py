@@ -36,7 +36,7 @@ def split(rows: Array, labels: Array, test_share: float, rng: np.random.Generato
     group = group.reshape(-1)
     sizes = np.bincount(group)
     in_test = np.zeros(len(first), dtype=bool)
-    for label in np.unique(labels):
+    for label in np.unique(labels[first]):
         members = rng.permutation(np.flatnonzero(labels[first] == label))
         filled = np.cumsum(sizes[members])
         in_test[members[filled <= round(test_share * filled[-1])]] = True

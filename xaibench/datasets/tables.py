@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def compas(*, seed: int) -> Data:
     )
 
 
-@dataset("german_credit", features="table")
+@dataset("german_credit", version=2, features="table")
 def german_credit(*, seed: int) -> Data:
     """1,000 loan applicants of a German bank (Statlog); good or bad credit. Has age, sex and foreign worker."""
     frame = read_csv(read_shipped("german_credit", "german_credit.csv"))
@@ -70,10 +71,11 @@ def german_credit(*, seed: int) -> Data:
         test_share=0.3,
         rng=generator("split", "german_credit", seed),
         accuracy_floor=0.705,  # above the share of good applicants, 0.70
+        feature_groups=one_hot_blocks(names),
     )
 
 
-@dataset("adult", features="table")
+@dataset("adult", version=2, features="table")
 def adult(*, seed: int) -> Data:
     """45,222 people of the 1994 US census; income above 50,000 dollars or not (`xaibench data fetch adult`).
 
@@ -100,6 +102,7 @@ def adult(*, seed: int) -> Data:
         feature_names=names,
         class_names=("at most 50K", "above 50K"),
         accuracy_floor=0.80,
+        feature_groups=one_hot_blocks(names),
     )
 
 
@@ -136,6 +139,23 @@ def one_hot(frame: pd.DataFrame) -> tuple[Array, tuple[str, ...]]:
     return np.column_stack(columns), tuple(names)
 
 
+def one_hot_blocks(names: Sequence[str]) -> dict[str, list[str]]:
+    """Columns of every text column that `one_hot` has made several of, by its name; empty without any.
+
+    Examples
+    --------
+    >>> from xaibench.datasets.tables import one_hot_blocks
+    >>> one_hot_blocks(["age", "job=cook", "job=nurse", "sex=male"])
+    {'job': ['job=cook', 'job=nurse'], 'sex': ['sex=male']}
+    """
+    blocks: dict[str, list[str]] = {}
+    for name in names:
+        title, encoded, _ = name.partition("=")
+        if encoded:
+            blocks.setdefault(title, []).append(name)
+    return blocks
+
+
 def table_data(
     columns: Array,
     labels: Array,
@@ -145,6 +165,7 @@ def table_data(
     test_share: float,
     rng: np.random.Generator,
     accuracy_floor: float,
+    feature_groups: Mapping[str, Sequence[str]] | None = None,
 ) -> Data:
     """Split a table of raw numbers (N, D) and standardise it."""
     train, test = split(columns, labels, test_share, rng)
@@ -156,14 +177,26 @@ def table_data(
         feature_names=feature_names,
         class_names=class_names,
         accuracy_floor=accuracy_floor,
+        feature_groups=feature_groups or {},
     )
 
 
-def standardised(columns: Array, labels: Array, train: Array, test: Array, **known: Any) -> Data:
+def standardised(
+    columns: Array,
+    labels: Array,
+    train: Array,
+    test: Array,
+    *,
+    feature_groups: Mapping[str, Sequence[str]] | None = None,
+    **known: Any,
+) -> Data:
     """Make Data in which columns with more than two values have mean 0 and variance 1 over the train rows.
 
-    Columns of zeros and ones stay as they are. ``test_rows`` are the raw numbers.
+    Columns of zeros and ones stay as they are. ``test_rows`` are the raw numbers. Columns of ``feature_groups`` are
+    categories.
     """
+    groups = feature_groups or {}
+    known |= {"feature_groups": groups, "categorical": [name for names in groups.values() for name in names]}
     raw = columns[train]
     binary = np.isin(columns, (0.0, 1.0)).all(axis=0)
     deviation = raw.std(axis=0)

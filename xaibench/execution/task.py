@@ -49,6 +49,8 @@ class Options:
         What the executor wants to know besides.
     examples : bool
         Whether a few example inputs of every problem are stored, for reports.
+    trusted : tuple of str
+        SHA-256 of files that the user trusts although opening them can run code.
     """
 
     cache: Path | None = None
@@ -65,6 +67,7 @@ class Options:
     executor: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     examples: bool = True
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,14 @@ from xaibench.store import Row, Store
 
 @dataclass(frozen=True)
 class Explanation:
-    """Attributions of a unit, fresh or from the store."""
+    """Attributions of a unit, fresh or from the store; ``channels`` says how maps made elsewhere were summed."""
 
     attributions: Tensor
     kind: str
     seconds: float
     cached: bool
     layer_used: str | None = None
+    channels: str | None = None
 
 
 class ProblemCaches:
@@ -128,10 +129,11 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     key = unit.explain_key(problem.fingerprint)
     spec, params = cast(ExplainerSpec, unit.spec), unit.explainer.params
     layer = None if spec.layer_used is None else spec.layer_used(explainer.view, **params)
+    channels = None if spec.channels_used is None else spec.channels_used(explainer.view, **params)
     found = None if fresh else store.load_attributions(key)
     if found is not None:
         attributions, kind, seconds = found
-        return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, True, layer)
+        return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, True, layer, channels)
     check_masker(params, explainer.view)
     started = time.perf_counter()
     attributions = explainer()
@@ -139,13 +141,20 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
     kind = attribution_kind(spec, explainer.view, params)
     sizes = explainer.view.sizes
     store.save_attributions(key, attributions, kind=kind, seconds=seconds, sizes=None if sizes is None else sizes.cpu())
-    return Explanation(attributions, kind, seconds, False, layer)
+    return Explanation(attributions, kind, seconds, False, layer, channels)
 
 
 def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, about: Facts, run: int) -> Row:
     columns = {
         **explanation_columns(explanation),
-        **score_columns(cell.spec, cell.metric.params, ev, explainer_params=unit.explainer.params, output=cell.output),
+        **score_columns(
+            cell.spec,
+            cell.metric.params,
+            ev,
+            explainer_params=unit.explainer.params,
+            channels=explanation.channels,
+            output=cell.output,
+        ),
     }
     return make_row(unit, cell, run, about=about, **columns)
 
@@ -166,6 +175,7 @@ def score_columns(
     ev: Evaluation,
     *,
     explainer_params: Mapping[str, Any],
+    channels: str | None = None,
     output: str | None = None,
 ) -> dict[str, Any]:
     """Score, and say what came of it; whatever goes wrong becomes a status with its reason.
@@ -178,6 +188,8 @@ def score_columns(
     ev : Evaluation
     explainer_params : mapping
         Bound parameters of the explainer.
+    channels : str, optional
+        How several channels became one number, where the maps were made elsewhere.
     output : str, optional
         Measure this output, whatever the metric's rule.
 
@@ -210,7 +222,7 @@ def score_columns(
         "output": scores.output,
         "conversion": scores.conversion,
         "sign": scores.sign,
-        "channels": channel_handling(ev.encoded_layout, explainer_params),
+        "channels": channels or channel_handling(ev.encoded_layout, explainer_params),
         "score_seconds": time.perf_counter() - started,
         "n_evaluations": model.n_evaluations - before,
     }

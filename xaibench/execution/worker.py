@@ -18,6 +18,7 @@ from xaibench.core import registry
 from xaibench.core.components import KINDS
 from xaibench.core.errors import XaibenchError
 from xaibench.core.storage.paths import Location
+from xaibench.core.trust import trust_digests
 from xaibench.execution.executor import computing_with
 from xaibench.execution.malloc import keep_heap
 from xaibench.execution.task import Options, Task
@@ -150,7 +151,8 @@ def _take(connection: Connection, send: Callable[[object], None], place: UnitRun
 
 
 def load_components(options: Options) -> None:
-    """Import everything that a task may name."""
+    """Import everything that a task may name, and trust the files that the user trusts."""
+    trust_digests(options.trusted)
     for kind in KINDS:
         list(registry.components(kind))
     for plugin in options.plugins:

@@ -30,6 +30,7 @@ def pattern(problem: ProblemView) -> Tensor:
     The activation pattern of a linear model, up to the variance of its output. Equal for all
     samples with the same target. Covariances of channels are summed.
     """
+    problem.layout.require_single_quantities("a covariance with the output")
     reference = Reference.of(problem)
     inputs, values = reference.inputs.flatten(1).double(), reference.values
     found = (inputs - inputs.mean(dim=0)).T @ (values - values.mean(dim=0)) / len(inputs)
@@ -44,6 +45,7 @@ def m_plot(problem: ProblemView) -> Tensor:
     The conditional mean is a local linear regression over the background (see `conditional_mean`);
     for a pixel with several channels it is given all of them.
     """
+    problem.layout.require_single_quantities("a conditional mean")
     reference, columns = Reference.of(problem), problem.layout.by_feature(problem.inputs)
     return _conditional(reference, columns, reference.which).view(-1, *problem.layout.feature_shape)
 
@@ -55,6 +57,7 @@ def firm(problem: ProblemView) -> Tensor:
     Equal for all samples with the same target. Estimated as in `m_plot`, so noise makes it a
     little larger than it is: by about the standard error of the conditional mean where it is 0.
     """
+    problem.layout.require_single_quantities("a conditional mean")
     reference = Reference.of(problem)
     chosen = torch.linspace(0, len(reference.inputs) - 1, min(FIRM_POINTS, len(reference.inputs))).long()
     points = problem.layout.by_feature(reference.inputs[chosen.to(reference.inputs.device)])
@@ -77,6 +80,7 @@ def conditional_shapley(problem: ProblemView) -> Tensor:
     UnsupportedError
         For more than 8 columns.
     """
+    problem.layout.require_single_quantities("a conditional mean")
     d = problem.layout.n_features
     if d > MAX_COLUMNS:
         raise UnsupportedError(

@@ -108,7 +108,7 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
     """What stands out in the input, without a look at the model.
 
     Sobel gradient magnitude of an image, summed over channels; distance from the background's mean
-    (without one, from the sample's own) elsewhere.
+    (without one, from the sample's own) elsewhere; of a category the share of background rows with another one.
 
     Parameters
     ----------
@@ -118,8 +118,14 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
     """
     layout, inputs = problem.layout, problem.inputs
     if layout.kind != "image":
-        centre = problem.baseline("mean") if problem.background is None else problem.background.mean(dim=0)
-        return layout.reduce((inputs - centre).abs())
+        if problem.background is None:
+            return layout.reduce((inputs - problem.baseline("mean")).abs())
+        found = layout.reduce((inputs - problem.background.mean(dim=0)).abs())
+        for feature in layout.categorical:
+            columns = list(layout.columns[feature])
+            same = (problem.background[:, columns] == inputs[:, columns].unsqueeze(1)).all(dim=2)
+            found[:, feature] = 1 - same.to(found).mean(dim=1)
+        return found
     if operator == "none":
         return layout.reduce(inputs.abs())
     planes = inputs.reshape(-1, 1, *layout.feature_shape)

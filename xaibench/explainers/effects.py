@@ -35,6 +35,7 @@ def partial_dependence(problem: ProblemView, *, steps: PositiveInt = 16) -> Tens
     steps : int
         Cells between quantiles; fewer where the feature has fewer values.
     """
+    problem.layout.require_single_quantities("partial dependence")
     background, grid = background_of(problem), _grid(problem, steps)
     classes, which = explained_targets(problem)
     features = torch.cat([torch.full((len(edges),), j) for j, edges in enumerate(grid)])
@@ -69,6 +70,7 @@ def accumulated_local_effects(problem: ProblemView, *, steps: PositiveInt = 16) 
     steps : int
         Cells; fewer where the feature has fewer values.
     """
+    problem.layout.require_single_quantities("an accumulated local effect")
     grid = _grid(problem, steps)
     flat = background_of(problem).flatten(1)
     classes, which = explained_targets(problem)
@@ -91,8 +93,8 @@ def accumulated_local_effects(problem: ProblemView, *, steps: PositiveInt = 16) 
 def permutation_importance(problem: ProblemView, *, n_samples: PositiveInt = 5, draws: Draws) -> Tensor:
     """Accuracy on the background that is lost when a feature is permuted among its rows (Breiman 2001).
 
-    Equal for all samples. Negative where permuting happens to help. The channels of a pixel move
-    together.
+    Equal for all samples. Negative where permuting happens to help. The channels of a pixel, and the
+    columns of a group, move together.
 
     Parameters
     ----------
@@ -151,9 +153,14 @@ def _changed(
             chosen = features[part].to(background.device)
             changed = background.expand(len(chosen), *background.shape).clone()
             channels = (problem.layout.channels or 1) if pixels else 1
-            by_number = changed.view(len(chosen), m, channels, -1)
             new = values(part).to(background)
-            by_number[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
+            if pixels and problem.layout.groups:
+                for copy, feature in enumerate(chosen.tolist()):
+                    columns = list(problem.layout.groups[feature])
+                    changed[copy][:, columns] = new[copy][:, : len(columns)]
+            else:
+                by_number = changed.view(len(chosen), m, channels, -1)
+                by_number[torch.arange(len(chosen)), :, :, chosen] = new if pixels else new.unsqueeze(-1)
             owner = torch.arange(m, device=background.device).repeat(len(chosen))
             yield view.predict_background(changed.flatten(0, 1), owner).view(len(chosen), m, -1)
 

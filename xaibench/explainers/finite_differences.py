@@ -69,6 +69,7 @@ def c_lime(problem: ProblemView, *, n_samples: PositiveInt = 256, radius: Positi
     check_positive(n_samples=n_samples)
     layout, d = problem.layout, problem.layout.n_features
     layout.require_quantities("noise")
+    layout.require_no_categories("noise in every feature", booleans=True)
     n_pairs = (max(n_samples, 4 * d) + 1) // 2
     maps = []
     for block in sample_blocks(problem, 8 * n_pairs * problem.inputs[0].numel()):

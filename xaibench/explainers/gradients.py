@@ -14,7 +14,7 @@ from xaibench.core.masking.tokens import fitting_words
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
-from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.channels import Channels, per_feature, slopes_per_feature
 from xaibench.explainers.engines.perturbed_copies import check_positive
 
 
@@ -28,13 +28,13 @@ def gradient(problem: ProblemView, *, channels: Channels = "sum") -> Tensor:
         Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
         sum of their magnitudes.
     """
-    return per_feature(problem, problem.gradients(problem.inputs), channels)
+    return slopes_per_feature(problem, problem.gradients(problem.inputs), channels)
 
 
 @explainer("saliency", kind="saliency", needs={"gradients"})
 def saliency(problem: ProblemView) -> Tensor:
     """Absolute gradient, summed over channels (Simonyan et al. 2014)."""
-    return problem.layout.reduce(problem.gradients(problem.inputs).abs())
+    return problem.layout.reduce_slopes(problem.gradients(problem.inputs).abs())
 
 
 @explainer("input_x_gradient", kind="contribution", needs={"gradients"})
@@ -102,7 +102,7 @@ def smoothgrad(
         Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
         sum of their magnitudes.
     """
-    return per_feature(problem, _noisy_gradients(problem, n_samples, radius, draws)[0], channels)
+    return slopes_per_feature(problem, _noisy_gradients(problem, n_samples, radius, draws)[0], channels)
 
 
 @explainer("vargrad", kind="saliency", needs={"gradients"})
@@ -160,7 +160,7 @@ def gradient_shap(
             t = positions[block, part].reshape(len(view), -1, *(1,) * (view.inputs.ndim - 1))
             points = start + t * way
             if radius > 0:
-                points = points + radius * own.normal(tuple(points.shape[1:]))
+                points = points + radius * view.layout.only_quantities(own.normal(tuple(points.shape[1:])), "noise")
             total += (way * perturbed_copies.gradients(view, points)).sum(dim=1)
         maps.append(per_feature(problem, total / n_samples, channels))
     return torch.cat(maps)
@@ -210,7 +210,7 @@ def _noisy_gradients(problem: ProblemView, n_samples: int, radius: float, draws:
 
 def _chunk_gradients(view: ProblemView, parts: Iterator[slice], radius: float, draws: Draws) -> Iterator[Tensor]:
     for part in parts:
-        noise = draws.normal((part.stop - part.start, *view.layout.input_shape))
+        noise = view.layout.only_quantities(draws.normal((part.stop - part.start, *view.layout.input_shape)), "noise")
         yield perturbed_copies.gradients(view, view.inputs.unsqueeze(1) + radius * noise)
 
 

@@ -13,7 +13,7 @@ from xaibench.core.input_gradients import input_gradient
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.channels import Channels, slopes_per_feature
 from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.relu_graph import check_relu_graph, kind_of, nodes_between
 from xaibench.explainers.engines.tracing import TrackingMode, graph_nodes, run_tracked, tensors, tracked
@@ -51,7 +51,7 @@ def guided_backprop(problem: ProblemView, *, channels: Channels = "sum") -> Tens
         such values. If it uses values computed from the input without a gradient, such as the mask in
         ``h * (h > 0)``. If the pass over it does not give the model's own outputs.
     """
-    return per_feature(problem, guided_gradients(problem), channels)
+    return slopes_per_feature(problem, guided_gradients(problem), channels)
 
 
 @explainer("deconvolution", version=2, kind="slope", needs={"module"})
@@ -71,7 +71,7 @@ def deconvolution(problem: ProblemView, *, channels: Channels = "sum") -> Tensor
     UnsupportedError
         As for `guided_backprop`.
     """
-    return per_feature(problem, _rectified(problem, "deconvolution", lambda _before, after: after), channels)
+    return slopes_per_feature(problem, _rectified(problem, "deconvolution", lambda _before, after: after), channels)
 
 
 def guided_gradients(problem: ProblemView) -> Tensor:

@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import Predictor, computing_in_float64
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -100,6 +101,8 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
         What is at most this far apart is equal.
     """
     check_positive(n_samples=n)
+    if not problem.layout.one_number_each and problem.layout.groups:
+        raise UnsupportedError("hypothesis tests take single columns, and there are groups of them")
     background = problem.require_background("hypothesis tests need a background, rows in which nothing is there")
     d, channels, total = problem.layout.n_features, problem.layout.channels or 1, n + centred
     columns = background.reshape(-1, channels, d).transpose(1, 2)

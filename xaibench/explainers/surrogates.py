@@ -11,6 +11,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.masking.maskers import FillMasker, Masker
 from xaibench.core.masking.missing import complete_rows
 from xaibench.core.masking.references import evenly_spaced, kmeans_centres
@@ -134,6 +135,12 @@ def kernel_shap(
 def _references(problem: ProblemView, kind: References, n: int) -> list[tuple[Tensor, float]]:
     """Reference samples (*input_shape), and the share of each."""
     given = complete_rows(problem.require_background("references need a background")).cpu().numpy()
+    layout = problem.layout
+    blocks = [j for j in layout.categorical if len(layout.columns[j]) > 1]
+    if (blocks and kind != "rows") or (kind == "kmeans" and (layout.categorical or layout.boolean)):
+        raise UnsupportedError(
+            "centres of clusters are between the categories of a feature", 'references="rows" are real rows'
+        )
     if kind == "rows":
         rows, shares = evenly_spaced(given, n)
     else:

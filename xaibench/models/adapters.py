@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,11 @@ from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import original
 from xaibench.models.boosters import booster_function, is_xgboost_booster
+from xaibench.models.frame_inputs import FrameFunction, rows_for
 from xaibench.models.one_column import function_with_two_columns, module_with_two_columns
+
+if TYPE_CHECKING:
+    from xaibench.core.frames.codec import FrameCodec
 
 _RETURNS = get_args(GivenReturns)
 
@@ -30,6 +34,7 @@ def as_predictor(
     returns: str | None = None,
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
+    codec: FrameCodec | None = None,
 ) -> Predictor:
     """Wrap a model.
 
@@ -47,6 +52,9 @@ def as_predictor(
     device : torch.device or str
         For modules. Black boxes compute where they want.
     batch_size : int, optional
+    codec : FrameCodec, optional
+        How rows become data frames, where they came from frames: estimators and boosters that were fitted on frames
+        are given frames, functions too unless they take arrays only, modules never.
 
     Raises
     ------
@@ -61,23 +69,29 @@ def as_predictor(
     if isinstance(model, type):
         raise UsageError(f"{model.__name__} is a class, not a model", "give a fitted instance of it")
     if isinstance(model, nn.Module):
+        if codec is not None and not codec.positional and codec.has_text:
+            raise UsageError(
+                "a torch module takes numbers, and the data frame has a column of text or categories",
+                "encode them as the module takes them; feature_groups= makes a one-hot block one feature",
+            )
         known = columns_returned(returns) or "logit"
         if returns is not None and is_of_one_column(returns):
             model = module_with_two_columns(model, returns)
         return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), returns)
     if is_xgboost_booster(model):
-        function, known = booster_function(model, returns)
+        function, known = booster_function(model, returns, codec)
         return CallablePredictor(function, known, batch_size=batch_size)
     if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
-        function, known = _estimator(model, returns)
+        function, known = _estimator(model, returns, codec)
         predictor = CallablePredictor(function, known, batch_size=batch_size)
         predictor.takes_missing = _allows_nan(model)
         return predictor
     if callable(model):
-        known = columns_returned(returns) or "probability"
+        known = columns_returned(returns) or cast(Returns, getattr(model, "default_returns", "probability"))
+        given = model if codec is None or codec.positional else FrameFunction(model, codec)
         if returns is not None and is_of_one_column(returns):
-            model = function_with_two_columns(model, returns)
-        return _assumed(CallablePredictor(model, known, batch_size=batch_size), returns)
+            given = function_with_two_columns(given, returns)
+        return _assumed(CallablePredictor(given, known, batch_size=batch_size), returns)
     raise UsageError(
         f"a {type(model).__name__} is not a model",
         "give a torch module, a fitted scikit-learn estimator, or a callable from (N, ...) to (N, C)",
@@ -141,7 +155,7 @@ def _allows_nan(model: Any) -> bool:
         return False
 
 
-def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:
+def _estimator(model: Any, returns: str | None, codec: FrameCodec | None) -> tuple[Callable[[Array], Array], Returns]:
     """The function of an estimator that gives ``returns``, or the best that it has."""
     from sklearn.base import BaseEstimator
     from sklearn.exceptions import NotFittedError
@@ -165,15 +179,10 @@ def _estimator(model: Any, returns: str | None) -> tuple[Callable[[Array], Array
             else "it has neither predict_proba nor decision_function",
         )
     method = getattr(model, names[chosen])
-    columns = getattr(model, "feature_names_in_", None)
+    rows = rows_for(model, codec)
 
     def function(inputs: Array) -> Array:
-        flat: Any = inputs.reshape(len(inputs), -1)
-        if columns is not None:
-            import pandas as pd
-
-            flat = pd.DataFrame(flat, columns=columns)
-        answer = method(flat)
+        answer = method(rows(inputs))
         raw = _of_labels(answer, model.classes_) if isinstance(answer, list) else np.asarray(answer)
         if chosen == "logit" and raw.ndim == 1:
             # One signed score of two classes: half to each, so that their difference is the score.

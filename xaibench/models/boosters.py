@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xaibench.core.errors import UsageError
 from xaibench.core.outputs import Returns
 from xaibench.core.types import Array
+from xaibench.models.frame_inputs import rows_for
+
+if TYPE_CHECKING:
+    from xaibench.core.frames.codec import FrameCodec
 
 _BINARY = ("binary:logistic", "binary:logitraw")
 _CLASSES = "multi:softprob"
@@ -21,7 +25,9 @@ def is_xgboost_booster(model: Any) -> bool:
     return any(c.__name__ == "Booster" and c.__module__.partition(".")[0] == "xgboost" for c in type(model).__mro__)
 
 
-def booster_function(booster: Any, returns: str | None) -> tuple[Callable[[Array], Array], Returns]:
+def booster_function(
+    booster: Any, returns: str | None, codec: FrameCodec | None = None
+) -> tuple[Callable[[Array], Array], Returns]:
     """The function from inputs (N, D) to outputs (N, C) of a booster, and what its numbers are.
 
     Parameters
@@ -31,6 +37,8 @@ def booster_function(booster: Any, returns: str | None) -> tuple[Callable[[Array
         By default probabilities where the objective is ``binary:logistic`` or ``multi:softprob``, logits where it is
         ``binary:logitraw``, else values. Logits are the margins before the link function; one logit of two classes
         is split in halves, so that their difference is the logit.
+    codec : FrameCodec, optional
+        How rows become the data frame that the booster was trained on.
 
     Raises
     ------
@@ -49,10 +57,15 @@ def booster_function(booster: Any, returns: str | None) -> tuple[Callable[[Array
             f"a booster with objective {objective} cannot return {returns}", f"it can return {' or '.join(possible)}"
         )
 
+    frame = rows_for(booster, codec) if codec is not None and booster.feature_names else None
+
     def function(inputs: Array) -> Array:
         import xgboost
 
-        rows = xgboost.DMatrix(inputs.reshape(len(inputs), -1), feature_names=booster.feature_names)
+        if frame is None:
+            rows = xgboost.DMatrix(inputs.reshape(len(inputs), -1), feature_names=booster.feature_names)
+        else:
+            rows = xgboost.DMatrix(frame(inputs), enable_categorical=True)
         raw = np.asarray(booster.predict(rows, output_margin=chosen == "logit"))
         if objective in _BINARY and raw.ndim == 1:
             return np.stack([-raw / 2, raw / 2] if chosen == "logit" else [1 - raw, raw], axis=1)

@@ -304,6 +304,8 @@ _HINTS = {
     "must have the same dtype": "the model mixes number types; convert all of it with model.float(), and give a "
     "context of whole numbers as floats where the model computes with it",
     "index out of range": "the inputs hold codes that the model has no row for",
+    "Guard failed": "the program was exported for one size of its inputs; export it with a dynamic batch axis "
+    "(dynamic_shapes)",
     "shapes cannot be multiplied": "the inputs do not have the shape that the model was made for",
 }
 """What to do, by what is in the first line of an exception."""

@@ -44,10 +44,10 @@ def truth_weights(module: nn.Module, inputs: Tensor, targets: Tensor, layout: Fe
     """
     if isinstance(module, KnowsSlopes):
         with torch.no_grad():
-            return layout.reduce(module.slopes(inputs, targets)).clone()
+            return layout.reduce_slopes(module.slopes(inputs, targets)).clone()
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
     linear = [m for m in leaves if isinstance(m, nn.Linear)]
     if len(linear) != 1 or not all(isinstance(m, (nn.Linear, nn.Flatten, nn.Identity)) for m in leaves):
         raise UnsupportedError("the weights of a model are its slopes only if it is linear")
     with torch.no_grad():
-        return layout.reduce(linear[0].weight[targets].reshape(-1, *layout.input_shape)).clone()
+        return layout.reduce_slopes(linear[0].weight[targets].reshape(-1, *layout.input_shape)).clone()

@@ -25,6 +25,7 @@ from xaibench.core.storage.locks import file_lock
 from xaibench.models.adapters import fingerprint
 from xaibench.models.first_look import check_finite_outputs, look_at_data
 from xaibench.models.held_out import expected_columns, held_out_score
+from xaibench.models.one_hot import build_one_hot
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.training import Progress, Weights, known_weights
 
@@ -153,11 +154,14 @@ def _obtained(
 
 def _content(model: Any, data: Data) -> str:
     """Digest of a module, as it is measured."""
-    return fingerprint(predictor_for(model, data) if data.has_ids else model, data.test_inputs, data.test_context)
+    wrapped = data.has_ids or data.codec is not None
+    return fingerprint(predictor_for(model, data) if wrapped else model, data.test_inputs, data.test_context)
 
 
 def _build(spec: ModelSpec, params: Mapping[str, Any], data: Data, seed: int, progress: Progress | None) -> Any:
     extra = {name: value for name, value in (("seed", seed), ("progress", progress)) if spec.takes(name)}
+    if spec.code_digest is None and data.codec is not None and data.codec.categorical:
+        return build_one_hot(data, lambda numbers: spec.function(numbers, **params, **extra), spec.name)
     return spec.function(data, **params, **extra)
 
 
@@ -165,7 +169,7 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     regression = data.test_values is not None
     try:
         # A module does not say what its numbers are; the data do.
-        given = spec.returns or ("value" if regression and isinstance(model, nn.Module) else None)
+        given = spec.returns or ("value" if regression and (spec.fitted or isinstance(model, nn.Module)) else None)
         predictor = look_at_data(predictor_for(model, data, device=device, returns=given), data, given=given)
         raw = predict_raw(predictor, data.test_inputs, data.test_context)
         check_finite_outputs(raw, predictor.returns)

@@ -224,7 +224,8 @@ def predictor_for(
 ) -> Predictor:
     """Wrap a model of a data set: as a predictor of texts where the inputs are token ids; see `as_predictor`."""
     if not data.has_ids:
-        return as_predictor(model, returns=returns, device=device, batch_size=batch_size)
+        codec = None if isinstance(model, torch.nn.Module) else data.frame_codec
+        return as_predictor(model, returns=returns, device=device, batch_size=batch_size, codec=codec)
     ids = torch.from_numpy(data.test_inputs)
     context = {name: torch.from_numpy(values) for name, values in data.test_context.items()}
     return as_text_predictor(

@@ -100,7 +100,7 @@ class Unit:
 
         ``lacking`` has the reason why the problem does not meet a need, where one is known.
         """
-        why = tuple((lacking or {}).items())
+        why = tuple({**self.problem.lacking, **(lacking or {})}.items())
         return None if capabilities is None else _unsupported(self.explainer, cell.metric, capabilities, why)
 
 
@@ -152,6 +152,9 @@ def unsupported_reason(
 
     ``lacking`` says why the problem does not meet some needs.
     """
+    if isinstance(explaining, ExplainerSpec) and explaining.stored:
+        capabilities -= {"reexplain"}
+        lacking = {**lacking, "reexplain": "maps that were made elsewhere cannot be made again"}
     for spec in (explaining, scoring):
         missing = missing_needs(spec.needs, capabilities)
         if missing:

@@ -13,7 +13,7 @@ import torch
 from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
-from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
+from xaibench.core.features import FeatureLayout
 from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings
 from xaibench.core.keys import KEY_VERSION, digest, sample_digests
@@ -42,9 +42,8 @@ def assemble(
     findings: CachedFindings,
 ) -> Problem:
     """Put a problem together from its data and its fitted model."""
-    layout = raw_layout(data.input_shape)
+    layout = data.layout
     if not data.has_ids:
-        layout = infer_layout(data.input_shape, data.features, data.axes or None)
         check_convolution(predictor.module, data.input_shape, data.features, data.axes or None)
     n = min(spec.samples, len(data.test_inputs))
     inputs = torch.from_numpy(data.test_inputs[:n]).to(predictor.device)
@@ -55,6 +54,7 @@ def assemble(
     output = spec.output or default_output(predictor.returns, contrastive=asked.foils is not None)
     facts = predictor.facts
     provides = fitted.provides - set(facts.lacking if facts else ())
+    recipe = spec.recipe
     capabilities = spec.offered(provides)
     mask, distractors = (
         None if a is None else torch.from_numpy(a[:n]).to(predictor.device)
@@ -82,6 +82,7 @@ def assemble(
         background_labels=None if reference_labels is None or data.has_ids else torch.from_numpy(reference_labels),
         context=context,
         background_context={} if data.has_ids else around,
+        problem=spec.name,
     )
     if asked.foils is not None:
         samples = replace(samples, foils=asked.foils)
@@ -106,7 +107,7 @@ def assemble(
         retraining=retraining,
         pairs=pairs,
         info={"model": facts.to_json()} if facts else {},
-        lacking=facts.lacking if facts else {},
+        lacking={**recipe.lacking, **(facts.lacking if facts else {})},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
@@ -111,7 +112,13 @@ class ProblemSpec:
         given = dataset.provides
         if self.target == EACH:
             given = frozenset(need for need in given if need.partition(".")[0] not in PAIRS)
-        return _ALWAYS | {self.kind_of_data} | given | (provides if slopes else provides - {"truth.weights"})
+        always = _ALWAYS - {"retrain"} if cast(ModelSpec, self.model.spec).fitted else _ALWAYS
+        return always | {self.kind_of_data} | given | (provides if slopes else provides - {"truth.weights"})
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Needs that the model does not meet by what it is, and why."""
+        return cast(ModelSpec, self.model.spec).lacking
 
     def check(self) -> None:
         """Raise UsageError if the model does not take this kind of data."""
@@ -188,6 +195,11 @@ class FunctionProblemSpec:
     def capabilities(self) -> frozenset[str]:
         """Needs that the functions meet."""
         return cast(FunctionsSpec, self.functions.spec).provides
+
+    @property
+    def lacking(self) -> Mapping[str, str]:
+        """Nothing."""
+        return {}
 
 
 AnyProblemSpec = ProblemSpec | FunctionProblemSpec

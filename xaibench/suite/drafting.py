@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 BLACK_BOX = ("occlusion", "lime", "kernel_shap", "shapley_sampling")
 """Explainers that ask the model for outputs only."""
@@ -21,22 +22,38 @@ METRICS = (
 """What a first suite asks: one or two metrics of every family, where the problem has what they need."""
 
 
-def draft_suite(dataset: str, model: str, *, explainers: Sequence[str], metrics: Sequence[str], name: str) -> str:
+Entry = str | Mapping[str, Any]
+"""A reference as a suite has it: a name, or a table."""
+
+
+def draft_suite(
+    dataset: Entry,
+    model: Entry,
+    *,
+    explainers: Sequence[Entry],
+    metrics: Sequence[Entry],
+    name: str,
+    samples: int = 32,
+    notes: Sequence[str] = (),
+) -> str:
     """A small suite of one problem, with a comment on everything that one is likely to change.
 
     Parameters
     ----------
-    dataset, model : str
-        References as a suite has them: a name, or ``file.py:name``.
-    explainers, metrics : sequence of str
+    dataset, model : str or mapping
+        References as a suite has them: a name, ``file.py:name``, or a table with a file.
+    explainers, metrics : sequence of str or mapping
     name : str
         Of the problem, for the description.
+    samples : int
+    notes : sequence of str
+        What is known of the problem, as comments above it.
     """
     return f"""# Made by `xaibench init`. Every field: the page "Suite files" of the documentation.
 description = {_text(f"Which explanations of {name} can be trusted?")}
 
 # Test samples that are explained, and training samples that removed features are replaced from.
-samples = 32
+samples = {samples}
 background = 64
 
 # `xaibench list explainers` shows all. Parameters: {{ name = "lime", params = {{ n_samples = 1000 }} }}
@@ -46,10 +63,26 @@ explainers = {_list(explainers)}
 metrics = {_list(metrics)}
 
 # A second model is compared on the same data: models = ["mlp", "random_forest"]
-[[problems]]
-dataset = {_text(dataset)}
-models = [{_text(model)}]
+{"".join(f"# {note}{_NEWLINE}" for note in notes)}[[problems]]
+dataset = {toml_value(dataset)}
+models = [{toml_value(model)}]
 """
+
+
+_NEWLINE = "\n"
+
+
+def toml_value(value: Any) -> str:
+    """A value of a suite file: texts, numbers, booleans, lists and inline tables of them."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {toml_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _text(name)
 
 
 def draft_dataset(file: str, name: str, target: str, *, dropped: Sequence[str]) -> str:
@@ -124,5 +157,5 @@ def _plain(value: str) -> str:
     return value.replace("\\", "/").replace('"', "'")
 
 
-def _list(names: Sequence[str]) -> str:
-    return "[\n" + "".join(f"  {_text(name)},\n" for name in names) + "]"
+def _list(entries: Sequence[Entry]) -> str:
+    return "[\n" + "".join(f"  {toml_value(entry)},\n" for entry in entries) + "]"

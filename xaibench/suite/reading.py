@@ -12,7 +12,7 @@ import pydantic
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.storage.paths import local_path, shipped
 from xaibench.suite.matrix import Suite
-from xaibench.suite.validation import check_claims, check_company, check_names
+from xaibench.suite.validation import check_claims, check_company, check_fitted, check_names
 from xaibench.suite.validation_messages import first_mistake
 
 DEFAULT_SUITE = "quick"
@@ -118,5 +118,6 @@ def parse(document: dict[str, Any], *, source: str = "suite", folder: Path | Non
     check_names(suite, source)
     for matrix in suite.matrices():
         check_company(matrix, source)
+        check_fitted(matrix, source)
     check_claims(suite, source)
     return suite

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from xaibench.core import registry
+from xaibench.core.component_files import file_reference, is_file_reference
 from xaibench.core.components import Component, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import GivenReturns, Output
@@ -60,7 +61,8 @@ class ComponentRef:
 
     @property
     def spec(self) -> Component:
-        return registry.get(self.kind, self.ref, folder=self.folder, check=False)
+        params = json.loads(self.bound) if is_file_reference(self.ref) else None
+        return registry.get(self.kind, self.ref, folder=self.folder, check=False, params=params)
 
     @cached_property
     def params(self) -> dict[str, Any]:
@@ -96,27 +98,45 @@ def as_entry(value: Any) -> Any:
 
 
 class ComponentEntry(Table):
-    """A component by name, ``module:name`` or ``file.py:name``, with parameters.
+    """A component by name, ``module:name`` or ``file.py:name``, or a file of data, with parameters.
 
     Attributes
     ----------
     name : str
-        A registered name, ``package.module:name`` or ``path/to/file.py:name``.
+        A registered name, ``package.module:name`` or ``path/to/file.py:name``; of a file, what it is called in results.
+    file : str, optional
+        A data set (CSV, TSV, Parquet, Feather, npz, a folder of images), a fitted model (ONNX, pt2, TorchScript,
+        safetensors, pth, skops, joblib) or explanations (npz, Parquet), from the suite's folder.
     params : dict
         Values of parameters.
     grid : dict
         Several values of a parameter each; every combination becomes an entry of its own.
     """
 
-    name: str
+    name: str = ""
+    file: str | None = None
     params: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if not self.name and not self.file:
+            raise ValueError("needs a name, or a file")
+        return self
+
+    @property
+    def ref(self) -> str:
+        """What the registry finds it by."""
+        return self.name if self.file is None else file_reference(self.file, self.name)
 
     def choices(self, kind: Kind, folder: Path | None) -> Iterator[ComponentRef]:
         """Every combination of the grid, with checked parameters."""
         names = list(self.grid)
         for values in itertools.product(*self.grid.values()):
-            yield ComponentRef.of(kind, self.name, {**self.params, **dict(zip(names, values, strict=True))}, folder)
+            chosen = dict(zip(names, values, strict=True))
+            found = ComponentRef.of(kind, self.ref, {**self.params, **chosen}, folder)
+            # What a file needs to be read at all says nothing about it: only values of the grid are shown.
+            yield found if self.file is None else replace(found, given=canonical_json(chosen))
 
 
 class ModelEntry(ComponentEntry):

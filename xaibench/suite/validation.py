@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from xaibench.core import registry
+from xaibench.core.component_files import is_file_reference
 from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
@@ -30,14 +31,55 @@ def check_names(suite: Suite, source: str) -> None:
         With the first component that is missing, wrong, or called like another one.
     """
     owners: dict[tuple[Kind, str], ComponentRef] = {}
+    labels: dict[tuple[Kind, str], ComponentRef] = {}
     for group in components_of(suite):
         for choice in group:
             first = owners.setdefault((choice.kind, choice.spec.name), choice)
-            if first.spec.function is not choice.spec.function:
+            _check_file(choice, first, labels, source)
+            if _defined(first) != _defined(choice):
                 raise UsageError(
                     f"{source}: {first.ref} and {choice.ref} are both called {choice.spec.name!r}",
                     f"decorate one of them with @xaibench.{choice.kind}(...), under a name of its own",
                 )
+
+
+def _defined(choice: ComponentRef) -> Any:
+    """What two choices have in common that are one component: the function, or the file."""
+    function = choice.spec.function
+    return getattr(function, "source_path", function)
+
+
+def _check_file(
+    choice: ComponentRef, first: ComponentRef, labels: dict[tuple[Kind, str], ComponentRef], source: str
+) -> None:
+    """Refuse two files, or one file with other parameters, that results could not tell apart."""
+    if not (is_file_reference(choice.ref) or is_file_reference(first.ref)):
+        return
+    same = labels.setdefault((choice.kind, choice.label), choice)
+    if _defined(first) != _defined(choice) or same.bound != choice.bound:
+        raise UsageError(
+            f"{source}: two {choice.kind}s are called {choice.label!r}",
+            'give one of them a name: { file = "...", name = "mine" }',
+        )
+
+
+def check_fitted(suite: Suite, source: str) -> None:
+    """Refuse several problem seeds with models that are files: they are fitted once and for all.
+
+    Raises
+    ------
+    UsageError
+        With the first such model.
+    """
+    if len(suite.problem_seeds) < 2:
+        return
+    entries = [m for p in suite.problems if not isinstance(p, FunctionsEntry) for m in p.models if m.file is not None]
+    if entries:
+        raise UsageError(
+            f"{source}: the model {entries[0].file} is a file and cannot be trained again, so that problem_seeds = "
+            f"{suite.problem_seeds} would compare it with itself",
+            "leave problem_seeds out, or put this model into a suite of its own",
+        )
 
 
 def check_company(suite: Suite, source: str) -> None:

@@ -20,6 +20,7 @@ from xaibench.cli.options import (
     SkipOption,
     StoreOption,
     SuiteArgument,
+    TrustOption,
 )
 
 
@@ -33,6 +34,7 @@ def run(
     rerun: RerunOption = None,
     shard: ShardOption = None,
     plugin: PluginOption = None,
+    trust: TrustOption = None,
     device: DeviceOption = "cpu",
     workers: Annotated[
         str,
@@ -124,6 +126,7 @@ def run(
             memory=memory,
             json=json,
             quiet=quiet,
+            trust=trust,
             threads=threads,
             retry=retry,
             batch_size=batch_size,
@@ -145,6 +148,7 @@ def plan(
     rerun: RerunOption = None,
     shard: ShardOption = None,
     plugin: PluginOption = None,
+    trust: TrustOption = None,
     device: DeviceOption = "cpu",
     cells: Annotated[
         bool, typer.Option("--cells", help="List every cell with its state and the reason for it.")
@@ -156,34 +160,81 @@ def plan(
     from xaibench.cli.request import Request
 
     request = Request(suite, store, seed, only, skip, limit, rerun and rerun.value, plugin, device, shard)
-    raise typer.Exit(show_plan(request, cells=cells, json=json))
+    raise typer.Exit(show_plan(request, trust=trust, cells=cells, json=json))
 
 
 def init(
     data: Annotated[
         str,
-        typer.Option("--data", metavar="FILE|NAME", help="A CSV file, or the name of a data set."),
+        typer.Option(
+            "--data",
+            metavar="FILE|NAME",
+            help="A table (CSV, TSV, Parquet, Feather), an npz file, a folder of images, or the name of a data set.",
+        ),
     ],
     model: Annotated[
         str,
         typer.Option(
             "--model",
-            metavar="NAME|FILE.py:NAME",
-            help="A model from `xaibench list models`, or a function of yours that returns a fitted model.",
+            metavar="FILE|NAME|FILE.py:NAME",
+            help="A fitted model (onnx, skops, pt2, pt, joblib), a name from `xaibench list models`, or a function of "
+            "yours that returns a fitted model.",
         ),
     ],
     target: Annotated[
-        str | None, typer.Option("--target", metavar="COLUMN", help="Column of the CSV file that holds the classes.")
+        str | None, typer.Option("--target", metavar="COLUMN", help="Column of the table that is to be predicted.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Suite file to write.")] = Path(
         "suite.toml"
     ),
+    explanations: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--explanations", metavar="FILE", help="Maps that another tool made (npz, Parquet), to be scored as well."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="COLUMN", help="Column of the table that says train or test.")
+    ] = None,
+    trust: TrustOption = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write a small suite for your data and model, with comments, and check that it can be planned.
 
-    For a CSV file, a Python file with the data set is written next to the suite; edit it where it does not fit.
+    For a CSV file and a model that is to be fitted, a Python file with the data set is written next to the suite; edit
+    it where it does not fit. Files of fitted models and of explanations are named in the suite as they are.
     """
     from xaibench.cli.initialising import write_first_suite
 
-    raise typer.Exit(write_first_suite(data, model, target=target, output=output, force=force))
+    raise typer.Exit(
+        write_first_suite(
+            data,
+            model,
+            target=target,
+            output=output,
+            force=force,
+            explanations=explanations or (),
+            split=split,
+            trust=trust or (),
+        )
+    )
+
+
+def export(
+    suite: SuiteArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder to write the files to.")],
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Export only this dataset, or dataset/model.")
+    ] = None,
+    limit: LimitOption = None,
+    plugin: PluginOption = None,
+    trust: TrustOption = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Write inputs, targets, outputs and row ids of every problem, so that another tool can explain them.
+
+    Maps stored with these row ids can be scored beside all controls: explainers = [{ file = "maps.npz" }].
+    """
+    from xaibench.cli.exporting import export_suite
+
+    raise typer.Exit(export_suite(suite, output, only=only, limit=limit, plugins=plugin, trust=trust, device=device))

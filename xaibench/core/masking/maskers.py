@@ -11,6 +11,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.features import FeatureLayout
+from xaibench.core.masking.categories import legal_fill
 from xaibench.core.masking.conditional import Gaussian
 from xaibench.core.masking.imputation import linear_imputation
 from xaibench.core.masking.missing import complete_rows, observed_mean, observed_range, refuse_missing
@@ -114,17 +115,21 @@ class ConditionalMasker:
     can tell. One draw per sample is behind all of its copies, so that removing a feature moves the
     others no further than it must; fresh ones come from other seeds, whose mean is multiple
     imputation (Rubin 1987). See `Gaussian.redraw`. Columns that are not quantities, such as codes of
-    categories, get values that lie between them.
+    categories, would get values that lie between them, and are refused where they are known as such.
 
     Raises
     ------
     UnsupportedError
-        If the data are not a table, there is no background, or not at least two rows more than columns.
+        If the data are not a table, have categories or groups of columns, or there is no background or not at
+        least two rows more than columns.
     """
 
     def __init__(self, name: str, inputs: Tensor, layout: FeatureLayout, background: Tensor | None, draws: Draws):
-        if layout.kind != "table" or not layout.one_number_each:
+        if layout.kind != "table":
             raise UnsupportedError(f"the {name} masker needs a table, and this is {layout.kind} data")
+        if not layout.one_number_each:
+            raise UnsupportedError(f"the {name} masker takes single columns, and there are groups of them")
+        layout.require_no_categories(f"the {name} masker", booleans=True)
         if background is None or len(background) < layout.n_features + 2:
             given = "none" if background is None else f"{len(background)} rows for {layout.n_features} columns"
             raise UnsupportedError(
@@ -272,7 +277,8 @@ def make_masker(
         return NoisyLinearMasker(name, inputs, layout, draws)
     if name == "conditional":
         return ConditionalMasker(name, inputs, layout, background, draws)
-    return FillMasker(name, inputs, FILLS[name](inputs, layout, background, draws), layout)
+    fill = FILLS[name](inputs, layout, background, draws)
+    return FillMasker(name, inputs, legal_fill(name, inputs, fill, layout, background, draws), layout)
 
 
 def gaussian_blur(values: Tensor, layout: FeatureLayout, *, sigma: float) -> Tensor:

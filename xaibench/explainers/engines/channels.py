@@ -24,3 +24,10 @@ def per_feature(problem: ProblemView, maps: Tensor, channels: Channels = "sum") 
     if channels == "abs":
         return layout.reduce(maps.abs())
     return layout.reduce(maps.clamp(min=0) if channels == "positive" else maps)
+
+
+def slopes_per_feature(problem: ProblemView, slopes: Tensor, channels: Channels = "sum") -> Tensor:
+    """Reduce slopes (N, *input_shape) like `per_feature`, but to their root mean square in groups of columns."""
+    if channels in ("norm", "abs"):
+        return per_feature(problem, slopes, channels)
+    return problem.layout.reduce_slopes(slopes.clamp(min=0) if channels == "positive" else slopes)

@@ -94,11 +94,12 @@ class Change:
 
 
 def noise(ev: Evaluation, radius: float, n_samples: int) -> SharedCopies:
-    """Copies with noise from U(-radius, radius) in every input number."""
+    """Copies with noise from U(-radius, radius) in every input number that is a quantity."""
     ev.layout.require_quantities("noise")
 
     def draw(block: Block) -> Tensor:
-        return radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
+        drawn = radius * (2 * block.draws.uniform((block.n_copies, *ev.layout.input_shape)) - 1)
+        return ev.layout.only_quantities(drawn, "noise")
 
     def build(block: Block, drawn: Tensor) -> Tensor:
         return block.copies_of(ev.inputs) + drawn.flatten(0, 1)

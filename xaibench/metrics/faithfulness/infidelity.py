@@ -100,12 +100,15 @@ def infidelity(
 def _noise(ev: Evaluation, block: Block, radius: float) -> Tensor:
     """Perturbations I (n, m, *feature_shape) that leave clipped noise around zero."""
     gray = ev.inputs[block.rows]
-    if ev.layout.channels is not None:
+    if ev.layout.groups:
+        gray = ev.layout.reduce(gray) / ev.layout.reduce(torch.ones_like(gray))
+    elif ev.layout.channels is not None:
         gray = ev.layout.reduce(gray) / ev.layout.channels
     low, high = gray.flatten(1).aminmax(dim=1)
     shape = (-1, *[1] * (gray.ndim))
     noise = radius * block.draws.normal((block.n_copies, *ev.layout.feature_shape))
-    return gray.unsqueeze(1) - noise.clamp(low.clamp(max=0).view(shape), high.clamp(min=0).view(shape))
+    change = gray.unsqueeze(1) - noise.clamp(low.clamp(max=0).view(shape), high.clamp(min=0).view(shape))
+    return ev.layout.only_quantities(change, "noise", of_inputs=False)
 
 
 def _inside_squares(ev: Evaluation, block: Block) -> Tensor:

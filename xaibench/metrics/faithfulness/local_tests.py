@@ -175,6 +175,7 @@ def slope_signs(ev: Evaluation, masker: str) -> Tensor:
     signs = maps.sign().double().masked_fill_(silent, 0)
     if ev.kind != "contribution":
         return signs
+    ev.layout.require_no_categories("the sign of a slope")
     way: Tensor = ev.layout.reduce(ev.inputs - ev.reference(masker))
     turn = way.flatten(1).sign()
     return torch.where(turn == 0, torch.nan, signs * turn)

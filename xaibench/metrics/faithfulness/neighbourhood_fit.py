@@ -147,6 +147,7 @@ def slopes_of(ev: Evaluation, masker: str) -> Tensor:
         return maps
     if not ev.layout.one_number_each:
         raise UnsupportedError("contributions of several channels are not slopes", "take a neighbourhood of masks")
+    ev.layout.require_no_categories("turning contributions into slopes")
     way = ev.layout.reduce(ev.inputs - ev.reference(masker)).flatten(1).double()
     return torch.where(way == 0, 0, maps / way)
 
@@ -164,6 +165,8 @@ def _gradients(ev: Evaluation, neighbourhood: str, n_samples: int, radius: float
     layout = ev.layout
     on_path = neighbourhood.endswith("_path")
     n_points = 1 if neighbourhood.startswith("point") else n_samples
+    if not on_path and layout.groups and not layout.one_number_each:
+        raise UnsupportedError("the columns of a group have no common slope", "take a neighbourhood of masks")
 
     def points(block: Block) -> Tensor:
         if neighbourhood.startswith("point"):
@@ -173,7 +176,7 @@ def _gradients(ev: Evaluation, neighbourhood: str, n_samples: int, radius: float
             start = block.copies_of(ev.baseline(masker))
             return start + share * (block.copies_of(ev.inputs) - start)
         noise = block.draws.normal((block.n_copies, *layout.feature_shape)).flatten(0, 1)
-        return block.copies_of(ev.inputs) + radius * layout.expand(noise)
+        return block.copies_of(ev.inputs) + layout.only_quantities(radius * layout.expand(noise), "noise")
 
     def evaluate() -> dict[str, Tensor]:
         total = torch.zeros(len(ev), layout.n_features, dtype=torch.float64, device=ev.inputs.device)
@@ -198,7 +201,8 @@ def _noise(ev: Evaluation, n_samples: int, radius: float) -> SharedCopies:
     ev.layout.require_quantities("noise")
 
     def draw(block: Block) -> Tensor:
-        return block.draws.normal((block.n_copies, ev.layout.n_features))
+        drawn = block.draws.normal((block.n_copies, ev.layout.n_features))
+        return ev.layout.only_quantities(drawn, "noise", of_inputs=False)
 
     def build(block: Block, drawn: Tensor) -> Tensor:
         noise = ev.layout.expand(drawn.view(-1, *ev.layout.feature_shape))

@@ -107,7 +107,7 @@ def _gap(ev: Evaluation, noisy: Tensor, n_samples: int, radius: float) -> Tensor
     size = radius * ev.layout.expand(noisy.view(-1, 1, *ev.layout.feature_shape).to(ev.inputs.dtype))
 
     def draw(block: Block) -> Tensor:
-        return block.draws.normal((block.n_copies, *ev.layout.input_shape))
+        return ev.layout.only_quantities(block.draws.normal((block.n_copies, *ev.layout.input_shape)), "noise")
 
     def evaluate(block: Block, drawn: Tensor) -> Tensor:
         noisy = (drawn * size[block.rows]).add_(ev.inputs[block.rows].unsqueeze(1)).flatten(0, 1)

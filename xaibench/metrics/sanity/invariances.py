@@ -86,6 +86,7 @@ def input_invariance(ev: Evaluation, *, shift: float = 1.0) -> Tensor:
         0 for an invariant explanation. NaN for an all-zero map, and where rounding makes the outputs
         of the two models differ by more than 1e-4 relative and 1e-5 absolute.
     """
+    ev.layout.require_no_categories("shifting all inputs", booleans=True)
     model, inputs = ev.model.shifted(shift), ev.inputs + shift
     background = None if ev.background is None else ev.background + shift
     again = ev.explain(ExplainRequest(model=model, inputs=inputs, background=background))

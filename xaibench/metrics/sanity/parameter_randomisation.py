@@ -182,7 +182,7 @@ def _smoothed(ev: Evaluation, model: TorchPredictor | None, radius: float, n_sam
     total = ev.attributions.new_zeros(ev.attributions.flatten(1).shape, dtype=torch.float64)
 
     def draw(block: Block) -> Tensor:
-        return block.draws.normal((block.n_copies, *ev.layout.input_shape))
+        return ev.layout.only_quantities(block.draws.normal((block.n_copies, *ev.layout.input_shape)), "noise")
 
     def add(block: Block, drawn: Tensor) -> None:
         inputs = block.copies_of(ev.inputs) + radius * drawn.flatten(0, 1)

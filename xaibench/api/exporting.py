@@ -1,0 +1,113 @@
+"""Exporting problems: inputs, targets, outputs and row ids, so that any other tool can explain them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xaibench.api.planning import load_suite
+from xaibench.core.errors import NothingToDoError, UnsupportedError, UsageError
+from xaibench.core.storage.files import write_bytes
+from xaibench.core.storage.paths import cache_folder
+from xaibench.plan.expansion import Selection, problems
+from xaibench.problems.preparing import Problems
+from xaibench.problems.specs import ProblemSpec
+
+
+def export_problems(
+    suite: str | Path | dict[str, Any],
+    folder: str | Path,
+    *,
+    only: Sequence[str] = (),
+    limit: int | None = None,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+) -> list[Path]:
+    """Write what another tool needs to explain the problems of a suite.
+
+    An npz file per problem holds ``inputs`` (N, *input_shape) as the model is given them, the ``targets`` (N,) that are
+    explained, the model's ``outputs`` (N, C), the true ``labels`` (N,), ``row_ids`` (N,), and ``background`` (M, ...).
+    Maps that are stored with these ``row_ids`` and ``targets`` can be named in a suite as
+    ``explainers = [{ file = "maps.npz" }]``.
+
+    Parameters
+    ----------
+    suite : str, path or dict
+    folder : path
+    only : sequence of str
+        ``dataset`` or ``dataset/model`` of the problems that are wanted.
+    limit : int, optional
+        At most this many samples per problem.
+    device : str
+    plugins : sequence of str or path
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    NothingToDoError
+        If the suite has no such problem of a data set and a model.
+    """
+    loaded = load_suite(suite, plugins=plugins)
+    place, written = Path(folder).expanduser(), []
+    preparing = Problems(cache_folder(), device=device)
+    for part in loaded.matrices():
+        for spec in problems(part, Selection(limit=limit)):
+            if not isinstance(spec, ProblemSpec) or not _wanted(spec, only):
+                continue
+            several = len(part.problem_seeds) > 1
+            path = place / f"{_file_name(spec.name)}{f'-seed{spec.seed}' if several else ''}.npz"
+            if path not in written:
+                _write(path, _arrays(spec, preparing))
+                written.append(path)
+    if not written:
+        raise NothingToDoError("there is no problem of a data set and a model to export", "see --only")
+    return written
+
+
+def _wanted(spec: ProblemSpec, only: Sequence[str]) -> bool:
+    names = {spec.name, *spec.labels, "/".join(spec.names), *spec.names}
+    return not only or any(name in names for name in only)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.=,()-]+", "__", name)
+
+
+def _arrays(spec: ProblemSpec, preparing: Problems) -> dict[str, Any]:
+    problem = preparing.prepare(spec)
+    samples = problem.samples
+    if samples.sizes is not None:
+        raise UnsupportedError(f"{spec.name} has samples of different sizes, which are not exported yet")
+    found: dict[str, Any] = {
+        "inputs": samples.inputs.cpu().numpy(),
+        "targets": samples.targets.cpu().numpy(),
+        "outputs": samples.predict(samples.inputs).cpu().numpy(),
+        "row_ids": np.array([digest.hex() for digest in samples.digests]),
+        "problem": np.array(spec.name),
+    }
+    if samples.labels is not None:
+        found["labels"] = samples.labels.cpu().numpy()
+    if samples.background is not None:
+        found["background"] = samples.background.cpu().numpy()
+    names = preparing.data(spec).feature_names
+    return found | ({"feature_names": np.array(names)} if names else {})
+
+
+def _write(path: Path, arrays: dict[str, Any]) -> None:
+    import io
+
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content.getvalue())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error}") from error

@@ -1,0 +1,1 @@
+"""Data frames as numbers and back: what explainers see, and what the model is given."""

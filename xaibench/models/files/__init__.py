@@ -1,0 +1,1 @@
+"""Models that are files: ONNX, exported and compiled torch programs, weights, skops and joblib."""
