@@ -1,4 +1,4 @@
-"""What is registered."""
+"""Listing of registered components."""
 
 from __future__ import annotations
 

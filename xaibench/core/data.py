@@ -124,7 +124,7 @@ class Data:
     ----------
     features : {"image", "volume", "table", "series", "tokens"}
     train_inputs, test_inputs : array (N, *input_shape), float32
-        Other numbers are converted where float32 can tell them apart; a data frame of numbers brings
+        Other numbers are converted where float32 can distinguish them; a data frame of numbers brings
         its column names along. Tables may hold NaN, for models that take missing values.
     train_targets, test_targets : array (N,), int64
         Classes. What is not numbered 0 to C - 1 is, see `xaibench.core.labels.number_classes`;

@@ -206,7 +206,7 @@ def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[_Text]) -
         except Exception as error:  # Whatever a module raises.
             return f"the model fails: {type(error).__name__}: {error}".partition("\n")[0]
         if not torch.allclose(replaced, own, rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS * max(float(own.abs().max()), 1e-6)):
-            return "the model's outputs hang on its token ids in other ways than through the embedding"
+            return "the model's outputs depend on its token ids in other ways than through the embedding"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The first sight of a leaderboard: a status line per group of explainers, then one row for each of them."""
+"""The first screen of a leaderboard: a status line per group of explainers, then one row for each of them."""
 
 from __future__ import annotations
 
