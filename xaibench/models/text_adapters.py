@@ -218,7 +218,7 @@ def predictor_for(
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
 ) -> Predictor:
-    """Wrap a model of a data set: as a predictor of texts where the inputs are token ids; see `as_predictor`."""
+    """Wrap a model of a data set: as a predictor of texts where the inputs are token ids."""
     if not data.has_ids:
         return as_predictor(model, returns=returns, device=device, batch_size=batch_size)
     ids = torch.from_numpy(data.test_inputs)

@@ -70,7 +70,8 @@ def history_report(history: pd.DataFrame) -> RenderableType:
     flipped = history[history["flipped"]]
     names = ", ".join(dict.fromkeys(flipped["id"]))
     parts = [f"A part of the suite was run by run {r}." for r in sorted(set(history.loc[~history["whole"], "run"]))]
-    said = f"{len(flipped)} verdicts changed: {names}." if len(flipped) else "No verdict changed."
+    counted = "1 verdict" if len(flipped) == 1 else f"{len(flipped)} verdicts"
+    said = f"{counted} changed: {names}." if len(flipped) else "No verdict changed."
     return Trimmed(Group(table, Text(""), *map(Text, parts), Text(said)))
 
 
