@@ -25,6 +25,7 @@ STATUS_TITLES: dict[Verdict, str] = {
     "untested": "Not tested against placebos",
 }
 """What a group of explainers is called, the groups in the order in which they are shown."""
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _EXPENDABLE = ("95 % interval", "problems", "relative rank", "tests lost")
 """Columns that go where the screen is too narrow, the first one first."""
 
@@ -40,7 +41,13 @@ class Status:
     @property
     def text(self) -> str:
         """The group in one line."""
-        return f"{self.title}: {', '.join(f'{x.name} ({n})' if n else x.name for x, n in self.members)}"
+        return self.unbroken.replace(_NO_BREAK, " ")
+
+    @property
+    def unbroken(self) -> str:
+        """The group in one line, with non-breaking spaces between an explainer and its tests."""
+        members = (f"{x.name} ({n})" if n else x.name for x, n in self.members)
+        return f"{self.title}: {', '.join(m.replace(' ', _NO_BREAK) for m in members)}"
 
 
 def statuses(view: Overview) -> list[Status]:
@@ -136,7 +143,7 @@ class _FirstScreen:
         yield _wrapped(placebo_sentence(view), width)
         if not view.untested:
             for status in statuses(view):
-                yield _wrapped(status.text, width)
+                yield _wrapped(status.unbroken, width)
         if not view.explainers:
             return
         yield Text("")
@@ -166,6 +173,6 @@ def _width(heads: tuple[str, ...], rows: list[tuple[str, ...]], i: int) -> int:
 
 
 def _wrapped(text: str, width: int) -> Text:
-    """A sentence over several lines, all but the first one indented; names are not broken at hyphens."""
+    """A sentence over several lines, all but the first one indented; broken neither at hyphens nor within members."""
     lines = textwrap.wrap(text, max(width, 20), subsequent_indent="  ", break_on_hyphens=False)
-    return Text("\n".join(lines))
+    return Text("\n".join(lines).replace(_NO_BREAK, " "))
