@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ def components(kind: Kind) -> pd.DataFrame:
     'faithfulness'
     """
     singular = str(kind).removesuffix("s")
-    kind = cast(Kind, singular) if kind not in KINDS and singular in KINDS else kind
+    kind = next((k for k in KINDS if k == singular and kind not in KINDS), kind)
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(str(kind), KINDS))
     extra = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer import BadParameter, Context
+from typer import BadParameter
 from typer.core import TyperCommand
 
 from xaibench.core.errors import UsageError, did_you_mean
@@ -35,7 +35,7 @@ def listed(text: str) -> str:
 class PlainCommand(TyperCommand):
     """A command whose messages about wrong values do not begin with the name of a Python exception."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> Any:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line."""
         try:
             return super().parse_args(ctx, args)

@@ -74,6 +74,8 @@ def placebo_sentence(view: Overview) -> str:
 
 def rank_sentence(ground: CommonGround | None, n_explainers: int, n_problems: int) -> str:
     """What the overall ranks are of."""
+    if ground is None and n_explainers == 1:
+        return "No overall rank: there is no other explainer here to compare with."
     if ground is None:
         return "No overall rank: no two explainers have scores by the same metric on the same problem."
     metrics = _count(ground.n_metrics, f"{ground.family.replace('_', ' ')} metric")
