@@ -66,6 +66,15 @@ def pictures(session: nox.Session) -> None:
 
 
 @nox.session
+def screenshot(session: nox.Session) -> None:
+    """The picture of a report in the README, from a store of ``quick`` (``-- STORE``); needs a Chromium."""
+    session.install(*CONSTRAINTS, "-e", ".", "playwright")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("xaibench", "report", *session.posargs, "-o", f"{folder}/report.html", env=ENVIRONMENT)
+        session.run("python", "docs/screenshot.py", f"{folder}/report.html", "docs/report.png")
+
+
+@nox.session
 def board(session: nox.Session) -> None:
     """The board and all scores of `quick`, cold, from this tree and from another revision (``-- REVISION``)."""
     session.install(*CONSTRAINTS, "-e", ".")

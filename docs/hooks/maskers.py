@@ -1,4 +1,4 @@
-"""Reference page of maskers: what stands in for a removed feature."""
+"""Reference page of maskers: what replaces a removed feature."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ CLASSES = {"noisy_linear": NoisyLinearMasker, "conditional": ConditionalMasker}
 INTRODUCTION = """\
 # Maskers
 
-A masker says what stands in for a feature that is removed. Explainers take it as `masker` or `baseline`, metrics as
+A masker says what replaces a removed feature. Explainers take it as `masker` or `baseline`, metrics as
 `masker`; there is no neutral choice, and it can decide an order of explainers
-(see [footguns](../concepts/footguns.md)). In a suite:
+(see [footguns](../concepts/footguns.md)). `xaibench list maskers` prints this list. In a suite:
 
 ```toml
 explainers = [{ name = "kernel_shap", params = { masker = "marginal" } }]

@@ -49,7 +49,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, pd.DataFr
 
 FATES = {
     "segfaults": ("failed", "WorkerDied", "was ended by SIGSEGV"),
-    "hangs": ("timeout", "Timeout", "no end after 20 s (--timeout), while it explained"),
+    "hangs": ("timeout", "Timeout", "not finished after 20 s (--timeout), while it explained"),
     "allocates": ("oom", "MemoryLimit", "more than the 1.0 GB of --memory"),
     "exits": ("failed", "SystemExit", "I have had enough"),
     "vanishes": ("failed", "WorkerDied", "ended itself with exit code 7"),

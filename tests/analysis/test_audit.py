@@ -136,7 +136,7 @@ def test_a_metric_that_cannot_tell_has_no_trust():
     row = judged(cells("noise", noise_of)).loc["noise"]
     assert row["verdict"] == "weak"
     assert row["trust"] == 0
-    assert "does not tell the ends of oracle > 1 with noise > random apart" in row["diagnosis"]
+    assert "does not separate the ends of oracle > 1 with noise > random" in row["diagnosis"]
 
 
 @pytest.mark.parametrize(

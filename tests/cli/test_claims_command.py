@@ -84,7 +84,7 @@ def test_the_history_shows_what_flipped(call: Call, run: Callable[..., Path]) ->
     assert list(found["flipped"]) == [False, False, True]
     assert found["effect"].nunique() == 1
     code, out, _ = call("claims", store, "--history")
-    assert (code, out.count("maps.are-not-empty"), "1 verdicts flipped" in out) == (0, 2, True)
+    assert (code, out.count("maps.are-not-empty"), "1 verdict changed" in out) == (0, 2, True)
     assert [h["run"] for h in json.loads(call("claims", store, "--history", "--json")[1])["history"]] == [1, 2, 3]
 
 

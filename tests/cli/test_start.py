@@ -67,6 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 COMMANDS = {
     "list": ["list"],
     "list metrics": ["list", "metrics"],
+    "list maskers": ["list", "maskers"],
     "list as JSON": ["list", "datasets", "--json"],
     "show lime": ["show", "lime"],
     "show digits": ["show", "digits"],

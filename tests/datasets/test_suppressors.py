@@ -197,7 +197,7 @@ def test_logistic_regression_of_three_classes():
 
 def test_what_is_missing_is_said():
     inputs, labels = np.zeros((4, 2), dtype=np.float32), np.array([0, 1, 0, 1])
-    with pytest.raises(UsageError, match="knows its best weights"):
+    with pytest.raises(UsageError, match="provides the best weights"):
         bayes_linear(Data("table", inputs, labels, inputs, labels))
     with pytest.raises(UsageError, match="1 of 2 classes"):
         logistic_regression(Data("table", inputs, labels * 0, inputs, labels, class_names=("a", "b")))

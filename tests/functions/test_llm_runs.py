@@ -68,7 +68,7 @@ def test_a_run_from_plan_to_leaderboard(run: Any, suite: Any, server: ChatServer
     code, out, _ = run(path, "plan")
     assert code == 0
     assert server.requests == [], "a plan sends nothing"
-    assert f"{N} answers; estimate, and at most if replies have a common length: {4 * N} requests" in out
+    assert f"{N} answers; estimate, an upper bound for replies of typical length: {4 * N} requests" in out
     assert "cost 0." in out
     code, out, err = run(path)
     assert code == 0

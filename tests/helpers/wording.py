@@ -16,7 +16,7 @@ WORDINGS: dict[str, str] = {
     r"\b(?:anybody|nobody)\b": "any caller, anyone, no one",
     r"\bwhoever\b": "anyone who, or who it is",
     r"\bthe house\b": "the project, the package",
-    r"\btold apart\b": "separated by a test, distinguished",
+    r"\b(?:told|tell(?:s|ing)?)(?: [\w-]+){0,5} apart\b": "separated by a test, distinguished",
     r"\b(?:was|were|is|are|be) kept\b(?! (?:out|in memory))": "stored, cached, selected, not masked",
     r"\bthere already\b": "already exists, already stored, cached",
     r"\bmend(?:s|ed)?\b": "correct, fix",
@@ -24,6 +24,14 @@ WORDINGS: dict[str, str] = {
     r"\btouch(?:es)? nothing\b": "does not run or write anything",
     r"\bask(?:s)? nobody\b": "no interpreter is run",
     r"\bsound file\b": "undamaged file",
+    r"\bon trial\b": "audited, tested",
+    r"\b(?:any|other|the|same) company\b": "the other samples in the batch",
+    r"\b(?:its|their) kin\b": "similar ones",
+    r"\ban own\b": "of ours, of its own",
+    r"\bby a hair\b": "narrowly",
+    r"\bbe had\b": "needed, available",
+    r"\bwork(?:s|ed|ing)? (?:\w+ )?off\b": "run",
+    r"\bless the (?=mean|output|largest|smallest|log|squared|share|number)": "minus the",
 }
 """Regular expression, not sensitive to case, to what to write instead."""
 

@@ -40,7 +40,7 @@ def test_an_audit_fits_and_says_everything(width):
     assert "constant: every explanation of every sample gets the same score: removal(masker=blur)" in joined
     assert "follows the model's confidence: removal(masker=zero) (rho 0.81), removal(masker=mean) (rho 0.70)" in joined
     assert "keeps the known order" not in joined, "that all is well needs no words"
-    assert "3 metrics on trial: 1 trusted, 1 weak, 1 broken." in joined
+    assert "3 metrics audited: 1 trusted, 1 weak, 1 broken." in joined
 
 
 def test_narrow_terminals_keep_what_decides():

@@ -50,6 +50,15 @@ def test_every_explainer_is_in_one_status_line_with_its_tests(board: pd.DataFram
     assert sorted(members) == sorted(LEVELS)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_an_explainer_and_its_tests_stand_on_one_line(board: pd.DataFrame, width: int) -> None:
+    lines = text_of(first_screen(board), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("\N{NO-BREAK SPACE}" in line for line in lines)
+    for member in ("winner (4 of 4)", "mostly_wins (3 won, 1 lost of 4)", "mostly_loses (1 won, 3 lost of 4)"):
+        assert any(member in line for line in lines)
+
+
 def test_order_and_marks_are_the_same_on_every_screen(board: pd.DataFrame) -> None:
     lines = [line.split() for line in text_of(first_screen(board), 80).splitlines()]
     screen = [words[1] for words in lines if words and words[0] in ("1", "2", "3", "4", "-")]

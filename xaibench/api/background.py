@@ -1,4 +1,4 @@
-"""Reference samples that a caller gives: removal on tables compares with them, and what does not is said."""
+"""Background given by a caller: explanations of tables compare with it; a warning names explainers that do not."""
 
 from __future__ import annotations
 

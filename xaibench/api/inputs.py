@@ -1,4 +1,4 @@
-"""What a caller gave, checked and put together."""
+"""Inputs, models and targets given to public functions: checked, converted and combined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is registered."""
+"""Listing of registered components."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xaibench.core.errors import UsageError, did_you_mean
 
 
 def components(kind: Kind) -> pd.DataFrame:
-    """Registered components of a kind, such as ``explainer``, ``metric`` or ``functions``.
+    """Registered components of a kind, such as ``explainer``, ``metric`` or ``functions``; plurals will do.
 
     Returns
     -------
@@ -27,6 +27,8 @@ def components(kind: Kind) -> pd.DataFrame:
     >>> metrics.loc["pixel_flipping", "family"]
     'faithfulness'
     """
+    singular = str(kind).removesuffix("s")
+    kind = next((k for k in KINDS if k == singular and kind not in KINDS), kind)
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(str(kind), KINDS))
     extra = {

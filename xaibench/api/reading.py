@@ -96,7 +96,7 @@ def results(store: str | Path, suite: str | None = None, *, run: int | None = No
 
 
 def claims(store: str | Path, suite: str | None = None) -> pd.DataFrame:
-    """Verdicts on the claims of the suites that were run: one row per claim, see `claims_table`.
+    """Verdicts on the claims of the suites that were run: one row per claim, with the columns of the data dictionary.
 
     Parameters and errors are those of `leaderboard`; a suite without claims has no rows.
 

@@ -1,4 +1,4 @@
-"""Running suites, and reading what they left."""
+"""Running suites, and reading their results."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xaibench.cli.choices import PlainCommand
 from xaibench.cli.commands import components, data, results, stores, suites
 
 app = typer.Typer(
@@ -38,21 +39,21 @@ def root(
     """Tests explanation methods on your model and data, and says which of them can be trusted."""
 
 
-app.command()(suites.run)
-app.command()(suites.plan)
-app.command()(suites.init)
-app.command()(suites.export)
-app.command("list")(components.list_)
-app.command()(components.show)
-app.command()(results.leaderboard)
-app.command()(results.compare)
-app.command()(results.claims)
-app.command()(results.report)
-app.command()(results.audit)
-app.command()(results.agreement)
-app.command()(stores.doctor)
-app.command()(stores.merge)
-app.command()(stores.gc)
-data_app.command("list")(data.data_list)
-data_app.command("fetch")(data.data_fetch)
+app.command(cls=PlainCommand)(suites.run)
+app.command(cls=PlainCommand)(suites.plan)
+app.command(cls=PlainCommand)(suites.init)
+app.command(cls=PlainCommand)(suites.export)
+app.command("list", cls=PlainCommand)(components.list_)
+app.command(cls=PlainCommand)(components.show)
+app.command(cls=PlainCommand)(results.leaderboard)
+app.command(cls=PlainCommand)(results.compare)
+app.command(cls=PlainCommand)(results.claims)
+app.command(cls=PlainCommand)(results.report)
+app.command(cls=PlainCommand)(results.audit)
+app.command(cls=PlainCommand)(results.agreement)
+app.command(cls=PlainCommand)(stores.doctor)
+app.command(cls=PlainCommand)(stores.merge)
+app.command(cls=PlainCommand)(stores.gc)
+data_app.command("list", cls=PlainCommand)(data.data_list)
+data_app.command("fetch", cls=PlainCommand)(data.data_fetch)
 app.add_typer(data_app, name="data")

@@ -24,6 +24,7 @@ from xaibench.report import tables as forms
 from xaibench.report.board_tables import tables_of_board, tables_of_metric
 from xaibench.report.labels import variants
 from xaibench.report.overall import masker_tables, overall_tables, tables_by
+from xaibench.report.placebo_tests import placebo_tests_list
 from xaibench.report.serialise import to_csv, to_json
 from xaibench.report.standings import first_screen
 from xaibench.report.tables import TitledTable
@@ -201,6 +202,10 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, view: View, store: st
         out.print(f"suite {name}: {n} problem{'' if n == 1 else 's'}, {samples} per score", style="bold", markup=False)
         if metric is None:
             out.print(board_table(part) if view.wide else first_screen(part))
+            tests = None if view.wide or view.filters["explainer"] is None else placebo_tests_list(part)
+            if tests is not None:
+                out.print()
+                out.print(tests)
         else:
             shown, lacking = supported_problems(part)
             out.print(metric_table(shown, metric))

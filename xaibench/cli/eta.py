@@ -1,4 +1,4 @@
-"""How long a run still takes: what history says of its units, put right by how fast this run is."""
+"""Estimate of the remaining time of a run: past times of its units, corrected by the speed of this run."""
 
 from __future__ import annotations
 

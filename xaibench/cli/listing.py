@@ -11,19 +11,19 @@ import pandas as pd
 from xaibench import suite as suites
 from xaibench.api.listing import components, shown_parameters
 from xaibench.cli.arguments import parse_params
+from xaibench.cli.choices import LISTED
 from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
+from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SUMMARIES, TOKEN_MASKERS
 from xaibench.core.needs import kinds_known
 from xaibench.core.source_files import source_file
 from xaibench.datasets.cards import card, card_names
 from xaibench.report.component_lists import by_family, grouped_list
 from xaibench.report.glossary import glossary
 from xaibench.report.terminal import frame_table
-
-_KINDS = ("datasets", "models", "explainers", "metrics", "functions", "interpreters", "suites")
 
 
 def _load_plugins(plugins: Sequence[str] | None) -> None:
@@ -34,7 +34,7 @@ def _load_plugins(plugins: Sequence[str] | None) -> None:
 def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool) -> None:
     """Print the components of one kind, or of every kind: names by family, a line each, or all that is known."""
     _load_plugins(plugins)
-    kinds = [kind] if kind else _KINDS
+    kinds = [kind] if kind else LISTED
     if json:
         print_json({k: _frame(k).to_dict("records") for k in kinds})
         return
@@ -58,6 +58,9 @@ def _frame(kind: str) -> pd.DataFrame:
     """What a list shows of a kind: names, what they need, one line of description."""
     if kind == "suites":
         return pd.DataFrame(suites.descriptions().items(), columns=["name", "description"])
+    if kind == "maskers":
+        rows = [(m, "tokens" if m in TOKEN_MASKERS else "", _random(m), SUMMARIES[m]) for m in MASKERS]
+        return pd.DataFrame(rows, columns=["name", "features", "random", "summary"])
     frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
     if kind == "interpreters":
         frame["takes"] = [_kinds_taken({*n}) for n in frame["needs"]]
@@ -80,6 +83,10 @@ def _frame(kind: str) -> pd.DataFrame:
     return frame[columns]
 
 
+def _random(masker: str) -> str:
+    return "yes" if masker in DRAWN else ""
+
+
 def _kinds_taken(needs: set[str]) -> str:
     """Kinds of functions and cases among the needs of an interpreter; without any, it takes every one."""
     every = {"program": "functions", "case": "cases"}
@@ -95,7 +102,7 @@ def show_component(
     params: Sequence[str] | None = None,
     seed: int = 0,
 ) -> None:
-    """Print the components, the suite or the glossary term of this name; with a model, the layer used there."""
+    """Print the components, the masker, the suite or the term of this name; with a model, the layer used there."""
     _load_plugins(plugins)
     everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
     found = [spec for (_, known), spec in everything.items() if known == name]
@@ -115,7 +122,9 @@ def show_component(
         return
     for spec in found:
         out.print(_describe(spec), markup=False, soft_wrap=True)
-    if found:
+    if name in MASKERS:
+        out.print("\n" * bool(found) + _describe_masker(name), markup=False, soft_wrap=True)
+    if found or name in MASKERS:
         return
     if name in suites.available():
         out.print(suites.available()[name].read_text(encoding="utf-8"), markup=False, soft_wrap=True)
@@ -125,9 +134,17 @@ def show_component(
         out.print(terms[name.lower()], markup=False, soft_wrap=True)
         return
     raise UsageError(
-        f"{name!r} is not the name of a component, a suite or a term",
-        did_you_mean(name, [n for _, n in everything] + [*suites.available()] + [*terms]),
+        f"{name!r} is not the name of a component, a masker, a suite or a term",
+        did_you_mean(name, [n for _, n in everything] + [*MASKERS] + [*suites.available()] + [*terms]),
     )
+
+
+def _describe_masker(name: str) -> str:
+    drawn = "yes: keyed by seed and sample" if name in DRAWN else "no"
+    used = f'masker = "{name}"' + (f', or baseline = "{name}" of explainers that have one' if name in FILLING else "")
+    facts = {"features": "tokens"} if name in TOKEN_MASKERS else {}
+    facts |= {"random": drawn, "use": used}
+    return f"masker {name}\n\n{SUMMARIES[name]}\n\n" + "\n".join(f"{k:<11} {v}" for k, v in facts.items())
 
 
 def _describe(spec: Component) -> str:

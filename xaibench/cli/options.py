@@ -30,18 +30,6 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-class Listed(StrEnum):
-    """What can be listed."""
-
-    datasets = "datasets"
-    models = "models"
-    explainers = "explainers"
-    metrics = "metrics"
-    functions = "functions"
-    interpreters = "interpreters"
-    suites = "suites"
-
-
 SuiteArgument = Annotated[str, typer.Argument(help="Name of a shipped suite, or path of a suite file (TOML).")]
 StoreOption = Annotated[
     Path | None,

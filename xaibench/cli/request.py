@@ -1,4 +1,4 @@
-"""What ``xaibench run`` and ``xaibench plan`` are asked for."""
+"""Options of ``xaibench run`` and ``xaibench plan`` as one object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan would ask of services that cost money or patience: counted before anything is sent."""
+"""Requests, tokens and costs of external services that a plan needs, estimated before anything is sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Spending:
     ----------
     interpreter, problem : str
     answers, stored : int
-        Answers that are to be had, and those that are in the store already.
+        Answers that are needed, and those that the store already has.
     estimate : CostEstimate
         For those that are not.
     """
@@ -109,8 +109,8 @@ def spending_text(found: list[Spending]) -> str:
         cost = "cost unknown: no prices are given" if e.cost is None else f"cost {e.cost:.2f}"
         stored = f", {s.stored} are stored and are not asked for again" if s.stored else ""
         lines.append(
-            f"{s.interpreter} on {s.problem}: {s.answers} answers{stored}; estimate, and at most if replies have a "
-            f"common length: {e.requests} requests, {_tokens(e.prompt_tokens)} tokens in, "
+            f"{s.interpreter} on {s.problem}: {s.answers} answers{stored}; estimate, an upper bound for replies of "
+            f"typical length: {e.requests} requests, {_tokens(e.prompt_tokens)} tokens in, "
             f"{_tokens(e.completion_tokens)} out, {cost}"
         )
     return "\n".join(lines)

@@ -21,7 +21,7 @@ def accuracy(model: Predictor, inputs: Array, targets: Array, context: Mapping[s
 
 
 def margins(model: Predictor, inputs: Array, targets: Array, context: Mapping[str, Array] | None = None) -> Array:
-    """Output of the class less the largest other one, for each input: array (N,) of float32."""
+    """Output of the class minus the largest other one, for each input: array (N,) of float32."""
     raw = predict_raw(model, inputs, context)
     picked = select_output(raw, torch.from_numpy(targets).to(raw.device), "margin", model.returns)
     found: Array = picked.cpu().numpy()

@@ -1,4 +1,4 @@
-"""What goes to a model beside its inputs, and samples encoded as inputs and context."""
+"""Context: inputs of a model that are not explained, and samples encoded as inputs and context."""
 
 from __future__ import annotations
 

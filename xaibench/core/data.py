@@ -85,7 +85,7 @@ class Data:
     ----------
     features : {"image", "volume", "table", "series", "tokens"}
     train_inputs, test_inputs : array (N, *input_shape), float32
-        Other numbers are converted where float32 can tell them apart. A data frame brings its column names along,
+        Other numbers are converted where float32 can distinguish them. A data frame brings its column names along,
         and its text, categories and booleans become codes; models fitted on frames are given frames. Tables may hold
         NaN, for models that take missing values.
     train_targets, test_targets : array (N,), int64

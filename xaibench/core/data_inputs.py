@@ -35,7 +35,7 @@ def as_float32(values: Any, split: str, names: Sequence[str] = ()) -> Array:
     Raises
     ------
     DataError
-        If these are not numbers, or float32 cannot tell the values of a column apart.
+        If these are not numbers, or float32 cannot distinguish the values of a column.
     """
     if isinstance(values, np.ndarray) and values.dtype == np.float32:
         return values

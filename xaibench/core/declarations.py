@@ -1,4 +1,4 @@
-"""Declarations of components, checked where they are made: a wrong word would be believed and change what is scored."""
+"""Checks of declarations when a component is defined, because a wrong one would change scores silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explain request: what is to be explained again, and what is other than the first time."""
+"""Explain request: a repeated call of an explainer, and what differs from the first call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Components about functions and cases: sets of them, interpreters, and what asking a service costs."""
+"""Components about functions and cases: sets of them, interpreters, and costs of external services."""
 
 from __future__ import annotations
 

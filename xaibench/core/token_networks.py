@@ -1,4 +1,4 @@
-"""Text models in embeddings: what is there is put in sequence, and rows of equal length run together."""
+"""Text models over embeddings: padding is removed, and texts of equal length are evaluated together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What token ids mean: the vocabulary, the symbols that stand for an absence, the tokens around every text."""
+"""Vocabulary of token ids: special symbols such as padding and mask, and tokens added around every text."""
 
 from __future__ import annotations
 

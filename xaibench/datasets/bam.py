@@ -1,4 +1,4 @@
-"""BAM at 64x64: objects in front of photographed scenes, so that what one model needs another must ignore."""
+"""BAM at 64x64 (Yang and Kim 2019): objects pasted into photographed scenes, with labels for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BlockMNIST: a digit that is the class, above or below a block without information."""
+"""BlockMNIST (Shah et al. 2021): a digit that is the class, above or below a block without information."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def blockmnist(
     position : {"random", "top"}
         Where the digit is.
     classes : tuple of int
-        The two digits to tell apart.
+        The two digits to distinguish.
     copies : int
         Placements of every training digit, each with a position and a null block of its own.
     n_test : int

@@ -1,4 +1,4 @@
-"""Discoveries: rows in which it is known which features were drawn from another distribution than the null."""
+"""Interesting features (Burns et al. 2020): rows in which it is known which features are not from the null."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def interesting_features(
     Notes
     -----
     The truth is about the data (``truth_kind``): in ``nn`` the function depends on every feature to
-    the same degree, and what tells the true ones apart is that their values are not draws from the
+    the same degree, and the true ones differ in that their values are not draws from the
     null. So a map that answers another question, such as a gradient, is not wrong about the
     function when it misses them. Some true features of ``disc`` cannot be found: an interesting
     one below 3, one in six, changes the output no more than a null would.

@@ -1,4 +1,4 @@
-"""Feature leakage on data whose every moment is known: one coordinate, or one block, carries the class."""
+"""Feature leakage (Shah et al. 2021): one coordinate, or one block, carries the class, in a known distribution."""
 
 from __future__ import annotations
 

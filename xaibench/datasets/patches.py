@@ -1,4 +1,4 @@
-"""Adversarial patches that leave the logits of a model as they are: visible, and without effect."""
+"""Adversarial patches that are visible and leave the logits of a model unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions on which explanations that add up are no better at local questions than theory allows, to the digit."""
+"""Piecewise linear functions for the impossibility theorem of Bilodeau et al. (2024), with known local slopes."""
 
 from __future__ import annotations
 

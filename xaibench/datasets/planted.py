@@ -1,4 +1,4 @@
-"""Planted ground truth: real digits at a known place, with checks that nothing else matters."""
+"""Planted ground truth: real digits at a known position, with checks that nothing else matters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suppressor with closed forms: a column that says nothing of the label and that the best rule uses.
+"""Suppressor variable with closed forms (Haufe et al. 2014; Wilming et al. 2023): unrelated to the label, and used.
 
 With labels ``z`` of -1 and +1, equally likely, the columns are ``x1 = z + n1`` and ``x2 = n2``, the
 noise being normal with standard deviations ``s1`` and ``s2`` and correlation ``c``. The best rule is

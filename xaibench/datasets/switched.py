@@ -1,4 +1,4 @@
-"""A table in which one column says which few of the others decide the class, so that every sample has its own truth."""
+"""Switched regimes: one column decides which few other columns decide the class, so truth differs by sample."""
 
 from __future__ import annotations
 

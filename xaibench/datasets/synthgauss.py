@@ -1,4 +1,4 @@
-"""Gaussian clusters whose labels follow the weights of the sample's own cluster: an explanation can be compared."""
+"""Synthetic Gaussian clusters with known weights per cluster, as in OpenXAI (Agarwal et al. 2022)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XAI-TRIS at 8x8: two tetrominoes in noise, in four ways, one of them linear (Clark et al. 2024)."""
+"""XAI-TRIS at 8x8 (Clark et al. 2024): two tetrominoes in noise, in one linear and three non-linear scenarios."""
 
 from __future__ import annotations
 

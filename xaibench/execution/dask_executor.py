@@ -122,7 +122,7 @@ class Dask:
         try:
             client.wait_for_workers(1, timeout=self.settings.wait)
         except TimeoutError as error:
-            where = f"no worker came to {client.scheduler.address} within {self.settings.wait:g} s"
+            where = f"no worker connected to {client.scheduler.address} within {self.settings.wait:g} s"
             raise UsageError(where, "start one: dask worker ADDRESS") from error
 
     def _chunks(self, client: Client, tasks: Iterable[Task]) -> Iterator[Chunk]:

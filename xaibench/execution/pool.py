@@ -244,7 +244,7 @@ class Pool:
             elif not worker.process.alive():
                 self._bury(worker, emit)
             elif self._too_late(worker, now):
-                text = f"no end after {self.options.timeout:g} s (--timeout)"
+                text = f"not finished after {self.options.timeout:g} s (--timeout)"
                 self._bury(worker, emit, {"status": "timeout", "error_kind": "Timeout", "message": text})
             elif look and limit is not None and (held := worker.process.memory()) > limit:
                 text = f"held {_size(held)}, more than the {_size(limit)} of --memory"

@@ -1,4 +1,4 @@
-"""What a run leaves in the store for reports: a few example inputs of every problem, and mean removal curves."""
+"""Examples that a run stores for reports: a few inputs of every problem, and mean removal curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explainers that remove one group of features at a time."""
+"""Feature ablation and occlusion (Zeiler and Fergus 2014): the output lost when a group of features is removed."""
 
 from __future__ import annotations
 

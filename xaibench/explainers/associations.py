@@ -1,4 +1,4 @@
-"""Explainers from associations between features and output over the background, without changed inputs.
+"""Statistical associations of features with the output: patterns (Haufe et al. 2014), M-plots, FIRM (Zien et al. 2009).
 
 They are about association: a suppressor, which the model uses and which says nothing about the
 output by itself, gets nothing (Haufe et al. 2014; Wilming et al. 2023).
@@ -40,7 +40,7 @@ def pattern(problem: ProblemView) -> Tensor:
 
 @explainer("m_plot", kind="contribution", needs={"background"})
 def m_plot(problem: ProblemView) -> Tensor:
-    """Mean output given the sample's value of one feature, less the mean output (M-plots, Apley & Zhu 2020).
+    """Mean output given the sample's value of one feature, minus the mean output (M-plots, Apley & Zhu 2020).
 
     The conditional mean is a local linear regression over the background (see `conditional_mean`);
     for a pixel with several channels it is given all of them.
@@ -73,7 +73,7 @@ def conditional_shapley(problem: ProblemView) -> Tensor:
     """Shapley values of the mean output given the columns in a coalition (Aas et al. 2021), exact over them.
 
     The mean is a local linear regression over the background (see `conditional_mean`). The values
-    add up to the output less the mean output.
+    add up to the output minus the mean output.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def target_outputs(problem: ProblemView, raw: Tensor, samples: Tensor) -> Tensor
 
 
 def _conditional(reference: Reference, columns: Tensor, which: Tensor) -> Tensor:
-    """Mean output given each feature's ``columns`` (N, F, channels), less the mean output: (N, F), float64.
+    """Mean output given each feature's ``columns`` (N, F, channels), minus the mean output: (N, F), float64.
 
     ``which`` (N,) is the column of the reference's values that belongs to each row.
     """

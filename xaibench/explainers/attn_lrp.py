@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from xaibench.core.input_gradients import input_gradient
-from xaibench.core.outputs import select_output
 from xaibench.core.predictor import hooked, require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
@@ -48,10 +47,10 @@ def attn_lrp(problem: ProblemView, *, rule: AttentionRule = "attn", channels: Ch
     """
     model = require_module(problem.model)
     maps = []
-    for inputs, targets, context in model_batches(problem, model):
+    for inputs, rows, context in model_batches(problem, model):
         mode = TransformerRules(rule)
         with hooked(mode.watch(model.module)):
             raw = run_tracked(model, mode, inputs, context)
-        output = select_output(raw, targets, problem.output, model.returns)
+        output = problem.select(raw, rows)
         maps.append(inputs.detach() * input_gradient(output, inputs))
     return per_feature(problem, torch.cat(maps), channels)

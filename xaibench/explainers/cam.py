@@ -1,4 +1,4 @@
-"""Grad-CAM: feature maps, weighted by their mean gradient."""
+"""Grad-CAM (Selvaraju et al. 2017): feature maps of a layer, weighted by their mean gradient; guided Grad-CAM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layer whose feature maps class activation maps are made of."""
+"""Choice of the layer whose feature maps Grad-CAM uses."""
 
 from __future__ import annotations
 

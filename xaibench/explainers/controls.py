@@ -1,4 +1,4 @@
-"""Controls: random, constant and oracle maps, which show what a score is worth."""
+"""Controls: placebos that cannot explain anything (random maps, a constant, input edges) and the oracle."""
 
 from __future__ import annotations
 

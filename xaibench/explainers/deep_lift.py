@@ -1,4 +1,4 @@
-"""DeepLift: contributions by the difference from a reference, carried back through the network."""
+"""DeepLIFT (Shrikumar et al. 2017), rescale rule: differences from a baseline, propagated backwards."""
 
 from __future__ import annotations
 

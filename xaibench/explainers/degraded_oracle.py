@@ -1,4 +1,4 @@
-"""Degraded oracles: the truth with noise added in steps, maps of known order for auditing metrics."""
+"""Degraded oracles: the ground truth with noise added in steps, so that the right order is known in an audit."""
 
 from __future__ import annotations
 

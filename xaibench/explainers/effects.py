@@ -1,4 +1,4 @@
-"""Effects of single features over the background: partial dependence, ALE, permutation importance."""
+"""Partial dependence (Friedman 2001), ALE (Apley and Zhu 2020) and permutation importance (Breiman 2001)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explainers that evaluate the model at points around the sample, without its gradients."""
+"""Finite differences and C-LIME (Agarwal et al. 2021): slopes from evaluations of the model around the sample."""
 
 from __future__ import annotations
 

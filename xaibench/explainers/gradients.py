@@ -1,4 +1,4 @@
-"""Gradient explainers: gradients at the sample or at points around it."""
+"""Gradients, input x gradient, integrated gradients (Sundararajan et al. 2017), SmoothGrad, VarGrad, GradientSHAP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guided backpropagation and deconvolution: gradients whose way back through ReLUs is changed."""
+"""Guided backpropagation (Springenberg et al. 2015) and deconvolution (Zeiler and Fergus 2014)."""
 
 from __future__ import annotations
 

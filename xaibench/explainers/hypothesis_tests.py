@@ -1,4 +1,4 @@
-"""Explainers by hypothesis tests: is the value of a feature unusual for the output of the model?"""
+"""Hypothesis tests IRT and OSFT (Burns et al. 2020): does replacing a feature by null draws change the output?"""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _distances(problem: ProblemView, n: int, draws: Draws, *, centred: bool) -> 
     check_positive(n_samples=n)
     if not problem.layout.one_number_each and problem.layout.groups:
         raise UnsupportedError("hypothesis tests take single columns, and there are groups of them")
-    background = problem.require_background("hypothesis tests need a background, rows in which nothing is there")
+    background = problem.require_background("hypothesis tests need a background, rows of the null distribution")
     d, channels, total = problem.layout.n_features, problem.layout.channels or 1, n + centred
     columns = background.reshape(-1, channels, d).transpose(1, 2)
     with computing_in_float64(problem.model, problem.inputs, problem.context or None) as model:

@@ -6,7 +6,6 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from xaibench.core.outputs import select_output
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.perturbed_copies import blocks_of
@@ -60,8 +59,7 @@ def input_marginalisation(problem: ProblemView, *, candidates: PositiveInt = 32)
 
 
 def _probability(view: ProblemView, raw: Tensor, rows: Tensor | None = None) -> Tensor:
-    targets = view.targets if rows is None else view.targets[rows]
-    return select_output(raw, targets, "probability", view.model.returns).double()
+    return view.select(raw, rows, output="probability").double()
 
 
 def _log_odds(probability: Tensor) -> Tensor:

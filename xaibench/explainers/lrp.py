@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation."""
+"""Layer-wise relevance propagation, LRP (Bach et al. 2015)."""
 
 from __future__ import annotations
 

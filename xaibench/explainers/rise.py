@@ -1,4 +1,4 @@
-"""RISE: the mean output given that a feature is seen."""
+"""RISE (Petsiuk et al. 2018): the mean output over random masks in which a feature is present."""
 
 from __future__ import annotations
 

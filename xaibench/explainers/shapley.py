@@ -1,4 +1,4 @@
-"""Shapley values by permutation sampling."""
+"""Shapley values, estimated from random permutations of the features (Castro et al. 2009)."""
 
 from __future__ import annotations
 

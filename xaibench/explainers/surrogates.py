@@ -1,4 +1,4 @@
-"""Linear surrogates fitted to the values of coalitions: LIME and KernelSHAP."""
+"""LIME (Ribeiro et al. 2016) and KernelSHAP (Lundberg and Lee 2017): linear models fitted to coalition values."""
 
 from __future__ import annotations
 

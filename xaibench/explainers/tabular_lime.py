@@ -1,4 +1,4 @@
-"""LIME for tables: a linear model fitted to rows around the sample."""
+"""LIME for tables (Ribeiro et al. 2016): a linear model fitted to random rows around the sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controls of functions and cases: the truth, and answers that know nothing of what they are about."""
+"""Controls of functions and cases: the truth, and answers that are independent of the question."""
 
 from __future__ import annotations
 

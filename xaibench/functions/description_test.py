@@ -1,4 +1,4 @@
-"""The unit test for descriptions after FIND, without a language model: the program itself is asked."""
+"""Unit test for descriptions after FIND (Schwettmann et al. 2023), without a language model: the program is run."""
 
 from __future__ import annotations
 

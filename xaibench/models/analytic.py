@@ -1,4 +1,4 @@
-"""Analytic models: weights set from the known facts of a data generator, without training."""
+"""Analytic models: weights computed from the known parameters of a data generator, without training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def clusterwise(data: Data) -> nn.Module:
 def _facts(data: Data, *names: str) -> list[Array]:
     missing = [name for name in names if name not in data.facts]
     if missing:
-        raise UsageError(f"this model is made of facts that the data set does not know: {', '.join(missing)}")
+        raise UsageError(f"this model needs facts that the data set does not provide: {', '.join(missing)}")
     return [np.asarray(data.facts[name]) for name in names]
 
 

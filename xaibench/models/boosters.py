@@ -1,4 +1,4 @@
-"""Boosters of XGBoost, which take a data matrix of their own and say by their objective what they return."""
+"""XGBoost boosters: their own data matrix, and the output type that their objective implies."""
 
 from __future__ import annotations
 

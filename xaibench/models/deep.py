@@ -1,4 +1,4 @@
-"""A deeper convolutional network, for colour images of 64x64 pixels; modules only and nothing in place."""
+"""A deeper convolutional network for colour images of 64x64 pixels, without in-place operations."""
 
 from __future__ import annotations
 

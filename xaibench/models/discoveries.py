@@ -25,7 +25,7 @@ def exact_function(data: Data) -> nn.Module:
         return SumOfMagnitudes()
     if data.facts.get("task") == "disc":
         return ActivePairs(torch.from_numpy(data.facts["weights"]), float(data.facts["active"]))
-    raise UsageError("exact_function knows no function for these data", "it is for the data set interesting_features")
+    raise UsageError("exact_function is not defined for these data", "it is for the data set interesting_features")
 
 
 class SumOfMagnitudes(nn.Module):

@@ -1,4 +1,4 @@
-"""The first look at a model: a few samples, at two batch sizes, before anything is explained or measured."""
+"""First look at a model: a few samples at two batch sizes, before anything is explained or measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ensembles of trees from scikit-learn: black boxes, without gradients."""
+"""Random forests and gradient boosting from scikit-learn: models without gradients."""
 
 from __future__ import annotations
 

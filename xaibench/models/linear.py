@@ -1,4 +1,4 @@
-"""Exact ground truth of models that are linear in their features, globally or around each sample."""
+"""Ground truth of models that are linear in their features, globally or around each sample."""
 
 from __future__ import annotations
 

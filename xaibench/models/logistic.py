@@ -30,7 +30,7 @@ def bayes_linear(data: Data) -> nn.Module:
         If the data set does not say its ``bayes_weights``.
     """
     if "bayes_weights" not in data.facts:
-        raise UsageError("bayes_linear needs a data set that knows its best weights", "'suppressor' does")
+        raise UsageError("bayes_linear needs a data set that provides the best weights", "'suppressor' does")
     weights = np.asarray(data.facts["bayes_weights"], dtype=np.float64).reshape(1, -1)
     return _linear(np.concatenate([-weights, weights]), np.zeros(2))
 

@@ -1,4 +1,4 @@
-"""Networks in torch. Every non-linearity and every sum is a module of its own, nothing works in place.
+"""MLP, CNN and small ResNet in torch. Every non-linearity and every sum is a module, nothing works in place.
 
 So hooks see each step: guided backprop, DeepLift and LRP need that.
 """

@@ -1,4 +1,4 @@
-"""Deciding from its outputs what the numbers of a model are, and refusing what they cannot be."""
+"""Output type of a model (logits, probabilities, values), decided from its outputs; contradictions are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting recipes again, to other data, for metrics that retrain."""
+"""Training recipes fitted again on other data, for metrics that retrain."""
 
 from __future__ import annotations
 

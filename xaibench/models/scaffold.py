@@ -1,4 +1,4 @@
-"""Models that discriminate openly, and models that hide it from explainers (Slack et al. 2020)."""
+"""Models that discriminate openly, and scaffolded models that hide it from explainers (Slack et al. 2020)."""
 
 from __future__ import annotations
 

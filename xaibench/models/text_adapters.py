@@ -210,7 +210,7 @@ def _differs(predictor: TokenPredictor, module: nn.Module, texts: list[_Text]) -
         except Exception as error:  # Whatever a module raises.
             return f"the model fails: {type(error).__name__}: {error}".partition("\n")[0]
         if not torch.allclose(replaced, own, rtol=SAME_OUTPUTS, atol=SAME_OUTPUTS * max(float(own.abs().max()), 1e-6)):
-            return "the model's outputs hang on its token ids in other ways than through the embedding"
+            return "the model's outputs depend on its token ids in other ways than through the embedding"
     return ""
 
 
@@ -222,7 +222,7 @@ def predictor_for(
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
 ) -> Predictor:
-    """Wrap a model of a data set: as a predictor of texts where the inputs are token ids; see `as_predictor`."""
+    """Wrap a model of a data set: as a predictor of texts where the inputs are token ids."""
     if not data.has_ids:
         codec = None if isinstance(model, torch.nn.Module) else data.frame_codec
         return as_predictor(model, returns=returns, device=device, batch_size=batch_size, codec=codec)

@@ -49,7 +49,7 @@ def audit_report(audit: pd.DataFrame) -> RenderableType:
     parts += [Text(AUDIT_LEGEND), Text("")]
     counts = audit["verdict"].value_counts()
     total = ", ".join(f"{counts[v]} {v}" for v in VERDICT_STYLES if v in counts)
-    return Trimmed(Group(*parts, Text(f"{len(audit)} metrics on trial: {total}.")))
+    return Trimmed(Group(*parts, Text(f"{len(audit)} metrics audited: {total}.")))
 
 
 @dataclass(frozen=True)

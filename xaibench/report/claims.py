@@ -51,7 +51,7 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
 
 
 def history_report(history: pd.DataFrame) -> RenderableType:
-    """Verdict and effect of every claim after every run, oldest first, and what flipped."""
+    """Verdict and effect of every claim after every run, oldest first, and which verdicts changed."""
     table = simple_table(("claim", "run", "started", "verdict", "effect", "95 % interval", "n", ""), left=(0, 2, 3, 7))
     before = None
     for claim in history.to_dict("records"):
@@ -64,13 +64,14 @@ def history_report(history: pd.DataFrame) -> RenderableType:
             number(claim["effect"]),
             interval(claim["ci_low"], claim["ci_high"]),
             str(claim["n"]),
-            Text("flipped" if claim["flipped"] else "", style="bold"),
+            Text("changed" if claim["flipped"] else "", style="bold"),
         )
         before = name
     flipped = history[history["flipped"]]
     names = ", ".join(dict.fromkeys(flipped["id"]))
     parts = [f"A part of the suite was run by run {r}." for r in sorted(set(history.loc[~history["whole"], "run"]))]
-    said = f"{len(flipped)} verdicts flipped: {names}." if len(flipped) else "No verdict flipped."
+    counted = "1 verdict" if len(flipped) == 1 else f"{len(flipped)} verdicts"
+    said = f"{counted} changed: {names}." if len(flipped) else "No verdict changed."
     return Trimmed(Group(table, Text(""), *map(Text, parts), Text(said)))
 
 

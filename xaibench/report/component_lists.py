@@ -29,7 +29,8 @@ def by_family(kind: str, frame: pd.DataFrame) -> NamesByFamily:
     Parameters
     ----------
     kind : str
-        ``explainers``, ``metrics``, ``datasets``, ``models``, ``functions``, ``interpreters`` or ``suites``.
+        ``explainers``, ``metrics``, ``datasets``, ``models``, ``maskers``, ``functions``,
+        ``interpreters`` or ``suites``.
     frame : DataFrame
         ``name``, ``summary`` or ``description``, and by kind ``family``, ``kind``, ``control`` or ``features``.
 
@@ -56,7 +57,7 @@ def _family(kind: str, row: dict[object, object]) -> str:
         return "controls"
     if kind == "explainers":
         return _KINDS.get(str(row["kind"]), str(row["kind"]))
-    return str(row["features"]) if kind in ("datasets", "models") else ""
+    return str(row["features"]) if kind in ("datasets", "models", "maskers") else ""
 
 
 def grouped_list(groups: NamesByFamily, *, described: bool) -> RenderableType:

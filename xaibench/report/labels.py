@@ -13,7 +13,7 @@ from xaibench.core.keys import canonical_json
 
 
 def variants(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Label of every (name, params): the name, with the parameters that tell variants of it apart.
+    """Label of every (name, params): the name, with the parameters that distinguish its variants.
 
     Parameters
     ----------

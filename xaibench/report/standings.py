@@ -1,4 +1,4 @@
-"""The first sight of a leaderboard: a status line per group of explainers, then one row for each of them."""
+"""The first screen of a leaderboard: a status line per group of explainers, then one row for each of them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ STATUS_TITLES: dict[Verdict, str] = {
     "untested": "Not tested against placebos",
 }
 """What a group of explainers is called, the groups in the order in which they are shown."""
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _EXPENDABLE = ("95 % interval", "problems", "relative rank", "tests lost")
 """Columns that go where the screen is too narrow, the first one first."""
 
@@ -40,7 +41,13 @@ class Status:
     @property
     def text(self) -> str:
         """The group in one line."""
-        return f"{self.title}: {', '.join(f'{x.name} ({n})' if n else x.name for x, n in self.members)}"
+        return self.unbroken.replace(_NO_BREAK, " ")
+
+    @property
+    def unbroken(self) -> str:
+        """The group in one line, with non-breaking spaces between an explainer and its tests."""
+        members = (f"{x.name} ({n})" if n else x.name for x, n in self.members)
+        return f"{self.title}: {', '.join(m.replace(' ', _NO_BREAK) for m in members)}"
 
 
 def statuses(view: Overview) -> list[Status]:
@@ -67,6 +74,8 @@ def placebo_sentence(view: Overview) -> str:
 
 def rank_sentence(ground: CommonGround | None, n_explainers: int, n_problems: int) -> str:
     """What the overall ranks are of."""
+    if ground is None and n_explainers == 1:
+        return "No overall rank: there is no other explainer here to compare with."
     if ground is None:
         return "No overall rank: no two explainers have scores by the same metric on the same problem."
     metrics = _count(ground.n_metrics, f"{ground.family.replace('_', ' ')} metric")
@@ -136,7 +145,7 @@ class _FirstScreen:
         yield _wrapped(placebo_sentence(view), width)
         if not view.untested:
             for status in statuses(view):
-                yield _wrapped(status.text, width)
+                yield _wrapped(status.unbroken, width)
         if not view.explainers:
             return
         yield Text("")
@@ -166,6 +175,6 @@ def _width(heads: tuple[str, ...], rows: list[tuple[str, ...]], i: int) -> int:
 
 
 def _wrapped(text: str, width: int) -> Text:
-    """A sentence over several lines, all but the first one indented; names are not broken at hyphens."""
+    """A sentence over several lines, all but the first one indented; broken neither at hyphens nor within members."""
     lines = textwrap.wrap(text, max(width, 20), subsequent_indent="  ", break_on_hyphens=False)
-    return Text("\n".join(lines))
+    return Text("\n".join(lines).replace(_NO_BREAK, " "))

@@ -1,4 +1,4 @@
-"""Tables for people in three forms: terminal, Markdown, and a page of HTML that needs nothing else."""
+"""Tables in three forms: terminal, Markdown, and a self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def metric_table(
 
 
 def metric_tables(board: pd.DataFrame, metric: str, *, named: pd.DataFrame | None = None) -> list[MetricTable]:
-    """The tables of `metric_table`, one per problem; labels tell apart what is in ``named``."""
+    """The tables of `metric_table`, one per problem; labels distinguish what is in ``named``."""
     whole = board if named is None else named
     names = variants(zip(whole["explainer"], whole["explainer_params"], strict=True))
     labels = metric_labels(whole)

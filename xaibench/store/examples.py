@@ -1,4 +1,4 @@
-"""What reports show of single problems: example inputs by fingerprint, and mean removal curves by score key."""
+"""Stored examples for reports: inputs by the fingerprint of their problem, and mean removal curves by score key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts of suite files and of data sets of one's own, as text that people go on with."""
+"""Drafts of suite files and data sets, as text for users to edit."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def _check_params(
     if any(has_params(one, wanted) for one in bound):
         return
     known = {name for one in bound for name in one}
-    hint = "each is there, but not all of them together"
+    hint = "each of these values is in the suite, but no component has all of them"
     for name, value in wanted.items():
         if name not in known:
             hint = did_you_mean(name, known)

@@ -1,4 +1,4 @@
-"""Does a Monte-Carlo metric have enough samples, and does a score change with the company of its sample?"""
+"""Convergence of Monte Carlo metrics, and dependence of a score on the other samples in its batch."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def coupling(few: Array, many: Array, alike: Array) -> Coupling:
     few, many : array (E, S, U)
         Scores of the samples that both selections have.
     alike : array (E, S) of bool
-        Whether the maps of these samples are the same in both: the metric is on trial, not the explainer.
+        Whether the maps of these samples are the same in both: the metric is tested, not the explainer.
     """
     a, b = few[alike], many[alike]
     if a.size == 0:

@@ -1,4 +1,4 @@
-"""What else does a metric's verdict depend on: the masker, the model's confidence, the choice of metric."""
+"""Dependence of a metric on the masker, on the model's confidence, and its agreement with other metrics."""
 
 from __future__ import annotations
 

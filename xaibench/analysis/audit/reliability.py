@@ -1,4 +1,4 @@
-"""Does a metric say the same twice? Intraclass correlation and repeatability across draw seeds."""
+"""Reliability of a metric: intraclass correlation and repeatability across seeds."""
 
 from __future__ import annotations
 

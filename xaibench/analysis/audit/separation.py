@@ -1,4 +1,4 @@
-"""Does a metric tell a good explanation from a bad one? Separation, and the trend over explanations of known order."""
+"""Separation of good from bad explanations by a metric (AUROC), and its trend over known order (Page's test)."""
 
 from __future__ import annotations
 

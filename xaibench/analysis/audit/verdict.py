@@ -17,7 +17,7 @@ RELIABLE = 0.5
 """ICC below which reliability is called poor (Koo & Li 2016)."""
 CLEAR_TREND = 0.5
 COUPLED = 0.1
-"""Share of scores that change with the company of their sample. Near ties of an order may change a few."""
+"""Share of scores that depend on the other samples in the batch. Near ties of an order may change a few."""
 NOTE_SHARE, NOTE_AUROC, NOTE_RHO, NOTE_TAU, NOTE_DISTANCE = 0.1, 0.7, 0.5, 0.5, 0.5
 """From here on a diagnosis mentions what does not decide: undefined scores, samples that do not
 compare, confidence, masker, budget."""
@@ -115,7 +115,7 @@ def _weaknesses(row: Mapping[str, Any]) -> list[str]:
     auroc, trend, icc = row["auroc"], row["trend"], row["icc"]
     found = []
     if auroc.low <= 0.5:
-        found.append(f"does not tell the ends of {row['contrast']} apart (AUROC {_with_interval(auroc)})")
+        found.append(f"does not separate the ends of {row['contrast']} (AUROC {_with_interval(auroc)})")
     if trend.high < 0:
         found.append(f"explanations score better as they get worse (trend {_with_interval(trend)})")
     elif trend.low <= 0:

@@ -6,7 +6,7 @@ CLAIM_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "suite": "Name of the suite that makes the claim.",
     "id": "Name of the claim.",
     "verdict": "reproduced, refuted or inconclusive.",
-    "effect": "Left less right, or left less the number of the claim.",
+    "effect": "Left minus right, or left minus the number of the claim.",
     "ci_low": "Lower end of the 95 % interval of the effect.",
     "ci_high": "Upper end of the 95 % interval of the effect.",
     "n": "Independent units behind the effect.",

@@ -51,7 +51,7 @@ def claims_table(results: pd.DataFrame, claims: Sequence[Claim], *, suite: str) 
           else *inconclusive*, and ``message`` says why. *equal*: within the margin on both sides,
           or beyond one of them. Nothing is decided where a cell failed or is missing, where a gate
           failed that the claim does not tolerate, or by too few units for any test.
-        - ``effect``, ``ci_low``, ``ci_high``: left less right, or less the number, with its 95 %
+        - ``effect``, ``ci_low``, ``ci_high``: left minus right, or minus the number, with its 95 %
           interval over ``n`` units; ``left`` and ``right`` are means of these units.
           Scores that aggregate by the median of log10 are compared in log10.
         - ``n_informative``: units whose score differs from the other side's, or from the number. Where

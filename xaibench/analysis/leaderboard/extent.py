@@ -1,4 +1,4 @@
-"""How much a leaderboard is made of: problems, explainers, metrics, cells and samples."""
+"""Size of a leaderboard: numbers of problems, explainers, metrics, cells and samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rank intervals and tie groups: which explainers one metric can tell apart on one problem."""
+"""Rank intervals and tie groups: which explainers the tests of one metric separate on one problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is ranked on a leaderboard, and why others are not."""
+"""Which explainers are ranked on a leaderboard, and why others are not."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def critical_differences(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def tied_sets(rows: pd.DataFrame) -> list[list[int]]:
-    """Sets of explainers that the critical difference does not tell apart.
+    """Sets of explainers that the critical difference does not separate.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from xaibench.core.errors import NothingToDoError
 
 Verdict = Literal["clear", "mixed", "behind", "undecided", "untested"]
 COMPARISON = [*OVERALL_GROUP, "comparison"]
-"""What tells apart the comparisons of `overall`."""
+"""Columns that identify a comparison of `overall`."""
 _RANKED = ["place", "relative_rank", "ci_low", "ci_high"]
 
 

@@ -26,7 +26,7 @@ def mean_tests(values: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     values : array (R, n)
-        Independent values, less the mean that is tested; NaN is left out.
+        Independent values, minus the mean that is tested; NaN is left out.
 
     Returns
     -------

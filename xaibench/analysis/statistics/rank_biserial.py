@@ -20,7 +20,7 @@ def rank_biserial(differences: Array) -> Array:
     Returns
     -------
     array (R,)
-        Share of the sum of ranks of absolute differences that is positive, less the share that is negative:
+        Share of the sum of ranks of absolute differences that is positive, minus the share that is negative:
         from -1 to 1; 0 where all differences are 0, NaN where there is none.
     """
     rows, width = differences.shape

@@ -7,14 +7,19 @@ from typing import Annotated
 
 import typer
 
-from xaibench.cli.options import JsonOption, Listed, PluginOption
+from xaibench.cli.choices import LISTED, listed
+from xaibench.cli.options import JsonOption, PluginOption
 from xaibench.core.storage.paths import parse_location
 
 
 def list_(
     kind: Annotated[
-        Listed | None,
-        typer.Argument(help="What to list. Without it, everything is listed by name.", show_default="everything"),
+        str | None,
+        typer.Argument(
+            metavar="KIND",
+            help=f"What to list: {', '.join(LISTED)}. Without it, everything is listed by name.",
+            show_default="everything",
+        ),
     ] = None,
     plugin: PluginOption = None,
     long: Annotated[
@@ -25,14 +30,15 @@ def list_(
     """List components and suites. With a kind, each name has a line that says what it is."""
     from xaibench.cli.listing import list_components
 
-    list_components(kind and kind.value, plugins=plugin, long=long, json=json)
+    list_components(kind and listed(kind), plugins=plugin, long=long, json=json)
 
 
 def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A component, a suite, a problem (digits/cnn), a function or case (find/numeric/0042), or a term."
+            help="A component, a masker, a suite, a problem (digits/cnn), a function or case (find/numeric/0042), or a "
+            "term of the glossary."
         ),
     ],
     plugin: PluginOption = None,

@@ -1,4 +1,4 @@
-"""Maskers: what "missing" means for a feature. The choice is an axis of the matrix, never hidden."""
+"""Maskers: what replaces a removed feature. The choice is always an explicit parameter."""
 
 from __future__ import annotations
 

@@ -22,3 +22,18 @@ TOKEN_MASKERS = {
 }
 """Maskers that other data do not have, and what they do."""
 MASKERS = (*FILLING, "noisy_linear", "conditional", *TOKEN_MASKERS)
+SUMMARIES = {
+    "zero": "All zeros.",
+    "mean": "Mean of the background per channel, sensor, or column of a table; without one, the sample's own mean.",
+    "blur": "Gaussian blur with a standard deviation of an eighth of the side, edges replicated (images and series).",
+    "uniform": "One draw from U(lowest, highest), the range of the background's channel, sensor or column, else the "
+    "sample's.",
+    "marginal": "One row of the background, drawn per sample.",
+    "sample_min": 'The smallest number of the sample itself, over all channels and sensors ("black" of an image).',
+    "noisy_linear": "Replaces removed features by a weighted mean of their neighbours plus noise (Rong et al. 2022, "
+    "ROAD).",
+    "conditional": "Replaces removed columns of a table by a draw given the others, from a Gaussian fitted to the "
+    "background.",
+    **TOKEN_MASKERS,
+}
+"""What each masker does, in a sentence: of those that compute, the first line of their docstring."""

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from xaibench.core.attention import AttentionPass, attention_passes
-from xaibench.core.outputs import select_output
 from xaibench.core.problem import ProblemView
 
 ScorePlaces = Callable[[ProblemView, AttentionPass], Tensor]
@@ -27,7 +26,7 @@ def explain_places(problem: ProblemView, score: ScorePlaces) -> Tensor:
 
 def explained_output(view: ProblemView, found: AttentionPass) -> Tensor:
     """The explained output (B,) of a pass, differentiable."""
-    return select_output(found.raw, view.targets, view.output, view.model.returns)
+    return view.select(found.raw)
 
 
 def flow_to_read_places(found: AttentionPass, flow: Tensor) -> Tensor:

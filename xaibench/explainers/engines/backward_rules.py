@@ -1,4 +1,4 @@
-"""Rule-based backward passes: every operation of a network gets a rule of its own, or is refused.
+"""Rule-based backward passes: every operation of a network gets its own propagation rule, or is refused.
 
 A `RuleMode` stands between the network and torch while it runs. It sees operations and not modules,
 so functional, in-place and reused activations are treated like modules, nothing is attached to the

@@ -1,4 +1,4 @@
-"""Coalitions of players (groups of features that are masked together or not at all), and their values."""
+"""Coalitions of players: groups of features that are masked together, and the model's output for each coalition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a changed pass over a network against the network itself, and of sums against what they must add up to."""
+"""Checks of a modified forward pass against the network itself, and of attributions against what they must sum to."""
 
 from __future__ import annotations
 

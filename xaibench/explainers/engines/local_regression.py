@@ -1,4 +1,4 @@
-"""Conditional means estimated from reference rows, without any assumption about their distribution."""
+"""Conditional means estimated by local linear regression on reference rows, without assuming a distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mean gradients on the straight line between two points, as fine as the function is steep."""
+"""Mean gradients on the straight line between two points, with more steps where the points are farther apart."""
 
 from __future__ import annotations
 

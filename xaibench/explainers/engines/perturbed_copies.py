@@ -1,4 +1,4 @@
-"""Perturbed copies: many variants of every sample, evaluated in blocks of bounded memory."""
+"""Perturbed copies of every sample, evaluated in blocks of bounded memory."""
 
 from __future__ import annotations
 

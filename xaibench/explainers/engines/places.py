@@ -1,6 +1,6 @@
-"""Which place of the image each element of a tensor is about, followed through the operations of a network.
+"""Positions in the image that each element of a tensor belongs to, traced through the operations of a network.
 
-Feature maps and tokens cannot be told from their shape: attention weights (N, heads, T, T) look like
+Feature maps and tokens cannot be recognised by their shape: attention weights (N, heads, T, T) look like
 maps, channels may come last, class tokens stand before patches. So every tensor carries the numbers
 of the places that its elements are about, and operations that move elements move these numbers too.
 """
@@ -154,7 +154,7 @@ def _of_value(inputs: list[Places], result: Tensor) -> Places | None:
 
 
 def _stretched(places: Places, shape: torch.Size, axis: int) -> Places | None:
-    """Places of a result in which one axis was summed over and made again; None if that axis tells places apart."""
+    """Places of a result in which one axis was summed over and made again; None if places differ along that axis."""
     if places.ids.ndim != len(shape):
         return None
     axis %= len(shape)

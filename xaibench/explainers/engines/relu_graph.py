@@ -1,4 +1,4 @@
-"""Which autograd graphs are those of ReLU networks: affine steps, ReLU, pooling, normalisation, softmax.
+"""Recognises autograd graphs of ReLU networks: affine steps, ReLU, pooling, normalisation, softmax.
 
 What is listed is what is known to be no activation. Everything else is refused, however an activation is
 written: by its name, as a fused kernel, or with products, powers and exponentials.
@@ -72,7 +72,7 @@ def check_relu_graph(method: str, output: Tensor, known: Collection[Any]) -> Non
             if reason:
                 raise UnsupportedError(
                     f"{method} is defined for ReLU networks, and this model {reason}",
-                    "gradient and integrated_gradients know every activation",
+                    "gradient and integrated_gradients support every activation",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Follows what a network computes from its input, and refuses values whose gradient was cut off.
+"""Traces what a network computes from its input, and refuses values whose gradient was detached.
 
 A method that carries something back through a network treats every value without a gradient as a
 constant. For a mask ``h > 0`` or a factor ``h.detach()`` that is wrong: it changes with the input.

@@ -1,4 +1,4 @@
-"""Edge attribution patching: what ablating each edge would change, to first order or along a path."""
+"""Edge attribution patching, EAP and EAP-IG: effects of ablating edges, to first order or along a path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiling programs into transformers: which node does what is drawn, and the wiring follows from what is read."""
+"""Compiler from programs to transformers: roles of nodes are drawn, the wiring follows from what each part reads."""
 
 from __future__ import annotations
 

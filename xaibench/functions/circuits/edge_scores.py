@@ -1,4 +1,4 @@
-"""How well scores of edges tell the edges of a circuit from the others."""
+"""AUROC of edge scores: how well they separate the edges of a circuit from the other edges."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class AblatedOutputs:
 
     @property
     def faithfulness(self) -> Array:
-        """One less the squared distance to the whole net, as a share of that with no message left; at most 1."""
+        """One minus the squared distance to the whole net, as a share of that with no message left; at most 1."""
         everything = output_distance(self.nothing, self.whole)
         return np.array([1 - output_distance(output, self.whole) / everything for output in self.kept])
 

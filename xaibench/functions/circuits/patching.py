@@ -1,4 +1,4 @@
-"""Methods that replace messages and look at the output: one edge at a time, or greedily from the output backwards."""
+"""Edge patching and ACDC (Conmy et al. 2023): replace messages one at a time, or greedily from the output back."""
 
 from __future__ import annotations
 

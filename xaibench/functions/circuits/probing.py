@@ -1,4 +1,4 @@
-"""Subnetwork probing: a gate on every edge, trained to close where the output does not need it."""
+"""Subnetwork probing (Cao et al. 2021): a trainable gate on every edge, closed where the output does not need it."""
 
 from __future__ import annotations
 

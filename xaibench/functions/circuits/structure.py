@@ -1,4 +1,4 @@
-"""Edges scored without running the net: by its weights, and placebos that see the graph only."""
+"""Edge scores that do not run the network: its weights, and placebos that see only the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Concept importance by derivatives along concept activation vectors, with a significance test, and a placebo."""
+"""Concept importance by derivatives along concept vectors, as in TCAV (Kim et al. 2018), with a test, and a placebo."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def influence_digits(
     """Ridge regressions on one-hot digits (8x8 pixels), each on newly drawn rows; truth: leaving one row out, exactly.
 
     The output is the value of the test row's true class. A training row's true score is the output with all
-    rows less the output without it: positive rows raise it. ``hidden`` holds 100 random halves of the
+    rows minus the output without it: positive rows raise it. ``hidden`` holds 100 random halves of the
     training rows with the outputs of the regressions fitted to them, for `linear_datamodelling_score`.
 
     Parameters

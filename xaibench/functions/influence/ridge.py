@@ -58,7 +58,7 @@ class Ridge:
         return self.kernel(test) * self.residuals[:, classes].T
 
     def leave_one_out(self, test: Tensor, classes: Tensor) -> Tensor:
-        """Output with all rows less the output without each, exactly (q, n): the influence over ``1 - h_i``.
+        """Output with all rows minus the output without each, exactly (q, n): the influence over ``1 - h_i``.
 
         By the formula of Sherman and Morrison, as in PRESS (Allen 1974).
         """

@@ -1,4 +1,4 @@
-"""Scores of training-data attribution: correlation with leaving one out, and the linear datamodelling score."""
+"""Correlation with leave-one-out effects, and the linear datamodelling score (Park et al. 2023)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chat endpoint that speaks OpenAI's protocol, through their SDK: what is asked, counted, and what can go wrong.
+"""Client for endpoints with OpenAI's chat protocol: requests, retries, counted tokens, and errors.
 
 The key is read from the environment when it is needed, goes to the SDK, and is taken out of
 whatever comes back, so that it can reach no store, log or message.

@@ -1,4 +1,4 @@
-"""What a language model is told about a function, the tools that it has, and how its answers are read."""
+"""Prompts, tools and answer format for language models as interpreters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A planted mistake of neurons over words: a description that is right and too broad."""
+"""A deliberately wrong interpreter of neurons over words: its description is right but too broad."""
 
 from __future__ import annotations
 

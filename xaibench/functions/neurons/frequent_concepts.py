@@ -1,4 +1,4 @@
-"""A baseline of neurons over words that asks nothing: the kinds of things that most words belong to."""
+"""A baseline for neurons over words that asks no questions: the kinds of things with the most words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interpreters of numeric functions that know no families: means, tables, polynomials, trees.
+"""Baseline interpreters of numeric functions: mean, interpolation, polynomials, decision trees.
 
 ``facts["size"]`` of an interpretation counts the numbers that its program holds.
 """

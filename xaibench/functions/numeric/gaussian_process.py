@@ -1,4 +1,4 @@
-"""A Gaussian process that asks where it knows least."""
+"""Gaussian process regression that queries where its uncertainty is largest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of programs for numeric functions: FIND's own, and those that it needs beside it.
+"""Scores of programs for numeric functions: FIND's own score, R2, errors and intervals.
 
 All of them compare with ``program``, the mean of what a function answers, so that noise costs
 no program anything; `find_official` and `r2` can be asked for the noisy answers instead. A program that

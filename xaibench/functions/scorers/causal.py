@@ -55,7 +55,7 @@ def described_units(*, seed: int, n: PositiveInt = 6, units: PositiveInt = 8) ->
 
     The output is a weighted sum of hidden units. Every unit has a copy with the same activations and the same
     description, whose weight is 0. Truth: 1 for a unit whose description says what it does to the output,
-    0 for a copy. No observation of activations can tell the two apart.
+    0 for a copy. No observation of activations can distinguish the two.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def observational_f1(case: CaseView, draws: np.random.Generator) -> Scores:
 def interchange_score(case: CaseView, draws: np.random.Generator, *, pairs: PositiveInt = 32) -> Scores:
     """Share of interchange interventions after which the output moves as the description of the unit claims.
 
-    A base and a source input are drawn that the description tells apart; the unit's activation at the source is
+    A base and a source input are drawn that the description distinguishes; the unit's activation at the source is
     put into the run on the base, and the output must move by the claimed weight times the described
     difference (Geiger et al. 2021, interchange interventions).
 

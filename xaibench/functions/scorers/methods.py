@@ -24,7 +24,7 @@ ScoreName = Literal[
 def description_score(case: CaseView, draws: np.random.Generator, *, score: ScoreName = "f1") -> Scores:
     """Rate each candidate description of a binary neuron by one score of the literature.
 
-    ``facts["range"]`` is the largest less the smallest possible value, None where there is no bound (WPMI).
+    ``facts["range"]`` is the largest minus the smallest possible value, None where there is no bound (WPMI).
 
     Parameters
     ----------

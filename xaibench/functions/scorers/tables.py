@@ -118,7 +118,7 @@ def _auprc(t: Tables) -> Array:
 
 
 def _wpmi(t: Tables) -> Array:
-    """Mean log of the membership over the active inputs, less the log of the mean membership; both at least 1e-8."""
+    """Mean log of the membership over the active inputs, minus the log of the mean membership; both at least 1e-8."""
     inside = _ratio(t.neuron_only, t.firing) * np.log(CLAMP)
     return np.asarray(inside - np.log(np.maximum(_ratio(t.size, t.n), CLAMP)))
 

@@ -1,4 +1,4 @@
-"""Interpreters of string functions that know no primitives."""
+"""Baseline interpreters of string functions, without knowledge of the primitives."""
 
 from __future__ import annotations
 

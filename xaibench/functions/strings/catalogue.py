@@ -1,4 +1,4 @@
-"""All programs of up to two steps, and what they answer to a few strings that tell them apart."""
+"""Catalogue of all programs of up to two steps, with their answers to a few strings that separate them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIRST_QUESTIONS = (
     "7",
     "233: pigeon",
 )
-"""Asked of every function: long ones that tell programs apart, and short ones that show letters."""
+"""Asked of every function: long ones that separate programs, and short ones that show letters."""
 TRIAL_LETTERS = ("bcdfg", "acdfg", "aedfg", "aeifg", "aeiog", "aeiou", "kkkkk", "zyaxw")
 """What frames are tried with, to see on which questions their letters matter, and how long the answers get."""
 SLACK = 3

@@ -1,4 +1,4 @@
-"""The letters that a program must hold, from the answers of the function."""
+"""Inference of the letters in a program from the answers of the function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words and phrases that string functions are asked about and tested on, and what tells functions apart."""
+"""Words and phrases that string functions are asked about and tested on, and phrases that separate functions."""
 
 from __future__ import annotations
 

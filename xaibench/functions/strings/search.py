@@ -1,4 +1,4 @@
-"""Search of all programs of up to two steps, for those that give the answers that were given."""
+"""Search over all programs of up to two steps for those that reproduce the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which features does an autoencoder represent? By its weights, its outputs, the theory, and two placebos."""
+"""Explainers of an autoencoder's represented features: weights, outputs, theory, and two placebos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Axioms: properties that an explanation claims by its construction."""
+"""Completeness (Sundararajan et al. 2017): attributions must sum to the difference of outputs from the baseline."""
 
 from __future__ import annotations
 

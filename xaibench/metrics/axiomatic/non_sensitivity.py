@@ -1,4 +1,4 @@
-"""Non-sensitivity: features without effect have no attribution, and the other way round."""
+"""Non-sensitivity (Nguyen and Martinez 2020): zero attribution if and only if the feature has no effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confidence of the model: a reference for auditing metrics, which ignores the explanation."""
+"""Confidence of the model: a score that ignores the explanation, as a reference in audits of metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Complexity: how few features carry an explanation. Says nothing about its truth."""
+"""Sparseness (Gini index), entropy and effective complexity of maps. They say nothing about truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outputs that are the same in any batch, for metrics that compare outputs and ask which is larger.
+"""Outputs that do not depend on the batch, for metrics that compare outputs and ask which is larger.
 
 What rounding adds to an output changes with what else is in the batch and with the processor. Between
 outputs that are equal but for rounding it would decide, so such outputs count as equal; and where

@@ -1,4 +1,4 @@
-"""Noisy copies around every sample: how far explanation, input and model move on the way there.
+"""Noisy copies around every sample: how far explanation, input and model output move.
 
 All robustness metrics of one radius and number of draws share them. Only numbers per copy are
 cached, so memory does not grow with the size of a map.

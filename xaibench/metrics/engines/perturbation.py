@@ -1,4 +1,4 @@
-"""The engine of all perturbation metrics: copies of samples, evaluated in blocks that cross samples."""
+"""Evaluation of perturbed copies for all perturbation metrics, in blocks that combine copies of several samples."""
 
 from __future__ import annotations
 

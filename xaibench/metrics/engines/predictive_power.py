@@ -1,4 +1,4 @@
-"""Predictive power of features: what a new model gets right when it is fitted to, and tested on, them alone."""
+"""Predictive power of a set of features: the accuracy of a new model trained and tested on these features only."""
 
 from __future__ import annotations
 

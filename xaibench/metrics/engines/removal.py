@@ -1,4 +1,4 @@
-"""Removal of features in an order, and the curves of the output that come of it."""
+"""Removal of features in a given order, and the resulting curves of the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hidden representations: what a layer of a network makes of its inputs."""
+"""Hidden representations: the outputs of a layer of a network."""
 
 from __future__ import annotations
 

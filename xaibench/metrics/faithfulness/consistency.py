@@ -1,4 +1,4 @@
-"""Consistency and sufficiency over a population: do inputs with the same explanation get the same prediction?
+"""Consistency and sufficiency: do samples with the same explanation get the same prediction?
 
 The population are the reference samples of the problem, each explained for the class that is
 predicted there. So the score of a sample does not depend on which others are scored with it.
@@ -38,7 +38,7 @@ def consistency(ev: Evaluation, *, k: TopK = 1) -> Tensor:
 
     Two explanations are the same if the k features of largest magnitude are the same and have the
     same signs, in any order. Ties go by position, so that equal maps are the same explanation.
-    It sees only what tells samples apart: an explainer whose maps are all equal, like a mask that
+    It depends only on differences between samples: an explainer whose maps are all equal, like a mask that
     never moves, scores the share of its class whether the mask is right or wrong.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Faithfulness by erasure: what the output loses without the most important features, or with nothing else."""
+"""Comprehensiveness and sufficiency (ERASER), log-odds: the output without, or with only, the top features."""
 
 from __future__ import annotations
 

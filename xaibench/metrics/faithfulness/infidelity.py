@@ -1,4 +1,4 @@
-"""Infidelity: do attributions predict what the output does under meaningful perturbations?"""
+"""Infidelity (Yeh et al. 2019): squared error of attributions in predicting the effect of perturbations."""
 
 from __future__ import annotations
 

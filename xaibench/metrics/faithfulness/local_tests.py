@@ -1,4 +1,4 @@
-"""Tests of hypotheses about the model near a sample: do attributions answer them better than a coin?
+"""Hypothesis tests near a sample (Bilodeau et al. 2024): do attributions answer them better than a coin?
 
 The answers are found by asking the model itself, feature by feature, once for all explainers. Where
 outputs are equal but for rounding the feature does nothing, and an attribution that is 0 but for
@@ -57,7 +57,7 @@ def slope_test(ev: Evaluation, *, radius: PositiveFloat = 0.1, masker: str = "ze
 
     Notes
     -----
-    Equal contributions are not a constant answer: they claim slopes with the signs of the input less the
+    Equal contributions are not a constant answer: they claim slopes with the signs of the input minus the
     baseline, which for the predicted class are right more often than not.
     """
     rises = movement(ev, radius) > 0

@@ -1,4 +1,4 @@
-"""Monotonicity: features that are added with growing importance must add more and more."""
+"""Monotonicity (Arya et al. 2019): features added with growing importance must add more and more to the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Explanations as local approximations of the model, each in its own neighbourhood of the sample.
+"""Local function approximation (Han et al. 2022): the loss of an explanation as a linear model around the sample.
 
 Han, Srinivas, Lakkaraju (2022) show that many methods find the linear function that is nearest to the
 model; they differ in where it should be near, and in what near means. So none is best everywhere,

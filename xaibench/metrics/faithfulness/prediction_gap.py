@@ -1,4 +1,4 @@
-"""Prediction gaps: how far the output moves when important features, or all others, get noisy."""
+"""Prediction gaps PGI and PGU (Agarwal et al. 2022; Dai et al. 2022): noise on important, or all other, features."""
 
 from __future__ import annotations
 

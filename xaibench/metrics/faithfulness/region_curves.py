@@ -1,4 +1,4 @@
-"""Removal of regions: patches of a grid and superpixels, whole groups of features at a time."""
+"""Removal of regions: AOPC on patches (Samek et al. 2017), selectivity, and IROF on superpixels."""
 
 from __future__ import annotations
 

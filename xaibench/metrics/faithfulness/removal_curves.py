@@ -1,4 +1,4 @@
-"""Faithfulness by removal: what the output does while features go (or come) in the order of their attributions."""
+"""Pixel flipping (Bach et al. 2015), deletion and insertion (Petsiuk et al. 2018), and the area between curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faithfulness by retraining: what a model can learn from data of which an explanation removed the most, or the rest.
+"""ROAR and KAR (Hooker et al. 2019), DiffROAR (Shah et al. 2021): retrain without, or only with, the top features.
 
 No model is judged on inputs unlike those it was fitted to, as it is when features are removed
 after training. The price: the score is about the data and the masks as much as about the model. The

@@ -1,4 +1,4 @@
-"""Remove and debias: removal whose traces the model cannot see, by imputing from the neighbours."""
+"""ROAD (Rong et al. 2022): removal by noisy linear imputation, which hides the mask from the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Effects of single features: each is removed, or redrawn, alone.
+"""Effects of single features: attributions compared with the change of the output when each is removed or redrawn.
 
 Which features are attributed what plays no role for the perturbed samples: the model is evaluated
 once per problem, and all explainers share its outputs.

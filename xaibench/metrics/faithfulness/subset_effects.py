@@ -1,4 +1,4 @@
-"""Faithfulness of additive claims: do sums of attributions follow the output when features change?
+"""Faithfulness correlation, mu-fidelity, sensitivity-n: sums of attributions against effects of removing subsets.
 
 The perturbed samples do not depend on the attributions. The model is evaluated once per problem,
 and its outputs are shared by all explainers.

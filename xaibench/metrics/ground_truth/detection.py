@@ -1,4 +1,4 @@
-"""Ground truth as a mask, threshold by threshold: areas under the curves of a detector of the true features."""
+"""Areas under ROC, precision and recall curves of attributions as a detector of the true features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distractors as ground truth: do attributions stay away from features that look as if they mattered and do not?"""
+"""Distractors as ground truth: how much attribution falls on features that look important and are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discoveries: features that are reported over all samples at once, and how many of them are false.
+"""False discovery proportion and power of reported features (Burns et al. 2020), over all samples at once.
 
 All (sample, feature) pairs are one pool, so these are scores over the data set: one number each.
 """

@@ -1,4 +1,4 @@
-"""Relative importance, after BAM (Yang & Kim 2019): a region with and without what the model does not need."""
+"""Input dependence and independence rates of BAM (Yang and Kim 2019): a region with and without an object."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from xaibench.metrics.maps.brightness import brightness, brightness_rounding, id
 def input_dependence(ev: Evaluation) -> Tensor:
     """Whether the region is darker with the object in it than without: 1 or 0, one half if it is as bright.
 
-    The model does not need the object; what the object covers, the scene, it does need. One less
-    the mean is the paper's rate of false positives. Brightness is that of `object_share`. As bright
-    is also what differs by no more than rounding, which would be another one if the maps were made in other
-    company. The paper's strict inequality counts ties as failures; here they count as what a coin is worth: a map that
-    does not change, such as a constant one, knows as little as noise, which has one half, too.
+    The model does not need the object, but it does need the scene, which the object covers. One minus
+    the mean is the paper's rate of false positives. Brightness is that of `object_share`. Differences within
+    rounding count as equally bright, because rounding depends on the other samples in the batch. The paper's
+    strict inequality counts ties as failures; here they count one half, the expectation of a coin: a map that
+    does not change, such as a constant one, says as little as noise, which has one half, too.
 
     Returns
     -------

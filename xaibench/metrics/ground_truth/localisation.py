@@ -1,4 +1,4 @@
-"""Ground truth as a mask: do the attributions lie where the truth says that the evidence is?"""
+"""Localisation against a mask: pointing game, relevance mass and rank (Arras et al. 2022), top-k intersection."""
 
 from __future__ import annotations
 

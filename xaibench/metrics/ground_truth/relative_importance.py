@@ -1,4 +1,4 @@
-"""Relative importance, after BAM (Yang & Kim 2019): what one model needs, another does not.
+"""Model contrast of BAM (Yang and Kim 2019): a region that one model needs and another does not.
 
 All metrics rest on one number, the mean brightness of a region in a map that is drawn as a picture:
 the positive part of the attributions, clipped at its 99th percentile, scaled to [0, 1]. Since every
@@ -115,7 +115,7 @@ def model_contrast(ev: Evaluation, *, relative: bool = False) -> Tensor:
     pair = only_pair(ev, "model_pair.contrast")
     if pair.labels is None:
         raise UnsupportedError(
-            "to compare models where both are right, it must be known what the other one should say",
+            "comparing two models where both are right needs the labels of the other model",
             "give the labels of model_pair.contrast",
         )
     mask = true_mask(ev)

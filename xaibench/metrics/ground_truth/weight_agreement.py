@@ -1,4 +1,4 @@
-"""Ground truth as weights: does an explanation agree with the slopes of a linear model?
+"""Agreement with known weights of a linear model, as in OpenXAI (Agarwal et al. 2022; Krishna et al. 2022).
 
 Attributions of every kind are compared as they are. What multiplies slopes by inputs answers
 another question, and scores low here because of it.

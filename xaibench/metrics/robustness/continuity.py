@@ -1,4 +1,4 @@
-"""Continuity: how far explanations move when the whole input is moved by a few pixels."""
+"""Continuity (Montavon et al. 2018): how much explanations change when the input is shifted by a few pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relative stability: how far explanations move, compared with how far the input or the model moves."""
+"""Relative stability (Agarwal et al. 2022): change of the explanation relative to that of input, output or layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Robustness: how far explanations move when inputs move a little, or when nothing does."""
+"""Max and average sensitivity (Yeh et al. 2019; Bhatt et al. 2020), local Lipschitz constant, stability of reruns."""
 
 from __future__ import annotations
 

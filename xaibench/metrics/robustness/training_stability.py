@@ -1,4 +1,4 @@
-"""Stability over training: do models fitted to slightly different data explain the same prediction alike?"""
+"""MeGe and ReCo (Fel et al. 2022): do models trained on different folds explain the same prediction alike?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sanity: an explanation must change with the class that it explains, and not with the zero point of the inputs."""
+"""Random logit (Sixt et al. 2020) and input invariance (Kindermans et al. 2019)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sanity: a model that learned random labels must be explained in another way."""
+"""Data randomisation test (Adebayo et al. 2018): explanations of a model trained on random labels must differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mask leakage: what the shape of removed regions alone tells a retrained model."""
+"""Mask leakage (Rong et al. 2022): how much the shape of the removed region alone reveals about the label."""
 
 from __future__ import annotations
 

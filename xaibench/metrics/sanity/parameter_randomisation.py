@@ -1,4 +1,4 @@
-"""Model parameter randomisation tests: an explanation must change when the model does."""
+"""Model parameter randomisation test (Adebayo et al. 2018; Hedström et al. 2024): random weights, another map."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Diagram:
         ``label, mean_rank``, the best first.
     difference : float
     groups : list of list of str
-        Labels that no test tells apart; only groups of two and more.
+        Labels that no test separates; only groups of two and more.
     n : int
         Problems.
     sentence : str
