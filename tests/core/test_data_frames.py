@@ -195,3 +195,26 @@ models = ["mine.py:build"]
     status = rows.groupby("explainer")["status"].agg(lambda s: set(s) - {"undefined"})
     assert status["kernel_shap"] == status["lime"] == status["random"] == {"ok"}
     assert status["c_lime"] == {"unsupported"}
+
+
+def test_examples_for_reports_have_a_number_and_a_name_per_group() -> None:
+    import torch
+
+    from xaibench.core.problem import Problem, Samples
+    from xaibench.execution.stored_examples import examples_of
+
+    wide = pd.get_dummies(frames()[0], dtype=float)
+    labels = frames()[1]
+    names = [c for c in wide if c.startswith("job")]
+    found = xb.Data("table", wide[:60], labels[:60], wide[60:], labels[60:], feature_groups={"job": names})
+    model = predictor_for(lambda a: np.c_[a[:, 0], -a[:, 0]], found, returns="logit")
+    inputs = torch.from_numpy(found.test_inputs)
+    samples = Samples(
+        model, inputs, torch.zeros(20, dtype=torch.int64), found.layout, "logit", tuple(bytes([i]) for i in range(20))
+    )
+    stored = examples_of(Problem("d", "m", samples, "f", frozenset()), found)
+    assert stored is not None
+    assert stored.feature_names == ("age", "owner", "job")
+    assert stored.inputs.shape == (20, 3)
+    wanted = [["clerk", "cook", "nurse"].index(job) for job in frames()[0]["job"][60:]]
+    assert stored.inputs[:, 2].tolist() == [wanted[i] for i in stored.index]
