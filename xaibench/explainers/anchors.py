@@ -54,12 +54,13 @@ def anchors(
     Raises
     ------
     UnsupportedError
-        If the model has no classes.
+        If the model has no classes, or a contrast is explained.
     """
     if not 0 < precision <= 1:
         raise UsageError(f"precision must be above 0 and at most 1, not {precision}")
     check_positive(n_samples=n_samples, beam=beam)
     require_classes(problem.model.returns, "anchors are about the predicted class")
+    problem.refuse_foils("anchors are about the class that the model says")
     players = make_players(problem, None)
     maps = []
     for row in range(len(problem)):
