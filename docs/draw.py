@@ -7,6 +7,7 @@ store that ``xaibench run SUITE --store STORE`` filled.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,10 @@ import xaibench as xb
 from xaibench.core import registry
 from xaibench.core.data import Data
 from xaibench.core.programs.black_box import BlackBox
+from xaibench.functions.dictionaries.generation import synth_sae
+from xaibench.functions.influence.generation import influence_digits
+from xaibench.functions.scenes.pictures import draw_pictures
+from xaibench.functions.scenes.predicates import FACTORS
 from xaibench.functions.superposition.autoencoder import train_autoencoder
 from xaibench.functions.superposition.theory import closed_form_losses, switching_probability
 from xaibench.report.braille import y_range
@@ -585,6 +590,126 @@ def _superposition(board: pd.DataFrame) -> Figure:
     return dots(board, series, "share of nets whose represented features are named")
 
 
+def _synth_sae_data() -> Figure:
+    (case,) = synth_sae(seed=11, n=1)
+    directions, activations = case.hidden["directions"], case.hidden["activations"]
+    figure, axes = plt.subplots(1, 2, figsize=(8, 2.6))
+    rates = (activations > 0).double().mean(dim=0).numpy()
+    axes[0].loglog(np.arange(1, len(rates) + 1), np.maximum(rates, 1e-4), ".", color=ACCENT, ms=3)
+    axes[0].set(xlabel="feature", ylabel="rate of activity")
+    cosines = (directions @ directions.T).numpy()[np.triu_indices(len(directions), 1)]
+    axes[1].hist(cosines, bins=60, color=ACCENT)
+    axes[1].set(xlabel="cosine of two features", yticks=[])
+    return figure
+
+
+def _synth_sae(board: pd.DataFrame) -> Figure:
+    names = board["explainer_params"].map(json.loads).map(lambda p: p.get("architecture"))
+    rows = board.assign(name=names.fillna(board["explainer"]))
+    table = rows.pivot_table(index="name", columns="metric", values="value")
+    controls = rows.groupby("name")["control"].any()
+    figure, axis = plt.subplots(figsize=(7, 4.2))
+    for name, row in table.drop(["random", "constant"], errors="ignore").iterrows():
+        colour = TRUTH if name in ("oracle", "true_decoder") else MUTED if controls[name] else ACCENT
+        place = (row["explained_variance"], row["dictionary_f1"])
+        axis.plot(*place, "o", color=colour, ms=5)
+        axis.annotate(str(name), place, (5, -3), textcoords="offset points", fontsize=7)
+    axis.set(xlabel="explained variance", ylabel="F1 of firing", xlim=(-0.05, 1.1))
+    return figure
+
+
+def _find_scenes_data() -> Figure:
+    specs = np.array(
+        [[2, 4, 0, 0, 0], [2, 6, 1, 0, 3], [9, 8, 2, 1, 1], [1, 3, 0, 2, 2], [8, 2, 1, 3, 0], [3, 4, 0, 0, 3]]
+    )
+    figure, axes = plt.subplots(1, len(specs), figsize=(9, 1.9))
+    for axis, image, spec in zip(axes, draw_pictures(specs), specs, strict=True):
+        axis.imshow(image.transpose(1, 2, 0))
+        axis.set(xticks=[], yticks=[])
+        axis.set_title("\n".join(values[v] for values, v in zip(FACTORS.values(), spec, strict=True)), fontsize=6)
+    return figure
+
+
+def _find_scenes(board: pd.DataFrame) -> Figure:
+    figure, axes = plt.subplots(1, 3, figsize=(9.4, 2.7), sharey=True)
+    methods = {
+        "exemplars": has(board, explainer="exemplars"),
+        "64 pictures": has(board, explainer="passive", explainer_params="64"),
+        "2,000 pictures": has(board, explainer="passive", explainer_params="2000"),
+        "edits, blind": has(board, explainer="edited", explainer_params="blind"),
+        "edits of exemplars": has(board, explainer="edited", explainer_params="exemplars"),
+        "placebo": has(board, explainer="frequent_values"),
+    }
+    for axis, mode in zip(axes, ("mono", "or", "and"), strict=True):
+        for i, (name, chosen) in enumerate(methods.items()):
+            rows = board[chosen & has(board, metric="scene_auroc", dataset=f"mode={mode}")]
+            x = rows["dataset"].str.extract(r"confounded=([\d.]+)")[0].astype(float)
+            rows = rows.assign(x=x).sort_values("x")
+            colour = MUTED if name == "placebo" else COLOURS[i]
+            axis.plot(rows["x"] + (i - 2.5) * 0.006, rows["value"], "o-", color=colour, ms=3, lw=1.2, label=name)
+        axis.set(title=mode, xlabel="scenes go with objects", ylim=(0.45, 1.03))
+    axes[0].set_ylabel("AUROC on test pictures")
+    axes[0].legend(fontsize=6)
+    return figure
+
+
+def _influence_data() -> Figure:
+    (case,) = influence_digits(seed=11, n=1)
+    given, effects = case.given, case.truth.tensors["values"][0].numpy()
+    order = np.argsort(effects)
+    shown = [("test row", given.test_inputs[0])]
+    shown += [(f"{effects[i]:+.3f}", given.inputs[i]) for i in [*order[::-1][:4], *order[:4]]]
+    figure, axes = plt.subplots(1, len(shown), figsize=(9, 1.5))
+    for axis, (label, row) in zip(axes, shown, strict=True):
+        axis.imshow(np.asarray(row)[:64].reshape(8, 8), cmap="gray_r")
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(label, fontsize=8, color=TRUTH if label == "test row" else INK)
+    return figure
+
+
+def _influence(board: pd.DataFrame) -> Figure:
+    series = {
+        "leaving one out": has(board, metric="leave_one_out_correlation"),
+        "halves": has(board, metric="linear_datamodelling_score"),
+    }
+    return dots(_named_by_parameters(board), series, "correlation with the effect of training rows")
+
+
+def _named_by_parameters(board: pd.DataFrame) -> pd.DataFrame:
+    """The board with plain values of parameters in the names of explainers."""
+    given = board["explainer_params"].map(json.loads)
+    text = given.map(lambda p: ", ".join(f"{name}={value}" for name, value in p.items()))
+    return board.assign(explainer=board["explainer"].where(text == "", board["explainer"] + " (" + text + ")"))
+
+
+def _scorers_data() -> Figure:
+    """Smaller of the two falls, in closed form, against the firing rate."""
+    g = np.logspace(-4, np.log10(0.499), 100)
+    falls = {
+        "F1": np.full_like(g, 1 / 3),
+        "IoU": np.full_like(g, 1 / 2),
+        "AUPRC": (1 - g) / 2,
+        "correlation": np.minimum(1 - np.sqrt((1 - g) / (2 - g)), 1 - np.sqrt((1 - 2 * g) / (2 - 2 * g))) / 2,
+        "AUC": np.minimum(1 / 4, g / (2 * (1 - g))),
+        "accuracy": g / 2,
+    }
+    figure, axis = plt.subplots(figsize=(6, 2.9))
+    for colour, (name, fall) in zip(COLOURS, falls.items(), strict=True):
+        axis.loglog(g, fall, color=colour, lw=1.4, label=name)
+    axis.axhline(0.001, color=MUTED, lw=1, ls="--")
+    axis.set(xlabel="firing rate", ylabel="fall, share of the range")
+    axis.legend(fontsize=7, loc="lower right")
+    return figure
+
+
+def _scorers(board: pd.DataFrame) -> Figure:
+    score = board["explainer_params"].map(json.loads).map(lambda p: p.get("score"))
+    named = board.assign(explainer=score.fillna(board["explainer"]))
+    kept = named["explainer"].isin(score.dropna()) & (named["metric"] == "description_sensitivity")
+    series = {f"g = {g}": kept & has(named, dataset=f"rate={g})") for g in ("0.1", "0.01", "0.001")}
+    return dots(named, series, "smaller fall when half is missing or as much is extra", lines={"passes": 0.001})
+
+
 def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
@@ -613,6 +738,10 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "find_strings": (_find_strings_data, _find_strings),
     "circuits": (_circuits_data, _circuits),
     "superposition": (_superposition_data, _superposition),
+    "synth_sae": (_synth_sae_data, _synth_sae),
+    "find_scenes": (_find_scenes_data, _find_scenes),
+    "influence": (_influence_data, _influence),
+    "scorers": (_scorers_data, _scorers),
 }
 
 

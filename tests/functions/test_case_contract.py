@@ -14,11 +14,12 @@ import xaibench as xb
 from xaibench.core.cases.answers import CaseAnswer, check_answer, failed_answer
 from xaibench.core.cases.content import case_digest
 from xaibench.core.components import MetricSpec
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.programs.interpreting import score_programs
 from xaibench.core.registry import components
 
-N = 3
+N, N_STEPS = 3, 40
 SETS = [cast(FunctionsSpec, s) for s in components("functions") if cast(FunctionsSpec, s).holds_cases]
 EXPLAINERS = [
     (cast(InterpreterSpec, s), of) for s in components("interpreter") for of in SETS if s.takes_kind(of.functions)
@@ -32,14 +33,28 @@ every_metric = pytest.mark.parametrize(("spec", "of"), METRICS, ids=lambda s: s.
 @cache
 def made(of: FunctionsSpec, seed: int = 5) -> tuple[xb.Case, ...]:
     given: dict[str, Any] = {"seed": seed} if of.takes("seed") else {}
-    small = {"n": 2 * N} if "n" in of.parameters else {}
+    small = {"n": N if of.functions == "dictionary" else 2 * N} if "n" in of.parameters else {}
     cases: tuple[xb.Case, ...] = of.function(**of.bind(small), **given)
     return cases[:N]
 
 
 def answered(spec: InterpreterSpec, of: FunctionsSpec, i: int) -> CaseAnswer:
-    cases = made(of)
-    return xb.explain_case(spec.name, cases[i], others=cases, seed=1)
+    return explained(spec, made(of)[i], made(of))
+
+
+def explained(spec: InterpreterSpec, case: xb.Case, others: tuple[xb.Case, ...]) -> CaseAnswer:
+    """An answer; methods that train do so in a few steps, and what a case has not got is skipped."""
+    short = {"steps": N_STEPS} if spec.parameters.get("steps", 0) > N_STEPS else {}
+    try:
+        return xb.explain_case(spec.name, case, others=others, seed=1, **short)
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+
+
+def assert_equal(answer: CaseAnswer, other: CaseAnswer) -> None:
+    """To the last bit; what has no score in one has none in the other."""
+    for name, tensor in answer.tensors.items():
+        torch.testing.assert_close(tensor, other.tensors[name], rtol=0, atol=0, equal_nan=True)
 
 
 def truths(of: FunctionsSpec) -> tuple[CaseAnswer, ...]:
@@ -74,8 +89,7 @@ def test_answers_are_finite_of_the_right_shape_and_repeat_themselves(spec: Inter
     first, again = answered(spec, of, 0), answered(spec, of, 0)
     check_answer(first, made(of)[0].truth)
     assert first.queries == again.queries
-    for name, tensor in first.tensors.items():
-        assert tensor.equal(again.tensors[name])
+    assert_equal(first, again)
 
 
 @every_explainer
@@ -84,9 +98,7 @@ def test_an_answer_depends_on_no_other_case(spec: InterpreterSpec, of: Functions
         pytest.skip("declares that it looks at other cases")
     case = made(of)[1]
     others = made(of)[2:] if "others" in spec.needs else ()
-    alone = xb.explain_case(spec.name, case, others=others, seed=1)
-    for name, tensor in answered(spec, of, 1).tensors.items():
-        assert tensor.equal(alone.tensors[name])
+    assert_equal(answered(spec, of, 1), explained(spec, case, others))
 
 
 @every_metric

@@ -185,3 +185,15 @@ def test_names_do_not_depend_on_how_many_there_are() -> None:
         assert a.name == b.name
         assert a.given.inputs.equal(b.given.inputs)
         assert a.truth.tensors["values"].equal(b.truth.tensors["values"])
+
+
+@pytest.mark.parametrize("method", ["filter", "pattern"])
+def test_few_inputs_of_many_dimensions_have_the_vectors_of_the_definition(method: VectorMethod) -> None:
+    rng = np.random.default_rng(3)
+    positives, negatives = (torch.from_numpy(rng.standard_normal((9, 40)) + shift) for shift in (0.3, 0.0))
+    within = (torch.cov(positives.T) + torch.cov(negatives.T)) / 2 + 0.01 * torch.eye(40).double()
+    wanted = torch.linalg.solve(within, positives.mean(dim=0) - negatives.mean(dim=0))
+    if method == "pattern":
+        wanted = torch.cov(torch.cat([positives, negatives]).T) @ wanted
+    found = concept_vector(positives, negatives, method, rng)
+    torch.testing.assert_close(found, wanted / wanted.norm(), rtol=1e-9, atol=1e-9)

@@ -94,7 +94,6 @@ for _kind in (
     CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
     CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
     CaseKind("dictionary", "dictionary", "data", at_once=1),
-    CaseKind("hidden_units", "scores", "model", counted=("run",), at_once=16),
-    CaseKind("superposition", "scores", "model", counted=("run",), at_once=64),
+    CaseKind("scene", "scores", "model", counted=("probe",), at_once=16),
 ):
     register_case_kind(_kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -69,12 +69,16 @@ def _mask(circuit: Circuit, edges: Iterable[str]) -> Tensor:
 
 
 def _outputs(circuit: Circuit, kept: Iterable[Tensor], ablation: Ablation) -> AblatedOutputs:
+    messages, whole, nothing = _reference_outputs(circuit, ablation)
+    return AblatedOutputs(whole, nothing, tuple(circuit.output_without(~mask, messages) for mask in kept))
+
+
+@lru_cache(maxsize=64)
+def _reference_outputs(circuit: Circuit, ablation: Ablation) -> tuple[Tensor, Tensor, Tensor]:
+    """Messages of an ablation, and outputs of the whole net and with every message ablated: the same for all answers."""
     messages = circuit.ablated_messages(ablation)
-    return AblatedOutputs(
-        circuit.run(circuit.inputs)[0].detach(),
-        circuit.output_without(torch.ones(len(circuit.edges)), messages),
-        tuple(circuit.output_without(~mask, messages) for mask in kept),
-    )
+    whole = circuit.run(circuit.inputs)[0].detach()
+    return messages, whole, circuit.output_without(torch.ones(len(circuit.edges)), messages)
 
 
 def _curves(ev: CaseEvaluation, ablation: Ablation) -> list[AblatedOutputs]:
@@ -200,8 +204,8 @@ def circuit_independence(ev: CaseEvaluation) -> Array:
 
 def _independent(case: Case, kept: Tensor) -> bool:
     circuit: Circuit = case.given
-    changed = circuit.output_without(~kept, circuit.ablated_messages("resample"))
-    return float((changed - circuit.run(circuit.inputs)[0]).abs().max()) <= UNCHANGED
+    messages, whole, _ = _reference_outputs(circuit, "resample")
+    return not _moved(circuit.output_without(~kept, messages), whole)
 
 
 @_ideal("circuit_minimality")
@@ -218,17 +222,23 @@ def circuit_minimality(ev: CaseEvaluation) -> Array:
 
 
 def _minimality(circuit: Circuit, kept: Tensor) -> float:
-    return float(np.mean([_counts(circuit, kept, int(i)) for i in kept.nonzero()[:, 0]]))
-
-
-def _counts(circuit: Circuit, kept: Tensor, edge: int) -> bool:
-    """Whether zeros, or the message of another input, on one of the kept edges change the output of these edges."""
     alone = circuit.run(circuit.inputs, (~kept).double())[0]
-    removed = (~kept).double()
-    removed[edge] = 1.0
-    other = circuit.ablated_messages("resample")[:, SENDER_ROWS[edge]]
-    offsets = torch.zeros(len(kept), *other.shape, dtype=other.dtype)
-    changed = [circuit.run(circuit.inputs, removed)[0]]
-    offsets[edge] = other
-    changed.append(circuit.run(circuit.inputs, removed, None, offsets)[0])
-    return any(float((output - alone).abs().max()) > UNCHANGED for output in changed)
+    others = circuit.ablated_messages("resample")
+    offsets = torch.zeros(len(kept), *others[:, 0].shape, dtype=others.dtype)
+
+    def counts(edge: int) -> bool:
+        """Whether zeros, or the message of another input, on one of the kept edges change the output of these edges."""
+        removed = (~kept).double()
+        removed[edge] = 1.0
+        if _moved(circuit.run(circuit.inputs, removed)[0], alone):
+            return True
+        offsets[edge] = others[:, SENDER_ROWS[edge]]
+        found = circuit.run(circuit.inputs, removed, None, offsets)[0]
+        offsets[edge] = 0.0
+        return _moved(found, alone)
+
+    return float(np.mean([counts(int(i)) for i in kept.nonzero()[:, 0]]))
+
+
+def _moved(output: Tensor, before: Tensor) -> bool:
+    return float((output - before).abs().max()) > UNCHANGED

@@ -131,7 +131,8 @@ class Transformer:
         n, length = inputs.shape
         sent = [self.token[inputs], self.position[:length].expand(n, -1, -1)]
         kept = torch.ones(len(EDGES), dtype=self.token.dtype) if replaced is None else 1 - replaced
-        instead = None if replaced is None or messages is None else messages.transpose(0, 1)
+        instead = None if replaced is None or messages is None else messages.transpose(0, 1).contiguous()
+        added = offsets is not None and (offsets.requires_grad or bool(offsets.any()))
         first = 0
         for name in tuple(LEVELS)[2:]:
             below = sum(LEVELS[sender] < LEVELS[name] for sender in SENDERS)
@@ -140,9 +141,9 @@ class Transformer:
             first = edges.stop
             shares = kept[edges].view(len(inputs_of), below)
             read = torch.tensordot(shares, torch.stack(sent[:below]), dims=1)
-            if instead is not None:
+            if instead is not None and (shares.requires_grad or bool((shares < 1).any())):
                 read = read + torch.tensordot(1 - shares, instead[:below], dims=1)
-            if offsets is not None:
+            if added and offsets is not None:
                 read = read + offsets[edges].view(len(inputs_of), below, *offsets.shape[1:]).sum(dim=1)
             found = self.nodes[name](dict(zip(inputs_of, read, strict=True)))
             if name == "out":

@@ -101,6 +101,22 @@ def concept_power(ev: CaseEvaluation) -> Array:
     return np.array([_reported(ev, i, used=True) for i in range(len(ev))])
 
 
+@_of_concepts("concept_false_discoveries", higher_is_better=False, bounds=(0, 1))
+def concept_false_discoveries(ev: CaseEvaluation) -> Array:
+    """Share of the concepts with a score other than 0 that have no effect; 0 where there is none, 1/2 without a test.
+
+    Returns
+    -------
+    array (N,)
+    """
+    found = []
+    for i, case in enumerate(ev.cases):
+        reported = floored(ev.scores(i)) != 0
+        unused = case.hidden["used"].numpy() == 0
+        found.append(float((reported & unused).sum() / max(reported.sum(), 1)))
+    return np.array(found)
+
+
 def _reported(ev: CaseEvaluation, i: int, *, used: bool) -> float:
     chosen = (ev.cases[i].hidden["used"].numpy() > 0) == used
     return float((floored(ev.scores(i))[chosen] != 0).mean())

@@ -45,11 +45,18 @@ class ConceptModel:
     probe : callable
         ``(concept, n, draws, independent=False)`` -> n inputs that have the concept (n, d), and n that do not;
         ``independent`` takes them from a world where concepts are independent.
+    labelled : callable, optional
+        ``(n, draws)`` -> inputs (n, d) and their concepts (n, K); None where that is not known.
+    redraw : callable, optional
+        ``(concepts, draws, conditional=True)`` -> concepts (n, K), each drawn again given all others, or
+        regardless of them.
     """
 
     run: Callable[[Tensor], Tensor]
     inputs: Tensor
     probe: Callable[..., tuple[Tensor, Tensor]]
+    labelled: Callable[[int, np.random.Generator], tuple[Tensor, Tensor]] | None = None
+    redraw: Callable[..., Tensor] | None = None
 
 
 @functions("concept_net", kind="concepts", version=1)
@@ -95,7 +102,7 @@ def _case(name: str, seed: int, oblique: bool, correlated: bool) -> Case:
     return Case(
         name,
         "concepts",
-        ConceptModel(net, inputs, probe),
+        ConceptModel(net, inputs, probe, world.sample, world.redraw),
         Scores(effects, facts={"directions": world.directions.tolist()}),
         {"used": (weights != 0).double(), "partner_used": ((weights == 0) & (partner != 0)).double()},
         units=tuple(f"concept {j}" for j in range(N_CONCEPTS)),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_registry import interpreter
 from xaibench.functions.concept_nets.generation import ConceptModel
 from xaibench.functions.concept_nets.vectors import VectorMethod, concept_vector
@@ -81,8 +82,15 @@ def true_concept_directions(
     Parameters
     ----------
     statistic : {"sensitivity", "tcav"}
+
+    Raises
+    ------
+    UnsupportedError
+        If concepts of the case have no true directions.
     """
     assert case.truth is not None
+    if "directions" not in case.truth.facts:
+        raise UnsupportedError("the concepts of this case have no known directions")
     gradient = _gradient(case.given)
     directions = torch.tensor(case.truth.facts["directions"], dtype=torch.float64)
     return Scores(torch.tensor([_score(gradient, v, statistic) for v in directions], dtype=torch.float64))

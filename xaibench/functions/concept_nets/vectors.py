@@ -36,9 +36,37 @@ def concept_vector(positives: Tensor, negatives: Tensor, method: VectorMethod, r
     else:
         found = positives.mean(dim=0) - negatives.mean(dim=0)
         if method != "mean difference":
-            within = (torch.cov(positives.T) + torch.cov(negatives.T)) / 2
-            found = torch.linalg.solve(within + FILTER_RIDGE * torch.eye(len(within), dtype=within.dtype), found)
+            found = _filtered(positives, negatives, found)
         if method == "pattern":
-            found = torch.cov(torch.cat([positives, negatives]).T) @ found
+            found = _times_covariance(torch.cat([positives, negatives]), found)
     found /= found.norm()
+    return found
+
+
+def _filtered(positives: Tensor, negatives: Tensor, difference: Tensor) -> Tensor:
+    """(S_w + .01 I)^-1 times the difference in means (d,).
+
+    Where there are fewer inputs than dimensions, S_w = A A' has the rank of A (d, n) at most, and by Woodbury's
+    identity a system of n equations is enough.
+    """
+    d, n = len(difference), len(positives) + len(negatives)
+    if d <= n:
+        within = (torch.cov(positives.T) + torch.cov(negatives.T)) / 2
+        found: Tensor = torch.linalg.solve(within + FILTER_RIDGE * torch.eye(d, dtype=within.dtype), difference)
+        return found
+    parts = [(part - part.mean(dim=0)).T / (2 * (len(part) - 1)) ** 0.5 for part in (positives, negatives)]
+    a = torch.cat(parts, dim=1)
+    inner = a.T @ a + FILTER_RIDGE * torch.eye(n, dtype=a.dtype)
+    found = (difference - a @ torch.linalg.solve(inner, a.T @ difference)) / FILTER_RIDGE
+    return found
+
+
+def _times_covariance(inputs: Tensor, direction: Tensor) -> Tensor:
+    """Covariance of the inputs (n, d) times a direction (d,)."""
+    n, d = inputs.shape
+    if d <= n:
+        found: Tensor = torch.cov(inputs.T) @ direction
+        return found
+    centred = inputs - inputs.mean(dim=0)
+    found = centred.T @ (centred @ direction) / (n - 1)
     return found

@@ -54,6 +54,14 @@ class ConceptWorld:
         found = torch.from_numpy(concepts)
         return found @ self.directions + torch.from_numpy(noise), found
 
+    def redraw(self, concepts: Tensor, rng: np.random.Generator, *, conditional: bool = True) -> Tensor:
+        """Each concept (n, K) drawn again given all others, that is, given its partner; or regardless of them."""
+        rate = torch.full_like(concepts, 0.5)
+        if self.correlated and conditional:
+            partners = concepts.view(len(concepts), -1, 2).flip(2).flatten(1)
+            rate += COPYING * (partners - 0.5)
+        return (torch.from_numpy(rng.random(tuple(concepts.shape))) < rate).to(concepts.dtype)
+
 
 @dataclass(frozen=True, eq=False)
 class ConceptNet:
