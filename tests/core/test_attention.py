@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,8 @@ class Block(nn.Module):
 
 def view_of(model: Any, inputs: Any, **given: Any) -> list[ProblemView]:
     """Dense groups of the texts, as explainers see them."""
-    view = make_view(model, inputs, None, 0, "tokens", None, None, None, None, None, "cpu", **given)
+    view, raw = make_view(model, inputs, 0, "tokens", None, None, None, None, "cpu", **given)
+    view = replace(view, targets=raw.argmax(dim=1))
     assert view.sizes is not None
     return [cut(view, group, None) for group in groups(view.sizes)]
 

@@ -20,7 +20,7 @@ from xaibench.core.types import Array
 from xaibench.models.adapters import as_predictor
 from xaibench.models.first_look import look_at_data
 
-RetrainWith = Callable[[Array, Array, int], Any]
+RetrainWith = Callable[[Any, Array, int], Any]
 
 
 class CallableRetraining:
