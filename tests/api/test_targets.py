@@ -80,6 +80,15 @@ def test_metrics_measure_the_contrast() -> None:
     assert table["selection"].str.contains("foils").all()
 
 
+def test_another_sample_is_asked_the_same_question() -> None:
+    for given in ({"targets": FIRST, "foils": SECOND}, {"targets": 2, "returns": "value"}):
+        found = explain("other_sample", **given)
+        chosen = W[FIRST] - W[SECOND] if "foils" in given else np.tile(W[2], (6, 1))
+        ratio = found / chosen  # of a linear model, the other sample
+        rows = [np.abs(BACKGROUND - row).max(axis=1).min() for row in ratio]
+        assert rows == pytest.approx([0] * 6, abs=1e-4)
+
+
 def test_another_class_is_neither_the_target_nor_its_foil() -> None:
     problem = xb.Problem(NET, X, FIRST, foils=SECOND)
     asked = []

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
+import xaibench as xb
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.metrics.engines.random_weights import forward_order, random_weights, randomised_models, with_weights
@@ -190,3 +191,30 @@ def test_a_model_without_parameters_is_randomised_by_its_buffers() -> None:
             return x @ self.weight.T
 
     assert forward_order(Held(), torch.ones(1, 3)) == [""]
+
+
+class WordTable(torch.nn.Module):
+    """Sums vectors of words, which are all that it knows, or reads them once more."""
+
+    def __init__(self, reads: bool) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(9, 3)
+        self.head = torch.nn.Linear(3, 3) if reads else torch.nn.Identity()
+
+    def forward(self, ids: Tensor) -> Tensor:
+        found: Tensor = self.head(torch.tanh(self.words(ids).sum(dim=1)))
+        return found
+
+
+def test_the_table_of_words_is_an_input_and_no_layer() -> None:
+    torch.manual_seed(0)
+    given = {"inputs": torch.randint(1, 9, (4, 5)), "features": "tokens", "special_tokens": xb.Tokens(pad=0)}
+    with pytest.raises(UnsupportedError, match="no weights to randomise beside the table of its embedding"):
+        xb.score("mprt", model=WordTable(False).eval(), explain="input_x_gradient", **given)  # type: ignore[arg-type]
+    model = WordTable(True).eval()
+    cascade, independent = (
+        xb.score("mprt", model=model, explain="input_x_gradient", mode=mode, **given)  # type: ignore[arg-type]
+        for mode in ("cascade", "independent")
+    )
+    assert np.isfinite(cascade).all()
+    assert np.array_equal(cascade, independent)  # one layer, in either mode

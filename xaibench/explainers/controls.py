@@ -47,8 +47,9 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
     """The map of another sample: it looks like an explanation and explains nothing.
 
     A background row is drawn for every sample and explained for the class that the model predicts
-    there: by integrated gradients, or by feature ablation where the model has no gradients. Where samples have
-    different lengths, the map of one is stretched to the length of the other.
+    there (a value, or a class and its foil, as for the sample itself): by integrated gradients, or by feature
+    ablation where the model has no gradients. Where samples have different lengths, the map of one is stretched to the
+    length of the other.
 
     Raises
     ------
@@ -61,10 +62,19 @@ def other_sample(problem: ProblemView, *, draws: Draws) -> Tensor:
         raise UnsupportedError("other_sample needs a background", "pass background=, reference samples")
     rows = draws.integers(len(problem.background))
     others = problem.background[rows]
-    targets = problem.predict_background(others, rows).argmax(dim=1)
+    targets = _targets_of_others(problem, problem.predict_background(others, rows))
     view = problem.take(slice(None), others, context=context_rows(problem.background_context, rows))
     view = replace(view, targets=targets)
     return integrated_gradients(view) if "gradients" in problem.model.provides else feature_ablation(view)
+
+
+def _targets_of_others(problem: ProblemView, outputs: Tensor) -> Tensor:
+    """What is explained of other samples with these outputs (N, C): the class that is predicted, where there are some.
+
+    Of values, and where a class is contrasted with a foil, the question of the sample itself.
+    """
+    same = problem.foils is not None or problem.model.returns == "value"
+    return problem.targets if same else outputs.argmax(dim=1)
 
 
 def _stretched(problem: ProblemView, references: RawRows, draws: Draws) -> Tensor:
@@ -76,11 +86,12 @@ def _stretched(problem: ProblemView, references: RawRows, draws: Draws) -> Tenso
     view = ProblemView(
         problem.model,
         raw,
-        outputs.argmax(dim=1),
+        _targets_of_others(problem, outputs),
         references.layout,
         problem.output,
         problem.digests,
         seed=problem.seed,
+        foils=problem.foils,
         context=context,
         sizes=sizes,
         references=references,

@@ -33,7 +33,7 @@ def pair_maps(ev: Evaluation, pair: Pair, name: str) -> Tensor:
         targets = ev.targets if pair.inputs is None else ev.targets[: len(pair.inputs)]
         if pair.model is not None:
             ev.refuse_foils("the other model is explained for the class that it predicts, which has none")
-            targets = pair_raw(ev, pair, name).argmax(dim=1)
+            targets = targets if ev.model.returns == "value" else pair_raw(ev, pair, name).argmax(dim=1)
         return ev.explain(ExplainRequest(pair=pair, targets=targets))
 
     maps: Tensor = ev.reuse(f"pair/{name}", explain)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.context import Context
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.module_copies import copy_module
 from xaibench.core.predictor import TorchPredictor, hooked
@@ -43,7 +44,8 @@ def forward_order(module: nn.Module, one: Tensor, context: Context | None = None
 
     A layer that is never called itself (the output projection of an attention block) comes with
     the module that holds it; among those, the order is that of definition. Layers that have no part
-    in the output (an auxiliary head) are left out: randomising them changes nothing.
+    in the output (an auxiliary head) are left out: randomising them changes nothing. So is the table of an embedding
+    whose vectors are the inputs.
     """
     module = _rebuilt(module, {p: nn.Parameter(p.detach()) for p in module.parameters()})
     entered: dict[str, int] = {}
@@ -56,7 +58,9 @@ def forward_order(module: nn.Module, one: Tensor, context: Context | None = None
         output = module(one, **(context or {}))
     parameters = dict(module.named_parameters(remove_duplicate=False))
     # A model may know everything by its buffers.
-    slopes = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True) if parameters else ()
+    given = list(parameters.values())
+    differentiable = bool(parameters) and output.requires_grad
+    slopes = torch.autograd.grad(output.sum(), given, allow_unused=True) if differentiable else [None] * len(given)
     has_part = {name for name, slope in zip(parameters, slopes, strict=True) if slope is not None}
 
     def first(name: str) -> int:
@@ -64,7 +68,13 @@ def forward_order(module: nn.Module, one: Tensor, context: Context | None = None
             name = name.rpartition(".")[0]
         return entered.get(name, 0)
 
-    used = [layer for layer, names in layer_tensors(module).items() if layer in entered or has_part & set(names)]
+    # The table of an embedding that is replaced by its vectors is an input, and no weight of the model.
+    tables = {name for name, part in module.named_modules() if isinstance(part, nn.Embedding)}
+    used = [
+        layer
+        for layer, names in layer_tensors(module).items()
+        if has_part & set(names) or (layer in entered and layer not in tables)
+    ]
     return sorted(used, key=first)
 
 
@@ -129,9 +139,18 @@ def randomised_models(
         Start at the output or at the input.
     context : mapping of str to Tensor (1, ...), optional
         What goes to the model beside that input.
+
+    Raises
+    ------
+    UnsupportedError
+        If no layer has a part in the output.
     """
     tensors_of = layer_tensors(predictor.module)
     layers = forward_order(predictor.module, one.to(predictor.device), context)
+    if not layers:
+        raise UnsupportedError(
+            "the model has no weights to randomise beside the table of its embedding, which holds its inputs"
+        )
     if order == "top_down":
         layers.reverse()
     idle = [name for layer, names in tensors_of.items() if layer not in layers for name in names]
