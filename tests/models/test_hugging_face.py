@@ -248,3 +248,54 @@ def test_bad_input_is_one_sentence_each() -> None:
     bare = transformers.BertModel(net_of("bert").config).eval()
     with pytest.raises(xb.UsageError, match="logits"):
         xb.explain("gradient", model=xb.text_model(bare, tokenizer_of("bert")), inputs=TEXTS)
+
+
+def test_a_suite_names_texts_and_a_folder_of_a_model(tmp_path: Any) -> None:
+    import pandas as pd
+
+    folder, file = tmp_path / "model", tmp_path / "reviews.csv"
+    net_of("bert").save_pretrained(folder)
+    tokenizer_of("bert").save_pretrained(folder)
+    texts = [f"{a} {b} film is {c}" for a in ("a", "the") for b in ("fine", "dull") for c in ("good", "slow and bad")]
+    labels = [f"LABEL_{i % 3}" for i in range(8)]
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(file, index=False)
+    document = {
+        "name": "reviews", "description": "texts of a file", "samples": 3, "background": 4, "controls": True,
+        "problems": [{
+            "dataset": {"name": "texts", "params": {"path": str(file), "model": str(folder), "test_share": 0.4}},
+            "models": [{"name": "hugging_face", "params": {"path": str(folder)}}],
+        }],
+        "explainers": [
+            {"name": "feature_ablation", "params": {"masker": "mask"}}, "attn_lrp", "value_zeroing",
+            {"name": "gradient", "params": {"channels": "norm"}},
+        ],
+        "metrics": [{"name": "comprehensiveness", "grid": {"masker": ["mask", "delete"]}}, "random_logit"],
+    }  # fmt: skip
+    run = xb.run(document, store=tmp_path / "store")
+    cells = xb.results(run.store)
+    own = cells[~cells["control"].astype(bool)]
+    assert set(own["status"]) <= {"ok", "undefined"}, own["message"].tolist()
+    assert "failed" not in set(cells["status"])
+    data = registry.get("dataset", "texts").function(seed=0, path=str(file), model=str(folder), test_share=0.4)
+    assert data.class_names == ("LABEL_0", "LABEL_1", "LABEL_2")
+    row = cells[(cells["explainer"] == "feature_ablation") & cells["params"].str.contains('"mask"')].iloc[0]
+    chosen = [t for ids in data.test_inputs[:3] for t in texts if (model("bert").reader.read([t])[0, :, 0].tolist()
+              == [i for i in ids[:, 0].tolist() if i >= 0])]  # fmt: skip
+    given = {"model": model("bert"), "inputs": chosen, "seed": int(row["seed"])}
+    maps = xb.explain("feature_ablation", masker="mask", **given)
+    expected = xb.score("comprehensiveness", attributions=maps, masker="mask", **given)
+    np.testing.assert_allclose(row["scores"], expected, atol=1e-6)
+    # Reports show the words; another model in the same folder is another problem.
+    from xaibench.store import Store
+
+    stored = Store(run.store).load_examples(str(row["fingerprint"]))
+    assert " ".join(stored.words[0]) == chosen[0]
+    assert 'class="text"' in xb.report(run.store, tmp_path / "report.html").read_text(encoding="utf-8")
+    classifier("bert", seed=5).save_pretrained(folder)
+    again = xb.results(xb.run(document, store=tmp_path / "store").store)
+    assert set(again["fingerprint"].dropna()) != set(cells["fingerprint"].dropna())
+    for wrong, message in (({"path": str(tmp_path / "none.csv")}, "cannot be read"), ({"text": "body"}, "no column")):
+        with pytest.raises(xb.XaibenchError, match=message):
+            registry.get("dataset", "texts").function(**{"seed": 0, "path": str(file), "model": str(folder), **wrong})
+    with pytest.raises(xb.UsageError, match="no folder"):
+        registry.get("dataset", "texts").function(seed=0, path=str(file), model="nowhere")
