@@ -173,3 +173,30 @@ def test_idx_files_are_decoded():
     assert (read_idx(content) == array).all()
     with pytest.raises(DataError, match="not an IDX file"):
         read_idx(b"\0\0\x0d\x01")
+
+
+def test_source_distributions_are_verified_by_pip_before_anything_of_them_runs(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+):
+    member = "toy-1.0/data/rows.bin"
+    write_card(shelf, "pip", "toy==1.0", member)
+    path = shelf / "datasets" / "toy" / "card.toml"
+    path.write_text(path.read_text().replace("[origin.members]", f'sdist = "{"ab" * 32}"\n\n[origin.members]'))
+    calls: list[list[str]] = []
+
+    def run(command: list[str], folder: Path, origin: cards.Origin) -> None:
+        calls.append(command)
+        assert (folder / "requirements.txt").read_text() == f"toy==1.0 --hash=sha256:{'ab' * 32}\n"
+        tgz(folder / "toy-1.0.tar.gz", {member: CONTENT, "toy-1.0/setup.py": b"boom"})
+
+    monkeypatch.setattr(fetch, "_run", run)
+    fetch.fetch("toy", shelf / "cache")
+    assert fetch.read_fetched("toy", "rows.bin") == CONTENT
+    ((*_, binary, name, hashes, flag, file),) = calls
+    assert (binary, name, hashes, flag, file) == (
+        "--no-binary",
+        "toy",
+        "--require-hashes",
+        "--requirement",
+        "requirements.txt",
+    )

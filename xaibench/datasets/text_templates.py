@@ -17,18 +17,23 @@ from xaibench.datasets.splits import generator
 _TRUTH = {"truth.mask", "input_pair.context"}
 
 SUBJECTS = (
-    ("she", "jane", "mary", "anna", "susan", "ruth"),
-    ("he", "john", "mark", "peter", "simon", "paul"),
+    ("she", "jane", "mary"),
+    ("he", "john", "peter"),
 )
 RELATIVES = (
     ("aunt", "niece", "sister", "mother", "daughter"),
     ("uncle", "nephew", "brother", "father", "son"),
 )
+"""Words that decide are neither the rarest nor the most frequent, so that counting words does not find them."""
 ADVERBS = ("today", "yesterday", "often", "rarely", "once", "again", "sometimes", "suddenly")
 VERBS = ("met", "called", "saw", "helped", "visited", "thanked", "asked", "found")
 SITES = ("home", "work", "school", "church", "night", "noon", "lunch", "sea")
 
-MASKING_RATE = 0.5
+GENDER_MASKING = {"subject": 0.5, "all": 0.3}
+"""Largest rates of masking: more of it, and a net adds up evidence that is there three times instead of saturating."""
+MONOTONICITY_MASKING = 0.5
+HIDDEN = 0.1
+"""Share of training sentences with redundant evidence that is all masked, which masking at random seldom does."""
 
 
 @dataset("gender_templates", features="tokens", provides=_TRUTH | {"truth.distractors"}, version=1)
@@ -70,25 +75,33 @@ def gender_templates(
     check = NeutralWithoutTruth(tolerance, tolerance, deleted=False)
     words = [*(w for part in (*SUBJECTS, *RELATIVES) for w in part), *ADVERBS, *VERBS, *SITES, "the", "at", "and"]
     return _template_data(
-        sentence, words, n_train, n_test, rng, neutral_without="all" if redundant else "any", check=check,
+        sentence, words, n_train, n_test, rng, GENDER_MASKING[evidence],
+        neutral_without="all" if redundant else "any", check=check,
         class_names=("female", "male"),
     )  # fmt: skip
 
 
 LEXICON: dict[str, dict[str, tuple[str, ...]]] = {
     "being": {
-        "animal": ("dog", "cat", "horse", "goose"),
-        "plant": ("rose", "fern", "oak", "moss"),
+        "animal": ("dog", "cat"),
+        "plant": ("rose", "fern"),
     },
     "thing": {
-        "vehicle": ("car", "boat", "truck", "tram"),
-        "tool": ("hammer", "saw", "drill", "rake"),
+        "vehicle": ("car", "boat"),
+        "tool": ("hammer", "saw"),
     },
 }
 """Three levels: what is said of the lowest word is said of one above it, not the other way round."""
 QUANTIFIERS = ("some", "no")
-TOWNS = ("town", "village", "street", "house", "valley", "harbour")
-PHRASES = ("perhaps", "surely", "clearly", "indeed", "maybe", "likely")
+TOWNS = (
+    "town", "village", "street", "house", "valley", "harbour", "city", "forest", "square", "market", "garden",
+    "library", "station", "museum", "kitchen", "office",
+)  # fmt: skip
+PHRASES = (
+    "perhaps", "surely", "clearly", "indeed", "maybe", "likely", "probably", "certainly", "obviously", "apparently",
+    "evidently", "presumably", "possibly", "really", "truly", "simply", "hardly", "merely", "still", "now", "already",
+    "soon", "later", "today", "proudly", "gladly", "quietly", "secretly", "openly", "happily",
+)  # fmt: skip
 
 
 def lexicon_pairs() -> tuple[list[tuple[str, str]], ...]:
@@ -134,9 +147,15 @@ def monotonicity_templates(*, seed: int, n_train: PositiveInt = 4000, n_test: Po
     words = [*QUANTIFIERS, *nouns, *TOWNS, *PHRASES, "person", "in", "the", "owns", "|", "so", "one"]
     check = NeutralWithoutTruth(deleted=False)
     return _template_data(
-        sentence, words, n_train, n_test, rng, neutral_without="any", check=check,
+        sentence, words, n_train, n_test, rng, MONOTONICITY_MASKING, neutral_without="any", check=check,
         class_names=("does not follow", "follows"),
     )  # fmt: skip
+
+
+def _hidden(text: PlantedText, rng: np.random.Generator) -> PlantedText:
+    """The same sentence without its evidence: it says nothing."""
+    words = ["[MASK]" if i in text.truth else word for i, word in enumerate(text.words)]
+    return PlantedText(words, int(rng.integers(2)), neutral=True)
 
 
 def _one(words: tuple[str, ...], rng: np.random.Generator) -> str:
@@ -149,6 +168,7 @@ def _template_data(
     n_train: int,
     n_test: int,
     rng: np.random.Generator,
+    masking: float,
     *,
     neutral_without: Literal["any", "all"],
     check: NeutralWithoutTruth,
@@ -158,10 +178,11 @@ def _template_data(
     test = [sentence() for _ in range(n_test)]
     known = {tuple(text.words) for text in test}
     train: list[PlantedText] = []
+    redundant = neutral_without == "all"
     while len(train) < n_train:
         text = sentence()
         if tuple(text.words) not in known:
-            train.append(text)
+            train.append(_hidden(text, rng) if redundant and rng.random() < HIDDEN else text)
     others = [test[i] for i in rng.permutation(n_test)]
 
     def mixed(truth: PlantedText, rest: PlantedText) -> list[str]:
@@ -184,6 +205,6 @@ def _template_data(
     if any(text.distractors for text in test):
         more["test_distractors"] = places(test, "distractors", width)
     return planted_data(
-        train, test, vocabulary, changes, masking=MASKING_RATE, neutral_without=neutral_without,
+        train, test, vocabulary, changes, masking=masking, neutral_without=neutral_without,
         class_names=class_names, accuracy_floor=0.98, checks=(check,), pairs=(pair,), **more,
     )  # fmt: skip

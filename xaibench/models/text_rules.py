@@ -39,7 +39,7 @@ class TextRule(nn.Module):
     def __init__(self, rule: str, vectors: Tensor) -> None:
         super().__init__()
         self.rule = rule
-        self.words = nn.Embedding(*vectors.shape, _weight=vectors)
+        self.words = nn.Embedding(len(vectors), vectors.shape[1], _weight=vectors)
         self.blocks = nn.ModuleList([ConstantQuery()] if rule == "attention" else [])
 
     def forward(self, ids: Tensor) -> Tensor:
