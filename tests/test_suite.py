@@ -119,7 +119,7 @@ def test_claims_about_values_that_no_component_has_are_found_before_the_run(tiny
         ({"params": {"masker": "men"}}, 'masker = "men", which no metric', 'the suite has masker = "zero", "mean"'),
         ({"params": {"steps": 4}}, "steps = 4", "the suite has steps = 2, 3"),
         ({"params": {"step": 2}}, "step = 2", "did you mean 'steps'?"),
-        ({"params": {"masker": "mean", "steps": 2}}, "steps = 2", "not all of them together"),
+        ({"params": {"masker": "mean", "steps": 2}}, "steps = 2", "no component has all of them"),
         ({"explainer_params": {"n_samples": 4}}, "which no explainer 'smoothgrad'", "the suite has n_samples = 2, 3"),
         ({"explainer": "gradient", "explainer_params": {"n_samples": 2}}, "which no explainer 'gradient'", None),
     ):

@@ -237,7 +237,7 @@ def test_missing_and_failed_cells_decide_nothing(status: str) -> None:
     row = verdict(make_results({"a": scores(9), "b": status}))
     assert row["verdict"] == "inconclusive"
     assert f"(1 {status})" in row["message"]
-    assert verdict(make_results({"a": scores(9)}))["message"] == "no results match right"
+    assert verdict(make_results({"a": scores(9)}))["message"] == "no results match the right side of the claim"
 
 
 def test_problems_without_common_samples_are_compared_as_groups() -> None:

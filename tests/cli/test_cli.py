@@ -142,6 +142,8 @@ def test_failing_cells_give_3_and_nothing_to_do_4(call: Call, tmp_path: Path, su
         (["run", "--device", "tpu"], "error: "),
         (["run", "--plugin", "nowhere.py"], "error: there is no file nowhere.py"),
         (["run", "--store", "{file}"], "is a file, not a store"),
+        (["run", "--store", "{file}/x"], "cannot be a store: a part of that path is a file"),
+        (["leaderboard", "{file}/x"], "cannot be a store: a part of that path is a file"),
         (["leaderboard", "{folder}/none"], "error: there is no store"),
         (["doctor", "{folder}/none"], "error: there is no store"),
         (["show", "pixel_fliping"], "hint: did you mean 'pixel_flipping'?"),

@@ -58,6 +58,17 @@ def test_every_component_is_in_the_reference(kind: str) -> None:
             assert default is not None or f"| `{name}` (" in section
 
 
+def test_every_metric_of_explanations_is_in_the_row_of_its_family() -> None:
+    rows = re.findall(
+        r"^\| ([\w ,]+?) \| (.+) \|$", (DOCS / "reference/metric-families.md").read_text(), flags=re.MULTILINE
+    )
+    listed = {family: set(re.findall(r"\w+", text)) for names, text in rows for family in names.split(", ")}
+    metrics = [m for m in registry.components("metric") if isinstance(m, MetricSpec) and built_in(m)]
+    explained = [m for m in metrics if not m.about_cases and not m.about_programs]
+    assert len(explained) > 80
+    assert not [m.name for m in explained if m.name not in listed[m.family.replace("_", " ")]]
+
+
 @pytest.mark.parametrize("model", fields.TABLES.values(), ids=lambda m: m.__name__)
 def test_every_field_of_a_suite_file_has_a_description(model: type) -> None:
     described = fields.descriptions(model)

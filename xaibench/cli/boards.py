@@ -16,7 +16,7 @@ from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_rank
 from xaibench.analysis.ranks.standings import standings
 from xaibench.api.reading import leaderboard, results, write_leaderboard
 from xaibench.cli.next_steps import next_steps
-from xaibench.cli.output import stdout
+from xaibench.cli.output import stderr, stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
 from xaibench.core.storage.files import write_atomic
 from xaibench.core.storage.paths import default_store
@@ -82,12 +82,14 @@ def show_leaderboard(store: str | Path | None, view: View, *, form: str | None, 
     elif form == "parquet":
         assert output is not None
         write_atomic(output, lambda draft: frame.to_parquet(draft, index=False))
+        stderr().print(f"leaderboard: {output}", markup=False, soft_wrap=True)
     else:
         text = _text(frame, tables, form)
         if output is None:
             stdout().print(text.rstrip("\n"), markup=False, soft_wrap=True)
         else:
             write_atomic(output, lambda draft: _write(draft, text))
+            stderr().print(f"leaderboard: {output}", markup=False, soft_wrap=True)
 
 
 def _form(form: str | None, output: Path | None) -> str:

@@ -24,7 +24,7 @@ N_NUMBERS, RANK, NUMBERS_NOISE = 8, 3, 0.05
 
 @dataset("scaffold_table", features="table", provides=_PROVIDES)
 def scaffold_table(*, seed: int, n_rows: PositiveInt = 2700, n_test: PositiveInt = 700) -> Data:
-    """Who decides, the sensitive bit or the decoy? Eight numbers near a 3-dimensional plane and two fair bits.
+    """Which bit decides, the sensitive one or the decoy? Eight numbers near a 3-dimensional plane and two fair bits.
 
     The label is what a biased rule decides: the sensitive bit. The truth is that bit, the decoy is
     a distractor. They are checked by intervention on every model. Rows that an explainer makes up

@@ -36,7 +36,7 @@ def suppressor(
     train: PositiveInt = 10_000,
     test: PositiveInt = 2_000,
 ) -> Data:
-    """Two columns: a signal with noise, and a suppressor, which shares the noise and knows nothing of the label.
+    """Two columns: a signal with noise, and a suppressor, which shares the noise and is unrelated to the label.
 
     Parameters
     ----------

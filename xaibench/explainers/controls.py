@@ -110,13 +110,13 @@ def _stretched(problem: ProblemView, references: RawRows, draws: Draws) -> Tenso
 
 @explainer("constant", kind="contribution", control=True)
 def constant(problem: ProblemView) -> Tensor:
-    """One for every feature."""
+    """The same attribution, 1, for every feature."""
     return torch.ones(len(problem), *problem.layout.feature_shape, device=problem.inputs.device)
 
 
 @explainer("input_edges", kind="saliency", control=True, uses_background=True)
 def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "none"] = "sobel") -> Tensor:
-    """What stands out in the input, without a look at the model.
+    """Edges of an image, or distances of values from their mean: computed from the input, not from the model.
 
     Sobel gradient magnitude of an image, summed over channels; distance from the background's mean
     (without one, from the sample's own) elsewhere; of a category the share of background rows with another one.

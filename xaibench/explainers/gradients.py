@@ -54,7 +54,7 @@ def input_x_gradient(problem: ProblemView, *, channels: Channels = "sum") -> Ten
 def integrated_gradients(
     problem: ProblemView, *, steps: PositiveInt = 32, baseline: str = "zero", channels: Channels = "sum"
 ) -> Tensor:
-    """Mean gradient on the straight line from a baseline, times the way (Sundararajan et al. 2017, Eq. 3).
+    """Mean gradient on the line from a baseline, times the difference from it (Sundararajan et al. 2017, Eq. 3).
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ _PROVIDES = {"gradients", "module", "truth.weights"}
 
 @model("bayes_linear", provides=_PROVIDES)
 def bayes_linear(data: Data) -> nn.Module:
-    """The best linear rule for two classes, with the weights ``w`` that the data set knows: nothing is trained.
+    """The best linear rule for two classes, with the weights ``w`` that the data set provides: nothing is trained.
 
     The logits are ``-w @ x`` and ``w @ x``. So the slope of the predicted class is ``w`` or ``-w``,
     and what is known in closed form of the output ``w @ x`` holds without a factor.

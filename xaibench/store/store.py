@@ -92,6 +92,10 @@ class Store:
             found = json.loads(self.files.read(MARK))
         except FileNotFoundError:
             return _MARK if self._runs.numbers() else None
+        except NotADirectoryError as error:
+            raise StoreError(
+                f"{self.path} cannot be a store: a part of that path is a file", "name another folder with --store"
+            ) from error
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"the store {self.path} cannot be read: {self.path / MARK} is damaged ({error})",

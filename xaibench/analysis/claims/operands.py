@@ -103,7 +103,7 @@ def _values(prepared: ClaimResults, claim: Claim, wanted: ScoreSelection, side: 
     """The values of a side, apart for every explainer (or problem, of gates) where it says so."""
     cells = prepared.take(wanted)
     if cells.empty:
-        raise UndecidedError(f"no results match {side}")
+        raise UndecidedError(f"no results match the {side} side of the claim")
     if wanted.gate is None:
         _check_scored(cells, side)
         _check_gates(cells, claim)
@@ -218,7 +218,7 @@ def _agreement(prepared: ClaimResults, cells: pd.DataFrame, claim: Claim) -> pd.
     same = ["dataset", "model", "explainer"]
     reference = reference[pd.MultiIndex.from_frame(reference[same]).isin(pd.MultiIndex.from_frame(cells[same]))]
     if reference.empty:
-        raise UndecidedError("no results match reference")
+        raise UndecidedError("no results match the reference of the claim")
     _check_scored(reference, "reference")
     merits = [_merit(part) for part in (cells, reference)]
     both = pd.concat(merits, axis=1, keys=["score", "reference"]).dropna()

@@ -77,7 +77,7 @@ def concept_vectors(
 def true_concept_directions(
     case: CaseView, draws: np.random.Generator, *, statistic: Statistic = "sensitivity"
 ) -> Scores:
-    """The same along the true directions: what is left of the error when vectors are right; three runs.
+    """Derivative of the output along the true directions of the concepts, signed; three runs.
 
     Parameters
     ----------

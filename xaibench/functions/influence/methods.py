@@ -15,7 +15,7 @@ from xaibench.functions.influence.generation import TrainedRegression
 
 @interpreter("leave_one_out_retraining", takes={"influence"})
 def leave_one_out_retraining(case: CaseView, draws: np.random.Generator) -> Scores:
-    """The output with all training rows less that of a model fitted without each: the truth by brute force.
+    """The output with all training rows minus that of a model fitted without each: the truth by brute force.
 
     Takes n + 1 fits for n rows.
     """

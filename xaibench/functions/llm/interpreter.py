@@ -80,7 +80,7 @@ def llm(
     price_prompt: NonNegativeFloat | None = None,
     price_completion: NonNegativeFloat | None = None,
 ) -> Interpretation:
-    """A language model behind any endpoint that speaks OpenAI's chat protocol with tools.
+    """A language model behind any endpoint with OpenAI's chat protocol and tools.
 
     It asks by the tool ``ask_function`` and ends with the tool ``answer``; fenced code in a message
     is taken too. Its program runs in the sandbox only. The whole conversation is stored with the

@@ -56,7 +56,7 @@ def grammar_search(
     *,
     rounds: PositiveInt = 2,
 ) -> Interpretation:
-    """Fits every family, takes the one of least BIC, and asks on where that leaves doubt.
+    """Fits every family, selects one by BIC, and asks further where the choice is in doubt.
 
     Half of the questions are spread over the domain; the rest follow in ``rounds``, to where answers
     jump, to the borders of the corrupted interval, and to places at random. Corruption is the

@@ -164,7 +164,7 @@ def region_perturbation(
 def selectivity(
     ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "zero"
 ) -> Tensor:
-    """Area under the target-score curve while patches go, the most relevant first.
+    """Area under the target-score curve while patches are removed, the most relevant first.
 
     The curve of `region_perturbation`, which it shares with equal parameters.
 
@@ -214,7 +214,7 @@ def irof(
     steps: PositiveInt = 32,
     masker: str = "mean",
 ) -> Tensor:
-    """Area over the curve of the relative output while superpixels go, those of the largest mean attribution first.
+    """Area over the curve of the relative output while superpixels are removed, largest mean attribution first.
 
     ``1 - area of f(x without the first segments) / f(x)``. Segments come from SLIC on the sample,
     the same for all explainers.

@@ -152,7 +152,7 @@ def diffroar(
     max_train: PositiveInt = 2000,
     max_test: PositiveInt = 1000,
 ) -> Tensor:
-    """What the most important features alone can be learned from, less what the least important ones can.
+    """Accuracy of models retrained on the most important features alone, minus that on the least important ones.
 
     ``PredPower(top k) - PredPower(bottom k)``, mean over the shares k, where the predictive power of
     features is the test accuracy of a model retrained on data in which all others are masked. Above

@@ -47,7 +47,7 @@ _subset_effects = partial(
 def faithfulness_correlation(
     ev: Evaluation, *, n_subsets: PositiveInt = 100, subset_size: PositiveInt | None = None, masker: str = "mean"
 ) -> Tensor:
-    """Correlation, over random subsets, of the sum of attributions with the drop of the output when the subset goes.
+    """Correlation, over random subsets, of the sum of attributions with the output's drop when the subset is removed.
 
     It is 1 for the contributions w (x - b) of a linear model, b being what the masker fills in.
     Slopes are turned into such contributions with the metric's own masker; contributions and
