@@ -417,3 +417,12 @@ def test_pairs_of_frames_are_encoded_like_the_inputs() -> None:
         )
         found.append(problem._shared.prepared.pairs["input_pair.patched"][0].inputs.numpy())
     np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_model_that_takes_no_gaps_says_column_and_row() -> None:
+    train = people()
+    model = fitted(train)
+    rows = train.head(9).copy()
+    rows.loc[4, "income"] = np.nan
+    with pytest.raises(xb.UsageError, match="does not take missing values, and column 'income' of sample 4 is missing"):
+        xb.explain("occlusion", model=model, inputs=rows, background=train)

@@ -40,7 +40,7 @@ class CallableRetraining:
         key = digest(data.fingerprint, seed)
         if key not in self._fitted:
             with own_generators(seed):
-                rows = data.train_inputs.copy() if data.codec is None else data.train_frame
+                rows: Any = data.train_inputs.copy() if data.codec is None else data.train_frame
                 model = self._function(rows, data.train_targets.copy(), seed)
             fitted = as_predictor(model, returns=self._returns, device=self._like.device, codec=data.codec)
             fitted = look_at_data(fitted, data, given=self._returns)
