@@ -206,3 +206,17 @@ def test_one_hot_blocks_are_told_from_other_groups_scaled_or_not() -> None:
     assert one_hot_features(members, without) == (0,)
     assert one_hot_features(members, np.array([[1.0, 1, 0], [0, 1, 0]])) == ()
     assert one_hot_features(members, RNG.normal(size=(5, 3))) == ()
+
+
+def test_marginal_removal_of_a_block_averages_rows() -> None:
+    found = [explain("feature_ablation", masker="marginal", seed=s) for s in range(200)]
+    exact = (X[:6] - X.mean(axis=0)) * W
+    whole = np.c_[exact[:, 0], exact[:, 1:].sum(axis=1)]
+    np.testing.assert_allclose(np.mean(found, axis=0), whole, atol=0.06)
+    # One row has the standard deviation of the column, the mean of 16 a quarter of it.
+    deviation = (X @ np.diag(W))[:, 1:].sum(axis=1).std() / 4
+    np.testing.assert_allclose(np.std(found, axis=0)[:, 1], deviation, rtol=0.25)
+    for name in ("kernel_shap", "shapley_sampling"):
+        np.testing.assert_allclose(
+            explain(name, masker="marginal"), explain("feature_ablation", masker="marginal"), atol=1e-5
+        )

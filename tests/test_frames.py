@@ -379,3 +379,50 @@ def test_values_of_any_size_keep_their_digits(scale: float) -> None:
     frame = pd.DataFrame({"a": [5.0, 7.0], "b": [1, 2]})
     found = xb.explain("occlusion", model=lambda f: scale + 3 * f["a"] - 2 * f["b"], inputs=frame, returns="value")
     np.testing.assert_allclose(found, [[15, -2], [21, -4]], rtol=1e-6)
+
+
+def test_models_are_retrained_on_frames() -> None:
+    train = people()
+    labels = (value(train) > value(train).median()).to_numpy(int)
+    got: list[pd.DataFrame] = []
+
+    def fit(frame: pd.DataFrame, targets: np.ndarray, seed: int) -> Any:
+        got.append(frame)
+        columns = ColumnTransformer([("words", OneHotEncoder(), ["job", "size"])], remainder="passthrough")
+        return make_pipeline(columns, StandardScaler(), LogisticRegression()).fit(frame, targets)
+
+    model = fit(train, labels, 0)
+    problem = xb.Problem(
+        model, train.head(40), labels[:40], background=train, retrain=fit, train=(train[list(train)[::-1]], labels)
+    )
+    assert np.isfinite(problem.score("roar", explain="occlusion", n_retrainings=1)).all()
+    assert len(got) > 1
+    for frame in got:
+        assert list(frame) == list(train)
+        assert set(frame["job"]) <= set(JOBS)
+        assert frame["size"].dtype == train["size"].dtype
+
+
+def test_pairs_of_frames_are_encoded_like_the_inputs() -> None:
+    train = people()
+    model, rows = fitted(train), train.head(5)
+    other = train.iloc[5:10]
+    found = []
+    for order in (list(rows), list(rows)[::-1]):
+        problem = xb.Problem(
+            model,
+            rows,
+            background=train,
+            pairs={"input_pair.patched": {"inputs": other[order], "labels": [0] * 5}},
+        )
+        found.append(problem._shared.prepared.pairs["input_pair.patched"][0].inputs.numpy())
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_a_model_that_takes_no_gaps_says_column_and_row() -> None:
+    train = people()
+    model = fitted(train)
+    rows = train.head(9).copy()
+    rows.loc[4, "income"] = np.nan
+    with pytest.raises(xb.UsageError, match="does not take missing values, and column 'income' of sample 4 is missing"):
+        xb.explain("occlusion", model=model, inputs=rows, background=train)

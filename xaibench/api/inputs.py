@@ -32,6 +32,7 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
+from xaibench.core.user_errors import described
 from xaibench.models.adapted_modules import cast_context, number_type
 from xaibench.models.adapters import as_predictor, find_device
 from xaibench.models.first_look import check_finite_outputs, first_look, look_at_rows
@@ -65,7 +66,10 @@ def as_tensor(values: ArrayLike) -> Tensor:
     except (TypeError, ValueError) as error:
         raise UsageError("expected an array of numbers, not lists of different lengths") from error
     if array.dtype.kind not in "biuf":
-        raise UsageError(f"expected an array of numbers, not of {array.dtype}")
+        raise UsageError(
+            f"expected an array of numbers, not of {array.dtype}",
+            "give a table with text or categories as a data frame, and classes by their numbers",
+        )
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
@@ -193,7 +197,7 @@ def make_view(
         known = x if background is None else _tensor(background, x.dtype, where)
         layout = grouped(layout, frames, feature_groups, categorical_features, known, model)
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
-        _check_missing(predictor, x, beside)
+        _check_missing(predictor, x, beside, () if frames is None else frames.codec.names)
         predictor = first_look(predictor, x, beside, given=returns)
     else:
         predictor = look_at_rows(predictor, x, text.sizes, layout, beside, given=returns)
@@ -247,23 +251,39 @@ def make_view(
     return view if truth is None else replace(view, truth=make_truth(view, truth))
 
 
-def _check_missing(predictor: Predictor, inputs: Tensor, context: Context) -> None:
-    """Raise UsageError if the model gives NaN for a sample with missing values: it does not take them."""
+def _check_missing(predictor: Predictor, inputs: Tensor, context: Context, names: Sequence[str]) -> None:
+    """Raise UsageError if the model fails or gives NaN for a sample with missing values: it does not take them."""
     missing = torch.isnan(inputs).flatten(1).any(dim=1)
     if not bool(missing.any()):
         return
     try:
         raw = predictor.predict(inputs, context or None)
-    except Exception:  # The first look says why.
-        return
+    except Exception as error:
+        whole = (~missing).nonzero().flatten()
+        if len(whole) == 0:  # The first look says why.
+            return
+        try:
+            predictor.predict(inputs[whole], context_rows(context, whole) or None)
+        except Exception:
+            return
+        row = int(missing.nonzero()[0])
+        place = _column_of(int(torch.isnan(inputs[row].flatten()).nonzero()[0]), names)
+        raise UsageError(
+            f"the model does not take missing values, and {place} of sample {row} is missing: {described(error)}",
+            "impute missing values, or use a model that takes them",
+        ) from error
     lost = missing & torch.isnan(raw).any(dim=1).to(missing.device) if len(raw) == len(missing) else missing[:0]
     if bool(lost.any()):
         row = int(lost.nonzero()[0])
-        column = int(torch.isnan(inputs[row].flatten()).nonzero()[0])
+        place = _column_of(int(torch.isnan(inputs[row].flatten()).nonzero()[0]), names)
         raise UsageError(
-            f"the model gives NaN for sample {row}, whose column {column} is missing (NaN)",
+            f"the model gives NaN for sample {row}, whose {place} is missing (NaN)",
             "impute missing values, or use a model that takes them",
         )
+
+
+def _column_of(number: int, names: Sequence[str]) -> str:
+    return f"column {names[number]!r}" if len(names) else f"column {number}"
 
 
 def make_truth(view: ProblemView, truth: ArrayLike, name: str = "truth") -> Truth:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from xaibench.api.frames import encode_like
 from xaibench.api.inputs import ArrayLike, as_classes, as_tensor
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError
@@ -39,8 +40,9 @@ class CallableRetraining:
         key = digest(data.fingerprint, seed)
         if key not in self._fitted:
             with own_generators(seed):
-                model = self._function(data.train_inputs.copy(), data.train_targets.copy(), seed)
-            fitted = as_predictor(model, returns=self._returns, device=self._like.device)
+                rows: Any = data.train_inputs.copy() if data.codec is None else data.train_frame
+                model = self._function(rows, data.train_targets.copy(), seed)
+            fitted = as_predictor(model, returns=self._returns, device=self._like.device, codec=data.codec)
             fitted = look_at_data(fitted, data, given=self._returns)
             columns = fitted.predict(torch.from_numpy(data.test_inputs[:1])).shape[1]
             if columns != self.data.n_classes:
@@ -69,7 +71,8 @@ def make_retraining(
         raise UsageError("retraining needs both retrain= and train=", "train=(inputs, labels)")
     if targets is None:
         raise UsageError("retraining needs the labels of the inputs", "give them as targets=")
-    train_inputs, train_targets = as_tensor(train[0]).cpu(), as_classes(train[1], "train labels").cpu()
+    rows = encode_like(view.codec, train[0], "train inputs")
+    train_inputs, train_targets = as_tensor(rows).cpu(), as_classes(train[1], "train labels").cpu()
     if train_inputs.shape[1:] != view.inputs.shape[1:] or train_targets.shape != train_inputs.shape[:1]:
         raise UsageError(
             f"train has inputs of shape {tuple(train_inputs.shape)} and targets of shape {tuple(train_targets.shape)}",
@@ -86,7 +89,10 @@ def make_retraining(
         train_targets.numpy(),
         view.inputs.cpu().numpy(),
         view.targets.cpu().numpy(),
-        test_rows=as_tensor(inputs).cpu().numpy(),
+        test_rows=as_tensor(encode_like(view.codec, inputs, "inputs")).cpu().numpy(),
         class_names=tuple(str(i) for i in range(n_outputs)),
+        feature_groups=view.layout.groups,
+        categorical=[c for f in view.layout.categorical for c in view.layout.columns[f]],
+        codec=view.codec,
     )
     return CallableRetraining(data, retrain, returns, view.model)

@@ -30,7 +30,7 @@ def encode_frames(frames: Mapping[str, pd.DataFrame], coded: Sequence[Any]) -> t
     Raises
     ------
     DataError
-        If a frame lacks a column or has a foreign one, or holds something that is no number, boolean or category.
+        If a frame lacks a column or has a foreign one, or holds something else than numbers, booleans and categories.
     """
     from xaibench.core.frames.codec import FrameCodec
 

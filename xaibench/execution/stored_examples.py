@@ -10,6 +10,7 @@ from xaibench.core import scoring
 from xaibench.core.components import ORACLE, RANDOM
 from xaibench.core.data import Data
 from xaibench.core.evaluation import Evaluation
+from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
@@ -35,7 +36,7 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
         None where not even one fits.
     """
     ids = sample_ids(problem.samples.digests)
-    inputs, truth = problem.samples.inputs, _truth(problem)
+    inputs, truth = _by_group(problem.samples.layout, problem.samples.inputs), _truth(problem)
     size = inputs[0].nbytes + (0 if truth is None else truth[0].nbytes)
     room = min(MAX_EXAMPLES, MAX_BYTES // max(size, 1))
     if room < 1:
@@ -55,8 +56,20 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
         targets=tuple(target for target, _ in names),
         labels=tuple(label for _, label in names),
         features=data.features,
-        feature_names=tuple(data.feature_names),
+        feature_names=data.group_names if data.feature_groups else tuple(data.feature_names),
     )
+
+
+def _by_group(layout: FeatureLayout, inputs: torch.Tensor) -> torch.Tensor:
+    """Inputs with a number per group of columns: which column of a one-hot block is the largest, else their mean."""
+    if not layout.groups:
+        return inputs
+    found = layout.reduce(inputs) / layout.reduce(torch.ones_like(inputs))
+    for feature in layout.categorical:
+        columns = list(layout.groups[feature])
+        if len(columns) > 1:
+            found[:, feature] = inputs[:, columns].argmax(dim=1).to(found)
+    return found
 
 
 def _truth(problem: Problem) -> torch.Tensor | None:

@@ -18,7 +18,7 @@ from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import original
-from xaibench.models.boosters import booster_function, is_xgboost_booster
+from xaibench.models.boosters import booster_function, is_lightgbm_booster, is_xgboost_booster, lightgbm_function
 from xaibench.models.frame_inputs import FrameFunction, rows_for
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ def as_predictor(
         return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), returns)
     if is_xgboost_booster(model):
         function, known = booster_function(model, returns, codec)
+        return CallablePredictor(function, known, batch_size=batch_size)
+    if is_lightgbm_booster(model):
+        function, known = lightgbm_function(model, returns, codec)
         return CallablePredictor(function, known, batch_size=batch_size)
     if any(hasattr(model, name) for name in ("predict_proba", "decision_function", "predict")):
         function, known = _estimator(model, returns, codec)

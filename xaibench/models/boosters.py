@@ -1,4 +1,4 @@
-"""Boosters of XGBoost, which take a data matrix of their own and say by their objective what they return."""
+"""Boosters of XGBoost and LightGBM without a scikit-learn class, which say by their objective what they return."""
 
 from __future__ import annotations
 
@@ -22,7 +22,46 @@ _CLASSES = "multi:softprob"
 
 def is_xgboost_booster(model: Any) -> bool:
     """Whether a model is an ``xgboost.Booster``, told by its name, so that XGBoost is imported for no other model."""
-    return any(c.__name__ == "Booster" and c.__module__.partition(".")[0] == "xgboost" for c in type(model).__mro__)
+    return _is_booster_of(model, "xgboost")
+
+
+def is_lightgbm_booster(model: Any) -> bool:
+    """Whether a model is a ``lightgbm.Booster``."""
+    return _is_booster_of(model, "lightgbm")
+
+
+def _is_booster_of(model: Any, library: str) -> bool:
+    return any(c.__name__ == "Booster" and c.__module__.partition(".")[0] == library for c in type(model).__mro__)
+
+
+def lightgbm_function(
+    booster: Any, returns: str | None, codec: FrameCodec | None = None
+) -> tuple[Callable[[Array], Array], Returns]:
+    """The function of a booster of LightGBM, and what its numbers are; see `booster_function`.
+
+    Probabilities where the objective is ``binary`` or ``multiclass``, else values.
+
+    Raises
+    ------
+    UsageError
+        If the booster cannot return this.
+    """
+    objective = str(booster.dump_model(num_iteration=1).get("objective", "")).partition(" ")[0]
+    possible: tuple[Returns, ...] = ("probability", "logit") if objective in ("binary", "multiclass") else ("value",)
+    chosen = next((r for r in possible if r == returns), possible[0] if returns is None else None)
+    if chosen is None:
+        raise UsageError(
+            f"a booster with objective {objective} cannot return {returns}", f"it can return {' or '.join(possible)}"
+        )
+    rows = rows_for(booster, codec) if codec is not None else lambda inputs: inputs.reshape(len(inputs), -1)
+
+    def function(inputs: Array) -> Array:
+        raw = np.asarray(booster.predict(rows(inputs), raw_score=chosen == "logit"))
+        if objective == "binary":
+            return np.stack([-raw / 2, raw / 2] if chosen == "logit" else [1 - raw, raw], axis=1)
+        return raw
+
+    return function, chosen
 
 
 def booster_function(

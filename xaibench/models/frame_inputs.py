@@ -20,13 +20,18 @@ def fitted_names(model: Any) -> tuple[Hashable, ...] | None:
     Of a bound method, such as ``pipeline.predict_proba``, those of its estimator.
     """
     owner = getattr(model, "__self__", model)
-    for attribute in ("feature_names_in_", "feature_names_", "feature_names"):
+    for attribute in ("feature_names_in_", "feature_names_", "feature_names", "feature_name"):
         try:
             found = getattr(owner, attribute, None)
+            # A booster of LightGBM is asked.
+            found = found() if attribute == "feature_name" and callable(found) else found
         except Exception:  # Some libraries raise an error of their own where there are none.
             continue
         if found is not None and not callable(found) and len(found):
-            return tuple(found)
+            names = tuple(str(name) if isinstance(name, str) else name for name in found)
+            # What LightGBM and CatBoost call the columns of arrays.
+            unnamed = tuple(f"Column_{j}" for j in range(len(names))), tuple(map(str, range(len(names))))
+            return None if attribute != "feature_names_in_" and names in unnamed else names
     return None
 
 

@@ -36,8 +36,8 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "output": "The output that was measured: logit, probability, margin or value.",
     "asked_output": "The output that the suite asks the metric to measure; null where the metric's own rule holds.",
     "sign": "What the metric did with the sign of attributions: signed, absolute or positive.",
-    "channels": "How the channels of an image became one number per pixel, for example sum; none for single numbers, "
-    "as given for maps that were made elsewhere and had one number per pixel.",
+    "channels": "How the channels of an image, or the columns of a group, became one number, for example sum; "
+    "none for single numbers, as given for maps that were made elsewhere and had one number per feature.",
     "truth_kind": "What the ground truth is about: model, data, circuit or program. Null where there is none.",
     "gate_passed": "Whether every gate of the problem passed, and not every case failed one of its own. Null where the "
     "problem was not prepared.",

@@ -20,7 +20,8 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "output": "The output that was measured: logit, probability, margin or value.",
     "conversion": "How slopes were converted before scoring, such as slope x (input - mean); none if they were not.",
     "sign": "What the metric did with the sign of attributions: signed, absolute or positive.",
-    "channels": "How the channels of an image became one number per pixel, for example sum; none for single numbers.",
+    "channels": "How the channels of an image, or the columns of a group, became one number, for example sum; "
+    "none for single numbers.",
     "scope": "What a score is of: sample, or dataset (one score per repeat over the whole data set).",
     "higher_is_better": "Whether a larger value is a better one.",
     "aggregate": "How scores became the value: mean, or median_log10.",

@@ -122,7 +122,7 @@ class FrameCodec:
 
     @property
     def has_text(self) -> bool:
-        """Whether a column holds categories that are no numbers to a model."""
+        """Whether a column holds categories, which a model does not take as numbers."""
         return any(column.kind == "category" for column in self.columns)
 
     @property

@@ -10,9 +10,13 @@ import torch
 from torch import Tensor
 
 from xaibench.core.features import FeatureLayout
-from xaibench.core.masking.maskers import Masker
-from xaibench.core.problem import ProblemView
+from xaibench.core.masking.maskers import FillMasker, Masker
+from xaibench.core.masking.missing import complete_rows
+from xaibench.core.problem import EXPLAINER_STREAM, ProblemView
 from xaibench.explainers.engines.perturbed_copies import blocks_of, check_positive
+
+N_ROWS = 16
+"""Background rows over which the output is averaged where a group of columns is removed by ``marginal``."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +100,15 @@ def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor,
 
 def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
     """Whether masking a group of features (K, *feature_shape) changes a sample at all: (N, K) of bool."""
-    moved = problem.layout.reduce((problem.inputs != problem.masker(masker).fill).to(problem.inputs.dtype))
+    changed = torch.stack([problem.inputs != fill.fill for fill in removal_fills(problem, masker)]).any(dim=0)
+    moved = problem.layout.reduce(changed.to(problem.inputs.dtype))
     return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
 
 
 def coalition_scores(
     problem: ProblemView, masker: str | Masker, rows: Tensor, keep: Callable[[slice], Tensor]
 ) -> Tensor:
-    """Explained output (B,) of masked copies.
+    """Explained output (B,) of masked copies; the mean over several fills, see `removal_fills`.
 
     Parameters
     ----------
@@ -115,9 +120,24 @@ def coalition_scores(
     keep : callable
         Gives the unmasked features (K, *feature_shape) of a slice of the copies.
     """
-    fill = problem.masker(masker) if isinstance(masker, str) else masker
+    fills = removal_fills(problem, masker)
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
     for part in blocks_of(len(rows), 4 * problem.inputs[0].numel()):
         own = rows[part]
-        values[part] = problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values)
+        found = [problem.scores(fill(problem.inputs[own], keep(part), own), own).to(values) for fill in fills]
+        values[part] = found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
     return values
+
+
+def removal_fills(problem: ProblemView, masker: str | Masker) -> list[Masker]:
+    """What takes the place of removed features: one fill, or for ``marginal`` and groups of columns `N_ROWS` of them.
+
+    A single background row often has the sample's own category, and then removes nothing of a block.
+    """
+    if not isinstance(masker, str):
+        return [masker]
+    if masker != "marginal" or problem.layout.one_number_each or not problem.layout.groups:
+        return [problem.masker(masker)]
+    rows = complete_rows(problem.require_background("the marginal masker needs a background"))
+    draws = problem.draws(f"{EXPLAINER_STREAM}/{masker}")
+    return [FillMasker(masker, problem.inputs, rows[draws.integers(len(rows))], problem.layout) for _ in range(N_ROWS)]

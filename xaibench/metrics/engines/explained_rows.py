@@ -56,7 +56,7 @@ def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
     kind: TruthKind = data.truth_kind  # type: ignore[assignment]
     return ProblemView(
         ev.model,
-        torch.from_numpy(inputs[rows]).to(where),
+        torch.from_numpy(inputs[rows]).to(where, ev.inputs.dtype),
         torch.from_numpy(targets[rows]).to(where),
         ev.layout,
         ev.output,
