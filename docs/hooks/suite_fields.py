@@ -36,6 +36,8 @@ INTRODUCTION = """\
 A suite is a TOML file that names problems, explainers and metrics; `xaibench run FILE` runs every combination.
 An unknown field is an error that names the closest known one. Files of your own are named from the suite file's folder
 (`my_model.py:build`), installed modules as `package.module:name`.
+Data, fitted models and explanations in files are named as `{ file = "loans.csv", params = { target = "default" } }`;
+[files](../how-to/files.md) lists their parameters.
 
 ```toml
 description = "Can my model be explained?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.command_line import Call
@@ -39,6 +40,12 @@ def test_a_table_and_an_onnx_pipeline(call: Call, folder: Path) -> None:
     assert all(e.params == {"masker": "marginal"} for e in loaded.explainers)
     code, out, err = call("run", "suite.toml", *RUN)
     assert code == 0, err
+    assert call("export", "suite.toml", "-o", "out")[0] == 0
+    rows = pd.read_csv("out/loans.csv__model.onnx.csv").round(2)
+    known = set(map(tuple, frame.drop(columns="default").astype(str).to_numpy().tolist()))
+    assert set(map(tuple, rows[["age", "income", "purpose", "region"]].astype(str).to_numpy().tolist())) <= known
+    with np.load("out/loans.csv__model.onnx.npz") as archive:
+        assert archive["row_ids"].tolist() == rows["row_id"].tolist()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

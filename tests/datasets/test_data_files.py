@@ -105,7 +105,7 @@ def test_regressions(tmp_path: Path, frame: pd.DataFrame) -> None:
     assert set(np.round((data.train_values - 1e8) / 1000)) <= set(range(len(frame)))
     assert read(tmp_path, "r.csv", target="grade", drop=["default"]).class_names == ("0", "1", "2", "3", "4")
     assert read(tmp_path, "r.csv", target="grade", drop=["default"], task="regression").train_values is not None
-    with pytest.raises(DataError, match="these are no classes"):
+    with pytest.raises(DataError, match="these are not classes"):
         read(tmp_path, "r.csv", target="amount", drop=["default"], task="classification")
 
 

@@ -71,6 +71,12 @@ def test_own_data(tmp_path: Path) -> None:
     follow("how-to/texts-and-several-inputs.md", tmp_path)
 
 
+def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    follow("how-to/files.md", tmp_path)
+    assert (tmp_path / "maps.npz").is_file()
+
+
 def test_evaluating_in_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     follow("how-to/notebook.md", tmp_path)
     printed = capsys.readouterr().out

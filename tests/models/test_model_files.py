@@ -235,7 +235,7 @@ def _wrong_architecture(folder: Path) -> dict[str, Any]:
 
 UNFIT = {
     "dictionaries": (_zipmap, "list of dictionaries"),
-    "labels": (_label, "labels are no scores"),
+    "labels": (_label, "labels are not scores"),
     "no such output": (_unknown_output, "has no output 'probability'"),
     "a missing column": (_foreign_column, "fitted .*on a column 'years'|fitted with a column 'years'"),
     "other classes": (_other_classes, "knows the classes 0, 1"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from xaibench.api.planning import load_suite
 from xaibench.core.errors import NothingToDoError, UnsupportedError, UsageError
@@ -31,7 +32,8 @@ def export_problems(
 
     An npz file per problem holds ``inputs`` (N, *input_shape) as the model is given them, the ``targets`` (N,) that are
     explained, the model's ``outputs`` (N, C), the true ``labels`` (N,), ``row_ids`` (N,), and ``background`` (M, ...).
-    Maps that are stored with these ``row_ids`` and ``targets`` can be named in a suite as
+    Of a table that models are given as a data frame, a CSV file beside it holds the samples as they were, after a
+    column ``row_id``. Maps that are stored with these ``row_ids`` and ``targets`` can be named in a suite as
     ``explainers = [{ file = "maps.npz" }]``.
 
     Parameters
@@ -65,8 +67,12 @@ def export_problems(
             several = len(part.problem_seeds) > 1
             path = place / f"{_file_name(spec.name)}{f'-seed{spec.seed}' if several else ''}.npz"
             if path not in written:
-                _write(path, _arrays(spec, preparing))
+                arrays = _arrays(spec, preparing)
+                _write(path, arrays)
                 written.append(path)
+                codec = preparing.data(spec).codec
+                if codec is not None:
+                    written.append(_write_rows(path.with_suffix(".csv"), codec.decode(arrays["inputs"]), arrays))
     if not written:
         raise NothingToDoError("there is no problem of a data set and a model to export", "see --only")
     return written
@@ -99,6 +105,12 @@ def _arrays(spec: ProblemSpec, preparing: Problems) -> dict[str, Any]:
         found["background"] = samples.background.cpu().numpy()
     names = preparing.data(spec).feature_names
     return found | ({"feature_names": np.array(names)} if names else {})
+
+
+def _write_rows(path: Path, rows: pd.DataFrame, arrays: dict[str, Any]) -> Path:
+    rows.insert(0, "row_id", arrays["row_ids"])
+    write_bytes(path, rows.to_csv(index=False).encode())
+    return path
 
 
 def _write(path: Path, arrays: dict[str, Any]) -> None:

@@ -83,7 +83,7 @@ def write_suite_of_files(given: FilesGiven, output: Path, *, force: bool, refere
     output : Path
         The suite file.
     force : bool
-        Whether it may be there already.
+        Whether it may be overwritten.
     reference : callable
         Name of a model that is not a file, as the suite has it.
 

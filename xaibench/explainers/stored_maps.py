@@ -65,7 +65,7 @@ def stored_maps(file: SourceFile, params: Mapping[str, Any]) -> Component:
         order : {"test"}
             Says that a file without row ids has a map for every selected sample, in their order.
         """
-        return maps_of(problem, read_maps(file.path, array, problem.problem), file.name, order)
+        return stored_maps_of(problem, read_maps(file.path, array, problem.problem), file.name, order)
 
     def channels(problem: ProblemView, *, array: str = "", kind: SuiteKind = "", order: str = "") -> str:
         return channels_of(read_maps(file.path, array, problem.problem).maps.shape, problem.layout)
@@ -164,7 +164,7 @@ def _stated_kind(path: Path) -> str:
     return kind
 
 
-def maps_of(problem: ProblemView, stored: StoredMaps, name: str, order: str) -> Tensor:
+def stored_maps_of(problem: ProblemView, stored: StoredMaps, name: str, order: str) -> Tensor:
     """Maps (N, *features) of the samples, NaN for those that the file does not have.
 
     Raises

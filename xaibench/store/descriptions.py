@@ -38,7 +38,7 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "asked_output": "The output that the suite asks the metric to measure; null where the metric's own rule holds.",
     "sign": "What the metric did with the sign of attributions: signed, absolute or positive.",
     "channels": "How the channels of an image, or the columns of a group, became one number, for example sum; "
-    "none for single numbers.",
+    "none for single numbers, as given for maps that were made elsewhere and had one number per feature.",
     "truth_kind": "What the ground truth is about: model, data, circuit or program. Null where there is none.",
     "gate_passed": "Whether every gate of the problem passed, and not every case failed one of its own. Null where the "
     "problem was not prepared.",

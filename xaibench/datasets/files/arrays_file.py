@@ -5,9 +5,8 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import annotated_types
 import numpy as np
 
 from xaibench.core.axes import could_be
@@ -18,14 +17,13 @@ from xaibench.core.errors import DataError, UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.types import Array
 from xaibench.core.zip_archives import check_zip
+from xaibench.datasets.files.parameters import TestShare, default_floor
 from xaibench.datasets.splits import generator
 from xaibench.datasets.splits import split as draw_split
 
-Share = Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)]
 SPLIT = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 WHOLE = ("inputs", "targets")
 OPTIONAL = ("test_mask", "mask", "feature_names", "class_names", "groups")
-MARGIN = 0.02
 
 
 def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
@@ -90,7 +88,7 @@ def arrays_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
         seed: int,
         features: Literal["", "image", "volume", "table", "series", "tokens"] = "",
         axes: str = "",
-        test: Share = 0.3,
+        test: TestShare = 0.3,
         regression: bool = False,
         accuracy_floor: float | None = None,
     ) -> Data:
@@ -114,10 +112,7 @@ def arrays_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
             arrays = _divided(arrays, test, seed)
         targets = {side: arrays[f"{side}_targets"] for side in ("train", "test")}
         values = regression or any(t.dtype.kind == "f" and bool((t != np.rint(t)).any()) for t in targets.values())
-        floor = accuracy_floor
-        if floor is None:
-            most = 0.0 if values else _majority(targets["test"])
-            floor = min(most + MARGIN, 0.995)
+        floor = default_floor(None if values else targets["test"]) if accuracy_floor is None else accuracy_floor
         numbers = {side: t.reshape(len(t)).astype(np.float32) for side, t in targets.items()} if values else {}
         zeros = {side: np.zeros(len(t), np.int64) for side, t in targets.items()}
         return Data(
@@ -199,7 +194,3 @@ def _features(name: str, said: str, shapes: Mapping[str, tuple[int, ...]]) -> Fe
         f"inputs of {name} have shape (N, {', '.join(map(str, shape))}), which could be several things",
         f'params = {{ features = "image" }}, or what it is; {could_be(shape)}',
     )
-
-
-def _majority(targets: Array) -> float:
-    return float(np.unique(targets, return_counts=True)[1].max() / len(targets))

@@ -13,7 +13,7 @@ from xaibench.core.types import Array
 
 
 @dataclass(frozen=True)
-class Column:
+class EncodedColumn:
     """A column of a table, and the numbers that stand for it.
 
     Attributes
@@ -36,7 +36,7 @@ class Column:
         return [f"{self.name}={value}" for value in self.values] if self.values else [self.name]
 
 
-def column_of(given: pd.Series[Any], train: Array, *, category: bool, ordered: Sequence[Any]) -> Column:
+def column_of(given: pd.Series[Any], train: Array, *, category: bool, ordered: Sequence[Any]) -> EncodedColumn:
     """What stands for a column: the code of an ordered category, a number per value of others, standardised numbers.
 
     Parameters
@@ -50,10 +50,10 @@ def column_of(given: pd.Series[Any], train: Array, *, category: bool, ordered: S
     """
     name = str(given.name)
     if category and not ordered:
-        return Column(name, tuple(sorted(given.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))))
+        return EncodedColumn(name, tuple(sorted(given.dropna().unique().tolist(), key=lambda v: (str(type(v)), v))))
     numbers = numbers_of(given, ordered)[train]
     known = numbers[~np.isnan(numbers)]
-    return Column(name, mean=float(known.mean()), spread=float(known.std()) or 1.0)
+    return EncodedColumn(name, mean=float(known.mean()), spread=float(known.std()) or 1.0)
 
 
 def numbers_of(given: pd.Series[Any], ordered: Sequence[Any] = ()) -> Array:
@@ -64,7 +64,7 @@ def numbers_of(given: pd.Series[Any], ordered: Sequence[Any] = ()) -> Array:
     return np.where(codes < 0, np.nan, codes)
 
 
-def encode(frame: pd.DataFrame, columns: Sequence[Column], ordered: dict[str, list[Any]]) -> Array:
+def encode_columns(frame: pd.DataFrame, columns: Sequence[EncodedColumn], ordered: dict[str, list[Any]]) -> Array:
     """Numbers (N, D) of float64 that stand for a table."""
     parts: list[Array] = []
     for column in columns:

@@ -16,13 +16,13 @@ from xaibench.core.components import Component, DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError
 from xaibench.core.types import Array
+from xaibench.datasets.files.parameters import TestShare, default_floor
 from xaibench.datasets.splits import generator, split
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MOST_PIXELS = 50_000_000
-MARGIN = 0.02
-Side = Annotated[int, annotated_types.Ge(1), annotated_types.Le(4096)]
+Pixels = Annotated[int, annotated_types.Ge(1), annotated_types.Le(4096)]
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def image_folder(file: SourceFile, params: Mapping[str, Any]) -> Component:
     def read(
         *,
         seed: int,
-        size: tuple[Side, Side] | None = None,
+        size: tuple[Pixels, Pixels] | None = None,
         channels: Annotated[int, annotated_types.Ge(0), annotated_types.Le(3)] = 0,
         mean: tuple[float, ...] = (),
         std: tuple[float, ...] = (),
         labels: str = "",
         masks: str = "",
-        test: Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)] = 0.3,
+        test: TestShare = 0.3,
         rows: Annotated[int, annotated_types.Ge(4)] = 20_000,
         accuracy_floor: float | None = None,
     ) -> Data:
@@ -89,9 +89,7 @@ def image_folder(file: SourceFile, params: Mapping[str, Any]) -> Component:
         if masks:
             where = file.beside(masks).path
             truth = np.stack([_mask(where, found[i], pictures.shape[2:]) for i in test_rows])
-        floor = accuracy_floor
-        if floor is None:
-            floor = min(float(np.bincount(targets[test_rows]).max() / len(test_rows)) + MARGIN, 0.995)
+        floor = default_floor(targets[test_rows]) if accuracy_floor is None else accuracy_floor
         return Data(
             features="image",
             train_inputs=inputs[train],
@@ -160,7 +158,7 @@ def _open(path: Path) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(path, formats=FORMATS)
+        image = Image.open(path, formats=IMAGE_FORMATS)
     except Image.DecompressionBombError as error:
         raise DataError(f"image {path.name} is too large: {error}", "leave it out, or make it smaller") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:

@@ -16,16 +16,14 @@ from xaibench.core.components import Component, DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, XaibenchWarning, did_you_mean
 from xaibench.core.types import Array
-from xaibench.datasets.files.columns import column_of, encode
+from xaibench.datasets.files.columns import column_of, encode_columns
+from xaibench.datasets.files.parameters import TestShare, default_floor
 from xaibench.datasets.files.reading import read_table
 from xaibench.datasets.splits import generator, split
 
-Task = Literal["auto", "classification", "regression"]
-Missing = Literal["error", "drop", "keep", "median+flag", "category"]
-Share = Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)]
-MOST_CLASSES, MOST_CATEGORIES, LEAST_PER_CLASS = 20, 1000, 4
-MARGIN = 0.02
-"""How much better than always saying the most frequent class a model must be, by default."""
+TableTask = Literal["auto", "classification", "regression"]
+MissingValues = Literal["error", "drop", "keep", "median+flag", "category"]
+MOST_WHOLE_CLASSES, MOST_VALUES, LEAST_PER_CLASS = 20, 1000, 4
 LEAK = 0.999
 MISSING = "(missing)"
 ENCODING = "encode"
@@ -70,12 +68,12 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
         *,
         seed: int,
         target: str,
-        task: Task = "auto",
+        task: TableTask = "auto",
         categorical: tuple[str, ...] = (),
         ordered: dict[str, list[Any]] = {},  # noqa: B006
         drop: tuple[str, ...] = (),
-        missing: Missing = "error",
-        test: Share = 0.3,
+        missing: MissingValues = "error",
+        test: TestShare = 0.3,
         split: str = "",
         group: str = "",
         encode: Literal["none", "onehot"] = "none",
@@ -122,9 +120,7 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
         train, tested = _parts(frame, roles, targets if values is None else np.zeros(len(frame), int), test, seed)
         frame = _inputs(frame, roles, missing, train)
         _warn_of_leaks(frame.iloc[train], targets[train], classes=values is None)
-        floor = accuracy_floor
-        if floor is None:
-            floor = MARGIN if values is not None else _majority(targets[tested]) + MARGIN
+        floor = default_floor(targets[tested] if values is None else None) if accuracy_floor is None else accuracy_floor
         given = (
             _as_they_are(frame, train, tested, roles) if encode == "none" else _as_numbers(frame, train, tested, roles)
         )
@@ -133,7 +129,7 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
             train_targets=targets[train],
             test_targets=targets[tested],
             class_names=classes,
-            accuracy_floor=min(floor, 0.995),
+            accuracy_floor=floor,
             train_values=None if values is None else values[train],
             test_values=None if values is None else values[tested],
             facts={"file": file.sha256, ENCODING: encode},
@@ -143,7 +139,7 @@ def table_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
     return DatasetSpec(file.name, of_file(read, file), features="table")
 
 
-def _inputs(frame: pd.DataFrame, roles: _Roles, missing: Missing, train: Array) -> pd.DataFrame:
+def _inputs(frame: pd.DataFrame, roles: _Roles, missing: MissingValues, train: Array) -> pd.DataFrame:
     """The columns that models see, checked; gaps filled where that was said, with a column that says so."""
     found: dict[str, Any] = {}
     for name in frame.columns:
@@ -154,7 +150,7 @@ def _inputs(frame: pd.DataFrame, roles: _Roles, missing: Missing, train: Array) 
             found |= _numbers(given, missing, train)
             continue
         n_values = given.nunique()
-        if n_values > MOST_CATEGORIES:
+        if n_values > MOST_VALUES:
             raise DataError(f"column {name!r} has {n_values:,} different values", f'drop = ["{name}"] leaves it out')
         order = roles.ordered.get(name)
         if order is not None:
@@ -168,7 +164,7 @@ def _inputs(frame: pd.DataFrame, roles: _Roles, missing: Missing, train: Array) 
     return pd.DataFrame(found)
 
 
-def _numbers(given: pd.Series[Any], missing: Missing, train: Array) -> dict[str, Any]:
+def _numbers(given: pd.Series[Any], missing: MissingValues, train: Array) -> dict[str, Any]:
     name = str(given.name)
     numbers = given.to_numpy(np.float64, na_value=np.nan)
     lost = np.isnan(numbers)
@@ -179,7 +175,9 @@ def _numbers(given: pd.Series[Any], missing: Missing, train: Array) -> dict[str,
     if not bool(lost.any()) or missing == "keep":
         return {name: given}
     if missing == "category":
-        raise DataError(f"column {name!r} holds numbers, and missing ones are no category", 'missing = "median+flag"')
+        raise DataError(
+            f"column {name!r} holds numbers, and a missing number is not a category", 'missing = "median+flag"'
+        )
     median = float(np.median(numbers[train][~lost[train]]))
     return {name: np.where(lost, median, numbers), f"{name} is missing": lost}
 
@@ -202,7 +200,7 @@ def _as_numbers(frame: pd.DataFrame, train: Array, tested: Array, roles: _Roles)
                 'missing = "category", or encode = "none"',
             )
         columns.append(column_of(frame[name], train, category=category, ordered=ordered.get(name, ())))
-    inputs = encode(frame, columns, ordered)
+    inputs = encode_columns(frame, columns, ordered)
     blocks = {c.name: c.names for c in columns if len(c.names) > 1}
     return {
         "train_inputs": inputs[train].astype(np.float32),
@@ -212,7 +210,7 @@ def _as_numbers(frame: pd.DataFrame, train: Array, tested: Array, roles: _Roles)
     }
 
 
-def _without_missing(frame: pd.DataFrame, roles: _Roles, missing: Missing) -> pd.DataFrame:
+def _without_missing(frame: pd.DataFrame, roles: _Roles, missing: MissingValues) -> pd.DataFrame:
     """The rows that are used; refuses missing values where nothing was said about them."""
     lost = frame[roles.target].isna()
     if bool(lost.any()) and missing != "drop":
@@ -241,16 +239,16 @@ def _is_number(column: pd.Series[Any]) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def _targets(column: pd.Series[Any], name: str, task: Task) -> tuple[Array, Array | None, tuple[str, ...]]:
+def _targets(column: pd.Series[Any], name: str, task: TableTask) -> tuple[Array, Array | None, tuple[str, ...]]:
     """Numbers of classes (N,), or values (N,) of a regression beside zeros, and names of classes."""
     found = sorted(column.unique().tolist(), key=lambda v: (str(type(v)), v) if column.dtype == object else v)
     whole = _is_number(column) and bool((column == column.round()).all())
     classes = task == "classification" or (
-        task == "auto" and (not _is_number(column) or (whole and len(found) <= MOST_CLASSES))
+        task == "auto" and (not _is_number(column) or (whole and len(found) <= MOST_WHOLE_CLASSES))
     )
     if not classes:
         if not _is_number(column):
-            raise DataError(f"column {name!r} holds texts, which are no values to predict", 'task = "classification"')
+            raise DataError(f"column {name!r} holds texts, which are not values to predict", 'task = "classification"')
         values = column.to_numpy(np.float64)
         if not bool(np.isfinite(values).all()):
             raise DataError(f"column {name!r} holds infinity")
@@ -259,9 +257,9 @@ def _targets(column: pd.Series[Any], name: str, task: Task) -> tuple[Array, Arra
         return np.zeros(len(column), np.int64), values.astype(np.float32), ()
     if len(found) < 2:
         raise DataError(f"column {name!r} has only one class, {found[0]!r}", "at least two are needed")
-    if len(found) > max(MOST_CLASSES, len(column) // LEAST_PER_CLASS):
+    if len(found) > max(MOST_WHOLE_CLASSES, len(column) // LEAST_PER_CLASS):
         raise DataError(
-            f"column {name!r} has {len(found)} different values in {len(column)} rows; these are no classes",
+            f"column {name!r} has {len(found)} different values in {len(column)} rows; these are not classes",
             'for numbers to predict say task = "regression"',
         )
     numbers = {value: i for i, value in enumerate(found)}
@@ -285,10 +283,6 @@ def _parts(frame: pd.DataFrame, roles: _Roles, labels: Array, share: float, seed
     if not (len(sides[0]) and len(sides[1])):
         raise DataError("the split leaves no train or no test rows", "give more rows, or another test share")
     return sides[0], sides[1]
-
-
-def _majority(targets: Array) -> float:
-    return float(np.bincount(targets).max() / len(targets))
 
 
 def _warn_of_leaks(frame: pd.DataFrame, targets: Array, *, classes: bool) -> None:

@@ -212,7 +212,7 @@ class _Reader:
             )
         if chosen.type not in _FLOATS:
             raise UsageError(
-                f"output {chosen.name!r} of {self.name} is {chosen.type}: labels are no scores that can be explained",
+                f"output {chosen.name!r} of {self.name} is {chosen.type}: labels are not scores that can be explained",
                 "choose the output with probabilities, logits or values",
             )
 
