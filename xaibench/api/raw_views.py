@@ -17,7 +17,8 @@ from xaibench.core.errors import UsageError
 from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
 from xaibench.core.masking.maskers import DRAWN, MASKERS
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import ProblemView, RawRows
+from xaibench.core.problem import ProblemView
+from xaibench.core.raw_rows import RawRows
 from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
 from xaibench.models.adapters import as_predictor

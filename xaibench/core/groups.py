@@ -16,7 +16,8 @@ from torch import Tensor
 from xaibench.core.context import Context, Encoded, context_rows
 from xaibench.core.features import FeatureLayout, raw_layout
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import ProblemView, RawRows, Samples
+from xaibench.core.problem import ProblemView, Samples
+from xaibench.core.raw_rows import RawRows
 from xaibench.core.tokens import NO_TOKEN
 from xaibench.core.truth import Truth
 

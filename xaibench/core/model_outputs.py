@@ -109,3 +109,15 @@ def _as_tensor(values: Any) -> Tensor:
 
 def _called(values: Any, array: np.ndarray[Any, Any]) -> str:
     return f"an array of {array.dtype}" if isinstance(values, np.ndarray | list | tuple) else type(values).__name__
+
+
+def as_matrix(raw: Tensor) -> Tensor:
+    """Shape raw outputs (N,) or (N, C) as (N, C)."""
+    if raw.ndim == 1:
+        return raw.unsqueeze(1)
+    if raw.ndim != 2:
+        raise UsageError(
+            f"the model returned shape {tuple(raw.shape)}",
+            "models return one row of outputs per sample, (N, C)",
+        )
+    return raw

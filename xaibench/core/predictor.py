@@ -17,7 +17,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.floating_types import FloatingTypes
 from xaibench.core.model_facts import ModelFacts
-from xaibench.core.model_outputs import check_rows, read_output, where_output_is
+from xaibench.core.model_outputs import as_matrix, check_rows, read_output, where_output_is
 from xaibench.core.module_copies import copy_module, is_compiled
 from xaibench.core.outputs import Returns
 
@@ -356,18 +356,6 @@ class CallablePredictor(Predictor):
 def _black_box_batch(inputs: Tensor) -> int:
     """Samples per batch where nothing is known of what happens inside."""
     return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
-
-
-def as_matrix(raw: Tensor) -> Tensor:
-    """Shape raw outputs (N,) or (N, C) as (N, C)."""
-    if raw.ndim == 1:
-        return raw.unsqueeze(1)
-    if raw.ndim != 2:
-        raise UsageError(
-            f"the model returned shape {tuple(raw.shape)}",
-            "models return one row of outputs per sample, (N, C)",
-        )
-    return raw
 
 
 def activation_bytes(module: nn.Module, one: Tensor, context: Context | None = None) -> int:

@@ -22,32 +22,13 @@ from xaibench.core.needs import sees_truth
 from xaibench.core.outputs import STANDARDISED, select_output
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, require_module
+from xaibench.core.raw_rows import RawRows
 from xaibench.core.retraining import Retraining
 from xaibench.core.token_predictor import TokenPredictor
 from xaibench.core.truth import Truth
 
 if TYPE_CHECKING:
     from xaibench.core.frames.codec import FrameCodec
-
-
-@dataclass(frozen=True)
-class RawRows:
-    """Samples as a data set has them, of different sizes.
-
-    Attributes
-    ----------
-    values : Tensor (M, L, ...)
-    sizes : Tensor (M,) of int64
-        How many entries along the first axis of each there are.
-    layout : FeatureLayout
-        Of these rows.
-    context : mapping of str to Tensor (M, ...)
-    """
-
-    values: Tensor
-    sizes: Tensor
-    layout: FeatureLayout
-    context: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 METRIC_STREAM, EXPLAINER_STREAM = "masker", "explain/masker"

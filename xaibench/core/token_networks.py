@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.model_outputs import read_output
-from xaibench.core.predictor import as_matrix, hooked
+from xaibench.core.model_outputs import as_matrix, read_output
+from xaibench.core.predictor import hooked
 from xaibench.core.tokens import Tokens
 
 CallWithMask = Callable[[nn.Module, Tensor, Tensor], Any]

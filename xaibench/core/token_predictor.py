@@ -15,7 +15,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import array_digest
 from xaibench.core.language_models import MaskedLanguageModel, pieces_of
-from xaibench.core.model_outputs import read_output
+from xaibench.core.model_outputs import as_matrix, read_output
 from xaibench.core.module_copies import is_compiled
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import (
@@ -24,7 +24,6 @@ from xaibench.core.predictor import (
     Predictor,
     TorchPredictor,
     activation_bytes,
-    as_matrix,
 )
 from xaibench.core.token_networks import CallWithMask, TokenNetwork, around, logits_of
 from xaibench.core.tokens import NO_TOKEN, TextReader, Tokens

@@ -16,7 +16,8 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.groups import explain_groups, predict_groups
 from xaibench.core.masking.maskers import gaussian_blur
-from xaibench.core.problem import ProblemView, RawRows
+from xaibench.core.problem import ProblemView
+from xaibench.core.raw_rows import RawRows
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
 from xaibench.explainers.gradients import integrated_gradients

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.core.model_outputs import read_output
+from xaibench.core.model_outputs import as_matrix, read_output
 from xaibench.core.module_copies import is_compiled, sharing_copy
-from xaibench.core.predictor import as_matrix
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import AdaptedModule
 from xaibench.models.output_range import SMALLEST_ROUNDING, LastOperation

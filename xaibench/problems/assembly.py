@@ -20,8 +20,9 @@ from xaibench.core.keys import KEY_VERSION, digest, sample_digests
 from xaibench.core.outputs import default_output, is_of_one_column
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor
-from xaibench.core.problem import Problem, RawRows, Samples
+from xaibench.core.problem import Problem, Samples
 from xaibench.core.raw_inputs import predict_raw
+from xaibench.core.raw_rows import RawRows
 from xaibench.core.retraining import Retraining
 from xaibench.core.samples_of_labels import samples_of_labels
 from xaibench.core.targets import LABEL, SampleTargets, choose_targets

@@ -14,7 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor, as_matrix, hooked
+from xaibench.core.model_outputs import as_matrix
+from xaibench.core.predictor import TorchPredictor, hooked
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, follow, fresh
 from xaibench.explainers.engines.tracing import canonical, tracked
 

@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.predictor import TorchPredictor, as_matrix
+from xaibench.core.model_outputs import as_matrix
+from xaibench.core.predictor import TorchPredictor
 from xaibench.explainers.engines.forward_check import check_outputs
 
 _FROM_FIRST = frozenset({"expand_as", "reshape_as", "to", "type_as", "view_as"})
