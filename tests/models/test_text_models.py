@@ -158,6 +158,7 @@ BAD_TEXTS = {
     "long": ([LONG], "10000 words, more than length = 64"),
     "one string": ("a fine film", "one string"),
     "numbers among them": (["a", 3], "hold a int, number 1"),
+    "iterator": (iter(["a", "fine"]), "are a list_iterator"),
 }
 
 
@@ -230,3 +231,35 @@ def test_outputs_of_all_kinds_are_read(kind: str) -> None:
 
 def test_transformers_is_not_imported() -> None:
     assert not [name for name in sys.modules if name.partition(".")[0] == "transformers"]
+
+
+def test_words_are_shown_without_the_signs_of_tokenizers() -> None:
+    from xaibench.core.tokens import shown_words
+
+    tokens = xb.Tokens(["[PAD]", "film", "act", "##ing", "\u0120fine", "ly"])
+    assert shown_words(np.array([[2, 3], [1, -1], [4, 5], [-1, -1]]), tokens) == ("acting", "film", "finely")
+    assert shown_words(np.array([3, 1, -1]), tokens) == ("##ing", "film")
+    assert shown_words(np.array([3, 1]), xb.Tokens(9)) == ("3", "1")
+
+
+def test_other_texts_of_a_pair_are_strings_too_and_may_have_longer_words() -> None:
+    texts, others = ["a fine film", "dull film"], ["act+ing fine film", "dull act"]
+    truth = [np.array([False, True, True]), np.array([True, True])]
+    given = {"model": model(), "inputs": texts, "targets": [0, 0]}
+    found = xb.score(
+        "context_swap_agreement", truth=truth, explain="feature_ablation", explainer_params={"masker": "mask"},
+        pairs={"input_pair.context": {"inputs": others}}, **given,
+    )  # fmt: skip
+    own = xb.explain("feature_ablation", masker="mask", **given)
+    other = xb.explain("feature_ablation", masker="mask", **{**given, "inputs": others})
+    for row, mask in enumerate(truth):
+        a, b = own[row, : len(mask)][mask], other[row, : len(mask)][mask]
+        assert found[row] == pytest.approx(1.0 if (a[0] > a[1]) == (b[0] > b[1]) else -1.0)
+
+
+def test_draws_of_a_text_do_not_hang_on_how_many_pieces_the_words_of_others_have() -> None:
+    for name, params in (("smoothgrad", {"n_samples": 4}), ("lime", {"n_samples": 6}), ("gradient_shap", {})):
+        given = {"model": model(), "background": ["a fine film", "act+ing dull"], **params}
+        together = xb.explain(name, inputs=["a fine film", "act+ing fine film"], **given)
+        alone = xb.explain(name, inputs=["a fine film"], **given)
+        np.testing.assert_allclose(together[0], alone[0], rtol=1e-6, atol=1e-7)

@@ -58,8 +58,8 @@ def explain(
         A data frame goes to the model as a frame, by the names of its columns.
         For a model with several inputs a tuple in the order of its parameters, or a dictionary by their
         names: the first one is explained, the others are held fixed (see ``context``). Series of different
-        lengths are a list of arrays. Texts are token ids (N, L) with -1 behind the end, a list of lists of ids, or
-        pieces of words (N, W, P).
+        lengths are a list of arrays. Texts are strings, for a model made by `text_model`; or token ids (N, L) with -1
+        behind the end, a list of lists of ids, or pieces of words (N, W, P).
     targets : array or Tensor (N,) of int or str, int, str, array (N, C) of bool, list of sets, optional
         Output column to explain, by number or by name; the predicted class by default. One for all samples, one for
         each, or, of a model of independent labels, all that are explained of each: there is then a map for every label
