@@ -15,8 +15,8 @@ from xaibench.datasets.cards import card, card_names
 from xaibench.datasets.fetch import fetchable
 
 SPECS = {spec.name: spec for spec in components("dataset") if spec.function.__module__.startswith("xaibench.")}
-OTHERS_FOLDERS = {name for name in SPECS if name.startswith("bam_original_")}
-"""Data that users have or have not; tested on a miniature in test_bam_folder."""
+OTHERS_FOLDERS = {name for name in SPECS if name.startswith("bam_original_")} | {"texts"}
+"""Data that users have or have not; tested on miniatures in test_bam_folder and in tests/models/test_hugging_face."""
 NAMES = sorted(set(SPECS) - set(fetchable()) - OTHERS_FOLDERS)
 LARGE = {name: {"per_pair": 2} for name in ("bam_object", "bam_scene", "bam_scene_only", "bam_commonality")}
 """Data sets that are made smaller here, and how; test_bam has their full sizes."""

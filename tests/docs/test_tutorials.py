@@ -106,3 +106,10 @@ def test_results_are_read_with_pandas(
     printed = capsys.readouterr().out
     assert "completen" in printed
     assert "vargrad" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_text_classifier(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    follow("tutorial/text-classifier.md", tmp_path)

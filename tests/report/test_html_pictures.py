@@ -105,3 +105,38 @@ def test_every_figure_is_written_as_png_svg_and_pdf(tmp_path: Path) -> None:
 def test_names_in_figures_are_one_short_line(name: str) -> None:
     assert len(short(name)) <= 28
     assert "\n" not in short(name)
+
+
+def test_words_of_a_text_are_tinted_and_signed_and_escaped() -> None:
+    from xaibench.report.html.content import Gallery, Instance, Map
+    from xaibench.report.html.feature_tables import word_rows
+
+    words = ("a", "<b>fine</b>", "dull", "film")
+    maps = (Map("signed", "contribution", np.array([0.0, 4.0, -2.0, 0.1, 9.0]), 1.0),)
+    truth = np.array([False, True, True, False, False])
+    found = Instance("id", 3, "drawn", np.zeros(5), truth, "explained: good", maps, words)
+    gallery = Gallery("suite", "data/model", "tokens", (), "auprc", True, (found,))
+    rows = word_rows(gallery, found)
+    assert [r.title for r in rows] == ["truth", "signed"]
+    # What is behind the end of the text has no word and no part in the scale.
+    assert rows[1].words == [("p0", "a"), ("p8", "<b>fine</b>"), ("m4", "dull"), ("p0", "film")]
+    assert rows[0].words == [("out", "a"), ("in", "<b>fine</b>"), ("in", "dull"), ("out", "film")]
+
+
+def test_the_page_shows_texts_in_words() -> None:
+    from dataclasses import replace
+
+    from helpers.report_content import make_content
+
+    from xaibench.report.html.page import make_report
+
+    content = make_content(2)
+    table = content.galleries[1]
+    instance = table.instances[0]
+    n = instance.maps[0].values.size
+    words = ("<i>first</i>", *(f"word{k}" for k in range(1, n)))
+    text = replace(table, features="tokens", feature_names=(), instances=(replace(instance, words=words),))
+    html = make_report(replace(content, galleries=(text,))).html
+    assert "&lt;i&gt;first&lt;/i&gt;</span>" in html
+    assert "<i>first" not in html
+    assert 'class="text" dir="auto"' in html

@@ -131,7 +131,8 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
             Map(names[e], kind, values[i], float(scores[e][i]) if e in scores else np.nan) for e, values, kind in maps
         )
         inputs = stored.inputs[i].numpy()
-        instances.append(Instance(ids[i], stored.index[i], reason, inputs, truth, _target(stored, i), shown))
+        words = stored.words[i] if stored.words else ()
+        instances.append(Instance(ids[i], stored.index[i], reason, inputs, truth, _target(stored, i), shown, words))
     return Gallery(
         found.suite, found.name, stored.features, stored.feature_names, label, higher, tuple(instances)
     )  # fmt: skip

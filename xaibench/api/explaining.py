@@ -51,8 +51,8 @@ def explain(
     inputs : array or Tensor (N, *input_shape)
         For a model with several inputs a tuple in the order of its parameters, or a dictionary by their
         names: the first one is explained, the others are held fixed (see ``context``). Series of different
-        lengths are a list of arrays. Texts are token ids (N, L) with -1 behind the end, a list of lists of ids, or
-        pieces of words (N, W, P).
+        lengths are a list of arrays. Texts are strings, for a model made by `text_model`; or token ids (N, L) with -1
+        behind the end, a list of lists of ids, or pieces of words (N, W, P).
     targets : array or Tensor (N,) of int, optional
         Output column to explain; the predicted class by default.
     seed : int

@@ -29,7 +29,7 @@ from xaibench.core.needs import missing_needs
 from xaibench.core.outputs import check_columns, check_output, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.tokens import Tokens
+from xaibench.core.tokens import Tokens, text_widths
 from xaibench.core.truth import Truth
 from xaibench.models.adapted_modules import cast_context, number_type
 from xaibench.models.adapters import as_predictor, find_device
@@ -223,7 +223,9 @@ def make_view(
             raise UsageError("background_context has no background", "give the reference samples as background=")
         around = context_tensors(background_context, len(background), where, "background_context")
     if text is not None:
-        rows = sample_digests(text.rows, {k: v.cpu().numpy() for k, v in beside.items()}, text.sizes.cpu().numpy())
+        widths = text_widths(text.rows) if predictor.encodes_ids else None
+        given = {k: v.cpu().numpy() for k, v in beside.items()}
+        rows = sample_digests(text.rows, given, text.sizes.cpu().numpy(), widths)
         references = None if text.references is None else replace(text.references, context=around)
         view = ProblemView(predictor, x, y, layout, chosen, rows, None, seed, context=beside)
         view = replace(view, sizes=text.sizes, references=references)

@@ -116,8 +116,12 @@ def _texts(view: ProblemView, need: str, given: Any) -> Tensor:
     found, sizes = token_rows(given, None, f"inputs of {need}") if text else series_rows(given, f"inputs of {need}")
     if sizes.tolist() != (view.sizes.tolist() if view.sizes is not None else []):
         raise UsageError(f"inputs of {need} have other lengths than those that are explained", "give one for each")
-    rows = torch.full_like(view.inputs, NO_TOKEN if text else 0)
-    rows[:, : found.shape[1]] = torch.from_numpy(found).to(rows)[:, : rows.shape[1]]
+    shape = list(view.inputs.shape)
+    if text and len(shape) == 3:
+        shape[2] = max(shape[2], found.shape[2])
+    rows = view.inputs.new_full(shape, NO_TOKEN if text else 0)
+    given_rows = torch.from_numpy(found).to(rows)[:, : shape[1]]
+    rows[:, : given_rows.shape[1], ..., : given_rows.shape[-1]] = given_rows
     return rows
 
 

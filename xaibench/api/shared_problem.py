@@ -22,6 +22,7 @@ from xaibench.core.keys import array_digest, digest, row_digests, sample_digests
 from xaibench.core.module_copies import is_compiled
 from xaibench.core.problem import Problem as PreparedProblem
 from xaibench.core.problem import ProblemView, Samples
+from xaibench.core.tokens import text_widths
 from xaibench.core.types import Array
 from xaibench.execution.unit import ProblemCaches
 from xaibench.models.adapters import fingerprint
@@ -211,7 +212,8 @@ def _digests_of_inputs(samples: Samples) -> tuple[bytes, ...]:
     """Identity of what the model is given, whatever type of number the caller had it in."""
     context = {name: _numpy(values) for name, values in samples.context.items()}
     sizes = None if samples.sizes is None else _numpy(samples.sizes)
-    return sample_digests(_numpy(samples.inputs), context, sizes)
+    rows = _numpy(samples.inputs)
+    return sample_digests(rows, context, sizes, text_widths(rows) if samples.model.encodes_ids else None)
 
 
 def _digest_of_background(samples: Samples) -> str:

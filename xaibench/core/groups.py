@@ -13,10 +13,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from xaibench.core.context import Context, context_rows
-from xaibench.core.features import FeatureLayout
+from xaibench.core.context import Context, Encoded, context_rows
+from xaibench.core.features import FeatureLayout, raw_layout
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, RawRows, Samples
+from xaibench.core.tokens import NO_TOKEN
 from xaibench.core.truth import Truth
 
 S = TypeVar("S", bound=Samples)
@@ -32,16 +33,42 @@ class Group:
         Features along the first axis.
     rows : Tensor (G,) of int64
         Which samples these are.
+    width : int or None
+        Of words of several pieces: most pieces of a word of these texts, so that what is drawn for a text
+        does not depend on the words of others.
     """
 
     size: int
     rows: Tensor
+    width: int | None = None
+
+    def of(self, raw: Tensor) -> Tensor:
+        """Their raw rows (G, L, ...) among those of all samples, without pieces that none of them has."""
+        found = raw[self.rows]
+        return found if self.width is None else found[:, :, : self.width]
 
 
-def groups(sizes: Tensor) -> Iterator[Group]:
-    """The groups of samples with these sizes (N,), the smallest size first."""
-    for size in sorted(set(sizes.tolist())):
-        yield Group(size, (sizes == size).nonzero().squeeze(1))
+def groups(sizes: Tensor, widths: Tensor | None = None) -> Iterator[Group]:
+    """The groups of samples with these sizes (N,), and widths where words have pieces; the smallest size first."""
+    if widths is None:
+        for size in sorted(set(sizes.tolist())):
+            yield Group(size, (sizes == size).nonzero().squeeze(1))
+        return
+    for size, width in sorted(set(zip(sizes.tolist(), widths.tolist(), strict=True))):
+        yield Group(size, ((sizes == size) & (widths == width)).nonzero().squeeze(1), width)
+
+
+def widths_of(model: Predictor, raw: Tensor) -> Tensor | None:
+    """Most pieces of a word (N,) of texts as pieces of words (N, W, P); None for all other raw rows."""
+    if not model.encodes_ids or raw.ndim != 3:
+        return None
+    return (raw != NO_TOKEN).any(dim=1).sum(dim=1)
+
+
+def encoded(model: Predictor, group: Group, raw: Tensor, layout: FeatureLayout) -> Encoded:
+    """The samples of a group as the model takes them, from the raw rows (N, L, ...) of all."""
+    own = group.of(raw)
+    return model.encode(own, group.size, layout if group.width is None else raw_layout(tuple(own.shape[1:])))
 
 
 def pool_of(model: Predictor, references: RawRows | None) -> Tensor | None:
@@ -53,8 +80,8 @@ def pool_of(model: Predictor, references: RawRows | None) -> Tensor | None:
 
 def cut(samples: S, group: Group, pool: Tensor | None) -> S:
     """The samples of a group, dense: encoded, with the first ``size`` entries of everything per feature."""
-    rows, size = group.rows, group.size
-    found = samples.model.encode(samples.inputs[rows], size, samples.layout)
+    rows = group.rows
+    found = encoded(samples.model, group, samples.inputs, samples.layout)
     chosen = rows.tolist()
     own = replace(
         samples,
@@ -86,7 +113,7 @@ def explain_groups(view: ProblemView, explain: Callable[[ProblemView], Tensor]) 
     assert view.sizes is not None
     pool = pool_of(view.model, view.references)
     maps = torch.zeros(len(view), *view.layout.feature_shape, dtype=torch.float32, device=view.inputs.device)
-    for group in groups(view.sizes):
+    for group in groups(view.sizes, widths_of(view.model, view.inputs)):
         maps[group.rows, : group.size] = explain(cut(view, group, pool)).to(maps)
     return maps
 
@@ -96,8 +123,8 @@ def predict_groups(
 ) -> Tensor:
     """Raw outputs (N, C) of raw rows of different sizes, each with its context."""
     out: Tensor | None = None
-    for group in groups(sizes):
-        found = model.encode(raw[group.rows], group.size, layout)
+    for group in groups(sizes, widths_of(model, raw)):
+        found = encoded(model, group, raw, layout)
         beside: Mapping[str, Tensor] = {**context_rows(context, group.rows), **found.context}
         part = model.predict(found.inputs, beside or None)
         if out is None:

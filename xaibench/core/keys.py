@@ -57,15 +57,22 @@ def row_digests(rows: np.ndarray[Any, Any]) -> tuple[bytes, ...]:
 
 
 def sample_digests(
-    rows: np.ndarray[Any, Any], context: Mapping[str, np.ndarray[Any, Any]], sizes: np.ndarray[Any, Any] | None = None
+    rows: np.ndarray[Any, Any],
+    context: Mapping[str, np.ndarray[Any, Any]],
+    sizes: np.ndarray[Any, Any] | None = None,
+    widths: np.ndarray[Any, Any] | None = None,
 ) -> tuple[bytes, ...]:
     """Identity of samples (N, ...): of what exists of their rows, and of their context, name by name.
 
     Without a context and without ``sizes`` it is `row_digests`. With ``sizes`` (N,) only so many entries along
-    the first axis of a row count, so that a sample is the same alone and padded to the length of others.
+    the first axis of a row count, so that a sample is the same alone and padded to the length of others; with
+    ``widths`` (N,) only so many along the second one.
     """
     if sizes is None:
         found = row_digests(rows)
+    elif widths is not None:
+        cut = (row[:n, :w] for row, n, w in zip(rows, sizes.tolist(), widths.tolist(), strict=True))
+        found = tuple(row_digests(np.ascontiguousarray(row)[None])[0] for row in cut)
     else:
         found = tuple(row_digests(row[None, :n])[0] for row, n in zip(rows, sizes.tolist(), strict=True))
     for name, values in sorted(context.items()):

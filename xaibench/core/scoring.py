@@ -14,7 +14,7 @@ from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, check_masker, explain
-from xaibench.core.groups import Group, cut, cut_truth, groups, pool_of
+from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, pool_of, widths_of
 from xaibench.core.outputs import check_output, curve_output
 from xaibench.core.pairs import Pair
 from xaibench.core.problem import ProblemView, Samples
@@ -115,9 +115,20 @@ def _groups(ev: Evaluation) -> list[tuple[Group, Evaluation]]:
     def make() -> list[tuple[Group, Evaluation]]:
         assert ev.sizes is not None
         pool = pool_of(ev.model, ev.references)
-        return [(group, _group(ev, group, pool)) for group in groups(ev.sizes)]
+        return [(group, _group(ev, group, pool)) for group in groups(ev.sizes, _widths(ev))]
 
     found: list[tuple[Group, Evaluation]] = ev.reuse(f"groups/{ev.output}", make)
+    return found
+
+
+def _widths(ev: Evaluation) -> Tensor | None:
+    """Most pieces of a word (N,) of each text and of its other inputs; None where words have no pieces."""
+    found = widths_of(ev.model, ev.inputs)
+    if found is not None:
+        others = (pair.inputs for pairs in _known_pairs(ev).values() for pair in pairs if pair.inputs is not None)
+        for inputs in others:
+            more = widths_of(ev.model, inputs)
+            found = found if more is None else torch.maximum(found, more)
     return found
 
 
@@ -130,7 +141,7 @@ def _group(ev: Evaluation, group: Group, pool: Tensor | None) -> Evaluation:
         attributions=ev.attributions[group.rows, : group.size],
         truth=None if ev.truth is None else cut_truth(ev.truth, group),
         cache=MemoryCache(),
-        shared=ev.shared.below("size", group.size),
+        shared=ev.shared.below("size", group.size if group.width is None else (group.size, group.width)),
         explainer=again,
         pairs={need: tuple(_pair(ev, pair, group) for pair in pairs) for need, pairs in _known_pairs(ev).items()},
         retraining=None,
@@ -150,7 +161,8 @@ def _pair(ev: Evaluation, pair: Pair, group: Group) -> Pair:
     own = replace(pair[group.rows], truth=truth)
     if own.inputs is None:
         return own
-    found = ev.model.encode(own.inputs, group.size, ev.layout)
+    assert pair.inputs is not None
+    found = encoded(ev.model, group, pair.inputs, ev.layout)
     context = context_rows(ev.context, group.rows) if own.context is None else own.context
     return replace(own, inputs=found.inputs, context={**context, **found.context})
 

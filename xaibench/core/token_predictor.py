@@ -90,7 +90,7 @@ class TokenPredictor(TorchPredictor):
         self.table = _frozen(look_up)
         if self.tokens.size is None:
             self.tokens = _sized(self.tokens, len(self.table))
-        network = TokenNetwork(module, call=call, embedding=self.name, **around(self.tokens, self._embed))
+        network = TokenNetwork(module, call=call, embedding=self.name, **around(self.tokens, self.embedded))
         super().__init__(network, returns, device=device, batch_size=batch_size)
         self._sizes: dict[int, int] = {}
 
@@ -103,7 +103,7 @@ class TokenPredictor(TorchPredictor):
     @property
     def symbols(self) -> Mapping[str, Tensor]:
         """Embeddings (D,) of the symbols, by name."""
-        return {name: self._embed(torch.tensor([i]))[0].to(self.device) for name, i in self.tokens.symbols.items()}
+        return {name: self.embedded(torch.tensor([i]))[0].to(self.device) for name, i in self.tokens.symbols.items()}
 
     @property
     def identity(self) -> list[Any]:
@@ -119,7 +119,7 @@ class TokenPredictor(TorchPredictor):
         """See `Predictor.encode`: embeddings of ids (N, L), or of the pieces of words (N, W, P)."""
         ids = raw[:, :size].long()
         live = ids != NO_TOKEN
-        vectors = torch.where(live.unsqueeze(-1), self._embed(ids.clamp(min=0)), 0.0)
+        vectors = torch.where(live.unsqueeze(-1), self.embedded(ids.clamp(min=0)), 0.0)
         context = {} if bool(live.all()) else {"live": live}
         if self.name is not None or self.language_model is not None:
             context["ids"] = ids.clamp(min=0)
@@ -128,7 +128,7 @@ class TokenPredictor(TorchPredictor):
     def encode_pool(self, raw: Tensor, sizes: Tensor) -> Tensor:
         """See `Predictor.encode_pool`: (M, D), or (M, P, D) with NaN behind the last piece of a word."""
         ids = torch.cat([row[:n] for row, n in zip(raw.long(), sizes.tolist(), strict=True)])
-        return torch.where((ids != NO_TOKEN).unsqueeze(-1), self._embed(ids.clamp(min=0)), torch.nan)
+        return torch.where((ids != NO_TOKEN).unsqueeze(-1), self.embedded(ids.clamp(min=0)), torch.nan)
 
     def words_in_place(self, inputs: Tensor, context: Context, uniform: Tensor) -> Tensor:
         """Inputs whose features are all drawn by the language model, each given the rest of its text.
@@ -155,7 +155,7 @@ class TokenPredictor(TorchPredictor):
             )
             total = found.cumsum(dim=1)
             ids = torch.searchsorted(total, (drawn * total[:, -1]).unsqueeze(1), right=True).squeeze(1)
-            words = self._embed(ids.clamp(max=found.shape[1] - 1)).to(inputs)
+            words = self.embedded(ids.clamp(max=found.shape[1] - 1)).to(inputs)
             filled[row].view(len(words), -1, inputs.shape[-1])[:, 0] = words
         return filled
 
@@ -191,7 +191,8 @@ class TokenPredictor(TorchPredictor):
         made.facts, made.language_model, made.reader = self.facts, self.language_model, self.reader
         return made
 
-    def _embed(self, ids: Tensor) -> Tensor:
+    def embedded(self, ids: Tensor) -> Tensor:
+        """Embeddings (..., D) of ids (...)."""
         return self.table[ids.to(self.table.device)].to(ids.device)
 
 

@@ -127,6 +127,34 @@ def check_ids(ids: Array, tokens: Tokens | None, name: str) -> None:
         )
 
 
+def shown_words(ids: Array, tokens: Tokens | None) -> tuple[str, ...]:
+    """The features of one text, ids (L,) or (W, P), as a reader sees them; numbers where the tokens have no names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shown_words(np.array([[2, 3], [1, -1]]), Tokens(["[PAD]", "film", "act", "##ing"]))
+    ('acting', 'film')
+    """
+    names = None if tokens is None or isinstance(tokens.vocabulary, int | None) else tokens.vocabulary
+    rows = ids[:, None] if ids.ndim == 1 else ids
+    words = []
+    for row in rows.tolist():
+        pieces = [str(i) if names is None else names[i] for i in row if i != NO_TOKEN]
+        # The signs of pieces within a word, and of a space before one, of the usual tokenizers.
+        plain = [p.removeprefix("##") if k else p for k, p in enumerate(pieces)]
+        words.append("".join(p.replace("\u0120", "").replace("\u2581", "") or p for p in plain))
+    return tuple(word for word in words if word)
+
+
+def text_widths(ids: Array) -> Array | None:
+    """Most pieces of a word of each text (N,), int64, of pieces of words (N, W, P); None for tokens (N, L)."""
+    if ids.ndim != 3:
+        return None
+    widths: Array = (ids != NO_TOKEN).any(axis=1).sum(axis=1).astype(np.int64)
+    return widths
+
+
 def text_sizes(ids: Array) -> Array:
     """Number of tokens, or of words, of each text (N,), int64."""
     present = ids != NO_TOKEN

@@ -13,6 +13,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
+from xaibench.core.tokens import shown_words
 from xaibench.metrics.engines.removal import schedule
 from xaibench.plan import Cell, Unit
 from xaibench.store import Store, StoredCurve, StoredExamples
@@ -56,6 +57,7 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
         labels=tuple(label for _, label in names),
         features=data.features,
         feature_names=tuple(data.feature_names),
+        words=tuple(shown_words(data.test_inputs[i], data.tokens) for i in chosen) if data.has_ids else (),
     )
 
 

@@ -9,6 +9,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
+from xaibench.core.errors import UnsupportedError
+from xaibench.core.masking.tokens import fitting_words
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import perturbed_copies
@@ -170,7 +172,12 @@ def _background_rows(problem: ProblemView, n_samples: int, draws: Draws) -> Call
     Where samples have different sizes, every feature along the first axis is drawn from what exists in the background.
     """
     if problem.pool is not None:
-        pool = problem.pool.nan_to_num(0.0)
+        pool = problem.pool
+        if problem.layout.slot == 2:
+            pool = fitting_words(pool, problem.inputs.shape[2])
+        if not len(pool):
+            raise UnsupportedError("the background has no word with as few pieces as those of a text")
+        pool = pool.nan_to_num(0.0)
         found = draws.integers(len(pool), (n_samples, problem.inputs.shape[1]))
         return lambda block, part: pool[found[block, part]]
     background = problem.background

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from xaibench.core.errors import UsageError, XaibenchWarning
 from xaibench.core.language_models import MaskedLanguageModel
 from xaibench.core.outputs import Returns
+from xaibench.core.text_readers import StringReader, TextUnit, TokenizerReader, function_of_ids
 from xaibench.core.token_networks import CallWithMask
 from xaibench.core.token_predictor import TokenIdPredictor, TokenPredictor
-from xaibench.models.text_readers import StringReader, TextUnit, TokenizerReader, function_of_ids
 
 TextPredictor = TokenPredictor | TokenIdPredictor
 NO_EMBEDDING = (
@@ -107,7 +107,7 @@ def text_model(
         raise UsageError("a torch module does not read strings", "give its tokenizer")
     table = embedding if embedding is not None else _own_embedding(model)
     size = _rows(model, table)
-    reader = TokenizerReader(tokenizer, unit, length, size, _most_places(model))
+    reader = TokenizerReader(tokenizer, unit, length, size, most_places_of(model))
     _warn_of_another_tokenizer(tokenizer, size)
     hugging_face = embedding is None
     made = TokenPredictor(
@@ -115,7 +115,7 @@ def text_model(
         table,
         reader.tokens,
         returns or "logit",
-        call=call or (_call_hugging_face if hugging_face else None),
+        call=call or (call_hugging_face if hugging_face else None),
         device=device,
         batch_size=batch_size,
     )
@@ -180,7 +180,7 @@ def _rows(model: nn.Module, embedding: nn.Embedding | Tensor | str) -> int:
     return len(embedding)
 
 
-def _most_places(model: nn.Module) -> int | None:
+def most_places_of(model: nn.Module) -> int | None:
     """The longest sequence that a model with learned positions takes; None where nothing says it."""
     most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if not isinstance(most, int):
@@ -205,7 +205,7 @@ def _warn_of_another_tokenizer(tokenizer: Any, size: int) -> None:
         )
 
 
-def _call_hugging_face(module: nn.Module, embeddings: Tensor, mask: Tensor) -> Any:
+def call_hugging_face(module: nn.Module, embeddings: Tensor, mask: Tensor) -> Any:
     """Logits of embeddings without padding; of a model of the next token, at the last place."""
     with _taking_batches(module):
         found = module(inputs_embeds=embeddings, attention_mask=mask)

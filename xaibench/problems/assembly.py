@@ -24,7 +24,7 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.problem import Problem, RawRows, Samples
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.retraining import Retraining
-from xaibench.core.tokens import text_sizes
+from xaibench.core.tokens import text_sizes, text_widths
 from xaibench.core.truth import Truth, TruthKind
 from xaibench.core.types import Array
 from xaibench.models.linear import truth_weights
@@ -124,7 +124,7 @@ def _digests(data: Data, n: int) -> tuple[bytes, ...]:
     rows = data.test_inputs[:n]
     if not data.has_ids:
         return sample_digests(rows, context)
-    return sample_digests(rows.astype(np.int64), context, text_sizes(rows))
+    return sample_digests(rows.astype(np.int64), context, text_sizes(rows), text_widths(rows))
 
 
 def _tensors(context: Mapping[str, Array], rows: slice, device: torch.device) -> dict[str, torch.Tensor]:

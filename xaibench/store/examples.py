@@ -40,6 +40,8 @@ class StoredExamples:
         True class of each, in words; empty where there is none.
     features : {"image", "table", "series", "tokens"}
     feature_names : tuple of str
+    words : tuple of tuple of str
+        Of texts: the features of each sample, in words. Empty for other data.
     """
 
     sample_ids: tuple[str, ...]
@@ -51,6 +53,7 @@ class StoredExamples:
     labels: tuple[str, ...]
     features: str
     feature_names: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Examples:
         facts = {
             "sample_ids": found.sample_ids, "index": found.index, "n_samples": found.n_samples,
             "targets": found.targets, "labels": found.labels, "features": found.features,
-            "feature_names": found.feature_names,
+            "feature_names": found.feature_names, **({"words": found.words} if found.words else {}),
         }  # fmt: skip
         self._save(self.name(EXAMPLES, fingerprint), tensors, facts)
 
@@ -116,7 +119,8 @@ class Examples:
         lists = ("sample_ids", "index", "targets", "labels", "feature_names")
         return StoredExamples(
             inputs=tensors["inputs"], truth=tensors.get("truth"), features=str(facts["features"]),
-            n_samples=int(facts["n_samples"]), **{name: tuple(facts[name]) for name in lists},
+            n_samples=int(facts["n_samples"]), words=tuple(map(tuple, facts.get("words", ()))),
+            **{name: tuple(facts[name]) for name in lists},
         )  # fmt: skip
 
     def save_curve(self, score_key: str, found: StoredCurve) -> None:

@@ -114,18 +114,24 @@ def _mean(inputs: Tensor, absence: Absence) -> Tensor:
     return absence.pool.flatten(0, -2).nanmean(dim=0).to(inputs)
 
 
+def fitting_words(pool: Tensor, width: int) -> Tensor:
+    """Words (M, P, D) of at most ``width`` pieces, as (K, width, D) with NaN behind the last piece of each."""
+    padded = torch.nn.functional.pad(pool, (0, 0, 0, max(0, width - pool.shape[1])), value=torch.nan)
+    return padded[(~torch.isnan(padded[..., 0])).sum(dim=1) <= width][:, :width]
+
+
 def _unigram(name: str, inputs: Tensor, layout: FeatureLayout, absence: Absence, draws: Draws) -> Tensor:
     if absence.pool is None:
         raise UnsupportedError(f"the {name} masker needs reference samples", "pass background=, texts")
     pool, n = absence.pool.to(inputs), layout.n_features
     if layout.slot == 1:
         return pool[draws.integers(len(pool), (n,))]
-    width = inputs.shape[2]
+    pool = fitting_words(pool, inputs.shape[2])
+    if not len(pool):
+        raise UnsupportedError(f"the {name} masker needs reference words with as few pieces as every word has")
     pieces = (~torch.isnan(pool[..., 0])).sum(dim=1)
     order = pieces.sort(stable=True)
-    pool = torch.nn.functional.pad(pool[order.indices], (0, 0, 0, max(0, width - pool.shape[1])), value=torch.nan)[
-        :, :width
-    ]
+    pool = pool[order.indices]
     own = ~torch.isnan(inputs[..., 0]) if absence.live is None else absence.live
     # Words with at most as many pieces come first in the pool.
     n_fitting = torch.searchsorted(order.values.contiguous(), own.sum(dim=2).contiguous(), right=True)

@@ -24,7 +24,7 @@ from xaibench.explainers.engines.backward_rules import ACTIVATIONS, REARRANGING,
 from xaibench.explainers.engines.tracing import TrackingMode, occurrences, tracked
 
 AttentionRule = Literal["attn", "cp"]
-NEAR_ZERO = 1e-6
+NEAR_ARGUMENT_ZERO = 1e-6
 """Below this, the quotient of an activation function and its argument is its limit, the slope at 0."""
 _PRODUCTS = frozenset({"bmm", "einsum", "matmul", "mm", "mul"})
 _UNCHANGED_WEIGHTS = frozenset(
@@ -61,7 +61,7 @@ def with_gradient(values: Tensor, result: Tensor, factor: Tensor) -> Tensor:
     return found
 
 
-def scaled(values: Tensor, factor: float) -> Tensor:
+def with_scaled_gradient(values: Tensor, factor: float) -> Tensor:
     """The tensor with its gradient times a factor; with 0 it is a constant for what carries relevance back."""
     return with_gradient(values, values, values.new_full((), factor))
 
@@ -108,13 +108,13 @@ class TransformerRules(TrackingMode):
             raise UnsupportedError(f"attn_lrp cannot follow {name!r} in place")
         rules: dict[str, Callable[..., Any]] = {
             **dict.fromkeys(_PRODUCTS, self._product),
-            **dict.fromkeys(_SCALES, lambda func, args, kwargs: scaled(func(*args, **kwargs), 0.0)),
+            **dict.fromkeys(_SCALES, lambda func, args, kwargs: with_scaled_gradient(func(*args, **kwargs), 0.0)),
             **dict.fromkeys(ACTIVATIONS, _activation),
             "div": _quotient,
             "layer_norm": _layer_norm,
             "pow": _power,
             "rms_norm": _rms_norm,
-            "square": lambda func, args, kwargs: scaled(func(*args, **kwargs), 0.5),
+            "square": lambda func, args, kwargs: with_scaled_gradient(func(*args, **kwargs), 0.5),
         }
         if plain or name in _AFFINE:
             factors = args[1:3] if name == "addmm" else args[:2]
@@ -142,13 +142,13 @@ class TransformerRules(TrackingMode):
             raise UnsupportedError("attn_lrp has no rule for this product of activations")
         if id(args[0]) in self._weights:
             return self._attend(args[0], args[1], func)
-        return func(scaled(args[0], 0.5), scaled(args[1], 0.5))
+        return func(with_scaled_gradient(args[0], 0.5), with_scaled_gradient(args[1], 0.5))
 
     def _attend(self, weights: Tensor, values: Tensor, func: Callable[..., Any] = torch.matmul) -> Tensor:
         if self.rule == "cp":
-            result: Tensor = func(scaled(weights, 0.0), values)
+            result: Tensor = func(with_scaled_gradient(weights, 0.0), values)
         else:
-            result = func(scaled(weights, 0.5), scaled(values, 0.5))
+            result = func(with_scaled_gradient(weights, 0.5), with_scaled_gradient(values, 0.5))
         return result
 
     def _enter(self, _module: nn.Module, _args: Any) -> None:
@@ -164,7 +164,7 @@ class TransformerRules(TrackingMode):
 
 def _halves(first: Tensor, second: Tensor) -> Tensor:
     """A product, of which each factor gets half of the gradient."""
-    return torch.matmul(scaled(first, 0.5), scaled(second, 0.5))
+    return torch.matmul(with_scaled_gradient(first, 0.5), with_scaled_gradient(second, 0.5))
 
 
 def _is_written_activation(module: nn.Module) -> bool:
@@ -190,10 +190,10 @@ def _identity_rule(function: Callable[[Tensor], Tensor], given: Tensor, result: 
     with torch.no_grad():
         step = torch.tensor([1e-3, -1e-3], dtype=torch.float64, device=given.device).to(given.dtype)
         ends = function(step)
-        if bool(function(torch.zeros_like(step)).abs().max() > NEAR_ZERO):
+        if bool(function(torch.zeros_like(step)).abs().max() > NEAR_ARGUMENT_ZERO):
             raise UnsupportedError("attn_lrp has no rule for an activation function that does not take 0 to 0")
         slope = (ends[0] - ends[1]) / (step[0] - step[1])
-        near = given.abs() < NEAR_ZERO
+        near = given.abs() < NEAR_ARGUMENT_ZERO
         factor = torch.where(near, slope, result.detach() / torch.where(near, torch.ones_like(given), given.detach()))
     return with_gradient(given, result, factor)
 
@@ -201,16 +201,16 @@ def _identity_rule(function: Callable[[Tensor], Tensor], given: Tensor, result: 
 def _quotient(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     first, second = args[:2]
     if isinstance(second, Tensor) and second.requires_grad:
-        second = scaled(second, 0.0)
+        second = with_scaled_gradient(second, 0.0)
     return func(first, second, *args[2:], **kwargs)
 
 
 def _power(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
     exponent = args[1] if len(args) > 1 else kwargs.get("exponent")
     if exponent in (1, 2):
-        return scaled(func(*args, **kwargs), 1 / exponent)
+        return with_scaled_gradient(func(*args, **kwargs), 1 / exponent)
     if exponent in (-0.5, 0.5):
-        return scaled(func(*args, **kwargs), 0.0)
+        return with_scaled_gradient(func(*args, **kwargs), 0.0)
     raise UnsupportedError(f"attn_lrp has no rule for the power {exponent}")
 
 

@@ -26,9 +26,9 @@ from xaibench.metrics.maps.rank_correlation import kendall_tau_b
 def tau_loo(ev: Evaluation, *, masker: str = "mean") -> Tensor:
     """Kendall's tau-b of the attributions with ``f(x) - f(x without t)``, each feature t left out alone.
 
-    Leaving one out is no truth: where evidence is redundant, no single feature is needed, and explanations that share
-    it among all of them disagree with it. Effects that are equal but for rounding tie. Explanations that are left-out
-    effects of the same masker themselves (`feature_ablation`) score 1 by construction.
+    Leaving one out is not a truth: where evidence is redundant, no single feature is needed, and explanations that
+    share it among all of them disagree with it. Effects that are equal but for rounding tie. Explanations that are
+    left-out effects of the same masker themselves (`feature_ablation`) score 1 by construction.
 
     Parameters
     ----------

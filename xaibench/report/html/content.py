@@ -50,6 +50,8 @@ class Instance:
         What is explained.
     maps : tuple of Map
         Explainers from the best mean score to the worst.
+    words : tuple of str
+        Of a text: its features, in words; empty for other data.
     """
 
     sample: str
@@ -59,6 +61,7 @@ class Instance:
     truth: Array | None
     target: str
     maps: tuple[Map, ...]
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

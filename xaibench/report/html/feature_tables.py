@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,35 @@ def feature_rows(gallery: Gallery, instance: Instance) -> list[FeatureRow]:
     maps = [shades(m.values, signed=is_signed(m.values, m.kind)) for m in instance.maps]
     rows = [_greys(instance.inputs), *truth, *maps]
     return [FeatureRow(p.title, p.below, p.alt, classes) for p, classes in zip(found, rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class WordRow:
+    """A text as one explanation sees it: ``words`` are pairs of a style class and a word."""
+
+    title: str
+    below: str
+    alt: str
+    words: list[tuple[str, str]]
+
+
+def word_rows(gallery: Gallery, instance: Instance) -> list[WordRow]:
+    """The text of a sample, tinted by its truth and by every map; see `shades`."""
+    n = len(instance.words)
+    truth = None if instance.truth is None else instance.truth.ravel()[:n]
+    cut = replace(
+        instance,
+        truth=truth,
+        inputs=np.zeros(n),
+        maps=tuple(replace(m, values=m.values.ravel()[:n]) for m in instance.maps),
+    )
+    found = pictures(gallery, cut)[1:]
+    classes = [] if truth is None else [_truth_shades(truth)]
+    classes += [shades(m.values, signed=is_signed(m.values, m.kind)) for m in cut.maps]
+    return [
+        WordRow(p.title, p.below, p.alt, list(zip(row, instance.words, strict=True)))
+        for p, row in zip(found, classes, strict=True)
+    ]
 
 
 def feature_names(gallery: Gallery) -> list[str]:

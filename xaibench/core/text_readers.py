@@ -156,8 +156,8 @@ class TokenizerReader:
         if self.unit == "token" or not ids:
             return ids, []
         numbers = _word_numbers(answer, len(ids))
-        segments = SEGMENT.findall(text)
-        if numbers is None or (len(set(numbers)) == 1 and len(segments) > 1):
+        if numbers is None or (len(set(numbers)) == 1 and len(text.split()) > 1):
+            segments = SEGMENT.findall(text)
             parts = [_ids(self._ask(segment if i else segment.lstrip())) for i, segment in enumerate(segments)]
             if [id_ for part in parts for id_ in part] != ids:
                 raise UsageError(

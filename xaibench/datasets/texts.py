@@ -1,0 +1,116 @@
+"""Texts of a file, with labels, as a classifier of the library transformers reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from annotated_types import Gt, Lt
+from pydantic import PositiveInt
+
+from xaibench.core.data import Data
+from xaibench.core.data_registry import dataset
+from xaibench.core.errors import DataError
+from xaibench.core.hugging_face import folder_digest, from_folder
+from xaibench.core.text_readers import TextUnit, TokenizerReader
+from xaibench.core.tokens import Tokens
+from xaibench.core.types import Array
+
+_READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": lambda path: pd.read_json(path, lines=True)}
+MODEL_FOLDER = "model_folder"
+"""The fact of these data that says for which model they were tokenised."""
+
+
+@dataset("texts", features="tokens")
+def texts(
+    *,
+    seed: int,
+    path: str,
+    model: str,
+    unit: TextUnit = "word",
+    length: PositiveInt = 64,
+    text: str = "text",
+    label: str = "label",
+    test_share: Annotated[float, Gt(0), Lt(1)] = 0.25,
+) -> Data:
+    """Texts of a CSV, JSON Lines or Parquet file, read by the tokenizer of a model of transformers.
+
+    Parameters
+    ----------
+    seed : int
+        Splits the texts.
+    path : str
+        The file, with a column of texts and one of labels.
+    model : str
+        Folder of the model and its tokenizer, as ``save_pretrained`` writes it; the model `hugging_face` is given the
+        same.
+    unit : {"word", "token"}
+        What a feature is.
+    length : int
+        Most features of a text; longer ones are refused.
+    text, label : str
+        Names of the columns. Labels are those of the model, by name or by number.
+    test_share : float
+        Share of the texts that is explained; the others are the background.
+
+    Raises
+    ------
+    DataError
+        If the file, a column or a label is not what the model knows.
+    """
+    frame = _frame(path, (text, label))
+    config, tokenizer = from_folder("AutoConfig", model), from_folder("AutoTokenizer", model)
+    reader = TokenizerReader(tokenizer, unit, length, int(config.vocab_size))
+    classes = [str(config.id2label[i]) for i in range(int(config.num_labels))]
+    targets = _targets(frame[label].tolist(), classes)
+    ids = reader.read(frame[text].tolist(), f"the texts of {Path(path).name}").astype(np.int32)
+    order = np.random.default_rng(seed).permutation(len(ids))
+    n = max(1, round(test_share * len(ids)))
+    if n >= len(ids):
+        raise DataError(f"{len(ids)} texts leave none to train or compare with", "give more texts")
+    train, test = order[n:], order[:n]
+    return Data(
+        "tokens",
+        ids[train],
+        targets[train],
+        ids[test],
+        targets[test],
+        class_names=tuple(classes),
+        tokens=_named(reader.tokens, tokenizer, int(config.vocab_size)),
+        accuracy_floor=None,
+        facts={MODEL_FOLDER: folder_digest(model)},
+    )
+
+
+def _frame(path: str, columns: Sequence[str]) -> pd.DataFrame:
+    read: Any = _READERS.get(Path(path).suffix)
+    if read is None:
+        raise DataError(f"{path!r} is not a CSV, JSON Lines or Parquet file", f"endings: {', '.join(_READERS)}")
+    try:
+        frame: pd.DataFrame = read(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"the texts {path!r} cannot be read: {str(error).partition(chr(10))[0]}") from error
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise DataError(f"{path!r} has no column {missing[0]!r}", f"columns: {', '.join(map(str, frame.columns))}")
+    return frame
+
+
+def _targets(labels: list[Any], classes: list[str]) -> Array:
+    """Numbers (N,) of the model's classes, of labels by name or number."""
+    number = {name: i for i, name in enumerate(classes)} | {i: i for i in range(len(classes))}
+    unknown = [value for value in labels if value not in number]
+    if unknown:
+        raise DataError(f"the model has no class {unknown[0]!r}", f"classes: {', '.join(classes)}")
+    found: Array = np.array([number[value] for value in labels], dtype=np.int64)
+    return found
+
+
+def _named(tokens: Tokens, tokenizer: Any, size: int) -> Tokens:
+    """The tokens with their names, for reports."""
+    known = min(size, len(tokenizer))
+    names = [*map(str, tokenizer.convert_ids_to_tokens(list(range(known)))), *(f"[{i}]" for i in range(known, size))]
+    return Tokens(names, tokens.mask, tokens.pad, tokens.unk, tokens.prefix, tokens.suffix)
