@@ -33,7 +33,6 @@ PLANTED: dict[str, tuple[str, ...]] = {
 }
 LEAST_WORDS, LEAST_COUNT = 5, 3
 """Shortest text that is used, and how often a word must be in the training texts to have an id."""
-MASKING_RATE = 0.5
 
 
 @dataset(
@@ -46,6 +45,7 @@ def text_shortcuts(
     corpus: Corpus = "snippets",
     length: Annotated[int, Ge(LEAST_WORDS)] = 20,
     neutral: Annotated[float, Ge(0), Le(1)] = 0.3,
+    masking: Annotated[float, Ge(0), Le(1)] = 0.5,
     decoys: bool = True,
     n_train: PositiveInt = 4000,
     n_test: PositiveInt = 600,
@@ -76,7 +76,9 @@ def text_shortcuts(
     length : int
         Texts are cut here, before words are planted.
     neutral : float
-        Share of training texts that say nothing. At 0 the truth is not what an honest explanation shows.
+        Share of training texts that say nothing. Without them and without masking the truth is false.
+    masking : float
+        Words of a text are masked in training at a rate between 0 and this.
     decoys : bool
     n_train, n_test : int
 
@@ -117,7 +119,7 @@ def text_shortcuts(
         test,
         vocabulary,
         changes,
-        masking=MASKING_RATE,
+        masking=masking,
         neutral_without="any" if neutral else "",
         class_names=("0", "1"),
         accuracy_floor=0.98,
