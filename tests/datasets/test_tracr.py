@@ -13,13 +13,13 @@ from xaibench.core import registry
 from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
 from xaibench.datasets.tracr import ids_of
-from xaibench.datasets.tracr_programs import PROGRAMS, read_tracr
+from xaibench.datasets.tracr_programs import TRACR_PROGRAMS, read_tracr
 from xaibench.models.obtain import obtain
 from xaibench.models.text_adapters import predictor_for
 from xaibench.models.tracr import TracrTransformer
 
-NAMES = [*PROGRAMS, "hist"]
-every = pytest.mark.parametrize("name", list(PROGRAMS))
+NAMES = [*TRACR_PROGRAMS, "hist"]
+every = pytest.mark.parametrize("name", list(TRACR_PROGRAMS))
 
 
 def made(name: str, **params: Any) -> Data:
@@ -44,7 +44,7 @@ SOFT = 0.02
 
 def agrees(name: str, texts: list[tuple[str, ...]]) -> int:
     """Hold the transformer against the program in every place that may be asked about; how many those are."""
-    net, program = read_tracr(name), PROGRAMS[name]
+    net, program = read_tracr(name), TRACR_PROGRAMS[name]
     module = TracrTransformer(net).eval()
     words, values = [str(w) for w in net["vocabulary"]], [str(v) for v in net["values"]]
     numerical, asked = len(values) == 1, [program.asked(text) for text in texts]
@@ -65,16 +65,16 @@ def agrees(name: str, texts: list[tuple[str, ...]]) -> int:
 
 @every
 def test_the_transformer_is_the_program_on_short_texts(name: str) -> None:
-    n = min(PROGRAMS[name].lengths)
-    assert agrees(name, list(PROGRAMS[name].texts(n))[::7]) > 100
+    n = min(TRACR_PROGRAMS[name].lengths)
+    assert agrees(name, list(TRACR_PROGRAMS[name].texts(n))[::7]) > 100
 
 
 @pytest.mark.slow
 @every
 def test_the_transformer_is_the_program_on_every_text(name: str) -> None:
     """All texts of all lengths, in all places that may be asked about."""
-    for n in PROGRAMS[name].lengths:
-        assert agrees(name, list(PROGRAMS[name].texts(n))) > 1000
+    for n in TRACR_PROGRAMS[name].lengths:
+        assert agrees(name, list(TRACR_PROGRAMS[name].texts(n))) > 1000
 
 
 def expected(name: str, text: tuple[str, ...], place: int) -> set[int] | None:
@@ -122,7 +122,7 @@ def test_the_marginal_effect_of_a_token_is_zero_outside_of_the_truth(name: str) 
     """Every valid other letter outside of the truth leaves the logit as it is, to 1e-3."""
     data = made(name, n_test=20)
     net = registry.get("model", "tracr_transformer").function(data)
-    words, program = data.tokens.vocabulary, PROGRAMS[name]
+    words, program = data.tokens.vocabulary, TRACR_PROGRAMS[name]
     for ids, mask, place, target in zip(
         data.test_inputs, data.test_mask, data.test_context["place"], data.test_targets, strict=True
     ):

@@ -46,7 +46,7 @@ class PlantedText:
     neutral: bool = False
 
 
-class Vocabulary:
+class TextVocabulary:
     """Words to ids: the symbols, then the words that are given; others are unknown."""
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ class Vocabulary:
         return found
 
 
-def places(texts: Sequence[PlantedText], kind: str, width: int) -> Array:
+def marked_places(texts: Sequence[PlantedText], kind: str, width: int) -> Array:
     """Which places of the texts are of a kind, such as ``truth``: array (N, width) of bool."""
     found: Array = np.zeros((len(texts), width), dtype=bool)
     for row, text in zip(found, texts, strict=True):
@@ -89,7 +89,7 @@ def probabilities(texts: Sequence[PlantedText], n_classes: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Change:
+class TextChange:
     """A change of test texts, and the class that must follow.
 
     Attributes
@@ -102,7 +102,7 @@ class Change:
     name: str
     change: Callable[[PlantedText, int], tuple[list[str], int] | None]
 
-    def intervention(self, texts: Sequence[PlantedText], vocabulary: Vocabulary, width: int) -> Intervention:
+    def intervention(self, texts: Sequence[PlantedText], vocabulary: TextVocabulary, width: int) -> Intervention:
         """The changed texts, and that the model's decision follows at least in 98 of 100."""
         found = [(row, self.change(text, row)) for row, text in enumerate(texts)]
         changed = [(row, *made) for row, made in found if made is not None]
@@ -172,8 +172,8 @@ def closed_up(ids: Array, gone: Array) -> Array:
 def planted_data(
     train: Sequence[PlantedText],
     test: Sequence[PlantedText],
-    vocabulary: Vocabulary,
-    changes: Sequence[Change],
+    vocabulary: TextVocabulary,
+    changes: Sequence[TextChange],
     *,
     masking: float,
     neutral_without: Literal["", "any", "all"],
@@ -184,8 +184,8 @@ def planted_data(
     Parameters
     ----------
     train, test : sequence of PlantedText
-    vocabulary : Vocabulary
-    changes : sequence of Change
+    vocabulary : TextVocabulary
+    changes : sequence of TextChange
         Of the test texts.
     masking : float
         Largest rate at which words are masked in training.
@@ -207,8 +207,8 @@ def planted_data(
         np.array([t.label for t in train], dtype=np.int64),
         ids["test"],
         np.array([t.label for t in test], dtype=np.int64),
-        test_mask=places(test, "truth", width),
-        train_mask=places(train, "truth", width),
+        test_mask=marked_places(test, "truth", width),
+        train_mask=marked_places(train, "truth", width),
         truth_kind="model",
         interventions=tuple(change.intervention(test, vocabulary, width) for change in changes),
         facts=facts,

@@ -13,7 +13,14 @@ from xaibench.core.data import Data, PairSource
 from xaibench.core.data_registry import dataset
 from xaibench.core.errors import UsageError
 from xaibench.datasets.corpora import Corpus, read_corpus
-from xaibench.datasets.planted_texts import Change, NeutralWithoutTruth, PlantedText, Vocabulary, places, planted_data
+from xaibench.datasets.planted_texts import (
+    NeutralWithoutTruth,
+    PlantedText,
+    TextChange,
+    TextVocabulary,
+    marked_places,
+    planted_data,
+)
 from xaibench.datasets.splits import generator
 
 Shortcut = Literal["single", "context", "order"]
@@ -26,7 +33,6 @@ PLANTED: dict[str, tuple[str, ...]] = {
 }
 LEAST_WORDS, LEAST_COUNT = 5, 3
 """Shortest text that is used, and how often a word must be in the training texts to have an id."""
-MASKING_RATE = 0.5
 
 
 @dataset(
@@ -39,6 +45,7 @@ def text_shortcuts(
     corpus: Corpus = "snippets",
     length: Annotated[int, Ge(LEAST_WORDS)] = 20,
     neutral: Annotated[float, Ge(0), Le(1)] = 0.3,
+    masking: Annotated[float, Ge(0), Le(1)] = 0.5,
     decoys: bool = True,
     n_train: PositiveInt = 4000,
     n_test: PositiveInt = 600,
@@ -69,7 +76,9 @@ def text_shortcuts(
     length : int
         Texts are cut here, before words are planted.
     neutral : float
-        Share of training texts that say nothing. At 0 the truth is not what an honest explanation shows.
+        Share of training texts that say nothing. Without them and without masking the truth is false.
+    masking : float
+        Words of a text are masked in training at a rate between 0 and this.
     decoys : bool
     n_train, n_test : int
 
@@ -93,7 +102,7 @@ def text_shortcuts(
     strangers = [_with_other_words(text, fillers, rng) for text in test]
     width = max(len(text.words) for text in (*train, *test))
     labels = np.array([text.label for text in test])
-    truth = places(test, "truth", width)
+    truth = marked_places(test, "truth", width)
     other = PairSource(
         "input_pair.context",
         "words of other texts",
@@ -103,14 +112,14 @@ def text_shortcuts(
     )
     more: dict[str, Any] = {}
     if kind == "context":
-        more["test_distractors"] = places(test, "distractors", width)
+        more["test_distractors"] = marked_places(test, "distractors", width)
     changes = _changes(kind, strangers, decoys)
     return planted_data(
         train,
         test,
         vocabulary,
         changes,
-        masking=MASKING_RATE,
+        masking=masking,
         neutral_without="any" if neutral else "",
         class_names=("0", "1"),
         accuracy_floor=0.98,
@@ -159,11 +168,11 @@ def _without_evidence(text: PlantedText, rng: np.random.Generator) -> PlantedTex
     return PlantedText([text.words[i] for i in kept], int(rng.integers(2)), decoys=decoys, neutral=True)
 
 
-def _vocabulary(train: list[PlantedText], kind: Shortcut, decoys: bool) -> Vocabulary:
+def _vocabulary(train: list[PlantedText], kind: Shortcut, decoys: bool) -> TextVocabulary:
     special = {*PLANTED[kind], *DECOYS}
     counts = Counter(word for text in train for word in text.words if word not in special)
     frequent = sorted(word for word, n in counts.items() if n >= LEAST_COUNT)
-    return Vocabulary([*PLANTED[kind], *(DECOYS if decoys else ()), *frequent])
+    return TextVocabulary([*PLANTED[kind], *(DECOYS if decoys else ()), *frequent])
 
 
 def _special(text: PlantedText) -> set[int]:
@@ -193,7 +202,7 @@ def _exchanged(text: PlantedText, where: list[int], by: dict[str, str]) -> list[
     return [by.get(word, word) if i in where else word for i, word in enumerate(text.words)]
 
 
-def _changes(kind: Shortcut, strangers: list[list[str]], decoys: bool) -> list[Change]:
+def _changes(kind: Shortcut, strangers: list[list[str]], decoys: bool) -> list[TextChange]:
     """Changes of the test texts, each with the class that must follow."""
     names = {word: other for word, other in _SWAP.items() if word not in ("<c>", "<d>")}
     signs = {"<c>": "<d>", "<d>": "<c>"}
@@ -207,16 +216,16 @@ def _changes(kind: Shortcut, strangers: list[list[str]], decoys: bool) -> list[C
         return _exchanged(text, text.truth, signs), 1 - text.label
 
     found = [
-        Change("true word exchanged", lambda text, _: (_exchanged(text, text.truth, names), 1 - text.label)),
-        Change("words of other texts", lambda text, row: (strangers[row], text.label)),
+        TextChange("true word exchanged", lambda text, _: (_exchanged(text, text.truth, names), 1 - text.label)),
+        TextChange("words of other texts", lambda text, row: (strangers[row], text.label)),
     ]
     if decoys:
         found.append(
-            Change("decoys exchanged", lambda text, _: (_exchanged(text, text.decoys, _NEXT_DECOY), text.label))
+            TextChange("decoys exchanged", lambda text, _: (_exchanged(text, text.decoys, _NEXT_DECOY), text.label))
         )
     if kind == "context":
         found.append(
-            Change("distractor exchanged", lambda text, _: (_exchanged(text, text.distractors, names), text.label))
+            TextChange("distractor exchanged", lambda text, _: (_exchanged(text, text.distractors, names), text.label))
         )
-        found.append(Change("context word exchanged", sign_swapped))
+        found.append(TextChange("context word exchanged", sign_swapped))
     return found

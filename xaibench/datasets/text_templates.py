@@ -11,7 +11,14 @@ from pydantic import PositiveInt
 
 from xaibench.core.data import Data, PairSource
 from xaibench.core.data_registry import dataset
-from xaibench.datasets.planted_texts import Change, NeutralWithoutTruth, PlantedText, Vocabulary, places, planted_data
+from xaibench.datasets.planted_texts import (
+    NeutralWithoutTruth,
+    PlantedText,
+    TextChange,
+    TextVocabulary,
+    marked_places,
+    planted_data,
+)
 from xaibench.datasets.splits import generator
 
 _TRUTH = {"truth.mask", "input_pair.context"}
@@ -188,10 +195,10 @@ def _template_data(
     def mixed(truth: PlantedText, rest: PlantedText) -> list[str]:
         return [truth.words[i] if i in truth.truth else word for i, word in enumerate(rest.words)]
 
-    vocabulary, width = Vocabulary(list(dict.fromkeys(words))), len(test[0].words)
+    vocabulary, width = TextVocabulary(list(dict.fromkeys(words))), len(test[0].words)
     changes = [
-        Change("truth of another sentence", lambda text, row: (mixed(others[row], text), others[row].label)),
-        Change("rest of another sentence", lambda text, row: (mixed(text, others[row]), text.label)),
+        TextChange("truth of another sentence", lambda text, row: (mixed(others[row], text), others[row].label)),
+        TextChange("rest of another sentence", lambda text, row: (mixed(text, others[row]), text.label)),
     ]
     swapped = [mixed(text, other) for text, other in zip(test, others, strict=True)]
     pair = PairSource(
@@ -199,11 +206,11 @@ def _template_data(
         "rest of another sentence",
         inputs=vocabulary.ids(swapped, width),
         labels=np.array([text.label for text in test]),
-        truth=places(test, "truth", width),
+        truth=marked_places(test, "truth", width),
     )
     more: dict[str, Any] = {}
     if any(text.distractors for text in test):
-        more["test_distractors"] = places(test, "distractors", width)
+        more["test_distractors"] = marked_places(test, "distractors", width)
     return planted_data(
         train, test, vocabulary, changes, masking=masking, neutral_without=neutral_without,
         class_names=class_names, accuracy_floor=0.98, checks=(check,), pairs=(pair,), **more,

@@ -20,7 +20,7 @@ from xaibench.datasets.cards import card, read_shipped
 from xaibench.datasets.splits import generator
 from xaibench.datasets.tracr_programs import (
     CHANGED,
-    PROGRAMS,
+    TRACR_PROGRAMS,
     Text,
     TracrName,
     TracrProgram,
@@ -59,7 +59,7 @@ def tracr(*, seed: int, program: TracrName = "reverse", n_train: PositiveInt = 3
     """
     for file in card("tracr").files:
         read_shipped("tracr", file)
-    net, known = read_tracr(program), PROGRAMS[program]
+    net, known = read_tracr(program), TRACR_PROGRAMS[program]
     words = [str(word) for word in net["vocabulary"]]
     rng = generator("tracr", program, seed)
     drawn = [_draw(known, rng) for _ in range(n_test + n_train)]
@@ -133,7 +133,7 @@ class AgreesWithProgram:
     def measure(self, model: Predictor, data: Data) -> Findings:
         """Every valid exchange of one letter in every test text."""
         assert data.tokens is not None
-        known, words = PROGRAMS[self.program], [str(word) for word in read_tracr(self.program)["vocabulary"]]
+        known, words = TRACR_PROGRAMS[self.program], [str(word) for word in read_tracr(self.program)["vocabulary"]]
         texts = [tuple(words[i] for i in row if i != NO_TOKEN) for row in data.test_inputs]
         places = data.test_context["place"]
         rows, others, moved = [], [], []

@@ -35,8 +35,10 @@ class TracrProgram:
         Places of a text that may be asked about.
     exchanges : callable
         From a text and one of its places to the letters that may stand there instead.
-    distinct : int
-        How many of the first letters are all different, counted from the end backwards where negative; 0: no rule.
+    texts : callable
+        All texts of the domain with so many tokens.
+    draw : callable
+        One of them, drawn.
     """
 
     vocabulary: str
@@ -111,7 +113,7 @@ def _draw_distinct(n: int, rng: np.random.Generator) -> Text:
 
 _FOUR = _any_texts("abcd")
 _THREE = _any_texts("xyz")
-PROGRAMS: dict[str, TracrProgram] = {
+TRACR_PROGRAMS: dict[str, TracrProgram] = {
     "shift": TracrProgram(
         "abcd", (5, 6, 7, 8), lambda t, i: t[i - 1], lambda t: range(1, len(t)), _other_letters("abcd"), *_FOUR
     ),

@@ -13,9 +13,12 @@ from xaibench.core.registry import explainer
 def embedding_norm(problem: ProblemView) -> Tensor:
     """Length of the embedding of every token: it looks at the table, and at nothing that comes after it.
 
-    Words that decide tend to have long vectors after training, so that this map may look like an explanation.
+    Words that decide tend to have long vectors after training, so that this map may look like an explanation. Lengths
+    that differ by less than a millionth of the text's largest one are equal, so that rounding orders nothing.
     """
-    return problem.layout.reduce(problem.inputs.nan_to_num(0.0).square()).sqrt()
+    norms = problem.layout.reduce(problem.inputs.nan_to_num(0.0).square()).sqrt()
+    largest = norms.amax(dim=1, keepdim=True).clamp(min=torch.finfo(norms.dtype).tiny)
+    return (norms / largest).round(decimals=6) * largest
 
 
 @explainer("token_frequency", kind="saliency", needs={"text", "background"}, control=True)
