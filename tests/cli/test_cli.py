@@ -144,6 +144,8 @@ def test_failing_cells_give_3_and_nothing_to_do_4(call: Call, tmp_path: Path, su
         (["run", "--store", "{file}"], "is a file, not a store"),
         (["run", "--store", "{file}/x"], "cannot be a store: a part of that path is a file"),
         (["leaderboard", "{file}/x"], "cannot be a store: a part of that path is a file"),
+        (["plan", "--store", "{file}/x"], "cannot be a store: a part of that path is a file"),
+        (["plan", "--store", "{file}"], "is a file, not a store"),
         (["leaderboard", "{folder}/none"], "error: there is no store"),
         (["doctor", "{folder}/none"], "error: there is no store"),
         (["show", "pixel_fliping"], "hint: did you mean 'pixel_flipping'?"),

@@ -72,7 +72,7 @@ def test_a_run_from_plan_to_leaderboard(run: Any, suite: Any, server: ChatServer
     assert "cost 0." in out
     code, out, err = run(path)
     assert code == 0
-    assert "estimate, and at most" in err
+    assert "estimate, an upper bound" in err
     assert len(server.requests) == 2 * N
     row = rows_of(tmp_path, "linear")
     assert list(row["scores"]) == [1] * N

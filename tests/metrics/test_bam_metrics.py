@@ -128,7 +128,7 @@ def test_contrast_is_the_difference_of_the_shares_where_both_models_are_right() 
     assert torch.isnan(metric("model_contrast", own_wrong)).tolist() == [True, False, False, False, False, True]
     of_another_class = replace(ev, targets=torch.zeros(N, dtype=torch.int64))
     assert torch.isnan(metric("model_contrast", of_another_class)).tolist() == [False, True] * 3
-    with pytest.raises(UnsupportedError, match="what the other one should say"):
+    with pytest.raises(UnsupportedError, match="needs the labels of the other model"):
         metric("model_contrast", replace(ev, pairs={"model_pair.contrast": (Pair(lambda: other),)}))
 
 

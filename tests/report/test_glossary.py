@@ -51,5 +51,5 @@ def test_show_prints_a_term(call: Call) -> None:
 def test_what_is_not_a_term_either_is_refused_with_the_nearest_one(call: Call) -> None:
     code, _, err = call("show", "placeboo")
     assert code == 2
-    assert "'placeboo' is not the name of a component, a suite or a term" in err
+    assert "'placeboo' is not the name of a component, a masker, a suite or a term" in err
     assert "did you mean 'placebo'" in err

@@ -72,7 +72,7 @@ class Store:
         self.attributions = self.path / "attributions"
         self.interpretations = self.path / "interpretations"
         if isinstance(self.path, Path) and self.path.exists() and not self.path.is_dir():
-            raise StoreError(f"{self.path} is a file, not a store", "name a folder with --store")
+            raise _file_in_the_way(self.path)
         found = self._mark()
         if found is None and create:
             if self.files.find("") or self.files.folders(""):
@@ -93,9 +93,7 @@ class Store:
         except FileNotFoundError:
             return _MARK if self._runs.numbers() else None
         except NotADirectoryError as error:
-            raise StoreError(
-                f"{self.path} cannot be a store: a part of that path is a file", "name another folder with --store"
-            ) from error
+            raise _file_in_the_way(self.path) from error
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"the store {self.path} cannot be read: {self.path / MARK} is damaged ({error})",
@@ -105,12 +103,15 @@ class Store:
 
     @classmethod
     def exists(cls, where: Path | str) -> bool:
-        """Whether there is a store."""
-        files = files_of(parse_location(where))
+        """Whether there is a store; a file in its place, or in that of a folder above it, is an error."""
+        location = parse_location(where)
+        files = files_of(location)
         try:
             files.read(MARK)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return bool(Runs(files).numbers())
+        except NotADirectoryError as error:
+            raise _file_in_the_way(location) from error
         return True
 
     # Runs
@@ -313,3 +314,10 @@ class Store:
     def drafts(self) -> list[str]:
         """Dot-files left behind by processes that were killed while writing; not those of running processes."""
         return self.files.leftovers()
+
+
+def _file_in_the_way(path: Location) -> StoreError:
+    """Error about a store whose folder cannot be there, because a file has its name or that of a folder above it."""
+    itself = isinstance(path, Path) and path.is_file()
+    said = "is a file, not a store" if itself else "cannot be a store: a part of that path is a file"
+    return StoreError(f"{path} {said}", "name a folder with --store")
