@@ -205,6 +205,8 @@ class Data:
         given = {name: getattr(self, name) for name in ("train_inputs", "test_inputs", "background")}
         frames = {name: values for name, values in given.items() if is_frame(values)}
         if self.features != "table" or not {"train_inputs", "test_inputs"} <= set(frames):
+            if "background" in frames:
+                raise DataError("background is a data frame, and the inputs are not", "give data frames for all")
             return
         codec, arrays = encode_frames(frames, self.categorical)
         for name, values in {"codec": codec, "feature_names": self.feature_names or codec.names, **arrays}.items():
