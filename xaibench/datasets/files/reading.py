@@ -17,6 +17,8 @@ from xaibench.core.types import Array
 MOST_COLUMNS = 10_000
 NUMBERS_PER_PIECE = 2_000_000
 """Numbers of a table that are read at a time."""
+MOST_NUMBERS = 50_000_000
+"""Numbers of a table that are used; of wide tables fewer rows are drawn than were asked for."""
 _LONGEST_HEADER = 2**24
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 Pieces = Callable[[], Iterator[pd.DataFrame]]
@@ -41,6 +43,8 @@ class TableFile:
 def read_table(path: Path, *, rows: int, choose: np.random.Generator) -> TableFile:
     """Read a table; of one with more than ``rows`` rows that many are drawn, and no more than a piece is held.
 
+    At most 50 million numbers are used, whatever ``rows`` is.
+
     Parameters
     ----------
     path : Path
@@ -56,6 +60,9 @@ def read_table(path: Path, *, rows: int, choose: np.random.Generator) -> TableFi
     """
     suffix = path.suffix.lower()
     pieces = _text_pieces(path, SEPARATORS[suffix]) if suffix in SEPARATORS else _arrow_pieces(path, suffix)
+    first = next(iter(pieces()), None)
+    if first is not None:
+        rows = min(rows, max(1, MOST_NUMBERS // max(1, first.shape[1])))
     n_rows = sum(len(piece) for piece in pieces())
     if n_rows == 0:
         raise DataError(f"{path.name} has no rows")

@@ -36,6 +36,8 @@ def exported_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
         _require_plain_columns(data, file.name)
         check_exported(file)
         try:
+            # Copies of an exported program meet a deprecation inside torch, which users cannot do anything about.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
             program = torch.export.load(str(file.path))
             return in_evaluation_mode(program.module())
         except XaibenchError:
