@@ -141,7 +141,7 @@ class Transformer:
             first = edges.stop
             shares = kept[edges].view(len(inputs_of), below)
             read = torch.tensordot(shares, torch.stack(sent[:below]), dims=1)
-            if instead is not None and (shares.requires_grad or bool((shares < 1).any())):
+            if instead is not None and (shares.requires_grad or bool((shares != 1).any())):
                 read = read + torch.tensordot(1 - shares, instead[:below], dims=1)
             if added and offsets is not None:
                 read = read + offsets[edges].view(len(inputs_of), below, *offsets.shape[1:]).sum(dim=1)
