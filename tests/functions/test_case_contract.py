@@ -33,7 +33,7 @@ every_metric = pytest.mark.parametrize(("spec", "of"), METRICS, ids=lambda s: s.
 @cache
 def made(of: FunctionsSpec, seed: int = 5) -> tuple[xb.Case, ...]:
     given: dict[str, Any] = {"seed": seed} if of.takes("seed") else {}
-    small = {"n": N if of.functions == "dictionary" else 2 * N} if "n" in of.parameters else {}
+    small = {"n": N if of.functions == "dictionary" or of.takes("cache") else 2 * N} if "n" in of.parameters else {}
     cases: tuple[xb.Case, ...] = of.function(**of.bind(small), **given)
     return cases[:N]
 

@@ -12,7 +12,7 @@ import torch
 import xaibench as xb
 from xaibench.functions.dictionaries.activation_rules import (
     JumpReLU,
-    Step,
+    StepFunction,
     largest_of_batch,
     largest_of_rows,
     matching_pursuit,
@@ -20,7 +20,7 @@ from xaibench.functions.dictionaries.activation_rules import (
 from xaibench.functions.dictionaries.generation import FeatureInputs
 from xaibench.functions.dictionaries.matching import absolute_cosines, firing, firing_f1, mean_cosine
 from xaibench.functions.dictionaries.placebos import within_cosine
-from xaibench.functions.dictionaries.sparse_autoencoder import Architecture, SparseAutoencoder, train_autoencoder
+from xaibench.functions.dictionaries.sparse_autoencoder import Architecture, SparseAutoencoder, train_sparse_autoencoder
 
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 K, M, D = 2, 12, 16
@@ -87,7 +87,7 @@ def test_thresholds_get_the_gradient_of_a_rectangle() -> None:
     assert threshold.grad.tolist() == pytest.approx([0.0, -3 * 2 / 0.1])
     assert z.grad.tolist() == [[0, 3], [3, 0]]
     threshold.grad = None
-    Step.apply(z, threshold, 0.1).sum().backward()  # type: ignore[no-untyped-call]
+    StepFunction.apply(z, threshold, 0.1).sum().backward()  # type: ignore[no-untyped-call]
     assert threshold.grad is not None
     assert threshold.grad.tolist() == pytest.approx([0.0, -2 / 0.1])
 
@@ -148,7 +148,7 @@ def test_codes_at_test_do_not_depend_on_the_other_inputs() -> None:
     x, _, directions = world()
     for architecture in ARCHITECTURES:
         model = SparseAutoencoder.of(architecture, K, directions, x.mean(dim=0))
-        train_autoencoder(model, x, np.random.default_rng(0), steps=20)
+        train_sparse_autoencoder(model, x, np.random.default_rng(0), steps=20)
         torch.testing.assert_close(model.codes(x[:5]), model.codes(x[:50])[:5])
 
 

@@ -14,7 +14,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.functions.concept_nets.generation import concept_net
 from xaibench.functions.glyph_nets.components import Components
 from xaibench.functions.glyph_nets.generation import GlyphProbe, concept_cnn, erasing_effects
-from xaibench.functions.glyph_nets.images import GLYPHS, INTENSITY, drawn_presence, glyph_images
+from xaibench.functions.glyph_nets.images import GLYPH_SHAPES, INTENSITY, drawn_presence, glyph_images
 from xaibench.functions.glyph_nets.network import MAP_SHAPE, GlyphNet, trained_net
 
 
@@ -28,7 +28,7 @@ def test_glyphs_are_in_quadrants_of_their_own_and_are_erased_exactly() -> None:
     images, erased = glyph_images(present, np.random.default_rng(0))
     assert images.shape == (3, 1, 12, 12)
     assert float(images.max()) <= 1.0
-    for j, glyph in enumerate(GLYPHS.values()):
+    for j, glyph in enumerate(GLYPH_SHAPES.values()):
         changed = images[0, 0] - erased[0, j, 0]
         assert int((changed > 0.1).sum()) == int(glyph.sum())
         torch.testing.assert_close(changed[changed > 0.1], torch.full((int(glyph.sum()),), INTENSITY))
@@ -119,12 +119,15 @@ def test_who_finds_the_used_glyph() -> None:
     for used, case in enumerate(nets()):
         for name, params in (
             ("concept_vectors", {"vector": "filter", "statistic": "tcav", "n_vectors": 4}),
-            ("nmf_components", {"n_components": 12}),
             ("concept_betting", {}),
         ):
             answer = xb.explain_case(name, case, seed=1, **params)
             assert isinstance(answer, xb.Scores)
             assert int(answer.values.abs().argmax()) == used, name
+        components = xb.explain_case("nmf_components", case, seed=1, n_components=12)
+        assert components.facts["fidelity"] > 0.9
+        assert components.facts["presence"][used] > 0.97
+        assert components.queries == 14
         betting = [xb.explain_case("concept_betting", case, seed=1, sampler=s) for s in ("conditional", "marginal")]
         reported = [(b.tensors["values"] != 0).tolist() for b in betting]
         assert reported[0] == [j == used for j in range(4)]

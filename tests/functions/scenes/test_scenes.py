@@ -18,17 +18,17 @@ from xaibench.functions.scenes.generation import find_scenes, natural_specs
 from xaibench.functions.scenes.methods import correlations, one_factor_edits
 from xaibench.functions.scenes.pictures import draw_pictures
 from xaibench.functions.scenes.predicates import (
+    FACTOR_SIZES,
     FACTORS,
-    SIZES,
     all_specs,
     candidate_names,
-    candidates,
     has_values,
     members,
+    scene_predicates,
     spec_rows,
 )
 
-NATURAL = np.random.default_rng(0).integers(np.array(SIZES), size=(300, 5))
+NATURAL = np.random.default_rng(0).integers(np.array(FACTOR_SIZES), size=(300, 5))
 
 
 @cache
@@ -47,8 +47,8 @@ def mean_score(metric: str, cases: tuple[xb.Case, ...], explainer: str, **params
 
 
 def test_there_are_856_predicates_with_names_of_their_own() -> None:
-    assert sum(SIZES) == 31
-    assert len(candidates()) == len(set(candidate_names())) == 31 + 31 * 30 // 2 + 360 == 856
+    assert sum(FACTOR_SIZES) == 31
+    assert len(scene_predicates()) == len(set(candidate_names())) == 31 + 31 * 30 // 2 + 360 == 856
     assert "object=dog and hue=original" in candidate_names()
 
 
@@ -77,7 +77,7 @@ def test_neurons_fire_for_their_predicate_only_and_half_of_the_tests_fire(mode: 
     for i, case in enumerate(neurons(mode)):
         assert not case.failed_gates
         true = int(case.truth.tensors["values"].argmax())
-        assert candidates()[true][0] == mode
+        assert scene_predicates()[true][0] == mode
         assert candidate_names()[true].startswith(("object", "scene")[i % 2])
         inside = members(all_specs())[:, true]
         for row in (int(np.flatnonzero(inside)[0]), int(np.flatnonzero(~inside)[0])):
@@ -89,7 +89,7 @@ def test_neurons_fire_for_their_predicate_only_and_half_of_the_tests_fire(mode: 
 
 def test_silent_tests_of_two_values_at_once_have_one_of_them() -> None:
     for case in neurons("and"):
-        _, a, b = candidates()[int(case.truth.tensors["values"].argmax())]
+        _, a, b = scene_predicates()[int(case.truth.tensors["values"].argmax())]
         silent = case.hidden["tested"][~case.hidden["fires"]][:, [a, b]]
         assert (silent.sum(dim=1) == 1).all()
         assert silent.sum(dim=0).tolist() == [10, 10]

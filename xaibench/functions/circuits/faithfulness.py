@@ -75,7 +75,7 @@ def _outputs(circuit: Circuit, kept: Iterable[Tensor], ablation: Ablation) -> Ab
 
 @lru_cache(maxsize=64)
 def _reference_outputs(circuit: Circuit, ablation: Ablation) -> tuple[Tensor, Tensor, Tensor]:
-    """Messages of an ablation, and outputs of the whole net and with every message ablated: the same for all answers."""
+    """Messages of an ablation, and outputs of the whole net and with every message ablated: equal for all answers."""
     messages = circuit.ablated_messages(ablation)
     whole = circuit.run(circuit.inputs)[0].detach()
     return messages, whole, circuit.output_without(torch.ones(len(circuit.edges)), messages)

@@ -84,6 +84,34 @@ class Readout:
         return value if self.cap is None else value.clamp(max=self.cap)
 
 
+class _Messages:
+    """What senders have written, (S, N, L, D): in one place where no gradient is taken, else stacked when it is read.
+
+    Parameters
+    ----------
+    size : int
+        Senders.
+    differentiable : bool
+    """
+
+    def __init__(self, size: int, *, differentiable: bool) -> None:
+        self._size, self._differentiable = size, differentiable
+        self._sent: list[Tensor] = []
+        self._place = torch.empty(0)
+
+    def add(self, message: Tensor) -> None:
+        """The message (N, L, D) of the next sender."""
+        if not self._differentiable:
+            if not self._sent:
+                self._place = message.new_empty(self._size, *message.shape)
+            self._place[len(self._sent)] = message
+        self._sent.append(message)
+
+    def first(self, n: int) -> Tensor:
+        """Messages of the first n senders, (n, N, L, D)."""
+        return torch.stack(self._sent[:n]) if self._differentiable else self._place[:n]
+
+
 @dataclass(frozen=True, eq=False)
 class Transformer:
     """A transformer whose nodes are joined by edges that can be replaced one by one.
@@ -129,10 +157,15 @@ class Transformer:
             What every sender wrote in this run.
         """
         n, length = inputs.shape
-        sent = [self.token[inputs], self.position[:length].expand(n, -1, -1)]
+        written = _Messages(
+            len(SENDERS), differentiable=any(t is not None and t.requires_grad for t in (replaced, messages, offsets))
+        )
+        written.add(self.token[inputs])
+        written.add(self.position[:length].expand(n, -1, -1))
         kept = torch.ones(len(EDGES), dtype=self.token.dtype) if replaced is None else 1 - replaced
         instead = None if replaced is None or messages is None else messages.transpose(0, 1).contiguous()
         added = offsets is not None and (offsets.requires_grad or bool(offsets.any()))
+        changed = (kept.detach() != 1).tolist()
         first = 0
         for name in tuple(LEVELS)[2:]:
             below = sum(LEVELS[sender] < LEVELS[name] for sender in SENDERS)
@@ -140,15 +173,15 @@ class Transformer:
             edges = slice(first, first + len(inputs_of) * below)
             first = edges.stop
             shares = kept[edges].view(len(inputs_of), below)
-            read = torch.tensordot(shares, torch.stack(sent[:below]), dims=1)
-            if instead is not None and (shares.requires_grad or bool((shares < 1).any())):
+            read = torch.tensordot(shares, written.first(below), dims=1)
+            if instead is not None and (shares.requires_grad or any(changed[edges])):
                 read = read + torch.tensordot(1 - shares, instead[:below], dims=1)
             if added and offsets is not None:
                 read = read + offsets[edges].view(len(inputs_of), below, *offsets.shape[1:]).sum(dim=1)
             found = self.nodes[name](dict(zip(inputs_of, read, strict=True)))
             if name == "out":
-                return found, torch.stack(sent, dim=1)
-            sent.append(found)
+                return found, written.first(len(SENDERS)).transpose(0, 1).contiguous()
+            written.add(found)
         raise AssertionError("the output is the last node")
 
     @property

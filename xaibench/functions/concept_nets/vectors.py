@@ -57,8 +57,8 @@ def _filtered(positives: Tensor, negatives: Tensor, difference: Tensor) -> Tenso
     parts = [(part - part.mean(dim=0)).T / (2 * (len(part) - 1)) ** 0.5 for part in (positives, negatives)]
     a = torch.cat(parts, dim=1)
     inner = a.T @ a + FILTER_RIDGE * torch.eye(n, dtype=a.dtype)
-    found = (difference - a @ torch.linalg.solve(inner, a.T @ difference)) / FILTER_RIDGE
-    return found
+    low_rank: Tensor = (difference - a @ torch.linalg.solve(inner, a.T @ difference)) / FILTER_RIDGE
+    return low_rank
 
 
 def _times_covariance(inputs: Tensor, direction: Tensor) -> Tensor:
@@ -68,5 +68,5 @@ def _times_covariance(inputs: Tensor, direction: Tensor) -> Tensor:
         found: Tensor = torch.cov(inputs.T) @ direction
         return found
     centred = inputs - inputs.mean(dim=0)
-    found = centred.T @ (centred @ direction) / (n - 1)
-    return found
+    product: Tensor = centred.T @ (centred @ direction) / (n - 1)
+    return product

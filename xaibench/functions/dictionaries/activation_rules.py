@@ -37,7 +37,7 @@ class JumpReLU(torch.autograd.Function):
         return gradient * (z > threshold), by_threshold, None
 
 
-class Step(torch.autograd.Function):
+class StepFunction(torch.autograd.Function):
     """1 where z > threshold, else 0, with the same gradient of the threshold and none of z."""
 
     @staticmethod

@@ -10,7 +10,7 @@ from torch import Tensor
 from xaibench.core.cases.answers import Dictionary
 from xaibench.core.types import Array
 
-NEGLIGIBLE = 1e-6
+NEGLIGIBLE_CODE = 1e-6
 """Codes below this share of the largest one of the dictionary are rounding, and count as 0."""
 
 
@@ -36,7 +36,7 @@ def mean_cosine(directions: Tensor, features: Tensor) -> float:
 def firing(codes: Tensor) -> Tensor:
     """Where codes (T, m) are active: not 0, up to rounding."""
     sizes = codes.abs()
-    return sizes > NEGLIGIBLE * sizes.max()
+    return sizes > NEGLIGIBLE_CODE * sizes.max()
 
 
 def firing_f1(dictionary: Dictionary, features: Tensor, activations: Tensor) -> float:

@@ -12,7 +12,7 @@ from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
 from xaibench.functions.dictionaries.activation_rules import matching_pursuit
 from xaibench.functions.dictionaries.generation import FeatureInputs
-from xaibench.functions.dictionaries.sparse_autoencoder import Architecture, SparseAutoencoder, train_autoencoder
+from xaibench.functions.dictionaries.sparse_autoencoder import Architecture, SparseAutoencoder, train_sparse_autoencoder
 
 TRAINING_STEPS = 2500
 
@@ -41,7 +41,7 @@ def sparse_autoencoder(
     given: FeatureInputs = case.given
     start = unit_directions(draws, given.m, given.train.shape[1])
     model = SparseAutoencoder.of(architecture, given.k, start, given.train.mean(dim=0))
-    return coded(train_autoencoder(model, given.train, draws, steps=steps), given)
+    return coded(train_sparse_autoencoder(model, given.train, draws, steps=steps), given)
 
 
 @interpreter("true_decoder", takes=["dictionary"], needs={"truth"})

@@ -13,7 +13,7 @@ from xaibench.core.program_registry import interpreter
 from xaibench.functions.dictionaries.activation_rules import largest_of_rows
 from xaibench.functions.dictionaries.generation import FeatureInputs
 from xaibench.functions.dictionaries.methods import TRAINING_STEPS, coded, unit_directions
-from xaibench.functions.dictionaries.sparse_autoencoder import SparseAutoencoder, train_autoencoder
+from xaibench.functions.dictionaries.sparse_autoencoder import SparseAutoencoder, train_sparse_autoencoder
 
 SOFT_COSINE = 0.8
 """Least cosine of a soft-frozen decoder's directions with where they started."""
@@ -77,7 +77,7 @@ def _bound(case: CaseView, draws: np.random.Generator, steps: int, *, cosine: fl
     def constrain(decoder: Tensor) -> Tensor:
         return within_cosine(decoder, start, cosine)
 
-    return coded(train_autoencoder(model, given.train, draws, steps=steps, constrain=constrain), given)
+    return coded(train_sparse_autoencoder(model, given.train, draws, steps=steps, constrain=constrain), given)
 
 
 def within_cosine(directions: Tensor, start: Tensor, cosine: float) -> Tensor:

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from xaibench.functions.dictionaries.activation_rules import (
     JumpReLU,
-    Step,
+    StepFunction,
     largest_of_batch,
     largest_of_rows,
     matching_pursuit,
 )
 
 Architecture = Literal["l1", "topk", "batchtopk", "jumprelu", "matryoshka", "matching_pursuit"]
-LEARNING_RATE, WARM_UP, DECAY_FROM = 1e-3, 100, 0.8
-BATCH = 256
+SAE_LEARNING_RATE, WARM_UP, DECAY_FROM = 1e-3, 100, 0.8
+SAE_BATCH = 256
 LARGEST_GRADIENT = 1.0
 BANDWIDTH, FIRST_THRESHOLD = 2.0, 1.0
 """Of JumpReLU, in the unit of the codes, which are about 4. With a bandwidth of .5 the penalty hardly reaches the
@@ -104,7 +104,7 @@ class SparseAutoencoder:
         return z if self.architecture == "l1" else z * (z >= self.threshold)
 
 
-def train_autoencoder(
+def train_sparse_autoencoder(
     model: SparseAutoencoder,
     inputs: Tensor,
     rng: np.random.Generator,
@@ -125,12 +125,12 @@ def train_autoencoder(
         What becomes of the decoder (m, d) after each step, before its rows get unit length.
     """
     parameters = [p.requires_grad_() for p in model.parameters]
-    optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True)
+    optimiser = torch.optim.Adam(parameters, lr=SAE_LEARNING_RATE, fused=True)
     silent = torch.zeros(len(model.decoder), dtype=torch.int64)
     log_penalty = float(np.log(FIRST_PENALTY.get(model.architecture, 1.0)))
-    for step, rows in enumerate(torch.from_numpy(rng.integers(len(inputs), size=(steps, BATCH)))):
+    for step, rows in enumerate(torch.from_numpy(rng.integers(len(inputs), size=(steps, SAE_BATCH)))):
         left = (steps - step) / (steps * (1 - DECAY_FROM))
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARM_UP, left)
+        optimiser.param_groups[0]["lr"] = SAE_LEARNING_RATE * min(1.0, (step + 1) / WARM_UP, left)
         x = inputs[rows]
         loss, codes = _loss(model, x, float(np.exp(log_penalty)), silent >= DEAD_AFTER)
         optimiser.zero_grad()
@@ -143,7 +143,7 @@ def train_autoencoder(
             model.decoder /= model.decoder.norm(dim=1, keepdim=True).clamp_min(1e-12)
             active = codes > 0
             silent = torch.where(active.any(dim=0), 0, silent + 1)
-            ratio = float(active.sum()) / BATCH / model.k
+            ratio = float(active.sum()) / SAE_BATCH / model.k
         moved = log_penalty + PENALTY_STEP * min(max(ratio - 1, -1.0), 1.0)
         log_penalty = float(np.clip(moved, *np.log(PENALTY_BOUNDS)))
     for p in parameters:
@@ -163,7 +163,7 @@ def _loss(model: SparseAutoencoder, x: Tensor, penalty: float, dead: Tensor) -> 
     if model.architecture == "l1":
         loss = loss + penalty * codes.sum(dim=1).mean()
     elif model.architecture == "jumprelu":
-        on: Tensor = Step.apply(z, model.log_threshold.exp(), BANDWIDTH)  # type: ignore[no-untyped-call]
+        on: Tensor = StepFunction.apply(z, model.log_threshold.exp(), BANDWIDTH)  # type: ignore[no-untyped-call]
         loss = loss + penalty * on.sum(dim=1).mean()
     elif model.architecture == "matryoshka":
         for share in PREFIXES:

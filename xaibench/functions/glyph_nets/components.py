@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from pydantic import PositiveInt
 from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from xaibench.functions.concept_nets.generation import ConceptModel
 from xaibench.functions.glyph_nets.generation import GlyphModel
 
 NMF_ROUNDS = 150
+"""At most; it ends when a round improves the fit by less than a ten-thousandth."""
 N_PROBE = 60
 
 
@@ -47,10 +50,10 @@ class Components:
 def nmf_components(case: CaseView, draws: np.random.Generator, *, n_components: PositiveInt = 12) -> Scores:
     """Importance of the component that goes with a concept (ICE, Zhang et al. 2021), by removing it; r + 2 runs.
 
-    The activations of a layer are factorised (non-negative, 150 rounds). A component is important as the output falls
-    when it is left out. The score of a concept is the importance of the component whose largest strength tells best
-    (AUROC) whether an image has it. ``facts`` has the fidelity: how often the sign of the output stays when all
-    components stand for the activations.
+    The activations of a layer are factorised (non-negative, at most 150 rounds). A component is important as the
+    output falls when it is left out. The score of a concept is the importance of the component whose largest strength
+    tells best (AUROC) whether an image has it. ``facts`` has the fidelity: how often the sign of the output stays
+    when all components stand for the activations.
 
     Parameters
     ----------
@@ -66,14 +69,12 @@ def nmf_components(case: CaseView, draws: np.random.Generator, *, n_components: 
     if not isinstance(model, GlyphModel):
         raise UnsupportedError("the inputs of this case are not activations of a convolution")
     probes = [model.probe(j, N_PROBE, draws) for j in range(len(case.units))]
-    rows = torch.cat([model.inputs, *(part for pair in probes for part in pair)])
-    found = _factorised(rows, model.map_shape, n_components, int(draws.integers(2**31)))
-    n = len(model.inputs)
-    explained = Components(found.strengths[:n], found.components)
+    shown = torch.cat([part for pair in probes for part in pair])
+    explained, loudest = _factorised(model.inputs, shown, model.map_shape, n_components, int(draws.integers(2**31)))
     whole = model.run(explained.maps())
     importance = np.array([float((whole - model.run(explained.maps(r))).mean()) for r in range(n_components)])
     fidelity = float(((whole > 0) == (model.run(model.inputs) > 0)).double().mean())
-    loudest = found.strengths[n:].max(axis=1).reshape(len(case.units), 2 * N_PROBE, n_components)
+    loudest = loudest.reshape(len(case.units), 2 * N_PROBE, n_components)
     labels = np.repeat([1, 0], N_PROBE)
     presence = np.array([[roc_auc_score(labels, one) for one in part.T] for part in loudest])
     best = presence.argmax(axis=1)
@@ -81,9 +82,19 @@ def nmf_components(case: CaseView, draws: np.random.Generator, *, n_components: 
     return Scores(torch.from_numpy(importance[best]), facts=facts)
 
 
-def _factorised(rows: Tensor, shape: tuple[int, int, int], r: int, seed: int) -> Components:
-    channels = shape[0]
-    columns = rows.reshape(len(rows), channels, -1).transpose(1, 2).reshape(-1, channels).numpy()
-    factorisation = NMF(r, init="nndsvda", max_iter=NMF_ROUNDS, tol=0.0, random_state=seed)
-    strengths = factorisation.fit_transform(columns)
-    return Components(strengths.reshape(len(rows), -1, r), factorisation.components_)
+def _factorised(
+    inputs: Tensor, probes: Tensor, shape: tuple[int, int, int], r: int, seed: int
+) -> tuple[Components, Array]:
+    """Components of the inputs (N, channels * places), and the largest strength (M, r) of each in probe images."""
+    factorisation = NMF(r, init="nndsvda", max_iter=NMF_ROUNDS, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        strengths = factorisation.fit_transform(_places(inputs, shape)).reshape(len(inputs), -1, r)
+        probed = factorisation.transform(_places(probes, shape)).reshape(len(probes), -1, r)
+    return Components(strengths, factorisation.components_), probed.max(axis=1)
+
+
+def _places(rows: Tensor, shape: tuple[int, int, int]) -> Array:
+    """Activations (N * places, channels) of flat ones (N, channels * places)."""
+    found: Array = rows.reshape(len(rows), shape[0], -1).transpose(1, 2).reshape(-1, shape[0]).numpy()
+    return found

@@ -18,10 +18,10 @@ from xaibench.core.draws import keyed_generator
 from xaibench.core.gates import Gate
 from xaibench.core.program_registry import functions
 from xaibench.functions.concept_nets.generation import ConceptModel
-from xaibench.functions.glyph_nets.images import COPYING, GLYPHS, N_GLYPHS, drawn_presence, glyph_images
-from xaibench.functions.glyph_nets.network import MAP_SHAPE, N_TRAIN, GlyphNet, trained_net
+from xaibench.functions.glyph_nets.images import GLYPH_COPYING, GLYPH_SHAPES, N_GLYPHS, drawn_presence, glyph_images
+from xaibench.functions.glyph_nets.network import MAP_SHAPE, N_GLYPH_IMAGES, GlyphNet, trained_net
 
-N_EXPLAINED, N_ERASED = 100, 1000
+N_EXPLAINED_IMAGES, N_ERASED = 100, 1000
 ACCURACY, RELIANCE = 0.97, 10.0
 """Least accuracy, and least ratio of the effect of the used glyph to that of any other, by erasing."""
 ProbeSet = Literal["natural", "isolated"]
@@ -63,7 +63,7 @@ class GlyphProbe:
         """Each glyph (n, 4) drawn again given all others, or regardless of them."""
         rate = torch.full_like(concepts, 0.5)
         if conditional:
-            rate[:, :2] += COPYING * (concepts[:, :2].flip(1) - 0.5)
+            rate[:, :2] += GLYPH_COPYING * (concepts[:, :2].flip(1) - 0.5)
         return (torch.from_numpy(rng.random(tuple(concepts.shape))) < rate).to(concepts.dtype)
 
     def probe(self, concept: int, n: int, rng: np.random.Generator, independent: bool = False) -> tuple[Tensor, Tensor]:
@@ -102,12 +102,12 @@ def concept_cnn(
 
 def _case(i: int, seed: int, probes: ProbeSet, cache: Path | None) -> Case:
     used = i % 2
-    name = f"concept_cnn/{i // 2}/{list(GLYPHS)[used]}"
+    name = f"concept_cnn/{i // 2}/{list(GLYPH_SHAPES)[used]}"
     net = _net(i, seed, cache)
     rng = keyed_generator(seed, "effects", name)
     effects, accuracy = erasing_effects(net, used, rng)
     around = GlyphProbe(net, probes == "isolated")
-    inputs, _ = around.labelled(N_EXPLAINED, rng)
+    inputs, _ = around.labelled(N_EXPLAINED_IMAGES, rng)
     own = effects[used].abs()
     others = torch.cat([effects[:used], effects[used + 1 :]]).abs().max()
     is_used = torch.arange(N_GLYPHS) == used
@@ -117,9 +117,9 @@ def _case(i: int, seed: int, probes: ProbeSet, cache: Path | None) -> Case:
         GlyphModel(net.margin, inputs, around.probe, around.labelled, around.redraw),
         Scores(effects),
         {"used": is_used.double(), "partner_used": (torch.arange(N_GLYPHS) == 1 - used).double()},
-        units=tuple(GLYPHS),
-        parameters={"label": list(GLYPHS)[used], "probes": probes},
-        description=f"a convolutional net that was trained to tell whether there is a {list(GLYPHS)[used]}",
+        units=tuple(GLYPH_SHAPES),
+        parameters={"label": list(GLYPH_SHAPES)[used], "probes": probes},
+        description=f"a convolutional net that was trained to tell whether there is a {list(GLYPH_SHAPES)[used]}",
         gates=(
             Gate("accuracy", accuracy, ACCURACY),
             Gate("effect of the used glyph against the largest other", float(own / others), RELIANCE),
@@ -132,7 +132,7 @@ def _case(i: int, seed: int, probes: ProbeSet, cache: Path | None) -> Case:
 def _net(i: int, seed: int, cache: Path | None) -> GlyphNet:
     """Net number i; 2 i and 2 i + 1 are trained on the same images."""
     draws = keyed_generator(seed, "glyphs", f"concept_cnn/{i // 2}")
-    present = drawn_presence(N_TRAIN, draws, correlated=True)
+    present = drawn_presence(N_GLYPH_IMAGES, draws, correlated=True)
     images, _ = glyph_images(present, draws)
     return trained_net(images, torch.from_numpy(present[:, i % 2]), seed=1000 * seed + i, cache=cache)
 

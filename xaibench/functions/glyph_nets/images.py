@@ -10,9 +10,9 @@ from xaibench.core.types import Array
 
 SIDE, QUADRANT, GLYPH_SIDE = 12, 6, 3
 BRIGHTEST_BACKGROUND, INTENSITY = 0.3, 0.7
-COPYING = 0.8
+GLYPH_COPYING = 0.8
 """Probability with which a cross is there just where a plus is, where they are correlated; else by chance."""
-GLYPHS: dict[str, Array] = {
+GLYPH_SHAPES: dict[str, Array] = {
     name: np.array([list(map(int, row)) for row in rows], dtype=np.float32)
     for name, rows in {
         "plus": ("010", "111", "010"),
@@ -21,13 +21,13 @@ GLYPHS: dict[str, Array] = {
         "bars": ("101", "101", "101"),
     }.items()
 }
-N_GLYPHS = len(GLYPHS)
+N_GLYPHS = len(GLYPH_SHAPES)
 
 
 def drawn_presence(n: int, rng: np.random.Generator, *, correlated: bool) -> Array:
     """Which glyphs (n, 4) are there, each with probability 1/2."""
     present = rng.integers(0, 2, size=(n, N_GLYPHS))
-    copied = rng.random(n) < COPYING
+    copied = rng.random(n) < GLYPH_COPYING
     if correlated:
         present[copied, 1] = present[copied, 0]
     return present
@@ -55,7 +55,7 @@ def glyph_images(present: Array, rng: np.random.Generator, *, background: bool =
     quadrants = rng.permuted(np.tile(np.arange(N_GLYPHS), (n, 1)), axis=1)
     shifts = rng.integers(0, QUADRANT - GLYPH_SIDE + 1, size=(n, N_GLYPHS, 2))
     layers = np.zeros((n, N_GLYPHS, SIDE, SIDE), dtype=np.float32)
-    for j, glyph in enumerate(GLYPHS.values()):
+    for j, glyph in enumerate(GLYPH_SHAPES.values()):
         for i in np.flatnonzero(present[:, j]):
             y, x = (QUADRANT * np.array(divmod(int(quadrants[i, j]), 2)) + shifts[i, j]).tolist()
             layers[i, j, y : y + GLYPH_SIDE, x : x + GLYPH_SIDE] = INTENSITY * glyph

@@ -12,7 +12,7 @@ from xaibench.core.storage.files import load_tensors, save_tensors
 from xaibench.functions.glyph_nets.images import SIDE
 
 N_CHANNELS = 24
-N_TRAIN, N_EPOCHS, BATCH, LEARNING_RATE = 1500, 8, 64, 1e-2
+N_GLYPH_IMAGES, N_EPOCHS, GLYPH_BATCH, GLYPH_LEARNING_RATE = 1500, 8, 64, 1e-2
 MAP_SHAPE = (N_CHANNELS, SIDE, SIDE)
 """Shape of the activations behind the last convolution."""
 
@@ -76,13 +76,13 @@ def trained_net(images: Tensor, labels: Tensor, seed: int, cache: Path | None) -
 
 
 def _fit(net: GlyphNet, images: Tensor, labels: Tensor) -> None:
-    steps = -(-len(images) // BATCH)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE)
+    steps = -(-len(images) // GLYPH_BATCH)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=GLYPH_LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=LEARNING_RATE, epochs=N_EPOCHS, steps_per_epoch=steps
+        optimiser, max_lr=GLYPH_LEARNING_RATE, epochs=N_EPOCHS, steps_per_epoch=steps
     )
     for _ in range(N_EPOCHS):
-        for rows in torch.split(torch.randperm(len(images)), BATCH):
+        for rows in torch.split(torch.randperm(len(images)), GLYPH_BATCH):
             loss = nn.functional.cross_entropy(net(images[rows]), labels[rows])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

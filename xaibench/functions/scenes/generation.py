@@ -19,22 +19,21 @@ from xaibench.core.program_registry import functions
 from xaibench.core.types import Array
 from xaibench.functions.scenes.pictures import draw_pictures
 from xaibench.functions.scenes.predicates import (
-    FIRST,
-    SIZES,
+    FACTOR_SIZES,
+    FIRST_VALUES,
     PredicateMode,
     all_members,
     all_specs,
     candidate_names,
-    candidates,
     has_values,
+    scene_predicates,
     spec_rows,
 )
 
-N_NATURAL, N_TEST = 2000, 20
+N_NATURAL, N_TEST_PICTURES = 2000, 20
 """Natural pictures, and test pictures on either side."""
-FIRING, SILENT, NOISE = 0.9, 0.3, 0.05
+FIRING, SILENT, LEVEL_NOISE = 0.9, 0.3, 0.05
 """Level of members, largest level of others, and standard deviation of the noise on both."""
-FIRING_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +87,9 @@ def find_scenes(
 def _case(name: str, seed: int, i: int, mode: PredicateMode, confounded: float) -> Case:
     rng = keyed_generator(seed, "neuron", name)
     about = i % 2
-    first = FIRST[about] + int(rng.integers(SIZES[about]))
-    other = FIRST[2] + int(rng.integers(sum(SIZES[2:]))) if mode != "mono" else -1
-    true = candidates().index((mode, first, other))
+    first = FIRST_VALUES[about] + int(rng.integers(FACTOR_SIZES[about]))
+    other = FIRST_VALUES[2] + int(rng.integers(sum(FACTOR_SIZES[2:]))) if mode != "mono" else -1
+    true = scene_predicates().index((mode, first, other))
     fires = all_members()[:, true]
     levels = noisy_levels(fires, rng)
     natural = natural_specs(confounded, keyed_generator(seed, "natural", name))
@@ -102,7 +101,7 @@ def _case(name: str, seed: int, i: int, mode: PredicateMode, confounded: float) 
         (row,) = spec_rows(np.asarray(spec)[None])
         return float(levels[row])
 
-    truth = torch.zeros(len(candidates()), dtype=torch.float64)
+    truth = torch.zeros(len(scene_predicates()), dtype=torch.float64)
     truth[true] = 1.0
     return Case(
         name,
@@ -115,7 +114,7 @@ def _case(name: str, seed: int, i: int, mode: PredicateMode, confounded: float) 
         description=f"fires for pictures with {candidate_names()[true]}",
         gates=(
             Gate("smallest level of members less the largest of others", _gap(levels, fires), 0.0),
-            Gate("firing test pictures", float(labels.sum()), float(N_TEST)),
+            Gate("firing test pictures", float(labels.sum()), float(N_TEST_PICTURES)),
         ),
         content={"seed": seed, "mode": mode, "confounded": confounded},
     )
@@ -124,14 +123,14 @@ def _case(name: str, seed: int, i: int, mode: PredicateMode, confounded: float) 
 def noisy_levels(fires: Array, rng: np.random.Generator) -> Array:
     """Activations (n,) of pictures that a neuron fires for, or does not, within [0, 1]."""
     silent = rng.uniform(0, SILENT, len(fires))
-    found: Array = np.clip(np.where(fires, FIRING, silent) + NOISE * rng.standard_normal(len(fires)), 0, 1)
+    found: Array = np.clip(np.where(fires, FIRING, silent) + LEVEL_NOISE * rng.standard_normal(len(fires)), 0, 1)
     return found
 
 
 def natural_specs(confounded: float, rng: np.random.Generator) -> Array:
     """Natural pictures (2000, 5): every factor drawn evenly, but the scene, which may go with the object."""
-    found = rng.integers(np.array(SIZES), size=(N_NATURAL, len(SIZES)))
-    goes_with = rng.permutation(SIZES[1])
+    found = rng.integers(np.array(FACTOR_SIZES), size=(N_NATURAL, len(FACTOR_SIZES)))
+    goes_with = rng.permutation(FACTOR_SIZES[1])
     follows = rng.random(N_NATURAL) < confounded
     found[follows, 1] = goes_with[found[follows, 0]]
     return found
@@ -149,7 +148,7 @@ def tested_specs(mode: PredicateMode, first: int, other: int, rng: np.random.Gen
         mode
     ]
     rows = [
-        rng.choice(np.flatnonzero(part), N_TEST // len(parts), replace=False)
+        rng.choice(np.flatnonzero(part), N_TEST_PICTURES // len(parts), replace=False)
         for parts in (firing, silent)
         for part in parts
     ]

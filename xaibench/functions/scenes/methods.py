@@ -13,7 +13,7 @@ from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
 from xaibench.core.types import Array
 from xaibench.functions.scenes.generation import SceneNeuron
-from xaibench.functions.scenes.predicates import N_VALUES, SIZES, has_values, members
+from xaibench.functions.scenes.predicates import FACTOR_SIZES, N_VALUES, has_values, members
 
 N_EXEMPLARS = 15
 N_SEEN = 24
@@ -103,7 +103,7 @@ def one_factor_edits(loudest: Array, n: int, draws: np.random.Generator) -> Arra
     found: list[Array] = []
     for base in loudest:
         edits = []
-        for factor, size in enumerate(SIZES):
+        for factor, size in enumerate(FACTOR_SIZES):
             for value in range(size):
                 if value != base[factor]:
                     edit = base.copy()

@@ -7,6 +7,7 @@ import torch
 
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_registry import interpreter
 from xaibench.functions.superposition.theory import REPRESENTED, predicted_kind
 from xaibench.functions.superposition.toy_models import ToyModel
@@ -14,9 +15,9 @@ from xaibench.functions.superposition.toy_models import ToyModel
 
 @interpreter("weight_size", takes=["superposition"])
 def weight_size(case: CaseView, draws: np.random.Generator) -> Scores:
-    """Size of each feature's weight; no runs."""
+    """Size of each feature's weight, or of its weights' vector where there are several hidden units; no runs."""
     model: ToyModel = case.given
-    return Scores(model.weights.abs())
+    return Scores(model.weights.abs() if model.weights.ndim == 1 else model.weights.norm(dim=1))
 
 
 @interpreter("feature_dropping", takes=["superposition"])
@@ -48,8 +49,16 @@ def own_gradient(case: CaseView, draws: np.random.Generator) -> Scores:
 
 @interpreter("closed_form_prediction", takes=["superposition"])
 def closed_form_prediction(case: CaseView, draws: np.random.Generator) -> Scores:
-    """The features of the closed form with the smallest loss; sees probability and importances, and not the net."""
+    """The features of the closed form with the smallest loss; sees probability and importances, and not the net.
+
+    Raises
+    ------
+    UnsupportedError
+        If there are more than two features: there is no closed form.
+    """
     model: ToyModel = case.given
+    if len(case.units) != 2:
+        raise UnsupportedError(f"there is no closed form for {len(case.units)} features")
     return Scores(torch.tensor(REPRESENTED[predicted_kind(model.probability, float(model.importance[1]))]))
 
 
@@ -62,5 +71,5 @@ def most_important_only(case: CaseView, draws: np.random.Generator) -> Scores:
 
 @interpreter("always_both", takes=["superposition"], control=True)
 def always_both(case: CaseView, draws: np.random.Generator) -> Scores:
-    """Both features, in opposite directions, always: a placebo that never looks at the net."""
+    """All features, always: a placebo that never looks at the net."""
     return Scores(torch.ones(len(case.units), dtype=torch.float64))

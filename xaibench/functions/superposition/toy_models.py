@@ -40,14 +40,15 @@ class ToyModel:
 
     Attributes
     ----------
-    weights, biases : Tensor (2,)
+    weights : Tensor (F,), or (F, H) where there are several hidden units
+    biases : Tensor (F,)
     probability : float
         With which each feature is there.
-    importance : Tensor (2,)
+    importance : Tensor (F,)
         Weight of each feature in the loss.
-    inputs : Tensor (N, 2)
+    inputs : Tensor (N, F)
     run : callable
-        Inputs (N, 2) -> reconstructions (N, 2); differentiable. Each call counts as a run.
+        Inputs (N, F) -> reconstructions (N, F); differentiable. Each call counts as a run.
     """
 
     weights: Tensor
