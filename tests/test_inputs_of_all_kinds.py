@@ -83,12 +83,15 @@ def test_token_ids_reach_a_module_as_integers() -> None:
 
 def test_gradients_of_a_module_over_ids_are_those_at_its_embedding() -> None:
     ids, net = np.random.default_rng(0).integers(1, 50, (3, 5)), Net()
-    found = xb.explain("gradient", model=net, inputs=ids, targets=[1] * 3, output="logit", features="tokens")
+    given = {"model": net, "inputs": ids, "targets": [1] * 3, "output": "logit"}
+    norms = xb.explain("gradient", features="tokens", **given)
+    assert norms == pytest.approx(np.full((3, 5), float(net.l.weight[1].detach().norm()) / 5), abs=1e-6)
+    assert norms.kind == "saliency"
+    found = xb.explain("gradient", features="tokens", channels="sum", **given)
     assert found == pytest.approx(np.full((3, 5), float(net.l.weight[1].detach().sum()) / 5), abs=1e-6)
-    same = xb.explain("gradient", model=net, inputs=ids, targets=[1] * 3, output="logit", embedding="e")
-    np.testing.assert_array_equal(found, same)
-    np.testing.assert_array_equal(found, xb.explain(
-        "gradient", model=net, inputs=ids, targets=[1] * 3, output="logit", embedding=net.e))  # fmt: skip
+    for embedding in ("e", net.e):
+        same = xb.explain("gradient", embedding=embedding, channels="sum", **given)
+        np.testing.assert_array_equal(found, same)
 
 
 def test_integrated_gradients_equal_captum_at_the_embedding() -> None:

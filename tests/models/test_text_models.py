@@ -158,6 +158,7 @@ BAD_TEXTS = {
     "long": ([LONG], "10000 words, more than length = 64"),
     "one string": ("a fine film", "one string"),
     "numbers among them": (["a", 3], "hold a int, number 1"),
+    "iterator": (iter(["a", "fine"]), "are a list_iterator"),
 }
 
 

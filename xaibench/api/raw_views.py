@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,7 +118,11 @@ def read_raw(
 def ids_of_strings(model: Any, texts: Any, name: str = "inputs") -> Any:
     """The ids of strings for a model that reads them; what are not strings is returned as it is."""
     reader = getattr(model, "reader", None)
-    if reader is None or texts is None or not _holds_strings(texts):
+    if reader is None or texts is None:
+        return texts
+    if isinstance(texts, Iterator):
+        raise UsageError(f"{name} are a {type(texts).__name__}", "give a list of texts")
+    if not _holds_strings(texts):
         return texts
     return reader.read(texts, name)
 
@@ -126,7 +130,7 @@ def ids_of_strings(model: Any, texts: Any, name: str = "inputs") -> Any:
 def _holds_strings(texts: Any) -> bool:
     if isinstance(texts, str):
         return True
-    if isinstance(texts, Tensor) or not isinstance(texts, Iterable):
+    if isinstance(texts, Tensor | Iterator) or not isinstance(texts, Iterable):
         return False
     return any(isinstance(text, str) for text in texts)
 
@@ -135,7 +139,8 @@ def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], vi
     """The parameters, with a masker that means something for tokens where none was named.
 
     A symbol that stands for a hidden token, else for an empty one; without symbols a token that is removed is
-    deleted, and a line starts at 0 in embeddings.
+    deleted, and a line starts at 0 in embeddings. Of slopes by embeddings it is the norm: their sum changes when the
+    embedding is rotated, and is 0 but for rounding in front of a layer normalisation.
     """
     if view.layout.kind != "tokens" or view.sizes is None:
         return params
@@ -147,6 +152,8 @@ def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], vi
         for name, default in spec.parameters.items()
         if name in instead and name not in params and default in MASKERS
     }
+    if isinstance(spec, ExplainerSpec) and spec.attribution_kind == "slope" and "channels" in spec.parameters:
+        unnamed |= {} if "channels" in params or view.encoded_layout.one_number_each else {"channels": "norm"}
     return {**params, **unnamed}
 
 

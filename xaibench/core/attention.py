@@ -207,9 +207,9 @@ class _AttentionTrace(TorchFunctionMode):
         self.n_samples = n_samples
         self.change = change
         self._weights: dict[int, Tensor] = {}
-        self._active: list[nn.Module] = []
-        self._calls: dict[nn.Module, dict[str, Any]] = {}
-        self._found: list[tuple[Tensor, nn.Module | None]] = []
+        # A block may run several times, as where layers share their weights: a record for every call.
+        self._active: list[dict[str, Any]] = []
+        self._found: list[tuple[Tensor, dict[str, Any]]] = []
 
     def watch(self, module: nn.Module) -> list[Any]:
         """Hooks that tell in which block the network is, to be removed afterwards."""
@@ -223,24 +223,21 @@ class _AttentionTrace(TorchFunctionMode):
         """What was seen, in the order of execution."""
         if not self._found:
             raise UnsupportedError("no attention is seen in this model", HOW_TO_SHOW)
-        blocks = [block for _, block in self._found if block is not None]
-        if len(set(map(id, blocks))) < len(blocks):
+        calls = [id(call) for _, call in self._found if call["block"] is not None]
+        if len(set(calls)) < len(calls):
             raise UnsupportedError("a block of this model computes attention more than once", HOW_TO_SHOW)
-        return tuple(
-            AttentionLayer(weights, block, **({} if block is None else self._calls[block]))
-            for weights, block in self._found
-        )
+        return tuple(AttentionLayer(weights, **call) for weights, call in self._found)
 
     def _enter(self, block: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         given = (*args, *kwargs.values())
         hidden = next((a for a in given if isinstance(a, Tensor) and a.ndim == 3 and a.is_floating_point()), None)
-        self._active.append(block)
-        self._calls[block] = {"args": args, "kwargs": kwargs, "hidden": hidden}
+        self._active.append({"block": block, "args": args, "kwargs": kwargs, "hidden": hidden})
 
     def _leave(self, block: nn.Module, _args: Any, output: Any) -> None:
-        self._active.remove(block)
+        call = self._active.pop()
+        assert call["block"] is block
         found = output[0] if isinstance(output, tuple | list) and output else output
-        self._calls[block]["output"] = found if isinstance(found, Tensor) else None
+        call["output"] = found if isinstance(found, Tensor) else None
 
     def _attend(self, weights: Tensor, values: Tensor) -> Tensor:
         n = weights.shape[-1]
@@ -248,7 +245,7 @@ class _AttentionTrace(TorchFunctionMode):
         if self.change is not None:
             own = values.reshape(self.n_samples, -1, n, values.shape[-1])
             values = self.change(own).reshape(values.shape)
-        self._found.append((recorded, self._active[-1] if self._active else None))
+        self._found.append((recorded, self._active[-1] if self._active else {"block": None}))
         # The product is taken with what is recorded, so that it has a gradient.
         return torch.matmul(recorded.reshape(weights.shape), values)
 
