@@ -117,7 +117,7 @@ def test_one_layer_of_attention() -> None:
         products.append(a * (v + (v - f) * k))
         lost.append(a * (v - f) / (1 - a))
         weights.append(a)
-    case.check(products, "input_x_gradient")
+    case.check(products, "input_x_gradient", channels="sum")
     case.check(lost, "feature_ablation", masker="delete")
 
     def agreement(maps: list[np.ndarray]) -> float:
@@ -158,7 +158,7 @@ def test_the_gradient_of_attention() -> None:
     for k, v in zip(case.keys, case.values, strict=True):
         a = np.exp(k) / np.exp(k).sum()
         expected.append(a * (1 + v - a @ v))
-    case.check(expected, "gradient")
+    case.check(expected, "gradient", channels="sum")
 
 
 def test_labels_and_truth_are_those_of_the_rule() -> None:
