@@ -36,7 +36,7 @@ class EncodedColumn:
         return [f"{self.name}={value}" for value in self.values] if self.values else [self.name]
 
 
-def column_of(given: pd.Series[Any], train: Array, *, category: bool, ordered: Sequence[Any]) -> EncodedColumn:
+def encode_column(given: pd.Series[Any], train: Array, *, category: bool, ordered: Sequence[Any]) -> EncodedColumn:
     """What stands for a column: the code of an ordered category, a number per value of others, standardised numbers.
 
     Parameters

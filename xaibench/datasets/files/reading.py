@@ -21,7 +21,7 @@ MOST_NUMBERS = 50_000_000
 """Numbers of a table that are used; of wide tables fewer rows are drawn than were asked for."""
 _LONGEST_HEADER = 2**24
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-Pieces = Callable[[], Iterator[pd.DataFrame]]
+FramePieces = Callable[[], Iterator[pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _check_names(path: Path, names: list[str]) -> None:
         raise DataError(f"{path.name} has two columns called {twice!r}", "rename one of them")
 
 
-def _text_pieces(path: Path, separator: str) -> Pieces:
+def _text_pieces(path: Path, separator: str) -> FramePieces:
     """Pieces of a CSV file, in which a column has one type throughout."""
     names = _header(path, separator)
     size = max(100, NUMBERS_PER_PIECE // len(names))
@@ -157,7 +157,7 @@ def _dataset(path: Path, suffix: str) -> Any:
     return found
 
 
-def _arrow_pieces(path: Path, suffix: str) -> Pieces:
+def _arrow_pieces(path: Path, suffix: str) -> FramePieces:
     import pyarrow as pa
 
     found = _dataset(path, suffix)

@@ -16,7 +16,7 @@ from xaibench.core.components import Component, DatasetSpec
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, XaibenchWarning, did_you_mean
 from xaibench.core.types import Array
-from xaibench.datasets.files.columns import column_of, encode_columns
+from xaibench.datasets.files.columns import encode_column, encode_columns
 from xaibench.datasets.files.parameters import TestShare, default_floor
 from xaibench.datasets.files.reading import read_table
 from xaibench.datasets.splits import generator, split
@@ -199,7 +199,7 @@ def _as_numbers(frame: pd.DataFrame, train: Array, tested: Array, roles: _Roles)
                 f"column {name!r} has missing values, and a column per value has no place for them",
                 'missing = "category", or encode = "none"',
             )
-        columns.append(column_of(frame[name], train, category=category, ordered=ordered.get(name, ())))
+        columns.append(encode_column(frame[name], train, category=category, ordered=ordered.get(name, ())))
     inputs = encode_columns(frame, columns, ordered)
     blocks = {c.name: c.names for c in columns if len(c.names) > 1}
     return {
