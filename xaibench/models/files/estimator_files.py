@@ -38,7 +38,7 @@ def pickled_file(file: SourceFile, params: Mapping[str, Any]) -> Component:
     def load(data: Data) -> Any:
         """A fitted scikit-learn estimator or pipeline, stored by joblib or pickle."""
         require_trust(file.path, file.sha256, _RUNS_CODE)
-        return fitted_estimator(read_pickle(file.path), data, file.name)
+        return fitted_estimator(open_trusted(file.path), data, file.name)
 
     return _estimator_spec(file, load)
 
@@ -76,7 +76,7 @@ def read_skops(file: SourceFile) -> Any:
         raise DataError(f"{file.name} cannot be opened: {type(error).__name__}: {error}") from error
 
 
-def read_pickle(path: Path) -> Any:
+def open_trusted(path: Path) -> Any:
     """What a pickle holds; called only for files that the user trusts.
 
     Raises
