@@ -196,7 +196,7 @@ def test_values_that_cannot_be_used(tmp_path: Path, frame: pd.DataFrame, change:
 
 def test_a_column_that_gives_the_target_away_is_warned_of(tmp_path: Path, frame: pd.DataFrame) -> None:
     frame.assign(copy=(frame["default"] == "yes") + 0.5).to_csv(tmp_path / "l.csv", index=False)
-    with pytest.warns(XaibenchWarning, match="'copy' alone tells the classes apart"):
+    with pytest.warns(XaibenchWarning, match="'copy' alone separates the classes"):
         read(tmp_path, "l.csv", target="default")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -110,7 +110,7 @@ class Data:
         Ground truth: features that look as if they mattered and do not, per test sample.
     train_values, test_values : array (N,) or (N, K), optional
         What a regression model learns to say, of one output or several, called ``class_names``; the targets are then
-        all 0. Float32, or float64 where float32 cannot tell the values apart.
+        all 0. Float32, or float64 where float32 cannot distinguish the values.
     background, background_targets : array (M, *input_shape), float32; array (M,), int64, optional
         Reference samples, where training rows are not what features should be compared with.
     facts : mapping of str to number, str, list or array

@@ -27,7 +27,7 @@ class ManyTargets:
     labels : tuple of array (N, L) of bool, or None
         Which labels are true of a row.
     values : tuple of array (N, K), or None
-        Values of several outputs, float32 where it can tell them apart, else float64.
+        Values of several outputs, float32 where it can distinguish them, else float64.
     names : tuple of str
         Of the columns; empty where they have none.
     """
@@ -132,7 +132,7 @@ def as_labels(values: Any, split: str) -> Array:
 
 
 def as_values(values: Any, split: str) -> Array:
-    """Values (N,) or (N, K) of a split: float32 where that can tell them apart, else float64.
+    """Values (N,) or (N, K) of a split: float32 where that can distinguish them, else float64.
 
     Raises
     ------

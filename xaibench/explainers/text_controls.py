@@ -30,7 +30,7 @@ def token_frequency(problem: ProblemView, *, rare: bool = False) -> Tensor:
     Parameters
     ----------
     rare : bool
-        One less the share: the rarest tokens have the highest values.
+        One minus the share: the rarest tokens have the highest values.
     """
     shares = _shares(problem)
     return 1 - shares if rare else shares

@@ -49,7 +49,7 @@ def text_model(
     ----------
     model : torch.nn.Module, fitted scikit-learn pipeline, or callable
         A model of the library transformers with a head for classes, or one for the next token
-        (``...ForCausalLM``), whose last place is explained. An own module that maps embeddings (B, m, D) and a mask
+        (``...ForCausalLM``), whose last place is explained. A module of yours that maps embeddings (B, m, D) and a mask
         (B, m) to logits (B, C), with ``embedding``. Or what maps a list of strings to (N, C), without gradients.
     tokenizer : callable, optional
         ``tokenizer(text, add_special_tokens=False)`` gives ``input_ids``, as those of transformers do, or
@@ -66,7 +66,8 @@ def text_model(
         A masked language model with the same tokenizer, for the masker ``mlm`` and `input_marginalisation`: a model
         with ``logits`` (B, m, V), or a function of ids (B, m) and places (B,) that gives log probabilities (B, V).
     embedding : torch.nn.Embedding, Tensor (V, D) or str, optional
-        Where an own module looks ids up: a table in front of it, or the name of the embedding inside a module of ids.
+        Where a module of yours looks ids up: a table in front of it, or the name of the embedding inside a module of
+        ids.
     device, batch_size
         Never change a result beyond rounding.
 

@@ -52,7 +52,7 @@ def _defined(choice: ComponentRef) -> Any:
 def _check_file(
     choice: ComponentRef, first: ComponentRef, labels: dict[tuple[Kind, str], ComponentRef], source: str
 ) -> None:
-    """Refuse two files, or one file with other parameters, that results could not tell apart."""
+    """Refuse two files, or one file with other parameters, that results could not distinguish."""
     if not (is_file_reference(choice.ref) or is_file_reference(first.ref)):
         return
     same = labels.setdefault((choice.kind, choice.label), choice)

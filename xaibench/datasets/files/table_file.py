@@ -286,7 +286,7 @@ def _parts(frame: pd.DataFrame, roles: _Roles, labels: Array, share: float, seed
 
 
 def _warn_of_leaks(frame: pd.DataFrame, targets: Array, *, classes: bool) -> None:
-    """Warn of a column that tells two classes apart by itself."""
+    """Warn of a column that separates two classes by itself."""
     if not classes or targets.max() != 1 or len(targets) < 20:
         return
     from scipy.stats import rankdata
@@ -301,7 +301,7 @@ def _warn_of_leaks(frame: pd.DataFrame, targets: Array, *, classes: bool) -> Non
         area = (ranks[positive].sum() - n * (n + 1) / 2) / (n * m)
         if max(area, 1 - area) > LEAK:
             warnings.warn(
-                f"column {name!r} alone tells the classes apart (AUROC {max(area, 1 - area):.4f}): is it a leak?",
+                f"column {name!r} alone separates the classes (AUROC {max(area, 1 - area):.4f}): is it a leak?",
                 XaibenchWarning,
                 stacklevel=2,
             )

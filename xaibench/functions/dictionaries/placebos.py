@@ -21,7 +21,7 @@ SOFT_COSINE = 0.8
 
 @interpreter("random_directions", takes=["dictionary"], control=True)
 def random_directions(case: CaseView, draws: np.random.Generator) -> Dictionary:
-    """Random directions; codes are the k largest products with the input less the mean."""
+    """Random directions; codes are the k largest products with the input minus the mean."""
     given: FeatureInputs = case.given
     return _tied(unit_directions(draws, given.m, given.train.shape[1]), given)
 
@@ -91,7 +91,7 @@ def within_cosine(directions: Tensor, start: Tensor, cosine: float) -> Tensor:
 
 
 def _tied(directions: Tensor, given: FeatureInputs) -> Dictionary:
-    """Directions with the k largest products of each test input, less the mean of the training inputs, as codes."""
+    """Directions with the k largest products of each test input, minus the mean of the training inputs, as codes."""
     mean = given.train.mean(dim=0)
     codes = largest_of_rows(((given.test - mean) @ directions.T).relu(), given.k)
     return Dictionary(directions, codes, mean + codes @ directions)

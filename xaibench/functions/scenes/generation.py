@@ -113,7 +113,7 @@ def _case(name: str, seed: int, i: int, mode: PredicateMode, confounded: float) 
         parameters={"mode": mode, "confounded": confounded, "predicate": candidate_names()[true]},
         description=f"fires for pictures with {candidate_names()[true]}",
         gates=(
-            Gate("smallest level of members less the largest of others", _gap(levels, fires), 0.0),
+            Gate("smallest level of members minus the largest of others", _gap(levels, fires), 0.0),
             Gate("firing test pictures", float(labels.sum()), float(N_TEST_PICTURES)),
         ),
         content={"seed": seed, "mode": mode, "confounded": confounded},

@@ -1,4 +1,4 @@
-"""Whether the predicate that an answer names is the true one, and how well it tells pictures apart."""
+"""Whether the predicate that an answer names is the true one, and how well it separates pictures."""
 
 from __future__ import annotations
 
