@@ -8,8 +8,10 @@ from helpers.builders import RGB, linear, make_inputs, make_view
 from helpers.explainer_cases import NAMES, run, spec_of, view_of
 
 from xaibench.core.explaining import attribution_kind, channel_handling
+from xaibench.core.needs import DATA_NEEDS
 
-CHOOSING = [name for name in NAMES if "channels" in spec_of(name).parameters]
+ON_IMAGES = [name for name in NAMES if not spec_of(name).needs & DATA_NEEDS or "image" in spec_of(name).needs]
+CHOOSING = [name for name in ON_IMAGES if "channels" in spec_of(name).parameters]
 choosing = pytest.mark.parametrize("name", CHOOSING)
 
 
@@ -51,3 +53,6 @@ def test_gradient_of_a_linear_model_in_colours() -> None:
     parts = (view.inputs * expected).clamp(min=0).sum(dim=1)
     torch.testing.assert_close(run("input_x_gradient", view, channels="positive"), parts)
     torch.testing.assert_close(run("integrated_gradients", view, channels="positive"), parts)
+    torch.testing.assert_close(run("gradient", view, channels="norm"), expected.norm(dim=1))
+    torch.testing.assert_close(run("gradient", view, channels="abs"), expected.abs().sum(dim=1))
+    torch.testing.assert_close(run("input_x_gradient", view, channels="norm"), (view.inputs * expected).norm(dim=1))

@@ -18,6 +18,7 @@ from xaibench.core.hugging_face import folder_digest, from_folder
 from xaibench.core.text_readers import TextUnit, TokenizerReader
 from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
+from xaibench.datasets.splits import generator, split
 
 _READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": lambda path: pd.read_json(path, lines=True)}
 MODEL_FOLDER = "model_folder"
@@ -67,11 +68,9 @@ def texts(
     classes = [str(config.id2label[i]) for i in range(int(config.num_labels))]
     targets = _targets(frame[label].tolist(), classes)
     ids = reader.read(frame[text].tolist(), f"the texts of {Path(path).name}").astype(np.int32)
-    order = np.random.default_rng(seed).permutation(len(ids))
-    n = max(1, round(test_share * len(ids)))
-    if n >= len(ids):
-        raise DataError(f"{len(ids)} texts leave none to train or compare with", "give more texts")
-    train, test = order[n:], order[:n]
+    train, test = split(ids, targets, test_share, generator("split", "texts", seed))
+    if not len(train) or not len(test):
+        raise DataError(f"{len(ids)} texts cannot be split", "give more texts, or another test_share")
     return Data(
         "tokens",
         ids[train],
