@@ -71,6 +71,10 @@ def test_own_data(tmp_path: Path) -> None:
     follow("how-to/texts-and-several-inputs.md", tmp_path)
 
 
+def test_own_models(tmp_path: Path) -> None:
+    follow("how-to/own-models.md", tmp_path)
+
+
 def test_evaluating_in_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     follow("how-to/notebook.md", tmp_path)
     printed = capsys.readouterr().out
