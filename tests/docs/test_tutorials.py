@@ -77,6 +77,10 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "maps.npz").is_file()
 
 
+def test_own_models(tmp_path: Path) -> None:
+    follow("how-to/own-models.md", tmp_path)
+
+
 def test_evaluating_in_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     follow("how-to/notebook.md", tmp_path)
     printed = capsys.readouterr().out

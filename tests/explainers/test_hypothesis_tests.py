@@ -280,8 +280,9 @@ def test_ties_count_and_equal_copies_are_evaluated_once(two_sided: bool, dtype: 
         view = make_view(model, rows, background=background, output="value")
         before = model.n_evaluations
         p = 1 - run("irt", view, two_sided=two_sided, n_samples=20)
-        # The sample, and for every column with a draw that differs the only other value it can have.
-        assert model.n_evaluations - before == 8 * (1 + 5)
+        # The sample, for every column with a draw that differs the only other value it can have, and the background
+        # once, for the level of the values.
+        assert model.n_evaluations - before == 8 * (1 + 5) + len(background)
         picked = view.draws("explain").integers(30, (5, 20 + two_sided))
         columns = torch.arange(5).unsqueeze(1)
         shift = (background[picked, columns] - rows.unsqueeze(2)).double() * torch.from_numpy(weights).view(5, 1)

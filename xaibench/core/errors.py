@@ -94,7 +94,7 @@ class XaibenchWarning(UserWarning):
     >>> x = [[1.0, 2.0]]
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore", xb.XaibenchWarning)
-    ...     found = xb.score("sparseness", model=lambda a: a, inputs=x, attributions=x, background=x, returns="value")
+    ...     found = xb.score("sparseness", model=lambda a: a, inputs=x, attributions=x, background=x, returns="logit")
     >>> found.shape
     (1,)
     """
