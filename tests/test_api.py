@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.builders import IMAGE, TABLE, cnn, linear, make_inputs, mlp
@@ -205,8 +206,9 @@ def test_components_are_listed(kind: str) -> None:
     table = xb.components(kind)
     assert {"name", "version", "needs", "parameters", "summary"} <= set(table.columns)
     assert table["name"].is_unique
+    pd.testing.assert_frame_equal(xb.components(kind + "s"), table)
     with pytest.raises(xb.UsageError, match="unknown kind"):
-        xb.components(kind + "s")
+        xb.components(kind + "z")
 
 
 def test_max_sensitivity_knows_no_scale() -> None:

@@ -22,9 +22,14 @@ W, B = R.normal(size=(4, 4)), R.normal(size=4)
 NET = affine(W, B)
 FIRST, SECOND = np.array([0, 1, 2, 3, 0, 1]), np.array([1, 2, 3, 0, 2, 3])
 NOT_LINEAR = {"firm", "irt", "osft", "rise", "saliency", "vargrad", "random", "random_smooth", "constant"} | {
-    "input_edges", "other_sample", "permutation_importance", "oracle", "degraded_oracle", "grad_cam", "guided_grad_cam",
+    "input_edges", "other_sample", "permutation_importance", "anchors", "oracle", "degraded_oracle", "grad_cam", "guided_grad_cam",
 }  # fmt: skip
-LINEAR = sorted(set(xb.components("explainer")["name"]) - NOT_LINEAR)
+OF_TEXTS = {
+    name
+    for name, needs in xb.components("explainer")[["name", "needs"]].itertuples(index=False)
+    if {"text", "attention"} & set(needs)
+}
+LINEAR = sorted(set(xb.components("explainer")["name"]) - NOT_LINEAR - OF_TEXTS)
 """Explainers whose map of a sum of outputs is the sum of their maps."""
 
 
@@ -115,12 +120,12 @@ def test_one_logit_is_two_halves(name: str, target: int) -> None:
 
     spec = registry.get("explainer", name)
     assert isinstance(spec, ExplainerSpec)
-    if {"image", "labels"} & set(spec.needs):
-        pytest.skip("needs images or labels")
+    if {"image", "labels", "text", "attention"} & set(spec.needs):
+        pytest.skip("needs images, labels or texts")
     w, b = W[:1], B[:1]
     one = explain(name, affine(w, b), returns="binary_logit", targets=[target] * 6)
     two = explain(name, affine(np.concatenate([-w, w]) / 2, np.concatenate([-b, b]) / 2), targets=[target] * 6)
-    assert one == pytest.approx(two, abs=1e-6 if name != "lrp" else 2e-5)  # its epsilon is in units of activations
+    assert one == pytest.approx(two, abs=1e-6 if name != "lrp" else 2e-5, nan_ok=True)  # its epsilon is in units of activations
 
 
 @pytest.mark.parametrize("shape", ["(N,)", "(N, 1)"])

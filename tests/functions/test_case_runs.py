@@ -235,7 +235,7 @@ def test_dictionaries_are_answers_as_scores_are(run: Run, store: Store, call: Ca
     assert found["scores"].tolist() == [pytest.approx(1), pytest.approx(1), 0]
     assert "dictionaries/2: ValueError: codes have shape (4, 10) instead of (10, 4)" in found["message"]
     board = xb.leaderboard(store.path).set_index("explainer")
-    assert set(board.index) == {"distinct_rows", "oracle", "random", "other_case", "constant"}
+    assert {"distinct_rows", "oracle", "random", "other_case", "constant"} <= set(board.index)
     assert board.loc["oracle", "value"] == pytest.approx(1)
     assert board.loc["random", "value"] < 1
     assert board.loc["constant", "value"] < board.loc["oracle", "value"]

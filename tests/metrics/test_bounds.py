@@ -52,6 +52,8 @@ def problem(spec: MetricSpec, output: str) -> ProblemView:
     mask = torch.from_numpy(np.random.default_rng(2).random((6, *view.layout.feature_shape)) < 0.4)
     mask[:, 0], mask[:, -1] = False, True
     weights = torch.from_numpy(np.random.default_rng(4).standard_normal(mask.shape).astype(np.float32))
+    if output == "contrast":
+        view = replace(view, foils=(view.targets + 1) % columns)
     return replace(view, output=output, truth=Truth("model", mask, weights, ~mask))
 
 

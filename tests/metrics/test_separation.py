@@ -36,6 +36,7 @@ REWARDING = [s for s in FAITHFUL if s.rewards_truth]
 """The others cannot separate by definition: see test_consistency.py, where equal maps, true or not, score the same."""
 SMALL = {"n_samples": 20, "n_subsets": 60, "steps": 16}
 N_RANDOM = 5
+MIN_DEFINED = 10
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Case:
         bound = spec.bind({**small, **params})
         truth, *noise = (self.scores(spec, bound, ev) for ev in (self.truth, *self.noise))
         better = (truth - np.mean(noise, axis=0)) * (1 if spec.higher_is_better else -1)
+        if "some inputs" in spec.undefined_for:
+            better = better[np.isfinite(better)]
+            if len(better) < MIN_DEFINED:
+                pytest.skip("hardly any sample has a score")
         assert np.isfinite(better).all()
         return stats.t.interval(0.95, len(better) - 1, better.mean(), stats.sem(better))  # type: ignore[no-any-return]
 

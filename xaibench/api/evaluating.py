@@ -27,6 +27,7 @@ from xaibench.core.explaining import check_masker
 from xaibench.core.keys import canonical_json, digest
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.problem import ProblemView
+from xaibench.core.needs import DATA_NEEDS, missing_needs
 from xaibench.core.program_specs import is_control
 from xaibench.execution.row_building import Facts, component_columns, failure
 from xaibench.execution.unit import Explanation, explanation_columns, score_columns
@@ -101,7 +102,9 @@ def _explaining(problem: SharedProblem, explainers: Iterable[Any], controls: boo
     found = [_one_explainer(problem, given) for given in _listed("explainers", explainers, 'explainers=["gradient"]')]
     names = {entry.chosen.spec.name for entry in found}
     for spec in registry.components("explainer") if controls else ():
-        if is_control(spec) and spec.name not in names:
+        # Controls of another kind of data say nothing here, as in suites.
+        foreign = missing_needs(spec.needs & DATA_NEEDS, problem.prepared.capabilities)
+        if is_control(spec) and spec.name not in names and not foreign:
             found.append(_Explaining(choose_explainer(spec.name, None, None, problem.everything())))
     if not found:
         raise UsageError("there is no explainer", "name one, or leave controls=True")
