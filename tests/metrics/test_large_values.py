@@ -23,6 +23,7 @@ EXPLAINERS = sorted(
     for name, needs in xb.components("explainer")[["name", "needs"]].itertuples(index=False)
     if name not in NOT_OF_OUTPUTS and not {"gradients", "module", "image", "text", "attention"} & set(needs)
 )
+METRICS = [m for m, family in xb.components("metric")[["name", "family"]].itertuples(index=False)]
 pytestmark = pytest.mark.filterwarnings("ignore::xaibench.core.errors.UnusedBackgroundWarning")
 
 
@@ -44,10 +45,9 @@ def test_explanations_do_not_see_the_level(name: str, level: float) -> None:
 def table(level: float, background: Any = BACKGROUND) -> pd.DataFrame:
     truth = np.tile(W, (6, 1)).astype(np.float32)
     problem = xb.Problem(box(level), X, returns="value", background=background, truth=truth)
-    names = [m for m, family in xb.components("metric")[["name", "family"]].itertuples(index=False)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = problem.evaluate(["occlusion", "kernel_shap"], names, progress=False, random_draws=1)
+        found = problem.evaluate(["occlusion", "kernel_shap"], METRICS, progress=False, controls=False)
     return found.set_index(["metric", "explainer", "sample", "repeat"])
 
 

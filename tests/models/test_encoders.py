@@ -42,7 +42,7 @@ def pipeline(columns: Any, encoder: Any = None) -> Any:
         [False, True, True],
         lambda f: ["job", "size"],
     ],
-    ids=str,
+    ids=["names", "numbers", "from the end", "slice of numbers", "slice of names", "booleans", "callable"],
 )
 def test_all_ways_to_name_columns(columns: Any) -> None:
     found = encoded_columns(pipeline(columns).fit(FRAME, LABELS), NAMES)

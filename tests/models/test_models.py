@@ -25,8 +25,11 @@ OF_THEIR_GENERATOR = {
 SPECS = {
     spec.name: spec
     for spec in components("model")
-    if spec.function.__module__.startswith("xaibench.") and spec.name not in OF_THEIR_GENERATOR
+    if spec.function.__module__.startswith("xaibench.")
+    and spec.name not in OF_THEIR_GENERATOR
+    and spec.features != {"tokens"}
 }
+"""Models of texts: tests/models/test_text_networks.py, tests/datasets/test_tracr.py and the closed forms of texts."""
 NETWORKS = sorted(name for name, spec in SPECS.items() if "gradients" in spec.provides)
 QUICK: dict[str, dict[str, Any]] = {
     **{name: {"epochs": 2} for name in NETWORKS if "epochs" in SPECS[name].parameters},
