@@ -22,7 +22,8 @@ W, B = R.normal(size=(4, 4)), R.normal(size=4)
 NET = affine(W, B)
 FIRST, SECOND = np.array([0, 1, 2, 3, 0, 1]), np.array([1, 2, 3, 0, 2, 3])
 NOT_LINEAR = {"firm", "irt", "osft", "rise", "saliency", "vargrad", "random", "random_smooth", "constant"} | {
-    "input_edges", "other_sample", "permutation_importance", "anchors", "oracle", "degraded_oracle", "grad_cam", "guided_grad_cam",
+    "input_edges", "other_sample", "permutation_importance", "anchors", "oracle", "degraded_oracle", "grad_cam",
+    "guided_grad_cam",
 }  # fmt: skip
 OF_TEXTS = {
     name
@@ -125,7 +126,8 @@ def test_one_logit_is_two_halves(name: str, target: int) -> None:
     w, b = W[:1], B[:1]
     one = explain(name, affine(w, b), returns="binary_logit", targets=[target] * 6)
     two = explain(name, affine(np.concatenate([-w, w]) / 2, np.concatenate([-b, b]) / 2), targets=[target] * 6)
-    assert one == pytest.approx(two, abs=1e-6 if name != "lrp" else 2e-5, nan_ok=True)  # its epsilon is in units of activations
+    tolerance = 1e-6 if name != "lrp" else 2e-5  # its epsilon is in units of activations
+    assert one == pytest.approx(two, abs=tolerance, nan_ok=True)
 
 
 @pytest.mark.parametrize("shape", ["(N,)", "(N, 1)"])

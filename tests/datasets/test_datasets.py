@@ -71,7 +71,8 @@ def test_shapes_and_types(name: str):
     assert len(raw_rows(data)) == len(data.test_inputs)
     assert len(data.class_names) == data.n_classes
     if data.features == "table":
-        assert len(data.feature_names) == layout.n_features == len(set(data.feature_names))
+        assert len(data.feature_names) == data.input_shape[0] == len(set(data.feature_names))
+        assert len(data.group_names or data.feature_names) == layout.n_features
         assert abs(data.train_inputs).max() < 60, "columns are scaled"
     elif name in SIGNED:
         assert max(abs(data.train_inputs).max(), abs(data.test_inputs).max()) == 1

@@ -25,9 +25,9 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import check_masker
 from xaibench.core.keys import canonical_json, digest
+from xaibench.core.needs import DATA_NEEDS, missing_needs
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.problem import ProblemView
-from xaibench.core.needs import DATA_NEEDS, missing_needs
 from xaibench.core.program_specs import is_control
 from xaibench.execution.row_building import Facts, component_columns, failure
 from xaibench.execution.unit import Explanation, explanation_columns, score_columns
