@@ -240,7 +240,7 @@ def test_without_attention_norm_and_curvature_it_is_input_times_gradient() -> No
     from xaibench.core.registry import get
 
     model = xb.TokenPredictor(Pieces(), table(), BARE)
-    view = make_view(model, [TEXTS[0]], None, 0, "tokens", None, None, None, None, None, "cpu")
+    view, _ = make_view(model, [TEXTS[0]], 0, "tokens", None, None, None, None, "cpu")
     maps = []
     for name in ("attn_lrp", "input_x_gradient"):
         spec = get("explainer", name)
