@@ -72,9 +72,9 @@ def on_its_shapes(slow: Callable[[MetricSpec, str], bool]) -> pytest.MarkDecorat
 each_on_its_shapes = on_its_shapes(takes_long)
 
 
-def run(spec: MetricSpec, ev: Evaluation, **params: object) -> torch.Tensor:
+def run(spec: MetricSpec, ev: Evaluation, *, output: str | None = None, **params: object) -> torch.Tensor:
     small = {name: value for name, value in SMALL.items() if name in spec.parameters}
-    return score(spec, spec.bind({**small, **params}), ev).values
+    return score(spec, spec.bind({**small, **params}), ev, output=output).values
 
 
 def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.Module | None = None) -> ProblemView:
@@ -275,7 +275,7 @@ def test_scores_have_the_unit_of_the_output_only_where_they_must(spec: MetricSpe
     shape = SHAPES[home(spec)]
     module = cnn(shape) if home(spec) == "image" else mlp(shape)
     for params in ({}, *({"measure": m} for m in ("output", "accuracy") if "measure" in spec.parameters)):
-        found = []
+        found, standardised = [], []
         for unit in (1.0, 256.0):
             predictor = TorchPredictor(OneValue(module, unit), returns="value")
             background = make_inputs(shape, 20, seed=1)
@@ -285,13 +285,17 @@ def test_scores_have_the_unit_of_the_output_only_where_they_must(spec: MetricSpe
                 background=background, truth=truth,
             )  # fmt: skip
             try:
-                found.append(run(spec, make_evaluation(view, kind="contribution", function=of_inputs), **params))
+                ev = make_evaluation(view, kind="contribution", function=of_inputs)
+                found.append(run(spec, ev, output="value", **params))
+                standardised.append(run(spec, ev, **params))
             except UnsupportedError:
                 break
         if len(found) < 2:
             continue  # classes only: what is right has no unit
         scaled = np.allclose(found[1], 256 * found[0], rtol=1e-3, equal_nan=True) and bool(found[0].nan_to_num().any())
         assert scaled == spec.has_output_unit(params), (params, found)
+        if spec.output == "curve" and scaled:
+            np.testing.assert_allclose(standardised[1], standardised[0], rtol=1e-3, atol=1e-5)
 
 
 class OneValue(nn.Module):

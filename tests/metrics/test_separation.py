@@ -31,7 +31,7 @@ FAITHFUL = [
     for s in components("metric")
     if isinstance(s, MetricSpec) and s.family == "faithfulness" and s.scope == "sample" and not s.about_programs
 ]
-ORDERING = [s for s in FAITHFUL if s.convert == "order"]
+ORDERING = [s for s in FAITHFUL if s.convert == "order" and "saliency" in s.accepts]
 REWARDING = [s for s in FAITHFUL if s.rewards_truth]
 """The others cannot separate by definition: see test_consistency.py, where equal maps, true or not, score the same."""
 SMALL = {"n_samples": 20, "n_subsets": 60, "steps": 16}

@@ -141,4 +141,5 @@ def test_a_text_has_the_score_that_it_has_alone(name: str) -> None:
     given = {"model": transformer(), "explain": "input_x_gradient"}
     together = xb.score(name, inputs=rows, **given)
     alone = [xb.score(name, inputs=[text], **given)[0] for text in rows]
-    np.testing.assert_allclose(together, alone, atol=1e-6)
+    # soft scores divide by what the empty text leaves, down to .001, and rounding with it.
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5 if "soft" in name else 1e-6)

@@ -274,7 +274,7 @@ def measured(
 def value_units(ev: Evaluation) -> Tensor | None:
     """Mean and standard deviation (N, 2), float64, of what is explained of each sample over the reference samples.
 
-    None without reference samples, or where all of them have the same value.
+    The deviation is 1 where all reference samples have the same value. None without reference samples.
     """
     if ev.background is None or (ev.context and not ev.background_context):
         return None
@@ -282,8 +282,10 @@ def value_units(ev: Evaluation) -> Tensor | None:
     values = raw.double().T[ev.targets]
     if ev.foils is not None:
         values = values - raw.double().T[ev.foils]
-    units = torch.stack([values.mean(dim=1), values.std(dim=1, correction=0)], dim=1)
-    return units if bool((units.isfinite().all(dim=1) & (units[:, 1] > 0)).all()) else None
+    deviation = values.std(dim=1, correction=0)
+    units = torch.stack([values.mean(dim=1), torch.where(deviation > 0, deviation, 1.0)], dim=1)
+    # Sample by sample, so that a score does not depend on what is explained of the others.
+    return torch.where(units.isfinite().all(dim=1, keepdim=True), units, units.new_tensor([0.0, 1.0]))
 
 
 def to_contribution(ev: Evaluation, masker: str) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xaibench.core.outputs import STANDARDISED
 from xaibench.core.types import Array
 
 RTOL, ATOL = 1e-4, 1e-5
@@ -32,7 +33,7 @@ HasUnit = Callable[[Mapping[str, Any]], bool]
 
 
 def output_units(cells: pd.DataFrame, in_output_unit: Mapping[str, HasUnit]) -> Array:
-    """Whether scores have the unit of an output that is not a probability, (C,) of bool.
+    """Whether scores have the unit of an output that has one: no probability, no standardised value; (C,) of bool.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def output_units(cells: pd.DataFrame, in_output_unit: Mapping[str, HasUnit]) -> 
     kinds = cells[["metric", "params", "output"]].drop_duplicates()
     found = {
         (metric, params, output): isinstance(output, str)
-        and output != "probability"
+        and output not in ("probability", STANDARDISED)
         and metric in in_output_unit
         and in_output_unit[metric](json.loads(params or "{}"))
         for metric, params, output in kinds.itertuples(index=False)
