@@ -14,7 +14,7 @@ from xaibench.api.inputs import ArrayLike, as_classes, capabilities_of, make_vie
 from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
 from xaibench.api.retraining import CallableRetraining, RetrainWith, make_retraining
 from xaibench.api.shared_problem import SharedProblem, digest_of_weights
-from xaibench.api.targets import evaluates_all, names_of, read_targets
+from xaibench.api.targets import by_number, evaluates_all, names_of, read_targets
 from xaibench.core.errors import UsageError
 from xaibench.core.feature_groups import ColumnGroups
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
@@ -103,9 +103,11 @@ def assemble_problem(
     if view.truth is not None:
         view = replace(view, truth=replace(view.truth, kind=truth_kind))
     if labels is not None:
-        view = replace(view, labels=make_labels(view, labels, view.model))
+        numbers = by_number(labels, raw.shape[1], view.model.returns, columns)
+        view = replace(view, labels=make_labels(view, numbers, view.model))
     if background_labels is not None:
-        view = replace(view, background_labels=_background_labels(view, background_labels))
+        numbers = by_number(background_labels, raw.shape[1], view.model.returns, columns)
+        view = replace(view, background_labels=_background_labels(view, numbers))
     if distractors is not None:
         view = with_distractors(view, distractors)
     known = {} if pairs is None else make_pairs(view, pairs, returns)
