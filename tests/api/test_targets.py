@@ -310,3 +310,11 @@ def test_maps_of_other_foils_are_not_taken() -> None:
     maps = xb.Problem(NET, X, FIRST, foils=SECOND).explain("gradient")
     with pytest.raises(UsageError, match="explain other targets"):
         xb.Problem(NET, X, FIRST).score("max_sensitivity", maps)
+
+
+def test_rows_count_the_inputs_and_not_the_labels_that_are_explained() -> None:
+    every = np.ones((len(X), 4), int)
+    problem = xb.Problem(NET, X, targets=every, returns="multilabel_logit", background=BACKGROUND)
+    table = problem.evaluate(["gradient"], ["sparseness"], controls=False, progress=False)
+    assert len(problem.rows) == 4 * len(X)
+    assert set(table["selection"]) == {f"inputs[:{len(X)}] each default background[:{len(BACKGROUND)}]"}

@@ -92,7 +92,7 @@ def assemble_problem(
         categorical_features,
         predict_all=evaluates_all(targets, foils),
     )
-    columns = names_of(class_names, model, raw.shape[1])
+    n_inputs, columns = len(view), names_of(class_names, model, raw.shape[1])
     asked = read_targets(targets, foils, len(view), raw, view.model, columns)
     contrastive = asked.foils is not None
     chosen_output = output or default_output(view.model.returns, contrastive=contrastive)
@@ -126,7 +126,7 @@ def assemble_problem(
     chosen += " foils" if contrastive else ""
     references = view.background if view.references is None else view.references.values
     n_references = 0 if references is None else len(references)
-    selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
+    selection = f"inputs[:{n_inputs}] {chosen} {output or 'default'} background[:{n_references}]"
     seen = view.model.facts
     prepared = Problem(
         dataset,
