@@ -38,6 +38,26 @@ def explain(name: str, model: Any = NET, **given: Any) -> Any:
     return np.asarray(xb.explain(name, model=model, inputs=X, background=BACKGROUND, **given), np.float64)
 
 
+def test_labels_go_by_name_as_targets_do() -> None:
+    """Labels of the samples and of the background; a name that there is not is refused."""
+    names, numbers = ["cat", "dog", "cow", "hen"], np.array([0, 1, 2, 3, 0, 1])
+    words = [names[i] for i in numbers]
+    given = {"model": NET, "inputs": X, "class_names": names}
+    for labels in (words, np.array(words), np.array(words, dtype=object)):
+        assert xb.Problem(labels=labels, **given)._shared.everything().labels.tolist() == numbers.tolist()
+    beside = {"background": BACKGROUND[:6], **given}
+    maps = [
+        xb.Problem(labels=of, background_labels=of, **beside).explain("permutation_importance")
+        for of in (words, numbers)
+    ]
+    assert np.array_equal(*maps)
+    assert np.any(maps[0])
+    with pytest.raises(xb.UsageError, match="the model has no class 'cot'"):
+        xb.Problem(labels=["cot", *words[1:]], **given)
+    with pytest.raises(xb.UsageError, match="labels: expected an array of numbers"):
+        xb.Problem(NET, X, labels=words)
+
+
 @pytest.mark.parametrize("name", LINEAR)
 def test_the_map_of_a_contrast_is_the_difference_of_the_maps(name: str) -> None:
     found = explain(name, targets=FIRST, foils=SECOND)
@@ -290,3 +310,11 @@ def test_maps_of_other_foils_are_not_taken() -> None:
     maps = xb.Problem(NET, X, FIRST, foils=SECOND).explain("gradient")
     with pytest.raises(UsageError, match="explain other targets"):
         xb.Problem(NET, X, FIRST).score("max_sensitivity", maps)
+
+
+def test_rows_count_the_inputs_and_not_the_labels_that_are_explained() -> None:
+    every = np.ones((len(X), 4), int)
+    problem = xb.Problem(NET, X, targets=every, returns="multilabel_logit", background=BACKGROUND)
+    table = problem.evaluate(["gradient"], ["sparseness"], controls=False, progress=False)
+    assert len(problem.rows) == 4 * len(X)
+    assert set(table["selection"]) == {f"inputs[:{len(X)}] each default background[:{len(BACKGROUND)}]"}

@@ -74,12 +74,16 @@ def test_arrays_with_maps_of_two_methods(call: Call, folder: Path) -> None:
     code, out, err = call(*arguments)
     assert code == 0, err
     assert "its maps are taken to be of the test rows in their order" in out
+    assert "data.npz: 30 training rows, 10 test rows; 2 classes." in " ".join(out.split())
+    promised = int(out.split(" scores.")[0].split()[-1])
     loaded = suites.load("suite.toml")
     assert loaded.samples == 10
     assert [(e.name, e.params.get("array")) for e in loaded.explainers[:2]] == [
         ("first", "first"),
         ("second", "second"),
     ]
+    _, out, _ = call("plan", "suite.toml", "--store", "s")
+    assert f"{promised} cells to run" in out
     code, out, err = call("run", "suite.toml", "--store", "s", "--only", "*/*/*/sparseness", "-q", "-j", "0")
     assert code == 0, err
     np.savez("data.npz", inputs=x, targets=classes)

@@ -19,6 +19,7 @@ from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.report.html.content import Content
 from xaibench.report.html.page import Report, make_report
 from xaibench.report.html.rows import as_json, board_columns
+from xaibench.report.html.tables import rank_panels
 
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
 
@@ -171,6 +172,22 @@ def test_rows_of_a_field_stand_by_rank_interval_and_ties_stay_ties() -> None:
     for ranks in by_name.values():
         if "twin_of_fair" in ranks:
             assert ranks["twin_of_fair"] == ranks["fair_explainer"]
+
+
+def test_problems_that_differ_in_their_target_have_panels_of_their_own() -> None:
+    """One data set and model with two targets: neither takes the other's place on the page."""
+    board = leaderboard(make_cells(2), suite="suite")
+    told = {
+        "test[:4] label:a default train[:8]": "(label:a)",
+        "test[:4] contrast:a-b default train[:8]": "(contrast:a-b)",
+    }
+    both = pd.concat([board.assign(selection=selection) for selection in told], ignore_index=True)
+    for alone, panels in zip(rank_panels(board), rank_panels(both), strict=True):
+        assert len(panels.panels) + panels.n_more == 2 * (len(alone.panels) + alone.n_more)
+        assert {name.split(" ")[-1] for name in panels.panels} <= set(told.values())
+    assert set(board_columns(both)["problem"]["values"]) == {
+        f"{name} {target}" for name in board_columns(board)["problem"]["values"] for target in told.values()
+    }
 
 
 @pytest.mark.slow

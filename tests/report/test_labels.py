@@ -7,7 +7,17 @@ import math
 import pandas as pd
 import pytest
 
-from xaibench.report.labels import interval, metric_labels, number, p_value, share, variants
+from xaibench.report.labels import (
+    interval,
+    metric_labels,
+    number,
+    p_value,
+    problem_label,
+    problem_labels,
+    share,
+    target_in_words,
+    variants,
+)
 
 
 def test_variants_are_told_apart_by_what_differs() -> None:
@@ -48,3 +58,28 @@ def test_interval_and_p_value() -> None:
     assert interval(0.1, 0.25) == "[0.100, 0.250]"
     assert interval(math.nan, 1) == ""
     assert [p_value(p) for p in (1e-9, 0.0123, 0.9999, 1.0, math.nan)] == ["<.001", ".012", "1", "1", ""]
+
+
+@pytest.mark.parametrize(
+    ("selection", "target"),
+    [
+        ("test[:24] contrast:cat-dog default train[:64]", "contrast:cat-dog"),
+        ("test[:24] label:new york margin train[:64] returns logit", "label:new york"),
+        ("test[:24] runner_up default train[:0]", "runner_up"),
+        ("inputs[:8] given foils default background[:4]", "given foils"),
+        ("test[:24] predicted default train[:64]", ""),
+        ("inputs[:8] given default background[:4]", ""),
+        ("functions[:3] budget 8", ""),
+        (None, ""),
+    ],
+)
+def test_a_target_that_is_not_the_prediction_is_told(selection: str | None, target: str) -> None:
+    assert target_in_words(selection) == target
+    assert problem_label("d", "m", selection) == ("d/m" + (f" ({target})" if target else ""))
+
+
+def test_problems_that_differ_in_what_is_explained_have_different_labels() -> None:
+    told = [f"test[:4] {target} default train[:8]" for target in ("predicted", "label:a", "contrast:a-b", "runner_up")]
+    frame = pd.DataFrame({"dataset": "d", "model": "m", "selection": told})
+    assert problem_labels(frame) == ["d/m", "d/m (label:a)", "d/m (contrast:a-b)", "d/m (runner_up)"]
+    assert problem_labels(frame.drop(columns="selection")) == ["d/m"] * 4

@@ -19,7 +19,7 @@ class AgreementMatrix:
 
     Attributes
     ----------
-    suite, dataset, model, measure : str
+    suite, dataset, model, measure, selection : str
     k, n_features : int
         The measure looks at the ``k`` largest of so many features.
     values : DataFrame
@@ -41,6 +41,7 @@ class AgreementMatrix:
     expected: float
     most: AgreeingPair | None
     least: AgreeingPair | None
+    selection: str = ""
 
 
 def agreement_matrices(pairs: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[AgreementMatrix]:
@@ -55,7 +56,7 @@ def agreement_matrices(pairs: pd.DataFrame, measures: tuple[str, ...]) -> Iterat
     """
     chosen = pairs[pairs["measure"].isin(measures)]
     for key, group in chosen.groupby(["suite", "dataset", "model", "selection", "measure"], sort=False):
-        suite, dataset, model, _, measure = map(str, key)
+        suite, dataset, model, selection, measure = map(str, key)
         left, right = (list(zip(group[f"explainer_{s}"], group[f"params_{s}"], strict=True)) for s in "ab")
         entries = pd.Index(list(dict.fromkeys([*left, *right])), tupleize_cols=False)
         place = {entry: i for i, entry in enumerate(entries)}
@@ -67,5 +68,5 @@ def agreement_matrices(pairs: pd.DataFrame, measures: tuple[str, ...]) -> Iterat
         first = group.iloc[0]
         yield AgreementMatrix(
             suite, dataset, model, measure, int(first["k"]), int(first["features"]), values,
-            float(group["expected"].mean()), *extremes,
+            float(group["expected"].mean()), extremes[0], extremes[1], selection,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from xaibench.api.inputs import ArrayLike, as_classes, capabilities_of, make_vie
 from xaibench.api.pairs import PairsArgument, make_labels, make_pairs
 from xaibench.api.retraining import CallableRetraining, RetrainWith, make_retraining
 from xaibench.api.shared_problem import SharedProblem, digest_of_weights
-from xaibench.api.targets import evaluates_all, names_of, read_targets
+from xaibench.api.targets import by_number, evaluates_all, names_of, read_targets
 from xaibench.core.errors import UsageError
 from xaibench.core.feature_groups import ColumnGroups
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
@@ -92,7 +92,7 @@ def assemble_problem(
         categorical_features,
         predict_all=evaluates_all(targets, foils),
     )
-    columns = names_of(class_names, model, raw.shape[1])
+    n_inputs, columns = len(view), names_of(class_names, model, raw.shape[1])
     asked = read_targets(targets, foils, len(view), raw, view.model, columns)
     contrastive = asked.foils is not None
     chosen_output = output or default_output(view.model.returns, contrastive=contrastive)
@@ -103,9 +103,11 @@ def assemble_problem(
     if view.truth is not None:
         view = replace(view, truth=replace(view.truth, kind=truth_kind))
     if labels is not None:
-        view = replace(view, labels=make_labels(view, labels, view.model))
+        numbers = by_number(labels, raw.shape[1], view.model.returns, columns)
+        view = replace(view, labels=make_labels(view, numbers, view.model))
     if background_labels is not None:
-        view = replace(view, background_labels=_background_labels(view, background_labels))
+        numbers = by_number(background_labels, raw.shape[1], view.model.returns, columns)
+        view = replace(view, background_labels=_background_labels(view, numbers))
     if distractors is not None:
         view = with_distractors(view, distractors)
     known = {} if pairs is None else make_pairs(view, pairs, returns)
@@ -124,7 +126,7 @@ def assemble_problem(
     chosen += " foils" if contrastive else ""
     references = view.background if view.references is None else view.references.values
     n_references = 0 if references is None else len(references)
-    selection = f"inputs[:{len(view)}] {chosen} {output or 'default'} background[:{n_references}]"
+    selection = f"inputs[:{n_inputs}] {chosen} {output or 'default'} background[:{n_references}]"
     seen = view.model.facts
     prepared = Problem(
         dataset,

@@ -15,7 +15,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.types import Array, ExplainerKey
 from xaibench.report.html.content import Curves, ExplainerCurves, Gallery, Instance, Map
-from xaibench.report.labels import metric_labels, variants
+from xaibench.report.labels import metric_labels, problem_label, variants
 from xaibench.store import Store, StoredExamples
 from xaibench.store.examples import CURVED
 
@@ -96,7 +96,7 @@ def scored_problem(board: pd.DataFrame, cells: pd.DataFrame, key: tuple[str, str
     rows = here[(here["problem_seed"] == first["problem_seed"]) & (here["seed"] == first["seed"])]
     asked = rows["asked_output"]
     rows = rows.assign(asked_output=asked.where(asked.notna(), ""))
-    return ScoredProblem(suite, f"{problem[0]}/{problem[1]}", rows, part)
+    return ScoredProblem(suite, problem_label(*problem), rows, part)
 
 
 def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:

@@ -89,7 +89,11 @@ def require_finite(values: Tensor, name: str, *, missing: bool = False) -> None:
 
 def as_classes(values: ArrayLike, name: str) -> Tensor:
     """Whole numbers, int64."""
-    given = as_tensor(values)
+    try:
+        given = as_tensor(values)
+    except UsageError as error:
+        hint = "give classes by their numbers, or say what the columns are called: class_names="
+        raise UsageError(f"{name}: {error.message}", hint) from error
     classes = given.to(torch.int64)
     if given.is_floating_point() and not torch.equal(classes.to(given), given):
         raise UsageError(f"{name} are not whole numbers", "give one class per sample")

@@ -50,13 +50,13 @@ class Problem:
         Names of the output columns.
     background : array or Tensor (M, *input_shape), optional
         Reference samples, usually training data.
-    background_labels : array or Tensor (M,) of int, optional
+    background_labels : array (M,) of int or of names, optional
         Their true classes.
     truth : array or Tensor (N, *features), optional
         For ground-truth metrics and the oracle: a mask (booleans or integers) or weights (floats).
     truth_kind : {"model", "data"}
         What the truth is about: what the model uses, or what is related to the target in the data.
-    labels : array or Tensor (N,) of int, optional
+    labels : array (N,) of int or of names, optional
         True class of every input.
     distractors : array or Tensor (N, *features) of bool, optional
         Features that look as if they mattered and do not. No explainer is shown them.

@@ -102,10 +102,7 @@ def _columns(name: str, given: Any, n: int, n_columns: int, returns: str, names:
         if not isinstance(given, (str, int, np.integer)) or isinstance(given, bool):
             raise UsageError(f"{name} are a {type(given).__name__}", "give one class per sample, or one for all")
         return predicted_like(torch.empty(n, 0), column_of(given, names, n_columns, returns))
-    words = given if isinstance(given, (list, tuple)) else np.asarray(given) if _holds_text(given) else ()
-    if names and len(words) and all(isinstance(word, str) for word in words):
-        given = [column_of(word, names, n_columns, returns) for word in words]
-    columns = as_classes(given, name)
+    columns = as_classes(by_number(given, n_columns, returns, names), name)
     if tuple(columns.shape) != (n,):
         raise UsageError(f"{name} have shape {tuple(columns.shape)} for {n} inputs", "give one class per sample")
     if int(columns.min()) < 0 or int(columns.max()) >= n_columns:
@@ -113,6 +110,20 @@ def _columns(name: str, given: Any, n: int, n_columns: int, returns: str, names:
             f"{name} go from {int(columns.min())} to {int(columns.max())}, the model has {n_columns} outputs"
         )
     return columns
+
+
+def by_number(given: Any, n_columns: int, returns: str, names: Sequence[str]) -> Any:
+    """Numbers of the columns where a list or an array holds their names; anything else as it is.
+
+    Raises
+    ------
+    UsageError
+        If there is no column of such a name.
+    """
+    words = given if isinstance(given, (list, tuple)) else np.asarray(given) if _holds_text(given) else ()
+    if names and len(words) and all(isinstance(word, str) for word in words):
+        return [column_of(word, names, n_columns, returns) for word in words]
+    return given
 
 
 def _holds_text(given: Any) -> bool:

@@ -19,6 +19,7 @@ from xaibench.cli.initialising_files import (
     seen_from,
     write_suite_of_files,
 )
+from xaibench.cli.next_steps import planned_counts
 from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.declaration_index import built_in
@@ -109,8 +110,7 @@ def write_first_suite(
         out.print(note, markup=False, soft_wrap=True)
     for path in files:
         out.print(f"wrote {output.with_name(path.name)}", markup=False, soft_wrap=True)
-    cells = sum(plan.states.values())
-    counts = f"{len(plan.units)} explanations, {cells} scores"
+    counts = planned_counts(plan)
     out.print(f"{counts}. Next: xaibench run {output}", markup=False, soft_wrap=True)
     return 0
 

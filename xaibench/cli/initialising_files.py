@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from xaibench.api.planning import plan_suite
+from xaibench.cli.next_steps import planned_counts
 from xaibench.cli.output import stdout
 from xaibench.core import registry
 from xaibench.core.components import ExplainerSpec
+from xaibench.core.data import Data
 from xaibench.core.errors import UsageError, XaibenchError, did_you_mean
 from xaibench.core.needs import missing_needs
 from xaibench.core.storage.files import write_bytes
@@ -122,7 +124,7 @@ def write_suite_of_files(given: FilesGiven, output: Path, *, force: bool, refere
     for note in draft.notes:
         out.print(note, markup=False, soft_wrap=True)
     out.print(f"wrote {output}", markup=False, soft_wrap=True)
-    counts = f"{len(plan.units)} explanations, {sum(plan.states.values())} scores"
+    counts = planned_counts(plan)
     out.print(f"{counts}. Next: xaibench run {output}", markup=False, soft_wrap=True)
     return 0
 
@@ -212,10 +214,9 @@ def _prepared(draft: _Draft, folder: Path, *, ordered: bool) -> Any:
             draft.samples = len(data.test_inputs)
             continue
         draft.samples = min(draft.samples, len(data.test_inputs))
-        what = f"classes {', '.join(data.class_names[:8])}" if data.class_names else "values"
-        what = "values to predict" if data.test_values is not None else what
         draft.notes.append(
-            f"{dataset.spec.name}: {len(data.train_inputs)} training rows, {len(data.test_inputs)} test rows; {what}."
+            f"{dataset.spec.name}: {len(data.train_inputs)} training rows, {len(data.test_inputs)} test rows;"
+            f" {_what_is_predicted(data)}."
         )
         params = draft.dataset.get("params", {}) if isinstance(draft.dataset, dict) else {}
         if getattr(model.spec, "fitted", False) and "split" not in params:
@@ -225,6 +226,15 @@ def _prepared(draft: _Draft, folder: Path, *, ordered: bool) -> Any:
                 f"A file does not say whether {model.spec.name} was trained on these test rows{quality}."
             )
         return problem
+
+
+def _what_is_predicted(data: Data) -> str:
+    """Values, or the classes by name, or how many there are where nothing names them."""
+    if data.test_values is not None:
+        return "values to predict"
+    if data.class_names:
+        return f"classes {', '.join(data.class_names[:8])}"
+    return f"{data.n_classes} classes"
 
 
 def _suited(draft: _Draft, problem: Any) -> tuple[list[Any], list[Any]]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from xaibench.core.storage.paths import Location
 from xaibench.plan import Plan
+from xaibench.report.labels import spec_label
 
 _MAX_NAMED = 4
 """Problems that are named in the opening line; of more, the first ones."""
@@ -30,9 +31,9 @@ def opening(plan: Plan, store: str | Location) -> str:
     controls = {u.explainer.label for u in units if u.spec.control}
     explainers = {u.explainer.label for u in units} - controls
     metrics = {cell.metric.label for u in units for cell in u.cells}
-    problems = list(dict.fromkeys(u.problem.name for u in units))
+    problems = list(dict.fromkeys(spec_label(u.problem) for u in units))
     about_functions = bool(units) and all(u.spec.kind == "interpreter" for u in units)
-    what = "a set of functions" if about_functions else "a data set with a model trained on it"
+    what = "a set of functions" if about_functions else "a data set with a model"
     named = ", ".join(problems[:_MAX_NAMED]) + (", ..." if len(problems) > _MAX_NAMED else "")
     beside = f" and {_count(len(controls), 'control')}" if controls else ""
     who = _count(len(explainers), "interpreter" if about_functions else "explainer")
@@ -41,6 +42,12 @@ def opening(plan: Plan, store: str | Location) -> str:
         f" {_count(len(metrics), 'metric')}, {_count(len(problems), 'problem')} ({named})\n"
         f"a problem is {what}; results go to {store}"
     )
+
+
+def planned_counts(plan: Plan) -> str:
+    """How many explanations and scores a plan has, without those that nothing supports."""
+    supported = [sum(cell.state != "unsupported" for cell in planned.cells) for planned in plan.units]
+    return f"{sum(map(bool, supported))} explanations, {sum(supported)} scores"
 
 
 def next_steps(store: str | Location, board: pd.DataFrame, *, width: int = 80) -> str:

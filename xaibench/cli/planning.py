@@ -15,6 +15,7 @@ from xaibench.cli.spending import spending, spending_text
 from xaibench.core.storage.paths import cache_folder
 from xaibench.core.trust import trust_files
 from xaibench.plan import STATES, Plan
+from xaibench.report.labels import spec_label
 from xaibench.report.terminal import frame_table
 from xaibench.store import Store
 
@@ -67,7 +68,7 @@ def _problems(plan: Plan) -> pd.DataFrame:
     several = len({spec.seed for spec, _ in plan.by_problem()}) > 1
     for spec, units in plan.by_problem():
         counts = Counter(c.state for u in units for c in u.cells)
-        row: dict[str, Any] = {"problem": spec.name}
+        row: dict[str, Any] = {"problem": spec_label(spec)}
         if several:
             row["seed"] = spec.seed
         row["units"] = len(units)

@@ -19,6 +19,7 @@ from xaibench.execution import Observer
 from xaibench.execution.row_building import Facts
 from xaibench.plan import Plan, PlannedUnit
 from xaibench.problems.specs import MODEL_OF_FUNCTIONS, AnyProblemSpec
+from xaibench.report.labels import spec_label
 from xaibench.store import FAILURES, Row
 
 MAX_LISTED_UNITS = 8
@@ -57,7 +58,7 @@ class Lines(Observer):
 
     def _name(self, problem: AnyProblemSpec) -> str:
         number = self._number.setdefault(problem.key, len(self._number) + 1)
-        return f"[{number}/{self._total}] {problem.name}" + (f" seed {problem.seed}" if problem.seed else "")
+        return f"[{number}/{self._total}] {spec_label(problem)}" + (f" seed {problem.seed}" if problem.seed else "")
 
     def started(self, plan: Plan, run: int) -> None:
         self._total = sum(any(u.todo for u in units) for _, units in plan.by_problem())
@@ -76,7 +77,8 @@ class Lines(Observer):
             noun = "functions" if problem.labels[1] == MODEL_OF_FUNCTIONS else "cases"
             gates = "; ".join([f"{facts.n_functions} {noun}", *(str(g) for g in facts.gates if not g.passed)])
         now = time.perf_counter()
-        self._print(f"{self._name(problem)}: ready in {duration(now - self._since[problem.key])}; {gates}")
+        ready = f"{self._name(problem)}: ready in {duration(now - self._since[problem.key])}"
+        self._print(f"{ready}; {gates}" if gates else ready)
         self._since[problem.key] = now
 
     def not_prepared(self, problem: AnyProblemSpec, why: str) -> None:

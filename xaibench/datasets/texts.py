@@ -21,6 +21,7 @@ from xaibench.core.types import Array
 from xaibench.datasets.splits import generator, split
 
 _READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": lambda path: pd.read_json(path, lines=True)}
+_WHERE = "paths start from the folder in which xaibench runs"
 MODEL_FOLDER = "model_folder"
 """The fact of these data that says for which model they were tokenised."""
 
@@ -91,7 +92,7 @@ def _frame(path: str, columns: Sequence[str]) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = read(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"the texts {path!r} cannot be read: {str(error).partition(chr(10))[0]}") from error
+        raise DataError(f"the texts {path!r} cannot be read: {str(error).partition(chr(10))[0]}", _WHERE) from error
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise DataError(f"{path!r} has no column {missing[0]!r}", f"columns: {', '.join(map(str, frame.columns))}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from xaibench.core.keys import canonical_json
+from xaibench.problems.specs import AnyProblemSpec
 
 
 def variants(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -42,6 +44,58 @@ def metric_labels(board: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     ]
     labels = variants(extended)
     return {key: labels[pair] for key, pair in zip(keys, extended, strict=True)}
+
+
+def target_in_words(selection: object) -> str:
+    """What a suite asks to be explained of a sample, such as ``contrast:cat-dog``; nothing where it is the prediction.
+
+    Parameters
+    ----------
+    selection : object
+        The column of results, such as ``test[:24] contrast:cat-dog default train[:64]``.
+
+    Returns
+    -------
+    str
+        Empty as well for what Python was given (``given``), and for functions and cases.
+
+    Examples
+    --------
+    >>> target_in_words("test[:24] label:cow default train[:64]")
+    'label:cow'
+    >>> target_in_words("test[:24] predicted default train[:64]")
+    ''
+    """
+    found = _TARGET.match(selection) if isinstance(selection, str) else None
+    return "" if found is None or found[1] in _PLAIN_TARGETS else found[1]
+
+
+_TARGET = re.compile(r"(?:test|inputs)\[:\d+\] (.+?) \S+ (?:train|background)\[:\d+\]")
+_PLAIN_TARGETS = ("predicted", "given")
+
+
+def problem_label(dataset: object, model: object, selection: object = None) -> str:
+    """Data set and model, with what is explained where it is not the prediction: problems may differ in that alone.
+
+    Examples
+    --------
+    >>> problem_label("animals", "mlp", "test[:24] contrast:cat-dog default train[:64]")
+    'animals/mlp (contrast:cat-dog)'
+    """
+    target = target_in_words(selection)
+    return f"{dataset}/{model} ({target})" if target else f"{dataset}/{model}"
+
+
+def spec_label(problem: AnyProblemSpec) -> str:
+    """The label of a problem that is planned: its name with parameters, and what is explained."""
+    target = target_in_words(problem.selection)
+    return f"{problem.name} ({target})" if target else problem.name
+
+
+def problem_labels(frame: pd.DataFrame) -> list[str]:
+    """The label of the problem of every row of results or of a board; see `problem_label`."""
+    selections = frame["selection"] if "selection" in frame else [None] * len(frame)
+    return [problem_label(*row) for row in zip(frame["dataset"], frame["model"], selections, strict=True)]
 
 
 def _parse(params: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES, TOO_FEW, UNDECIDED, placebo_outcomes
-from xaibench.report.labels import metric_labels, number, variants
+from xaibench.report.labels import metric_labels, number, problem_label, variants
 from xaibench.report.layout import Trimmed
 
 _WORDS = {LOSES: "lost", UNDECIDED: "undecided", TOO_FEW: "too few samples", BEATS: "won"}
@@ -50,7 +50,7 @@ def placebo_tests_list(board: pd.DataFrame) -> RenderableType | None:
 
     cells = [
         (
-            f"{row['dataset']}/{row['model']}",
+            problem_label(row["dataset"], row["model"], row.get("selection")),
             number(row["value"]),
             row["placebo"] if isinstance(row["placebo"], str) else "",
             number(row["placebo_value"]),

@@ -16,7 +16,7 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.user_errors import shortened
-from xaibench.report.labels import interval, metric_labels, number, p_value, rank_interval, variants
+from xaibench.report.labels import interval, metric_labels, number, p_value, problem_labels, rank_interval, variants
 from xaibench.report.layout import Trimmed, simple_table
 from xaibench.report.overview import (
     GAP,
@@ -222,7 +222,7 @@ def _metric_table(
     estimands = ", ".join(rows["estimand"].dropna().unique())
     label = labels[head["metric"], head["params"], head["asked_output"]]
     title = (
-        f"{label} on {head['dataset']}/{head['model']}: {aggregate}, {direction} is"
+        f"{label} on {problem_labels(rows.head(1))[0]}: {aggregate}, {direction} is"
         f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
     )
     sign = -1.0 if head["higher_is_better"] else 1.0
@@ -288,7 +288,7 @@ def failures_table(results: pd.DataFrame, *, limit: int = 20) -> RenderableType 
     """Cells that failed, timed out or ran out of memory, equal reasons together; None if there are none."""
     bad = results[results["status"].isin(FAILURES)]
     bad = bad.assign(
-        problem=bad["dataset"] + "/" + bad["model"],
+        problem=problem_labels(bad),
         reason=[shortened(_joined(pair)) for pair in zip(bad["error_kind"], bad["message"], strict=True)],
     )
     rows = []

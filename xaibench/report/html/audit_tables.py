@@ -13,7 +13,7 @@ from xaibench.analysis.agreement_matrix import AgreementMatrix, agreement_matric
 from xaibench.analysis.audit.verdict import AUDIT_VERDICTS
 from xaibench.report.html.feature_tables import shades
 from xaibench.report.html.tables import MAX_PANELS, MAX_ROWS
-from xaibench.report.labels import interval, metric_labels, number, share, variants
+from xaibench.report.labels import interval, metric_labels, number, problem_label, problem_labels, share, variants
 
 _MEASURED = ("trust", "auroc", "trend", "icc", "masker_tau", "confidence_rho", "coupled")
 """Numbers of the audit that are shown, where they are there; all of them are in the store."""
@@ -39,7 +39,7 @@ def audit_listing(audit: pd.DataFrame | None) -> Listing | None:
     place = {verdict: i for i, verdict in enumerate(AUDIT_VERDICTS)}
     shown = audit.assign(
         metric=[labels[key] for key in keys],
-        problem=audit["dataset"] + "/" + audit["model"],
+        problem=problem_labels(audit),
         _place=audit["verdict"].map(place).fillna(len(place)),
         _trust=-audit["trust"],
     ).sort_values(["_place", "_trust"], kind="stable")
@@ -112,6 +112,7 @@ def _agreement(found: AgreementMatrix) -> Agreement:
     if found.most is not None and found.least is not None:
         most, least = (f"{names[a]} and {names[b]} {number(v, 2)}" for a, b, v in (found.most, found.least))
         extremes = f"Most alike: {most}; least: {least}."
-    name = f"{found.suite} {found.dataset} {found.model} {found.measure}"
+    problem = problem_label(found.dataset, found.model, found.selection)
+    name = f"{found.suite} {problem.replace('/', ' ')} {found.measure}"
     values = found.values.set_axis(labels, axis=0).set_axis(labels, axis=1)
-    return Agreement(found.suite, f"{found.dataset}/{found.model}", name, title, values, found.expected, extremes)
+    return Agreement(found.suite, problem, name, title, values, found.expected, extremes)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES, TOO_FEW, UNDECIDED, placebo_outcomes
-from xaibench.report.labels import metric_labels, variants
+from xaibench.report.labels import metric_labels, problem_labels, variants
 
 SIGNIFICANT_DIGITS = 4
 """Significant digits of numbers; the page shows three."""
@@ -36,7 +36,7 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
     labels = metric_labels(board)
     keys = zip(board["metric"], board["params"], board["asked_output"], strict=True)
     frame["metric"] = [labels[key] for key in keys]
-    frame["problem"] = board["dataset"] + "/" + board["model"]
+    frame["problem"] = problem_labels(board)
     frame["family"] = board["family"].str.replace("_", " ")
     for name in ("suite", "dataset", "model", "output"):
         frame[name] = board[name]

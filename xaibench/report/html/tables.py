@@ -13,7 +13,7 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.core.user_errors import shortened
 from xaibench.report.html.content import Curves
-from xaibench.report.labels import interval, metric_labels, number, variants
+from xaibench.report.labels import interval, metric_labels, number, problem_label, problem_labels, variants
 from xaibench.store import FAILURES
 
 MAX_PANELS = 12
@@ -53,7 +53,7 @@ def rank_panels(board: pd.DataFrame) -> list[RankPanels]:
             for problem, group in rows.groupby(PROBLEM, sort=False):
                 ordered = group.sort_values(["rank", "rank_low", "rank_high"], kind="stable")
                 keys = zip(ordered["explainer"], ordered["explainer_params"], strict=True)
-                panels["/".join(map(str, problem[:2]))] = ordered.assign(label=[names[key] for key in keys])
+                panels[problem_label(*problem)] = ordered.assign(label=[names[key] for key in keys])
             shown = dict(list(panels.items())[:MAX_PANELS])
             found.append(RankPanels(str(suite), labels[measure], shown, len(panels) - len(shown)))
     return found
@@ -101,7 +101,7 @@ def failure_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
     reason = [shortened(": ".join(t for t in pair if isinstance(t, str) and t)) for pair in pairs]
     rows = []
     for (status, why), group in bad.assign(reason=reason).groupby(["status", "reason"], sort=True):
-        problems = (group["dataset"] + "/" + group["model"]).unique().tolist()
+        problems = list(dict.fromkeys(problem_labels(group)))
         rows.append(
             {
                 "status": str(status),
