@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import xaibench as xb
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.feature_groups import feature_groups, one_hot_features
 from xaibench.core.features import FeatureLayout
 
@@ -183,6 +183,24 @@ def test_nothing_changes_where_every_column_is_a_group() -> None:
 def test_wrong_groups_are_said_in_a_sentence(given: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         explain("occlusion", feature_groups=given)
+
+
+@pytest.mark.parametrize("background", [np.ones((5, 4)), np.ones((0, 6))])
+def test_a_background_of_another_shape_is_said_before_groups_are_looked_for_in_it(background: Any) -> None:
+    with pytest.raises(UsageError, match=r"background samples have shape|background has no samples"):
+        explain("occlusion", background=background)
+
+
+def test_completeness_has_no_marginal_baseline_where_removal_averages_over_rows() -> None:
+    given: dict[str, Any] = {"model": linear, "returns": "value", "inputs": X[:6], "background": X}
+    alone, blocks = xb.Problem(**given), xb.Problem(**given, feature_groups=BLOCK)
+    exact = alone.score("completeness", alone.explain("kernel_shap", masker="marginal"), baseline="marginal")
+    np.testing.assert_allclose(exact, 0, atol=1e-4)
+    for masker in ("mean", "zero"):
+        maps = blocks.explain("kernel_shap", masker=masker)
+        np.testing.assert_allclose(blocks.score("completeness", maps, baseline=masker), 0, atol=1e-4)
+    with pytest.raises(UnsupportedError, match="no one output that attributions have to sum to"):
+        blocks.score("completeness", blocks.explain("kernel_shap", masker="marginal"), baseline="marginal")
 
 
 def test_groups_are_about_tables() -> None:

@@ -12,6 +12,7 @@ from helpers.text_cases import texts, transformer
 from scipy import stats
 
 import xaibench as xb
+from xaibench.core.errors import UnsupportedError
 from xaibench.metrics.maps.rank_correlation import kendall_tau_b
 
 RNG = np.random.default_rng(0)
@@ -142,3 +143,13 @@ def test_a_text_has_the_score_that_it_has_alone(name: str) -> None:
     together = xb.score(name, inputs=rows, **given)
     alone = [xb.score(name, inputs=[text], **given)[0] for text in rows]
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["soft_sufficiency", "soft_comprehensiveness"])
+def test_the_number_of_a_category_is_not_dropped(name: str) -> None:
+    rows = np.c_[INPUTS[:, :4], [0, 1, 2, 1]]
+    problem = xb.Problem(network, rows, [1] * 4, background=rows, categorical_features=[4])
+    with pytest.raises(UnsupportedError, match="dropping single numbers of inputs needs features that are quantities"):
+        problem.score(name, MAPS)
+    grouped = xb.Problem(network, rows, [1] * 4, background=rows, feature_groups=[[0, 1]])
+    assert np.isfinite(grouped.score(name, MAPS[:, :4])).any()

@@ -20,7 +20,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.types import Array
 from xaibench.core.zip_archives import check_zip
 
-BESIDE = ("row_ids", "targets", "kind", "seconds", "feature_names")
+BESIDE = ("row_ids", "targets", "foils", "kind", "seconds", "feature_names")
 """Arrays of an npz file that are not maps."""
 MOST_WRONG_TARGETS = 0.01
 MOST_MISSING = 0.5
@@ -40,11 +40,14 @@ class StoredMaps:
         What they are maps of; empty where the file does not say.
     targets : array (M,) or None
         The outputs that were explained.
+    foils : array (M,) or None
+        The outputs that they were contrasted with.
     """
 
     maps: Array
     row_ids: tuple[str, ...]
     targets: Array | None
+    foils: Array | None = None
 
 
 @reads_files("explainer", ".npz", ".parquet")
@@ -113,13 +116,13 @@ def read_maps(path: Path, array: str, problem: str) -> StoredMaps:
         with np.load(path, allow_pickle=False) as archive:
             maps = archive[wanted]
             ids = archive["row_ids"] if "row_ids" in archive.files else np.array([], dtype=str)
-            targets = archive["targets"] if "targets" in archive.files else None
+            targets, foils = (archive[n] if n in archive.files else None for n in ("targets", "foils"))
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         why = "it holds Python objects, which can run code" if "pickle" in str(error) else str(error)
         raise DataError(f"{path.name} cannot be read: {why}", "store arrays of numbers, and ids as texts") from error
     if maps.dtype.kind not in "biuf":
         raise DataError(f"array {wanted!r} of {path.name} is {maps.dtype}, not numbers")
-    return StoredMaps(maps, tuple(map(str, ids.reshape(-1).tolist())), targets)
+    return StoredMaps(maps, tuple(map(str, ids.reshape(-1).tolist())), targets, foils)
 
 
 def _from_parquet(path: Path) -> StoredMaps:
@@ -142,12 +145,12 @@ def _from_parquet(path: Path) -> StoredMaps:
         order = sorted(order) if all(isinstance(f, (int, np.integer)) for f in order) else order
         wide = frame.pivot(index="row_id", columns="feature", values="value")[order]
         return StoredMaps(wide.to_numpy(np.float64), tuple(wide.index), None)
-    values = frame.drop(columns=[c for c in ("row_id", "target") if c in frame.columns])
+    values = frame.drop(columns=[c for c in ("row_id", "target", "foil") if c in frame.columns])
     wrong = [c for c in values.columns if values[c].dtype.kind not in "biuf"]
     if wrong:
         raise DataError(f"column {wrong[0]!r} of {path.name} holds no numbers")
-    targets = frame["target"].to_numpy() if "target" in frame.columns else None
-    return StoredMaps(values.to_numpy(np.float64), tuple(frame["row_id"]), targets)
+    targets, foils = (frame[c].to_numpy() if c in frame.columns else None for c in ("target", "foil"))
+    return StoredMaps(values.to_numpy(np.float64), tuple(frame["row_id"]), targets, foils)
 
 
 def _stated_kind(path: Path) -> str:
@@ -213,18 +216,31 @@ def _rows(problem: ProblemView, stored: StoredMaps, name: str, order: str) -> Ar
 
 
 def _check_targets(problem: ProblemView, stored: StoredMaps, rows: Array, name: str) -> None:
-    if stored.targets is None:
+    """Raise UsageError where the file says that it explains something else: another output, or against another one."""
+    if stored.targets is None and stored.foils is None:
         return
-    if len(stored.targets) != len(stored.maps):
-        raise DataError(f"{name} has {len(stored.maps)} maps and {len(stored.targets)} targets")
-    there = rows >= 0
-    explained = problem.targets.cpu().numpy()[there]
-    wrong = int((stored.targets.reshape(-1)[rows[there]] != explained).sum())
-    if wrong > MOST_WRONG_TARGETS * there.sum():
+    contrasts = [one for one, foils in (("the problem", problem.foils), (name, stored.foils)) if foils is not None]
+    if len(contrasts) == 1:
+        other = name if contrasts[0] != name else "the problem"
         raise UsageError(
-            f"{name} explains another output than the problem in {wrong} of {int(there.sum())} samples",
-            "explain the targets that `xaibench export` writes",
+            f"{contrasts[0]} contrasts every target with a foil, and {other} explains single outputs",
+            "explain the targets, and the foils where there are any, that `xaibench export` writes",
         )
+    for array, verb, given, explained in (
+        ("targets", "explains", stored.targets, problem.targets),
+        ("foils", "contrasts with", stored.foils, problem.foils),
+    ):
+        if given is None or explained is None:
+            continue
+        if len(given) != len(stored.maps):
+            raise DataError(f"{name} has {len(stored.maps)} maps and {len(given)} {array}")
+        there = rows >= 0
+        wrong = int((given.reshape(-1)[rows[there]] != explained.cpu().numpy()[there]).sum())
+        if wrong > MOST_WRONG_TARGETS * there.sum():
+            raise UsageError(
+                f"{name} {verb} another output than the problem in {wrong} of {int(there.sum())} samples",
+                "explain the targets that `xaibench export` writes",
+            )
 
 
 def summed(maps: Array, layout: FeatureLayout, name: str) -> Array:

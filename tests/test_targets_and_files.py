@@ -1,0 +1,85 @@
+"""Where kinds of targets meet files: what is exported for each, and maps of another question than the one asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import xaibench as xb
+from xaibench.api.exporting import export_problems
+from xaibench.core.registry import load_module
+
+PLUGIN = Path(__file__).parent / "plugins" / "targets.py"
+CONTRAST = "contrast:snow-north-wind"
+
+
+@pytest.fixture(scope="module")
+def plugin() -> Any:
+    return load_module(str(PLUGIN))
+
+
+def suite(*targets: str, explainers: Any = ("occlusion",)) -> dict[str, Any]:
+    return {
+        "name": "seams", "description": "seams", "samples": 8, "background": 20, "controls": False,
+        "problems": [{"dataset": "thirds", "models": ["three"], "target": target} for target in targets],
+        "explainers": list(explainers),
+        "metrics": ["pixel_flipping", {"name": "faithfulness_correlation", "params": {"masker": "zero"}}],
+    }  # fmt: skip
+
+
+def arrays(path: Path) -> dict[str, Any]:
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def test_every_question_about_a_model_is_exported(plugin: Any, tmp_path: Path) -> None:
+    written = export_problems(suite("label:snow", CONTRAST, "label:snow"), tmp_path)
+    assert [path.name for path in written] == [
+        "thirds__three-label__snow.npz",
+        "thirds__three-contrast__snow-north-wind.npz",
+    ]
+    label, contrast = (arrays(path) for path in written)
+    assert label["targets"].tolist() == contrast["targets"].tolist() == [1] * 8
+    assert "foils" not in label
+    assert contrast["foils"].tolist() == [2] * 8
+    (alone,) = export_problems(suite(CONTRAST), tmp_path)
+    assert alone.name == "thirds__three.npz"
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+def test_maps_of_a_contrast_are_those_of_its_foils(plugin: Any, tmp_path: Path, kind: str) -> None:
+    (path,) = export_problems(suite(CONTRAST), tmp_path)
+    given = arrays(path)
+    weights = plugin.WEIGHTS[1] - plugin.WEIGHTS[2]
+
+    def store(name: str, **more: Any) -> dict[str, Any]:
+        maps, ids = given["inputs"] * weights, given["row_ids"]
+        file = tmp_path / f"{name}.{kind}"
+        if kind == "npz":
+            np.savez(file, attributions=maps, row_ids=ids, kind="contribution", **more)
+        else:
+            beside = {name.removesuffix("s"): values for name, values in more.items()}
+            pd.DataFrame(maps, columns=list("abcd")).assign(row_id=ids, **beside).to_parquet(file)
+        return {"file": str(file), "params": {"kind": "contribution"}}
+
+    entries = [
+        store("right", targets=given["targets"], foils=given["foils"]),
+        store("against_rain", targets=given["targets"], foils=np.zeros(8, int)),
+        store("single", targets=given["targets"]),
+    ]
+    cells = xb.results(xb.run(suite(CONTRAST, explainers=entries), store=tmp_path / "store").store)
+    found = dict(list(cells[cells["metric"] == "faithfulness_correlation"].groupby("explainer")))
+    np.testing.assert_allclose(found[f"right.{kind}"]["scores"].iloc[0], 1, atol=1e-5)
+    for name, sentence in (
+        ("against_rain", "contrasts with another output than the problem in 8 of 8 samples"),
+        ("single", f"the problem contrasts every target with a foil, and single.{kind} explains single outputs"),
+    ):
+        row = found[f"{name}.{kind}"].iloc[0]
+        assert row["status"] == "failed"
+        assert sentence in row["message"]
+    cells = xb.results(xb.run(suite("label:snow", explainers=entries[:1]), store=tmp_path / "other").store)
+    assert cells["message"].str.contains("contrasts every target with a foil, and the problem explains single").all()
