@@ -83,3 +83,41 @@ def test_maps_of_a_contrast_are_those_of_its_foils(plugin: Any, tmp_path: Path, 
         assert sentence in row["message"]
     cells = xb.results(xb.run(suite("label:snow", explainers=entries[:1]), store=tmp_path / "other").store)
     assert cells["message"].str.contains("contrasts every target with a foil, and the problem explains single").all()
+
+
+@pytest.mark.parametrize("kind", ["npz", "wide", "long"])
+def test_maps_whose_features_have_names_are_put_in_the_order_of_the_data(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 3)).round(3), columns=["c", "a", "b"])
+    table.assign(y=np.where(table["c"] > table["a"], "yes", "no")).to_csv(tmp_path / "t.csv", index=False)
+    document = {
+        "name": "names", "samples": 6, "background": 6, "controls": False, "metrics": ["sparseness", "completeness"],
+        "problems": [{"dataset": {"file": str(tmp_path / "t.csv"), "params": {"target": "y"}}, "models": [
+            "softmax_regression"]}], "explainers": ["input_x_gradient"],
+    }  # fmt: skip
+    (path, *_) = export_problems(document, tmp_path)
+    given = arrays(path)
+    assert given["feature_names"].tolist() == ["c", "a", "b"]
+    maps = pd.DataFrame(given["inputs"] * [3.0, -2.0, 0.5], columns=["c", "a", "b"])
+    other = maps[["a", "b", "c"]]
+
+    def store(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+        if kind == "npz":
+            file = tmp_path / f"{name}.npz"
+            columns = np.array(list(frame.columns))
+            np.savez(file, attributions=frame.to_numpy(), row_ids=given["row_ids"], feature_names=columns)
+            return {"file": str(file), "params": {"kind": "contribution"}}
+        file = tmp_path / f"{name}.parquet"
+        wide = frame.assign(row_id=given["row_ids"])
+        (wide if kind == "wide" else wide.melt("row_id", var_name="feature", value_name="value")).to_parquet(file)
+        return {"file": str(file), "params": {"kind": "contribution"}}
+
+    entries = [store(maps, "own"), store(other, "sorted"), store(maps.rename(columns={"b": "x"}), "odd")]
+    metrics = [{"name": "faithfulness_correlation", "params": {"masker": "zero"}}, "pixel_flipping"]
+    document = {**document, "explainers": entries, "metrics": metrics}
+    cells = xb.results(xb.run(document, store=tmp_path / "store").store)
+    for _, rows in cells.groupby("metric"):
+        found = {str(row.explainer).partition(".")[0]: row for row in rows.itertuples()}
+        np.testing.assert_array_equal(found["own"].scores, found["sorted"].scores)
+        assert found["odd"].status == "failed"
+        assert "names some features as the problem does, but not 'b'" in found["odd"].message

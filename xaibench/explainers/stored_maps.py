@@ -42,12 +42,15 @@ class StoredMaps:
         The outputs that were explained.
     foils : array (M,) or None
         The outputs that they were contrasted with.
+    feature_names : tuple of str
+        Of the features, in the order of the maps; empty where the file does not say.
     """
 
     maps: Array
     row_ids: tuple[str, ...]
     targets: Array | None
     foils: Array | None = None
+    feature_names: tuple[str, ...] = ()
 
 
 @reads_files("explainer", ".npz", ".parquet")
@@ -105,24 +108,26 @@ def read_maps(path: Path, array: str, problem: str) -> StoredMaps:
     """
     if path.suffix.lower() == ".parquet":
         return _from_parquet(path)
-    names = map_names(path)
-    wanted = array or next((name for name in (problem, "attributions") if name in names), "")
-    if not wanted or wanted not in names:
+    known = map_names(path)
+    wanted = array or next((name for name in (problem, "attributions") if name in known), "")
+    if not wanted or wanted not in known:
         raise DataError(
-            f"{path.name} has no array {array or 'attributions'!r}; it has {', '.join(names) or 'none'}",
-            did_you_mean(array, names) if array else 'params = { array = "..." } names the maps',
+            f"{path.name} has no array {array or 'attributions'!r}; it has {', '.join(known) or 'none'}",
+            did_you_mean(array, known) if array else 'params = { array = "..." } names the maps',
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
             maps = archive[wanted]
             ids = archive["row_ids"] if "row_ids" in archive.files else np.array([], dtype=str)
             targets, foils = (archive[n] if n in archive.files else None for n in ("targets", "foils"))
+            names = archive["feature_names"] if "feature_names" in archive.files else np.array([], dtype=str)
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         why = "it holds Python objects, which can run code" if "pickle" in str(error) else str(error)
         raise DataError(f"{path.name} cannot be read: {why}", "store arrays of numbers, and ids as texts") from error
     if maps.dtype.kind not in "biuf":
         raise DataError(f"array {wanted!r} of {path.name} is {maps.dtype}, not numbers")
-    return StoredMaps(maps, tuple(map(str, ids.reshape(-1).tolist())), targets, foils)
+    called = tuple(map(str, names.reshape(-1).tolist()))
+    return StoredMaps(maps, tuple(map(str, ids.reshape(-1).tolist())), targets, foils, called)
 
 
 def _from_parquet(path: Path) -> StoredMaps:
@@ -144,13 +149,14 @@ def _from_parquet(path: Path) -> StoredMaps:
         # Numbered features have their own order, whatever that of the file.
         order = sorted(order) if all(isinstance(f, (int, np.integer)) for f in order) else order
         wide = frame.pivot(index="row_id", columns="feature", values="value")[order]
-        return StoredMaps(wide.to_numpy(np.float64), tuple(wide.index), None)
+        return StoredMaps(wide.to_numpy(np.float64), tuple(wide.index), None, None, tuple(map(str, order)))
     values = frame.drop(columns=[c for c in ("row_id", "target", "foil") if c in frame.columns])
     wrong = [c for c in values.columns if values[c].dtype.kind not in "biuf"]
     if wrong:
         raise DataError(f"column {wrong[0]!r} of {path.name} holds no numbers")
     targets, foils = (frame[c].to_numpy() if c in frame.columns else None for c in ("target", "foil"))
-    return StoredMaps(values.to_numpy(np.float64), tuple(frame["row_id"]), targets, foils)
+    called = tuple(map(str, values.columns))
+    return StoredMaps(values.to_numpy(np.float64), tuple(frame["row_id"]), targets, foils, called)
 
 
 def _stated_kind(path: Path) -> str:
@@ -189,7 +195,7 @@ def stored_maps_of(problem: ProblemView, stored: StoredMaps, name: str, order: s
             "more than half are missing: is it about another selection?",
         )
     _check_targets(problem, stored, rows, name)
-    maps = summed(stored.maps, problem.layout, name)
+    maps = in_order(summed(stored.maps, problem.layout, name), stored.feature_names, problem.feature_names, name)
     found = np.full((len(rows), *problem.layout.feature_shape), np.nan, np.float32)
     found[there] = maps[rows[there]]
     return torch.from_numpy(found).to(problem.inputs.device)
@@ -241,6 +247,42 @@ def _check_targets(problem: ProblemView, stored: StoredMaps, rows: Array, name: 
                 f"{name} {verb} another output than the problem in {wrong} of {int(there.sum())} samples",
                 "explain the targets that `xaibench export` writes",
             )
+
+
+def in_order(maps: Array, names: Sequence[str], features: Sequence[str], file: str) -> Array:
+    """Maps (M, ...) whose features are in the order of the problem, where the file names them as the problem does.
+
+    Names that have nothing in common with those of the features say nothing about the order.
+
+    Parameters
+    ----------
+    maps : array (M, ...)
+    names, features : sequence of str
+        Of the features in the file, and of those of the problem; either may be empty.
+    file : str
+        For messages.
+
+    Raises
+    ------
+    UsageError
+        If only some of the names are those of features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xaibench.explainers.stored_maps import in_order
+    >>> in_order(np.array([[1.0, 2.0]]), ["sex", "age"], ["age", "sex"], "maps.npz").tolist()
+    [[2.0, 1.0]]
+    """
+    if maps.shape[1:] != (len(features),) or len(names) != len(features) or not set(names) & set(features):
+        return maps
+    if sorted(names) != sorted(features):
+        odd = next((name for name in features if name not in names), None) or features[0]
+        raise UsageError(
+            f"{file} names some features as the problem does, but not {odd!r}", "name all features, each once, or none"
+        )
+    found: Array = maps[:, [list(names).index(name) for name in features]]
+    return found
 
 
 def summed(maps: Array, layout: FeatureLayout, name: str) -> Array:
