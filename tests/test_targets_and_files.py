@@ -120,4 +120,4 @@ def test_maps_whose_features_have_names_are_put_in_the_order_of_the_data(tmp_pat
         found = {str(row.explainer).partition(".")[0]: row for row in rows.itertuples()}
         np.testing.assert_array_equal(found["own"].scores, found["sorted"].scores)
         assert found["odd"].status == "failed"
-        assert "names some features as the problem does, but not 'b'" in found["odd"].message
+        assert "names some features as the problem does, but not 'b'" in str(found["odd"].message)

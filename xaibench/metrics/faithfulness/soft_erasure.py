@@ -27,6 +27,7 @@ class _Losses(NamedTuple):
 
 @metric(
     "soft_sufficiency",
+    version=2,
     family="faithfulness",
     construct="removal",
     higher_is_better=True,
@@ -65,6 +66,7 @@ def soft_sufficiency(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Tensor:
 
 @metric(
     "soft_comprehensiveness",
+    version=2,
     family="faithfulness",
     construct="removal",
     higher_is_better=True,
