@@ -203,6 +203,27 @@ def test_completeness_has_no_marginal_baseline_where_removal_averages_over_rows(
         blocks.score("completeness", blocks.explain("kernel_shap", masker="marginal"), baseline="marginal")
 
 
+@pytest.mark.parametrize("metric", ["infidelity", "slope_test", "recourse_test"])
+def test_the_slope_of_a_group_is_a_size_and_claims_no_sign(metric: str) -> None:
+    net = torch.nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1.0, -2.0, 0.5, -3.0]]))
+    rows = RNG.normal(size=(12, 4)).astype(np.float32)
+    given: dict[str, Any] = {"model": net, "returns": "value", "inputs": rows, "background": rows}
+    alone, grouped = xb.Problem(**given), xb.Problem(**given, feature_groups=[[1, 3]])
+    exact = alone.score(metric, alone.explain("gradient"))
+    np.testing.assert_allclose(exact, 0 if metric == "infidelity" else 2, atol=1e-6)
+    with pytest.raises(UnsupportedError, match="that of a group of columns is the size of those along them"):
+        grouped.score(metric, grouped.explain("gradient"))
+    assert np.isfinite(grouped.score(metric, grouped.explain("occlusion", masker="mean"))).all()
+
+
+def test_noise_leaves_blocks_of_a_category_alone_so_that_their_slopes_claim_nothing() -> None:
+    net = torch.nn.Linear(6, 1, bias=False)
+    blocks = xb.Problem(net, X[:6], returns="value", background=X, feature_groups=BLOCK)
+    np.testing.assert_allclose(blocks.score("infidelity", blocks.explain("gradient")), 0, atol=1e-6)
+
+
 def test_groups_are_about_tables() -> None:
     with pytest.raises(UsageError, match="feature_groups and categorical_features are about tables"):
         xb.explain("occlusion", model=lambda a: a.sum((1, 2, 3)), inputs=np.ones((2, 1, 4, 4)), feature_groups=[[0]])
