@@ -121,3 +121,17 @@ def test_maps_whose_features_have_names_are_put_in_the_order_of_the_data(tmp_pat
         np.testing.assert_array_equal(found["own"].scores, found["sorted"].scores)
         assert found["odd"].status == "failed"
         assert "names some features as the problem does, but not 'b'" in str(found["odd"].message)
+
+
+def test_numbers_that_are_names_are_categories_of_a_model_that_is_fitted_here(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"code": rng.integers(0, 4, 80), "size": rng.normal(size=80).round(2)})
+    table.assign(y=np.where(table["code"] % 2 == 1, "odd", "even")).to_csv(tmp_path / "t.csv", index=False)
+    params = {"target": "y", "categorical": ["code"]}
+    document = {
+        "name": "codes", "samples": 6, "background": 6, "controls": False,
+        "explainers": [{"name": "kernel_shap", "params": {"masker": "marginal"}}], "metrics": ["pixel_flipping"],
+        "problems": [{"dataset": {"file": str(tmp_path / "t.csv"), "params": params}, "models": ["random_forest"]}],
+    }  # fmt: skip
+    cells = xb.results(xb.run(document, store=tmp_path / "store").store)
+    assert set(cells["status"]) == {"ok"}, cells["message"].tolist()
