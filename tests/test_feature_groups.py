@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import xaibench as xb
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.feature_groups import feature_groups, one_hot_features
 from xaibench.core.features import FeatureLayout
 
@@ -183,6 +183,45 @@ def test_nothing_changes_where_every_column_is_a_group() -> None:
 def test_wrong_groups_are_said_in_a_sentence(given: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         explain("occlusion", feature_groups=given)
+
+
+@pytest.mark.parametrize("background", [np.ones((5, 4)), np.ones((0, 6))])
+def test_a_background_of_another_shape_is_said_before_groups_are_looked_for_in_it(background: Any) -> None:
+    with pytest.raises(UsageError, match=r"background samples have shape|background has no samples"):
+        explain("occlusion", background=background)
+
+
+def test_completeness_has_no_marginal_baseline_where_removal_averages_over_rows() -> None:
+    given: dict[str, Any] = {"model": linear, "returns": "value", "inputs": X[:6], "background": X}
+    alone, blocks = xb.Problem(**given), xb.Problem(**given, feature_groups=BLOCK)
+    exact = alone.score("completeness", alone.explain("kernel_shap", masker="marginal"), baseline="marginal")
+    np.testing.assert_allclose(exact, 0, atol=1e-4)
+    for masker in ("mean", "zero"):
+        maps = blocks.explain("kernel_shap", masker=masker)
+        np.testing.assert_allclose(blocks.score("completeness", maps, baseline=masker), 0, atol=1e-4)
+    with pytest.raises(UnsupportedError, match="no one output that attributions have to sum to"):
+        blocks.score("completeness", blocks.explain("kernel_shap", masker="marginal"), baseline="marginal")
+
+
+@pytest.mark.parametrize("metric", ["infidelity", "slope_test", "recourse_test"])
+def test_the_slope_of_a_group_is_a_size_and_claims_no_sign(metric: str) -> None:
+    net = torch.nn.Linear(4, 1, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[1.0, -2.0, 0.5, -3.0]]))
+    rows = RNG.normal(size=(12, 4)).astype(np.float32)
+    given: dict[str, Any] = {"model": net, "returns": "value", "inputs": rows, "background": rows}
+    alone, grouped = xb.Problem(**given), xb.Problem(**given, feature_groups=[[1, 3]])
+    exact = alone.score(metric, alone.explain("gradient"))
+    np.testing.assert_allclose(exact, 0 if metric == "infidelity" else 2, atol=1e-6)
+    with pytest.raises(UnsupportedError, match="that of a group of columns is the size of those along them"):
+        grouped.score(metric, grouped.explain("gradient"))
+    assert np.isfinite(grouped.score(metric, grouped.explain("occlusion", masker="mean"))).all()
+
+
+def test_noise_leaves_blocks_of_a_category_alone_so_that_their_slopes_claim_nothing() -> None:
+    net = torch.nn.Linear(6, 1, bias=False)
+    blocks = xb.Problem(net, X[:6], returns="value", background=X, feature_groups=BLOCK)
+    np.testing.assert_allclose(blocks.score("infidelity", blocks.explain("gradient")), 0, atol=1e-6)
 
 
 def test_groups_are_about_tables() -> None:

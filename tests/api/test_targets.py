@@ -269,6 +269,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "sets of classes": ({"targets": [{0}] * 6}, "classes of the model exclude each other"),
     "nothing to explain": ({"targets": [set()] * 6, "returns": "multilabel_logit"}, "no sample has a label"),
     "labels of other samples": ({"targets": np.ones((5, 4)), "returns": "multilabel_logit"}, "5 rows for 6 inputs"),
+    "lists of labels": ({"targets": [[0, 2], [1], [0], [1], [2], [3]]}, "targets are lists, where one class per"),
     "an output that there is not": ({"targets": 7}, "the model has no class '7'"),
     "a fraction": ({"targets": 0.5}, "targets are a float"),
     "no value chosen": ({"returns": "value"}, "returns 4 values per sample, and none of them is predicted"),

@@ -12,6 +12,7 @@ from helpers.text_cases import texts, transformer
 from scipy import stats
 
 import xaibench as xb
+from xaibench.core.errors import UnsupportedError
 from xaibench.metrics.maps.rank_correlation import kendall_tau_b
 
 RNG = np.random.default_rng(0)
@@ -104,6 +105,8 @@ def test_label_flips_are_counted_by_hand() -> None:
     found = xb.score("label_flip_words", attributions=inputs, **given)
     assert found.tolist() == [0.5, 1.0]
     assert xb.score("label_flip_words", attributions=-inputs, **given).tolist() == [0.75, 1.0]
+    # Of a class that the model does not say there is nothing to flip.
+    assert np.isnan(xb.score("label_flip_words", attributions=inputs, targets=[0, 0], **given)).all()
     always = lambda rows: np.tile([0.9, 0.1], (len(rows), 1))  # noqa: E731
     assert np.isnan(xb.score("label_flip_words", attributions=inputs, **{**given, "model": always})).all()
 
@@ -143,3 +146,13 @@ def test_a_text_has_the_score_that_it_has_alone(name: str) -> None:
     alone = [xb.score(name, inputs=[text], **given)[0] for text in rows]
     # soft scores divide by what the empty text leaves, down to .001, and rounding with it.
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5 if "soft" in name else 1e-6)
+
+
+@pytest.mark.parametrize("name", ["soft_sufficiency", "soft_comprehensiveness"])
+def test_the_number_of_a_category_is_not_dropped(name: str) -> None:
+    rows = np.c_[INPUTS[:, :4], [0, 1, 2, 1]]
+    problem = xb.Problem(network, rows, [1] * 4, background=rows, categorical_features=[4])
+    with pytest.raises(UnsupportedError, match="dropping single numbers of inputs needs features that are quantities"):
+        problem.score(name, MAPS)
+    grouped = xb.Problem(network, rows, [1] * 4, background=rows, feature_groups=[[0, 1]])
+    assert np.isfinite(grouped.score(name, MAPS[:, :4])).any()

@@ -31,10 +31,11 @@ def export_problems(
     """Write what another tool needs to explain the problems of a suite.
 
     An npz file per problem holds ``inputs`` (N, *input_shape) as the model is given them, the ``targets`` (N,) that are
-    explained, the model's ``outputs`` (N, C), the true ``labels`` (N,), ``row_ids`` (N,), and ``background`` (M, ...).
-    Of a table that models are given as a data frame, a CSV file beside it holds the samples as they were, after a
-    column ``row_id``. Maps that are stored with these ``row_ids`` and ``targets`` can be named in a suite as
-    ``explainers = [{ file = "maps.npz" }]``.
+    explained, the ``foils`` (N,) that they are contrasted with if they are, the model's ``outputs`` (N, C), the true
+    ``labels`` (N,), ``row_ids`` (N,), and ``background`` (M, ...). Problems that ask different things of one model have
+    a file each. Of a table that models are given as a data frame, a CSV file beside it holds the samples as they were,
+    after a column ``row_id``. Maps that are stored with these ``row_ids``, ``targets`` and ``foils`` can be named in a
+    suite as ``explainers = [{ file = "maps.npz" }]``.
 
     Parameters
     ----------
@@ -60,19 +61,20 @@ def export_problems(
     loaded = load_suite(suite, plugins=plugins)
     place, written = Path(folder).expanduser(), []
     preparing = Problems(cache_folder(), device=device)
+    wanted: list[tuple[str, ProblemSpec]] = []
     for part in loaded.matrices():
         for spec in problems(part, Selection(limit=limit)):
-            if not isinstance(spec, ProblemSpec) or not _wanted(spec, only):
-                continue
-            several = len(part.problem_seeds) > 1
-            path = place / f"{_file_name(spec.name)}{f'-seed{spec.seed}' if several else ''}.npz"
-            if path not in written:
-                arrays = _arrays(spec, preparing)
-                _write(path, arrays)
-                written.append(path)
-                codec = preparing.data(spec).codec
-                if codec is not None:
-                    written.append(_write_rows(path.with_suffix(".csv"), codec.decode(arrays["inputs"]), arrays))
+            if isinstance(spec, ProblemSpec) and _wanted(spec, only):
+                seed = f"-seed{spec.seed}" if len(part.problem_seeds) > 1 else ""
+                wanted.append((f"{_file_name(spec.name)}{seed}", spec))
+    for name, spec in _apart(wanted).items():
+        path = place / f"{name}.npz"
+        arrays = _arrays(spec, preparing)
+        _write(path, arrays)
+        written.append(path)
+        codec = preparing.data(spec).codec
+        if codec is not None:
+            written.append(_write_rows(path.with_suffix(".csv"), codec.decode(arrays["inputs"]), arrays))
     if not written:
         raise NothingToDoError("there is no problem of a data set and a model to export", "see --only")
     return written
@@ -87,6 +89,19 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.=,()-]+", "__", name)
 
 
+def _apart(wanted: Sequence[tuple[str, ProblemSpec]]) -> dict[str, ProblemSpec]:
+    """The different problems by a name each: those of one name that explain different things say what, or which."""
+    found: dict[str, ProblemSpec] = {}
+    for name, spec in wanted:
+        same = [other for called, other in wanted if called == name]
+        if len({other.target for other in same}) > 1:
+            name += f"-{_file_name(spec.target)}"
+        if len({other.key for other in same if other.target == spec.target}) > 1:
+            name += f"-{spec.key[:8]}"
+        found.setdefault(name, spec)
+    return found
+
+
 def _arrays(spec: ProblemSpec, preparing: Problems) -> dict[str, Any]:
     problem = preparing.prepare(spec)
     samples = problem.samples
@@ -99,6 +114,8 @@ def _arrays(spec: ProblemSpec, preparing: Problems) -> dict[str, Any]:
         "row_ids": np.array([digest.hex() for digest in samples.digests]),
         "problem": np.array(spec.name),
     }
+    if samples.foils is not None:
+        found["foils"] = samples.foils.cpu().numpy()
     if samples.labels is not None:
         found["labels"] = samples.labels.cpu().numpy()
     if samples.background is not None:

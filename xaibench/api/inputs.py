@@ -208,6 +208,8 @@ def make_view(
     if text is None:
         require_finite(x, "inputs", missing=layout.kind == "table")
         known = x if background is None else _tensor(background, x.dtype, where)
+        if not last:
+            _check_background(known, x)
         layout = grouped(layout, frames, feature_groups, categorical_features, known, model)
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
         _check_missing(predictor, x, beside, () if frames is None else frames.codec.names)
@@ -229,11 +231,8 @@ def make_view(
     reference = None if background is None or text is not None else _tensor(background, x.dtype, where)
     if reference is not None and last:
         reference = channels_first(reference, "background")
-    if reference is not None and reference.shape[1:] != x.shape[1:]:
-        raise UsageError(f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(x.shape[1:])}")
-    if reference is not None and len(reference) == 0:
-        raise UsageError("background has no samples", "leave it out, or give at least one")
     if reference is not None:
+        _check_background(reference, x)
         require_finite(reference, "background", missing=layout.kind == "table")
     around = {}
     if background_context is not None:
@@ -256,6 +255,16 @@ def make_view(
     )
     view = view if frames is None else replace(view, codec=frames.codec)
     return view if truth is None else replace(view, truth=make_truth(view, truth)), raw
+
+
+def _check_background(reference: Tensor, inputs: Tensor) -> None:
+    """Raise UsageError if reference samples are none, or of another shape than the inputs."""
+    if reference.shape[1:] != inputs.shape[1:]:
+        raise UsageError(
+            f"background samples have shape {tuple(reference.shape[1:])}, inputs {tuple(inputs.shape[1:])}"
+        )
+    if len(reference) == 0:
+        raise UsageError("background has no samples", "leave it out, or give at least one")
 
 
 def _check_missing(predictor: Predictor, inputs: Tensor, context: Context, names: Sequence[str]) -> None:

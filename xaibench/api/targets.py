@@ -98,6 +98,9 @@ def read_targets(
 
 def _columns(name: str, given: Any, n: int, n_columns: int, returns: str, names: Sequence[str]) -> Tensor:
     """Columns (N,) of int64, each an output of the model."""
+    if isinstance(given, (list, tuple)) and any(isinstance(one, (list, tuple, set, frozenset)) for one in given):
+        hint = "a set of labels for every sample, [{0, 2}, {1}], says that several are explained"
+        raise UsageError(f"{name} are lists, where one class per sample is meant", hint)
     if isinstance(given, str) or (np.ndim(given) == 0 and not isinstance(given, Tensor)):
         if not isinstance(given, (str, int, np.integer)) or isinstance(given, bool):
             raise UsageError(f"{name} are a {type(given).__name__}", "give one class per sample, or one for all")

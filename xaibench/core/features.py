@@ -147,6 +147,18 @@ class FeatureLayout:
                 "explainers by removal (occlusion, kernel_shap, lime) take groups",
             )
 
+    def require_signs(self, what: str, *, of_categories: bool = True) -> None:
+        """Raise UnsupportedError where a feature is a group of columns: a slope of it, a size, has no sign.
+
+        Without ``of_categories`` blocks of a category may be there, for what does not use their slopes.
+        """
+        allowed = () if of_categories else self.categorical
+        if any(len(group) > 1 and feature not in allowed for feature, group in enumerate(self.groups)):
+            raise UnsupportedError(
+                f"{what} needs slopes with a sign, and that of a group of columns is the size of those along them",
+                "explainers of kind contribution have a sign for groups",
+            )
+
     def only_quantities(self, noise: Tensor, what: str, *, of_inputs: bool = True) -> Tensor:
         """Noise (..., *input_shape), or of features (..., n_features), without that on categories and booleans.
 

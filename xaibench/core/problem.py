@@ -80,6 +80,8 @@ class Samples:
         ``dataset/model``, by which files that hold explanations of several problems name theirs; may be empty.
     codec : FrameCodec or None
         How rows become the data frames that the model is given.
+    feature_names : tuple of str
+        Of the features, in their order, where they have names and come from a data set.
     """
 
     model: Predictor
@@ -102,6 +104,7 @@ class Samples:
     units: Tensor | None = None
     problem: str = ""
     codec: FrameCodec | None = None
+    feature_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -20,7 +20,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.types import Array
 from xaibench.core.zip_archives import check_zip
 
-BESIDE = ("row_ids", "targets", "kind", "seconds", "feature_names")
+BESIDE = ("row_ids", "targets", "foils", "kind", "seconds", "feature_names")
 """Arrays of an npz file that are not maps."""
 MOST_WRONG_TARGETS = 0.01
 MOST_MISSING = 0.5
@@ -40,11 +40,17 @@ class StoredMaps:
         What they are maps of; empty where the file does not say.
     targets : array (M,) or None
         The outputs that were explained.
+    foils : array (M,) or None
+        The outputs that they were contrasted with.
+    feature_names : tuple of str
+        Of the features, in the order of the maps; empty where the file does not say.
     """
 
     maps: Array
     row_ids: tuple[str, ...]
     targets: Array | None
+    foils: Array | None = None
+    feature_names: tuple[str, ...] = ()
 
 
 @reads_files("explainer", ".npz", ".parquet")
@@ -102,24 +108,26 @@ def read_maps(path: Path, array: str, problem: str) -> StoredMaps:
     """
     if path.suffix.lower() == ".parquet":
         return _from_parquet(path)
-    names = map_names(path)
-    wanted = array or next((name for name in (problem, "attributions") if name in names), "")
-    if not wanted or wanted not in names:
+    known = map_names(path)
+    wanted = array or next((name for name in (problem, "attributions") if name in known), "")
+    if not wanted or wanted not in known:
         raise DataError(
-            f"{path.name} has no array {array or 'attributions'!r}; it has {', '.join(names) or 'none'}",
-            did_you_mean(array, names) if array else 'params = { array = "..." } names the maps',
+            f"{path.name} has no array {array or 'attributions'!r}; it has {', '.join(known) or 'none'}",
+            did_you_mean(array, known) if array else 'params = { array = "..." } names the maps',
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
             maps = archive[wanted]
             ids = archive["row_ids"] if "row_ids" in archive.files else np.array([], dtype=str)
-            targets = archive["targets"] if "targets" in archive.files else None
+            targets, foils = (archive[n] if n in archive.files else None for n in ("targets", "foils"))
+            names = archive["feature_names"] if "feature_names" in archive.files else np.array([], dtype=str)
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         why = "it holds Python objects, which can run code" if "pickle" in str(error) else str(error)
         raise DataError(f"{path.name} cannot be read: {why}", "store arrays of numbers, and ids as texts") from error
     if maps.dtype.kind not in "biuf":
         raise DataError(f"array {wanted!r} of {path.name} is {maps.dtype}, not numbers")
-    return StoredMaps(maps, tuple(map(str, ids.reshape(-1).tolist())), targets)
+    called = tuple(map(str, names.reshape(-1).tolist()))
+    return StoredMaps(maps, tuple(map(str, ids.reshape(-1).tolist())), targets, foils, called)
 
 
 def _from_parquet(path: Path) -> StoredMaps:
@@ -141,13 +149,14 @@ def _from_parquet(path: Path) -> StoredMaps:
         # Numbered features have their own order, whatever that of the file.
         order = sorted(order) if all(isinstance(f, (int, np.integer)) for f in order) else order
         wide = frame.pivot(index="row_id", columns="feature", values="value")[order]
-        return StoredMaps(wide.to_numpy(np.float64), tuple(wide.index), None)
-    values = frame.drop(columns=[c for c in ("row_id", "target") if c in frame.columns])
+        return StoredMaps(wide.to_numpy(np.float64), tuple(wide.index), None, None, tuple(map(str, order)))
+    values = frame.drop(columns=[c for c in ("row_id", "target", "foil") if c in frame.columns])
     wrong = [c for c in values.columns if values[c].dtype.kind not in "biuf"]
     if wrong:
         raise DataError(f"column {wrong[0]!r} of {path.name} holds no numbers")
-    targets = frame["target"].to_numpy() if "target" in frame.columns else None
-    return StoredMaps(values.to_numpy(np.float64), tuple(frame["row_id"]), targets)
+    targets, foils = (frame[c].to_numpy() if c in frame.columns else None for c in ("target", "foil"))
+    called = tuple(map(str, values.columns))
+    return StoredMaps(values.to_numpy(np.float64), tuple(frame["row_id"]), targets, foils, called)
 
 
 def _stated_kind(path: Path) -> str:
@@ -186,7 +195,7 @@ def stored_maps_of(problem: ProblemView, stored: StoredMaps, name: str, order: s
             "more than half are missing: is it about another selection?",
         )
     _check_targets(problem, stored, rows, name)
-    maps = summed(stored.maps, problem.layout, name)
+    maps = in_order(summed(stored.maps, problem.layout, name), stored.feature_names, problem.feature_names, name)
     found = np.full((len(rows), *problem.layout.feature_shape), np.nan, np.float32)
     found[there] = maps[rows[there]]
     return torch.from_numpy(found).to(problem.inputs.device)
@@ -213,18 +222,67 @@ def _rows(problem: ProblemView, stored: StoredMaps, name: str, order: str) -> Ar
 
 
 def _check_targets(problem: ProblemView, stored: StoredMaps, rows: Array, name: str) -> None:
-    if stored.targets is None:
+    """Raise UsageError where the file says that it explains something else: another output, or against another one."""
+    if stored.targets is None and stored.foils is None:
         return
-    if len(stored.targets) != len(stored.maps):
-        raise DataError(f"{name} has {len(stored.maps)} maps and {len(stored.targets)} targets")
-    there = rows >= 0
-    explained = problem.targets.cpu().numpy()[there]
-    wrong = int((stored.targets.reshape(-1)[rows[there]] != explained).sum())
-    if wrong > MOST_WRONG_TARGETS * there.sum():
+    contrasts = [one for one, foils in (("the problem", problem.foils), (name, stored.foils)) if foils is not None]
+    if len(contrasts) == 1:
+        other = name if contrasts[0] != name else "the problem"
         raise UsageError(
-            f"{name} explains another output than the problem in {wrong} of {int(there.sum())} samples",
-            "explain the targets that `xaibench export` writes",
+            f"{contrasts[0]} contrasts every target with a foil, and {other} explains single outputs",
+            "explain the targets, and the foils where there are any, that `xaibench export` writes",
         )
+    for array, verb, given, explained in (
+        ("targets", "explains", stored.targets, problem.targets),
+        ("foils", "contrasts with", stored.foils, problem.foils),
+    ):
+        if given is None or explained is None:
+            continue
+        if len(given) != len(stored.maps):
+            raise DataError(f"{name} has {len(stored.maps)} maps and {len(given)} {array}")
+        there = rows >= 0
+        wrong = int((given.reshape(-1)[rows[there]] != explained.cpu().numpy()[there]).sum())
+        if wrong > MOST_WRONG_TARGETS * there.sum():
+            raise UsageError(
+                f"{name} {verb} another output than the problem in {wrong} of {int(there.sum())} samples",
+                "explain the targets that `xaibench export` writes",
+            )
+
+
+def in_order(maps: Array, names: Sequence[str], features: Sequence[str], file: str) -> Array:
+    """Maps (M, ...) whose features are in the order of the problem, where the file names them as the problem does.
+
+    Names that have nothing in common with those of the features say nothing about the order.
+
+    Parameters
+    ----------
+    maps : array (M, ...)
+    names, features : sequence of str
+        Of the features in the file, and of those of the problem; either may be empty.
+    file : str
+        For messages.
+
+    Raises
+    ------
+    UsageError
+        If only some of the names are those of features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from xaibench.explainers.stored_maps import in_order
+    >>> in_order(np.array([[1.0, 2.0]]), ["sex", "age"], ["age", "sex"], "maps.npz").tolist()
+    [[2.0, 1.0]]
+    """
+    if maps.shape[1:] != (len(features),) or len(names) != len(features) or not set(names) & set(features):
+        return maps
+    if sorted(names) != sorted(features):
+        odd = next((name for name in features if name not in names), None) or features[0]
+        raise UsageError(
+            f"{file} names some features as the problem does, but not {odd!r}", "name all features, each once, or none"
+        )
+    found: Array = maps[:, [list(names).index(name) for name in features]]
+    return found
 
 
 def summed(maps: Array, layout: FeatureLayout, name: str) -> Array:

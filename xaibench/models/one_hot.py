@@ -33,9 +33,9 @@ class OneHot:
     codec: FrameCodec
     codes: tuple[tuple[int, Array], ...]
 
-    def __call__(self, frame: pd.DataFrame) -> Array:
-        """The columns (N, K) of a frame, float32: quantities first."""
-        return self.columns(self.codec.encode(frame))
+    def __call__(self, rows: pd.DataFrame | Array) -> Array:
+        """The columns (N, K) of a frame, float32: quantities first; of a table all of numbers also of encoded rows."""
+        return self.columns(rows if isinstance(rows, np.ndarray) else self.codec.encode(rows))
 
     def columns(self, numbers: Array) -> Array:
         """The columns (N, K) of encoded rows (N, D)."""

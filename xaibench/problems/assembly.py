@@ -84,6 +84,7 @@ def assemble(
         context=context,
         background_context={} if data.has_ids else around,
         problem=spec.name,
+        feature_names=tuple(map(str, data.group_names if data.feature_groups else data.feature_names)),
     )
     if asked.foils is not None:
         samples = replace(samples, foils=asked.foils)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_scores, reference_scores
@@ -44,7 +45,18 @@ def completeness(ev: Evaluation, *, baseline: str = "zero") -> Tensor:
         0 when the sum is exact, 1 for an all-zero map; NaN where f(x) and f(b) differ
         by less than a hundredth of the larger one, a difference that float32 does not know well enough; values in
         float64 are known much better.
+
+    Raises
+    ------
+    UnsupportedError
+        For ``marginal`` where columns form groups: removal then averages over several rows, and gradients start at one.
     """
+    if baseline == "marginal" and not ev.layout.one_number_each and ev.layout.groups:
+        raise UnsupportedError(
+            "with groups of columns, explainers by removal average over several rows of the background, and those by"
+            " gradients start at one of them: there is no one output that attributions have to sum to",
+            "zero and mean are the same for all of them",
+        )
     clean, masked = clean_scores(ev), reference_scores(ev, baseline)
     difference = clean.double() - masked.double()
     exact = ev.model.returns == "value" and clean.dtype == torch.float64

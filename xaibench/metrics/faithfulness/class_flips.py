@@ -37,16 +37,19 @@ def label_flip_words(ev: Evaluation, *, masker: str = "mean") -> Tensor:
     Returns
     -------
     Tensor (N,)
-        From 1 / n to 1. NaN where the class stays whatever is removed.
+        From 1 / n to 1. NaN where the class stays whatever is removed, and where the model says another class than the
+        one that is explained.
 
     Raises
     ------
     UnsupportedError
-        If the model has no classes.
+        If the model has no classes, or a contrast is explained.
     """
     require_classes(ev.model.returns, "this metric compares predicted classes")
+    ev.refuse_foils("predictions are among all classes")
     n = ev.layout.n_features
     predicted = clean_raw(ev).argmax(dim=1, keepdim=True)
     flipped = removal_raw(ev, "morf", masker, list(range(1, n + 1))).argmax(dim=2) != predicted
     first = flipped.int().argmax(dim=1) + 1
-    return torch.where(flipped.any(dim=1), first / n, torch.nan)
+    explained = predicted.squeeze(1) == ev.targets
+    return torch.where(flipped.any(dim=1) & explained, first / n, torch.nan)

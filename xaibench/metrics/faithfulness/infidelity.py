@@ -69,12 +69,14 @@ def infidelity(
     Raises
     ------
     UnsupportedError
-        ``square`` on other data than images, or for slopes over several channels.
+        ``square`` on other data than images, or for slopes over several channels; slopes of groups of quantities.
     """
     square = perturbation == "square"
     if square and ev.layout.kind != "image":
         raise UnsupportedError(f"squares need an image, not a {ev.layout.kind}", 'use perturbation = "noisy_baseline"')
     ev.layout.require_quantities("noise")
+    if ev.kind == "slope":
+        ev.layout.require_signs("the change that slopes claim", of_categories=False)
     phi = ev.attributions.flatten(1)
 
     def draw(block: Block) -> Tensor:

@@ -174,6 +174,7 @@ def slope_signs(ev: Evaluation, masker: str) -> Tensor:
     silent = maps.abs() <= FLOAT32_ROUNDING * maps.abs().amax(dim=1, keepdim=True)
     signs = maps.sign().double().masked_fill_(silent, 0)
     if ev.kind != "contribution":
+        ev.layout.require_signs("this test")
         return signs
     ev.layout.require_no_categories("the sign of a slope")
     way: Tensor = ev.layout.reduce(ev.inputs - ev.reference(masker))

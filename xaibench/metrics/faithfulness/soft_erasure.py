@@ -27,6 +27,7 @@ class _Losses(NamedTuple):
 
 @metric(
     "soft_sufficiency",
+    version=2,
     family="faithfulness",
     construct="removal",
     higher_is_better=True,
@@ -53,6 +54,11 @@ def soft_sufficiency(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Tensor:
     -------
     Tensor (N,)
         NaN for a constant map, and where ``1 - S0`` is below 0.001.
+
+    Raises
+    ------
+    UnsupportedError
+        If inputs are token ids, or a feature is a category.
     """
     found = _losses(ev, n_samples, keep=True)
     return _defined(ev, found.zero, (found.zero - found.dropped) / found.zero)
@@ -60,6 +66,7 @@ def soft_sufficiency(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Tensor:
 
 @metric(
     "soft_comprehensiveness",
+    version=2,
     family="faithfulness",
     construct="removal",
     higher_is_better=True,
@@ -85,6 +92,11 @@ def soft_comprehensiveness(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Ten
     -------
     Tensor (N,)
         NaN for a constant map, and where ``1 - S0`` is below 0.001.
+
+    Raises
+    ------
+    UnsupportedError
+        If inputs are token ids, or a feature is a category.
     """
     found = _losses(ev, n_samples, keep=False)
     return _defined(ev, found.zero, found.dropped / found.zero)
@@ -92,6 +104,7 @@ def soft_comprehensiveness(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Ten
 
 def _losses(ev: Evaluation, n_samples: int, *, keep: bool) -> _Losses:
     ev.layout.require_quantities("dropping single numbers of inputs")
+    ev.layout.require_no_categories("dropping single numbers of inputs")  # 0 is a category too
     flat = ev.attributions.flatten(1)
     low, high = flat.aminmax(dim=1, keepdim=True)
     share = ((flat - low) / (high - low)).nan_to_num(0.0).view_as(ev.attributions)

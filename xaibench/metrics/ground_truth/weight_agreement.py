@@ -187,6 +187,8 @@ def true_weights(ev: Evaluation) -> Tensor:
 
 def _agreement(ev: Evaluation, k: TopK, auc: bool, *, same_rank: bool = False, same_sign: bool = False) -> Tensor:
     """The four agreements of the largest k, or the area under them for 1, ..., k."""
+    if same_sign:
+        ev.layout.require_signs("agreement of signs")
     maps, weights = ev.attributions.flatten(1), true_weights(ev)
     largest = top_size(k, weights.shape[1])
     same = maps.sign() == weights.sign() if same_sign else torch.ones_like(weights, dtype=torch.bool)
