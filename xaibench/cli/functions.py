@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from xaibench.cli.stored_answers import StoredCaseAnswer, stored_answer, transcr
 from xaibench.core import registry
 from xaibench.core.cases.answers import failed_answer
 from xaibench.core.cases.case import Case
+from xaibench.core.declaration_index import built_in
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.needs import FUNCTION_KINDS
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
@@ -123,23 +125,33 @@ def _asked_now(box: BlackBox, interpreter: str | None, params: Mapping[str, Any]
 
 
 def find_function(name: str, seed: int) -> tuple[BlackBox | Case, tuple[Any, ...]]:
-    """The function or case of this name, of the set that is called as its name begins, else of any; and the set.
+    """The function or case of this name, and its set.
+
+    Names begin with that of their set, in which ``/`` may stand for ``_``; those of a user's sets need not.
 
     Raises
     ------
     UsageError
         If there is none.
     """
-    sets = {f"{spec.name.replace('_', '/')}/": cast(FunctionsSpec, spec) for spec in registry.components("functions")}
-    called = [spec for prefix, spec in sets.items() if name.startswith(prefix)]
-    for spec in called or sets.values():
+    sets = [cast(FunctionsSpec, spec) for spec in registry.components("functions")]
+    words = _words(name)
+    called = [spec for spec in sets if words[: len(_words(spec.name))] == _words(spec.name)]
+    called.sort(key=lambda spec: -len(_words(spec.name)))
+    # Sets of this package are not made in vain: some of them train networks.
+    for spec in called[:1] or [spec for spec in sets if not built_in(spec)]:
         for found in _candidates(spec, name, seed):
             for function in found:
                 if function.name == name:
                     return function, found
     if called:
         raise UsageError(f"the set {called[0].name} has no function {name!r}", "their numbers begin with 0")
-    raise UsageError(f"no function is called {name!r}", did_you_mean(name, [f"{prefix}0000" for prefix in sets]))
+    begins = [f"{spec.name.replace('_', '/')}/0000" for spec in sets]
+    raise UsageError(f"no function is called {name!r}", did_you_mean(name, begins))
+
+
+def _words(name: str) -> list[str]:
+    return re.split("[/_]", name)
 
 
 def _candidates(spec: FunctionsSpec, name: str, seed: int) -> Iterator[tuple[Any, ...]]:
