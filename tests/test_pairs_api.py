@@ -130,7 +130,7 @@ PAIR = CONTRAST["model_pair.contrast"]
         ({"pairs": {"model_pair.contrast": []}}, xb.UsageError, "is neither a dictionary nor a list"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "inputs": X}}}, xb.UsageError, "has no 'inputs'"),
         ({"pairs": {"model_pair.contrast": {"labels": ONES}}}, xb.UsageError, "needs 'model'"),
-        ({"pairs": {"model_pair.contrast": {"model": SEES_SCENE}}}, xb.UnsupportedError, "what the other one should"),
+        ({"pairs": {"model_pair.contrast": {"model": SEES_SCENE}}}, xb.UnsupportedError, "labels of the other model"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "labels": ONES[:3]}}}, xb.UsageError, r"shape \(3,\) for 5"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "labels": 3 * ONES}}}, xb.UsageError, "from 3 to 3"),
         ({"pairs": {"model_pair.contrast": {**PAIR, "level": "low"}}}, xb.UsageError, "level of .* is 'low'"),

@@ -122,7 +122,7 @@ def _texts(view: ProblemView, need: str, given: Any) -> Tensor:
         shape[2] = max(shape[2], found.shape[2])
     rows = view.inputs.new_full(shape, NO_TOKEN if text else 0)
     given_rows = torch.from_numpy(found).to(rows)[:, : shape[1]]
-    rows[:, : given_rows.shape[1], ..., : given_rows.shape[-1]] = given_rows
+    rows[tuple(slice(size) for size in given_rows.shape)] = given_rows
     return rows
 
 
