@@ -126,7 +126,7 @@ def _masked(part: Evaluation, keep: Tensor, masker: str | None) -> Array:
     keep = keep.view(-1, *part.layout.feature_shape)
     if masker is None:
         return part.layout.expand(keep).expand_as(part.inputs).to(torch.float32).cpu().numpy()
-    # As data sets hold them: of a column that is masked in nearly all rows, float64 would keep the rounding of the fill.
+    # As data sets hold them: float64 would keep the rounding of the fill in a column that is masked nearly everywhere.
     return part.masker(masker)(part.inputs, keep).to(torch.float32).cpu().numpy()
 
 
