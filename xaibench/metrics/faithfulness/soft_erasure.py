@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -25,8 +26,8 @@ class _Losses(NamedTuple):
     zero: Tensor
 
 
-@metric(
-    "soft_sufficiency",
+_soft_erasure = partial(
+    metric,
     version=2,
     family="faithfulness",
     construct="removal",
@@ -34,10 +35,13 @@ class _Losses(NamedTuple):
     bounds=(0, 1),
     output="curve",
     convert="order",
-    source=f"{_SOURCE}, Eqs. 3 and 4 (Soft-NS)",
     undefined_for={"zero maps", "constant maps", "some inputs"},
     place_matters=True,  # the random numbers belong to places
 )
+"""Declares a metric that drops numbers of the inputs at random."""
+
+
+@_soft_erasure("soft_sufficiency", source=f"{_SOURCE}, Eqs. 3 and 4 (Soft-NS)")
 def soft_sufficiency(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Tensor:
     """Share of the output that stays when every input number stays with the probability of its attribution.
 
@@ -64,19 +68,7 @@ def soft_sufficiency(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Tensor:
     return _defined(ev, found.zero, (found.zero - found.dropped) / found.zero)
 
 
-@metric(
-    "soft_comprehensiveness",
-    version=2,
-    family="faithfulness",
-    construct="removal",
-    higher_is_better=True,
-    bounds=(0, 1),
-    output="curve",
-    convert="order",
-    source=f"{_SOURCE}, Eqs. 5 and 6 (Soft-NC)",
-    undefined_for={"zero maps", "constant maps", "some inputs"},
-    place_matters=True,
-)
+@_soft_erasure("soft_comprehensiveness", source=f"{_SOURCE}, Eqs. 5 and 6 (Soft-NC)")
 def soft_comprehensiveness(ev: Evaluation, *, n_samples: PositiveInt = 8) -> Tensor:
     """Share of the output that is lost when every input number goes with the probability of its attribution.
 
