@@ -27,7 +27,7 @@ from xaibench.core.frames.detection import is_frame
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
-from xaibench.core.needs import missing_needs
+from xaibench.core.needs import missing_needs, need_of_data
 from xaibench.core.outputs import check_columns, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
@@ -348,8 +348,7 @@ def capabilities_of(
     view: ProblemView, *, explains: bool = True, retrains: bool = False, pairs: Iterable[str] = ()
 ) -> frozenset[str]:
     """Needs of explainers and metrics that what the caller gave meets."""
-    kind = "text" if view.layout.kind == "tokens" else view.layout.kind
-    offered = {kind} | view.model.provides
+    offered = {need_of_data(view.layout.kind)} | view.model.provides
     offered |= {"background"} if view.background is not None or view.references is not None else set()
     offered |= {"reexplain"} if explains else set()
     offered |= {"retrain"} if retrains else set()

@@ -41,6 +41,11 @@ def sees_truth(needs: Iterable[str]) -> bool:
     return any(n.partition(".")[0] == "truth" for n in needs)
 
 
+def need_of_data(features: str) -> str:
+    """The need that data with features of this kind meet: tokens are text, other kinds are called alike."""
+    return "text" if features == "tokens" else features
+
+
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
     """Needs that ``capabilities`` does not meet; kinds of data (and of functions) are alternatives.
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from xaibench.core.components import DatasetSpec, ModelSpec, check_features
 from xaibench.core.keys import digest
-from xaibench.core.needs import PAIRS
+from xaibench.core.needs import PAIRS, need_of_data
 from xaibench.core.outputs import GivenReturns
 from xaibench.core.program_specs import FunctionsSpec
 from xaibench.core.targets import EACH
@@ -94,8 +94,7 @@ class ProblemSpec:
     @property
     def kind_of_data(self) -> str:
         """The need that data of this kind meet, such as ``image`` or ``text``."""
-        features = cast(DatasetSpec, self.dataset.spec).features
-        return "text" if features == "tokens" else features
+        return need_of_data(cast(DatasetSpec, self.dataset.spec).features)
 
     def capabilities(self) -> frozenset[str] | None:
         """Needs that the problem will meet by what its parts declare; None if only building tells."""
