@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -205,11 +205,14 @@ def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
 
 def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Evaluation) -> None:
     """Raise UsageError if a defined score is outside of what there can be: then it is not what it is said to be."""
-    low, high = (fallback if b is None else b for b, fallback in zip(bounds, (-torch.inf, torch.inf), strict=True))
-    outside = (values < low - BOUNDS_TOLERANCE) | (values > high + BOUNDS_TOLERANCE)
-    if not bool(outside.any()):
+    if bounds == (None, None):
         return
-    first = int(outside.nonzero()[0])
+    low, high = (fallback if b is None else b for b, fallback in zip(bounds, (-torch.inf, torch.inf), strict=True))
+    numbers = values.numpy()
+    outside = (numbers < low - BOUNDS_TOLERANCE) | (numbers > high + BOUNDS_TOLERANCE)
+    if not outside.any():
+        return
+    first = int(outside.argmax())
     unit = "sample" if spec.scope == "sample" else "repeat"
     hint = "correct the metric, or the bounds that it declares"
     if ev.output == "probability" and "probability" in ev.model.returns:
@@ -224,7 +227,7 @@ def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Eva
 def zero_nonfinite(ev: Evaluation) -> tuple[Evaluation, Tensor]:
     """The evaluation with 0 for numbers that are not finite, and which samples had none of them (N,)."""
     finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
-    if bool(finite.all()):
+    if finite.all():
         return ev, finite
     return ev.with_attributions(ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), ev.kind), finite
 
@@ -234,7 +237,9 @@ def _converted(ev: Evaluation, masker: str) -> Evaluation:
 
     Metrics of one masker share its cache.
     """
-    maps, cache = ev.reuse(f"contribution/{masker}", lambda: (to_contribution(ev, masker), MemoryCache()))
+    maps, cache = ev.reuse(
+        f"contribution/{masker}", lambda: (to_contribution(ev, masker), ev.cache_with_masker(masker))
+    )
     again = ev.explainer
     if isinstance(again, Explainer):
         again = replace(again, function=_contributions(again.function, masker))
@@ -245,7 +250,7 @@ def _contributions(function: ExplainFunction, masker: str) -> ExplainFunction:
     """An explainer of slopes as one of contributions."""
 
     def explain_contributions(view: ProblemView, stream: str) -> Tensor:
-        return _times_input(view, explain(function, view, stream), masker)
+        return _times_input(view, explain(function, view, stream), lambda: view.removed(masker))
 
     return explain_contributions
 
@@ -302,10 +307,10 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
             f"slopes summed over {several} cannot be turned into contributions",
             "score an explainer of kind contribution",
         )
-    return _times_input(ev, ev.attributions, masker)
+    return _times_input(ev, ev.attributions, lambda: ev.baseline(masker))
 
 
-def _times_input(samples: Samples, slopes: Tensor, masker: str) -> Tensor:
+def _times_input(samples: Samples, slopes: Tensor, without: Callable[[], Tensor]) -> Tensor:
     samples.layout.require_quantities("turning slopes into contributions")
     samples.layout.require_no_categories("turning slopes into contributions")
-    return slopes * samples.layout.reduce(samples.inputs - samples.removed(masker))
+    return slopes * samples.layout.reduce(samples.inputs - without())
