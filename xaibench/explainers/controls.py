@@ -13,13 +13,12 @@ from xaibench.core.components import AttributionKind
 from xaibench.core.context import context_rows
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.features import FeatureLayout
 from xaibench.core.groups import explain_groups, predict_groups
-from xaibench.core.masking.maskers import gaussian_blur
 from xaibench.core.problem import ProblemView
 from xaibench.core.raw_rows import RawRows
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
+from xaibench.explainers.engines.smooth_noise import smooth_noise
 from xaibench.explainers.gradients import integrated_gradients
 
 
@@ -29,18 +28,18 @@ def random(problem: ProblemView, *, draws: Draws) -> Tensor:
     return draws.normal(problem.layout.feature_shape)
 
 
-@explainer("random_smooth", kind="contribution", control=True)
+@explainer("random_smooth", kind="contribution", control=True, version=2)
 def random_smooth(problem: ProblemView, *, draws: Draws) -> Tensor:
     """Numbers from N(0, 1), blurred: as smooth as explanations are, and as meaningless as `random`.
 
     Images and volumes are blurred along all sides and series along time, by an eighth of the side (at least one
-    step); neighbouring columns of a table are averaged with a standard deviation of one column.
+    step); neighbouring columns of a table are averaged with a standard deviation of one column. The spread is the
+    same everywhere, at the border as in the middle.
     """
-    noise = draws.normal(problem.layout.feature_shape)
-    sides = [problem.layout.feature_shape[axis] for axis in problem.layout.neighbour_axes]
-    if sides:
-        return gaussian_blur(noise, problem.layout, sigma=max(1.0, min(sides) / 8))
-    return gaussian_blur(noise, FeatureLayout("series", problem.layout.feature_shape), sigma=1.0)
+    shape, axes = problem.layout.feature_shape, problem.layout.neighbour_axes
+    if axes:
+        return smooth_noise(draws, shape, axes, sigma=max(1.0, min(shape[axis] for axis in axes) / 8))
+    return smooth_noise(draws, shape, [0], sigma=1.0)
 
 
 @explainer("other_sample", kind="contribution", needs={"background"}, control=True)

@@ -283,13 +283,21 @@ def make_masker(
 
 def gaussian_blur(values: Tensor, layout: FeatureLayout, *, sigma: float) -> Tensor:
     """Blur (N, *input_shape) along the sides of an image or volume, or along the time axis of a series."""
-    radius = max(1, int(4 * sigma + 0.5))
-    offsets = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
+    kernel = gaussian_kernel(sigma, values)
     for axis in layout.trailing_axes:
         values = _convolve(values, kernel, axis)
     return values
+
+
+def gaussian_kernel(sigma: float, like: Tensor) -> Tensor:
+    """Weights (2 r + 1,) of a Gaussian filter with standard deviation ``sigma``, cut off at r = 4 sigma; sum 1.
+
+    They have the type of ``like`` and are where it is.
+    """
+    radius = max(1, int(4 * sigma + 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    return kernel / kernel.sum()
 
 
 def _convolve(values: Tensor, kernel: Tensor, axis: int) -> Tensor:
