@@ -60,7 +60,7 @@ class _Scoring:
 
     @property
     def bound(self) -> str:
-        return canonical_json(self.params)
+        return canonical_json(self.spec.written(self.params))
 
 
 def evaluate(

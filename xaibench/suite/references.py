@@ -17,7 +17,7 @@ from xaibench.core.component_files import file_reference, is_file_reference
 from xaibench.core.components import Component, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import GivenReturns, Output
-from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
+from xaibench.core.program_specs import InterpreterSpec
 
 
 def _as_list(value: Any) -> Any:
@@ -56,7 +56,8 @@ class ComponentRef:
         UsageError
             If there is no such component, or it has no such parameter.
         """
-        bound = registry.get(kind, ref, folder=folder).bind(params)
+        spec = registry.get(kind, ref, folder=folder)
+        bound = spec.written(spec.bind(params))
         return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
 
     @property
@@ -81,9 +82,6 @@ class ComponentRef:
         """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
         spec = self.spec
         unkeyed = spec.unkeyed if isinstance(spec, InterpreterSpec) else frozenset()
-        if isinstance(spec, FunctionsSpec):
-            bound, defaults = json.loads(self.bound), spec.parameters
-            unkeyed = frozenset(name for name in spec.unkeyed_defaults if bound[name] == defaults[name])
         if not unkeyed:
             return self.bound
         return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})
