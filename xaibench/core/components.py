@@ -50,12 +50,15 @@ class Component:
         What a problem must offer; a missing need makes the cell ``unsupported`` before anything runs.
     version : int
         Raised when results change; results of other versions are never reused.
+    unkeyed_defaults : frozenset of str
+        Parameters that were added later: no id and no key holds them where they have their default.
     """
 
     name: str
     function: Callable[..., Any]
     needs: frozenset[str] = frozenset()
     version: int = 1
+    unkeyed_defaults: frozenset[str] = field(default=frozenset(), kw_only=True)
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +124,13 @@ class Component:
         """Keyword parameters that a suite may set, with their defaults."""
         found = self._signature.parameters.values()
         return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in _SPECIAL}
+
+    def keyed(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """The bound parameters that ids, keys and rows hold: without `unkeyed_defaults` that have their default."""
+        if not self.unkeyed_defaults:
+            return dict(bound)
+        defaults = self.parameters
+        return {k: v for k, v in bound.items() if k not in self.unkeyed_defaults or v != defaults[k]}
 
     def takes(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""
@@ -201,9 +211,9 @@ class ExplainerSpec(Component):
     def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:
         """What the numbers mean with these parameters, or None where the problem decides.
 
-        The sum of the positive parts of ``channels`` has no sign any more.
+        The sum of the positive parts of ``channels`` has no sign any more, and neither have magnitudes (``absolute``).
         """
-        if params.get("channels", "sum") != "sum":
+        if params.get("channels", "sum") != "sum" or params.get("absolute") is True:
             return "saliency"
         return None if callable(self.attribution_kind) else self.attribution_kind
 

@@ -72,6 +72,7 @@ def explainer(
     feature_maps_only: bool = False,
     layer_used: Callable[..., str] | None = None,
     uses_background: bool = False,
+    unkeyed_defaults: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -97,11 +98,13 @@ def explainer(
     uses_background : bool
         Whether reference samples play a role where there are any, although they are not needed and no
         masker says so. A caller who gives some to an explainer without a use for them is warned.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----
-    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
-    hold every explainer to them, both ways.
+    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of all
+    explainers hold every explainer to them, both ways.
 
     Examples
     --------
@@ -124,6 +127,7 @@ def explainer(
             feature_maps_only=feature_maps_only,
             layer_used=layer_used,
             uses_background=uses_background,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
         )
     )
 
@@ -156,6 +160,7 @@ def metric(
     favours: Iterable[Uninformative] = (),
     output_bounds: Mapping[str, ScoreBounds] | None = None,
     worst: float | None = None,
+    unkeyed_defaults: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -217,6 +222,8 @@ def metric(
     worst : float, optional
         Of metrics of cases: the score of an explainer that raised, or returned NaN or the wrong shape. Default:
         the bound on the bad side.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----
@@ -261,6 +268,7 @@ def metric(
             favours=frozenset(favours),
             output_bounds=dict(output_bounds or {}),
             worst=worst,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
         )
     )
 

@@ -66,7 +66,7 @@ def _metric_columns(metrics: Metrics) -> dict[str, list[Any]]:
     names = ("family", "higher_is_better", "aggregate", "scope", "skill_valid")
     return {
         "metric": [spec.name for spec in specs],
-        "params": [metric.bound for metric, _ in metrics],
+        "params": [metric.keyed for metric, _ in metrics],
         "asked_output": [output for _, output in metrics],
         **{name: [getattr(spec, name) for spec in specs] for name in names},
     }
