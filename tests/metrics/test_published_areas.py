@@ -188,8 +188,8 @@ def test_one_map_that_is_not_finite_leaves_no_pooled_score() -> None:
 def test_defaults_that_came_later_are_in_no_row_and_in_no_key() -> None:
     for name in ("aup", "aur", "auprc"):
         spec = spec_of(name)
-        assert spec.written(spec.bind({})) == {"sign": "signed"}
-        assert spec.written(spec.bind({"estimator": "published"})) == {"sign": "signed", "estimator": "published"}
+        assert spec.keyed(spec.bind({})) == {"sign": "signed"}
+        assert spec.keyed(spec.bind({"estimator": "published"})) == {"sign": "signed", "estimator": "published"}
         assert (spec.scope_of({}), spec.scope_of({"pooled": True})) == ("sample", "dataset")
         assert (spec.ranks_with({}), spec.ranks_with({"estimator": "published"})) == (True, False)
 

@@ -17,7 +17,7 @@ from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
-from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SUMMARIES, TOKEN_MASKERS
+from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SERIES_MASKERS, SUMMARIES, TOKEN_MASKERS
 from xaibench.core.needs import kinds_known
 from xaibench.core.source_files import source_file
 from xaibench.datasets.cards import card, card_names
@@ -59,7 +59,7 @@ def _frame(kind: str) -> pd.DataFrame:
     if kind == "suites":
         return pd.DataFrame(suites.descriptions().items(), columns=["name", "description"])
     if kind == "maskers":
-        rows = [(m, "tokens" if m in TOKEN_MASKERS else "", _random(m), SUMMARIES[m]) for m in MASKERS]
+        rows = [(m, _features(m), _random(m), SUMMARIES[m]) for m in MASKERS]
         return pd.DataFrame(rows, columns=["name", "features", "random", "summary"])
     frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
     if kind == "interpreters":
@@ -87,6 +87,11 @@ def _frame(kind: str) -> pd.DataFrame:
 
 def _random(masker: str) -> str:
     return "yes" if masker in DRAWN else ""
+
+
+def _features(masker: str) -> str:
+    """The only kind of data that has this masker, if there is one."""
+    return "tokens" if masker in TOKEN_MASKERS else "series" if masker in SERIES_MASKERS else ""
 
 
 def _kinds_taken(needs: set[str]) -> str:
@@ -144,7 +149,7 @@ def show_component(
 def _describe_masker(name: str) -> str:
     drawn = "yes: keyed by seed and sample" if name in DRAWN else "no"
     used = f'masker = "{name}"' + (f', or baseline = "{name}" of explainers that have one' if name in FILLING else "")
-    facts = {"features": "tokens"} if name in TOKEN_MASKERS else {}
+    facts = {"features": _features(name)} if _features(name) else {}
     facts |= {"random": drawn, "use": used}
     return f"masker {name}\n\n{SUMMARIES[name]}\n\n" + "\n".join(f"{k:<11} {v}" for k, v in facts.items())
 

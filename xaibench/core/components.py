@@ -52,7 +52,7 @@ class Component:
     version : int
         Raised when results change; results of other versions are never reused.
     unkeyed_defaults : frozenset of str
-        Parameters that no id, no key and no row holds where they have their default.
+        Parameters that were added later: no id and no key holds them where they have their default.
     """
 
     name: str
@@ -126,6 +126,17 @@ class Component:
         found = self._signature.parameters.values()
         return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in _SPECIAL}
 
+    def keyed(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """The bound parameters that ids, keys and rows hold: without `unkeyed_defaults` that have their default."""
+        if not self.unkeyed_defaults:
+            return dict(bound)
+        defaults = self.parameters
+        return {k: v for k, v in bound.items() if k not in self.unkeyed_defaults or v != defaults[k]}
+
+    def completed(self, keyed: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that ids, keys and rows hold, with the defaults that are left out there; see `keyed`."""
+        return {**{name: self.parameters[name] for name in self.unkeyed_defaults}, **keyed}
+
     def takes(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""
         return name in self._signature.parameters
@@ -161,15 +172,6 @@ class Component:
                     f"{self.kind} {self.name!r}: unknown {name} {checked!r}", did_you_mean(str(checked), MASKERS)
                 )
         return merged
-
-    def written(self, bound: Mapping[str, Any]) -> dict[str, Any]:
-        """Bound parameters as ids, keys and rows have them: without those that are left out at their defaults."""
-        defaults = self.parameters
-        return {k: v for k, v in bound.items() if k not in self.unkeyed_defaults or v != defaults[k]}
-
-    def completed(self, written: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters as ids, keys and rows have them, with the defaults that are left out there."""
-        return {**{name: self.parameters[name] for name in self.unkeyed_defaults}, **written}
 
     def _hints(self) -> dict[str, Any]:
         """Annotations of the parameters, evaluated.
@@ -214,9 +216,9 @@ class ExplainerSpec(Component):
     def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:
         """What the numbers mean with these parameters, or None where the problem decides.
 
-        The sum of the positive parts of ``channels`` has no sign any more.
+        The sum of the positive parts of ``channels`` has no sign any more, and neither have magnitudes (``absolute``).
         """
-        if params.get("channels", "sum") != "sum":
+        if params.get("channels", "sum") != "sum" or params.get("absolute") is True:
             return "saliency"
         return None if callable(self.attribution_kind) else self.attribution_kind
 

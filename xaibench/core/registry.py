@@ -73,6 +73,7 @@ def explainer(
     feature_maps_only: bool = False,
     layer_used: Callable[..., str] | None = None,
     uses_background: bool = False,
+    unkeyed_defaults: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -98,11 +99,13 @@ def explainer(
     uses_background : bool
         Whether reference samples play a role where there are any, although they are not needed and no
         masker says so. A caller who gives some to an explainer without a use for them is warned.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----
-    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
-    hold every explainer to them, both ways.
+    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of all
+    explainers hold every explainer to them, both ways.
 
     Examples
     --------
@@ -125,6 +128,7 @@ def explainer(
             feature_maps_only=feature_maps_only,
             layer_used=layer_used,
             uses_background=uses_background,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
         )
     )
 
@@ -229,7 +233,7 @@ def metric(
     dataset_where, absolute_where : mapping, optional
         Values of parameters with which the scope is ``dataset``, and with which signs are dropped.
     unkeyed_defaults : iterable of str
-        Parameters that came later: with their default values ids, keys and rows are as they were without them.
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----

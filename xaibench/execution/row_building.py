@@ -135,7 +135,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | No
         created=datetime.now(UTC),
         status=status,
         asked_output=cell.output,
-        **component_columns(unit.spec, unit.explainer.keyed, cell.spec, cell.metric.bound),
+        **component_columns(unit.spec, unit.explainer.keyed, cell.spec, cell.metric.keyed),
         **{**content, **columns},
     )
 

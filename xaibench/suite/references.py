@@ -56,8 +56,7 @@ class ComponentRef:
         UsageError
             If there is no such component, or it has no such parameter.
         """
-        spec = registry.get(kind, ref, folder=folder)
-        bound = spec.written(spec.bind(params))
+        bound = registry.get(kind, ref, folder=folder).bind(params)
         return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
 
     @property
@@ -82,9 +81,9 @@ class ComponentRef:
         """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
         spec = self.spec
         unkeyed = spec.unkeyed if isinstance(spec, InterpreterSpec) else frozenset()
-        if not unkeyed:
+        if not (unkeyed or spec.unkeyed_defaults):
             return self.bound
-        return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})
+        return canonical_json({k: v for k, v in spec.keyed(json.loads(self.bound)).items() if k not in unkeyed})
 
     @property
     def identity(self) -> list[Any]:

@@ -196,7 +196,7 @@ def _check_params(
         for c in choices
         if _column(c) == column and any(fnmatchcase(n, g) for n in (c.spec.name, c.label) for g in globs)
     ]
-    bound = [choice.spec.completed(json.loads(choice.bound)) for choice in named]
+    bound = [json.loads(choice.bound) for choice in named]
     if any(has_params(one, wanted) for one in bound):
         return
     known = {name for one in bound for name in one}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.metrics.maps.average_precision import precision_of_order
 from xaibench.metrics.maps.masks import nontrivial_masks, true_mask
 from xaibench.metrics.maps.orders import OrderSign, ranked
 from xaibench.metrics.maps.similarity import ranks
@@ -99,15 +100,7 @@ def auprc(
         published, exact = ThresholdCurves.area_over_recall, ThresholdCurves.average_precision
         return _of_curves(ev, sign, pooled, published if estimator == "published" else exact, estimator)
     mask = true_mask(ev)
-    ordered, found = _ordered(ev, mask, sign)
-    n_features = mask.shape[1]
-    position = torch.arange(n_features, device=mask.device)
-    last = torch.ones_like(mask)
-    last[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
-    # Features of equal attribution are found together: at the last position of their group.
-    end = torch.where(last, position, n_features).flip(1).cummin(dim=1).values.flip(1)
-    precision = found.cumsum(dim=1).gather(1, end).double() / (end + 1)
-    return torch.where(nontrivial_masks(mask), (precision * found).sum(dim=1) / found.sum(dim=1), torch.nan)
+    return precision_of_order(*_ordered(ev, mask, sign))
 
 
 @_estimated(
