@@ -6,6 +6,7 @@ from typing import Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
+from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import Predictor, require_module
 
@@ -48,6 +49,21 @@ def require_steps(model: Predictor) -> StepModule:
     if not isinstance(module, StepModule):
         raise UnsupportedError("the model has no outputs of single steps", "xb.SumOfSteps and xb.OwnStep have")
     return module
+
+
+def outputs_of_steps(model: Predictor, inputs: Tensor, context: Context) -> Tensor:
+    """Outputs (N, T, C) of the steps of changed series (N, T, D), differentiable, as the model's sum has them.
+
+    Raises
+    ------
+    UnsupportedError
+        If the model has no outputs of steps.
+    """
+    module = require_steps(model)
+    model.n_evaluations += len(inputs)
+    if isinstance(module, OwnStepModule) and "series" in context:
+        return module.own_outputs(inputs.to(model.device), context["series"])
+    return module.step_outputs(inputs.to(model.device))
 
 
 def require_own_steps(model: Predictor) -> OwnStepModule:

@@ -17,10 +17,11 @@ from xaibench.core.input_gradients import INSTEAD, NO_GRADIENT
 from xaibench.core.predictor import TorchPredictor, require_module
 from xaibench.core.problem import EXPLAINER_STREAM, ProblemView
 from xaibench.core.registry import explainer
+from xaibench.core.steps import outputs_of_steps
 from xaibench.explainers.engines.series_network import NetworkPerSeries
 
 Perturbation = Literal["baseline", "learned"]
-ComparedOutputs = Literal["target", "all"]
+ComparedOutputs = Literal["target", "all", "steps"]
 
 
 @explainer("extremal_mask", kind="saliency", needs={"gradients", "series"})
@@ -51,8 +52,9 @@ def extremal_mask(
     baseline : str
         The masker whose fully masked sample is b, where it is not learned.
     size_weight, perturbation_weight : float
-    outputs : {"target", "all"}
-        Compare the explained output, or all outputs of the model as they come (their mean square).
+    outputs : {"target", "all", "steps"}
+        Compare the explained output, all outputs of the model as they come (their mean square), or those of every step
+        of a model that is a sum over steps (`OwnStep`, `SumOfSteps`).
 
     Returns
     -------
@@ -127,7 +129,9 @@ class _Objective:
         return mask.detach()
 
     def _outputs(self, inputs: Tensor) -> Tensor:
-        """What is compared, (N,) or (N, C)."""
+        """What is compared, (N,), (N, C) or (N, T, C)."""
+        if self.outputs == "steps":
+            return outputs_of_steps(self.model, inputs, self.context or {})
         raw = self.model.forward(inputs.to(self.model.device), self.context)
         return self.view.select(raw) if self.outputs == "target" else raw
 

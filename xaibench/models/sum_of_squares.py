@@ -40,5 +40,9 @@ class SumOfSquares(nn.Module):
         super().__init__()
         self.register_buffer("relevant", torch.from_numpy(relevant.astype(np.float32)))
 
+    def step_outputs(self, series: Tensor) -> Tensor:
+        """The sum of every step (N, T, 1)."""
+        return (series.square() * self.relevant).sum(dim=2, keepdim=True)
+
     def forward(self, inputs: Tensor) -> Tensor:
         return (inputs.square() * self.relevant).flatten(1).sum(dim=1, keepdim=True)

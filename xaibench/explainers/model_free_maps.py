@@ -1,4 +1,4 @@
-"""The same sensors at every step of every series: how far a constant answer gets."""
+"""Maps that never look at the model, for suites whose truth they may come near: sizes of inputs, fixed sensors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
+
+
+@explainer("input_magnitude", kind="saliency", follows_outputs=False)
+def input_magnitude(problem: ProblemView) -> Tensor:
+    """Magnitudes of the inputs, summed over channels; the model is not asked.
+
+    The placebo of data whose large values are the ones that matter. The control `input_edges` measures the distance
+    from the background's mean instead.
+
+    Raises
+    ------
+    UnsupportedError
+        If the inputs are embeddings or categories, which have no size.
+    """
+    problem.layout.require_quantities("a magnitude")
+    problem.layout.require_no_categories("a magnitude")
+    return problem.layout.reduce(problem.inputs.abs())
 
 
 @explainer("fixed_sensors", kind="saliency", needs={"series"}, follows_outputs=False)
