@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
     from xaibench.models.reduced import Reduced
+    from xaibench.models.step_adapters import OwnStep, SumOfSteps
     from xaibench.models.text_models import text_model
 
 _HOME = {
@@ -91,6 +92,7 @@ _HOME = {
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
     "models.reduced": ("Reduced",),
+    "models.step_adapters": ("OwnStep", "SumOfSteps"),
     "models.text_models": ("text_model",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
@@ -110,6 +112,7 @@ __all__ = [
     "ExplainRequest",
     "Interpretation",
     "Intervention",
+    "OwnStep",
     "Probe",
     "Problem",
     "ProblemView",
@@ -117,6 +120,7 @@ __all__ = [
     "Reduced",
     "Run",
     "Scores",
+    "SumOfSteps",
     "TokenPredictor",
     "Tokens",
     "UnsupportedError",

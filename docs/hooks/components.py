@@ -149,7 +149,15 @@ def _metric_facts(spec: MetricSpec) -> list[list[object]]:
     )
     rows += [["one score per", score], ["aggregated by", spec.aggregate]]
     rows += [["undefined for", _names(spec.undefined_for)]] if spec.undefined_for else []
-    return [*rows, ["skill", "valid" if spec.skill_valid else "not given"], ["source", spec.source or "own"]]
+    rows += [["skill", "valid" if spec.skill_valid else "not given"], ["ranks", _ranks(spec)]]
+    return [*rows, ["source", spec.source or "own"]]
+
+
+def _ranks(spec: MetricSpec) -> str:
+    """Whether scores rank explainers."""
+    if isinstance(spec.ranks, bool):
+        return "yes" if spec.ranks else "no: shown, and counted in no rank, no placebo test and no overall vote"
+    return "only with " + ", ".join(f"{name} = {value!r}" for name, value in spec.ranks.items())
 
 
 def _names(names: Iterable[str]) -> str:

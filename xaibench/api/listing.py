@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench.core import registry
-from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind
+from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 
 
@@ -41,6 +41,7 @@ def components(kind: Kind) -> pd.DataFrame:
             "scope",
             "aggregate",
             "skill_valid",
+            "ranks",
             "source",
         ),
         "explainer": ("control",),
@@ -60,10 +61,17 @@ def components(kind: Kind) -> pd.DataFrame:
         if isinstance(spec, ExplainerSpec):
             row["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "per problem"
         for name in extra:
-            value = spec.handled_sign(spec.parameters) if name == "sign" else getattr(spec, name)  # type: ignore[attr-defined]
-            row[name] = sorted(value) if isinstance(value, frozenset) else value
+            row[name] = _declared(spec, name)
         rows.append({**row, "summary": spec.summary})
     return pd.DataFrame(rows)
+
+
+def _declared(spec: Component, name: str) -> Any:
+    """What a component declares; where parameters decide, with their defaults."""
+    if isinstance(spec, MetricSpec) and name in ("sign", "ranks"):
+        return spec.handled_sign({}) if name == "sign" else spec.ranks_with({})
+    value = getattr(spec, name)
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def shown_parameters(spec: Component) -> dict[str, Any]:

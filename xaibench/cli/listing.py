@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pandas as pd
@@ -17,7 +17,7 @@ from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
-from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SUMMARIES, TOKEN_MASKERS
+from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SERIES_MASKERS, SUMMARIES, TOKEN_MASKERS
 from xaibench.core.needs import kinds_known
 from xaibench.core.source_files import source_file
 from xaibench.datasets.cards import card, card_names
@@ -59,7 +59,7 @@ def _frame(kind: str) -> pd.DataFrame:
     if kind == "suites":
         return pd.DataFrame(suites.descriptions().items(), columns=["name", "description"])
     if kind == "maskers":
-        rows = [(m, "tokens" if m in TOKEN_MASKERS else "", _random(m), SUMMARIES[m]) for m in MASKERS]
+        rows = [(m, _features(m), _random(m), SUMMARIES[m]) for m in MASKERS]
         return pd.DataFrame(rows, columns=["name", "features", "random", "summary"])
     frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
     if kind == "interpreters":
@@ -69,12 +69,14 @@ def _frame(kind: str) -> pd.DataFrame:
         "datasets": ["name", "features", "provides", "summary"],
         "models": ["name", "features", "provides", "summary"],
         "explainers": ["name", "kind", "needs", "control", "summary"],
-        "metrics": ["name", "family", "better", "needs", "summary"],
+        "metrics": ["name", "family", "better", "ranks", "needs", "summary"],
         "functions": ["name", "functions", "summary"],
         "interpreters": ["name", "takes", "control", "summary"],
     }[kind]
     if kind == "metrics":
+        ranks = [spec.ranks for spec in registry.components("metric") if isinstance(spec, MetricSpec)]
         frame["better"] = ["higher" if h else "lower" for h in frame["higher_is_better"]]
+        frame["ranks"] = [_listed_rank(rule) for rule in ranks]
     if kind in ("explainers", "interpreters"):
         frame["control"] = ["yes" if c else "" for c in frame["control"]]
     for name in ("features", "provides"):
@@ -85,6 +87,11 @@ def _frame(kind: str) -> pd.DataFrame:
 
 def _random(masker: str) -> str:
     return "yes" if masker in DRAWN else ""
+
+
+def _features(masker: str) -> str:
+    """The only kind of data that has this masker, if there is one."""
+    return "tokens" if masker in TOKEN_MASKERS else "series" if masker in SERIES_MASKERS else ""
 
 
 def _kinds_taken(needs: set[str]) -> str:
@@ -142,7 +149,7 @@ def show_component(
 def _describe_masker(name: str) -> str:
     drawn = "yes: keyed by seed and sample" if name in DRAWN else "no"
     used = f'masker = "{name}"' + (f', or baseline = "{name}" of explainers that have one' if name in FILLING else "")
-    facts = {"features": "tokens"} if name in TOKEN_MASKERS else {}
+    facts = {"features": _features(name)} if _features(name) else {}
     facts |= {"random": drawn, "use": used}
     return f"masker {name}\n\n{SUMMARIES[name]}\n\n" + "\n".join(f"{k:<11} {v}" for k, v in facts.items())
 
@@ -176,9 +183,10 @@ def _describe(spec: Component) -> str:
             "takes": ", ".join(sorted(spec.accepts)),
             "conversion": "slopes x (input - masked input)" if spec.convert else "none",
             "sign": spec.handled_sign(spec.parameters),
-            "scores": {"sample": "one per sample", "dataset": "one per repeat, over the whole data set"}[spec.scope],
+            "scores": _scores(spec),
             "aggregate": spec.aggregate,
             "skill": "valid" if spec.skill_valid else "not valid",
+            "ranks": _ranks(spec),
             "source": spec.source,
         }
     if spec.parameters:
@@ -190,6 +198,28 @@ def _describe(spec: Component) -> str:
     if spec.kind == "dataset":
         lines += _card(spec.name)
     return "\n".join(lines)
+
+
+def _scores(spec: MetricSpec) -> str:
+    """What a score is of."""
+    words = {"sample": "one per sample", "dataset": "one per repeat, over the whole data set"}
+    more = "" if spec.dataset_where is None else f"; one over the whole data set with {_values(spec.dataset_where)}"
+    return words[spec.scope] + more
+
+
+def _ranks(spec: MetricSpec) -> str:
+    """Whether scores rank explainers, and with which parameters."""
+    if isinstance(spec.ranks, Mapping):
+        return f"only with {_values(spec.ranks)}"
+    return "yes" if spec.ranks else "no: shown, and never counted in a rank, a placebo test or an overall vote"
+
+
+def _listed_rank(rule: bool | Mapping[str, Any]) -> str:
+    return f"with {_values(rule)}" if isinstance(rule, Mapping) else "yes" if rule else "no"
+
+
+def _values(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {canonical_json(value)}" for name, value in chosen.items())
 
 
 def _card(name: str) -> list[str]:

@@ -18,6 +18,7 @@ NEEDS = DATA_NEEDS | {
     "gradients",
     "module",
     "attention",
+    "own_steps",
     "truth",
     "truth.mask",
     "truth.weights",

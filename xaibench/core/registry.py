@@ -19,6 +19,7 @@ from xaibench.core.components import (
     Kind,
     MetricSpec,
     ModelSpec,
+    Scope,
     ScoreBounds,
     Sign,
     UndefinedFor,
@@ -72,6 +73,7 @@ def explainer(
     feature_maps_only: bool = False,
     layer_used: Callable[..., str] | None = None,
     uses_background: bool = False,
+    unkeyed_defaults: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -97,11 +99,13 @@ def explainer(
     uses_background : bool
         Whether reference samples play a role where there are any, although they are not needed and no
         masker says so. A caller who gives some to an explainer without a use for them is warned.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----
-    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
-    hold every explainer to them, both ways.
+    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of all
+    explainers hold every explainer to them, both ways.
 
     Examples
     --------
@@ -124,6 +128,7 @@ def explainer(
             feature_maps_only=feature_maps_only,
             layer_used=layer_used,
             uses_background=uses_background,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
         )
     )
 
@@ -137,7 +142,7 @@ def metric(
     bounds: ScoreBounds = (None, None),
     version: int = 1,
     needs: Iterable[str] = (),
-    scope: Literal["sample", "dataset"] = "sample",
+    scope: Scope = "sample",
     accepts: Iterable[str] = ATTRIBUTION_KINDS,
     convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None,
     output: str | None = None,
@@ -156,6 +161,10 @@ def metric(
     favours: Iterable[Uninformative] = (),
     output_bounds: Mapping[str, ScoreBounds] | None = None,
     worst: float | None = None,
+    ranks: bool | Mapping[str, Any] = True,
+    dataset_where: Mapping[str, Any] | None = None,
+    absolute_where: Mapping[str, Any] | None = None,
+    unkeyed_defaults: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -217,6 +226,14 @@ def metric(
     worst : float, optional
         Of metrics of cases: the score of an explainer that raised, or returned NaN or the wrong shape. Default:
         the bound on the bad side.
+    ranks : bool or mapping
+        False where scores describe an explanation and do not say which one is better, as areas under precision
+        that a histogram decides: they are shown, and no rank, no placebo test and no overall vote counts them. A
+        mapping says with which values of the metric's parameters they rank.
+    dataset_where, absolute_where : mapping, optional
+        Values of parameters with which the scope is ``dataset``, and with which signs are dropped.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----
@@ -261,6 +278,10 @@ def metric(
             favours=frozenset(favours),
             output_bounds=dict(output_bounds or {}),
             worst=worst,
+            ranks=ranks,
+            dataset_where=dataset_where,
+            absolute_where=absolute_where,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
         )
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xaibench.core.components import MetricSpec, ScoreBounds
+from xaibench.core.components import MetricSpec, Scope, ScoreBounds
 from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
@@ -66,12 +66,13 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     if ev.sizes is not None:
         return _score_groups(spec, params, ev, output)
     ev, finite, conversion = _ready(spec, params, ev, output)
+    scope = spec.scope_of(params)
     values = spec.function(ev, **params)
-    _check_shape(spec, values, len(ev))
+    _check_shape(spec, scope, values, len(ev))
     values = values.detach().to(_score_type(spec, params, values, ev)).cpu()
-    finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
+    finite = finite.cpu() if scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
-    _check_bounds(spec, values, spec.bounds_of(params, ev.output), ev)
+    _check_bounds(spec, scope, values, spec.bounds_of(params, ev.output), ev)
     return MeasuredScores(values, conversion, ev.output, spec.handled_sign(params))
 
 
@@ -98,7 +99,7 @@ def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
 
 def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None) -> MeasuredScores:
     """Scores of samples of different sizes: each group of equal size is scored as dense samples are."""
-    if spec.scope != "sample" or "retrain" in spec.needs:
+    if spec.scope_of(params) != "sample" or "retrain" in spec.needs:
         raise UnsupportedError(
             f"{spec.name} is about the data set as a whole, and these are token ids or samples of different lengths",
             "metrics with a score for every sample work",
@@ -182,7 +183,7 @@ def _ready(
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
-    if spec.scope == "sample":
+    if spec.scope_of(params) == "sample":
         # With the evaluation that the metric gets, whose cache then holds the masker.
         check_masker(params, ev)
     return ev, finite, conversion
@@ -194,16 +195,16 @@ def _score_type(spec: MetricSpec, params: Mapping[str, Any], values: Tensor, ev:
     return torch.float64 if exact else torch.float32
 
 
-def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
+def _check_shape(spec: MetricSpec, scope: Scope, values: Any, n_samples: int) -> None:
     """One number per sample; for a score over the data set one per resampling unit, however many there are."""
     got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-    if spec.scope == "sample" and got != (n_samples,):
+    if scope == "sample" and got != (n_samples,):
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {n_samples} samples")
-    if spec.scope == "dataset" and (not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0):
+    if scope == "dataset" and (not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0):
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number per resampling unit")
 
 
-def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Evaluation) -> None:
+def _check_bounds(spec: MetricSpec, scope: Scope, values: Tensor, bounds: ScoreBounds, ev: Evaluation) -> None:
     """Raise UsageError if a defined score is outside of what there can be: then it is not what it is said to be."""
     if bounds == (None, None):
         return
@@ -213,7 +214,7 @@ def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Eva
     if not outside.any():
         return
     first = int(outside.argmax())
-    unit = "sample" if spec.scope == "sample" else "repeat"
+    unit = "sample" if scope == "sample" else "repeat"
     hint = "correct the metric, or the bounds that it declares"
     if ev.output == "probability" and "probability" in ev.model.returns:
         hint = 'are the numbers of the model probabilities? Say returns="logit" if they are not'

@@ -115,7 +115,9 @@ def constant(problem: ProblemView) -> Tensor:
 
 
 @explainer("input_edges", kind="saliency", control=True, uses_background=True)
-def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "none"] = "sobel") -> Tensor:
+def input_edges(
+    problem: ProblemView, *, operator: Literal["sobel", "laplace", "none", "difference"] = "sobel"
+) -> Tensor:
     """Edges of an image, or distances of values from their mean: computed from the input, not from the model.
 
     Sobel gradient magnitude of an image, summed over channels; distance from the background's mean
@@ -123,11 +125,22 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
 
     Parameters
     ----------
-    operator : {"sobel", "laplace", "none"}
+    operator : {"sobel", "laplace", "none", "difference"}
         For images: the gradient's magnitude, that of the Laplacian (four neighbours), or that of
-        the pixel itself.
+        the pixel itself. For series ``difference``: the magnitude of the change from the step before, 0 at the first.
+
+    Raises
+    ------
+    UnsupportedError
+        If differences along time are asked for, and the data are not series.
     """
     layout, inputs = problem.layout, problem.inputs
+    if operator == "difference":
+        if layout.kind != "series":
+            raise UnsupportedError(f"differences are along the time of a series, and this is {layout.kind} data")
+        time = 1 + layout.neighbour_axes[0]
+        changes = inputs.diff(dim=time).abs()
+        return torch.cat([torch.zeros_like(inputs.narrow(time, 0, 1)), changes], dim=time)
     if layout.kind != "image":
         if problem.background is None:
             return layout.reduce((inputs - problem.baseline("mean")).abs())

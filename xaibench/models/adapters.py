@@ -74,10 +74,11 @@ def as_predictor(
                 "a torch module takes numbers, and the data frame has a column of text or categories",
                 "encode them as the module takes them; feature_groups= makes a one-hot block one feature",
             )
-        known = columns_returned(returns) or "logit"
+        said = returns or cast("str | None", getattr(model, "default_returns", None))
+        known = columns_returned(said) or "logit"
         if returns is not None and is_of_one_column(returns):
             model = module_with_two_columns(model, returns)
-        return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), returns)
+        return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), said)
     if is_xgboost_booster(model):
         function, known = booster_function(model, returns, codec)
         return CallablePredictor(function, known, batch_size=batch_size)

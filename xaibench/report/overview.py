@@ -21,7 +21,7 @@ from xaibench.analysis.leaderboard.columns import (
 )
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
 from xaibench.analysis.ranks.board_summary import BoardSummary, board_summary
-from xaibench.analysis.ranks.relative_ranks import MEASURE
+from xaibench.analysis.ranks.relative_ranks import MEASURE, describes
 from xaibench.analysis.ranks.standings import CommonGround, Verdict
 from xaibench.core.components import ORACLE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
@@ -107,6 +107,7 @@ class Overview:
     blind: list[str]
     estimands: list[str]
     ground: CommonGround | None
+    silent: list[str]
 
     @property
     def any_lost(self) -> bool:
@@ -149,7 +150,7 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
         columns.append(Column(str(measure.family), tuple(header), texts))
     entries = found.explainers.to_dict("records")
     where = ("metric", "params", "asked_output", "dataset", "model")
-    blind = found.coverage.oracle_losses
+    blind, silent = found.coverage.oracle_losses, board[describes(board)]
     return Overview(
         [_line(row, names) for row in entries if not row["control"]],
         [_line(row, names) for row in entries if row["control"]],
@@ -162,6 +163,7 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
         sorted({f"{metrics[m, p, o]} on {d}/{k}" for m, p, o, d, k in zip(*(blind[c] for c in where), strict=True)}),
         list(found.estimands),
         found.ground,
+        sorted({metrics[m, p, o] for m, p, o in zip(*(silent[c] for c in where[:3]), strict=True)}),
     )
 
 
@@ -302,6 +304,11 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
     if any(line.key not in c.cells for c in view.columns for line in (*view.explainers, *view.controls)):
         lines.append("blank: not in the suite")
     lines += [ESTIMANDS[e] for e in view.estimands]
+    if view.silent:
+        lines.append(
+            f"{', '.join(view.silent)}: shown in the leaderboard, and counted in no rank and no test, because scores"
+            " describe explanations and do not say which one is better"
+        )
     if view.n_failed_gates:
         one = view.n_failed_gates == 1
         lines.append(f"left out: {view.n_failed_gates} problem{' whose gate' if one else 's whose gates'} failed")

@@ -17,7 +17,7 @@ from xaibench.core.component_files import file_reference, is_file_reference
 from xaibench.core.components import Component, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import GivenReturns, Output
-from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
+from xaibench.core.program_specs import InterpreterSpec
 
 
 def _as_list(value: Any) -> Any:
@@ -81,12 +81,9 @@ class ComponentRef:
         """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
         spec = self.spec
         unkeyed = spec.unkeyed if isinstance(spec, InterpreterSpec) else frozenset()
-        if isinstance(spec, FunctionsSpec):
-            bound, defaults = json.loads(self.bound), spec.parameters
-            unkeyed = frozenset(name for name in spec.unkeyed_defaults if bound[name] == defaults[name])
-        if not unkeyed:
+        if not (unkeyed or spec.unkeyed_defaults):
             return self.bound
-        return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})
+        return canonical_json({k: v for k, v in spec.keyed(json.loads(self.bound)).items() if k not in unkeyed})
 
     @property
     def identity(self) -> list[Any]:

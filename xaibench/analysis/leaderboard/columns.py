@@ -29,6 +29,8 @@ DESCRIPTIVE_COLUMNS = [
     "family", "truth_kind", "output", "conversion", "sign", "channels", "scope", "higher_is_better", "aggregate",
     "skill_valid", "control",
 ]  # fmt: skip
+NO_RANKS = "not ranked: the metric describes explanations and does not rank them"
+"""Start of the message in every row of a metric that declares ``ranks=False``."""
 CONDITIONAL = "conditional on this model"
 REPEATED = "repeats on these data"
 SINGLE = "one repeat, no interval"

@@ -14,6 +14,7 @@ from xaibench.analysis.leaderboard.columns import (
     ABOUT_FUNCTIONS,
     COMPARISON_GROUP,
     CONDITIONAL,
+    NO_RANKS,
     REPEATED,
     RETRAINED,
     SCORED,
@@ -46,12 +47,15 @@ class Eligibility:
         Where they are not, the message that says so; None elsewhere.
     mixed : array of bool
         Explainers were run on different trainings of the problem's model.
+    ranks : array of bool
+        The metric may rank explainers.
     """
 
     complete: Array
     defined: Array
     too_few: Array
     mixed: Array
+    ranks: Array
 
 
 def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.DataFrame, entry_of: Array) -> pd.DataFrame:
@@ -81,7 +85,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     gate_failed = is_false(board["gate_passed"]).to_numpy()
     control = board["control"].to_numpy(dtype=bool)
     complete, defined, mixed = eligibility.complete, eligibility.defined, eligibility.mixed
-    ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
+    ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed & eligibility.ranks
     sign = np.where(board["higher_is_better"], -1.0, 1.0)
     cost = pd.Series(np.where(ranked, sign * intervals.significant(board["value"].to_numpy()), np.nan), board.index)
     groups = [board[c] for c in COMPARISON_GROUP]
@@ -104,6 +108,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
         ],
         "",
     )
+    choice = np.where(eligibility.ranks, choice, [f"{NO_RANKS}; {why}" if why else NO_RANKS for why in choice])
     return pd.DataFrame(
         {
             "status": status,

@@ -75,7 +75,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
           on over half of the samples of a problem seed, of those that anyone has a defined score
-          on; ``message`` says which.
+          on, and metrics that do not rank (``ranks`` of `metric`), which have no placebo test either; ``message``
+          says which.
         - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of the
           value (mean or median) of all pairs of ranked explainers; ``tie_group``: letters, two
           tests cannot separate explainers that share one (`rank_intervals`). ``win_rate``: share of
@@ -108,7 +109,7 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     board["truth_kind"] = board.groupby(COMPARISON_GROUP, sort=False)["truth_kind"].transform("first")
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
     board = board.assign(suite=suite, **_meanings(board, metrics or {}))
-    compared, eligibility = _compared(cells, board, group_of, entry_of)
+    compared, eligibility = _compared(cells, board, group_of, entry_of, _ranking(board, metrics or {}))
     board = pd.concat([board, compared], axis=1)
     board = pd.concat([board, ranking_status(board, eligibility, cells, entry_of)], axis=1)
     notes = pd.Series(exclusion_notes(every_cell, entry_of, len(board)), board.index, dtype=object)
@@ -124,6 +125,13 @@ def _meanings(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> dict[st
         "about": board["metric"].map(lambda m: known[m].truth_form if m in known else ""),
         "masker": board["params"].map({p: masker_of(p) for p in board["params"].unique()}),
     }
+
+
+def _ranking(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> Array:
+    """By row of the board: whether its metric may rank explainers; one that is unknown may."""
+    pairs = list(zip(board["metric"], board["params"], strict=True))
+    found = {(m, p): m not in metrics or metrics[m].ranks_with(json.loads(p or "{}")) for m, p in set(pairs)}
+    return np.array([found[pair] for pair in pairs], dtype=bool)
 
 
 def masker_of(params: str) -> str:
@@ -163,7 +171,7 @@ def _mixed_trainings(cells: pd.DataFrame, board: pd.DataFrame) -> Array:
 
 
 def _compared(
-    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array
+    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array, ranks: Array
 ) -> tuple[pd.DataFrame, Eligibility]:
     """Columns of everything that needs the scores, one comparison group after the other, and what a rank takes."""
     size = len(board)
@@ -176,12 +184,12 @@ def _compared(
     out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group")}
     eligible = Eligibility(
         np.zeros(size, dtype=bool), np.zeros(size, dtype=bool), np.full(size, None, dtype=object),
-        _mixed_trainings(cells, board),
+        _mixed_trainings(cells, board), ranks,
     )  # fmt: skip
     problem_seed = cells["problem_seed"].to_numpy(np.int64)
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
     mixed = eligible.mixed
-    barred = mixed | is_false(board["gate_passed"]).to_numpy()
+    barred = mixed | is_false(board["gate_passed"]).to_numpy() | ~ranks
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
     cuts = np.flatnonzero(np.diff(group_of, prepend=-1))
     head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]
@@ -200,7 +208,7 @@ def _compared(
         eligible.defined[at] = defined = enough.all(axis=1)
         eligible.too_few[at] = _too_few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
         found = compare_with_placebos(
-            samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
+            samples, value, explainer[at], control[at], complete & defined & ~mixed[at] & ranks[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
             skill_valid=bool(head["skill_valid"]),
         )  # fmt: skip

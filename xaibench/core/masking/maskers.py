@@ -18,7 +18,8 @@ from xaibench.core.masking.missing import complete_rows, observed_mean, observed
 from xaibench.core.masking.names import DRAWN as DRAWN
 from xaibench.core.masking.names import MASKERS as MASKERS
 from xaibench.core.masking.names import MASKERS_VERSION as MASKERS_VERSION
-from xaibench.core.masking.names import TOKEN_MASKERS
+from xaibench.core.masking.names import SERIES_MASKERS, TOKEN_MASKERS
+from xaibench.core.masking.series import SeriesMasker, refuse_other_data
 from xaibench.core.masking.tokens import Absence, deleted, token_fill
 
 IMPUTATION_NOISE = 0.01
@@ -266,8 +267,10 @@ def make_masker(
         return FillMasker(name, inputs, deleted(name, inputs, absence), layout)
     if name in TOKEN_MASKERS:
         raise UnsupportedError(f"the {name} masker is about tokens, and this is {layout.kind} data")
+    if name in SERIES_MASKERS:
+        refuse_other_data(name, layout)
     if absence.pool is not None:
-        if name == "marginal":
+        if name in ("marginal", "segment_marginal"):
             raise UnsupportedError(
                 "samples of different lengths have no reference rows to draw from",
                 "mean and uniform are taken over all steps",
@@ -277,6 +280,9 @@ def make_masker(
         return NoisyLinearMasker(name, inputs, layout, draws)
     if name == "conditional":
         return ConditionalMasker(name, inputs, layout, background, draws)
+    if name in SERIES_MASKERS:
+        make = marginal if name == "segment_marginal" else mean_value
+        return SeriesMasker(name, inputs, layout, make(inputs, layout, background, draws))
     fill = FILLS[name](inputs, layout, background, draws)
     return FillMasker(name, inputs, legal_fill(name, inputs, fill, layout, background, draws), layout)
 
