@@ -13,9 +13,10 @@ from xaibench.core.data_inputs import as_float32, check_finite, column_names, pl
 from xaibench.core.data_tables import column_groups, column_numbers, encode_frames, table_layout
 from xaibench.core.errors import DataError
 from xaibench.core.feature_groups import FeatureGroups
-from xaibench.core.features import FeatureKind, FeatureLayout, infer_layout, raw_layout
+from xaibench.core.features import GRAPH_KINDS, FeatureKind, FeatureLayout, infer_layout, raw_layout
 from xaibench.core.frames.detection import is_frame
 from xaibench.core.gates import Findings
+from xaibench.core.graphs import check_graphs
 from xaibench.core.intervention import Intervention as Intervention
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.labels import number_classes
@@ -83,7 +84,7 @@ class Data:
 
     Parameters
     ----------
-    features : {"image", "volume", "table", "series", "tokens"}
+    features : {"image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"}
     train_inputs, test_inputs : array (N, *input_shape), float32
         Other numbers are converted where float32 can distinguish them. A data frame brings its column names along,
         and its text, categories and booleans become codes; models fitted on frames are given frames. Tables may hold
@@ -290,6 +291,8 @@ class Data:
                 raise DataError(f"{split} inputs have shape {inputs.shape}", "give (N, ...), one row per sample")
             check_finite(inputs, split, names, missing=self.features == "table")
             object.__setattr__(self, field_name, inputs)
+            if self.features in GRAPH_KINDS:
+                check_graphs(self.features, inputs, getattr(self, f"{split}_context"), f"{split} inputs")
         train, test = self.train_inputs.shape[1:], self.test_inputs.shape[1:]
         if train != test and not self.has_ids:
             raise DataError(f"train inputs have shape (N, {_shape(train)}), test inputs (N, {_shape(test)})")

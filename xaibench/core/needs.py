@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import get_args
 
 from xaibench.core.cases.kinds import case_kinds
+from xaibench.core.features import GRAPH_KINDS
 from xaibench.core.types import FunctionKind
 
 DATA_NEEDS = frozenset({"image", "volume", "table", "series", "text", "graph", "program", "case"})
@@ -42,7 +43,9 @@ def sees_truth(needs: Iterable[str]) -> bool:
 
 
 def need_of_data(features: str) -> str:
-    """The need that data with features of this kind meet: tokens are text, other kinds are called alike."""
+    """The need that data with features of this kind meet: tokens are text, edges are of graphs, others called alike."""
+    if features in GRAPH_KINDS:
+        return "graph"
     return "text" if features == "tokens" else features
 
 
