@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from xaibench.core.registry import explainer, metric
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
+    from xaibench.models.pyg_models import from_pyg
     from xaibench.models.reduced import Reduced
     from xaibench.models.text_models import text_model
 
@@ -90,6 +91,7 @@ _HOME = {
     "core.registry": ("explainer", "metric"),
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
+    "models.pyg_models": ("from_pyg",),
     "models.reduced": ("Reduced",),
     "models.text_models": ("text_model",),
 }
@@ -134,6 +136,7 @@ __all__ = [
     "explain",
     "explain_case",
     "explainer",
+    "from_pyg",
     "function_set",
     "interpret",
     "interpreter",

@@ -97,13 +97,16 @@ def test_the_explanation_stands_for_as_many_features_as_the_truth_or_a_share() -
         np.testing.assert_allclose(found, drop(ev, ~top_of(ev, k)), atol=1e-6)
 
 
-def test_without_a_true_feature_there_is_no_score() -> None:
+def test_plain_fidelities_are_the_metrics_of_these_names() -> None:
     ev = evaluation()
-    mask = ev.truth.mask.clone()  # type: ignore[union-attr]
-    mask[1] = False
-    ev = make_evaluation(ev, ev.attributions, kind="contribution", truth=Truth("model", mask))  # type: ignore[arg-type]
-    for name in ("robust_fid_plus", "robust_fid_minus", "robust_fid_delta"):
-        assert torch.isnan(run(name, ev)).tolist() == [False, True, False, False, False]
+    for share in (None, 0.5):
+        plus, minus = (
+            run("robust_fid_plus", ev, alpha1=1.0, share=share),
+            run("robust_fid_minus", ev, alpha2=0.0, share=share),
+        )
+        delta = run("robust_fid_delta", ev, alpha1=1.0, alpha2=0.0, share=share)
+        for name, found in (("fid_plus", plus), ("fid_minus", minus), ("fid_delta", delta)):
+            np.testing.assert_allclose(found, run(name, ev, share=share), atol=1e-6)
 
 
 def test_pictures_lose_pixels_with_all_their_channels() -> None:

@@ -9,30 +9,8 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.metrics.engines.perturbation import Block, Perturbations, clean_scores
-from xaibench.metrics.maps.orders import ranked, ranks_of
 
 Side = Literal["inside", "outside"]
-SHARE = 0.2
-"""Share of the features that an explanation stands for where no truth says how many there are."""
-
-
-def explained_set(ev: Evaluation, share: float | None) -> Tensor:
-    """Which features an explanation stands for: the largest attributions, as many as the truth has (N, F) of bool.
-
-    Parameters
-    ----------
-    ev : Evaluation
-    share : float or None
-        Share of the features, at least one, instead; None: as many as the truth, or a fifth where there is none.
-    """
-    n_features = ev.layout.n_features
-    truth = None if ev.truth is None else ev.truth.mask
-    if share is None and truth is not None:
-        sizes = truth.flatten(1).sum(dim=1, keepdim=True)
-    else:
-        wanted = round((SHARE if share is None else share) * n_features)
-        sizes = torch.full((len(ev), 1), min(max(wanted, 1), n_features), device=ev.attributions.device)
-    return ranks_of(ranked(ev, "signed")) < sizes
 
 
 def mean_outputs(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.partial_removal import explained_set, mean_outputs
+from xaibench.metrics.engines.explained_subset import Share, explained_subset, subset_sizes
+from xaibench.metrics.engines.partial_removal import mean_outputs
 from xaibench.metrics.engines.perturbation import clean_scores
 
 Probability = Annotated[float, Ge(0), Le(1)]
-Share = Annotated[float, Gt(0), Le(1)]
 _SOURCE = "Zheng et al. 2024, Towards robust fidelity for evaluating explainability of graph neural networks"
 _COMMON: dict[str, Any] = {
     "family": "faithfulness",
+    "construct": "fidelity",
     "output": "curve",
     "convert": "order",
     "place_matters": True,
@@ -37,15 +37,15 @@ def robust_fid_plus(
 ) -> Tensor:
     """Drop of the output when each feature of the explanation is removed with probability ``alpha1``; large is good.
 
-    The explanation stands for its largest attributions. With ``alpha1`` = 1 this is the plain fidelity+, which
+    The explanation stands for its largest attributions. With ``alpha1`` = 1 this is `fid_plus`, which
     removes the whole explanation and leaves an input that the model has never seen; with 0 it is 0.
 
     Parameters
     ----------
     alpha1 : float
     share : float, optional
-        Share of the features that the explanation stands for; by default as many as the truth has, and a fifth where
-        there is no truth.
+        Share of the features that the explanation stands for, at least one; by default as many as are true, and a fifth
+        where there is no true mask.
     n_samples : int
         Draws; all explanations of a problem share them.
     masker : str
@@ -54,9 +54,8 @@ def robust_fid_plus(
     Returns
     -------
     Tensor (N,)
-        NaN where the truth of a sample is empty and ``share`` is not given.
     """
-    return _plus(ev, explained_set(ev, share), alpha1, n_samples, masker)
+    return _plus(ev, explained_subset(ev, subset_sizes(ev, share)), alpha1, n_samples, masker)
 
 
 @metric("robust_fid_minus", higher_is_better=False, bounds=(-1, 1), source=f"{_SOURCE}, Eq. 6", **_COMMON)
@@ -70,7 +69,7 @@ def robust_fid_minus(
 ) -> Tensor:
     """Drop of the output when each feature outside of the explanation stays with probability ``alpha2``; small is good.
 
-    With ``alpha2`` = 0 this is the plain fidelity-, of the explanation alone; with 1 it is 0. Two published
+    With ``alpha2`` = 0 this is `fid_minus`, of the explanation alone; with 1 it is 0. Two published
     implementations remove the explanation here instead of what is outside of it.
 
     Parameters
@@ -82,9 +81,8 @@ def robust_fid_minus(
     Returns
     -------
     Tensor (N,)
-        NaN where the truth of a sample is empty and ``share`` is not given.
     """
-    return _minus(ev, explained_set(ev, share), alpha2, n_samples, masker)
+    return _minus(ev, explained_subset(ev, subset_sizes(ev, share)), alpha2, n_samples, masker)
 
 
 @metric("robust_fid_delta", higher_is_better=True, bounds=(-2, 2), source=f"{_SOURCE}, Section 4.3", **_COMMON)
@@ -108,17 +106,16 @@ def robust_fid_delta(
     Returns
     -------
     Tensor (N,)
-        NaN where the truth of a sample is empty and ``share`` is not given.
     """
-    chosen = explained_set(ev, share)
+    chosen = explained_subset(ev, subset_sizes(ev, share))
     return _plus(ev, chosen, alpha1, n_samples, masker) - _minus(ev, chosen, alpha2, n_samples, masker)
 
 
 def _plus(ev: Evaluation, chosen: Tensor, alpha1: float, n_samples: int, masker: str) -> Tensor:
     removed = mean_outputs(ev, chosen, "inside", alpha1, n_samples=n_samples, masker=masker)
-    return torch.where(chosen.any(dim=1), clean_scores(ev) - removed, torch.nan)
+    return clean_scores(ev) - removed
 
 
 def _minus(ev: Evaluation, chosen: Tensor, alpha2: float, n_samples: int, masker: str) -> Tensor:
     left = mean_outputs(ev, chosen, "outside", 1 - alpha2, n_samples=n_samples, masker=masker)
-    return torch.where(chosen.any(dim=1), clean_scores(ev) - left, torch.nan)
+    return clean_scores(ev) - left
