@@ -13,10 +13,10 @@ from xaibench.core.data import Data, Intervention
 from xaibench.core.data_registry import dataset
 from xaibench.core.types import Array
 from xaibench.datasets.ba2motifs_gates import MotifErased
-from xaibench.datasets.graph_lists import Graph, extent, marked_edges, padded
+from xaibench.datasets.graph_lists import FOLLOWS_CHANGE, Graph, edge_lists, largest_graph, marked_edges
 from xaibench.datasets.splits import generator
 
-Variant = Literal["original", "balanced"]
+BaseVariant = Literal["original", "balanced"]
 TruthOfMotif = Literal["motif", "chord"]
 MOTIF = 5
 """Nodes of a motif; they are the last of every graph."""
@@ -24,15 +24,13 @@ CYCLE, HOUSE = 0, 1
 CYCLE_EDGES = ((0, 1), (1, 2), (2, 3), (3, 4), (4, 0))
 CHORD = (1, 4)
 """What makes a house of a cycle."""
-FOLLOWS = 0.95
-"""Least share of graphs whose class must be what a change of the graph entails."""
 
 
 @dataset("ba2motifs", features="edges", provides={"truth.mask"}, version=1)
 def ba2motifs(
     *,
     seed: int,
-    variant: Variant = "original",
+    variant: BaseVariant = "original",
     truth: TruthOfMotif = "motif",
     neutral: Annotated[float, Ge(0), Le(0.9)] = 0.2,
     n_train: PositiveInt = 400,
@@ -70,9 +68,9 @@ def ba2motifs(
         "base exchanged": [_on_base(g, test[(i + 1) % n_test], rng) for i, g in enumerate(test)],
         "one more edge in the base": [_with_base_edge(g, rng) for g in test],
     }
-    n_edges, n_nodes = extent(train, test, *changes.values())
-    inputs, context = padded(test, n_edges, n_nodes)
-    train_inputs, train_context = padded(train, n_edges, n_nodes)
+    n_edges, n_nodes = largest_graph(train, test, *changes.values())
+    inputs, context = edge_lists(test, n_edges, n_nodes)
+    train_inputs, train_context = edge_lists(train, n_edges, n_nodes)
     probabilities = np.eye(2, dtype=np.float32)[_labels(train)]
     n_neutral = round(neutral * n_train)
     train_inputs[:n_neutral], probabilities[:n_neutral] = motif_erased(train[:n_neutral], n_edges), 0.5
@@ -105,11 +103,11 @@ def _labels(graphs: list[Graph]) -> Array:
 
 
 def _intervention(name: str, graphs: list[Graph], n_edges: int, n_nodes: int) -> Intervention:
-    inputs, context = padded(graphs, n_edges, n_nodes)
-    return Intervention(name, inputs, _labels(graphs), np.arange(len(graphs)), at_least=FOLLOWS, context=context)
+    inputs, context = edge_lists(graphs, n_edges, n_nodes)
+    return Intervention(name, inputs, _labels(graphs), np.arange(len(graphs)), at_least=FOLLOWS_CHANGE, context=context)
 
 
-def _graph(variant: Variant, label: int, rng: np.random.Generator) -> Graph:
+def _graph(variant: BaseVariant, label: int, rng: np.random.Generator) -> Graph:
     """A random base with the motif of a class."""
     n = 20 if variant == "original" else int(rng.integers(15, 26))
     base = barabasi_albert_tree(n, rng)
@@ -192,7 +190,7 @@ def _chord_only(graph: Graph) -> Graph:
 
 def motif_erased(graphs: list[Graph], n_edges: int) -> Array:
     """Weights (N, n_edges) in which the edges of the motif are 0."""
-    weights = padded(graphs, n_edges, max((g.n_nodes for g in graphs), default=0))[0]
+    weights = edge_lists(graphs, n_edges, max((g.n_nodes for g in graphs), default=0))[0]
     for row, graph in zip(weights, graphs, strict=True):
         n = graph.n_nodes - MOTIF
         inside = np.minimum(graph.src, graph.dst) >= n

@@ -9,6 +9,9 @@ import numpy as np
 
 from xaibench.core.types import Array
 
+FOLLOWS_CHANGE = 0.95
+"""Least share of graphs whose class must be what a change of the graph entails."""
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -45,7 +48,7 @@ class Graph:
         return replace(self, src=self.src[order], dst=self.dst[order], truth=truth)
 
 
-def padded(graphs: Sequence[Graph], n_edges: int, n_nodes: int) -> tuple[Array, dict[str, Array]]:
+def edge_lists(graphs: Sequence[Graph], n_edges: int, n_nodes: int) -> tuple[Array, dict[str, Array]]:
     """Weights of the edges, 1 and 0 behind the end of a list, and what goes to the model beside them.
 
     Parameters
@@ -80,7 +83,7 @@ def marked_edges(graphs: Sequence[Graph], n_edges: int) -> Array:
     return found
 
 
-def extent(*parts: Sequence[Graph]) -> tuple[int, int]:
+def largest_graph(*parts: Sequence[Graph]) -> tuple[int, int]:
     """Most edges and most nodes of a graph among several lists of graphs."""
     graphs = [graph for part in parts for graph in part]
     return max(map(len, graphs)), max(graph.n_nodes for graph in graphs)

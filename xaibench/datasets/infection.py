@@ -14,11 +14,8 @@ from xaibench.core.data import Data, Intervention
 from xaibench.core.data_registry import dataset
 from xaibench.core.errors import DataError
 from xaibench.core.types import Array
-from xaibench.datasets.graph_lists import Graph, extent, marked_edges, padded
+from xaibench.datasets.graph_lists import FOLLOWS_CHANGE, Graph, edge_lists, largest_graph, marked_edges
 from xaibench.datasets.splits import generator
-
-FOLLOWS = 0.95
-"""Least share of nodes whose class must be what a change of their graph entails."""
 
 
 @dataset("infection", features="edges", provides={"truth.mask"}, version=1)
@@ -69,9 +66,9 @@ def infection(
     if not test:
         raise DataError("no test node has exactly one shortest path", "take more nodes, or fewer infected ones")
     train, test = ([graph.permuted(rng) for graph in part] for part in (train, test))
-    width, n = extent(train, test)
-    inputs, context = padded(test, width, n)
-    train_inputs, train_context = padded(train, width, n)
+    width, n = largest_graph(train, test)
+    inputs, context = edge_lists(test, width, n)
+    train_inputs, train_context = edge_lists(train, width, n)
     for beside, part in ((train_context, train), (context, test)):
         beside["target"] = np.zeros(len(part), dtype=np.int64)
     mask = marked_edges(test, width)
@@ -214,7 +211,7 @@ def _interventions(
             inputs * kept,
             np.array([_distance_left(g, row[: len(g)], layers) for g, row in zip(graphs, kept, strict=True)]),
             np.arange(len(graphs)),
-            at_least=FOLLOWS,
+            at_least=FOLLOWS_CHANGE,
         )
         for name, kept in left.items()
     )

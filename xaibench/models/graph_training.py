@@ -11,7 +11,7 @@ from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.models.training import Progress, build_and_fit, scheduled
 
-BATCH = 32
+GRAPHS_PER_BATCH = 32
 """Graphs in a batch."""
 
 
@@ -46,7 +46,7 @@ def train_graphs(
     context = {name: torch.from_numpy(values) for name, values in data.train_context.items()}
     soft = data.facts.get("train_probabilities")
     targets = torch.from_numpy(data.train_targets if soft is None else soft)
-    n_batches = -(-len(inputs) // BATCH)
+    n_batches = -(-len(inputs) // GRAPHS_PER_BATCH)
 
     def fit(module: nn.Module) -> None:
         step, schedule = scheduled(module, "adamw", learning_rate, weight_decay, epochs * n_batches)
@@ -54,7 +54,7 @@ def train_graphs(
         with torch.enable_grad():
             for epoch in range(epochs):
                 total = torch.zeros(())
-                for rows in torch.split(torch.randperm(len(inputs)), BATCH):
+                for rows in torch.split(torch.randperm(len(inputs)), GRAPHS_PER_BATCH):
                     step.zero_grad()
                     logits = module(inputs[rows], **{name: values[rows] for name, values in context.items()})
                     loss = nn.functional.cross_entropy(logits, targets[rows])

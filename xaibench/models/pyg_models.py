@@ -14,12 +14,12 @@ from xaibench.core.outputs import Returns
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.types import Array
 from xaibench.models.edge_features import EdgeFeatures, computation_graph, merge_directions
-from xaibench.models.pyg_module import PyGModule, Weighting, arguments_of
+from xaibench.models.pyg_module import PyGModule, Weighting, forward_arguments
 
 MESSAGE = "message"
 N_TRIED, N_REMOVED = 3, 4
 """Graphs on which a model is tried, and edges of each that are removed."""
-TOLERANCE = 1e-4
+SAME_OUTPUT = 1e-4
 """Outputs that differ by less, relative to the largest, differ by rounding."""
 
 
@@ -116,7 +116,7 @@ def from_pyg(
     if kind not in ("graph", "node"):
         raise UsageError(f"unknown kind {kind!r}", "known: graph, node")
     node_task = kind == "node"
-    arguments_of(model, edge_weight or "edge_weight", node_task=node_task)
+    forward_arguments(model, edge_weight or "edge_weight", node_task=node_task)
     graphs = _checked(data_list)
     if node_task:
         return _of_nodes(model, graphs, index, edge_weight, returns, device, batch_size)
@@ -326,7 +326,7 @@ def _check_same(module: PyGModule, inputs: Array, context: dict[str, Array], who
 def _outputs(model: nn.Module, graph: Any, *, node_task: bool) -> Tensor:
     """What the model itself says of a graph as it is: (1, C), or (n, C)."""
     given: dict[str, Any] = {"x": _numbers(graph.x), "edge_index": graph.edge_index}
-    names = arguments_of(model, "edge_weight", node_task=node_task)
+    names = forward_arguments(model, "edge_weight", node_task=node_task)
     given |= {
         name: getattr(graph, name)
         for name in ("edge_weight", "edge_attr")
@@ -374,4 +374,4 @@ def _gap(found: Tensor, wanted: Tensor) -> float:
 
 
 def _allowed(wanted: Tensor) -> float:
-    return TOLERANCE * max(1.0, float(wanted.abs().max()))
+    return SAME_OUTPUT * max(1.0, float(wanted.abs().max()))

@@ -38,7 +38,7 @@ class PyGModule(nn.Module):
         self.weighting: Weighting = weighting
         self.argument = argument
         self.node_task = node_task
-        self.takes = arguments_of(model, argument, node_task=node_task)
+        self.takes = forward_arguments(model, argument, node_task=node_task)
 
     def forward(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, nodes: Tensor, **beside: Tensor) -> Tensor:
         big = _BigGraph(w, src, dst, x, nodes, beside, drop=self.weighting == "none")
@@ -151,7 +151,7 @@ def _on_messages(model: nn.Module, big: _BigGraph) -> Iterator[None]:
         clear_masks(model)
 
 
-def arguments_of(model: nn.Module, argument: str, *, node_task: bool) -> frozenset[str]:
+def forward_arguments(model: nn.Module, argument: str, *, node_task: bool) -> frozenset[str]:
     """Names of the arguments of a model's forward that are filled.
 
     Raises

@@ -11,7 +11,7 @@ from xaibench.core.outputs import default_output
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import Samples
 
-LEAST = 1e-12
+SMALLEST_PROBABILITY = 1e-12
 """Probabilities below this count as this much in a logarithm."""
 
 
@@ -49,7 +49,7 @@ class EdgeMaskLoss:
         if self.model.returns == "logit":
             picked = raw.log_softmax(dim=1).gather(1, self.samples.targets[own].unsqueeze(1))
             return -picked.squeeze(1)
-        return -self.samples.select(raw, own, output="probability").clamp(min=LEAST).log()
+        return -self.samples.select(raw, own, output="probability").clamp(min=SMALLEST_PROBABILITY).log()
 
     def _whole(self) -> Tensor:
         """Values (N,) of the whole graphs."""
@@ -69,7 +69,7 @@ def mask_penalty(mask: Tensor, size: float, entropy: float) -> Tensor:
     >>> round(float(mask_penalty(torch.full((1, 4), 0.5), size=0.0, entropy=1.0)), 4)
     0.6931
     """
-    inside = mask.clamp(LEAST, 1 - 1e-7)
+    inside = mask.clamp(SMALLEST_PROBABILITY, 1 - 1e-7)
     spread = -(inside * inside.log() + (1 - inside) * (1 - inside).log())
     return size * mask.sum(dim=-1) + entropy * spread.mean(dim=-1)
 

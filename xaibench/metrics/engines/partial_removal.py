@@ -10,11 +10,11 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.metrics.engines.perturbation import Block, Perturbations, clean_scores
 
-Side = Literal["inside", "outside"]
+SetSide = Literal["inside", "outside"]
 
 
 def mean_outputs(
-    ev: Evaluation, chosen: Tensor, side: Side, probability: float, *, n_samples: int, masker: str
+    ev: Evaluation, chosen: Tensor, side: SetSide, probability: float, *, n_samples: int, masker: str
 ) -> Tensor:
     """Mean measured output (N,) when every feature on one side of a set is removed with some probability.
 

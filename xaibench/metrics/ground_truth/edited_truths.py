@@ -17,7 +17,7 @@ from xaibench.metrics.engines.partial_removal import mean_outputs
 from xaibench.metrics.engines.perturbation import clean_scores
 from xaibench.metrics.maps.masks import nontrivial_masks, true_mask
 
-Fidelity = Literal["plus", "minus", "delta"]
+FidelityPart = Literal["plus", "minus", "delta"]
 Counts = Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1)]
 ADDED, REMOVED = (0, 4, 12), (0, 1, 3, 5)
 _SOURCE = (
@@ -39,7 +39,7 @@ _SOURCE = (
 def edit_correlation(
     ev: Evaluation,
     *,
-    fidelity: Fidelity = "delta",
+    fidelity: FidelityPart = "delta",
     alpha1: float = 0.1,
     alpha2: float = 0.9,
     against: Literal["edit_distance", "f1"] = "edit_distance",
@@ -101,7 +101,7 @@ def edit_correlation(
 def truth_over_trivial(
     ev: Evaluation,
     *,
-    fidelity: Fidelity = "delta",
+    fidelity: FidelityPart = "delta",
     alpha1: float = 0.1,
     alpha2: float = 0.9,
     trivial: Literal["empty", "full"] = "empty",
@@ -154,7 +154,7 @@ def edited_sets(ev: Evaluation, truth: Tensor, added: Counts, removed: Counts) -
 
 
 def _fidelity(
-    ev: Evaluation, chosen: Tensor, fidelity: Fidelity, alpha1: float, alpha2: float, n_samples: int, masker: str
+    ev: Evaluation, chosen: Tensor, fidelity: FidelityPart, alpha1: float, alpha2: float, n_samples: int, masker: str
 ) -> Tensor:
     """The fidelity (N,) of sets of features (N, F); of fid- minus its value."""
     clean = clean_scores(ev)
