@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import shortest_path
 
 from xaibench.core.data import Data
 from xaibench.datasets.infection import infection, shortest_paths
-from xaibench.models.graph_networks import GraphConvNet
+from xaibench.models.message_passing import GraphConvNet
 
 LAYERS = 3
 

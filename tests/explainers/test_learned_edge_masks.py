@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import xaibench as xb
 from xaibench.explainers.engines.edge_masks import mask_penalty
-from xaibench.models.graph_networks import GIN, aggregate
+from xaibench.models.message_passing import GIN, aggregate
 
 N_NODES = 7
 

@@ -332,6 +332,8 @@ def capabilities_of(
     if view.truth is not None:
         offered |= {"truth.mask"} if view.truth.mask is not None else set()
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
+        offered |= {"truth.contributions"} if view.truth.contributions is not None else set()
+        offered |= {"truth.signs"} if view.truth.signs is not None else set()
         offered |= {"truth.distractors"} if view.truth.distractors is not None else set()
     return frozenset(offered)
 

@@ -140,9 +140,7 @@ def cut(samples: S, group: Group, pool: Tensor | None) -> S:
 
 def cut_truth(truth: Truth, group: Group) -> Truth:
     """The truth of the samples of a group, without what is behind their end."""
-    truth = truth[group.rows]
-    parts = (None if t is None else t[:, : group.size] for t in (truth.mask, truth.weights, truth.distractors))
-    return Truth(truth.kind, *parts)
+    return truth[group.rows].mapped(lambda t: t[:, : group.size])
 
 
 def explain_groups(view: ProblemView, explain: Callable[[ProblemView], Tensor]) -> Tensor:

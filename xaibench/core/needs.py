@@ -22,12 +22,18 @@ NEEDS = DATA_NEEDS | {
     "truth",
     "truth.mask",
     "truth.weights",
+    "truth.contributions",
+    "truth.signs",
     "truth.distractors",
     "reexplain",
     "retrain",
     "labels",
     "background",
 }
+SHOWN_TRUTHS = frozenset({"truth.mask", "truth.weights", "truth.contributions", "truth.signs"})
+"""Forms of truth that explainers may be shown."""
+ABOUT_MODEL = frozenset({"truth.weights", "truth.contributions"})
+"""Forms of truth that are of the model, whatever the data set says."""
 PAIRS = ("model_pair", "input_pair")
 """Needs of these kinds have a name of their own: ``model_pair.contrast``."""
 
@@ -52,10 +58,10 @@ def need_of_data(features: str) -> str:
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
     """Needs that ``capabilities`` does not meet; kinds of data (and of functions) are alternatives.
 
-    The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask`` or ``truth.weights``.
+    The need ``truth`` is met by a truth that explainers may be shown: any but ``truth.distractors``.
     """
     wanted, offered = set(needs), set(capabilities)
-    if offered & {"truth.mask", "truth.weights"}:
+    if offered & SHOWN_TRUTHS:
         offered.add("truth")
     missing = sorted(wanted - offered - DATA_NEEDS - kinds_known())
     for alternatives in (DATA_NEEDS, kinds_known()):

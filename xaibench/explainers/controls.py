@@ -108,7 +108,7 @@ def _stretched(problem: ProblemView, references: RawRows, draws: Draws) -> Tenso
         sizes=sizes,
         references=references,
     )
-    if problem.model.module is not None:
+    if "gradients" in problem.model.provides:
         maps = explain_groups(view, integrated_gradients)
     elif problem.layout.kind == "tokens":
         maps = explain_groups(view, lambda group: feature_ablation(group, masker=group.token_masker))
@@ -175,22 +175,26 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
 
 
 def truth_attribution_kind(problem: ProblemView) -> AttributionKind:
-    """Masks are unsigned, weights are slopes; a mask goes first, as ground-truth metrics are about masks."""
-    by_weights = problem.truth is not None and problem.truth.mask is None
-    return "slope" if by_weights else "saliency"
+    """Masks are unsigned, weights are slopes; a mask goes first, as ground-truth metrics are about masks.
+
+    Exact contributions, and signs of evidence, are contributions.
+    """
+    truth = problem.truth
+    if truth is None or truth.mask is not None:
+        return "saliency"
+    return "slope" if truth.weights is not None else "contribution"
 
 
 @explainer("oracle", kind=truth_attribution_kind, needs={"truth"}, control=True)
 def oracle(problem: ProblemView) -> Tensor:
-    """The ground truth itself: the mask as 0 and 1, or the weights of a linear model.
+    """The ground truth itself: the mask as 0 and 1, the weights of a linear model, exact contributions, or signs.
 
     Raises
     ------
     UnsupportedError
         If the problem has no ground truth.
     """
-    truth = problem.truth
-    found = None if truth is None else (truth.mask if truth.mask is not None else truth.weights)
+    found = None if problem.truth is None else problem.truth.shown
     if found is None:
         raise UnsupportedError("oracle needs ground truth", "pass truth=, a mask or weights")
     return found.to(device=problem.inputs.device, dtype=problem.inputs.dtype)

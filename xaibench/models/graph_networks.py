@@ -1,4 +1,4 @@
-"""Graph networks over edge lists, smooth in the weights of edges: GraphConv with a target node, GIN with pooling."""
+"""Networks of graphs: a sum over walks, whose Shapley values are known, and one layer of graph convolution."""
 
 from __future__ import annotations
 
@@ -8,188 +8,118 @@ from torch import Tensor, nn
 
 from xaibench.core.data import Data
 from xaibench.core.data_registry import model
-from xaibench.models.graph_training import train_graphs, train_whole_graph
-from xaibench.models.training import Progress
-
-_DIFFERENTIABLE = {"gradients", "module"}
-DENSE = 64
-"""Graphs of at most so many nodes are aggregated by a dense product, which is faster there."""
+from xaibench.models.training import Progress, train
 
 
-@model("graph_conv", provides=_DIFFERENTIABLE, features={"edges"})
-def graph_conv(
+def send(h: Tensor, w: Tensor, src: Tensor, dst: Tensor) -> Tensor:
+    """What arrives at every node (N, n, F): the sum, over its incoming edges, of weight times the source's features.
+
+    Parameters
+    ----------
+    h : Tensor (N, n, F)
+    w : Tensor (N, E)
+        0 where there is no edge.
+    src, dst : Tensor (N, E) of int64
+    """
+    index = dst.unsqueeze(2).expand(-1, -1, h.shape[2])
+    messages = h.gather(1, src.unsqueeze(2).expand_as(index)) * w.unsqueeze(2)
+    return torch.zeros_like(h).scatter_add(1, index, messages)
+
+
+@model("walk_sum", provides={"gradients", "module", "truth.contributions"}, features={"edges"})
+def walk_sum(data: Data, *, steps: PositiveInt = 3) -> nn.Module:
+    """The linear graph network of the data set `linear_gnn`: ``(A(w)^steps x)`` at the target node, nothing trained."""
+    return WalkSum(steps)
+
+
+class WalkSum(nn.Module):
+    """Value (N, 1): the sum over walks of ``steps`` undirected edges from the target, of weights times the last number.
+
+    A simplified graph convolution (Wu et al. 2019) without normalisation. A walk that uses k different edges is lost
+    with the first of them, so its value is shared equally by the k in Shapley values, and by how often each is used in
+    integrated gradients.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def extra_repr(self) -> str:
+        return f"steps={self.steps}"
+
+    def forward(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, target: Tensor, nodes: Tensor) -> Tensor:
+        h, weights = x.double(), w.double()
+        for _ in range(self.steps):
+            h = send(h, weights, src, dst) + send(h, weights, dst, src)
+        return h.gather(1, target.view(-1, 1, 1)).squeeze(2).to(w.dtype)
+
+    def contributions(
+        self, inputs: Tensor, targets: Tensor, src: Tensor, dst: Tensor, x: Tensor, target: Tensor, nodes: Tensor
+    ) -> Tensor:
+        """Shapley values of the edges (N, E), float64, by enumerating the walks."""
+        rows = zip(inputs, src, dst, x.double(), target, strict=True)
+        return torch.stack([walk_shares(w, a, b, u[:, 0], int(t), self.steps) for w, a, b, u, t in rows])
+
+
+def walk_shares(w: Tensor, src: Tensor, dst: Tensor, x: Tensor, target: int, steps: int) -> Tensor:
+    """Shapley values (E,) of edges in the sum over walks from the target: ``x`` at the end / number of different edges.
+
+    Parameters
+    ----------
+    w, src, dst : Tensor (E,)
+    x : Tensor (n,), float64
+    target : int
+    steps : int
+    """
+    leaving, reached = torch.cat([src, dst]), torch.cat([dst, src])
+    edge = torch.arange(len(src), device=src.device).repeat(2)
+    used = edge[leaving == target].unsqueeze(1)
+    ends = reached[leaving == target]
+    for _ in range(steps - 1):
+        walk, onward = (ends.unsqueeze(1) == leaving).nonzero(as_tuple=True)
+        used, ends = torch.cat([used[walk], edge[onward].unsqueeze(1)], dim=1), reached[onward]
+    times = (used.unsqueeze(2) == used.unsqueeze(1)).sum(dim=2).double()
+    different = (1 / times).sum(dim=1, keepdim=True)
+    value = (x[ends] * w.double()[used].prod(dim=1)).unsqueeze(1)
+    shares = torch.zeros(len(src), dtype=torch.float64, device=src.device)
+    return shares.index_add(0, used.flatten(), (value / different / times).flatten())
+
+
+@model("one_layer_gnn", provides={"gradients", "module"}, features={"edges"})
+def one_layer_gnn(
     data: Data,
     *,
     seed: int,
-    layers: PositiveInt = 4,
     width: PositiveInt = 32,
-    epochs: PositiveInt = 200,
+    epochs: PositiveInt = 60,
+    batch_size: PositiveInt = 256,
     progress: Progress | None = None,
 ) -> nn.Module:
-    """GraphConv layers (Morris et al. 2019) on a directed graph; one node of every graph, the target, is classified.
+    """One graph convolution (own features and the sum of the neighbours', Morris et al. 2019), read at the target node.
 
-    A node's new state is ``relu(W h + V sum of h over the edges that end at it)``; a linear head reads the states of
-    all layers. A sum needs no degree, so the computation graph of a node gives what the whole graph gives. Trained on
-    every node of the whole training graphs that the facts of the data set hold.
-
-    Parameters
-    ----------
-    data : Data
-        With the facts of `infection`.
-    seed : int
-    layers, width : int
-    epochs : int
-        Passes over all nodes at once.
+    The hidden features of the target are concatenated with its input before a linear layer.
     """
-    n_features = int(data.train_context["x"].shape[2])
+    n_features = data.train_context["x"].shape[2]
 
     def build() -> nn.Module:
-        return GraphConvNet(n_features, data.n_classes, layers, width)
+        return OneLayer(n_features, width, data.n_outputs)
 
-    return train_whole_graph(build, data, seed=seed, epochs=epochs, learning_rate=1e-2, progress=progress)
-
-
-@model("gin", provides=_DIFFERENTIABLE, features={"edges"})
-def gin(
-    data: Data,
-    *,
-    seed: int,
-    layers: PositiveInt = 3,
-    width: PositiveInt = 20,
-    epochs: PositiveInt = 25,
-    progress: Progress | None = None,
-) -> nn.Module:
-    """Graph isomorphism network (Xu et al. 2019) on an undirected graph, the graph is classified.
-
-    A layer adds the states of a node's neighbours to its own, and applies two linear layers, each followed by batch
-    normalisation over nodes and ReLU. The head reads the mean and the largest value of every unit over the nodes. With
-    layer normalisation, or none, training stays at chance on many seeds of `ba2motifs`.
-
-    Parameters
-    ----------
-    data : Data
-    seed : int
-    layers, width, epochs : int
-    """
-    n_features = int(data.train_context["x"].shape[2])
-
-    def build() -> nn.Module:
-        return GIN(n_features, data.n_classes, layers, width)
-
-    return train_graphs(build, data, seed=seed, epochs=epochs, learning_rate=8e-3, progress=progress)
+    return train(build, data, seed=seed, epochs=epochs, learning_rate=0.03, batch_size=batch_size, progress=progress)
 
 
-def aggregate(hidden: Tensor, w: Tensor, src: Tensor, dst: Tensor) -> Tensor:
-    """Sum over the edges that end at a node of weight times state of the edge's other end.
+class OneLayer(nn.Module):
+    """See `one_layer_gnn`."""
 
-    Parameters
-    ----------
-    hidden : Tensor (B, n, H)
-    w : Tensor (B, E)
-    src, dst : Tensor (B, E) of int64
-
-    Returns
-    -------
-    Tensor (B, n, H)
-    """
-    b, n, width = hidden.shape
-    if n <= DENSE:
-        cells = (dst * n + src).expand(b, -1)
-        adjacency = w.new_zeros(b, n * n).scatter_add(1, cells, w)
-        return adjacency.view(b, n, n) @ hidden
-    offset = n * torch.arange(b, device=w.device).unsqueeze(1)
-    flat = hidden.reshape(b * n, width)
-    messages = w.reshape(-1, 1) * flat[(src + offset).flatten()]
-    return torch.zeros_like(flat).index_add(0, (dst + offset).flatten(), messages).view(b, n, width)
-
-
-class GraphConvLayer(nn.Module):
-    """``relu(W h + V aggregate(h))``."""
-
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, n_features: int, width: int, n_outputs: int) -> None:
         super().__init__()
-        self.own = nn.Linear(before, after)
-        self.neighbours = nn.Linear(before, after, bias=False)
-        self.relu = nn.ReLU()
+        self.own = nn.Linear(n_features, width)
+        self.neighbours = nn.Linear(n_features, width, bias=False)
+        self.act = nn.ReLU()
+        self.head = nn.Linear(n_features + width, n_outputs)
 
-    def forward(self, hidden: Tensor, w: Tensor, src: Tensor, dst: Tensor) -> Tensor:
-        new: Tensor = self.relu(self.own(hidden) + self.neighbours(aggregate(hidden, w, src, dst)))
-        return new
-
-
-class GraphConvNet(nn.Module):
-    """Logits (B, C) of the target node of every graph; see `graph_conv`."""
-
-    def __init__(self, n_features: int, n_classes: int, layers: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(GraphConvLayer(width if k else n_features, width) for k in range(layers))
-        self.head = nn.Linear(layers * width, n_classes)
-
-    def states(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor) -> Tensor:
-        """States of all layers (B, n, layers * width)."""
-        hidden, found = x, []
-        for layer in self.layers:
-            hidden = layer(hidden, w, src, dst)
-            found.append(hidden)
-        return torch.cat(found, dim=-1)
-
-    def embed(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, nodes: Tensor, target: Tensor) -> Tensor:
-        """What the head reads of every node (B, n, layers * width)."""
-        return self.states(w, src, dst, x)
-
-    def forward(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, nodes: Tensor, target: Tensor) -> Tensor:
-        states = self.states(w, src, dst, x)
-        logits: Tensor = self.head(states[torch.arange(len(states), device=states.device), target])
-        return logits
-
-    def of_all_nodes(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor) -> Tensor:
-        """Logits (B, n, C) of every node."""
-        logits: Tensor = self.head(self.states(w, src, dst, x))
-        return logits
-
-
-class GINLayer(nn.Module):
-    """Two linear layers with batch normalisation and ReLU, on the sum of a node's state and its neighbours'."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(before, after),
-            nn.BatchNorm1d(after),
-            nn.ReLU(),
-            nn.Linear(after, after),
-            nn.BatchNorm1d(after),
-            nn.ReLU(),
-        )
-
-    def forward(self, hidden: Tensor, w: Tensor, src: Tensor, dst: Tensor, nodes: Tensor) -> Tensor:
-        """New states (B, n, H); 0 of nodes that are absent."""
-        summed = hidden + aggregate(hidden, w, src, dst) + aggregate(hidden, w, dst, src)
-        # Absent nodes must not count in the statistics of training.
-        found = self.mlp(summed[nodes])
-        new: Tensor = found.new_zeros(*nodes.shape, found.shape[1]).masked_scatter(nodes.unsqueeze(-1), found)
-        return new
-
-
-class GIN(nn.Module):
-    """Logits (B, C) of graphs; see `gin`. Edges of weight 0 and absent nodes change nothing."""
-
-    def __init__(self, n_features: int, n_classes: int, layers: int, width: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(GINLayer(width if k else n_features, width) for k in range(layers))
-        self.head = nn.Linear(2 * width, n_classes)
-
-    def embed(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, nodes: Tensor) -> Tensor:
-        """States of the nodes after the last layer (B, n, width)."""
-        hidden = x
-        for layer in self.layers:
-            hidden = layer(hidden, w, src, dst, nodes)
-        return hidden
-
-    def forward(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, nodes: Tensor) -> Tensor:
-        hidden = self.embed(w, src, dst, x, nodes)
-        mean = hidden.sum(dim=1) / nodes.sum(dim=1, keepdim=True)
-        # States are at least 0, so that an absent node never has the largest one.
-        largest = hidden.amax(dim=1)
-        logits: Tensor = self.head(torch.cat([mean, largest], dim=1))
-        return logits
+    def forward(self, w: Tensor, src: Tensor, dst: Tensor, x: Tensor, target: Tensor, nodes: Tensor) -> Tensor:
+        at = target.view(-1, 1, 1).expand(-1, 1, x.shape[2])
+        mine, theirs = (rows.gather(1, at).squeeze(1) for rows in (x, send(x, w, src, dst)))
+        hidden = self.act(self.own(mine) + self.neighbours(theirs))
+        found: Tensor = self.head(torch.cat([mine, hidden], dim=1))
+        return found

@@ -30,6 +30,7 @@ from xaibench.core.targets import LABEL, SampleTargets, choose_targets
 from xaibench.core.tokens import text_sizes, text_widths
 from xaibench.core.truth import Truth, TruthKind
 from xaibench.core.types import Array
+from xaibench.models.exact_contributions import exact_contributions
 from xaibench.models.graph_edges import check_edges
 from xaibench.models.linear import truth_weights
 from xaibench.models.obtain import FittedModel
@@ -66,11 +67,15 @@ def assemble(
     weights = None
     if "truth.weights" in capabilities and predictor.module is not None and not data.has_ids:
         weights = _weights(spec, predictor.module, inputs, asked, layout)
-    truth = None
+    signs = None if data.test_signs is None else torch.from_numpy(data.test_signs[:n]).to(predictor.device)
+    contributions = None
+    if "truth.contributions" in capabilities and predictor.module is not None:
+        contributions = exact_contributions(predictor.module, inputs, targets, context, layout)
     kind = cast(TruthKind, data.truth_kind)
-    if mask is not None or weights is not None or distractors is not None:
-        about_weights_only = mask is None and distractors is None
-        truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
+    said = any(t is not None for t in (mask, distractors, signs))
+    truth: Truth | None = Truth(kind if said else "model", mask, weights, distractors, contributions, signs)
+    if not said and weights is None and contributions is None:
+        truth = None
     found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
     around = _tensors(reference_context, slice(None), predictor.device)
     has_sizes = data.has_ids or data.features in GRAPH_KINDS

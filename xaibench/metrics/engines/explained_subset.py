@@ -15,7 +15,7 @@ from xaibench.metrics.engines.removal import outputs_without, removal_order
 from xaibench.metrics.maps.masks import true_mask
 from xaibench.metrics.maps.orders import ranks_of
 
-Share = Annotated[float, Gt(0), Le(1)]
+SubsetShare = Annotated[float, Gt(0), Le(1)]
 DEFAULT_SHARE = 0.2
 """Share of the features that is the explanation, where neither a truth nor a caller says how many."""
 CURVE_SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)

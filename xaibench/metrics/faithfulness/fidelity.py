@@ -13,8 +13,8 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import require_classes
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.explained_subset import (
-    Share,
     SubsetOutputs,
+    SubsetShare,
     shares_of_curve,
     subset_outputs,
     subset_sizes,
@@ -74,7 +74,7 @@ _fidelity = partial(
     "fid_plus", higher_is_better=True, bounds=(-1, 1), curve=_curve(_plus), source=f"{_SURVEY}, fidelity+",
 )  # fmt: skip
 def fid_plus(
-    ev: Evaluation, *, share: Share | None = None, variant: Variant = "probability", masker: str = "zero"
+    ev: Evaluation, *, share: SubsetShare | None = None, variant: Variant = "probability", masker: str = "zero"
 ) -> Tensor:
     """Output lost when the explanation, the set of the largest features, is removed: ``f(G) - f(G without E)``.
 
@@ -103,7 +103,7 @@ def fid_plus(
     "fid_minus", higher_is_better=False, bounds=(-1, 1), curve=_curve(_minus), source=f"{_SURVEY}, fidelity-",
 )  # fmt: skip
 def fid_minus(
-    ev: Evaluation, *, share: Share | None = None, variant: Variant = "probability", masker: str = "zero"
+    ev: Evaluation, *, share: SubsetShare | None = None, variant: Variant = "probability", masker: str = "zero"
 ) -> Tensor:
     """Output lost when nothing but the explanation, the set of the largest features, is left: ``f(G) - f(E)``.
 
@@ -126,7 +126,7 @@ def fid_minus(
     source="Zheng et al. 2024, Towards robust fidelity for evaluating explainability of GNNs, section 3, delta",
 )  # fmt: skip
 def fid_delta(
-    ev: Evaluation, *, share: Share | None = None, variant: Variant = "probability", masker: str = "zero"
+    ev: Evaluation, *, share: SubsetShare | None = None, variant: Variant = "probability", masker: str = "zero"
 ) -> Tensor:
     """`fid_plus` minus `fid_minus`: ``f(E) - f(G without E)``, the explanation alone against the rest alone.
 
@@ -155,9 +155,9 @@ def fid_delta(
 def characterization(
     ev: Evaluation,
     *,
-    share: Share | None = None,
+    share: SubsetShare | None = None,
     variant: Variant = "probability",
-    weight: Share = 0.5,
+    weight: SubsetShare = 0.5,
     masker: str = "zero",
 ) -> Tensor:
     """Weighted harmonic mean of `fid_plus` and of one minus `fid_minus`, both clipped to [0, 1].
@@ -193,7 +193,7 @@ def characterization(
     source="Agarwal et al. 2023, Evaluating explainability for graph neural networks, equation 4, GEF; "
     "Kullback-Leibler divergence from the explanation's probabilities to the sample's, as in its text",
 )
-def unfaithfulness(ev: Evaluation, *, share: Share | None = None, masker: str = "zero") -> Tensor:
+def unfaithfulness(ev: Evaluation, *, share: SubsetShare | None = None, masker: str = "zero") -> Tensor:
     """``1 - exp(-KL(p(G) || p(E)))``: how far the probabilities of all classes are from those of the explanation alone.
 
     Parameters
