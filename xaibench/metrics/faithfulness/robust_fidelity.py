@@ -10,7 +10,8 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.metrics.engines.explained_subset import Share, explained_subset, subset_sizes
+from xaibench.core.types import Share
+from xaibench.metrics.engines.explained_subset import explained_subset, subset_sizes
 from xaibench.metrics.engines.partial_removal import mean_outputs
 from xaibench.metrics.engines.perturbation import clean_scores
 
