@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from xaibench.core.registry import explainer, metric
     from xaibench.core.token_predictor import TokenPredictor
     from xaibench.core.tokens import Tokens
+    from xaibench.models.pyg_models import from_pyg
     from xaibench.models.reduced import Reduced
     from xaibench.models.step_adapters import OwnStep, SumOfSteps
     from xaibench.models.text_models import text_model
@@ -91,6 +92,7 @@ _HOME = {
     "core.registry": ("explainer", "metric"),
     "core.token_predictor": ("TokenPredictor",),
     "core.tokens": ("Tokens",),
+    "models.pyg_models": ("from_pyg",),
     "models.reduced": ("Reduced",),
     "models.step_adapters": ("OwnStep", "SumOfSteps"),
     "models.text_models": ("text_model",),
@@ -138,6 +140,7 @@ __all__ = [
     "explain",
     "explain_case",
     "explainer",
+    "from_pyg",
     "function_set",
     "interpret",
     "interpreter",

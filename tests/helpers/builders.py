@@ -98,6 +98,16 @@ def make_view(
     )  # fmt: skip
 
 
+def whole_truth(mask: Tensor, weights: Tensor, distractors: Tensor) -> Truth:
+    """A truth of every form: weights are contributions too, and distractors neither for nor against anything.
+
+    The first sample has no evidence at all, so that what asks for evidence has no answer there.
+    """
+    signs = weights.sign().masked_fill(distractors, 0).to(torch.int8)
+    signs[0] = 0
+    return Truth("model", mask, weights, distractors, weights, signs)
+
+
 def gradient(view: ProblemView, stream: str = "") -> Tensor:
     """Slopes of the explained output, summed over channels."""
     return view.layout.reduce(view.gradients(view.inputs))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.builders import SHAPES, cnn, make_inputs, mlp
+from helpers.builders import SHAPES, cnn, make_inputs, mlp, whole_truth
 from helpers.refit import Refit, centroid_classifier
 from xaibench.core.data import Data
 from xaibench.core.features import infer_layout
@@ -17,7 +17,6 @@ from xaibench.core.keys import sample_digests
 from xaibench.core.pairs import Pair
 from xaibench.core.predictor import Predictor, TorchPredictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.truth import Truth
 
 BACKGROUND = 1000
 """Keys from here on are those of reference samples."""
@@ -102,7 +101,7 @@ def context_view(
         predictor, inputs, targets, layout, predictor.returns,
         sample_digests(inputs.numpy(), {name: values.numpy() for name, values in context.items()}),
         background, seed, labels=targets.clone(), background_labels=predictor.predict(background, beyond).argmax(dim=1),
-        context=context, background_context=beyond, truth=Truth("model", mask, weights, distractors),
+        context=context, background_context=beyond, truth=whole_truth(mask, weights, distractors),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.builders import SHAPES, cnn, linear, make_evaluation, make_inputs, make_view, mlp
+from helpers.builders import SHAPES, cnn, linear, make_evaluation, make_inputs, make_view, mlp, whole_truth
 from torch import nn
 
 import xaibench as xb
@@ -22,7 +22,6 @@ from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import score
-from xaibench.core.truth import Truth
 
 METRICS = [
     s for s in components("metric") if isinstance(s, MetricSpec) and not s.about_programs and "retrain" not in s.needs
@@ -54,7 +53,7 @@ def problem(spec: MetricSpec, output: str) -> ProblemView:
     weights = torch.from_numpy(np.random.default_rng(4).standard_normal(mask.shape).astype(np.float32))
     if output == "contrast":
         view = replace(view, foils=(view.targets + 1) % columns)
-    return replace(view, output=output, truth=Truth("model", mask, weights, ~mask))
+    return replace(view, output=output, truth=whole_truth(mask, weights, ~mask))
 
 
 @pytest.mark.parametrize("output", OUTPUTS)

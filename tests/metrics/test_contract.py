@@ -14,7 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.builders import SHAPES, cnn, gradient, linear, make_evaluation, make_inputs, make_view, mlp, occlusion
+from helpers.builders import (
+    SHAPES,
+    cnn,
+    gradient,
+    linear,
+    make_evaluation,
+    make_inputs,
+    make_view,
+    mlp,
+    occlusion,
+    whole_truth,
+)
 from helpers.refit import Refit
 from torch import nn
 
@@ -29,7 +40,6 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import measured, score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
-from xaibench.core.truth import Truth
 
 METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
 FIRST_SET = {
@@ -90,7 +100,7 @@ def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.
         mask[1, :, 0] = False  # one sample with a sensor that does not matter
     distractors = ~mask & torch.from_numpy(np.random.default_rng(3).random(mask.shape) < 0.6)
     distractors[:, 0] = True
-    return replace(view, truth=Truth("model", mask, planted_weights(make_view(module, inputs)), distractors))
+    return replace(view, truth=whole_truth(mask, planted_weights(make_view(module, inputs)), distractors))
 
 
 def planted_weights(view: ProblemView) -> torch.Tensor:
@@ -351,14 +361,14 @@ def test_permuting_the_pixels_of_everything_matters_only_where_it_must(spec: Met
     mask, distractors = (torch.arange(196).view(1, 14, 14).expand(n, 14, 14) % 3 == rest for rest in (0, 1))
     slopes = planted_weights(make_view(module, inputs, features=features))
     background = make_inputs(shape, 30, seed=1) if "background" in spec.needs else None
-    truth = Truth("model", mask, slopes, distractors)
+    truth = whole_truth(mask, slopes, distractors)
     view = make_view(module, inputs, features=features, background=background, truth=truth)
     moved = replace(
         view,
         model=make_view(shuffled, inputs, features=features).model,
         inputs=inputs.flatten(1)[:, shuffle].view(n, *shape),
         background=None if background is None else background.flatten(1)[:, shuffle].view(30, *shape),
-        truth=Truth("model", *(t.flatten(1)[:, shuffle].view(n, 14, 14) for t in (mask, slopes, distractors))),
+        truth=whole_truth(*(t.flatten(1)[:, shuffle].view(n, 14, 14) for t in (mask, slopes, distractors))),
     )
     found = []
     # The right order may be the best there can be wherever features are; the wrong one is not.

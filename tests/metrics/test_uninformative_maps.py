@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from helpers.builders import make_evaluation, make_inputs, make_view
+from helpers.builders import make_evaluation, make_inputs, make_view, whole_truth
 from helpers.refit import Refit
 from torch import Tensor, nn
 
@@ -25,7 +25,6 @@ from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components
 from xaibench.core.scoring import score
-from xaibench.core.truth import Truth
 from xaibench.metrics.ground_truth.weight_agreement import true_weights
 from xaibench.metrics.maps.orders import descending, ranks_of
 from xaibench.metrics.maps.segments import group_values
@@ -71,7 +70,7 @@ def problem(kind: str, seed: int) -> ProblemView:
     true = torch.from_numpy(weights).float()[view.targets].view(N, *view.layout.feature_shape)
     mask = true != 0
     other = torch.from_numpy(rng.random(mask.shape) < 0.5)
-    return replace(view, truth=Truth("model", mask, true, ~mask & other))
+    return replace(view, truth=whole_truth(mask, true, ~mask & other))
 
 
 def scores(spec: MetricSpec, function: Callable[[ProblemView, str], Tensor]) -> Tensor:

@@ -70,8 +70,9 @@ def explain(
     class_names : sequence of str, optional
         Names of the output columns; by default the ``classes_`` of an estimator.
     seed : int
-    features : {"image", "volume", "table", "series", "tokens"}, optional
-        What the inputs are, where the shape leaves doubt.
+    features : {"image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"}, optional
+        What the inputs are, where the shape leaves doubt. Of graphs it says what is explained: edges, whose inputs are
+        weights (N, E), or nodes (N, n, F), with the rest of the graph as context (see docs/how-to/graphs.md).
     axes : str, optional
         A letter for each axis of the inputs: ``"NTC"`` (time, then sensors) or ``"NCT"`` of series,
         ``"NCHW"`` or ``"NHWC"`` of images, ``"NCDHW"`` of volumes. Attributions have the axes of the

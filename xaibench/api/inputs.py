@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from xaibench.api.arguments import failures_as_usage_errors
 from xaibench.api.axes import LAST, channels_first, takes_channels_first
 from xaibench.api.frames import encode_like, grouped, read_frames
+from xaibench.api.graphs import read_graphs
+from xaibench.api.missing_values import check_missing
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
@@ -31,12 +33,12 @@ from xaibench.core.needs import missing_needs, need_of_data
 from xaibench.core.outputs import check_columns, default_output
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.tokens import Tokens, text_widths
+from xaibench.core.tokens import Tokens
 from xaibench.core.truth import Truth
-from xaibench.core.user_errors import described
 from xaibench.models.adapted_modules import cast_context, number_type
 from xaibench.models.adapters import as_predictor, find_device
 from xaibench.models.first_look import check_finite_outputs, first_look, look_at_rows
+from xaibench.models.graph_edges import check_edges
 
 ArrayLike = Any
 
@@ -168,6 +170,9 @@ def make_view(
         ``predict_all``.
     """
     inputs, context = several_inputs(model, inputs, context)
+    graphs = read_graphs(inputs, context, background, background_context, features)
+    if graphs is not None:
+        inputs, context, background, background_context = graphs.arrays
     frames = read_frames(model, inputs, background, categorical_features)
     if frames is not None:
         inputs, background = frames.inputs, frames.background
@@ -176,21 +181,25 @@ def make_view(
     check_parameters(model, context)
     last = axes == LAST and features in (None, "image")
     beside = context_tensors(context, 0 if context is None else _count(inputs), find_device(device))
-    text = read_raw(
-        model,
-        inputs,
-        background,
-        features=features,
-        tokens=special_tokens,
-        embedding=embedding,
-        returns=returns,
-        device=device,
-        batch_size=batch_size,
-        context=beside,
+    text = (
+        graphs.raw(model, returns=returns, device=device, batch_size=batch_size)
+        if graphs is not None
+        else read_raw(
+            model,
+            inputs,
+            background,
+            features=features,
+            tokens=special_tokens,
+            embedding=embedding,
+            returns=returns,
+            device=device,
+            batch_size=batch_size,
+            context=beside,
+        )
     )
     if text is not None:
         predictor = text.predictor
-        beside = _of_own_type(predictor, beside)
+        beside = {**_of_own_type(predictor, beside), **text.counts}
         if axes not in (None, "NT", "NTC", "NL"):
             raise UsageError(f"samples of different lengths have their steps first, not {axes}", "leave axes out")
     elif last:
@@ -212,7 +221,7 @@ def make_view(
             _check_background(known, x)
         layout = grouped(layout, frames, feature_groups, categorical_features, known, model)
         check_convolution(predictor.module, layout.input_shape, layout.kind, axes)
-        _check_missing(predictor, x, beside, () if frames is None else frames.codec.names)
+        check_missing(predictor, x, beside, () if frames is None else frames.codec.names)
         predictor = first_look(predictor, x, beside, given=returns)
     else:
         predictor = look_at_rows(predictor, x, text.sizes, layout, beside, given=returns)
@@ -240,12 +249,13 @@ def make_view(
             raise UsageError("background_context has no background", "give the reference samples as background=")
         around = context_tensors(background_context, len(background), where, "background_context")
     if text is not None:
-        widths = text_widths(text.rows) if predictor.encodes_ids else None
-        given = {k: v.cpu().numpy() for k, v in beside.items()}
-        rows = sample_digests(text.rows, given, text.sizes.cpu().numpy(), widths)
-        references = None if text.references is None else replace(text.references, context=around)
+        references = text.references
+        if references is not None:
+            references = replace(references, context={**references.context, **around})
+        rows = text.digests(beside)
         view = ProblemView(predictor, x, y, layout, chosen, rows, None, seed, context=beside)
         view = replace(view, sizes=text.sizes, references=references)
+        check_edges(view)
         return view if truth is None else replace(view, truth=make_truth(view, truth)), raw
     if isinstance(inputs, Tensor):
         inputs = (inputs.float() if inputs.dtype == torch.bfloat16 else inputs).detach().cpu().numpy()
@@ -265,41 +275,6 @@ def _check_background(reference: Tensor, inputs: Tensor) -> None:
         )
     if len(reference) == 0:
         raise UsageError("background has no samples", "leave it out, or give at least one")
-
-
-def _check_missing(predictor: Predictor, inputs: Tensor, context: Context, names: Sequence[str]) -> None:
-    """Raise UsageError if the model fails or gives NaN for a sample with missing values: it does not take them."""
-    missing = torch.isnan(inputs).flatten(1).any(dim=1)
-    if not bool(missing.any()):
-        return
-    try:
-        raw = predictor.predict(inputs, context or None)
-    except Exception as error:
-        whole = (~missing).nonzero().flatten()
-        if len(whole) == 0:  # The first look says why.
-            return
-        try:
-            predictor.predict(inputs[whole], context_rows(context, whole) or None)
-        except Exception:
-            return
-        row = int(missing.nonzero()[0])
-        place = _column_of(int(torch.isnan(inputs[row].flatten()).nonzero()[0]), names)
-        raise UsageError(
-            f"the model does not take missing values, and {place} of sample {row} is missing: {described(error)}",
-            "impute missing values, or use a model that takes them",
-        ) from error
-    lost = missing & torch.isnan(raw).any(dim=1).to(missing.device) if len(raw) == len(missing) else missing[:0]
-    if bool(lost.any()):
-        row = int(lost.nonzero()[0])
-        place = _column_of(int(torch.isnan(inputs[row].flatten()).nonzero()[0]), names)
-        raise UsageError(
-            f"the model gives NaN for sample {row}, whose {place} is missing (NaN)",
-            "impute missing values, or use a model that takes them",
-        )
-
-
-def _column_of(number: int, names: Sequence[str]) -> str:
-    return f"column {names[number]!r}" if len(names) else f"column {number}"
 
 
 def make_truth(view: ProblemView, truth: ArrayLike, name: str = "truth") -> Truth:
@@ -357,6 +332,8 @@ def capabilities_of(
     if view.truth is not None:
         offered |= {"truth.mask"} if view.truth.mask is not None else set()
         offered |= {"truth.weights"} if view.truth.weights is not None else set()
+        offered |= {"truth.contributions"} if view.truth.contributions is not None else set()
+        offered |= {"truth.signs"} if view.truth.signs is not None else set()
         offered |= {"truth.distractors"} if view.truth.distractors is not None else set()
     return frozenset(offered)
 

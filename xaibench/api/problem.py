@@ -63,7 +63,7 @@ class Problem:
     pairs, retrain, train, context, background_context, special_tokens, embedding : optional
     feature_groups, categorical_features : optional
         See `xaibench.score` and `xaibench.explain`.
-    features : {"image", "volume", "table", "series", "tokens"}, optional
+    features : {"image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"}, optional
         What the axes mean, where the shape leaves doubt.
     axes : str, optional
         Their order, a letter for each: ``"NTC"`` or ``"NCT"`` of series, ``"NCHW"`` or ``"NHWC"`` of images.

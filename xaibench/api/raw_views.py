@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ from xaibench.api.raw_rows import is_ragged, series_rows, token_rows
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context
 from xaibench.core.errors import UsageError
-from xaibench.core.features import FeatureLayout, infer_layout, raw_layout
+from xaibench.core.features import GRAPH_KINDS, FeatureLayout, infer_layout, raw_layout
+from xaibench.core.graphs import graph_digests
+from xaibench.core.keys import sample_digests
+from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.masking.maskers import DRAWN, MASKERS
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.raw_rows import RawRows
-from xaibench.core.tokens import Tokens
+from xaibench.core.tokens import Tokens, text_widths
 from xaibench.core.types import Array
 from xaibench.models.adapters import as_predictor
 from xaibench.models.text_adapters import as_text_predictor
@@ -41,6 +44,8 @@ class RawSamples:
         Of the raw rows.
     references : RawRows or None
         The reference samples.
+    counts : mapping of str to Tensor (N,)
+        Of graphs: what is to be known of their sizes beside ``sizes``.
     """
 
     predictor: Predictor
@@ -49,6 +54,15 @@ class RawSamples:
     sizes: Tensor
     layout: FeatureLayout
     references: RawRows | None
+    counts: Context = field(default_factory=dict)
+
+    def digests(self, context: Context) -> tuple[bytes, ...]:
+        """Identity of every sample with its context."""
+        beside = {name: values.cpu().numpy() for name, values in context.items()}
+        if self.layout.kind in GRAPH_KINDS:
+            return graph_digests(self.layout.kind, self.rows, beside)
+        widths = text_widths(self.rows) if self.predictor.encodes_ids else None
+        return sample_digests(self.rows, beside, self.sizes.cpu().numpy(), widths)
 
 
 def read_raw(
@@ -137,14 +151,14 @@ def _holds_strings(texts: Any) -> bool:
 
 
 def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], view: ProblemView) -> dict[str, Any]:
-    """The parameters, with a masker that means something for tokens where none was named.
+    """The parameters, with a masker that means something for tokens, or edges, where none was named.
 
     A symbol that stands for a hidden token, else for an empty one; without symbols a token that is removed is
     deleted, and a line starts at 0 in embeddings. Of slopes by embeddings it is the norm: their sum changes when the
     embedding is rotated, and is 0 but for rounding in front of a layer normalisation.
     """
     if view.layout.kind != "tokens" or view.sizes is None:
-        return params
+        return {**params, **without_useless_defaults(spec.parameters, params, view.layout.default_masker)}
     masker = view.token_masker
     instead = {"masker": masker, "baseline": "zero" if masker == "delete" else masker}
     # What draws its fill goes on drawing: tokens of the reference samples.

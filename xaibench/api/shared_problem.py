@@ -235,7 +235,7 @@ def _digest_of_background(samples: Samples) -> str:
 
 def _digests_of_truth(view: ProblemView) -> tuple[bytes, ...]:
     truth = view.truth
-    shown = None if truth is None else truth.weights if truth.mask is None else truth.mask
+    shown = None if truth is None else truth.shown
     return () if shown is None else row_digests(_numpy(shown))
 
 

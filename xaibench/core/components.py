@@ -304,9 +304,13 @@ class MetricSpec(Component):
 
     @property
     def truth_form(self) -> str:
-        """Form of the truth that scores are against: ``weights``, ``mask`` (distractors are one too), or none."""
-        if "truth.weights" in self.needs:
-            return "weights"
+        """Form of the truth that scores are against: ``weights``, ``contributions``, ``signs``, ``mask`` or none.
+
+        Distractors are a mask too.
+        """
+        for form in ("weights", "contributions", "signs"):
+            if f"truth.{form}" in self.needs:
+                return form
         return "mask" if self.needs & {"truth.mask", "truth.distractors"} else ""
 
     def handled_sign(self, params: Mapping[str, Any]) -> str:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from xaibench.core.data_identity import intervention_identity, plain_fact
 from xaibench.core.data_inputs import as_float32, check_finite, column_names, place_of_first
 from xaibench.core.data_tables import column_groups, column_numbers, encode_frames, table_layout
 from xaibench.core.errors import DataError
 from xaibench.core.feature_groups import FeatureGroups
-from xaibench.core.features import FeatureKind, FeatureLayout, infer_layout, raw_layout
+from xaibench.core.features import GRAPH_KINDS, FeatureKind, FeatureLayout, infer_layout, raw_layout
 from xaibench.core.frames.detection import is_frame
 from xaibench.core.gates import Findings
+from xaibench.core.graphs import check_graphs
 from xaibench.core.intervention import Intervention as Intervention
 from xaibench.core.keys import array_digest, digest
 from xaibench.core.labels import number_classes
@@ -83,7 +85,7 @@ class Data:
 
     Parameters
     ----------
-    features : {"image", "volume", "table", "series", "tokens"}
+    features : {"image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"}
     train_inputs, test_inputs : array (N, *input_shape), float32
         Other numbers are converted where float32 can distinguish them. A data frame brings its column names along,
         and its text, categories and booleans become codes; models fitted on frames are given frames. Tables may hold
@@ -108,6 +110,8 @@ class Data:
         there is nothing to be accurate about.
     test_distractors : array (N, *feature_shape) of bool, optional
         Ground truth: features that look as if they mattered and do not, per test sample.
+    test_signs : array (N, *feature_shape) of int8, optional
+        Ground truth: which features are evidence for what is explained (1) and against it (-1), 0 for the others.
     train_values, test_values : array (N,) or (N, K), optional
         What a regression model learns to say, of one output or several, called ``class_names``; the targets are then
         all 0. Float32, or float64 where float32 cannot distinguish the values.
@@ -162,6 +166,7 @@ class Data:
     accuracy_floor: float | None = 0.0
     train_mask: Array | None = None
     test_distractors: Array | None = None
+    test_signs: Array | None = None
     train_values: Array | None = None
     test_values: Array | None = None
     background: Array | None = None
@@ -189,7 +194,7 @@ class Data:
         self._take_labels()
         for split in ("train", "test"):
             inputs = getattr(self, f"{split}_inputs")
-            for name in ("mask", "values", "distractors", "labels"):
+            for name in ("mask", "values", "distractors", "labels", "signs"):
                 beside = getattr(self, f"{split}_{name}", None)
                 if beside is not None and len(beside) != len(inputs):
                     raise DataError(f"{split} split has {len(inputs)} inputs and {len(beside)} {name.rstrip('s')}s")
@@ -290,6 +295,8 @@ class Data:
                 raise DataError(f"{split} inputs have shape {inputs.shape}", "give (N, ...), one row per sample")
             check_finite(inputs, split, names, missing=self.features == "table")
             object.__setattr__(self, field_name, inputs)
+            if self.features in GRAPH_KINDS:
+                check_graphs(self.features, inputs, getattr(self, f"{split}_context"), f"{split} inputs")
         train, test = self.train_inputs.shape[1:], self.test_inputs.shape[1:]
         if train != test and not self.has_ids:
             raise DataError(f"train inputs have shape (N, {_shape(train)}), test inputs (N, {_shape(test)})")
@@ -356,38 +363,27 @@ class Data:
         optional = [None if a is None else array_digest(a) for a in (self.test_rows, self.test_mask)]
         # Only where there are any: keys of data sets without them stay what they were.
         optional += [] if self.train_mask is None else [array_digest(self.train_mask)]
-        later = ("test_distractors", "train_values", "test_values", "background", "background_targets")
+        later = ("test_distractors", "test_signs", "train_values", "test_values", "background", "background_targets")
         named = {name: getattr(self, name) for name in (*later, "train_labels", "test_labels")}
         more: dict[str, Any] = {name: array_digest(a) for name, a in named.items() if a is not None}
         more |= {"axes": self.axes} if self.axes else {}
         more |= {"groups": [list(g) for g in self.feature_groups]} if self.feature_groups else {}
         more |= {"categorical": list(self.categorical)} if self.categorical else {}
         more |= {"frame": self.codec.identity} if self.codec is not None and not self.codec.all_numbers else {}
-        more |= {"facts": {k: _plain(v) for k, v in self.facts.items()}} if self.facts else {}
+        more |= {"facts": {k: plain_fact(v) for k, v in self.facts.items()}} if self.facts else {}
         more |= {"checks": [c.identity for c in self.checks]} if self.checks else {}
         more |= {"pairs": [_pair(p) for p in self.pairs]} if self.pairs else {}
         more |= {"tokens": self.tokens.identity} if self.tokens is not None else {}
         for name in ("train_context", "test_context", "background_context"):
             given = getattr(self, name)
             more |= {name: {k: array_digest(v) for k, v in sorted(given.items())}} if given else {}
-        checks = [_check(c) for c in self.interventions]
+        checks = [intervention_identity(c) for c in self.interventions]
         facts = [self.features, self.truth_kind, self.accuracy_floor, list(self.class_names)]
         return digest(facts, [array_digest(a) for a in arrays], optional, checks, *([more] if more else []))
 
 
 def _shape(sides: tuple[int, ...]) -> str:
     return ", ".join(map(str, sides))
-
-
-def _plain(value: Any) -> Any:
-    return array_digest(value) if isinstance(value, np.ndarray) else value
-
-
-def _check(change: Intervention) -> list[Any]:
-    rules = [change.max_drop, change.at_most, *([] if change.at_least is None else [change.at_least])]
-    beside = sorted((change.context or {}).items())
-    more = [{name: array_digest(values) for name, values in beside}] if beside else []
-    return [change.name, *rules, *(array_digest(a) for a in (change.inputs, change.targets, change.rows)), *more]
 
 
 def _pair(source: PairSource) -> list[Any]:

@@ -13,22 +13,31 @@ from xaibench.core.errors import UnsupportedError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FeatureKind = Literal["image", "volume", "table", "series", "tokens"]
+FeatureKind = Literal["image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"]
 FEATURE_KINDS: tuple[str, ...] = get_args(FeatureKind)
+GRAPH_KINDS = ("edges", "nodes", "node_features")
+"""Kinds of features of graphs; see `xaibench.core.graphs`."""
+
+
+def default_masker(kind: str) -> str | None:
+    """The masker in the place of defaults that features of this kind have no use for; None where any may serve."""
+    return "zero" if kind == "edges" else None
 
 
 @dataclass(frozen=True)
 class FeatureLayout:
-    """Maps model inputs to features: a pixel or voxel (channels summed), a column, a (time, sensor) cell, a token.
+    """Maps model inputs to features: a pixel or voxel (channels summed), a column, a (time, sensor) cell, a token, or
+    an edge, a node or a (node, column) cell of a graph.
 
     Parameters
     ----------
-    kind : {"image", "volume", "table", "series", "tokens"}
+    kind : {"image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"}
     input_shape : tuple of int
         Shape of one sample. Images are (C, H, W) or (H, W), volumes (C, D, H, W) or (D, H, W).
     slot : int
         Number of last axes of an input that belong to one feature: 1 for tokens whose inputs are
-        embeddings (n, D). Images and volumes have their channels first and no slot.
+        embeddings (n, D), and for nodes, which have a row of numbers each. Images and volumes have
+        their channels first and no slot.
     discrete : bool
         Whether input numbers are names, such as the ids of tokens: there is nothing between two of them.
     sensors_first : bool
@@ -114,6 +123,11 @@ class FeatureLayout:
         return self.input_shape[1:] if self.channels is not None else self.input_shape
 
     @property
+    def default_masker(self) -> str | None:
+        """The masker in the place of a default that these features have no use for; None where any may serve."""
+        return default_masker(self.kind)
+
+    @property
     def n_features(self) -> int:
         n = 1
         for side in self.feature_shape:
@@ -130,12 +144,21 @@ class FeatureLayout:
 
     def require_no_categories(self, what: str, *, booleans: bool = False) -> None:
         """Raise UnsupportedError where a feature is a category, or a boolean and these are refused too."""
+        if booleans:
+            self._require_no_edges(what)
         found = sorted({*self.categorical, *(self.boolean if booleans else ())})
         if found:
             one = "is a category" if found[0] in self.categorical else "is true or false"
             raise UnsupportedError(
                 f"{what} needs features that are quantities, and feature {found[0]} {one}",
                 "explainers by removal (occlusion, kernel_shap, lime) take categories",
+            )
+
+    def _require_no_edges(self, what: str) -> None:
+        if self.kind == "edges":
+            raise UnsupportedError(
+                f"{what} needs features that are quantities, and an edge is there or it is not",
+                "explainers and metrics by removal take edges, with the masker zero",
             )
 
     def require_single_quantities(self, what: str) -> None:
@@ -167,6 +190,7 @@ class FeatureLayout:
         UnsupportedError
             If there is no other feature.
         """
+        self._require_no_edges(what)
         if not (self.categorical or self.boolean):
             return noise
         if len({*self.categorical, *self.boolean}) == self.n_features:
@@ -313,6 +337,7 @@ def infer_layout(input_shape: tuple[int, ...], features: str | None = None, axes
     """
     shape = tuple(int(s) for s in input_shape)
     dims = {"image": (2, 3), "volume": (3, 4), "table": (1,), "series": (1, 2), "tokens": (1, 2)}
+    dims |= {"edges": (1,), "nodes": (2,), "node_features": (2,)}
     if features is not None:
         if features not in dims:
             raise UsageError(f"unknown features {features!r}", f"known: {', '.join(FEATURE_KINDS)}")
@@ -320,11 +345,11 @@ def infer_layout(input_shape: tuple[int, ...], features: str | None = None, axes
             raise UsageError(
                 f"inputs of shape (N, {', '.join(map(str, shape))}) cannot be {features!r}",
                 "images are (N, C, H, W), volumes (N, C, D, H, W), series (N, T, D), tables (N, D), "
-                "tokens (N, L) or their embeddings (N, L, D)",
+                "tokens (N, L) or their embeddings (N, L, D), edges (N, E), nodes and node_features (N, n, F)",
             )
         sensors_first = check_axes(shape, features, axes)
-        # Two axes of tokens are their embeddings.
-        slot = int(features == "tokens" and len(shape) == 2)
+        # Two axes of tokens are their embeddings, of nodes their rows of features.
+        slot = int(features in ("tokens", "nodes") and len(shape) == 2)
         return FeatureLayout(features, shape, slot=slot, sensors_first=sensors_first)  # type: ignore[arg-type]
     if axes is not None:
         raise UsageError(f"axes={axes!r} needs features=", could_be(shape))

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from xaibench.core.context import Context, Encoded, context_rows
-from xaibench.core.features import FeatureLayout, raw_layout
+from xaibench.core.features import GRAPH_KINDS, FeatureLayout, raw_layout
+from xaibench.core.graphs import cut_graphs, graph_sizes
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView, Samples
 from xaibench.core.raw_rows import RawRows
@@ -37,11 +38,25 @@ class Group:
     width : int or None
         Of words of several pieces: most pieces of a word of these texts, so that what is drawn for a text
         does not depend on the words of others.
+    other : int or None
+        Of graphs: nodes of each where edges are features, else edges.
     """
 
     size: int
     rows: Tensor
     width: int | None = None
+    other: int | None = None
+
+    @property
+    def key(self) -> int | tuple[int, int]:
+        """What all samples of the group have in common, and those of no other group."""
+        beside = self.width if self.other is None else self.other
+        return self.size if beside is None else (self.size, beside)
+
+    def context_of(self, context: Context | None, layout: FeatureLayout) -> dict[str, Tensor]:
+        """Their context among that of all samples; of graphs without edges and nodes that none of them has."""
+        own = context_rows(context, self.rows)
+        return own if self.other is None else cut_graphs(own, layout.kind, self.size, self.other)
 
     def of(self, raw: Tensor) -> Tensor:
         """Their raw rows (G, L, ...) among those of all samples, without pieces that none of them has."""
@@ -49,14 +64,33 @@ class Group:
         return found if self.width is None else found[:, :, : self.width]
 
 
-def groups(sizes: Tensor, widths: Tensor | None = None) -> Iterator[Group]:
-    """The groups of samples with these sizes (N,), and widths where words have pieces; the smallest size first."""
-    if widths is None:
+def groups(sizes: Tensor, widths: Tensor | None = None, others: Tensor | None = None) -> Iterator[Group]:
+    """The groups of samples with these sizes (N,), the smallest first.
+
+    Parameters
+    ----------
+    sizes : Tensor (N,)
+    widths : Tensor (N,), optional
+        Where words have pieces; see `Group.width`.
+    others : Tensor (N,), optional
+        Of graphs; see `Group.other`.
+    """
+    beside = widths if others is None else others
+    if beside is None:
         for size in sorted(set(sizes.tolist())):
             yield Group(size, (sizes == size).nonzero().squeeze(1))
         return
-    for size, width in sorted(set(zip(sizes.tolist(), widths.tolist(), strict=True))):
-        yield Group(size, ((sizes == size) & (widths == width)).nonzero().squeeze(1), width)
+    for size, n in sorted(set(zip(sizes.tolist(), beside.tolist(), strict=True))):
+        rows = ((sizes == size) & (beside == n)).nonzero().squeeze(1)
+        yield Group(size, rows, n) if others is None else Group(size, rows, None, n)
+
+
+def others_of(layout: FeatureLayout, raw: Tensor, context: Context | None) -> Tensor | None:
+    """Nodes of each graph (N,) where edges are features, else edges; None for all other data."""
+    if layout.kind not in GRAPH_KINDS:
+        return None
+    found: Tensor = graph_sizes(layout.kind, raw, context or {})[1]
+    return found
 
 
 def widths_of(model: Predictor, raw: Tensor) -> Tensor | None:
@@ -73,8 +107,8 @@ def encoded(model: Predictor, group: Group, raw: Tensor, layout: FeatureLayout) 
 
 
 def pool_of(model: Predictor, references: RawRows | None) -> Tensor | None:
-    """What exists in the reference samples, encoded, one feature after the other."""
-    if references is None or len(references.values) == 0:
+    """What exists in the reference samples, encoded, one feature after the other; None for edges, which are all 1."""
+    if references is None or len(references.values) == 0 or references.layout.kind == "edges":
         return None
     return model.encode_pool(references.values, references.sizes)
 
@@ -95,7 +129,7 @@ def cut(samples: S, group: Group, pool: Tensor | None) -> S:
         background=None,
         labels=None if samples.labels is None else samples.labels[rows],
         background_labels=None,
-        context={**context_rows(samples.context, rows), **found.context},
+        context={**group.context_of(samples.context, samples.layout), **found.context},
         sizes=None,
         pool=pool,
     )
@@ -106,9 +140,7 @@ def cut(samples: S, group: Group, pool: Tensor | None) -> S:
 
 def cut_truth(truth: Truth, group: Group) -> Truth:
     """The truth of the samples of a group, without what is behind their end."""
-    truth = truth[group.rows]
-    parts = (None if t is None else t[:, : group.size] for t in (truth.mask, truth.weights, truth.distractors))
-    return Truth(truth.kind, *parts)
+    return truth[group.rows].mapped(lambda t: t[:, : group.size])
 
 
 def explain_groups(view: ProblemView, explain: Callable[[ProblemView], Tensor]) -> Tensor:
@@ -116,7 +148,8 @@ def explain_groups(view: ProblemView, explain: Callable[[ProblemView], Tensor]) 
     assert view.sizes is not None
     pool = pool_of(view.model, view.references)
     maps = torch.zeros(len(view), *view.layout.feature_shape, dtype=torch.float32, device=view.inputs.device)
-    for group in groups(view.sizes, widths_of(view.model, view.inputs)):
+    others = others_of(view.layout, view.inputs, view.context)
+    for group in groups(view.sizes, widths_of(view.model, view.inputs), others):
         maps[group.rows, : group.size] = explain(cut(view, group, pool)).to(maps)
     return maps
 
@@ -126,9 +159,9 @@ def predict_groups(
 ) -> Tensor:
     """Raw outputs (N, C) of raw rows of different sizes, each with its context."""
     out: Tensor | None = None
-    for group in groups(sizes, widths_of(model, raw)):
+    for group in groups(sizes, widths_of(model, raw), others_of(layout, raw, context)):
         found = encoded(model, group, raw, layout)
-        beside: Mapping[str, Tensor] = {**context_rows(context, group.rows), **found.context}
+        beside: Mapping[str, Tensor] = {**group.context_of(context, layout), **found.context}
         part = model.predict(found.inputs, beside or None)
         if out is None:
             out = part.new_empty(len(raw), part.shape[1])

@@ -16,6 +16,7 @@ from xaibench.core.context import Context, Encoded, check_context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.floating_types import FloatingTypes
+from xaibench.core.graphs import adjacency_bytes
 from xaibench.core.model_facts import ModelFacts
 from xaibench.core.model_outputs import as_matrix, check_rows, read_output, where_output_is
 from xaibench.core.module_copies import copy_module, is_compiled
@@ -368,6 +369,7 @@ def activation_bytes(module: nn.Module, one: Tensor, context: Context | None = N
             total += output.numel() * output.element_size()
 
     leaves = [m for m in module.modules() if not any(True for _ in m.children())]
+    total += adjacency_bytes(one, context or {}) * max(len(leaves), 1)
     handles = [leaf.register_forward_hook(count) for leaf in leaves]
     with hooked(handles), torch.no_grad():
         module(one, **(context or {}))

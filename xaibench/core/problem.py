@@ -16,6 +16,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.finite import all_finite
 from xaibench.core.gates import Gate
+from xaibench.core.graphs import cut_sample
 from xaibench.core.input_gradients import as_leaf, input_gradient
 from xaibench.core.masking.maskers import Masker, make_masker
 from xaibench.core.masking.tokens import Absence
@@ -139,7 +140,7 @@ class Samples:
         """Reference samples (M, *input_shape), or UnsupportedError with this message."""
         if self.background is None and self.references is not None:
             raise UnsupportedError(
-                f"{message}, and texts and samples of different lengths have no features in common",
+                f"{message}, and texts, graphs and samples of different lengths have no features in common",
                 "explainers by removal or by gradients of the sample work",
             )
         if self.background is None:
@@ -167,7 +168,7 @@ class Samples:
             return self.model.batch_size(self.inputs, self.context or None)
         longest = int(self.sizes.argmax())
         found = self.model.encode(self.inputs[longest : longest + 1], int(self.sizes[longest]), self.layout)
-        beside = {**context_rows(self.context, slice(longest, longest + 1)), **found.context}
+        beside = {**cut_sample(self.context, longest, self.inputs, self.layout.kind), **found.context}
         return self.model.batch_size(found.inputs, beside or None)
 
     @property

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from xaibench.core.components import MetricSpec, Scope, ScoreBounds
-from xaibench.core.context import context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, check_masker, explain
-from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, pool_of, widths_of
+from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, others_of, pool_of, widths_of
 from xaibench.core.outputs import STANDARDISED, check_output, curve_output
 from xaibench.core.pairs import Pair
 from xaibench.core.problem import ProblemView, Samples
@@ -101,7 +100,7 @@ def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, o
     """Scores of samples of different sizes: each group of equal size is scored as dense samples are."""
     if spec.scope_of(params) != "sample" or "retrain" in spec.needs:
         raise UnsupportedError(
-            f"{spec.name} is about the data set as a whole, and these are token ids or samples of different lengths",
+            f"{spec.name} is about the data set as a whole, and these are texts, graphs or samples of different sizes",
             "metrics with a score for every sample work",
         )
     if ev.model.encodes_ids and any(need.startswith("model_pair.") for need in spec.needs):
@@ -117,7 +116,8 @@ def _groups(ev: Evaluation) -> list[tuple[Group, Evaluation]]:
     def make() -> list[tuple[Group, Evaluation]]:
         assert ev.sizes is not None
         pool = pool_of(ev.model, ev.references)
-        return [(group, _group(ev, group, pool)) for group in groups(ev.sizes, _widths(ev))]
+        others = others_of(ev.layout, ev.inputs, ev.context)
+        return [(group, _group(ev, group, pool)) for group in groups(ev.sizes, _widths(ev), others)]
 
     found: list[tuple[Group, Evaluation]] = ev.reuse(f"groups/{ev.output}", make)
     return found
@@ -143,7 +143,7 @@ def _group(ev: Evaluation, group: Group, pool: Tensor | None) -> Evaluation:
         attributions=ev.attributions[group.rows, : group.size],
         truth=None if ev.truth is None else cut_truth(ev.truth, group),
         cache=MemoryCache(),
-        shared=ev.shared.below("size", group.size if group.width is None else (group.size, group.width)),
+        shared=ev.shared.below("size", group.key),
         explainer=again,
         pairs={need: tuple(_pair(ev, pair, group) for pair in pairs) for need, pairs in _known_pairs(ev).items()},
         retraining=None,
@@ -160,12 +160,13 @@ def _known_pairs(ev: Evaluation) -> Mapping[str, tuple[Pair, ...]]:
 def _pair(ev: Evaluation, pair: Pair, group: Group) -> Pair:
     """Other inputs of the samples of a group; they have the sizes of the samples' own."""
     truth = None if pair.truth is None else cut_truth(pair.truth, group)
-    own = replace(pair[group.rows], truth=truth)
+    beside = None if pair.context is None else group.context_of(pair.context, ev.layout)
+    own = replace(pair[group.rows], truth=truth, context=beside)
     if own.inputs is None:
         return own
     assert pair.inputs is not None
     found = encoded(ev.model, group, pair.inputs, ev.layout)
-    context = context_rows(ev.context, group.rows) if own.context is None else own.context
+    context = group.context_of(ev.context, ev.layout) if beside is None else beside
     return replace(own, inputs=found.inputs, context={**context, **found.context})
 
 

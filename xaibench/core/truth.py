@@ -1,7 +1,8 @@
-"""Ground truth of samples: masks of features that matter, true weights, distractors."""
+"""Ground truth of samples: masks of features that matter, true weights, contributions, directions, distractors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,13 +24,28 @@ class Truth:
         Slope of the explained output in every feature, where the model is linear in them.
     distractors : Tensor (N, *feature_shape) of bool, or None
         Features that look as if they mattered and do not. No explainer is shown them.
+    contributions : Tensor (N, *feature_shape), or None
+        What every feature contributes to the explained output, exactly: Shapley values against removed features.
+    signs : Tensor (N, *feature_shape) of int8, or None
+        Whether a feature is evidence for what is explained (1), against it (-1) or neither (0).
     """
 
     kind: TruthKind
     mask: Tensor | None = None
     weights: Tensor | None = None
     distractors: Tensor | None = None
+    contributions: Tensor | None = None
+    signs: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Truth:
-        parts = (None if t is None else t[rows] for t in (self.mask, self.weights, self.distractors))
-        return Truth(self.kind, *parts)
+        return self.mapped(lambda t: t[rows])
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Truth:
+        """The truth with every tensor of it changed alike."""
+        parts = (self.mask, self.weights, self.distractors, self.contributions, self.signs)
+        return Truth(self.kind, *(None if t is None else change(t) for t in parts))
+
+    @property
+    def shown(self) -> Tensor | None:
+        """What stands for the truth where one map is shown: the mask, else weights, contributions or signs."""
+        return next((t for t in (self.mask, self.weights, self.contributions, self.signs) if t is not None), None)

@@ -14,6 +14,7 @@ from xaibench.core.components import Component, MetricSpec
 from xaibench.core.errors import UnsupportedError, XaibenchError
 from xaibench.core.gates import Gate, gates_hold
 from xaibench.core.keys import canonical_json
+from xaibench.core.needs import ABOUT_MODEL
 from xaibench.core.problem import Problem
 from xaibench.core.program_specs import is_control
 from xaibench.core.programs.black_box import to_utf8
@@ -97,7 +98,7 @@ class Facts:
 
     def _truth_kind(self, metric: Component) -> str | None:
         """What the truth is about: masks are about what the data set says, weights are those of the model."""
-        return "model" if self.truth_kind is not None and "truth.weights" in metric.needs else self.truth_kind
+        return "model" if self.truth_kind is not None and metric.needs & ABOUT_MODEL else self.truth_kind
 
 
 def component_columns(explaining: Component, explainer_params: str, scoring: MetricSpec, params: str) -> dict[str, Any]:

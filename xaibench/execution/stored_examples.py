@@ -84,10 +84,7 @@ def _by_group(layout: FeatureLayout, inputs: torch.Tensor) -> torch.Tensor:
 
 
 def _truth(problem: Problem) -> torch.Tensor | None:
-    truth = problem.truth
-    if truth is None:
-        return None
-    return truth.mask if truth.mask is not None else truth.weights
+    return None if problem.truth is None else problem.truth.shown
 
 
 def _words(problem: Problem, data: Data, i: int) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from xaibench.core.context import Context, context_rows
 from xaibench.core.data import Data
 from xaibench.core.errors import UnsupportedError, UsageError, XaibenchError
 from xaibench.core.features import FeatureLayout, raw_layout
+from xaibench.core.groups import groups, others_of
 from xaibench.core.input_gradients import NO_GRADIENT, as_leaf, input_gradient
 from xaibench.core.model_facts import ModelFacts, ModelKind
 from xaibench.core.model_outputs import read_output, where_output_is
@@ -141,10 +142,11 @@ def look_at_rows(
         As for `first_look`.
     """
     filled = (sizes > 0).nonzero().squeeze(1)
-    size = int(sizes[filled[0]]) if len(filled) else 0
-    same = (sizes == size).nonzero().squeeze(1)[:N_SAMPLES]
-    found = predictor.encode(rows[same], size, layout)
-    return first_look(predictor, found.inputs, {**context_rows(context, same), **found.context}, given=given)
+    first = int(filled[0]) if len(filled) else 0
+    group = next(g for g in groups(sizes, None, others_of(layout, rows, context)) if first in g.rows.tolist())
+    few = replace(group, rows=group.rows[:N_SAMPLES])
+    found = predictor.encode(few.of(rows), few.size, layout)
+    return first_look(predictor, found.inputs, {**few.context_of(context, layout), **found.context}, given=given)
 
 
 def look_at_data(predictor: Predictor, data: Data, *, given: str | None = None) -> Predictor:

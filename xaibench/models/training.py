@@ -142,6 +142,7 @@ def _fit(
     progress: Progress | None,
 ) -> None:
     inputs, targets = torch.from_numpy(data.train_inputs), torch.from_numpy(_learned(data))
+    context = {name: torch.from_numpy(values) for name, values in data.train_context.items()}
     batches = -(-len(inputs) // batch_size)
     step, schedule = scheduled(module, optimizer, learning_rate, weight_decay, epochs * batches)
     module.train()
@@ -153,7 +154,7 @@ def _fit(
                 if adversary is not None:
                     batch = adversary(module, batch, wanted, (epoch + number / batches) / epochs)
                 step.zero_grad()
-                loss = _loss(module(batch), wanted)
+                loss = _loss(module(batch, **{name: values[rows] for name, values in context.items()}), wanted)
                 loss.backward()  # type: ignore[no-untyped-call]
                 step.step()
                 schedule.step()

@@ -10,7 +10,7 @@ from typing import Any, cast
 from xaibench.core.components import Component, ExplainerSpec, MetricSpec
 from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
 from xaibench.core.masking.names import DRAWN, MASKERS_VERSION
-from xaibench.core.needs import missing_needs
+from xaibench.core.needs import SHOWN_TRUTHS, missing_needs
 from xaibench.core.program_specs import InterpreterSpec
 from xaibench.problems.specs import AnyProblemSpec
 from xaibench.suite import ComponentRef
@@ -163,8 +163,9 @@ def unsupported_reason(
     kind = explaining.stated_kind(params) if isinstance(explaining, ExplainerSpec) else None
     if kind is not None and kind not in scoring.accepts:
         return f"metric {scoring.name} takes {' or '.join(sorted(scoring.accepts))}, not {kind}"
-    # What is given the truth shows the mask where there is one: no answer to a question about weights.
+    # What is given the truth shows the mask where there is one: no answer to a question about weights or signs.
     shows_mask = "truth.mask" in capabilities and bool(explaining.needs & {"truth", "truth.mask"})
-    if shows_mask and "truth.weights" in scoring.needs:
-        return f"explainer {explaining.name} shows the mask, and metric {scoring.name} is about weights"
+    asked = sorted(n.partition(".")[2] for n in scoring.needs & (SHOWN_TRUTHS - {"truth.mask"}))
+    if shows_mask and asked:
+        return f"explainer {explaining.name} shows the mask, and metric {scoring.name} is about {asked[0]}"
     return None

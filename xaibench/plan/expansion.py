@@ -91,17 +91,32 @@ def shown_names(suite: Suite) -> set[str]:
 class _Matrix:
     """The metrics and explainers of a suite, and what its rules and the selection leave of them."""
 
-    def __init__(self, suite: Suite, chosen: Selection) -> None:
+    def __init__(self, suite: Suite, chosen: Selection, masker: str | None = None) -> None:
         self.suite = suite
         self.chosen = chosen
-        choices = ((c, m.output) for m in suite.metrics for c in m.choices("metric", suite.folder))
+        self.masker = masker
+        choices = (
+            (c.with_default_masker(masker), m.output) for m in suite.metrics for c in m.choices("metric", suite.folder)
+        )
         self.metrics = [(choice, output, choice.label) for choice, output in dict.fromkeys(choices)]
-        self.explainers = [(choice, choice.label) for choice in dict.fromkeys(_explaining(suite))]
+        named = (choice.with_default_masker(masker) for choice in _explaining(suite))
+        self.explainers = [(choice, choice.label) for choice in dict.fromkeys(named)]
         self.ranked = [label for choice, label in self.explainers if not is_control(choice.spec)]
         self._selected: dict[tuple[str, str, str], tuple[Metrics, Metrics]] = {}
+        self._of_maskers: dict[str, _Matrix] = {}
+
+    def _with(self, masker: str) -> _Matrix:
+        """The same matrix with this masker in the place of defaults that the data have no use for."""
+        if masker not in self._of_maskers:
+            self._of_maskers[masker] = _Matrix(self.suite, self.chosen, masker)
+        return self._of_maskers[masker]
 
     def units(self, problem: AnyProblemSpec) -> Iterator[Unit]:
         """Units of one problem."""
+        masker = problem.default_masker if isinstance(problem, ProblemSpec) else None
+        if masker is not None and masker != self.masker:
+            yield from self._with(masker).units(problem)
+            return
         capabilities = problem.capabilities()
         with_oracle = capabilities is None or any(c.partition(".")[0] == "truth" for c in capabilities)
         belonging = [(choice, label) for choice, label in self.explainers if _belongs(choice, problem)]

@@ -13,9 +13,10 @@ import torch
 from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
-from xaibench.core.features import FeatureLayout
+from xaibench.core.features import GRAPH_KINDS, FeatureLayout
 from xaibench.core.findings import CachedFindings
 from xaibench.core.gates import Findings
+from xaibench.core.graphs import graph_digests, graph_sizes
 from xaibench.core.keys import KEY_VERSION, digest, sample_digests
 from xaibench.core.outputs import default_output, is_of_one_column
 from xaibench.core.pairs import Pair
@@ -29,6 +30,8 @@ from xaibench.core.targets import LABEL, SampleTargets, choose_targets
 from xaibench.core.tokens import text_sizes, text_widths
 from xaibench.core.truth import Truth, TruthKind
 from xaibench.core.types import Array
+from xaibench.models.exact_contributions import exact_contributions
+from xaibench.models.graph_edges import check_edges
 from xaibench.models.linear import truth_weights
 from xaibench.models.obtain import FittedModel
 from xaibench.problems.specs import ProblemSpec
@@ -64,13 +67,18 @@ def assemble(
     weights = None
     if "truth.weights" in capabilities and predictor.module is not None and not data.has_ids:
         weights = _weights(spec, predictor.module, inputs, asked, layout)
-    truth = None
+    signs = None if data.test_signs is None else torch.from_numpy(data.test_signs[:n]).to(predictor.device)
+    contributions = None
+    if "truth.contributions" in capabilities and predictor.module is not None:
+        contributions = exact_contributions(predictor.module, inputs, targets, context, layout)
     kind = cast(TruthKind, data.truth_kind)
-    if mask is not None or weights is not None or distractors is not None:
-        about_weights_only = mask is None and distractors is None
-        truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
+    said = any(t is not None for t in (mask, distractors, signs))
+    truth: Truth | None = Truth(kind if said else "model", mask, weights, distractors, contributions, signs)
+    if not said and weights is None and contributions is None:
+        truth = None
     found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
     around = _tensors(reference_context, slice(None), predictor.device)
+    has_sizes = data.has_ids or data.features in GRAPH_KINDS
     samples = Samples(
         predictor,
         inputs,
@@ -78,22 +86,22 @@ def assemble(
         layout,
         output,
         _digests(data, n),
-        None if data.has_ids else torch.from_numpy(reference).to(predictor.device),
+        None if has_sizes else torch.from_numpy(reference).to(predictor.device),
         labels=torch.from_numpy(data.test_targets[:n]).to(predictor.device),
-        background_labels=None if reference_labels is None or data.has_ids else torch.from_numpy(reference_labels),
+        background_labels=None if reference_labels is None or has_sizes else torch.from_numpy(reference_labels),
         context=context,
-        background_context={} if data.has_ids else around,
+        background_context={} if has_sizes else around,
         problem=spec.name,
         feature_names=tuple(map(str, data.group_names if data.feature_groups else data.feature_names)),
     )
     if asked.foils is not None:
         samples = replace(samples, foils=asked.foils)
-    if data.has_ids:
-        sizes, reference_sizes = (
-            torch.from_numpy(text_sizes(ids)).to(predictor.device) for ids in (data.test_inputs[:n], reference)
-        )
+    if has_sizes:
+        given = ((data.test_inputs[:n], data.test_context), (reference, reference_context))
+        sizes, reference_sizes = (_sizes(data, rows, beside, len(rows)).to(predictor.device) for rows, beside in given)
         rows = torch.from_numpy(reference).to(predictor.device)
         samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, layout, around))
+    check_edges(samples)
     pairs = _pairs(data, found, retraining, spec.seed, n, predictor.device)
     if asked.rows is not None:
         samples, truth = samples_of_labels(samples, truth, asked, data.class_names)
@@ -154,12 +162,22 @@ def _background(data: Data, size: int) -> tuple[Array, Array | None, dict[str, A
     return rows[chosen], None if labels is None else labels[chosen], beside
 
 
+def _sizes(data: Data, rows: Array, context: Mapping[str, Array], n: int) -> torch.Tensor:
+    """Features along the first axis of each of ``n`` texts or graphs (n,), int64."""
+    if data.has_ids:
+        return torch.from_numpy(text_sizes(rows))
+    sizes, _ = graph_sizes(data.features, rows, {name: values[:n] for name, values in context.items()})
+    return torch.from_numpy(sizes)
+
+
 def _digests(data: Data, n: int) -> tuple[bytes, ...]:
     """Identity of the first ``n`` test samples: their raw rows, texts without what is behind their end, and context."""
     context = {name: values[:n] for name, values in data.test_context.items()}
     if data.test_rows is not None:
         return sample_digests(data.test_rows[:n], context)
     rows = data.test_inputs[:n]
+    if data.features in GRAPH_KINDS:
+        return graph_digests(data.features, rows, context)
     if not data.has_ids:
         return sample_digests(rows, context)
     return sample_digests(rows.astype(np.int64), context, text_sizes(rows), text_widths(rows))

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from xaibench.core.components import DatasetSpec, ModelSpec, check_features
+from xaibench.core.features import default_masker
 from xaibench.core.keys import digest
 from xaibench.core.needs import PAIRS, need_of_data
 from xaibench.core.outputs import GivenReturns
@@ -95,6 +96,11 @@ class ProblemSpec:
     def kind_of_data(self) -> str:
         """The need that data of this kind meet, such as ``image`` or ``text``."""
         return need_of_data(cast(DatasetSpec, self.dataset.spec).features)
+
+    @property
+    def default_masker(self) -> str | None:
+        """The masker in the place of defaults that features of this kind have no use for; see `FeatureLayout`."""
+        return default_masker(cast(DatasetSpec, self.dataset.spec).features)
 
     def capabilities(self) -> frozenset[str] | None:
         """Needs that the problem will meet by what its parts declare; None if only building tells."""

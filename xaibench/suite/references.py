@@ -16,6 +16,7 @@ from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
 from xaibench.core.components import Component, Kind
 from xaibench.core.keys import canonical_json
+from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.program_specs import InterpreterSpec
 
@@ -58,6 +59,13 @@ class ComponentRef:
         """
         bound = registry.get(kind, ref, folder=folder).bind(params)
         return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
+
+    def with_default_masker(self, masker: str | None) -> ComponentRef:
+        """The choice with this masker in the place of a default that the data have no use for."""
+        if masker is None:
+            return self
+        other = without_useless_defaults(self.spec.parameters, json.loads(self.given), masker)
+        return replace(self, bound=canonical_json({**self.params, **other})) if other else self
 
     @property
     def spec(self) -> Component:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
-from xaibench.core.features import FeatureLayout
+from xaibench.core.features import GRAPH_KINDS, FeatureLayout
 from xaibench.core.masking.categories import legal_fill
 from xaibench.core.masking.conditional import Gaussian
+from xaibench.core.masking.graphs import graph_fill
 from xaibench.core.masking.imputation import linear_imputation
 from xaibench.core.masking.missing import complete_rows, observed_mean, observed_range, refuse_missing
 from xaibench.core.masking.names import DRAWN as DRAWN
@@ -261,6 +262,8 @@ def make_masker(
     if name not in MASKERS:
         raise UsageError(f"unknown masker {name!r}", did_you_mean(name, MASKERS))
     absence = absence or Absence()
+    if layout.kind in GRAPH_KINDS:
+        return FillMasker(name, inputs, graph_fill(name, inputs, layout, absence.pool, draws), layout)
     if layout.kind == "tokens":
         return FillMasker(name, inputs, token_fill(name, inputs, layout, absence, draws), layout)
     if name == "delete":
