@@ -187,8 +187,11 @@ class ExplainerSpec(Component):
     control: bool = False
     follows_outputs: bool = True
     feature_maps_only: bool = False
+    some_models_only: bool = False
     layer_used: Callable[..., str] | None = None
-    uses_background: bool = False
+    uses_background: bool | Callable[[Mapping[str, Any]], bool] = False
+    unkeyed_defaults: frozenset[str] = frozenset()
+    aliases: frozenset[str] = frozenset()
     stored: bool = False
     channels_used: Callable[..., str] | None = None
     kind: Kind = field(default="explainer", init=False)
@@ -206,6 +209,12 @@ class ExplainerSpec(Component):
         if params.get("channels", "sum") != "sum":
             return "saliency"
         return None if callable(self.attribution_kind) else self.attribution_kind
+
+    def keyed(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """The bound parameters that ids and keys hold: all but those added later that have their default."""
+        defaults = self.parameters
+        later = {name for name in self.unkeyed_defaults if bound.get(name) == defaults[name]}
+        return {name: value for name, value in bound.items() if name not in later}
 
     @property
     def placebo(self) -> bool:

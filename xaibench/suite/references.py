@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
-from xaibench.core.components import Component, Kind
+from xaibench.core.components import Component, ExplainerSpec, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
@@ -56,8 +56,10 @@ class ComponentRef:
         UsageError
             If there is no such component, or it has no such parameter.
         """
-        bound = registry.get(kind, ref, folder=folder).bind(params)
-        return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
+        spec = registry.get(kind, ref, folder=folder)
+        if isinstance(spec, ExplainerSpec) and ref in spec.aliases:
+            ref = spec.name
+        return cls(kind, ref, canonical_json(params), canonical_json(spec.bind(params)), folder)
 
     @property
     def spec(self) -> Component:
@@ -81,7 +83,7 @@ class ComponentRef:
         """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
         spec = self.spec
         unkeyed = spec.unkeyed if isinstance(spec, InterpreterSpec) else frozenset()
-        if isinstance(spec, FunctionsSpec):
+        if isinstance(spec, FunctionsSpec | ExplainerSpec):
             bound, defaults = json.loads(self.bound), spec.parameters
             unkeyed = frozenset(name for name in spec.unkeyed_defaults if bound[name] == defaults[name])
         if not unkeyed:
