@@ -18,12 +18,12 @@ from xaibench.explainers.cam_layers import METHOD, FeatureLayer
 from xaibench.explainers.engines.feature_steps import run_to
 from xaibench.explainers.engines.perturbed_copies import model_batches
 
-Change = Callable[[Tensor], Tensor]
+MapChange = Callable[[Tensor], Tensor]
 """Gives other feature maps (n, K, h, w) for those of a layer."""
 
 
 def run_at(
-    model: TorchPredictor, leaf: Tensor, context: Context, target: FeatureLayer, change: Change | None = None
+    model: TorchPredictor, leaf: Tensor, context: Context, target: FeatureLayer, change: MapChange | None = None
 ) -> tuple[Tensor, Tensor]:
     """Raw outputs (n, C), and the tensor at a layer.
 
@@ -69,7 +69,7 @@ def run_at(
     return raw, outputs[0]
 
 
-def _on_tensors(target: FeatureLayer, change: Change) -> Change:
+def _on_tensors(target: FeatureLayer, change: MapChange) -> MapChange:
     """A change of maps as one of the tensor that holds them."""
 
     def changed(tensor: Tensor) -> Tensor:

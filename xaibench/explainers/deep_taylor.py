@@ -16,7 +16,7 @@ from xaibench.explainers.engines.first_layers import FirstLayers
 from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.relevance_rules import (
     activation_rule,
-    box_rule,
+    between_bounds,
     divide_by,
     pass_relevance,
     signed_terms,
@@ -27,7 +27,7 @@ from xaibench.explainers.engines.tracing import run_tracked
 from xaibench.explainers.engines.weighted_layers import weighted_rules
 from xaibench.explainers.lrp import input_bounds
 
-METHOD = "deep Taylor decomposition"
+_METHOD = "deep Taylor decomposition"
 _SMALLEST = 1e-12
 """Stabiliser: sums of positive terms below it count as none."""
 _MEANS = frozenset({
@@ -70,7 +70,7 @@ def deep_taylor(problem: ProblemView, *, low: float | None = None, high: float |
     maps = []
     for inputs, rows, context in model_batches(problem, model):
         first = FirstLayers(inputs, *(bounds or ()))
-        raw = run_tracked(model, RuleMode(METHOD, _rules(first, bounded=bounds is not None)), inputs, context)
+        raw = run_tracked(model, RuleMode(_METHOD, _rules(first, bounded=bounds is not None)), inputs, context)
         maps.append(input_gradient(raw, inputs, _relevance_of_outputs(problem, raw.detach(), rows)))
     return problem.layout.reduce(torch.cat(maps))
 
@@ -94,34 +94,51 @@ def _rules(first: FirstLayers, *, bounded: bool) -> dict[str, BackwardRule | Non
     def outer(op: TracedOperation) -> Tensor:
         known = first.known(op.inputs[0])
         if not bounded:
-            return w2_rule(op, None if known is None else known.real)
+            return w2_rule(op, first.real(op.inputs[0]))
         if known is None or known.low is None or known.high is None:
             raise UnsupportedError(
-                f"{METHOD} needs to know between what bounds the inputs of the first layer are, and this model does "
+                f"{_METHOD} needs to know between what bounds the inputs of the first layer are, and this model does "
                 "more to its inputs than move and scale them",
                 "without a background and without low= and high= its first layer needs no bounds",
             )
-        return box_rule(op, known.low, known.high, _SMALLEST)
+        positive = between_bounds(op, known.low, known.high, _SMALLEST)
+        negative = between_bounds(op, known.high, known.low, _SMALLEST)
+
+        def backward(relevance: Tensor, result: Tensor, x: Tensor) -> tuple[Tensor]:
+            above = positive(x, torch.where(result >= 0, relevance, 0))
+            return (above + negative(x, torch.where(result < 0, relevance, 0)),)
+
+        return apply_rule(op, backward)
+
+    def inner(op: TracedOperation) -> Tensor:
+        return _own_terms(op, first.real(op.inputs[0]))
 
     return {
-        **weighted_rules(METHOD, _positive_terms, outer, first, linear=_mean, unmerged=pass_relevance),
-        **dict.fromkeys(backward_rules.ACTIVATIONS, lambda op: activation_rule(op, METHOD)),
+        **weighted_rules(_METHOD, inner, outer, first, linear=_mean, unmerged=pass_relevance),
+        **dict.fromkeys(backward_rules.ACTIVATIONS, lambda op: activation_rule(op, _METHOD)),
         **dict.fromkeys(backward_rules.MAX_POOLING),
     }
 
 
-def _positive_terms(op: TracedOperation) -> Tensor:
-    """z+ without biases; what has no positive terms divides by squared weights."""
-    weight = op.argument(1, "weight")
-    terms = signed_terms(op, weight.clamp(min=0), weight.clamp(max=0), None)
-    divide = divide_by(op, weight.square(), None)
+def _own_terms(op: TracedOperation, real: Tensor | None) -> Tensor:
+    """z+ without biases; a unit that is negative, as there is without a ReLU behind it, divides by negative terms.
 
-    def backward(relevance: Tensor, _result: Tensor, x: Tensor) -> tuple[Tensor]:
-        parts = (x.clamp(min=0), x.clamp(max=0))
-        total = terms(*parts)
-        some = total > _SMALLEST
-        up, down = pull_back(terms, parts, torch.where(some, relevance / torch.where(some, total, 1), 0))
-        return (parts[0] * up + parts[1] * down + divide(x, torch.where(some, 0, relevance)),)
+    What has no such terms divides by squared weights.
+    """
+    weight = op.argument(1, "weight")
+    up, down = weight.clamp(min=0), weight.clamp(max=0)
+    signs = ((1, signed_terms(op, up, down, None)), (-1, signed_terms(op, down, up, None)))
+    divide = divide_by(op, weight.square(), real)
+
+    def backward(relevance: Tensor, result: Tensor, x: Tensor) -> tuple[Tensor]:
+        parts, found = (x.clamp(min=0), x.clamp(max=0)), torch.zeros_like(x)
+        for sign, terms in signs:
+            here = torch.where((result >= 0) == (sign > 0), relevance, 0)
+            total = sign * terms(*parts)
+            some = total > _SMALLEST
+            back = pull_back(terms, parts, torch.where(some, sign * here / torch.where(some, total, 1), 0))
+            found += parts[0] * back[0] + parts[1] * back[1] + divide(x, torch.where(some, 0, here))
+        return (found,)
 
     return apply_rule(op, backward)
 
@@ -134,7 +151,7 @@ def _mean(op: TracedOperation) -> Tensor:
         if bool((op(one + 1) >= op(one)).all()):
             return pass_relevance(op)
     if op.name not in _MEANS or op.kwargs.get("alpha", 1) < 0:
-        raise UnsupportedError(f"{METHOD} has no rule for {op.name!r} with factors that may be negative")
+        raise UnsupportedError(f"{_METHOD} has no rule for {op.name!r} with factors that may be negative")
 
     def linear(*inputs: Tensor) -> Tensor:
         # Without what a constant adds.

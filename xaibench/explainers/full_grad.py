@@ -18,7 +18,7 @@ from xaibench.explainers.engines.backward_rules import RuleMode, TracedOperation
 from xaibench.explainers.engines.perturbed_copies import model_batches
 from xaibench.explainers.engines.tracing import run_tracked
 
-METHOD = "full-gradient"
+_METHOD = "full-gradient"
 _ROUNDING = 1e-4
 """Differences of sums that are rounding, in units of the sum of magnitudes."""
 _PIECEWISE = frozenset({"hardtanh", "leaky_relu", "relu", "relu6"})
@@ -97,7 +97,7 @@ def _decomposed(problem: ProblemView) -> list[tuple[Tensor, Tensor, list[tuple[_
     parts = []
     for inputs, rows, context in model_batches(problem, model):
         noted: list[_Constants] = []
-        raw = run_tracked(model, RuleMode(METHOD, _rules(noted)), inputs, context)
+        raw = run_tracked(model, RuleMode(_METHOD, _rules(noted)), inputs, context)
         with torch.enable_grad():
             picked = problem.select(raw, rows)
             wanted = (inputs, raw, *[c.result for c in noted])
@@ -117,7 +117,7 @@ def _decomposed(problem: ProblemView) -> list[tuple[Tensor, Tensor, list[tuple[_
                 continue
         if number == 1:
             raise UnsupportedError(
-                f"{METHOD} needs a network of straight pieces, and the terms of this one do not add up"
+                f"{_METHOD} needs a network of straight pieces, and the terms of this one do not add up"
             )
         # Samples are not along the first axis everywhere: one at a time they need no axis.
         for row in range(len(problem))[rows]:
@@ -135,7 +135,7 @@ def _rules(noted: list[_Constants]) -> dict[str, backward_rules.BackwardRule | N
 
     def affine(op: TracedOperation) -> Tensor:
         if op.name == "batch_norm" and not statistics_are_fixed(op):
-            raise UnsupportedError(f"{METHOD} has no rule for batch normalisation without running statistics")
+            raise UnsupportedError(f"{_METHOD} has no rule for batch normalisation without running statistics")
         result: Tensor = op(*op.inputs)
         constant = op(*[torch.zeros_like(x) for x in op.inputs])
         _note(noted, op, result, constant.detach())

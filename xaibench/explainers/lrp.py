@@ -193,7 +193,7 @@ def _rules(rule: Composite, epsilon: float, gamma: float, first: FirstLayers) ->
     def outer(op: TracedOperation) -> Tensor:
         known = first.known(op.inputs[0])
         if rule != "epsilon_gamma_box":
-            return flat_rule(op, None if known is None else known.real)
+            return flat_rule(op, first.real(op.inputs[0]))
         if known is None or known.low is None or known.high is None:
             raise UnsupportedError(
                 "the z^B rule needs to know between what bounds the inputs of the first layer are, and this model does "

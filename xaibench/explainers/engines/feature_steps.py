@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.model_outputs import as_matrix
+from xaibench.core.model_outputs import as_matrix, read_output
 from xaibench.core.predictor import TorchPredictor, hooked
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, follow, fresh
 from xaibench.explainers.engines.tracing import canonical, tracked
@@ -235,8 +235,10 @@ def run_to(
 def _run(model: TorchPredictor, mode: TorchFunctionMode, inputs: Tensor, context: Context | None) -> Tensor:
     """Raw outputs under a mode; parameters are constants, so that what has a gradient depends on the input."""
     constants = {name: p.detach() for name, p in model.module.named_parameters()}
-    with torch.enable_grad(), mode:
-        return as_matrix(torch.func.functional_call(model.module, constants, (inputs,), model.on_device(context)))
+    with torch.enable_grad():
+        with mode:
+            raw = torch.func.functional_call(model.module, constants, (inputs,), model.on_device(context))
+        return as_matrix(read_output(raw))
 
 
 @contextmanager

@@ -47,11 +47,17 @@ class FirstLayers:
         start = KnownInputs(bounds[0], bounds[1], torch.ones_like(inputs, requires_grad=False))
         self._known: dict[int, tuple[Tensor, KnownInputs]] = {id(inputs): (inputs, start)}
         self._weighted: set[Any] = set()
+        self._padded: dict[int, tuple[Tensor, Tensor]] = {}
 
     def known(self, tensor: Tensor) -> KnownInputs | None:
         """What is known of a tensor, or None where it is more than moved and scaled inputs."""
         found = self._known.get(id(tensor))
         return None if found is None else found[1]
+
+    def real(self, tensor: Tensor) -> Tensor | None:
+        """1 where numbers of a tensor were computed, 0 where it was padded; None where nothing is known of padding."""
+        known, padded = self.known(tensor), self._padded.get(id(tensor))
+        return known.real if known is not None else None if padded is None else padded[1]
 
     def is_first(self, op: TracedOperation) -> bool:
         """Whether no operation with weights stands between the inputs and this one."""
@@ -64,6 +70,9 @@ class FirstLayers:
     def moved(self, op: TracedOperation) -> Any:
         """Compute an operation that moves numbers, and follow them."""
         result = op(*op.inputs)
+        if op.name == "pad":
+            ones = torch.ones_like(op.inputs[0])
+            self._padded[id(result)] = (result, op(2 * ones) - op(ones))
         before = [self.known(t) for t in op.inputs]
         given = [k for k in before if k is not None]
         if len(given) == len(before):

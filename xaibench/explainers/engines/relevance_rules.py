@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError, UsageError
-from xaibench.explainers.engines.affine_layers import with_weights
+from xaibench.explainers.engines.affine_layers import with_parameters
 from xaibench.explainers.engines.backward_rules import TracedOperation, apply_rule, pull_back
 
 
@@ -127,18 +127,26 @@ def box_rule(op: TracedOperation, low: Tensor, high: Tensor, epsilon: float) -> 
         Bounds of the inputs of the operation; both 0 for padding.
     epsilon : float
     """
+    share = between_bounds(op, low, high, epsilon)
+    return apply_rule(op, lambda relevance, _result, x: (share(x, relevance),))
+
+
+def between_bounds(
+    op: TracedOperation, low: Tensor, high: Tensor, epsilon: float
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function of inputs and relevance that divides relevance as `box_rule` says."""
     weight = op.argument(1, "weight")
-    whole, up, down = (with_weights(op, w, None) for w in (weight, weight.clamp(min=0), weight.clamp(max=0)))
+    whole, up, down = (with_parameters(op, w, None) for w in (weight, weight.clamp(min=0), weight.clamp(max=0)))
 
     def terms(x: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
         return whole(x) - up(lowest) - down(highest)
 
-    def backward(relevance: Tensor, _result: Tensor, x: Tensor) -> tuple[Tensor]:
+    def share(x: Tensor, relevance: Tensor) -> Tensor:
         parts = (x, low.to(x), high.to(x))
         back = pull_back(terms, parts, relevance / stable(terms(*parts), epsilon))
-        return (sum((part * g for part, g in zip(parts, back, strict=True)), torch.zeros_like(x)),)
+        return sum((part * g for part, g in zip(parts, back, strict=True)), torch.zeros_like(x))
 
-    return apply_rule(op, backward)
+    return share
 
 
 Terms = Callable[[Tensor, Tensor], Tensor]
@@ -146,7 +154,7 @@ Terms = Callable[[Tensor, Tensor], Tensor]
 
 def signed_terms(op: TracedOperation, for_positive: Tensor, for_negative: Tensor, bias: Tensor | None) -> Terms:
     """Sum of terms with one weight for positive inputs and another for negative ones, and a bias."""
-    up, down = with_weights(op, for_positive, bias), with_weights(op, for_negative, None)
+    up, down = with_parameters(op, for_positive, bias), with_parameters(op, for_negative, None)
 
     def terms(positive: Tensor, negative: Tensor) -> Tensor:
         return up(positive) + down(negative)
@@ -162,7 +170,7 @@ def divide_by(op: TracedOperation, weight: Tensor, real: Tensor | None) -> Calla
 
     def divide(x: Tensor, relevance: Tensor) -> Tensor:
         inputs = torch.ones_like(x) if real is None else real.to(x)
-        given, equal = (with_weights(op, w, None) for w in (weight, torch.ones_like(weight)))
+        given, equal = (with_parameters(op, w, None) for w in (weight, torch.ones_like(weight)))
         total = given(inputs)
         (back,) = pull_back(given, (inputs,), torch.where(total > 0, relevance / torch.where(total > 0, total, 1), 0))
         if bool((total <= 0).any()):

@@ -65,7 +65,7 @@ def weighted_rules(
         if found is None or affine_layers.channel_axis(found[1], found[0]) != 1:
             return scaled(op, unmerged)
         _, before, rule = found
-        return apply(affine_layers.merged(before, op), rule)
+        return apply(affine_layers.with_norm_merged(before, op), rule)
 
     moving = dict.fromkeys(backward_rules.REARRANGING, first.moved) if outer is not None else {}
     return {

@@ -8,7 +8,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_scores
 
-SMALLEST = 1e-12
+_SMALLEST = 1e-12
 """Added to the output that errors are divided by."""
 
 
@@ -18,7 +18,6 @@ SMALLEST = 1e-12
     higher_is_better=False,
     bounds=(0, None),
     aggregate="median_log10",
-    accepts={"contribution"},
     source="Bach et al. 2015, On pixel-wise explanations by layer-wise relevance propagation; equation 2",
     scale_invariant=False,
     shares_evaluations=True,
@@ -30,7 +29,8 @@ def conservation(ev: Evaluation, *, rectified: bool = False) -> Tensor:
     ``|sum(phi) - f(x)| / (|f(x)| + 1e-12)``. That is promised by `lrp`, within what its rules lose to biases and
     stabilisers, by `full_grad` and, of the positive part of the output, by `deep_taylor`. Of what biases hold,
     epsilon loses all, z+ what is positive, alpha-beta both by their factors; flat, w^2 and z^B lose nothing. Other
-    explainers of kind contribution sum to the difference from a baseline, which `completeness` measures.
+    explainers promise a difference from a baseline, which `completeness` measures, or no sum. Attributions of every
+    kind are summed as they are.
 
     Parameters
     ----------
@@ -44,4 +44,4 @@ def conservation(ev: Evaluation, *, rectified: bool = False) -> Tensor:
     """
     output = clean_scores(ev).double()
     output = output.clamp(min=0) if rectified else output
-    return (ev.attributions.flatten(1).double().sum(dim=1) - output).abs() / (output.abs() + SMALLEST)
+    return (ev.attributions.flatten(1).double().sum(dim=1) - output).abs() / (output.abs() + _SMALLEST)
