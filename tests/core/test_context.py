@@ -55,6 +55,8 @@ def home_of_explainer(name: str) -> str:
 
 def explained(name: str, view: ProblemView) -> torch.Tensor:
     spec = spec_of(name)
+    if spec.some_models_only:
+        pytest.skip("refuses the networks here")
     missing = missing_needs(spec.needs, capabilities(view) | {"truth.mask", "truth.weights"})
     if missing:
         pytest.skip(f"needs {missing}")

@@ -48,8 +48,10 @@ def uses_background(spec: Component, bound: Mapping[str, Any]) -> bool:
     """
     if "background" in spec.needs or bound.get("references") is not None:
         return True
-    if isinstance(spec, ExplainerSpec) and spec.uses_background:
-        return True
+    if isinstance(spec, ExplainerSpec):
+        uses = spec.uses_background
+        if uses(bound) if callable(uses) else uses:
+            return True
     return any(isinstance(value, str) and value in FROM_BACKGROUND for value in bound.values())
 
 

@@ -202,8 +202,10 @@ class ExplainerSpec(Component):
     control: bool = False
     follows_outputs: bool = True
     feature_maps_only: bool = False
+    some_models_only: bool = False
     layer_used: Callable[..., str] | None = None
-    uses_background: bool = False
+    uses_background: bool | Callable[[Mapping[str, Any]], bool] = False
+    aliases: frozenset[str] = frozenset()
     stored: bool = False
     channels_used: Callable[..., str] | None = None
     kind: Kind = field(default="explainer", init=False)

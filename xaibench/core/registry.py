@@ -71,9 +71,11 @@ def explainer(
     control: bool = False,
     follows_outputs: bool = True,
     feature_maps_only: bool = False,
+    some_models_only: bool = False,
     layer_used: Callable[..., str] | None = None,
-    uses_background: bool = False,
+    uses_background: bool | Callable[[Mapping[str, Any]], bool] = False,
     unkeyed_defaults: Iterable[str] = (),
+    aliases: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -93,19 +95,23 @@ def explainer(
         the predicted classes count, as for the accuracy.
     feature_maps_only : bool
         Whether models without feature maps raise `UnsupportedError`, although their needs are met.
+    some_models_only : bool
+        Whether only networks of one architecture are explained, and all others raise `UnsupportedError`.
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
-
-    uses_background : bool
+    uses_background : bool or callable
         Whether reference samples play a role where there are any, although they are not needed and no
-        masker says so. A caller who gives some to an explainer without a use for them is warned.
+        masker says so. A caller who gives some to an explainer without a use for them is warned. A callable says
+        it for all its parameters.
     unkeyed_defaults : iterable of str
         Parameters that were added later: where they have their default, ids and keys are what they were before.
+    aliases : iterable of str
+        Other names that it is found by. Boards and stores know it by its own name only.
 
     Notes
     -----
-    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of all
-    explainers hold every explainer to them, both ways.
+    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of
+    all explainers hold every explainer to them, both ways.
 
     Examples
     --------
@@ -126,9 +132,11 @@ def explainer(
             control=control,
             follows_outputs=follows_outputs,
             feature_maps_only=feature_maps_only,
+            some_models_only=some_models_only,
             layer_used=layer_used,
             uses_background=uses_background,
             unkeyed_defaults=frozenset(unkeyed_defaults),
+            aliases=frozenset(aliases),
         )
     )
 
@@ -368,6 +376,9 @@ def get(
     known = _known(kind)
     if ref in known:
         return known[ref]
+    for other in known.values():
+        if isinstance(other, ExplainerSpec) and ref in other.aliases:
+            return other
     source, colon, attribute = ref.rpartition(":")
     if not colon:
         if is_known_file(kind, ref):

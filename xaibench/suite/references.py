@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
-from xaibench.core.components import Component, Kind
+from xaibench.core.components import Component, ExplainerSpec, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.outputs import GivenReturns, Output
@@ -57,8 +57,10 @@ class ComponentRef:
         UsageError
             If there is no such component, or it has no such parameter.
         """
-        bound = registry.get(kind, ref, folder=folder).bind(params)
-        return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
+        spec = registry.get(kind, ref, folder=folder)
+        if isinstance(spec, ExplainerSpec) and ref in spec.aliases:
+            ref = spec.name
+        return cls(kind, ref, canonical_json(params), canonical_json(spec.bind(params)), folder)
 
     def with_default_masker(self, masker: str | None) -> ComponentRef:
         """The choice with this masker in the place of a default that the data have no use for."""
