@@ -27,6 +27,7 @@ from xaibench.core.components import (
 from xaibench.core.declaration_index import Declared, declared
 from xaibench.core.deferring import deferring
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.libraries import library_of
 from xaibench.core.loading import check_same, import_built_in, import_installed
 from xaibench.core.loading import plural as plural
 from xaibench.core.plugins import load_module as load_module
@@ -72,6 +73,7 @@ def explainer(
     feature_maps_only: bool = False,
     layer_used: Callable[..., str] | None = None,
     uses_background: bool = False,
+    kind_of: Callable[..., AttributionKind] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -97,10 +99,12 @@ def explainer(
     uses_background : bool
         Whether reference samples play a role where there are any, although they are not needed and no
         masker says so. A caller who gives some to an explainer without a use for them is warned.
+    kind_of : callable, optional
+        ``(params) -> kind``: what the numbers mean where parameters decide it, instead of ``kind``.
 
     Notes
     -----
-    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
+    The last five say what is so by definition; no id and no key holds them. Tests of all explainers
     hold every explainer to them, both ways.
 
     Examples
@@ -124,6 +128,7 @@ def explainer(
             feature_maps_only=feature_maps_only,
             layer_used=layer_used,
             uses_background=uses_background,
+            kind_of=kind_of,
         )
     )
 
@@ -311,8 +316,13 @@ def _imported(kind: Kind, name: str, module: str) -> Component:
 
 
 def components(kind: Kind) -> Iterator[Component]:
-    """All registered components of a kind, in the order of their names."""
-    yield from (spec for _, spec in sorted(_known(kind).items()))
+    """All registered components of a kind, in the order of their names; without those of other libraries."""
+    yield from (spec for _, spec in sorted(_known(kind).items()) if spec.library is None)
+
+
+def adapters(kind: Kind) -> Iterator[Component]:
+    """Components of a kind that call another library (``captum:Saliency``), in the order of their names."""
+    yield from (spec for _, spec in sorted(_known(kind).items()) if spec.library is not None)
 
 
 def get(
@@ -347,6 +357,10 @@ def get(
     known = _known(kind)
     if ref in known:
         return known[ref]
+    if library_of(ref) is not None:
+        raise UsageError(
+            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is not None])
+        )
     source, colon, attribute = ref.rpartition(":")
     if not colon:
         if is_known_file(kind, ref):
