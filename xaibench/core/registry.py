@@ -365,7 +365,9 @@ def get(
     if not colon:
         if is_known_file(kind, ref):
             raise UsageError(f"unknown {kind} {ref!r}", f'a file is named as {{ file = "{ref}" }}')
-        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, known))
+        raise UsageError(
+            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is None])
+        )
     module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)
     if function is None:
