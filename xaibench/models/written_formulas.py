@@ -159,3 +159,44 @@ _BEHAVIOURS: dict[str, type[_Formula]] = {
     "saturate": Saturate,
     "shatter": Shatter,
 }
+
+
+@model("ripple", provides=_DIFFERENTIABLE, features={"table"})
+def ripple(data: Data) -> nn.Module:
+    """The function of the data set `ripple`: logits of which that of class 1 is the function.
+
+    Raises
+    ------
+    UsageError
+        If the data set is another one.
+    """
+    if not {"w", "u", "amplitude", "frequency"} <= set(data.facts):
+        raise UsageError("the model ripple is the function of the data set ripple, and this is another one")
+    facts = data.facts
+    return Ripple(np.asarray(facts["w"]), np.asarray(facts["u"]), facts["amplitude"], facts["frequency"]).eval()
+
+
+class Ripple(nn.Module):
+    """``w.x + (A / k) sin(k u.x)``, in float64, because what is asked of it are differences of nothing.
+
+    Parameters
+    ----------
+    w, u : array (d,)
+    amplitude, frequency : float
+        A and k.
+    """
+
+    w: Tensor
+    u: Tensor
+
+    def __init__(self, w: Array, u: Array, amplitude: float, frequency: float) -> None:
+        super().__init__()
+        self.register_buffer("w", torch.from_numpy(w.astype(np.float64)))
+        self.register_buffer("u", torch.from_numpy(u.astype(np.float64)))
+        self.amplitude, self.frequency = float(amplitude), float(frequency)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs.double()
+        waves = torch.sin(self.frequency * (x @ self.u)) / self.frequency
+        found = (x @ self.w + self.amplitude * waves).to(inputs.dtype)
+        return torch.stack([-found, found], dim=1)
