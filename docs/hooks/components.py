@@ -45,6 +45,11 @@ def pages() -> dict[str, str]:
         f"reference/{registry.plural(kind)}.md": _page(title, text, registry.components(kind))
         for kind, (title, text) in INTRODUCTIONS.items()
     }
+    found["reference/adapters.md"] = _page(
+        "Explainers and metrics of other libraries",
+        "Generated from the registry. [How to use them](../how-to/other-libraries.md).",
+        [*registry.adapters("explainer"), *registry.adapters("metric")],
+    )
     metrics = [m for m in registry.components("metric") if isinstance(m, MetricSpec)]
     groups = {family: [m for m in metrics if m.family == family and not m.about_programs] for family in FAMILIES}
     groups[PROGRAMS] = [m for m in metrics if m.about_programs and not m.about_cases]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,15 @@ def components(kind: Kind) -> pd.DataFrame:
     kind = next((k for k in KINDS if k == singular and kind not in KINDS), kind)
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(str(kind), KINDS))
+    return _frame(kind, registry.components(kind))
+
+
+def listed_adapters(kind: Kind) -> pd.DataFrame:
+    """Components of a kind that call another library, such as ``captum:Saliency``, as `components` lists others."""
+    return _frame(kind, registry.adapters(kind))
+
+
+def _frame(kind: Kind, specs: Iterable[Component]) -> pd.DataFrame:
     extra = {
         "metric": (
             "family",
@@ -51,7 +61,7 @@ def components(kind: Kind) -> pd.DataFrame:
         "functions": ("functions", "provides"),
     }[kind]
     rows = []
-    for spec in registry.components(kind):
+    for spec in specs:
         row = {
             "name": spec.name,
             "version": spec.version,

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api.listing import components, shown_parameters
+from xaibench.api.listing import components, listed_adapters, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.choices import LISTED
 from xaibench.cli.output import print_json, stdout
@@ -17,6 +17,7 @@ from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
+from xaibench.core.libraries import LIBRARIES, installed_version, library_of
 from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SERIES_MASKERS, SUMMARIES, TOKEN_MASKERS
 from xaibench.core.needs import kinds_known
 from xaibench.core.source_files import source_file
@@ -31,16 +32,29 @@ def _load_plugins(plugins: Sequence[str] | None) -> None:
         registry.load_module(plugin)
 
 
-def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool) -> None:
-    """Print the components of one kind, or of every kind: names by family, a line each, or all that is known."""
+ADAPTED = ("explainers", "metrics")
+"""Kinds of which other libraries have some."""
+
+
+def list_components(
+    kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool, adapters: bool = False
+) -> None:
+    """Print the components of one kind, or of every kind: names by family, a line each, or all that is known.
+
+    With ``adapters`` those of other libraries, instead of those of this package and of plugins.
+    """
     _load_plugins(plugins)
-    kinds = [kind] if kind else LISTED
+    kinds: Sequence[str] = [kind] if kind else ADAPTED if adapters else LISTED
+    if adapters and kind is not None and kind not in ADAPTED:
+        raise UsageError(f"other libraries have no {kind} here", "`xaibench list explainers --adapters`")
     if json:
-        print_json({k: _frame(k).to_dict("records") for k in kinds})
+        print_json({k: _frame(k, adapters=adapters).to_dict("records") for k in kinds})
         return
     out = stdout()
     for i, name in enumerate(kinds):
-        frame = _frame(name)
+        frame = _frame(name, adapters=adapters)
+        if frame.empty:
+            continue
         if len(kinds) > 1:
             if i:
                 out.print()
@@ -54,14 +68,17 @@ def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bo
         out.print(f"\n`xaibench show NAME` explains one; {more} adds needs and kinds", markup=False)
 
 
-def _frame(kind: str) -> pd.DataFrame:
+def _frame(kind: str, *, adapters: bool = False) -> pd.DataFrame:
     """What a list shows of a kind: names, what they need, one line of description."""
     if kind == "suites":
         return pd.DataFrame(suites.descriptions().items(), columns=["name", "description"])
     if kind == "maskers":
         rows = [(m, _features(m), _random(m), SUMMARIES[m]) for m in MASKERS]
         return pd.DataFrame(rows, columns=["name", "features", "random", "summary"])
-    frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
+    singular = cast(Kind, kind if kind == "functions" else kind.removesuffix("s"))
+    frame = listed_adapters(singular) if adapters else components(singular)
+    if frame.empty:
+        return frame
     if kind == "interpreters":
         frame["takes"] = [_kinds_taken({*n}) for n in frame["needs"]]
     frame["needs"] = [", ".join(n) for n in frame["needs"]]
@@ -111,9 +128,9 @@ def show_component(
 ) -> None:
     """Print the components, the masker, the suite or the term of this name; with a model, the layer used there."""
     _load_plugins(plugins)
-    everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
+    everything = {(k, s.name): s for k in KINDS for s in (*registry.components(k), *registry.adapters(k))}
     found = [spec for (_, known), spec in everything.items() if known == name]
-    if ":" in name:
+    if ":" in name and not found and library_of(name) is None:
         registry.load_module(name.rpartition(":")[0])
         found = [s for k in KINDS for s in registry.components(k) if s.function.__name__ == name.rpartition(":")[2]]
     out = stdout()
@@ -156,6 +173,10 @@ def _describe_masker(name: str) -> str:
 
 def _describe(spec: Component) -> str:
     facts: dict[str, Any] = {"version": spec.version}
+    if spec.library is not None:
+        version = installed_version(spec.library)
+        extra = LIBRARIES[spec.library].extra
+        facts["library"] = f"{spec.library} {version}" if version else f"missing: pip install xaibench[{extra}]"
     if spec.needs:
         facts["needs"] = ", ".join(sorted(spec.needs))
     if isinstance(spec, ExplainerSpec):

@@ -13,6 +13,7 @@ from xaibench.core.cases.kinds import case_kinds
 from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
+from xaibench.core.libraries import installed_version, library_of
 from xaibench.core.masking.names import MASKERS
 from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
 from xaibench.core.outputs import OUTPUTS, GivenReturns
@@ -77,6 +78,11 @@ class Component:
         return f"{self.kind} {self.name!r}"
 
     @property
+    def library(self) -> str | None:
+        """The prefix of the library of others that this calls, such as ``captum``; None for all others."""
+        return library_of(self.name)
+
+    @property
     def summary(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.function) or "").partition("\n")[0]
@@ -110,9 +116,13 @@ class Component:
     def code_digest(self) -> str | None:
         """Digest of a user's code behind this, which keys of results hold; None for xaibench's own, which has versions.
 
-        See `xaibench.core.source_files.source_of`. Of a component that is a file: the digest of its content.
+        See `xaibench.core.source_files.source_of`. Of a component that is a file: the digest of its content. Of one
+        that calls another library: the version of that which is installed.
         """
         stated: str | None = getattr(self.function, "content_digest", None)
+        if self.library is not None and stated is None and source_of(self.function) is None:
+            version = installed_version(self.library)
+            return None if version is None else f"{self.library} {version}"
         return stated or source_of(self.function)
 
     @cached_property
@@ -195,7 +205,8 @@ class ExplainerSpec(Component):
     """An explainer; see `explainer`.
 
     ``stored`` says that its maps were made elsewhere and nothing explains again; ``channels_used`` is then a function
-    ``(problem, **params) -> str`` that says how several channels became one number.
+    ``(problem, **params) -> str`` that says how several channels became one number. ``kind_of`` says what the numbers
+    mean from the parameters, where these decide it.
     """
 
     attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
@@ -208,6 +219,7 @@ class ExplainerSpec(Component):
     aliases: frozenset[str] = frozenset()
     stored: bool = False
     channels_used: Callable[..., str] | None = None
+    kind_of: Callable[..., AttributionKind] | None = None
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
@@ -222,6 +234,8 @@ class ExplainerSpec(Component):
         """
         if params.get("channels", "sum") != "sum" or params.get("absolute") is True:
             return "saliency"
+        if self.kind_of is not None:
+            return self.kind_of({**self.parameters, **params})
         return None if callable(self.attribution_kind) else self.attribution_kind
 
     @property

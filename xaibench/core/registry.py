@@ -28,6 +28,7 @@ from xaibench.core.components import (
 from xaibench.core.declaration_index import Declared, declared
 from xaibench.core.deferring import deferring
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.libraries import library_of
 from xaibench.core.loading import check_same, import_built_in, import_installed
 from xaibench.core.loading import plural as plural
 from xaibench.core.plugins import load_module as load_module
@@ -76,6 +77,7 @@ def explainer(
     uses_background: bool | Callable[[Mapping[str, Any]], bool] = False,
     unkeyed_defaults: Iterable[str] = (),
     aliases: Iterable[str] = (),
+    kind_of: Callable[..., AttributionKind] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -107,6 +109,8 @@ def explainer(
         Parameters that were added later: where they have their default, ids and keys are what they were before.
     aliases : iterable of str
         Other names that it is found by. Boards and stores know it by its own name only.
+    kind_of : callable, optional
+        ``(params) -> kind``: what the numbers mean where parameters decide it, instead of ``kind``.
 
     Notes
     -----
@@ -137,6 +141,7 @@ def explainer(
             uses_background=uses_background,
             unkeyed_defaults=frozenset(unkeyed_defaults),
             aliases=frozenset(aliases),
+            kind_of=kind_of,
         )
     )
 
@@ -340,8 +345,13 @@ def _imported(kind: Kind, name: str, module: str) -> Component:
 
 
 def components(kind: Kind) -> Iterator[Component]:
-    """All registered components of a kind, in the order of their names."""
-    yield from (spec for _, spec in sorted(_known(kind).items()))
+    """All registered components of a kind, in the order of their names; without those of other libraries."""
+    yield from (spec for _, spec in sorted(_known(kind).items()) if spec.library is None)
+
+
+def adapters(kind: Kind) -> Iterator[Component]:
+    """Components of a kind that call another library (``captum:Saliency``), in the order of their names."""
+    yield from (spec for _, spec in sorted(_known(kind).items()) if spec.library is not None)
 
 
 def get(
@@ -379,11 +389,17 @@ def get(
     for other in known.values():
         if isinstance(other, ExplainerSpec) and ref in other.aliases:
             return other
+    if library_of(ref) is not None:
+        raise UsageError(
+            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is not None])
+        )
     source, colon, attribute = ref.rpartition(":")
     if not colon:
         if is_known_file(kind, ref):
             raise UsageError(f"unknown {kind} {ref!r}", f'a file is named as {{ file = "{ref}" }}')
-        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, known))
+        raise UsageError(
+            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is None])
+        )
     module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)
     if function is None:

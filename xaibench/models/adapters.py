@@ -89,6 +89,7 @@ def as_predictor(
         function, known = _estimator(model, returns, codec)
         predictor = CallablePredictor(function, known, batch_size=batch_size)
         predictor.takes_missing = _allows_nan(model)
+        predictor.estimator = model if codec is None else None
         return predictor
     if callable(model):
         known = columns_returned(returns) or cast(Returns, getattr(model, "default_returns", "probability"))

@@ -210,6 +210,10 @@ def report(
 def audit(
     store: StoreArgument = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="GLOB", help="Show these metrics only: a pattern, or a library (quantus)."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Judge the metrics: which deserve trust on which problems. Writes audit.parquet to the store.
@@ -218,7 +222,7 @@ def audit(
     """
     from xaibench.cli.auditing import show_audit
 
-    raise typer.Exit(show_audit(store, suite=suite, json=json))
+    raise typer.Exit(show_audit(store, suite=suite, metrics=metrics, json=json))
 
 
 def agreement(
