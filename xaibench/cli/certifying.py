@@ -106,11 +106,8 @@ def _print(found: Certification, above: Sequence[str]) -> None:
     n = len(data.train_inputs) + len(data.test_inputs)
     where = f" in column {prepared.column}" if prepared.column else ""
     copies = f"{request.copies} {'copy' if request.copies == 1 else 'copies'}"
-    unit = (
-        ""
-        if request.copies >= 3
-        else "; tests are conditional on " + ("this copy" if request.copies == 1 else "these copies")
-    )
+    condition = {1: "; tests are conditional on this copy", 2: "; tests are conditional on these copies"}
+    unit = condition.get(request.copies, "")
     text = CertificateText(
         f"certify: {request.model} on {request.data} ({n:,} x {data.layout.n_features}), plant: {prepared.plant}{where} "
         f"({' or '.join(prepared.classes)}), {copies}{unit}",
@@ -171,7 +168,6 @@ def exceeded(found: Certification, limits: Mapping[str, float]) -> list[str]:
         if not found.proved or not row["threshold"] <= limit:
             from xaibench.report.certificate import threshold_text
 
-            said.append(
-                f"above the limit: {name} notices the shortcut from {threshold_text(row) or 'nowhere'} on, limit {limit:g}"
-            )
+            at = threshold_text(row) or "nowhere"
+            said.append(f"above the limit: {name} notices the shortcut from {at} on, limit {limit:g}")
     return said

@@ -36,9 +36,8 @@ def ranked_units(ev: Evaluation) -> RankedUnits:
     """Units by falling mean magnitude, ties broken by a keyed draw; once per explanation.
 
     A unit is a feature of a table or a text. Of an image it is every window of P x P pixels, P being the side of the
-    true square, of a series every stretch of as many steps of one sensor as the truth has. Such a unit is true where its
-    intersection over union with the truth is at least 1/3, and as large as that of any other unit could be where none
-    reaches that.
+    true square, of a series every stretch of as many steps of one sensor as the truth has. Such a unit is true where
+    its intersection over union with the truth is at least 1/3; where none reaches that, the nearest ones are.
     """
     found: RankedUnits = ev.reuse("ranked units", lambda: _ranked(ev))
     return found
