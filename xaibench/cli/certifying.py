@@ -99,36 +99,21 @@ def _announce(prepared: Prepared, *, yes: bool, quiet: bool) -> None:
 
 
 def _print(found: Certification, above: Sequence[str]) -> None:
-    from xaibench.report.certificate import CertificateText, certificate_screen, proof_sentence
+    from xaibench.api.certify_page import certificate_text
+    from xaibench.report.certificate import certificate_screen
 
-    out, prepared = stdout(), found.prepared
-    data, request = prepared.data, prepared.request
-    n = len(data.train_inputs) + len(data.test_inputs)
-    where = f" in column {prepared.column}" if prepared.column else ""
-    copies = f"{request.copies} {'copy' if request.copies == 1 else 'copies'}"
-    condition = {1: "; tests are conditional on this copy", 2: "; tests are conditional on these copies"}
-    unit = condition.get(request.copies, "")
-    text = CertificateText(
-        f"certify: {request.model} on {request.data} ({n:,} x {data.layout.n_features}), plant: {prepared.plant}{where} "
-        f"({' or '.join(prepared.classes)}), {copies}{unit}",
-        proof_sentence(found.copies, prepared.original.accuracy),
-        found.message,
-        prepared.notes,
-    )
-    out.print(certificate_screen(text, found.thresholds, found.copies))
-    for level, number, reasons in found.certificate.failures:
-        out.print(f"left out: level {level:g}, copy {number}: {'; '.join(reasons)}", markup=False, soft_wrap=True)
+    out = stdout()
+    out.print(certificate_screen(certificate_text(found), found.thresholds, found.copies))
+    lines = [
+        f"left out: level {level:g}, copy {number}: {'; '.join(reasons)}"
+        for level, number, reasons in found.certificate.failures
+    ]
     if found.n_failed:
-        out.print(
-            f"{found.n_failed} cells failed: `xaibench doctor {found.store} --tracebacks`", markup=False, soft_wrap=True
-        )
-    for line in above:
+        lines.append(f"{found.n_failed} cells failed: `xaibench doctor {found.store} --tracebacks`")
+    lines += above
+    lines.append(f"Certificate: {found.store}/{found.folder} (certify.parquet, thresholds.parquet, suite.toml)")
+    for line in lines:
         out.print(line, markup=False, soft_wrap=True)
-    out.print(
-        f"Certificate: {found.store}/{found.folder} (certify.parquet, thresholds.parquet, suite.toml)",
-        markup=False,
-        soft_wrap=True,
-    )
 
 
 def limits_from(given: Sequence[str]) -> dict[str, float]:
