@@ -59,6 +59,8 @@ class CertifyRequest(BaseModel):
         Test rows that are explained on every copy.
     k : int
         The plant is found among the k largest units.
+    seed : int
+        Another one draws other carriers, and fits with other seeds; the test rows and their plants stay.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -81,6 +83,7 @@ class CertifyRequest(BaseModel):
     explainers: tuple[str | dict[str, Any], ...] = ()
     rows: int = Field(default=100, ge=10)
     k: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=10**6)
 
     @pydantic.model_validator(mode="after")
     def _is_one_plant(self) -> Self:

@@ -207,7 +207,7 @@ def _suite(
         "samples": request.rows,
         "background": BACKGROUND,
         "random_draws": 1,
-        "problem_seeds": list(range(request.copies)),
+        "problem_seeds": [request.seed * request.copies + i for i in range(request.copies)],
         "explainers": list(request.explainers) or default_explainers(data, provides),
         "metrics": [
             {"name": "shortcut_found", "params": {**found, "rows": "decisive"}},

@@ -63,7 +63,7 @@ def certify_copies(found: CopySet, *, seed: int = 0, place_is_fixed: bool = True
     measured = _Measured(found, proved)
     draws = _Resamples(found, proved, seed)
     curves, boots, rows = {}, {}, []
-    adjusted = _holm(found, measured, place_is_fixed=place_is_fixed)
+    adjusted = adjusted_p(found, place_is_fixed=place_is_fixed)
     for one in found.explainers:
         curve = reliance_curve(measured.anchors, measured.reliance, measured.nets(one.label))
         curves[one.label] = curve
@@ -150,8 +150,21 @@ def placebos(found: CopySet, *, place_is_fixed: bool) -> list[str]:
     return [e.label for e in found.explainers if e.control and e.label.partition("(")[0] not in left_out]
 
 
-def _holm(found: CopySet, measured: _Measured, *, place_is_fixed: bool) -> dict[tuple[str, float], float]:
-    """p of every explainer at every level after Holm's correction: more than the twin, and than every placebo."""
+def adjusted_p(found: CopySet, *, place_is_fixed: bool = True) -> dict[tuple[str, float], float]:
+    """p of every explainer at every level after Holm's correction: it finds more than on the twin, and every placebo.
+
+    Parameters
+    ----------
+    found : CopySet
+    place_is_fixed : bool
+        Whether the plant is at the same place in every row, as in tables.
+
+    Returns
+    -------
+    dict of (str, float) to float
+        By explainer and level; controls, and explainers without decisive rows at a level, are left out.
+    """
+    measured = _Measured(found, [copy for copy in found.proved if copy.shown])
     against = placebos(found, place_is_fixed=place_is_fixed)
     ranked = [e.label for e in found.explainers if not e.control]
     raw: dict[tuple[str, float], float] = {}
