@@ -11,6 +11,11 @@ from sklearn.isotonic import IsotonicRegression
 
 from xaibench.analysis.certificates.certificate import Certificate, adjusted_p, certify_copies
 from xaibench.analysis.certificates.copies import Copy, CopySet, Explaining, Shown
+from xaibench.analysis.certificates.descriptions import (
+    COPY_COLUMN_DESCRIPTIONS,
+    THRESHOLD_COLUMN_DESCRIPTIONS,
+    column_types,
+)
 from xaibench.analysis.certificates.finding_tests import copies_test, finding_p, sign_test
 from xaibench.analysis.certificates.reliance_curve import isotonic, reliance_curve
 from xaibench.analysis.certificates.verdicts import with_verdicts
@@ -167,6 +172,17 @@ def test_few_decisive_rows_rank_nobody() -> None:
     row = certificate(found).thresholds.iloc[0]
     assert row["verdict"].startswith("only ")
     assert row["tie_group"] == ""
+
+
+def test_every_column_is_described_with_its_type() -> None:
+    made = certificate(copy_set({"a": (0.2, 0.6, 1.0), "random": (0.05,) * 3}, rng=np.random.default_rng(1)))
+    added = ["dataset", "model", "original_accuracy", "original_fingerprint", "data_fingerprint"]
+    assert [*made.copies.columns, *added] == list(COPY_COLUMN_DESCRIPTIONS)
+    assert list(made.thresholds.columns) == list(THRESHOLD_COLUMN_DESCRIPTIONS)
+    for frame, described in ((made.copies, COPY_COLUMN_DESCRIPTIONS), (made.thresholds, THRESHOLD_COLUMN_DESCRIPTIONS)):
+        kinds = {"O": "string", "U": "string", "i": "int64", "b": "bool", "f": "double"}
+        types = column_types(described)
+        assert {name: kinds[frame[name].dtype.kind] for name in frame} == {name: types[name] for name in frame}
 
 
 def test_renaming_explainers_permutes_the_certificate() -> None:

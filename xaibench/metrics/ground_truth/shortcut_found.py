@@ -32,6 +32,7 @@ _SWAPPED, _ABSENT, _EXCHANGED = "input_pair.swapped", "input_pair.absent", "inpu
     source="xaibench certify; Adebayo et al. 2020, Debugging tests for model explanations, spurious correlation",
     undefined_for={"some inputs"},
     place_matters=True,
+    shares_evaluations=True,
 )
 def shortcut_found(ev: Evaluation, *, rows: Literal["decisive", "all"] = "decisive", k: PositiveInt = 1) -> Tensor:
     """Whether the planted shortcut is the largest unit of an explanation, where the shortcut decides: 1 or 0.
