@@ -10,7 +10,7 @@ from scipy.stats import binomtest, ttest_1samp
 from sklearn.isotonic import IsotonicRegression
 
 from xaibench.analysis.certificates.certificate import Certificate, adjusted_p, certify_copies
-from xaibench.analysis.certificates.copies import Copy, CopySet, Explaining, Shown
+from xaibench.analysis.certificates.copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.descriptions import (
     COPY_COLUMN_DESCRIPTIONS,
     THRESHOLD_COLUMN_DESCRIPTIONS,
@@ -50,7 +50,7 @@ def copy_set(
         for place, (level, r) in enumerate(relied.items()):
             decisive = rng.random(n) < 0.7
             shown = {
-                label: Shown(
+                label: ExplainedCopy(
                     (rng.random(n) < (twin if level == 0 else share[place - 1])).astype(float), rng.random(n),
                     decisive, 0.1,
                 )
@@ -213,10 +213,10 @@ def reports_a_finder(seed: int, n_copies: int) -> bool:
         for level, r in levels.items():
             decisive = rng.random(60) < 0.7
             shown = {
-                f"e{i}": Shown((rng.random(60) < rate).astype(float), rng.random(60), decisive, 0.1)
+                f"e{i}": ExplainedCopy((rng.random(60) < rate).astype(float), rng.random(60), decisive, 0.1)
                 for i, rate in enumerate(rates)
             }
-            shown["random"] = Shown((rng.random(60) < 0.02).astype(float), rng.random(60), decisive, 0.1)
+            shown["random"] = ExplainedCopy((rng.random(60) < 0.02).astype(float), rng.random(60), decisive, 0.1)
             copies.append(Copy(level, number, gates(level, r), names, shown))
     explainers = (*(Explaining(f"e{i}", "{}", False) for i in range(8)), Explaining("random", "{}", True))
     found = CopySet("new", tuple(copies), explainers)

@@ -13,7 +13,7 @@ from xaibench.core.predictor import CallablePredictor
 from xaibench.core.types import Array
 from xaibench.datasets.certify.certify_table import certify_table
 from xaibench.datasets.certify.check import DOMINANCE, DROP, KEEP, SHIFT_A, SWAP, TRACE, Original
-from xaibench.datasets.certify.traces import second_trace, told_apart_by
+from xaibench.datasets.certify.traces import second_trace, version_area
 from xaibench.models.adapters import as_predictor
 
 
@@ -87,13 +87,13 @@ def test_lost_accuracy_and_shifted_decisions_are_compared_with_the_original() ->
     assert Original(0.9, 0.4, 0.6).numbers == [0.9, 0.4, 0.6]
 
 
-def test_traces_are_told_apart_only_where_there_are_any() -> None:
+def test_traces_are_found_only_where_there_are_any() -> None:
     rows = np.random.default_rng(0).normal(size=(200, 4))
-    assert told_apart_by(rows, rows) == 0.5
-    assert told_apart_by(rows, rows + np.array([0, 0, 3, 0])) > 0.95
+    assert version_area(rows, rows) == 0.5
+    assert version_area(rows, rows + np.array([0, 0, 3, 0])) > 0.95
     noise = np.random.default_rng(1).normal(size=(200, 4))
-    assert told_apart_by(rows, noise) < 0.62
-    assert told_apart_by(rows[:, :0], rows[:, :0]) == 0.5
+    assert version_area(rows, noise) < 0.62
+    assert version_area(rows[:, :0], rows[:, :0]) == 0.5
 
 
 @pytest.mark.parametrize(("step", "leaks"), [("scale", False), ("sum", True), ("onehot", False), ("pca", True)])

@@ -15,7 +15,7 @@ from xaibench.core import registry
 from xaibench.core.data import Data
 from xaibench.core.storage.files import write_bytes
 from xaibench.core.types import Array
-from xaibench.datasets.certify.table_plants import feature_names
+from xaibench.datasets.certify.table_plants import names_of_features
 from xaibench.report.certificate import CertificateText, proof_sentence
 from xaibench.report.html.certificate_page import CertificateContent, ShownRow, certificate_page
 from xaibench.store import Store
@@ -102,7 +102,7 @@ def _shown(name: str, row: int, copy: Copy, data: Data, maps: Array, kind: str, 
         pixels = data.test_inputs[row]
         pixels = pixels.mean(axis=0) if pixels.ndim == 3 else pixels
         return ShownRow(name, hit, copy.level, copy.reliance, copy.dominance, (), pixels, values, mask, kind)
-    names = feature_names(data)
+    names = names_of_features(data)
     largest = np.argsort(-np.abs(np.nan_to_num(values)))[:SHOWN_FEATURES].tolist()
     largest += [i for i in np.flatnonzero(mask).tolist() if i not in largest]
     features = tuple((names[i], float(values[i]), bool(mask[i])) for i in largest)

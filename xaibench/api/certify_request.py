@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.storage.paths import local_path
 
-Share = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
+CertifiedLevel = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
 PLANTS = {"table": ("new", "overwrite", "category", "pair"), "image": ("patch", "texture", "tint")}
 """Plants by kind of data, the default first."""
-LEVELS = (0.0, 0.3, 0.6, 1.0)
+DEFAULT_LEVELS = (0.0, 0.3, 0.6, 1.0)
 
 
 class CertifyRequest(BaseModel):
@@ -76,7 +76,7 @@ class CertifyRequest(BaseModel):
     plant_params: dict[str, Any] = Field(default_factory=dict)
     column: str = ""
     classes: tuple[str, ...] = ()
-    levels: tuple[Share, ...] = LEVELS
+    levels: tuple[CertifiedLevel, ...] = DEFAULT_LEVELS
     copies: int = Field(default=3, ge=1, le=50)
     share: float = Field(default=0.5, gt=0, lt=1)
     protocol: Literal["carriers", "agree"] = "carriers"

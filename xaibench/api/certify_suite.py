@@ -23,18 +23,18 @@ from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 from xaibench.datasets.certify.base import LEAST_SHARE, chosen_classes, load_base
 from xaibench.datasets.certify.check import Original, measure_original
-from xaibench.datasets.certify.table_plants import category_features, feature_names, quantity_features
+from xaibench.datasets.certify.table_plants import category_features, names_of_features, quantity_features
 from xaibench.models.first_look import look_at_data
 from xaibench.models.obtain import obtain
 from xaibench.models.text_adapters import predictor_for
 from xaibench.suite.references import ComponentRef
 
-BLACK_BOX = ("occlusion", "lime", "kernel_shap", "shapley_sampling")
+REMOVING = ("occlusion", "lime", "kernel_shap", "shapley_sampling")
 OF_TABLES = ("tabular_lime",)
 OF_GRADIENTS = ("gradient", "input_x_gradient", "integrated_gradients", "smoothgrad", "deep_lift", "lrp")
 OF_IMAGES = (*OF_GRADIENTS, "guided_backprop", "grad_cam", "occlusion", "lime", "kernel_shap", "rise")
 BACKGROUND = 200
-N_ROWS = {"table": 400, "image": 250}
+GATE_ROWS = {"table": 400, "image": 250}
 """Test rows that gates are measured on, at most."""
 FEW_ROWS = 50
 MEAN = "mean"
@@ -42,7 +42,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedCertificate:
     """What is known before any copy is fitted.
 
     Attributes
@@ -87,7 +87,7 @@ class Prepared:
         return digest(self.suite["problems"], self.suite["explainers"], size=4)
 
 
-def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path | None = None) -> Prepared:
+def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path | None = None) -> PreparedCertificate:
     """Load the data, fit and measure the original, choose plant and column, and write the suite.
 
     Raises
@@ -114,7 +114,7 @@ def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path 
     seconds = fitted.train_seconds if fitted.from_cache else time.perf_counter() - started
     given = request.returns or spec.returns or fitted.returns
     predictor = look_at_data(predictor_for(fitted.model, data, returns=given), data, given=given)
-    original = measure_original(predictor, data, pair, N_ROWS[data.features])
+    original = measure_original(predictor, data, pair, GATE_ROWS[data.features])
     column = request.column
     if plant in ("overwrite", "category") and not column:
         column = least_used_column(
@@ -123,7 +123,7 @@ def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path 
     names = data.class_names or tuple(str(i) for i in range(data.n_classes))
     chosen = ("higher", "lower") if regression else (names[pair[0]], names[pair[1]])
     suite = _suite(request, data, plant, column, params, original, predictor.provides)
-    return Prepared(
+    return PreparedCertificate(
         request, plant, column, data, chosen, original, fitted.fingerprint, seconds, suite,
         tuple(_notes(data, pair, regression=regression)),
     )  # fmt: skip
@@ -177,7 +177,7 @@ def least_used_column(model: Predictor, data: Data, possible: list[int]) -> str:
 
     if not possible:
         return ""
-    return feature_names(data)[min(possible, key=lambda feature: (change(feature), feature))]
+    return names_of_features(data)[min(possible, key=lambda feature: (change(feature), feature))]
 
 
 def _suite(
@@ -235,7 +235,7 @@ def _plain(name: str) -> str:
 
 def default_explainers(data: Data, provides: frozenset[str]) -> list[Any]:
     """Explainers that apply to this kind of data and model, removing features by their mean."""
-    names = OF_IMAGES if data.features == "image" else (*OF_TABLES, *BLACK_BOX, *OF_GRADIENTS)
+    names = OF_IMAGES if data.features == "image" else (*OF_TABLES, *REMOVING, *OF_GRADIENTS)
     offered = {"background", "reexplain", "labels", need_of_data(data.features), *provides}
     return [with_mean(name) for name in names if not missing_needs(registry.get("explainer", name).needs, offered)]
 

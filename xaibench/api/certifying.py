@@ -14,9 +14,9 @@ import pandas as pd
 
 from xaibench.analysis.certificates.certificate import Certificate, certify_copies
 from xaibench.analysis.certificates.copies import CopySet, read_copies
-from xaibench.analysis.certificates.verdicts import Summary, with_verdicts
+from xaibench.analysis.certificates.verdicts import CertificateSummary, with_verdicts
 from xaibench.api.certify_request import CertifyRequest, read_request
-from xaibench.api.certify_suite import Prepared, prepare
+from xaibench.api.certify_suite import PreparedCertificate, prepare
 from xaibench.api.orchestration import CompletedRun, Watch, run_suite
 from xaibench.api.reading import results
 from xaibench.core.errors import NothingToDoError
@@ -28,7 +28,7 @@ from xaibench.suite.drafting import toml_value
 
 FALLBACK = "overwrite"
 """Plant that is tried where a recipe does not take another column, and none was named."""
-Tell = Callable[[Prepared], None]
+Announce = Callable[[PreparedCertificate], None]
 """Called with what is about to be run, before anything is."""
 
 
@@ -67,8 +67,8 @@ class Certification:
 
     certificate: Certificate
     copy_set: CopySet
-    prepared: Prepared
-    summary: Summary
+    prepared: PreparedCertificate
+    summary: CertificateSummary
     store: Location
     folder: str
     n_failed: int
@@ -168,7 +168,7 @@ def certify_request(
     *,
     store: str | Path | None = None,
     watch: Watch | None = None,
-    tell: Tell | None = None,
+    tell: Announce | None = None,
 ) -> Certification:
     """Prepare, run, analyse and write a certificate.
 
@@ -195,7 +195,7 @@ def certify_request(
 
 
 def _certified(
-    prepared: Prepared, opened: Store, options: Options, watch: Watch | None, tell: Tell | None
+    prepared: PreparedCertificate, opened: Store, options: Options, watch: Watch | None, tell: Announce | None
 ) -> Certification:
     folder = f"certify/{prepared.suite['name']}-{prepared.key}"
     if tell is not None:
@@ -205,7 +205,7 @@ def _certified(
     return certification_of(prepared, done, folder)
 
 
-def certification_of(prepared: Prepared, done: CompletedRun, folder: str) -> Certification:
+def certification_of(prepared: PreparedCertificate, done: CompletedRun, folder: str) -> Certification:
     """The certificate of a run, written into the store.
 
     Raises
@@ -239,7 +239,7 @@ def _ignored(found: Certification) -> bool:
     return all(copy.dominance == 0 or not copy.gates for copy in copies)
 
 
-def suite_toml(prepared: Prepared) -> str:
+def suite_toml(prepared: PreparedCertificate) -> str:
     """The generated suite as a file that ``xaibench run`` takes, from the folder that its paths start from."""
     suite = prepared.suite
     problem = suite["problems"][0]
@@ -249,7 +249,7 @@ def suite_toml(prepared: Prepared) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_document(found: Certification) -> dict[str, Any]:
+def certificate_document(found: Certification) -> dict[str, Any]:
     """The certificate as plain values, for ``--json``."""
     records = json.loads(found.thresholds.to_json(orient="records"))
     for record, threshold in zip(records, found.thresholds["threshold"], strict=True):

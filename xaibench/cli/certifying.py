@@ -12,14 +12,15 @@ import pandas as pd
 from xaibench.api.certify_request import CertifyRequest, read_request
 from xaibench.cli.arguments import workers_from
 from xaibench.cli.output import duration, print_json, stderr, stdout
+from xaibench.cli.running import CELLS_FAILED
 from xaibench.core.errors import UsageError
 from xaibench.core.trust import trust_files, trusted_digests
 
 if TYPE_CHECKING:
-    from xaibench.api.certify_suite import Prepared
+    from xaibench.api.certify_suite import PreparedCertificate
     from xaibench.api.certifying import Certification
 
-ANSWERED, ABOVE, CELLS_FAILED, NOTHING_PROVED = 0, 1, 3, 4
+ANSWERED, ABOVE, NOTHING_PROVED = 0, 1, 4
 LONG = 30 * 60
 """Seconds of fitting from which on the command asks for --yes."""
 
@@ -42,7 +43,7 @@ def certify_command(
     limits = limits_from(fail_above)
     trust_files([*trust, *_own_files(request)])
     n_workers = workers_from(workers)
-    from xaibench.api.certifying import as_document, certify_request
+    from xaibench.api.certifying import certificate_document, certify_request
     from xaibench.cli.progress import observer_for
     from xaibench.execution import Options
 
@@ -56,7 +57,7 @@ def certify_command(
     )
     above = exceeded(found, limits)
     if json:
-        print_json({**as_document(found), "above": above})
+        print_json({**certificate_document(found), "above": above})
     else:
         _print(found, above)
     if output is not None:
@@ -77,13 +78,13 @@ def _own_files(request: CertifyRequest) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _announce(prepared: Prepared, *, yes: bool, quiet: bool) -> None:
+def _announce(prepared: PreparedCertificate, *, yes: bool, quiet: bool) -> None:
     """Say how many fits there will be and how long the original took.
 
     Raises
     ------
     UsageError
-        If fitting alone would take more than half an hour, and nobody said yes.
+        If fitting alone would take more than half an hour, and that was not agreed to.
     """
     seconds = prepared.n_fits * prepared.fit_seconds
     plan = (

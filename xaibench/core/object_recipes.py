@@ -11,6 +11,8 @@ ObjectRecipe = Callable[..., Any]
 MakeRecipe = Callable[[Any], ObjectRecipe | None]
 """Makes a recipe of an object, or says that it makes none of such ones."""
 _makers: list[MakeRecipe] = []
+_made: dict[int, tuple[Any, ObjectRecipe]] = {}
+"""Recipes of objects by identity: one object is one recipe, however often it is named."""
 
 
 def makes_recipes(maker: MakeRecipe) -> MakeRecipe:
@@ -34,10 +36,14 @@ def recipe_of(found: Any, source: str | None) -> ObjectRecipe | None:
     source : str, optional
         Digest of the code that made it, which keys of results hold.
     """
+    known = _made.get(id(found))
+    if known is not None and known[0] is found:
+        return known[1]
     for maker in _makers:
         recipe = maker(found)
         if recipe is not None:
             if source is not None:
                 recipe.content_digest = source  # type: ignore[attr-defined]
+            _made[id(found)] = (found, recipe)
             return recipe
     return None

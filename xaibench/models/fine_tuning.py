@@ -18,9 +18,9 @@ from xaibench.models.training import build_and_fit
 
 ROUND = 4
 """Epochs after which it is looked whether the copy has learned enough."""
-ENOUGH, MOST_LOSS = 0.98, 0.02
-"""Accuracy on the rows kept aside that ends training, and how near to it the clean ones must come."""
-CLIP = 1.0
+ENOUGH = 0.98
+"""Accuracy on the rows that were held out at which training ends."""
+GRADIENT_CLIP = 1.0
 
 
 @makes_recipes
@@ -62,9 +62,9 @@ def network_recipe(found: Any) -> ObjectRecipe | None:
 def fit_further(
     module: nn.Module, data: Data, *, layers: str, learning_rate: float, batch_size: int, max_epochs: int
 ) -> None:
-    """Train a network in place: AdamW, cross-entropy, gradients clipped at 1, a tenth of the rows kept aside.
+    """Train a network in place: AdamW, cross-entropy, gradients clipped at 1, a tenth of the rows held out.
 
-    Rounds of four epochs end when the rows that were kept aside are right in 98 %, or ``max_epochs`` are over.
+    Rounds of four epochs end when the rows that were held out are right in 98 %, or ``max_epochs`` are over.
 
     Raises
     ------
@@ -76,8 +76,8 @@ def fit_further(
     values = data.train_values
     wanted = torch.from_numpy(data.train_targets if values is None else values)
     order = torch.randperm(len(inputs))
-    n_aside = max(1, len(inputs) // 10)
-    aside, rows = order[:n_aside], order[n_aside:]
+    n_held_out = max(1, len(inputs) // 10)
+    held_out, rows = order[:n_held_out], order[n_held_out:]
     steps = -(-len(rows) // batch_size) * max_epochs
     optimizer = torch.optim.AdamW(trained, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
@@ -91,10 +91,10 @@ def fit_further(
                 optimizer.zero_grad()
                 loss = _loss(module(inputs[batch]), wanted[batch])
                 loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(trained, CLIP)
+                nn.utils.clip_grad_norm_(trained, GRADIENT_CLIP)
                 optimizer.step()
                 schedule.step()
-        if (epoch + 1) % ROUND == 0 and values is None and _right(module, inputs[aside], wanted[aside]) >= ENOUGH:
+        if (epoch + 1) % ROUND == 0 and values is None and _right(module, inputs[held_out], wanted[held_out]) >= ENOUGH:
             return
 
 

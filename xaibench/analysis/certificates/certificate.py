@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.certificates.copies import Copy, CopySet, Explaining, Shown
+from xaibench.analysis.certificates.copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.finding_tests import LEAST_DECISIVE, finding_p
 from xaibench.analysis.certificates.reliance_curve import RelianceCurve, reliance_curve
 from xaibench.analysis.statistics.intervals import holm
@@ -18,9 +18,9 @@ from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.core.components import ORACLE
 from xaibench.core.types import Array
 
-N_RESAMPLES = 1000
+CURVE_RESAMPLES = 1000
 KNOWS_THE_PLACE = frozenset({"other_sample"})
-"""Controls that are no placebos in tables: where the plant is in the same column of every row, they know it."""
+"""Controls that are not placebos in tables: where the plant is in the same column of every row, they know it."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +117,21 @@ class _Resamples:
         rng = np.random.Generator(np.random.Philox(seed))
         numbers = sorted({copy.number for copy in proved})
         n = max((len(copy.samples) for copy in proved), default=0)
-        self.rows = rng.multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES) if n else np.empty((N_RESAMPLES, 0))
+        self.rows = rng.multinomial(n, np.full(n, 1 / n), size=CURVE_RESAMPLES) if n else np.empty((CURVE_RESAMPLES, 0))
         k = len(numbers)
-        drawn = rng.multinomial(k, np.full(k, 1 / k), size=N_RESAMPLES) if k > 1 else np.ones((N_RESAMPLES, max(k, 1)))
+        drawn = (
+            rng.multinomial(k, np.full(k, 1 / k), size=CURVE_RESAMPLES)
+            if k > 1
+            else np.ones((CURVE_RESAMPLES, max(k, 1)))
+        )
         place = {number: i for i, number in enumerate(numbers)}
         self.weights = np.stack([drawn[:, place[c.number]] for c in proved], axis=1) if proved else drawn[:, :0]
 
     def thresholds(self, measured: _Measured, label: str) -> Array:
         """Threshold of every resample (B,); infinite where one half is never reached."""
         if not measured.proved:
-            return np.full(N_RESAMPLES, np.inf)
-        nets = np.full((N_RESAMPLES, len(measured.proved)), np.nan)
+            return np.full(CURVE_RESAMPLES, np.inf)
+        nets = np.full((CURVE_RESAMPLES, len(measured.proved)), np.nan)
         for i, copy in enumerate(measured.proved):
             values = measured.net(copy, label)
             known = np.isfinite(values)
@@ -285,7 +289,7 @@ def _copy_rows(found: CopySet, measured: _Measured) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _auroc(own: Shown, twin: Shown | None) -> float:
+def _auroc(own: ExplainedCopy, twin: ExplainedCopy | None) -> float:
     """Probability that the plant stands higher in the order on the copy than on the twin, in decisive rows."""
     if twin is None or len(twin.place) != len(own.place):
         return float("nan")

@@ -15,7 +15,7 @@ from xaibench.core.gates import Gate, gate_of
 from xaibench.core.types import Array
 from xaibench.datasets.certify.check import CLEAN, DOMINANCE, SWAP
 
-FOUND, RANK = "shortcut_found", "shortcut_rank"
+SHORTCUT_FOUND, SHORTCUT_RANK = "shortcut_found", "shortcut_rank"
 MOST_FALL = 0.05
 """How much less than at a lower level a copy may rely on the plant."""
 _LEVEL = re.compile(r"[(,]level=([-+.\deE]+)[,)]")
@@ -23,7 +23,7 @@ _PLANT = re.compile(r"[(,]plant=(\w+)[,)]")
 
 
 @dataclass(frozen=True)
-class Shown:
+class ExplainedCopy:
     """What one explainer made of one copy.
 
     Attributes
@@ -55,7 +55,7 @@ class Copy:
     gates : tuple of Gate
     samples : tuple of str
         Names of the N test samples.
-    shown : mapping of str to Shown
+    shown : mapping of str to ExplainedCopy
         By the label of the explainer.
     fingerprint : str
     """
@@ -64,7 +64,7 @@ class Copy:
     number: int
     gates: tuple[Gate, ...]
     samples: tuple[str, ...]
-    shown: Mapping[str, Shown] = field(default_factory=dict)
+    shown: Mapping[str, ExplainedCopy] = field(default_factory=dict)
     fingerprint: str = ""
 
     def measured(self, name: str) -> float:
@@ -203,17 +203,17 @@ def _copy(level: Any, number: Any, rows: pd.DataFrame, labels: Mapping[tuple[str
 
 def _shown(
     rows: pd.DataFrame, labels: Mapping[tuple[str, str], str], samples: tuple[str, ...]
-) -> Iterator[tuple[str, Shown]]:
+) -> Iterator[tuple[str, ExplainedCopy]]:
     for (name, params), label in labels.items():
         part = rows[(rows["explainer"] == name) & (rows["explainer_params"] == params)]
-        found = {which: _scores(part, FOUND, which, len(samples)) for which in ("all", "decisive")}
-        place = _scores(part, RANK, None, len(samples))
+        found = {which: _scores(part, SHORTCUT_FOUND, which, len(samples)) for which in ("all", "decisive")}
+        place = _scores(part, SHORTCUT_RANK, None, len(samples))
         if found["all"] is None:
             continue
         decisive = np.zeros(len(samples), bool) if found["decisive"] is None else np.isfinite(found["decisive"])
         unknown = np.full(len(samples), np.nan)
         seconds = float(part["explain_seconds"].astype(float).mean())
-        yield label, Shown(found["all"], unknown if place is None else place, decisive, seconds)
+        yield label, ExplainedCopy(found["all"], unknown if place is None else place, decisive, seconds)
 
 
 def _scores(rows: pd.DataFrame, metric: str, which: str | None, n: int) -> Array | None:

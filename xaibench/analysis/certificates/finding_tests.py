@@ -11,7 +11,7 @@ from xaibench.analysis.statistics.levels import ALPHA
 from xaibench.core.types import Array
 
 LEAST_DECISIVE = 20
-"""Decisive rows of a copy below which it ranks nobody."""
+"""Decisive rows of a copy below which it ranks no explainer."""
 LEAST_COPIES = 3
 """Copies from which on they must agree."""
 

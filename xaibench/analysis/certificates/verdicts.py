@@ -13,14 +13,14 @@ from xaibench.analysis.certificates.finding_tests import LEAST_DECISIVE
 from xaibench.core.gates import Gate
 from xaibench.datasets.certify.check import DROP, LEAST_SWAP, SWAP, TRACE
 
-RELIABLE = 0.9
+RELIABLE_SHARE = 0.9
 """Share of the decisive rows at full level from which on an explainer finds the shortcut."""
 LOUD_TWIN = 0.1
 """Share of the rows of the null twin from which on an explainer marks the plant where it means nothing."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class CertificateSummary:
     """The certificate in sentences.
 
     Attributes
@@ -37,12 +37,12 @@ class Summary:
     not_to_rely_on: tuple[str, ...] = ()
 
 
-def with_verdicts(certificate: Certificate, copies: CopySet, plant: str) -> tuple[Certificate, Summary]:
+def with_verdicts(certificate: Certificate, copies: CopySet, plant: str) -> tuple[Certificate, CertificateSummary]:
     """The certificate with a column ``verdict``, and its summary."""
     table = certificate.thresholds
     if not certificate.proved:
         words = ["control" if row.control else "" for row in table.itertuples()]
-        return replace(certificate, thresholds=table.assign(verdict=words)), Summary(_why_not(copies, plant))
+        return replace(certificate, thresholds=table.assign(verdict=words)), CertificateSummary(_why_not(copies, plant))
     best = table.loc[table["finds"] & table["ranked"], "tie_group"].str[:1].min()
     words = [_verdict(row, best) for _, row in table.iterrows()]
     judged = table.assign(verdict=words)
@@ -60,22 +60,24 @@ def _verdict(row: pd.Series[Any], best: object) -> str:
     if not row["finds"]:
         loud = row["found_on_twin"] >= LOUD_TWIN and row["found_at_full_level"] >= LOUD_TWIN
         return "marks it where it means nothing as well" if loud else "does not show it"
-    if row["found_at_full_level"] < RELIABLE:
+    if row["found_at_full_level"] < RELIABLE_SHARE:
         return f"misses {100 * missed:.0f} % even when it decides"
     late = isinstance(best, str) and best not in row["tie_group"]
     return "finds it late" if late else "finds it"
 
 
-def _summary(table: pd.DataFrame) -> Summary:
+def _summary(table: pd.DataFrame) -> CertificateSummary:
     ranked = table[table["ranked"]]
     first = ranked[ranked["verdict"] == "finds it"]
-    poor = ranked[~ranked["finds"] | (ranked["found_at_full_level"] < RELIABLE)]
+    poor = ranked[~ranked["finds"] | (ranked["found_at_full_level"] < RELIABLE_SHARE)]
     finders, avoid = tuple(first["explainer"]), tuple(poor["explainer"])
     if not len(ranked):
         few = "too few test rows are decided by the shortcut alone to compare explainers; explain more rows (--rows)"
-        return Summary(f"{few[0].upper()}{few[1:]}.")
+        return CertificateSummary(f"{few[0].upper()}{few[1:]}.")
     if not finders:
-        return Summary("No explainer here is shown to find the shortcut. Do not rely on any of them.", (), avoid)
+        return CertificateSummary(
+            "No explainer here is shown to find the shortcut. Do not rely on any of them.", (), avoid
+        )
     worst = float(first["threshold"].max())
     share = f"{100 * worst:.0f} %"
     names = _listed(finders)
@@ -85,7 +87,7 @@ def _summary(table: pd.DataFrame) -> Summary:
     )
     if avoid:
         text += f" Do not rely on {_listed(avoid)} here."
-    return Summary(text, finders, avoid)
+    return CertificateSummary(text, finders, avoid)
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -115,7 +117,7 @@ def _why_not(copies: CopySet, plant: str) -> str:
 def _trace_words(copy: Copy, gate: Gate, plant: str) -> str:
     return (
         f"The plant leaves a second trace (gate: {gate.name}, AUC {gate.value:.2f}, at most {gate.threshold:.2f}): "
-        "after the first step of the recipe other columns tell its versions apart, so there is no single truth and "
+        "after the first step of the recipe other columns distinguish its versions, so there is no single truth and "
         "nothing is certified; leave that step out, or try another plant."
     )
 

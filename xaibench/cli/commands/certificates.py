@@ -15,7 +15,7 @@ def certify(
         str,
         typer.Argument(
             metavar="RECIPE|STUDY.toml",
-            help="file.py:build (fits a model), file.py:pipeline (unfitted), file.py:net (torch), a name from "
+            help="Recipe: file.py:build (fits a model), file.py:pipeline (unfitted), file.py:net (torch), a name from "
             "`xaibench list models`, or a TOML file that says all of it.",
         ),
     ],

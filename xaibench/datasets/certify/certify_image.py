@@ -13,7 +13,7 @@ from xaibench.core.data_registry import dataset
 from xaibench.core.errors import DataError
 from xaibench.datasets.certify.base import chosen_classes, load_base
 from xaibench.datasets.certify.carriers import Protocol
-from xaibench.datasets.certify.certify_table import UNLABELLED, CarrierShare, Level
+from xaibench.datasets.certify.certify_table import UNLABELLED, CarrierShare, PlantLevel
 from xaibench.datasets.certify.check import Original
 from xaibench.datasets.certify.image_plants import ImagePlantName, image_plant
 from xaibench.datasets.certify.planting import PROVIDES, Planting, copy_of
@@ -30,7 +30,7 @@ def certify_image(
     plant: ImagePlantName = "patch",
     side: Annotated[int, annotated_types.Ge(0)] = 0,
     contrast: Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)] = 0.0,
-    level: Level = 1.0,
+    level: PlantLevel = 1.0,
     share: CarrierShare = 0.5,
     protocol: Protocol = "carriers",
     classes: tuple[str, ...] = (),

@@ -17,7 +17,7 @@ from xaibench.datasets.certify.check import Original
 from xaibench.datasets.certify.planting import PROVIDES, Planting, copy_of
 from xaibench.datasets.certify.table_plants import TablePlantName, category, new_column, new_pair, overwritten
 
-Level = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
+PlantLevel = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
 CarrierShare = Annotated[float, annotated_types.Gt(0), annotated_types.Lt(1)]
 UNLABELLED = frozenset({"data_params", "data_seed", "original", "n_rows"})
 """Parameters that the names of problems do not show."""
@@ -33,7 +33,7 @@ def certify_table(
     data_seed: int = 0,
     plant: TablePlantName = "new",
     column: str = "",
-    level: Level = 1.0,
+    level: PlantLevel = 1.0,
     share: CarrierShare = 0.5,
     protocol: Protocol = "carriers",
     classes: tuple[str, ...] = (),

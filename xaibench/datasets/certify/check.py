@@ -18,7 +18,12 @@ from xaibench.datasets.certify.traces import second_trace
 
 CHECK_VERSION = 1
 """Raised when what is measured changes."""
-SWAP, DOMINANCE, KEEP, MOVED = "reliance on the plant", "dominance of the plant", "plant on other rows", "plant moved"
+SWAP, DOMINANCE, KEEP, ELSEWHERE = (
+    "reliance on the plant",
+    "dominance of the plant",
+    "plant on other rows",
+    "plant moved",
+)
 CLEAN, DROP, SHIFT_A, SHIFT_B = "clean accuracy", "loss of clean accuracy", "change without plant, A", "and B"
 TRACE = "second trace of the plant"
 """Names of the gates of a copy."""
@@ -112,7 +117,7 @@ class ShortcutCheck:
         ]
         if self.moved is not None:
             moved = self._follows(self._look(model, self.moved), plain, self.rows, unit)
-            gates.append(self._limit(MOVED, moved, LEAST_KEEP, chance + MOST_KEEP_OF_TWIN))
+            gates.append(self._limit(ELSEWHERE, moved, LEAST_KEEP, chance + MOST_KEEP_OF_TWIN))
         accuracy = self._accuracy(*plain)
         gates.append(Gate(CLEAN, accuracy, NO_LIMIT))
         if self.original is not None:
@@ -151,7 +156,7 @@ class ShortcutCheck:
         return np.where(self.versions > 0, *self.classes)
 
     def _reliance(self, own: tuple[Array, Array], unit: float) -> float:
-        """Share of the rows that a swap decides the right way, less the share that it decides the wrong way."""
+        """Share of the rows that a swap decides the right way, minus the share that it decides the wrong way."""
         if self.values is not None:
             change = self._of_version(own[0], 1) - self._of_version(own[0], -1)
             return float((change > unit).mean() - (change < -unit).mean())

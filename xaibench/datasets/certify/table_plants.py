@@ -15,7 +15,7 @@ from xaibench.core.frames.columns import ColumnCodec
 from xaibench.core.types import Array
 
 TablePlantName = Literal["new", "overwrite", "category", "pair"]
-JITTER = 0.1
+OVERWRITE_JITTER = 0.1
 """Standard deviation of what is added to an overwritten number, in standard deviations of its column."""
 LEAST_CATEGORY = 0.02
 """Share of the training rows that a value must have to be a version of the plant."""
@@ -38,7 +38,7 @@ class TablePlant:
     n_features : int
         Features of a row, planted ones included.
     signed : bool
-        Both versions are multiplied by a random sign, so that no single column tells them apart.
+        Both versions are multiplied by a random sign, so that no single column distinguishes them.
     """
 
     columns: tuple[int, ...]
@@ -136,7 +136,7 @@ def overwritten(data: Data, column: str) -> TablePlant:
     values = data.train_inputs[:, place].astype(np.float64)
     values = values[np.isfinite(values)]
     low, high = np.quantile(values, [0.25, 0.75])
-    jitter = np.array([JITTER * values.std()])
+    jitter = np.array([OVERWRITE_JITTER * values.std()])
     return TablePlant((place,), (feature,), np.array([high]), np.array([low]), jitter, data.layout.n_features)
 
 
@@ -202,7 +202,7 @@ def column_feature(data: Data, column: str, possible: Sequence[int], what: str) 
         raise UsageError(f"the data have no {what.removeprefix('a ')} to plant in", "try the plant new")
     if not column:
         return min(possible, key=lambda f: (_association(data, f), f))
-    names = feature_names(data)
+    names = names_of_features(data)
     if column not in names:
         raise UsageError(f"the data have no column {column!r}", did_you_mean(column, names))
     if names.index(column) not in possible:
@@ -210,7 +210,7 @@ def column_feature(data: Data, column: str, possible: Sequence[int], what: str) 
     return names.index(column)
 
 
-def feature_names(data: Data) -> list[str]:
+def names_of_features(data: Data) -> list[str]:
     """Names of the features: of groups where there are groups, numbers where nothing has a name."""
     found = data.group_names if data.feature_groups else data.feature_names
     return list(found) or [str(i) for i in range(data.layout.n_features)]

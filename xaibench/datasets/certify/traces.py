@@ -1,4 +1,4 @@
-"""Whether anything but the planted unit tells both versions apart: then the truth would be elsewhere too."""
+"""Whether anything but the planted unit distinguishes both versions: then the truth would be elsewhere too."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def second_trace(model: Predictor, a: Array, b: Array) -> float:
     Returns
     -------
     float
-        The larger area of a logistic regression and a boosting of depth 3, both out of fold, where rows are kept
-        together; .5 where nothing differs.
+        The larger area of a logistic regression and a boosting of depth 3, both out of fold, with both versions of a row
+        in one fold; .5 where nothing differs.
     """
     n = min(len(a), MOST_ROWS)
     a, b = a[:n].reshape(n, -1), b[:n].reshape(n, -1)
@@ -41,11 +41,11 @@ def second_trace(model: Predictor, a: Array, b: Array) -> float:
     differs = (a != b).any(axis=0)
     mixed = np.where(differs, a, np.roll(a, 1, axis=0))
     same = np.isclose(step(mixed), made_a, equal_nan=True).all(axis=0)
-    return told_apart_by(made_a[:, ~same], made_b[:, ~same])
+    return version_area(made_a[:, ~same], made_b[:, ~same])
 
 
-def told_apart_by(a: Array, b: Array) -> float:
-    """Area under the ROC curve with which rows (N, D) of two versions are told apart, out of fold; .5 if equal."""
+def version_area(a: Array, b: Array) -> float:
+    """Area under the ROC curve with which rows (N, D) of two versions are distinguished, out of fold; .5 if equal."""
     if a.shape[1] == 0 or np.array_equal(a, b, equal_nan=True):
         return 0.5
     from sklearn.ensemble import HistGradientBoostingClassifier

@@ -117,7 +117,7 @@ def shortcut_rank(ev: Evaluation) -> Tensor:
     """Share of the other units that are smaller than the best unit of a planted shortcut: 1 is first, 0 last.
 
     Compared with the null twin this tells whether an explanation responds to the shortcut at all, even where it is not
-    first. Any exact method does so at any reliance above 0, so it ranks nobody.
+    first. Any exact method does so at any reliance above 0, so nothing is ranked by it.
 
     Returns
     -------

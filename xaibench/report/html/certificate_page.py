@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jinja2
 import numpy as np
@@ -15,11 +14,11 @@ from markupsafe import Markup
 
 from xaibench.core.types import Array
 from xaibench.report.certificate import CertificateText, found_at, interval_text, threshold_text
+from xaibench.report.html.page import TEMPLATES
 from xaibench.report.html.pictures import Picture, grey, heat
 from xaibench.report.labels import share
 
-TEMPLATES = Path(__file__).parent / "templates"
-WIDTH, HEIGHT, LEFT, BOTTOM = 220.0, 150.0, 30.0, 24.0
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 220.0, 150.0, 30.0, 24.0
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,15 @@ class ShownRow:
 
     @property
     def pictures(self) -> list[Picture]:
-        """The image with the plant, and the map with the plant framed in black."""
+        """The image with the plant, where the plant is, and the map."""
         if self.pixels is None or self.attributions is None or self.mask is None:
             return []
         colours, scale = heat(self.attributions, self.kind)
-        edge = self.mask & ~_eroded(self.mask)
-        framed = colours.copy()
-        framed[edge] = 0
         word = "found" if self.hit else "missed"
         return [
             Picture("image", "with the plant", "The image with the plant", grey(self.pixels)),
-            Picture(self.explainer, f"{scale}, {word}", f"Map of {self.explainer}, the plant is {word}", framed),
+            Picture("plant", "the plant", "Where the plant is", grey(self.mask.astype(float))),
+            Picture(self.explainer, scale, f"Map of {self.explainer}; the plant is {word}", colours),
         ]
 
     @property
@@ -76,12 +73,6 @@ class ShownRow:
             '<line x1="0" y1="4" x2="100" y2="4" class="grid"/>'
             '<line x1="0" y1="4" x2="{:.1f}" y2="4" class="bar"/></svg>'
         ).format(width)
-
-
-def _eroded(mask: Array) -> Array:
-    padded = np.pad(mask, 1)
-    inner: Array = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:] & mask
-    return inner
 
 
 @dataclass(frozen=True)
@@ -115,27 +106,27 @@ def curve_panel(reliance: Array, net: Array, points: Sequence[tuple[float, float
     def at(x: float, y: float) -> tuple[float, float]:
         low = min(0.0, float(reliance.min()))
         along = (x - low) / max(1.0 - low, 1e-9)
-        return LEFT + along * (WIDTH - LEFT - 8), 8 + (1 - min(max(y, -0.1), 1.0)) * (HEIGHT - BOTTOM - 8)
+        return _LEFT + along * (_WIDTH - _LEFT - 8), 8 + (1 - min(max(y, -0.1), 1.0)) * (_HEIGHT - _BOTTOM - 8)
 
     half = [at(min(0.0, float(reliance.min())), 0.5), at(1.0, 0.5)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*p) for p in zip(reliance.tolist(), net.tolist(), strict=True)))
     dashed = " ".join(f"{x:.1f},{y:.1f}" for x, y in half)
     dots = [at(x, y) for x, y in points if not np.isnan(y)]
-    base = HEIGHT - BOTTOM
+    base = _HEIGHT - _BOTTOM
     parts = [
         Markup('<svg class="panel" viewBox="0 0 {:g} {:g}" aria-hidden="true" focusable="false">').format(
-            WIDTH, HEIGHT
+            _WIDTH, _HEIGHT
         ),
-        Markup('<line x1="{0:g}" y1="{1:g}" x2="{2:g}" y2="{1:g}" class="axis"/>').format(LEFT, base, WIDTH - 8),
+        Markup('<line x1="{0:g}" y1="{1:g}" x2="{2:g}" y2="{1:g}" class="axis"/>').format(_LEFT, base, _WIDTH - 8),
         Markup('<polyline points="{}" class="beside d1"/>').format(dashed),
         Markup('<polyline points="{}" class="own"/>').format(line),
         *(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3" class="dot"/>').format(x, y) for x, y in dots),
         *(
-            Markup('<text x="{:.1f}" y="{:.1f}" class="end">{}</text>').format(LEFT - 4, at(0, y)[1] + 4, label)
+            Markup('<text x="{:.1f}" y="{:.1f}" class="end">{}</text>').format(_LEFT - 4, at(0, y)[1] + 4, label)
             for y, label in ((0.0, "0"), (0.5, ".5"), (1.0, "1"))
         ),
-        Markup('<text x="{:.1f}" y="{:.1f}">0</text>').format(at(0.0, 0)[0] - 3, HEIGHT - 8),
-        Markup('<text x="{:.1f}" y="{:.1f}" class="end">1</text>').format(WIDTH - 5, HEIGHT - 8),
+        Markup('<text x="{:.1f}" y="{:.1f}">0</text>').format(at(0.0, 0)[0] - 3, _HEIGHT - 8),
+        Markup('<text x="{:.1f}" y="{:.1f}" class="end">1</text>').format(_WIDTH - 5, _HEIGHT - 8),
         Markup("</svg>"),
     ]
     return Markup("").join(parts)
