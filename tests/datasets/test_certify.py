@@ -128,6 +128,7 @@ def test_a_category_takes_its_two_rarest_common_values_as_one_feature() -> None:
     mask = plant.mask(np.zeros((2, 3)))
     assert mask.shape == (2, data.layout.n_features)
     assert mask.sum() == 2
+    assert plant.natural(data.train_inputs).mean() == pytest.approx(1 - data.train_inputs[:, 3:].mean(axis=0).max())
     counts = data.train_inputs[:, 3:].sum(axis=0)
     assert {int(plant.a.argmax()), int(plant.b.argmax())} == set(np.argsort(counts)[:2].tolist())
     put = plant.put(data.train_inputs, np.ones(len(data.train_inputs)), np.zeros((len(data.train_inputs), 3)))

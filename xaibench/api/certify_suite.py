@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from xaibench.api.arguments import failures_as_usage_errors
 from xaibench.api.certify_request import PLANTS, CertifyRequest
 from xaibench.core import registry
 from xaibench.core.component_files import is_known_file
@@ -23,7 +24,14 @@ from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 from xaibench.datasets.certify.base import LEAST_SHARE, chosen_classes, load_base
 from xaibench.datasets.certify.check import Original, measure_original
-from xaibench.datasets.certify.table_plants import category_features, names_of_features, quantity_features
+from xaibench.datasets.certify.planting import usable_rows
+from xaibench.datasets.certify.table_plants import (
+    category,
+    category_features,
+    names_of_features,
+    quantity_features,
+    rarest_category,
+)
 from xaibench.models.first_look import look_at_data
 from xaibench.models.obtain import obtain
 from xaibench.models.text_adapters import predictor_for
@@ -110,16 +118,20 @@ def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path 
     regression = data.train_values is not None
     pair = (0, 0) if regression else chosen_classes(data, request.classes)
     started = time.perf_counter()
-    fitted = obtain(spec, model.params, data, seed=0, cache=cache)
+    with failures_as_usage_errors(f"the recipe {request.model} cannot be fitted to {request.data}"):
+        fitted = obtain(spec, model.params, data, seed=0, cache=cache)
     seconds = fitted.train_seconds if fitted.from_cache else time.perf_counter() - started
     given = request.returns or spec.returns or fitted.returns
     predictor = look_at_data(predictor_for(fitted.model, data, returns=given), data, given=given)
-    original = measure_original(predictor, data, pair, GATE_ROWS[data.features])
     column = request.column
-    if plant in ("overwrite", "category") and not column:
-        column = least_used_column(
-            predictor, data, quantity_features(data) if plant == "overwrite" else category_features(data)
-        )
+    if plant == "overwrite" and not column:
+        column = least_used_column(predictor, data, quantity_features(data))
+    if plant == "category" and not column:
+        column = rarest_category(data, category_features(data))
+    rows = np.arange(min(GATE_ROWS[data.features], len(data.test_inputs)))
+    if plant == "category":
+        rows = usable_rows(category(data, column), data.test_inputs, GATE_ROWS[data.features])
+    original = measure_original(predictor, data, pair, rows)
     names = data.class_names or tuple(str(i) for i in range(data.n_classes))
     chosen = ("higher", "lower") if regression else (names[pair[0]], names[pair[1]])
     suite = _suite(request, data, plant, column, params, original, predictor.provides)

@@ -15,6 +15,8 @@ from xaibench.datasets.certify.check import DROP, LEAST_SWAP, SWAP, TRACE
 
 RELIABLE_SHARE = 0.9
 """Share of the decisive rows at full level from which on an explainer finds the shortcut."""
+PARTLY = 0.3
+"""Reliance from which on a recipe uses the plant, if not enough."""
 LOUD_TWIN = 0.1
 """Share of the rows of the null twin from which on an explainer marks the plant where it means nothing."""
 
@@ -123,11 +125,13 @@ def _trace_words(copy: Copy, gate: Gate, plant: str) -> str:
 
 
 def _swap_words(copy: Copy, gate: Gate, plant: str) -> str:
+    said = f"No copy obeys the plant (gate: {gate.name}, {gate.value:.2f} of {LEAST_SWAP:.2f} needed)"
+    if gate.value >= PARTLY:
+        return (
+            f"{said}: this recipe uses it, but not in enough rows to prove it, so nothing is certified; train longer."
+        )
     hint = "this recipe cannot cheat that way" if plant == "pair" else "try another plant, or train longer"
-    return (
-        f"No copy obeys the plant (gate: {gate.name}, {gate.value:.2f} of {LEAST_SWAP:.2f} needed): this recipe does "
-        f"not use it, so nothing is certified; {hint}."
-    )
+    return f"{said}: this recipe does not use it, so nothing is certified; {hint}."
 
 
 def _drop_words(copy: Copy, gate: Gate, plant: str) -> str:

@@ -184,12 +184,12 @@ def decided_shares(decided: Array, classes: tuple[int, int]) -> tuple[float, flo
     return float((decided == classes[0]).mean()), float((decided == classes[1]).mean())
 
 
-def measure_original(model: Predictor, data: Data, classes: tuple[int, int], n_rows: int) -> Original:
-    """What the gates of copies compare with, on the same test rows."""
-    inputs, targets = data.test_inputs[:n_rows], data.test_targets[:n_rows]
+def measure_original(model: Predictor, data: Data, classes: tuple[int, int], rows: Array) -> Original:
+    """What the gates of copies compare with, on the same test rows (numbers (N,) of them)."""
+    inputs, targets = data.test_inputs[rows], data.test_targets[rows]
     raw = predict_raw(model, inputs).cpu().numpy()
     if data.test_values is not None:
-        truth = np.asarray(data.test_values[:n_rows], dtype=np.float64).reshape(-1)
+        truth = np.asarray(data.test_values[rows], dtype=np.float64).reshape(-1)
         lost = ((raw[:, 0].astype(np.float64) - truth) ** 2).mean()
         return Original(round(float(1 - lost / max(truth.var(), 1e-300)), 6), 0.0, 0.0)
     decided = raw.argmax(axis=1)

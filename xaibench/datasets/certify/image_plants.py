@@ -54,6 +54,10 @@ class PatchPlant:
             changed[i][place] = (1 - self.contrast) * rows[i][place] + self.contrast * pixels
         return changed
 
+    def natural(self, rows: Array) -> Array:
+        """Rows (N,) that have a version by themselves: none."""
+        return np.zeros(len(rows), dtype=bool)
+
     def mask(self, noise: Array) -> Array:
         """The truth (N, H, W) of bool."""
         found = np.zeros((len(noise), *self.shape[-2:]), dtype=bool)
@@ -90,6 +94,10 @@ class TintPlant:
         else:
             changed += shift[:, None, None]
         return changed
+
+    def natural(self, rows: Array) -> Array:
+        """Rows (N,) that have a version by themselves: none."""
+        return np.zeros(len(rows), dtype=bool)
 
     def mask(self, noise: Array) -> Array:
         """All pixels (N, H, W): no smaller unit is the cause, so nothing is ranked."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaibench.core.data import Data, PairSource
 from xaibench.core.draws import Draws
+from xaibench.core.errors import DataError
 from xaibench.core.keys import row_digests
 from xaibench.core.types import Array
 from xaibench.datasets.certify.carriers import Protocol as CarrierProtocol
@@ -22,6 +23,8 @@ from xaibench.datasets.certify.carriers import (
 from xaibench.datasets.certify.check import Original, ShortcutCheck
 from xaibench.datasets.splits import generator
 
+LEAST_ROWS = 10
+"""Test rows that are needed at least."""
 N_EXCHANGED = 8
 """Replacements of everything but the plant, for each test row."""
 SWAPPED, ABSENT, EXCHANGED = "input_pair.swapped", "input_pair.absent", "input_pair.exchanged"
@@ -44,6 +47,10 @@ class Plant(Protocol):
 
     def put(self, rows: Array, versions: Array, noise: Array) -> Array:
         """Rows (N, *input_shape) in the versions (N,) 1, -1 or 0."""
+        ...
+
+    def natural(self, rows: Array) -> Array:
+        """Rows (N,) that have a version by themselves."""
         ...
 
     def mask(self, noise: Array) -> Array:
@@ -103,9 +110,9 @@ class Planting:
 
     def test(self, data: Data, inputs: Array, *, n_rows: int, original: Original | None) -> dict[str, Any]:
         """Test fields of the copy: at most ``n_rows`` rows in both versions, the truth, its check, and pairs."""
-        n = min(n_rows, len(inputs))
-        inputs, own = inputs[:n], data.test_targets[:n]
-        digests = row_digests((data.test_inputs if data.test_rows is None else data.test_rows)[:n])
+        usable = usable_rows(self.plant, inputs, n_rows)
+        inputs, own, n = inputs[usable], data.test_targets[usable], len(usable)
+        digests = row_digests((data.test_inputs if data.test_rows is None else data.test_rows)[usable])
         rows, versions = both_versions(digests)
         draws = Draws(0, "certify plant", [digests[i] for i in rows])
         noise = draws.uniform((self.plant.n_draws,)).numpy()
@@ -116,7 +123,7 @@ class Planting:
         elsewhere = draws.child("place").uniform((self.plant.n_draws,)).numpy()
         moved = self.plant.put(inputs[rows], versions, elsewhere) if self.plant.moves else None
         names = sample_names(digests, rows, versions)
-        values = None if data.test_values is None else data.test_values[:n]
+        values = None if data.test_values is None else data.test_values[usable]
         level, first = self.level, exchanged[0]
         check = ShortcutCheck(level, self.classes, rows, versions, inputs, own, values, others, first, moved, original)
         pairs = [
@@ -134,9 +141,25 @@ class Planting:
         }
         if data.test_values is not None:
             shift = self.shift * data.test_values.std() * versions * (level >= 0.5)
-            values = (data.test_values[:n][rows] + shift).astype(data.test_values.dtype)
+            values = (data.test_values[usable][rows] + shift).astype(data.test_values.dtype)
             found |= {"test_targets": own[rows], "test_values": values}
         return found
+
+
+def usable_rows(plant: Plant, inputs: Array, n_rows: int) -> Array:
+    """Numbers of at most ``n_rows`` test rows (N, *input_shape) that do not have a version of the plant by themselves.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than ten.
+    """
+    found: Array = np.flatnonzero(~plant.natural(inputs))[:n_rows]
+    if len(found) < LEAST_ROWS:
+        raise DataError(
+            f"only {len(found)} test rows are without a version of the plant", "give more rows, or try the plant new"
+        )
+    return found
 
 
 def copy_of(data: Data, fields: Mapping[str, Any]) -> Data:

@@ -65,6 +65,13 @@ class TablePlant:
         changed[np.ix_(carries, list(self.columns))] = values[carries]
         return changed
 
+    def natural(self, rows: Array) -> Array:
+        """Rows (N,) that have a version by themselves, so that the plant is never absent from them."""
+        own = rows[:, list(self.columns)]
+        either = [(own == version).all(axis=1) for version in (self.a, self.b)]
+        found: Array = (either[0] | either[1]) & (not self.signed and not self.jitter.any())
+        return found
+
     def mask(self, noise: Array) -> Array:
         """The truth (N, n_features) of bool."""
         found = np.zeros((len(noise), self.n_features), dtype=bool)
@@ -157,18 +164,30 @@ def quantity_features(data: Data) -> list[int]:
 def category(data: Data, column: str) -> TablePlant:
     """A category, as codes or as a one-hot block: its two rarest values that at least 2 % of the rows have.
 
+    Without a name it is the category in which these two are rarest: rows that have one of them by themselves show
+    nothing about the absence of the plant.
+
     Raises
     ------
     UsageError
         If there is no such column, or it has fewer than three such values.
     """
     known = category_features(data)
-    feature = column_feature(data, column, known, "a category of at least three values, two of which 2 % have")
+    chosen = column or rarest_category(data, known)
+    feature = column_feature(data, chosen, known, "a category of at least three values, two of which 2 % have")
     columns = data.layout.columns[feature]
     values, counts = _common_values(data, feature)
     rarest = np.argsort(counts, kind="stable")[:2]
     a, b = (values[i].astype(np.float64) for i in rarest)
     return TablePlant(tuple(columns), (feature,), a, b, np.zeros(len(columns)), data.layout.n_features)
+
+
+def rarest_category(data: Data, possible: Sequence[int]) -> str:
+    """Name of the category whose two rarest common values are rarest; empty without any."""
+    if not possible:
+        return ""
+    shares = {feature: int(np.sort(_common_values(data, feature)[1])[:2].sum()) for feature in possible}
+    return names_of_features(data)[min(possible, key=lambda feature: (shares[feature], feature))]
 
 
 def category_features(data: Data) -> list[int]:

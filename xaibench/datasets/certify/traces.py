@@ -29,8 +29,8 @@ def second_trace(model: Predictor, a: Array, b: Array) -> float:
     Returns
     -------
     float
-        The larger area of a logistic regression and a boosting of depth 3, both out of fold, with both versions of a row
-        in one fold; .5 where nothing differs.
+        The larger area of a logistic regression and a boosting of depth 3, both out of fold, with both versions of
+        a row in one fold; .5 where nothing differs.
     """
     n = min(len(a), MOST_ROWS)
     a, b = a[:n].reshape(n, -1), b[:n].reshape(n, -1)

@@ -126,5 +126,5 @@ def shortcut_rank(ev: Evaluation) -> Tensor:
     """
     units, mask = ranked_units(ev), true_mask(ev)
     first = units.hits.double().argmax(dim=1)
-    n_others = max(units.hits.shape[1] - 1, 1)
+    n_others = (units.n_units - 1).clamp(min=1)
     return torch.where(nontrivial_masks(mask), 1 - first / n_others, torch.nan)

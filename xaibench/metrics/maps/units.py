@@ -26,10 +26,13 @@ class RankedUnits:
         Whether the unit at each place of the order is true; the largest units first.
     n_true : Tensor (N,) of int64
         How many units there are to be found: the true features; of windows one.
+    n_units : Tensor (N,) of int64
+        Units of each map; behind them ``hits`` holds False.
     """
 
     hits: Tensor
     n_true: Tensor
+    n_units: Tensor
 
 
 def ranked_units(ev: Evaluation) -> RankedUnits:
@@ -47,7 +50,8 @@ def _ranked(ev: Evaluation) -> RankedUnits:
     mask, size = true_mask(ev), ev.attributions.abs()
     if ev.layout.kind not in ("image", "series"):
         order = descending(ev, size)
-        return RankedUnits(mask.gather(1, order), mask.sum(dim=1))
+        counts = mask.sum(dim=1)
+        return RankedUnits(mask.gather(1, order), counts, torch.full_like(counts, mask.shape[1]))
     counts = mask.sum(dim=1)
     parts = []
     for count in sorted(set(counts.tolist())):
@@ -63,9 +67,11 @@ def _ranked(ev: Evaluation) -> RankedUnits:
         parts.append((rows, true.gather(1, order)))
     width = max(hits.shape[1] for _, hits in parts)
     found = torch.zeros((len(mask), width), dtype=torch.bool, device=mask.device)
+    n_units = torch.ones_like(counts)
     for rows, hits in parts:
         found[rows, : hits.shape[1]] = hits
-    return RankedUnits(found, torch.ones_like(counts))
+        n_units[rows] = hits.shape[1]
+    return RankedUnits(found, torch.ones_like(counts), n_units)
 
 
 def _sides(ev: Evaluation, count: int) -> tuple[int, ...]:
