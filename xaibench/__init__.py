@@ -20,6 +20,7 @@ from xaibench._version import __version__ as __version__
 if TYPE_CHECKING:
     from xaibench.api.attributions import Attributions
     from xaibench.api.auditing import agreement, audit
+    from xaibench.api.certifying import Certification, certify
     from xaibench.api.comparing import compare
     from xaibench.api.explaining import curve, explain, score
     from xaibench.api.interpreting import explain_case, interpret
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 _HOME = {
     "api.attributions": ("Attributions",),
     "api.auditing": ("agreement", "audit"),
+    "api.certifying": ("Certification", "certify"),
     "api.comparing": ("compare",),
     "api.explaining": ("curve", "explain", "score"),
     "api.interpreting": ("explain_case", "interpret"),
@@ -106,6 +108,7 @@ __all__ = [
     "CaseEvaluation",
     "CaseKind",
     "CaseView",
+    "Certification",
     "Data",
     "Dictionary",
     "Domain",
@@ -132,6 +135,7 @@ __all__ = [
     "XaibenchWarning",
     "agreement",
     "audit",
+    "certify",
     "claims",
     "compare",
     "components",

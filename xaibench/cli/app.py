@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.choices import PlainCommand
-from xaibench.cli.commands import components, data, results, stores, suites
+from xaibench.cli.commands import certificates, components, data, results, stores, suites
 
 app = typer.Typer(
     name="xaibench",
@@ -43,6 +43,7 @@ app.command(cls=PlainCommand)(suites.run)
 app.command(cls=PlainCommand)(suites.plan)
 app.command(cls=PlainCommand)(suites.init)
 app.command(cls=PlainCommand)(suites.export)
+app.command(cls=PlainCommand)(certificates.certify)
 app.command("list", cls=PlainCommand)(components.list_)
 app.command(cls=PlainCommand)(components.show)
 app.command(cls=PlainCommand)(results.leaderboard)

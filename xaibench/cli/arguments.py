@@ -78,3 +78,17 @@ def parse_params(given: Sequence[str] | None) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[name] = value
     return found
+
+
+def number_list(text: str, option: str) -> list[float]:
+    """Numbers of ``0,0.3,1``.
+
+    Raises
+    ------
+    UsageError
+        If one of them is not a number.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} {text} is not a list of numbers", "write, for example, 0,0.3,1") from None

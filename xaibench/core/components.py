@@ -37,7 +37,7 @@ UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
 Uninformative = Literal["zero maps", "constant maps"]
 UNINFORMATIVE: tuple[str, ...] = get_args(Uninformative)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
-_SPECIAL = frozenset({"draws", "seed", "progress"})
+_SPECIAL = frozenset({"draws", "seed", "progress", "suite_folder"})
 
 
 @dataclass(frozen=True)
@@ -374,10 +374,11 @@ class MetricSpec(Component):
 
 @dataclass(frozen=True)
 class DatasetSpec(Component):
-    """A dataset; see `dataset`."""
+    """A dataset; see `dataset`. ``unlabelled`` are parameters that the names of problems do not show."""
 
     features: FeatureKind = "table"
     provides: frozenset[str] = frozenset()
+    unlabelled: frozenset[str] = frozenset()
     kind: Kind = field(default="dataset", init=False)
 
     def __post_init__(self) -> None:

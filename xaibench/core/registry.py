@@ -31,8 +31,10 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.libraries import library_of
 from xaibench.core.loading import check_same, import_built_in, import_installed
 from xaibench.core.loading import plural as plural
+from xaibench.core.object_recipes import recipe_of, takes_data
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
+from xaibench.core.source_files import SOURCE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -406,8 +408,12 @@ def get(
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
         raise UsageError(f"{source} has no {attribute!r}", did_you_mean(attribute, names))
     spec = getattr(function, "__xaibench__", None)
-    if spec is None and callable(function) and kind == "model":
-        spec = ModelSpec(f"{Path(source).stem if source.endswith('.py') else source}.{attribute}", function)
+    if spec is None and kind == "model":
+        called = f"{Path(source).stem if source.endswith('.py') else source}.{attribute}"
+        if not takes_data(function):
+            _ensure_loaded(kind)
+            function = recipe_of(function, vars(module).get(SOURCE)) or function
+        spec = ModelSpec(called, function) if callable(function) else None
     if not isinstance(spec, Component) or spec.kind != kind:
         decorator = {"functions": "function_set"}.get(kind, kind)
         raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{decorator}(...)")

@@ -194,6 +194,8 @@ def _estimator(model: Any, returns: str | None, codec: FrameCodec | None) -> tup
             raw = np.stack([-raw / 2, raw / 2], axis=1)
         return raw
 
+    # For checks that look into the steps of a pipeline.
+    function.estimator, function.rows = model, rows  # type: ignore[attr-defined]
     return function, cast(Returns, f"multilabel_{chosen}" if of_labels else chosen)
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
-from xaibench.core.components import Component, ExplainerSpec, Kind
+from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.outputs import GivenReturns, Output
@@ -82,9 +82,10 @@ class ComponentRef:
     @property
     def label(self) -> str:
         """Name for people: with the parameters that were given, if any."""
-        given = json.loads(self.given)
-        inside = ",".join(f"{k}={v}" for k, v in sorted(given.items()))
-        return f"{self.spec.name}({inside})" if inside else self.spec.name
+        given, spec = json.loads(self.given), self.spec
+        hidden = spec.unlabelled if isinstance(spec, DatasetSpec) else frozenset()
+        inside = ",".join(f"{k}={v}" for k, v in sorted(given.items()) if k not in hidden)
+        return f"{spec.name}({inside})" if inside else spec.name
 
     @property
     def keyed(self) -> str:
