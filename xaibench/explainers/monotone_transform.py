@@ -17,10 +17,10 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer as register
 from xaibench.core.registry import get
 
-NAME = "monotone_transform"
+_NAME = "monotone_transform"
 
 
-@register(NAME, kind="saliency")
+@register(_NAME, kind="saliency")
 def monotone_transform(
     problem: ProblemView,
     *,
@@ -55,8 +55,8 @@ def monotone_transform(
     """
     spec = get("explainer", base)
     assert isinstance(spec, ExplainerSpec)
-    if spec.name == NAME or sees_truth(spec.needs):
-        raise UsageError(f"{NAME} does not take the explainer {base!r}", "name one that does not need the truth")
+    if spec.name == _NAME or sees_truth(spec.needs):
+        raise UsageError(f"{_NAME} does not take the explainer {base!r}", "name one that does not need the truth")
     missing = sorted((spec.needs & {"gradients", "module", "attention"}) - problem.model.provides)
     if missing:
         raise UnsupportedError(f"explainer {base!r} needs {missing[0]}, which the model does not provide")
