@@ -24,7 +24,7 @@ _NAME = "monotone_transform"
 def monotone_transform(
     problem: ProblemView,
     *,
-    base: str = "input_edges",
+    base: str = "shapley_sampling",
     transform: Literal["power", "ranks"] = "power",
     power: Annotated[float, Gt(0)] = 0.5,
     draws: Draws,
