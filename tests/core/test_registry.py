@@ -34,7 +34,7 @@ def test_parameters_are_checked(params: dict[str, object], message: str) -> None
 
 def test_defaults_are_filled_in() -> None:
     bound = registry.get("metric", "pixel_flipping").bind({"steps": 5})
-    assert bound == {"steps": 5, "masker": "mean"}
+    assert bound == {"steps": 5, "masker": "mean", "group": None, "patch": None}
 
 
 def test_files_give_components_by_path_and_are_imported_once(plugin: Path) -> None:

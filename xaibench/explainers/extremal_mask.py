@@ -68,8 +68,8 @@ def extremal_mask(
     code trains one network for all samples, and takes means over the batch. The initial weights of the network are
     keyed by sample and seed.
 
-    A mask near 1 says "kept", not "more important than the rest": among the cells that are kept, and among those that
-    are dropped, the order means little.
+    A mask near 1 says "needed", not "more important than the rest": among the cells that are needed, and among those
+    that are dropped, the order means little.
     """
     model = require_module(problem.model)
     draws = problem.draws(f"{EXPLAINER_STREAM}/extremal_mask")
