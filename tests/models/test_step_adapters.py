@@ -195,3 +195,46 @@ def test_fit_finds_the_sensor_that_shifts_the_prediction() -> None:
     assert (maps[:, 3, 0] > maps[:, 3, 1] + 0.5).all()
     np.testing.assert_allclose(maps[:, 3, 0], maps[0, 3, 0], atol=1e-5)
     np.testing.assert_array_equal(maps, np.asarray(xb.explain("fit", epochs=30, **given)))
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "occlusion", "own_step_shapley", "fit"])
+def test_maps_do_not_depend_on_the_batch(name: str) -> None:
+    """Copies of several samples share a batch, and runs of equal clean series are cut by it."""
+    _, _, own = made("gru")
+    x, background = series(n=5), series(3, n=6)
+    given = {"inputs": x, "context": own.context(x), "features": "series"}
+    if name == "fit":
+        given |= {"background": background, "background_context": own.context(background)}
+    maps = [np.asarray(xb.explain(name, model=own, batch_size=size, **given)) for size in (1, 7, 64)]
+    for other in maps[1:]:
+        np.testing.assert_allclose(other, maps[0], rtol=1e-4, atol=1e-5)
+    alone = np.asarray(xb.explain(name, model=own, **{**given, "inputs": x[2:3], "context": own.context(x[2:3])}))
+    np.testing.assert_allclose(alone[0], maps[0][2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 2), (1, 3, 1)])
+def test_single_steps_sensors_and_samples_work(shape: tuple[int, int, int]) -> None:
+    own = xb.OwnStep(nn.GRU(shape[2], H, batch_first=True), nn.Linear(H, C)).eval()
+    x = torch.ones(shape)  # a constant sensor
+    given = {"model": own, "inputs": x, "context": own.context(x), "features": "series", "axes": "NTC"}
+    for name in ("integrated_gradients", "own_step_shapley", "occlusion"):
+        maps = np.asarray(xb.explain(name, **given))
+        assert maps.shape == shape
+        assert np.isfinite(maps).all()
+    np.testing.assert_allclose(
+        np.asarray(xb.explain("own_step_shapley", **given)).sum(axis=2),
+        (own.own_terms(x, x) - own.own_terms(torch.zeros_like(x), x)).detach(),
+        atol=1e-5,
+    )
+
+
+def test_other_weights_have_states_of_their_own() -> None:
+    """The states are not stored: a model with exchanged weights computes them anew."""
+    _, _, own = made("gru")
+    x = series()
+    given = {"inputs": x, "context": own.context(x), "features": "series"}
+    before = np.asarray(xb.explain("gradient", model=own, **given))
+    other = xb.OwnStep(nn.GRU(D, H, batch_first=True), own.head).eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(other(x, x), other.step_outputs(x).amax(dim=2).sum(dim=1, keepdim=True), rtol=1e-5)
+    assert not np.allclose(before, np.asarray(xb.explain("gradient", model=other, **given)))

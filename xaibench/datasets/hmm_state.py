@@ -26,10 +26,10 @@ STAY, TIRING = 0.95, 1 / 500
 """Probability that a state stays; in state 1 it falls by this with every step since the state began."""
 SLOPE = 2.0
 """Log odds of label 1 per unit of the sensor that counts."""
-ACCURACY, AGREEMENT, FOLLOWS = 0.88, 0.94, 0.9
+LEAST_ACCURACY, LEAST_AGREEMENT, LEAST_FOLLOWING = 0.88, 0.94, 0.9
 """Least share of right steps; of decisions that stay when the idle sensors are exchanged for others of the same state;
 and that follow the sign of the sensor that counts when it is."""
-N_STEPS = 16
+STEPS_EXCHANGED = 16
 """Steps of every test series at which sensors are exchanged."""
 
 
@@ -141,7 +141,7 @@ class StateExchanges:
         module, states = require_steps(model), data.facts["test_states"]
         rng = generator("exchange", "hmm_state", self.seed)
         n, steps = states.shape
-        at = np.stack([rng.permutation(steps)[: min(N_STEPS, steps)] for _ in range(n)])
+        at = np.stack([rng.permutation(steps)[: min(STEPS_EXCHANGED, steps)] for _ in range(n)])
         rows = np.repeat(np.arange(n), at.shape[1])
         at = at.ravel()
         drawn = draw_sensors(rng, states[rows, at]).astype(np.float32)
@@ -164,8 +164,10 @@ class StateExchanges:
         follows = exchanged(counts) == (drawn[counts] > 0)
         return Findings(
             (
-                Gate("accuracy of steps", float((clean == data.facts["test_labels"]).mean()), ACCURACY),
-                Gate("decisions that stay, idle sensors exchanged in the same state", float(same.mean()), AGREEMENT),
-                Gate("decisions that follow the sensor that counts", float(follows.mean()), FOLLOWS),
+                Gate("accuracy of steps", float((clean == data.facts["test_labels"]).mean()), LEAST_ACCURACY),
+                Gate(
+                    "decisions that stay, idle sensors exchanged in the same state", float(same.mean()), LEAST_AGREEMENT
+                ),
+                Gate("decisions that follow the sensor that counts", float(follows.mean()), LEAST_FOLLOWING),
             )
         )

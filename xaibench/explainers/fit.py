@@ -12,10 +12,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.core.steps import OWN_STEPS, OwnStepModule, require_own_steps
 from xaibench.explainers.engines.next_step_generator import NextStep, fitted_generator
-from xaibench.explainers.engines.step_terms import clean_series
-
-CELLS = 2**20
-"""Cells of copies that are evaluated at once."""
+from xaibench.explainers.engines.step_terms import CELLS_AT_ONCE, clean_series
 
 
 @explainer("fit", kind="contribution", needs={"series", "gradients", "background", OWN_STEPS})
@@ -84,7 +81,7 @@ def _unexplained(
 ) -> Tensor:
     """Mean divergence (N, T) from the prediction where only one sensor of the step is the sample's own."""
     n, parts = noise.shape[1], []
-    size = max(1, CELLS // noise[0].numel())
+    size = max(1, CELLS_AT_ONCE // noise[0].numel())
     for start in range(0, len(problem), size):
         rows = slice(start, start + size)
         drawn = expected.mean[rows].unsqueeze(1) + expected.deviation[rows].unsqueeze(1) * noise[rows]

@@ -17,14 +17,14 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer as register
 from xaibench.core.registry import get
 
-NAME = "monotone_transform"
+_NAME = "monotone_transform"
 
 
-@register(NAME, kind="saliency")
+@register(_NAME, kind="saliency")
 def monotone_transform(
     problem: ProblemView,
     *,
-    base: str = "input_edges",
+    base: str = "shapley_sampling",
     transform: Literal["power", "ranks"] = "power",
     power: Annotated[float, Gt(0)] = 0.5,
     draws: Draws,
@@ -55,8 +55,8 @@ def monotone_transform(
     """
     spec = get("explainer", base)
     assert isinstance(spec, ExplainerSpec)
-    if spec.name == NAME or sees_truth(spec.needs):
-        raise UsageError(f"{NAME} does not take the explainer {base!r}", "name one that does not need the truth")
+    if spec.name == _NAME or sees_truth(spec.needs):
+        raise UsageError(f"{_NAME} does not take the explainer {base!r}", "name one that does not need the truth")
     missing = sorted((spec.needs & {"gradients", "module", "attention"}) - problem.model.provides)
     if missing:
         raise UnsupportedError(f"explainer {base!r} needs {missing[0]}, which the model does not provide")

@@ -12,7 +12,7 @@ from xaibench.core.steps import OWN_STEPS, require_own_steps
 from xaibench.explainers.engines.coalitions import all_coalitions, shapley_weights
 from xaibench.explainers.engines.step_terms import step_terms
 
-MOST_SENSORS = 12
+MOST_EXACT_SENSORS = 12
 """Above, the coalitions of all sensors are too many."""
 
 
@@ -35,8 +35,8 @@ def own_step_shapley(problem: ProblemView, *, masker: str = "zero") -> Tensor:
         the place of a cell depends on other steps.
     """
     sensors = problem.layout.feature_shape[-1]
-    if len(problem.layout.feature_shape) != 2 or sensors > MOST_SENSORS:
-        raise UnsupportedError(f"own_step_shapley takes series (N, T, D) of at most {MOST_SENSORS} sensors")
+    if len(problem.layout.feature_shape) != 2 or sensors > MOST_EXACT_SENSORS:
+        raise UnsupportedError(f"own_step_shapley takes series (N, T, D) of at most {MOST_EXACT_SENSORS} sensors")
     module = require_own_steps(problem.model)
     coalitions = all_coalitions(sensors).to(problem.inputs.device)
     weights = shapley_weights(coalitions.cpu()).to(problem.inputs.device)

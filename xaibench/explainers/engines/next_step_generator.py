@@ -14,9 +14,9 @@ from xaibench.core.keys import array_digest, digest, seed
 from xaibench.core.storage.files import load_tensors_and_metadata, save_tensors
 from xaibench.core.storage.paths import cache_folder
 
-VERSION = 1
+GENERATOR_VERSION = 1
 """Raised when the fitted weights change."""
-LEARNING_RATE = 1e-2
+GENERATOR_LEARNING_RATE = 1e-2
 LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE = -8.0, 8.0
 
 
@@ -70,7 +70,9 @@ def fitted_generator(background: Tensor, width: int, epochs: int) -> NextStepGen
     width, epochs : int
     """
     series = background.detach().cpu().float()
-    key = digest("next step generator", VERSION, torch.__version__, array_digest(series.numpy()), width, epochs)
+    key = digest(
+        "next step generator", GENERATOR_VERSION, torch.__version__, array_digest(series.numpy()), width, epochs
+    )
     path = cache_folder() / "artefacts" / f"{key}.safetensors"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed("next step generator", key))
@@ -95,7 +97,7 @@ def _cached(path: Path) -> dict[str, Tensor] | None:
 
 def _fit(generator: NextStepGenerator, series: Tensor, epochs: int) -> None:
     """Minimise the negative Gaussian log likelihood of all steps, one step of Adam per epoch."""
-    step = torch.optim.Adam(generator.parameters(), lr=LEARNING_RATE)
+    step = torch.optim.Adam(generator.parameters(), lr=GENERATOR_LEARNING_RATE)
     generator.train()
     with torch.enable_grad():
         for _ in range(epochs):

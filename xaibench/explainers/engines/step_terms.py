@@ -10,7 +10,7 @@ from xaibench.core.masking.maskers import FillMasker, Masker
 from xaibench.core.problem import ProblemView
 from xaibench.core.steps import OwnStepModule
 
-CELLS = 2**20
+CELLS_AT_ONCE = 2**20
 """Cells of copies that are evaluated at once."""
 
 
@@ -40,7 +40,7 @@ def step_terms(problem: ProblemView, module: OwnStepModule, fill: Masker, coalit
     series, classes = clean_series(problem)
     steps, sensors = problem.layout.feature_shape
     n = len(coalitions)
-    size = max(1, CELLS // (n * steps * sensors))
+    size = max(1, CELLS_AT_ONCE // (n * steps * sensors))
     parts = []
     for start in range(0, len(problem), size):
         rows = torch.arange(start, min(start + size, len(problem)), device=problem.inputs.device)

@@ -15,7 +15,7 @@ from xaibench.metrics.maps.average_precision import precision_of_order
 from xaibench.metrics.maps.masks import nontrivial_masks, true_mask
 from xaibench.metrics.maps.orders import OrderSign, ranked
 from xaibench.metrics.maps.similarity import ranks
-from xaibench.metrics.maps.threshold_curves import ThresholdCurves, scaled, scaled_or_zero
+from xaibench.metrics.maps.threshold_curves import ThresholdCurves, scaled_or_zero, scaled_to_unit
 
 Estimator = Literal["exact", "published"]
 """How the area is computed: by its definition, or by trapezoids over magnitudes as in published software."""
@@ -136,7 +136,7 @@ def aup(ev: Evaluation, *, sign: OrderSign = "signed", estimator: Estimator = "e
         return _of_curves(ev, sign, pooled, partial(rule, "precision"), estimator)
     mask = true_mask(ev)
     ordered, found = _ordered(ev, mask, sign)
-    values, defined = scaled(ordered)
+    values, defined = scaled_to_unit(ordered)
     # The largest j features stay above any threshold between the values of places j and j + 1.
     precision = found.cumsum(dim=1).double() / torch.arange(1, mask.shape[1] + 1, device=mask.device)
     area = ((values[:, :-1] - values[:, 1:]) * precision[:, :-1]).sum(dim=1)
@@ -174,7 +174,7 @@ def aur(ev: Evaluation, *, sign: OrderSign = "signed", estimator: Estimator = "e
         rule = _trapezoid if estimator == "published" else _steps
         return _of_curves(ev, sign, pooled, partial(rule, "recall"), estimator)
     mask = true_mask(ev)
-    values, defined = scaled(_detector(ev, sign))
+    values, defined = scaled_to_unit(_detector(ev, sign))
     return torch.where(nontrivial_masks(mask) & defined, (values * mask).sum(dim=1) / mask.sum(dim=1), torch.nan)
 
 

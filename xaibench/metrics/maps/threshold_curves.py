@@ -10,7 +10,7 @@ from torch import Tensor
 from xaibench.metrics.maps.similarity import is_constant
 
 
-def scaled(values: Tensor) -> tuple[Tensor, Tensor]:
+def scaled_to_unit(values: Tensor) -> tuple[Tensor, Tensor]:
     """Values (N, F) scaled to [0, 1] per sample, float64, and whether they vary at all (N,)."""
     low, high = values.double().aminmax(dim=1, keepdim=True)
     return (values - low) / (high - low), ~is_constant(values)
@@ -18,7 +18,7 @@ def scaled(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def scaled_or_zero(values: Tensor) -> Tensor:
     """Values (N, F) scaled to [0, 1] per sample, float64; 0 everywhere where they do not vary."""
-    found, varies = scaled(values)
+    found, varies = scaled_to_unit(values)
     return torch.where(varies.unsqueeze(1), found, 0.0)
 
 
