@@ -30,7 +30,8 @@ def negative_evidence(
     White nodes are linked with probability .015. White node i has b blue and r red neighbours, all 90 unequal pairs of
     1 to 10 in turn. A sample is a white node, node 0, with its neighbours and incoming edges; test samples have
     ``|b - r| > 1`` and at least two neighbours of the minority. Edges from the majority are evidence for the class,
-    those from the minority against it, white ones neither.
+    those from the minority against it, white ones neither. Nodes with equal numbers of each colour are the same but for
+    the order of their lists, and occur in all graphs, as in the published data.
 
     Parameters
     ----------
@@ -82,8 +83,9 @@ def _graph(rng: np.random.Generator, whites: int) -> list[dict[str, Array]]:
     found = []
     for i in range(whites):
         blue, red = pairs[i % len(pairs)]
-        colours = np.array([WHITE] * (1 + int(n_white[i])) + [BLUE] * blue + [RED] * red)
-        n = len(colours) - 1
+        neighbours = rng.permutation([WHITE] * int(n_white[i]) + [BLUE] * blue + [RED] * red)
+        colours = np.array([WHITE, *neighbours])
+        n = len(neighbours)
         found.append(
             {
                 "w": np.ones(n, np.float32),

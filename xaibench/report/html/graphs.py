@@ -126,7 +126,7 @@ def _svg(shape: GraphShape, places: Array, strokes: _Strokes, truth: Array | Non
         a, b = at[shape.src[e]], at[shape.dst[e]]
         if matters is not None and matters[e]:
             parts.append(_line(a, b, "truth", 8.0, 1.0))
-        parts.append(_line(a, b, "edge", _WIDTHS[0], 1.0))
+        parts.append(_line(a, b, "edge", _WIDTHS[0], 0.4))
         strength = float(strokes.edges[e])
         if strength > 0.02:
             width = _WIDTHS[0] + strength * (_WIDTHS[1] - _WIDTHS[0])
