@@ -1,4 +1,4 @@
-"""Characterisation against torch_geometric, whose ``characterization_score`` divides by 0; here the score is 0 there."""
+"""Characterisation against torch_geometric, which divides by 0 where a fidelity is 0; here the score is 0."""
 
 from __future__ import annotations
 
