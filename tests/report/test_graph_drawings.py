@@ -15,7 +15,7 @@ from xaibench.core.features import FeatureLayout
 from xaibench.execution.stored_graphs import graph_structure
 from xaibench.report.html.content import Gallery, GraphShape, Instance, Map
 from xaibench.report.html.graph_layout import positions
-from xaibench.report.html.graphs import MOST_EDGES, drawing, graph_pictures, is_drawn
+from xaibench.report.html.graphs import MOST_EDGES, drawing, graph_pictures, drawn_as_graphs
 from xaibench.store.examples import Examples, StoredExamples
 from xaibench.store.files import LocalFiles
 
@@ -68,7 +68,7 @@ def test_graphs_without_edges_and_of_one_node_have_places() -> None:
 
 def test_every_edge_is_a_line_and_the_truth_is_outlined() -> None:
     found = gallery(shape())
-    assert is_drawn(found)
+    assert drawn_as_graphs(found)
     own, mine, size = graph_pictures(found, found.instances[0])
     assert own.svg.count('class="edge"') == 12
     assert own.svg.count('class="truth"') == 3

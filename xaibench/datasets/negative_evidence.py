@@ -17,7 +17,7 @@ MOST = 10
 """Blue nodes of a graph, and red ones; a white node has from 1 to so many neighbours of each."""
 LINK = 0.015
 """Probability of an edge between two white nodes."""
-LEAST = 0.99
+GATE_ACCURACY = 0.99
 """Accuracy that the model, and the model under every intervention, must have."""
 
 
@@ -66,7 +66,7 @@ def negative_evidence(
         test_signs=signs[last],
         truth_kind="model",
         interventions=_interventions(weights[last], signs[last], labels[last]),
-        accuracy_floor=LEAST,
+        accuracy_floor=GATE_ACCURACY,
     )
 
 
@@ -105,6 +105,6 @@ def _interventions(weights: Array, signs: Array, labels: Array) -> tuple[Interve
     rows = np.arange(len(labels))
     kept = {"white edges erased": (0, labels), "minority erased": (-1, labels), "majority erased": (1, 1 - labels)}
     return tuple(
-        Intervention(name, np.where(signs == sign, 0, weights).astype(np.float32), wanted, rows, at_least=LEAST)
+        Intervention(name, np.where(signs == sign, 0, weights).astype(np.float32), wanted, rows, at_least=GATE_ACCURACY)
         for name, (sign, wanted) in kept.items()
     )

@@ -17,7 +17,7 @@ from xaibench.report.html.pictures import is_signed, map_picture, truth_picture
 
 MOST_EDGES = 60
 """More edges than these are not drawn: the largest of the map, and those of the truth."""
-DRAWN = frozenset({"edges", "nodes"})
+DRAWN_FEATURES = frozenset({"edges", "nodes"})
 """Features that are drawn on the graph; cells of node features are pictures."""
 _SIDE, _MARGIN = 200, 10
 _WIDTHS = 0.8, 4.5
@@ -45,9 +45,9 @@ class _Strokes:
     shown: Array
 
 
-def is_drawn(gallery: Gallery) -> bool:
+def drawn_as_graphs(gallery: Gallery) -> bool:
     """Whether the samples of a gallery are drawn as graphs."""
-    return gallery.features in DRAWN and all(i.graph is not None for i in gallery.instances)
+    return gallery.features in DRAWN_FEATURES and all(i.graph is not None for i in gallery.instances)
 
 
 def graph_pictures(gallery: Gallery, instance: Instance) -> list[GraphPicture]:
