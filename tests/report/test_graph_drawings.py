@@ -15,7 +15,7 @@ from xaibench.core.features import FeatureLayout
 from xaibench.execution.stored_graphs import graph_structure
 from xaibench.report.html.content import Gallery, GraphShape, Instance, Map
 from xaibench.report.html.graph_layout import positions
-from xaibench.report.html.graphs import MOST_EDGES, drawing, graph_pictures, drawn_as_graphs
+from xaibench.report.html.graphs import MOST_EDGES, drawing, drawn_as_graphs, graph_pictures
 from xaibench.store.examples import Examples, StoredExamples
 from xaibench.store.files import LocalFiles
 

@@ -101,10 +101,10 @@ def _graph(rng: np.random.Generator, whites: int) -> list[dict[str, Array]]:
 
 
 def _interventions(weights: Array, signs: Array, labels: Array) -> tuple[Intervention, ...]:
-    """Without neutral edges and without evidence against it the class is kept, without evidence for it it is not."""
+    """The class stays without neutral edges and without evidence against it; without evidence for it, it changes."""
     rows = np.arange(len(labels))
-    kept = {"white edges erased": (0, labels), "minority erased": (-1, labels), "majority erased": (1, 1 - labels)}
+    changes = {"white edges erased": (0, labels), "minority erased": (-1, labels), "majority erased": (1, 1 - labels)}
     return tuple(
         Intervention(name, np.where(signs == sign, 0, weights).astype(np.float32), wanted, rows, at_least=GATE_ACCURACY)
-        for name, (sign, wanted) in kept.items()
+        for name, (sign, wanted) in changes.items()
     )

@@ -15,7 +15,7 @@ NO_TARGET = -1
 
 
 def graph_structure(samples: Samples, rows: Tensor) -> dict[str, Tensor]:
-    """The structure of some of the samples, by name; empty for data that are no graphs.
+    """The structure of some of the samples, by name; empty for other data.
 
     Returns
     -------
