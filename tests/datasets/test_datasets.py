@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from xaibench.core.data import Data
+from xaibench.core.features import GRAPH_KINDS
+from xaibench.core.graphs import graph_digests
 from xaibench.core.keys import row_digests
 from xaibench.core.registry import components
 from xaibench.datasets.cards import card, card_names
@@ -29,7 +31,7 @@ GENERATED = {
     "blockmnist", "certify_image", "certify_table",
     "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits",
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
-    "gender_templates", "monotonicity_templates", "text_rules",
+    "gender_templates", "monotonicity_templates", "text_rules", "linear_gnn", "negative_evidence",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"leakage_onehot"}
@@ -47,8 +49,18 @@ MAY_HOLD_EVERYTHING = {"gender_templates", "monotonicity_templates", "text_rules
 
 
 def raw_rows(data: Data) -> np.ndarray:
-    """What draws are keyed by: raw rows, or the ids of texts."""
-    return data.test_inputs if data.test_rows is None and data.has_ids else data.test_rows
+    """What draws are keyed by: raw rows, the ids of texts, or of graphs the weights, beside their context."""
+    given = data.has_ids or data.features in GRAPH_KINDS
+    return data.test_inputs if data.test_rows is None and given else data.test_rows
+
+
+def digests(data: Data, split: str, rows: slice = slice(None)) -> tuple[bytes, ...]:
+    """Identity of the inputs of a split; of graphs with their context."""
+    inputs = getattr(data, f"{split}_inputs")[rows]
+    if data.features not in GRAPH_KINDS:
+        return row_digests(inputs)
+    context = {name: values[rows] for name, values in getattr(data, f"{split}_context").items()}
+    return graph_digests(data.features, inputs, context)
 
 
 @functools.cache
@@ -105,11 +117,11 @@ def test_every_class_is_in_both_splits_and_the_floor_is_above_the_largest_class(
 def test_no_test_row_was_trained_on(name: str):
     data = load(name)
     if name in EXHAUSTIVE:
-        assert set(row_digests(data.train_inputs)) == set(row_digests(data.test_inputs))
+        assert set(digests(data, "train")) == set(digests(data, "test"))
         return
     if name in COMPILED:
         return
-    assert not set(row_digests(data.train_inputs)) & set(row_digests(data.test_inputs))
+    assert not set(digests(data, "train")) & set(digests(data, "test"))
 
 
 @pytest.mark.slow
@@ -131,9 +143,10 @@ def test_another_seed_selects_other_test_rows_first(name: str):
         assert (first.test_inputs == other.test_inputs).all()
         return
     if name in EXHAUSTIVE:
-        assert row_digests(first.test_inputs) != row_digests(other.test_inputs)
+        assert digests(first, "test") != digests(other, "test")
         return
-    assert len(set(row_digests(first.test_inputs[:20])) - set(row_digests(other.test_inputs[:20]))) > 10
+    few = slice(0, 20)
+    assert len(set(digests(first, "test", few)) - set(digests(other, "test", few))) > 10
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,7 +167,8 @@ def test_raw_rows_tell_test_inputs_apart(name: str):
     data = load(name)
     if name in COMPILED:
         return
-    raw, scaled = row_digests(raw_rows(data)), row_digests(data.test_inputs)
+    scaled = digests(data, "test")
+    raw = scaled if data.features in GRAPH_KINDS else row_digests(raw_rows(data))
     assert len(set(raw)) == len(set(scaled)) == len(set(zip(raw, scaled, strict=True)))
 
 

@@ -105,7 +105,7 @@ def whole_truth(mask: Tensor, weights: Tensor, distractors: Tensor) -> Truth:
     """
     signs = weights.sign().masked_fill(distractors, 0).to(torch.int8)
     signs[0] = 0
-    return Truth("model", mask, weights, distractors, weights, signs)
+    return Truth("model", mask, weights, distractors, {"zero": weights}, signs)
 
 
 def gradient(view: ProblemView, stream: str = "") -> Tensor:

@@ -18,6 +18,7 @@ from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
 from xaibench.core.tokens import shown_words
+from xaibench.execution.stored_graphs import graph_structure
 from xaibench.metrics.engines.removal import schedule
 from xaibench.metrics.engines.removal_units import removal_units
 from xaibench.plan import Cell, Unit
@@ -67,6 +68,7 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
         labels=tuple(label for _, label in names),
         features=data.features,
         feature_names=data.group_names if data.feature_groups else tuple(data.feature_names),
+        structure=graph_structure(samples, rows),
         words=tuple(shown_words(samples.inputs[i].cpu().numpy(), data.tokens) for i in chosen) if data.has_ids else (),
     )
 

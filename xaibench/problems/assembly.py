@@ -70,7 +70,7 @@ def assemble(
     signs = None if data.test_signs is None else torch.from_numpy(data.test_signs[:n]).to(predictor.device)
     contributions = None
     if "truth.contributions" in capabilities and predictor.module is not None:
-        contributions = exact_contributions(predictor.module, inputs, targets, context, layout)
+        contributions = {"zero": exact_contributions(predictor.module, inputs, targets, context, layout)}
     kind = cast(TruthKind, data.truth_kind)
     said = any(t is not None for t in (mask, distractors, signs))
     truth: Truth | None = Truth(kind if said else "model", mask, weights, distractors, contributions, signs)

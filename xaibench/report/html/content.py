@@ -32,6 +32,27 @@ class Map:
 
 
 @dataclass(frozen=True)
+class GraphShape:
+    """The structure of a graph, without padding.
+
+    Attributes
+    ----------
+    src, dst : array (E,) of int
+    n_nodes : int
+    target : int
+        Node whose output is explained; -1 where it is that of the whole graph.
+    classes : array (n_nodes,) of int
+        Which feature of a node is 1, where one of several is; -1 elsewhere.
+    """
+
+    src: Array
+    dst: Array
+    n_nodes: int
+    target: int
+    classes: Array
+
+
+@dataclass(frozen=True)
 class Instance:
     """One sample of a problem with its explanations.
 
@@ -52,6 +73,8 @@ class Instance:
         Explainers from the best mean score to the worst.
     words : tuple of str
         Of a text: its features, in words; empty for other data.
+    graph : GraphShape or None
+        Of a graph: what draws it.
     """
 
     sample: str
@@ -62,6 +85,7 @@ class Instance:
     target: str
     maps: tuple[Map, ...]
     words: tuple[str, ...] = ()
+    graph: GraphShape | None = None
 
 
 @dataclass(frozen=True)

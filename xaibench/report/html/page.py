@@ -17,7 +17,17 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from xaibench.report.claims import FEW_CHANGES_NOTE
-from xaibench.report.html import audit_tables, critical, feature_tables, figures, panels, pictures, series, tables
+from xaibench.report.html import (
+    audit_tables,
+    critical,
+    feature_tables,
+    figures,
+    graphs,
+    panels,
+    pictures,
+    series,
+    tables,
+)
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
@@ -122,6 +132,7 @@ def make_report(content: Content) -> Report:
         features=feature_tables,
         figures=figures,
         pictures=pictures,
+        graphs=graphs,
     )
     for gallery in content.galleries:
         if not pictures.is_flat(gallery):
