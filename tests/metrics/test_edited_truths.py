@@ -14,7 +14,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
 from xaibench.core.truth import Truth
-from xaibench.metrics.ground_truth.edited_truths import edited_sets
+from xaibench.metrics.sanity.edited_truths import edited_sets
 
 N, F = 4, 24
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.documentation import blocks
 from torch import Tensor, nn
 
 import xaibench as xb
@@ -246,3 +247,16 @@ def test_the_callers_model_stays_as_it_was() -> None:
     xb.from_pyg(net, [graph(*GRAPHS[0])])
     assert net.training
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+
+
+@pytest.mark.slow
+def test_the_page_does_what_it_shows() -> None:
+    graphs = [graph(seed, 7, 9) for seed in range(8)]
+    names: dict[str, Any] = {"net": Net("GINConv").eval(), "graphs": graphs}
+    python = [text for language, _, text in blocks("how-to/pyg-models.md") if language == "python"]
+    for text in python[:2]:
+        exec(compile(text, "pyg-models.md", "exec"), names)
+    assert {"occlusion", "shapley_sampling", "degree"} <= set(names["scores"]["explainer"])
+    names |= {"net": Net("GCNConv", node=True).eval(), "data": graph(4, 30, 60)}
+    exec(compile(python[2], "pyg-models.md", "exec"), names)
+    assert len(names["inputs"]) == 2

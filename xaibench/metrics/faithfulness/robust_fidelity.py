@@ -10,8 +10,7 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
-from xaibench.core.types import Share
-from xaibench.metrics.engines.explained_subset import explained_subset, subset_sizes
+from xaibench.metrics.engines.explained_subset import SubsetShare, explained_subset, subset_sizes
 from xaibench.metrics.engines.partial_removal import mean_outputs
 from xaibench.metrics.engines.perturbation import clean_scores
 
@@ -32,7 +31,7 @@ def robust_fid_plus(
     ev: Evaluation,
     *,
     alpha1: Probability = 0.1,
-    share: Share | None = None,
+    share: SubsetShare | None = None,
     n_samples: PositiveInt = 20,
     masker: str = "zero",
 ) -> Tensor:
@@ -64,7 +63,7 @@ def robust_fid_minus(
     ev: Evaluation,
     *,
     alpha2: Probability = 0.9,
-    share: Share | None = None,
+    share: SubsetShare | None = None,
     n_samples: PositiveInt = 20,
     masker: str = "zero",
 ) -> Tensor:
@@ -92,7 +91,7 @@ def robust_fid_delta(
     *,
     alpha1: Probability = 0.1,
     alpha2: Probability = 0.9,
-    share: Share | None = None,
+    share: SubsetShare | None = None,
     n_samples: PositiveInt = 20,
     masker: str = "zero",
 ) -> Tensor:

@@ -27,7 +27,7 @@ _SOURCE = (
 
 @metric(
     "edit_correlation",
-    family="ground_truth",
+    family="sanity",
     construct="metrics under test",
     higher_is_better=True,
     bounds=(-1, 1),
@@ -88,7 +88,7 @@ def edit_correlation(
 
 @metric(
     "truth_over_trivial",
-    family="ground_truth",
+    family="sanity",
     construct="metrics under test",
     higher_is_better=True,
     bounds=(-2, 2),
