@@ -27,7 +27,7 @@ def shifted_sobol(draws: Draws, number: int, dimensions: int) -> Tensor:
 
     Every point is uniform, and every sample has a shift of its own (Cranley & Patterson 1976).
     """
-    points = SobolEngine(dimensions).draw(number)
+    points = SobolEngine(dimensions).draw(number)  # type: ignore[no-untyped-call]
     return (points.to(draws.device) + draws.uniform((dimensions,)).unsqueeze(1)) % 1
 
 
