@@ -22,7 +22,7 @@ from xaibench.explainers.cam_layers import FeatureLayer, TokenGrid, feature_laye
 from xaibench.explainers.cam_passes import enlarged, only_maps, run_at
 from xaibench.explainers.engines.perturbed_copies import check_positive
 
-START = 5.0
+_START = 5.0
 """First value of the mask before its sigmoid: nearly everything passes."""
 _SMALLEST = 1e-12
 """Least probability in a logarithm."""
@@ -82,7 +82,7 @@ def iba(
     for block in chunks(len(problem), max(1, problem.batch_size // n_samples)):
         view, own = problem.take(block), draws[block]
         features = torch.cat(list(only_maps(view, target)))
-        alpha = torch.full_like(features, START).requires_grad_(True)
+        alpha = torch.full_like(features, _START).requires_grad_(True)
         optimiser = torch.optim.Adam([alpha], lr=learning_rate)
         for _ in range(steps):
             noise = own.normal((n_samples, *features.shape[1:])).to(features)

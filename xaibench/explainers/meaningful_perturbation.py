@@ -16,7 +16,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.perturbed_copies import check_positive
 
-JITTER = 4 / 224
+_JITTER = 4 / 224
 """Largest shift of the picture per step, as a share of its side; at least one pixel."""
 _DISC = 0.5
 """Radius of the disc that a search may start from, as a share of half the shorter side."""
@@ -68,7 +68,7 @@ def meaningful_perturbation(
         mask = _best_start(view, fill, grid, area, smoothness).requires_grad_(True)
         optimiser = torch.optim.Adam([mask], lr=learning_rate)
         for _ in range(steps):
-            shifts = [own.integers(2 * most + 1) - most for most in (max(1, round(JITTER * side)) for side in sides)]
+            shifts = [own.integers(2 * most + 1) - most for most in (max(1, round(_JITTER * side)) for side in sides)]
             with torch.enable_grad():
                 shown = _shifted(_mixed(view, fill, mask), shifts)
                 price = _price(mask, area, smoothness).sum()
