@@ -18,7 +18,7 @@ from helpers.context_cases import (
     context_pairs,
     context_view,
 )
-from helpers.explainer_cases import NAMES, capabilities, run, spec_of
+from helpers.explainer_cases import NAMES, capabilities, few_steps, run, spec_of
 
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
@@ -60,7 +60,7 @@ def explained(name: str, view: ProblemView) -> torch.Tensor:
     missing = missing_needs(spec.needs, capabilities(view) | {"truth.mask", "truth.weights"})
     if missing:
         pytest.skip(f"needs {missing}")
-    small = {n: v for n, v in SMALL.items() if n in spec.parameters and n != "steps"}
+    small = {n: v for n, v in SMALL.items() if n in spec.parameters and n != "steps"} | few_steps(name)
     return run(name, view, **small)
 
 

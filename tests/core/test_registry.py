@@ -16,7 +16,7 @@ from xaibench.core.needs import missing_needs
 def test_names_are_suggested() -> None:
     with pytest.raises(UsageError, match="unknown explainer 'salency'") as error:
         registry.get("explainer", "salency")
-    assert error.value.hint == "did you mean 'saliency'?"
+    assert error.value.hint == "did you mean 'saliency' or 'full_grad_saliency' or 'shapley_cam'?"
 
 
 @pytest.mark.parametrize(

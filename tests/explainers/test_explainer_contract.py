@@ -10,7 +10,8 @@ from pkgutil import walk_packages
 import pytest
 import torch
 from helpers.builders import make_inputs, make_view, mlp
-from helpers.explainer_cases import FITTING, NAMES, black_box, capabilities, run, spec_of, view_of
+from helpers.explainer_cases import FITTING, NAMES, black_box, capabilities, few_steps, spec_of, view_of
+from helpers.explainer_cases import run as run_with
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.explaining import attribution_kind
@@ -30,6 +31,10 @@ ALIKE = {"rtol": 1e-4, "atol": 1e-5}
 cases = pytest.mark.parametrize(
     ("name", "data"), [pytest.param(n, d, marks=[pytest.mark.slow] if d == "rgb" else []) for n in NAMES for d in DATA]
 )
+
+
+def run(name: str, view: ProblemView, stream: str = "explain") -> torch.Tensor:
+    return run_with(name, view, stream, **few_steps(name))
 
 
 def need(name: str, view: ProblemView) -> None:

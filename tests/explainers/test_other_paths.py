@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import xaibench as xb
+from xaibench.cli.listing import show_component
 from xaibench.core import registry
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.masking.maskers import gaussian_blur
@@ -36,6 +37,11 @@ def test_expected_gradients_are_gradient_shap():
     one, two = (xb.explain(name, **given) for name in ("expected_gradients", "gradient_shap"))
     assert (one == two).all()
     assert "expected_gradients" not in set(xb.components("explainer")["name"])
+
+
+def test_the_second_name_can_be_shown(capsys):
+    show_component("expected_gradients", plugins=None)
+    assert capsys.readouterr().out.startswith("explainer gradient_shap")
 
 
 # SmoothGrad-squared.

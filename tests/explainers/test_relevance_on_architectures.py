@@ -139,7 +139,7 @@ def by_rule(rule: str, layer: nn.Module, x, z):
         return 2 * through(towards(1)) - through(towards(-1))
     if rule == "gamma":
         return torch.where(z.detach() > 0, through(towards(1, GAMMA)), through(towards(-1, GAMMA)))
-    ones = x / x.detach()
+    ones = x / torch.where(x != 0, x.detach(), 1)  # 0 for padding
     if rule == "flat":
         return through(layer._conv_forward(ones, torch.ones_like(w), None))
     whole = layer._conv_forward(x, w, None)

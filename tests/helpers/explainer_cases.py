@@ -62,6 +62,12 @@ FITTING: dict[str, Callable[..., nn.Module]] = {"cam": mean_cnn}
 """For explainers of some models only: a model of the right architecture, by the shape of its inputs."""
 
 
+def few_steps(name: str) -> dict[str, int]:
+    """Parameters with which an explainer that optimises takes a moment, and its mask costs nothing."""
+    found, small = spec_of(name).parameters, {"steps": 3, "area": 0}
+    return {n: v for n, v in small.items() if n in found} if "learning_rate" in found else {}
+
+
 def capabilities(view: ProblemView) -> set[str]:
     found = {view.layout.kind}
     if view.labels is not None:

@@ -129,7 +129,11 @@ def show_component(
     """Print the components, the masker, the suite or the term of this name; with a model, the layer used there."""
     _load_plugins(plugins)
     everything = {(k, s.name): s for k in KINDS for s in (*registry.components(k), *registry.adapters(k))}
-    found = [spec for (_, known), spec in everything.items() if known == name]
+    found = [
+        spec
+        for (_, known), spec in everything.items()
+        if known == name or (isinstance(spec, ExplainerSpec) and name in spec.aliases)
+    ]
     if ":" in name and not found and library_of(name) is None:
         registry.load_module(name.rpartition(":")[0])
         found = [s for k in KINDS for s in registry.components(k) if s.function.__name__ == name.rpartition(":")[2]]

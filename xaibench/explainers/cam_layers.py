@@ -17,7 +17,7 @@ from xaibench.explainers.engines.feature_steps import FeatureStep, computed_step
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, is_pooling
 
 METHOD = "class activation mapping"
-"""Name of the family (CAM, Grad-CAM and their kin) for messages."""
+"""Name of the family of CAM and Grad-CAM, for messages."""
 TokenGrid = tuple[int, int, int]
 """Rows and columns of patches, and the number of tokens before them."""
 _KEEPING = frozenset({

@@ -48,7 +48,7 @@ def full_grad(problem: ProblemView) -> Tensor:
 
     A network of straight pieces is ``x df/dx + sum over biases of b df/db``, exactly. Biases are those of layers,
     of batch normalisation (shift less scaled mean) and whatever constants are added. The shares of a map's places are
-    enlarged bilinearly so that their sum is kept; those of dense layers, which have no place, are divided
+    enlarged bilinearly without a change of their sum; those of dense layers, which have no place, are divided
     equally among all features. Maps add up to the output (a logit, a margin or a value; a probability is no such
     network's output, and has no such sum).
 

@@ -21,7 +21,6 @@ _SMALLEST = 1e-12
     source="Bach et al. 2015, On pixel-wise explanations by layer-wise relevance propagation; equation 2",
     scale_invariant=False,
     shares_evaluations=True,
-    favours={"zero maps"},  # they are wrong by exactly the output
 )
 def conservation(ev: Evaluation, *, rectified: bool = False) -> Tensor:
     """Relative error of the claim that attributions sum to the output itself, and not to a difference of outputs.
