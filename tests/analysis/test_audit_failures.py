@@ -9,9 +9,10 @@ from xaibench.analysis.audit.failures import metrics_that_fail
 
 
 def cells(**statuses: list[str]) -> pd.DataFrame:
+    same = {"dataset": "d", "model": "m", "selection": "test[:4]", "params": "{}", "asked_output": None}
     rows = [
         {
-            "dataset": "d", "model": "m", "selection": "test[:4]", "metric": metric, "params": "{}", "asked_output": None,
+            **same, "metric": metric,
             "family": "faithfulness", "status": status, "message": "AttributeError: no trapz\nmore" if i == 0 else None,
             "seed": i % 2, "explainer": f"e{i}", "explainer_params": "{}",
         }

@@ -77,7 +77,7 @@ def test_every_kind_of_result_becomes_scores(monkeypatch, name: str, answer: Any
 
 def test_a_wrong_number_of_scores_is_an_error(monkeypatch) -> None:
     fake(monkeypatch, "Sparseness", [0.5] * (N - 1))
-    with pytest.raises(ValueError, match="the library returned .* for 6 samples"):
+    with pytest.raises(ValueError, match=r"the library returned .* for 6 samples"):
         scored("Sparseness", evaluation())
 
 
@@ -127,7 +127,7 @@ def test_options_that_have_no_default(monkeypatch) -> None:
 
 def test_they_are_listed_apart_and_need_a_module() -> None:
     names = {spec.name for spec in SPECS}
-    assert len(names) == 36
+    assert len(names) == len(SPECS) >= 36
     assert not names & {spec.name for spec in components("metric")}
     assert all("module" in spec.needs and spec.library == "quantus" for spec in SPECS)
     assert all(spec.summary.endswith(".") for spec in SPECS)
@@ -162,10 +162,8 @@ def test_constant_whatever_the_map_is(name: str, constant: float) -> None:
 def test_a_score_that_depends_on_the_company() -> None:
     """Maps are divided by the largest value of the batch, and the score is not."""
     needs_quantus()
-    together, alone = (
-        scored("LocalLipschitzEstimate", evaluation()),
-        scored("LocalLipschitzEstimate", evaluation(slice(1))),
-    )
+    name = "LocalLipschitzEstimate"
+    together, alone = scored(name, evaluation()), scored(name, evaluation(slice(1)))
     assert abs(float(together[0] - alone[0])) > 1e-3 * abs(float(alone[0]))
 
 
