@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from xaibench.analysis.audit.failures import metrics_that_fail
+from xaibench.analysis.audit.failures import judged_with_failures, metrics_that_fail, partial_failures
 
 
 def cells(**statuses: list[str]) -> pd.DataFrame:
@@ -38,3 +38,17 @@ def test_every_explanation_has_to_fail() -> None:
 def test_anything_that_was_scored_is_judged_by_its_scores(statuses: list[str]) -> None:
     frame = cells(m=statuses) if statuses else cells(m=["ok"]).iloc[:0]
     assert not list(metrics_that_fail(frame))
+
+
+def test_some_that_fail_are_said_and_decide_where_the_others_say_nothing() -> None:
+    found = partial_failures(cells(some=["failed", "ok", "ok", "unsupported"], all=["failed"], none=["ok"]))
+    assert list(found.values()) == ["raises on 1 of 3 explanations: AttributeError: no trapz"]
+    row = {"dataset": "d", "model": "m", "selection": "test[:4]", "metric": "some", "params": "{}", "asked_output": ""}
+    judged = {**row, "verdict": "weak", "trust": 0.5, "diagnosis": "weak trend", "constant": False}
+    said = judged_with_failures(judged, found)
+    assert (said["verdict"], said["trust"]) == ("weak", 0.5)
+    assert said["diagnosis"] == "weak trend; raises on 1 of 3 explanations: AttributeError: no trapz"
+    nothing = judged_with_failures({**judged, "constant": True, "verdict": "broken"}, found)
+    assert (nothing["verdict"], nothing["trust"]) == ("does not run", 0.0)
+    assert nothing["diagnosis"].endswith("; all others get the same score")
+    assert judged_with_failures({**judged, "metric": "none"}, found)["diagnosis"] == "weak trend"
