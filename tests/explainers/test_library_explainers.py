@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ def fitting(name: str):
         return make_view(nn.Sequential(nn.Linear(6, 3)).eval(), make_inputs((6,), 3), background=rows)
     data = "table" if "table" in spec.needs else "image"
     view = view_of(data, 3, model=plain_cnn() if data == "image" else None)
+    # Three targets are three calls of what explains samples with one target together.
+    view = replace(view, targets=torch.tensor([0, 1, 2]))
     assert not missing_needs(spec.needs, capabilities(view))
     return view
 
@@ -162,8 +165,6 @@ def test_black_boxes_are_explained_by_removal(name: str) -> None:
 def test_a_foil_and_a_context_are_those_of_each_sample() -> None:
     library("captum:Saliency")
     view = view_of("image", 6, model=plain_cnn())
-    from dataclasses import replace
-
     foils = (view.targets + 1 + torch.tensor([0, 1, 0, 1, 1, 0])) % 3
     foils = torch.where(foils == view.targets, (foils + 1) % 3, foils)
     contrast = replace(view, foils=foils, output="contrast")

@@ -111,11 +111,12 @@ def captum_lrp(problem: ProblemView) -> Tensor:
     attr = import_library("captum", "attr")
     rules = import_library("captum", "attr._utils.lrp_rules")
     output = ExplainedOutput(problem)
-    for module in output.modules():
-        if isinstance(module, (nn.Flatten, nn.Unflatten)):
-            module.rule = rules.EpsilonRule()
 
     def call(view: ProblemView) -> Tensor:
+        for module in output.modules():
+            if isinstance(module, (nn.Flatten, nn.Unflatten)):
+                # Every call takes the rules away from the modules.
+                module.rule = rules.EpsilonRule()
         found: Tensor = attr.LRP(output.aim(view)).attribute(view.inputs)
         return found
 

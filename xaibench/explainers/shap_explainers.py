@@ -95,7 +95,6 @@ def _independent(shap: object, rows: Array) -> object:
     return shap.maskers.Independent(rows, max_samples=len(rows))  # type: ignore[attr-defined]
 
 
-
 def _like(view: ProblemView, values: Array) -> Tensor:
     """Values (1, D) as maps (1, *input_shape)."""
     return torch.from_numpy(np.asarray(values, np.float64)).reshape(1, *view.inputs.shape[1:]).to(view.inputs)

@@ -19,7 +19,7 @@ from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import original
 from xaibench.models.boosters import booster_function, is_lightgbm_booster, is_xgboost_booster, lightgbm_function
-from xaibench.models.frame_inputs import FrameFunction, rows_for
+from xaibench.models.frame_inputs import FrameFunction, fitted_names, rows_for
 from xaibench.models.one_column import function_with_two_columns, module_with_two_columns
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def as_predictor(
         function, known = _estimator(model, returns, codec)
         predictor = CallablePredictor(function, known, batch_size=batch_size)
         predictor.takes_missing = _allows_nan(model)
-        predictor.estimator = model if codec is None else None
+        if fitted_names(model) is None and (codec is None or codec.all_numbers):
+            predictor.estimator = model
         return predictor
     if callable(model):
         known = columns_returned(returns) or cast(Returns, getattr(model, "default_returns", "probability"))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.audit import measures
-from xaibench.analysis.audit.failures import metrics_that_fail
+from xaibench.analysis.audit.failures import judged_with_failures, metrics_that_fail, partial_failures
 from xaibench.analysis.audit.trials import AttributionFacts, ProblemScores, size_and_rest, trials
 from xaibench.analysis.audit.verdict import metric_verdict
 from xaibench.analysis.statistics.estimate import NOTHING, Estimate
@@ -85,7 +85,10 @@ def audit(
             for key, numbers in found.items()
         ]
     _of_the_metric([row for row, _ in drafts])
-    rows = [_flat(row | metric_verdict(row, gate_passed)) for row, gate_passed in drafts]
+    failures = partial_failures(cells)
+    rows = [
+        _flat(judged_with_failures(row | metric_verdict(row, gate_passed), failures)) for row, gate_passed in drafts
+    ]
     rows += [_flat({"suite": suite, **row}) for row in metrics_that_fail(cells)]
     frame = pd.DataFrame(rows, columns=AUDIT_COLUMNS)
     order = frame.assign(

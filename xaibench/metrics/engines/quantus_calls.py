@@ -160,12 +160,12 @@ def _explaining(ev: Evaluation) -> Callable[..., Array]:
         if len(given) % len(ev):
             raise ValueError(f"the library explains {len(given)} inputs, which are not copies of {len(ev)} samples")
         rows = torch.arange(len(ev), device=ev.inputs.device).repeat(len(given) // len(ev))
-        wanted = torch.as_tensor(np.asarray(targets), device=ev.targets.device).long().reshape(-1)
+        wanted = ev.targets[rows]
+        if targets is not None and np.size(targets) == len(given):
+            wanted = torch.as_tensor(np.asarray(targets, np.int64), device=ev.targets.device).reshape(-1)
         module = model.get_model() if hasattr(model, "get_model") else model
         other = None if module is None or module is original.module else original.with_module(module.eval())
-        found = ev.explain(
-            ExplainRequest(inputs=given, rows=rows, model=other, targets=wanted if len(wanted) == len(given) else None)
-        )
+        found = ev.explain(ExplainRequest(inputs=given, rows=rows, model=other, targets=wanted))
         return _array(_with_channel(ev, found))
 
     return explain

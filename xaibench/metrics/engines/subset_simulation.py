@@ -104,7 +104,7 @@ def rare_event(
     queries, log10_p, squares, size = n, 0.0, 0.0, 0.5
     chains = torch.arange(n)
     for level in range(most_levels):
-        if len(torch.unique(values)) < DISTINCT * n:  # type: ignore[no-untyped-call]
+        if len(torch.unique(values)) < DISTINCT * n:
             return _plain(discrepancy, threshold, d, space, plain, generator, queries, level)
         wanted = max(int(share * n), 1)
         reached = float(values.topk(wanted).values[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -75,7 +76,7 @@ def misinterpretation_log10p(
         seed = seed_of_sample(ev.seed, "misinterpretation", ev.digests[row])
         generator = torch.Generator().manual_seed(seed)
         event = rare_event(
-            lambda points, row=row: _discrepancy(ev, row, points, radius, flat[row], classes[row]),
+            partial(_discrepancy, ev, row, radius, flat[row], classes[row]),
             1 - threshold,
             ev.inputs[0].numel(),
             generator=generator,
@@ -89,7 +90,7 @@ def misinterpretation_log10p(
     return found
 
 
-def _discrepancy(ev: Evaluation, row: int, points: Tensor, radius: float, own: Tensor, predicted: Tensor) -> Tensor:
+def _discrepancy(ev: Evaluation, row: int, radius: float, own: Tensor, predicted: Tensor, points: Tensor) -> Tensor:
     """One minus the correlation with the map of the sample (B,), or -1 where another class is predicted."""
     noise = radius * points.reshape(-1, *ev.inputs.shape[1:]).to(ev.inputs)
     inputs = ev.inputs[row : row + 1] + ev.layout.only_quantities(noise, "noise")
