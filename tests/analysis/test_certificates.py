@@ -167,6 +167,13 @@ def test_copies_with_failed_gates_are_left_out_with_their_numbers() -> None:
     assert [level for level, _, _ in certify_copies(falling).failures] == [0.6]
 
 
+def test_a_plant_without_a_unit_ranks_no_explainer() -> None:
+    found = copy_set({"a": (1.0, 1.0, 1.0), "random": (0.05,) * 3}, rng=np.random.default_rng(0))
+    made, summary = with_verdicts(certify_copies(found), found, "tint")
+    assert "cannot show it" in summary.text
+    assert made.thresholds["verdict"].tolist() == ["has no place to show it", "control"]
+
+
 def test_few_decisive_rows_rank_nobody() -> None:
     found = copy_set({"a": (1.0, 1.0, 1.0), "random": (0.05,) * 3}, rng=np.random.default_rng(0), n=20)
     row = certificate(found).thresholds.iloc[0]
