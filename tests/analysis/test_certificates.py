@@ -10,13 +10,13 @@ from scipy.stats import binomtest, ttest_1samp
 from sklearn.isotonic import IsotonicRegression
 
 from xaibench.analysis.certificates.certificate import Certificate, adjusted_p, certify_copies
-from xaibench.analysis.certificates.copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.descriptions import (
     COPY_COLUMN_DESCRIPTIONS,
     THRESHOLD_COLUMN_DESCRIPTIONS,
     column_types,
 )
 from xaibench.analysis.certificates.finding_tests import copies_test, finding_p, sign_test
+from xaibench.analysis.certificates.fitted_copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.reliance_curve import isotonic, reliance_curve
 from xaibench.analysis.certificates.verdicts import with_verdicts
 from xaibench.core.gates import Gate

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.certificates.certificate import Certificate
-from xaibench.analysis.certificates.copies import Copy, CopySet
 from xaibench.analysis.certificates.finding_tests import LEAST_DECISIVE
+from xaibench.analysis.certificates.fitted_copies import Copy, CopySet
 from xaibench.core.gates import Gate
 from xaibench.datasets.certify.check import DROP, LEAST_SWAP, SWAP, TRACE
 
