@@ -10,13 +10,13 @@ from scipy.stats import binomtest, ttest_1samp
 from sklearn.isotonic import IsotonicRegression
 
 from xaibench.analysis.certificates.certificate import Certificate, adjusted_p, certify_copies
-from xaibench.analysis.certificates.copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.descriptions import (
     COPY_COLUMN_DESCRIPTIONS,
     THRESHOLD_COLUMN_DESCRIPTIONS,
     column_types,
 )
 from xaibench.analysis.certificates.finding_tests import copies_test, finding_p, sign_test
+from xaibench.analysis.certificates.fitted_copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.reliance_curve import isotonic, reliance_curve
 from xaibench.analysis.certificates.verdicts import with_verdicts
 from xaibench.core.gates import Gate
@@ -165,6 +165,13 @@ def test_copies_with_failed_gates_are_left_out_with_their_numbers() -> None:
     assert not certify_copies(loud).proved
     falling = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.3: 0.99, 0.6: 0.5})
     assert [level for level, _, _ in certify_copies(falling).failures] == [0.6]
+
+
+def test_a_plant_without_a_unit_ranks_no_explainer() -> None:
+    found = copy_set({"a": (1.0, 1.0, 1.0), "random": (0.05,) * 3}, rng=np.random.default_rng(0))
+    made, summary = with_verdicts(certify_copies(found), found, "tint")
+    assert "cannot show it" in summary.text
+    assert made.thresholds["verdict"].tolist() == ["has no place to show it", "control"]
 
 
 def test_few_decisive_rows_rank_nobody() -> None:

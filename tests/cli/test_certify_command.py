@@ -25,7 +25,6 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-import xaibench as xb
 
 def first_columns(data, seed):
     fitted = LogisticRegression().fit(data.train_inputs[:, :30], data.train_targets)
@@ -37,6 +36,11 @@ def shares(x):
 
 leaking = make_pipeline(FunctionTransformer(shares), LogisticRegression(C=1e6, max_iter=2000))
 plain = LogisticRegression()
+"""
+
+
+EXPLAINERS = """
+import xaibench as xb
 
 @xb.explainer("blind", kind="contribution")
 def blind(problem):
@@ -191,9 +195,10 @@ def test_a_recipe_that_cannot_learn_a_pair_exits_with_the_gate(tmp_path: Path, c
 
 @pytest.mark.slow
 def test_a_blind_explainer_never_finds_it_and_the_twin_catches_one_that_reads_the_data(recipes: Path) -> None:
+    (recipes / "explainers.py").write_text(EXPLAINERS)
     found = xb.certify(
         "recipes.py:plain", "breast_cancer", levels=(0, 1), copies=1, rows=60, store=recipes / "store",
-        explainers=["recipes.py:blind", "recipes.py:reads_data", "occlusion"],
+        explainers=["explainers.py:blind", "explainers.py:reads_data", "occlusion"],
     )  # fmt: skip
     rows = found.thresholds.set_index("explainer")
     assert rows.loc["blind", "censored"] == "never"

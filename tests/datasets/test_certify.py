@@ -16,6 +16,7 @@ from xaibench.datasets.certify.carriers import both_versions, draw_carriers
 from xaibench.datasets.certify.certify_image import certify_image
 from xaibench.datasets.certify.certify_table import certify_table
 from xaibench.datasets.certify.image_plants import image_plant
+from xaibench.datasets.certify.series_plants import bump_plant
 from xaibench.datasets.certify.table_plants import category, new_pair, overwritten
 
 
@@ -199,6 +200,24 @@ def test_a_tint_has_no_smaller_unit() -> None:
 def test_a_square_that_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="cannot be planted"):
         image_plant(load_base("digits", {}, seed=0, folder=None), "patch", side=7, contrast=0.0)
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((32, 3), "NTC"), ((3, 32), "NCT"), ((32,), "")])
+def test_a_bump_is_on_one_sensor_and_upwards_or_downwards(shape: tuple[int, ...], axes: str) -> None:
+    rows = rng().normal(size=(40, *shape)).astype(np.float32)
+    data = xb.Data("series", rows, np.arange(40) % 2, rows, np.arange(40) % 2, axes=axes)
+    plant = bump_plant(data, steps=0, height=3.0, sensor=0)
+    noise = rng().random((40, 1))
+    mask = plant.mask(noise)
+    assert (mask.reshape(40, -1).sum(axis=1) == 3).all()
+    up, down = (plant.put(rows, np.full(40, side), noise) for side in (1, -1))
+    assert (up[~mask] == rows[~mask]).all()
+    assert (up[mask] > rows[mask]).all()
+    np.testing.assert_allclose(up + down, 2 * rows, atol=1e-5)
+    sensor = mask if axes == "" else mask.any(axis=1) if axes == "NTC" else mask.any(axis=2)
+    assert axes == "" or (sensor.sum(axis=1) == 1).all()
+    with pytest.raises(UsageError, match="not among the"):
+        bump_plant(data, steps=0, height=1.0, sensor=7)
 
 
 def test_levels_and_seeds_share_test_rows_and_their_keys() -> None:

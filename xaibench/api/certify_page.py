@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.certificates.copies import Copy, explainer_labels
+from xaibench.analysis.certificates.fitted_copies import Copy, explainer_labels
 from xaibench.api.certifying import Certification, suite_toml
 from xaibench.api.reading import results
 from xaibench.core import registry

@@ -41,8 +41,9 @@ REMOVING = ("occlusion", "lime", "kernel_shap", "shapley_sampling")
 OF_TABLES = ("tabular_lime",)
 OF_GRADIENTS = ("gradient", "input_x_gradient", "integrated_gradients", "smoothgrad", "deep_lift", "lrp")
 OF_IMAGES = (*OF_GRADIENTS, "guided_backprop", "grad_cam", "occlusion", "lime", "kernel_shap", "rise")
+OF_SERIES = (*OF_GRADIENTS, "occlusion", "lime", "kernel_shap")
 BACKGROUND = 200
-GATE_ROWS = {"table": 400, "image": 250}
+GATE_ROWS = {"table": 400, "image": 250, "series": 250}
 """Test rows that gates are measured on, at most."""
 FEW_ROWS = 50
 MEAN = "mean"
@@ -127,7 +128,7 @@ def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path 
     if plant == "overwrite" and not column:
         column = least_used_column(predictor, data, quantity_features(data))
     if plant == "category" and not column:
-        column = rarest_category(data, category_features(data))
+        column = least_meaningful_category(predictor, data)
     rows = np.arange(min(GATE_ROWS[data.features], len(data.test_inputs)))
     if plant == "category":
         rows = usable_rows(category(data, column), data.test_inputs, GATE_ROWS[data.features])
@@ -192,6 +193,23 @@ def least_used_column(model: Predictor, data: Data, possible: list[int]) -> str:
     return names_of_features(data)[min(possible, key=lambda feature: (change(feature), feature))]
 
 
+def least_meaningful_category(model: Predictor, data: Data) -> str:
+    """The category whose two planted values the original distinguishes least; of equal ones that with the rarest."""
+    names = names_of_features(data)
+    found: list[tuple[float, float, str]] = []
+    for feature in category_features(data):
+        plant = category(data, names[feature])
+        natural = plant.natural(data.test_inputs)
+        rows = data.test_inputs[~natural][:200]
+        if len(rows) < FEW_ROWS:
+            continue
+        still = np.zeros((len(rows), plant.n_draws))
+        a, b = (predict_raw(model, plant.put(rows, np.full(len(rows), side), still)).cpu().numpy() for side in (1, -1))
+        changed = a.argmax(axis=1) != b.argmax(axis=1) if a.shape[1] > 1 else np.abs(a - b)[:, 0]
+        found.append((float(changed.mean()), float(natural.mean()), names[feature]))
+    return min(found)[2] if found else rarest_category(data, category_features(data))
+
+
 def _suite(
     request: CertifyRequest,
     data: Data,
@@ -247,7 +265,8 @@ def _plain(name: str) -> str:
 
 def default_explainers(data: Data, provides: frozenset[str]) -> list[Any]:
     """Explainers that apply to this kind of data and model, removing features by their mean."""
-    names = OF_IMAGES if data.features == "image" else (*OF_TABLES, *REMOVING, *OF_GRADIENTS)
+    of_kind = {"image": OF_IMAGES, "series": OF_SERIES}
+    names = of_kind.get(data.features, (*OF_TABLES, *REMOVING, *OF_GRADIENTS))
     offered = {"background", "reexplain", "labels", need_of_data(data.features), *provides}
     return [with_mean(name) for name in names if not missing_needs(registry.get("explainer", name).needs, offered)]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.certificates.certificate import Certificate, certify_copies
-from xaibench.analysis.certificates.copies import CopySet, read_copies
+from xaibench.analysis.certificates.fitted_copies import CopySet, read_copies
 from xaibench.analysis.certificates.verdicts import CertificateSummary, with_verdicts
 from xaibench.api.certify_request import CertifyRequest, read_request
 from xaibench.api.certify_suite import PreparedCertificate, prepare
@@ -28,6 +28,8 @@ from xaibench.suite.drafting import toml_value
 
 FALLBACK = "overwrite"
 """Plant that is tried where a recipe does not take another column, and none was named."""
+NO_DOMINANCE = 1e-6
+"""Dominance below this is rounding."""
 Announce = Callable[[PreparedCertificate], None]
 """Called with what is about to be run, before anything is."""
 
@@ -236,7 +238,7 @@ def certification_of(prepared: PreparedCertificate, done: CompletedRun, folder: 
 def _ignored(found: Certification) -> bool:
     """Whether no copy changed its output when the plant did, or none could be fitted."""
     copies = [copy for copy in found.copy_set.copies if copy.level > 0]
-    return all(copy.dominance == 0 or not copy.gates for copy in copies)
+    return all(copy.dominance < NO_DOMINANCE or not copy.gates for copy in copies)
 
 
 def suite_toml(prepared: PreparedCertificate) -> str:

@@ -155,15 +155,25 @@ class _Screen:
             cells = [name, threshold_text(row)]
             cells += [] if "interval" in dropped else [interval_text(row)]
             cells.append(row["tie_group"])
-            cells += [_share(known[name, level]) for level in levels]
-            cells += [] if "twin" in dropped else [_share(row["found_on_twin"])]
+            cells += [small_share(known[name, level]) for level in levels]
+            cells += [] if "twin" in dropped else [small_share(row["found_on_twin"])]
             cells.append(row["verdict"])
             rows.append(cells)
         return heads, rows
 
 
-def _share(value: float) -> str:
-    return "" if math.isnan(value) else share(value)
+def small_share(value: float) -> str:
+    """A number from -1 to 1 in two digits, ``-.13``; nothing for NaN.
+
+    Examples
+    --------
+    >>> from xaibench.report.certificate import small_share
+    >>> small_share(0.125), small_share(-0.001), small_share(-0.13)
+    ('.12', '.00', '-.13')
+    """
+    if math.isnan(value):
+        return ""
+    return share(abs(value)) if value > -0.005 else f"-{share(-value)}"
 
 
 def _wrapped(text: str, width: int) -> Text:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xaibench.analysis.certificates.copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.finding_tests import LEAST_DECISIVE, finding_p
+from xaibench.analysis.certificates.fitted_copies import Copy, CopySet, ExplainedCopy, Explaining
 from xaibench.analysis.certificates.reliance_curve import RelianceCurve, reliance_curve
 from xaibench.analysis.statistics.intervals import holm
 from xaibench.analysis.statistics.letter_display import letters

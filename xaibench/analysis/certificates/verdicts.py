@@ -8,13 +8,15 @@ from typing import Any
 import pandas as pd
 
 from xaibench.analysis.certificates.certificate import Certificate
-from xaibench.analysis.certificates.copies import Copy, CopySet
 from xaibench.analysis.certificates.finding_tests import LEAST_DECISIVE
+from xaibench.analysis.certificates.fitted_copies import Copy, CopySet
 from xaibench.core.gates import Gate
 from xaibench.datasets.certify.check import DROP, LEAST_SWAP, SWAP, TRACE
 
 RELIABLE_SHARE = 0.9
 """Share of the decisive rows at full level from which on an explainer finds the shortcut."""
+WITHOUT_UNIT = ("tint",)
+"""Plants that are no part of an input."""
 PARTLY = 0.3
 """Reliance from which on a recipe uses the plant, if not enough."""
 LOUD_TWIN = 0.1
@@ -46,6 +48,12 @@ def with_verdicts(certificate: Certificate, copies: CopySet, plant: str) -> tupl
         words = ["control" if row.control else "" for row in table.itertuples()]
         return replace(certificate, thresholds=table.assign(verdict=words)), CertificateSummary(_why_not(copies, plant))
     best = table.loc[table["finds"] & table["ranked"], "tie_group"].str[:1].min()
+    if plant in WITHOUT_UNIT:
+        words = ["control" if row.control else "has no place to show it" for row in table.itertuples()]
+        return replace(certificate, thresholds=table.assign(verdict=words)), CertificateSummary(
+            "The copies use the plant, and no smaller unit than the whole image is its cause: a map of pixels cannot "
+            "show it, so nothing is ranked."
+        )
     words = [_verdict(row, best) for _, row in table.iterrows()]
     judged = table.assign(verdict=words)
     return replace(certificate, thresholds=judged), _summary(judged)

@@ -31,7 +31,8 @@ def certify(
         typer.Option(
             "--plant",
             metavar="NAME",
-            help="Tables: new, overwrite, category, pair. Images: patch, texture, tint. [default: new or patch]",
+            help="Tables: new, overwrite, category, pair. Images: patch, texture, tint. Series: bump. "
+            "[default: the first of these]",
         ),
     ] = None,
     column: Annotated[

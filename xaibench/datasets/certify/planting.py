@@ -23,7 +23,7 @@ from xaibench.datasets.certify.carriers import (
 from xaibench.datasets.certify.check import Original, ShortcutCheck
 from xaibench.datasets.splits import generator
 
-LEAST_ROWS = 10
+LEAST_TEST_ROWS = 10
 """Test rows that are needed at least."""
 N_EXCHANGED = 8
 """Replacements of everything but the plant, for each test row."""
@@ -155,7 +155,7 @@ def usable_rows(plant: Plant, inputs: Array, n_rows: int) -> Array:
         If there are fewer than ten.
     """
     found: Array = np.flatnonzero(~plant.natural(inputs))[:n_rows]
-    if len(found) < LEAST_ROWS:
+    if len(found) < LEAST_TEST_ROWS:
         raise DataError(
             f"only {len(found)} test rows are without a version of the plant", "give more rows, or try the plant new"
         )

@@ -13,7 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from xaibench.core.types import Array
-from xaibench.report.certificate import CertificateText, found_at, interval_text, threshold_text
+from xaibench.report.certificate import CertificateText, found_at, interval_text, small_share, threshold_text
 from xaibench.report.html.page import TEMPLATES
 from xaibench.report.html.pictures import Picture, grey, heat
 from xaibench.report.labels import share
@@ -148,8 +148,8 @@ def certificate_page(content: CertificateContent) -> str:
         {
             "explainer": row["explainer"], "threshold": threshold_text(row), "interval": interval_text(row),
             "ties": row["tie_group"], "control": bool(row["control"]), "verdict": row["verdict"],
-            "twin": _share(row["found_on_twin"]),
-            "found": [_share(found[level].get(row["explainer"], np.nan)) for level in levels],
+            "twin": small_share(row["found_on_twin"]),
+            "found": [small_share(found[level].get(row["explainer"], np.nan)) for level in levels],
         }
         for _, row in content.thresholds.iterrows()
     ]  # fmt: skip
@@ -161,8 +161,8 @@ def certificate_page(content: CertificateContent) -> str:
     copies = content.copies.drop_duplicates(["level", "copy"])
     gates = [
         {
-            "level": f"{row['level']:g}", "copy": row["copy"], "reliance": _share(row["reliance"]),
-            "dominance": f"{row['dominance']:.2f}", "clean": _share(row["clean_accuracy"]),
+            "level": f"{row['level']:g}", "copy": row["copy"], "reliance": small_share(row["reliance"]),
+            "dominance": f"{row['dominance']:.2f}", "clean": small_share(row["clean_accuracy"]),
             "passed": bool(row["gates_passed"]), "failed": row["failed"],
         }
         for _, row in copies.iterrows()
@@ -171,7 +171,3 @@ def certificate_page(content: CertificateContent) -> str:
         policy=policy, css=Markup(css), content=content, table=table, panels=panels, gates=gates,
         heads=[share(reliance[level]) for level in levels],
     )  # fmt: skip
-
-
-def _share(value: float) -> str:
-    return "" if np.isnan(value) else share(value)
