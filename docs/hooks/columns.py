@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpydoc
 
+from xaibench.analysis.advice.descriptions import ADVICE_COLUMN_DESCRIPTIONS, ADVICE_COLUMNS
 from xaibench.analysis.claims.descriptions import CLAIM_COLUMN_DESCRIPTIONS
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
@@ -42,6 +43,12 @@ def pages() -> dict[str, str]:
             "`claims.parquet` and `xb.claims(store)`: one row per claim of a suite.",
             CLAIM_COLUMNS,
             CLAIM_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Advice",
+            "`advice.parquet` and `xb.advice(store)`: one row per sentence of the advice of a suite's leaderboard.",
+            ADVICE_COLUMNS,
+            ADVICE_COLUMN_DESCRIPTIONS,
         ),
     ]
     return {"reference/columns.md": "\n\n".join(parts) + "\n"}

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
+from xaibench.api.advising import write_advice
 from xaibench.api.planning import load_suite, plan_suite
 from xaibench.api.reading import write_claims, write_leaderboard
 from xaibench.core.errors import UsageError
@@ -111,7 +112,9 @@ def run_suite(
     if outcome.end == "interrupted" and not done.n_results:
         return done
     verdicts = write_claims(opened.path) if plan.suite.all_claims() else None
-    return replace(done, board=write_leaderboard(opened.path), claims=verdicts)
+    board = write_leaderboard(opened.path)
+    write_advice(opened.path)
+    return replace(done, board=board, claims=verdicts)
 
 
 def _executor(store: Store, options: Options, stack: ExitStack, start_early: bool) -> Executor | None:

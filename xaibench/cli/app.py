@@ -41,6 +41,7 @@ def root(
 
 app.command(cls=PlainCommand)(suites.run)
 app.command(cls=PlainCommand)(suites.plan)
+app.command(cls=PlainCommand)(suites.recommend)
 app.command(cls=PlainCommand)(suites.init)
 app.command(cls=PlainCommand)(suites.export)
 app.command("list", cls=PlainCommand)(components.list_)

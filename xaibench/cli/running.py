@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xaibench.api.advising import advice, advice_on
 from xaibench.api.planning import load_suite
 from xaibench.api.reading import leaderboard, results
 from xaibench.cli.arguments import positive, size_from, workers_from
@@ -115,10 +116,11 @@ def _report(done: CompletedRun, *, json: bool) -> None:
         document = _document(plan, store, outcome, rows)
         if verdicts is not None and plan.whole:
             document["claims"] = claim_records(verdicts[verdicts["suite"] == name])
+        document["advice"] = advice(board).drop(columns="evidence").to_dict("records") if len(board) else []
         print_json(document)
         return
     out, err = stdout(), stderr()
-    out.print(first_screen(board))
+    out.print(first_screen(board, advice_on(store.path, board)))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()

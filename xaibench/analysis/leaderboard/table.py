@@ -70,7 +70,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         - ``loses_to_placebo``: worse than some placebo on every trained model, by the opposite tests
           (times the number of placebos, then Holm over the explainers, 5 %). Neither of the two means
           that nothing could be shown. Neither goes against the order of the values: tests are on
-          common samples and the first draw, values on all. ``placebo_effect``: matched-pairs
+          common samples and the first draw, values on all. ``p_placebo_alone`` and ``p_loses_alone`` are
+          the p-values before Holm, which do not change with the other explainers. ``placebo_effect``: matched-pairs
           rank-biserial correlation with the best placebo, from -1 (worse on every sample) to 1.
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
@@ -169,6 +170,7 @@ def _compared(
     size = len(board)
     floats = ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]
     floats += ["placebo_value", "beats_placebo", "p_placebo", "loses_to_placebo", "p_loses", "placebo_effect"]
+    floats += ["p_placebo_alone", "p_loses_alone"]
     floats += ["rank_low", "rank_high", "win_rate"]
     counts = ("n", "n_undefined", "n_partly", "n_seeds", "n_draws", "n_placebos")
     out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
@@ -231,6 +233,7 @@ def _fill(out: dict[str, Array], at: slice, found: PlaceboTests, value: Array, e
     out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
     out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
     out["p_loses"][at], out["loses_to_placebo"][at] = found.p_loses, found.loses
+    out["p_placebo_alone"][at], out["p_loses_alone"][at] = found.p_alone, found.p_loses_alone
     out["placebo_effect"][at] = found.effect
     out["n_placebos"][at] = len(found.tested)
     if found.placebo is not None:

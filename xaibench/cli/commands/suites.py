@@ -238,3 +238,18 @@ def export(
     from xaibench.cli.exporting import export_suite
 
     raise typer.Exit(export_suite(suite, output, only=only, limit=limit, plugins=plugin, trust=trust, device=device))
+
+
+def recommend(
+    suite: SuiteArgument = "quick",
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the explainers that apply to the problems of a suite, and what earlier leaderboards of the store say.
+
+    Nothing is run. A leaderboard itself opens with its advice; `xaibench run` makes one.
+    """
+    from xaibench.cli.recommending import show_recommendations
+
+    raise typer.Exit(show_recommendations(suite, store, plugins=plugin or [], json=json))
