@@ -282,7 +282,9 @@ class MetricSpec(Component):
 
     @property
     def truth_form(self) -> str:
-        """Form of the truth that scores are against: ``weights``, ``mask`` (distractors are one too), or none."""
+        """Form of the truth that scores are against: weights, contributions, mask (or distractors), or none."""
+        if "truth.contributions" in self.needs:
+            return "contributions"
         if "truth.weights" in self.needs:
             return "weights"
         return "mask" if self.needs & {"truth.mask", "truth.distractors"} else ""

@@ -22,6 +22,7 @@ NEEDS = DATA_NEEDS | {
     "truth.mask",
     "truth.weights",
     "truth.distractors",
+    "truth.contributions",
     "reexplain",
     "retrain",
     "labels",
@@ -49,10 +50,11 @@ def need_of_data(features: str) -> str:
 def missing_needs(needs: Iterable[str], capabilities: Iterable[str]) -> list[str]:
     """Needs that ``capabilities`` does not meet; kinds of data (and of functions) are alternatives.
 
-    The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask`` or ``truth.weights``.
+    The need ``truth`` is met by a truth that explainers may be shown: ``truth.mask``, ``truth.weights`` or
+    ``truth.contributions``.
     """
     wanted, offered = set(needs), set(capabilities)
-    if offered & {"truth.mask", "truth.weights"}:
+    if offered & {"truth.mask", "truth.weights", "truth.contributions"}:
         offered.add("truth")
     missing = sorted(wanted - offered - DATA_NEEDS - kinds_known())
     for alternatives in (DATA_NEEDS, kinds_known()):

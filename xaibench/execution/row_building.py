@@ -96,8 +96,9 @@ class Facts:
         }
 
     def _truth_kind(self, metric: Component) -> str | None:
-        """What the truth is about: masks are about what the data set says, weights are those of the model."""
-        return "model" if self.truth_kind is not None and "truth.weights" in metric.needs else self.truth_kind
+        """What the truth is about: masks are about what the data set says, weights and contributions the model's."""
+        of_model = bool(metric.needs & {"truth.weights", "truth.contributions"})
+        return "model" if self.truth_kind is not None and of_model else self.truth_kind
 
 
 def component_columns(explaining: Component, explainer_params: str, scoring: MetricSpec, params: str) -> dict[str, Any]:

@@ -150,13 +150,16 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
 
 def truth_attribution_kind(problem: ProblemView) -> AttributionKind:
     """Masks are unsigned, weights are slopes; a mask goes first, as ground-truth metrics are about masks."""
-    by_weights = problem.truth is not None and problem.truth.mask is None
+    truth = problem.truth
+    if truth is not None and truth.mask is None and truth.weights is None and truth.contributions is not None:
+        return "contribution"
+    by_weights = truth is not None and truth.mask is None
     return "slope" if by_weights else "saliency"
 
 
 @explainer("oracle", kind=truth_attribution_kind, needs={"truth"}, control=True)
 def oracle(problem: ProblemView) -> Tensor:
-    """The ground truth itself: the mask as 0 and 1, or the weights of a linear model.
+    """The ground truth itself: the mask as 0 and 1, the weights of a linear model, or contributions against zero.
 
     Raises
     ------
@@ -165,6 +168,8 @@ def oracle(problem: ProblemView) -> Tensor:
     """
     truth = problem.truth
     found = None if truth is None else (truth.mask if truth.mask is not None else truth.weights)
+    if found is None and truth is not None and truth.contributions is not None:
+        found = truth.contributions["zero"]
     if found is None:
         raise UnsupportedError("oracle needs ground truth", "pass truth=, a mask or weights")
     return found.to(device=problem.inputs.device, dtype=problem.inputs.dtype)

@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from xaibench.core.additive import TRUTH_BASELINES, KnowsTerms, exact_contributions
 from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
@@ -66,9 +67,12 @@ def assemble(
         weights = _weights(spec, predictor.module, inputs, asked, layout)
     truth = None
     kind = cast(TruthKind, data.truth_kind)
-    if mask is not None or weights is not None or distractors is not None:
-        about_weights_only = mask is None and distractors is None
-        truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
+    contributions = None
+    if "truth.contributions" in capabilities:
+        contributions = _contributions(fitted.model, inputs, asked, reference, layout)
+    if mask is not None or weights is not None or distractors is not None or contributions is not None:
+        about_model_only = mask is None and distractors is None
+        truth = Truth("model" if about_model_only else kind, mask, weights, distractors, contributions)
     found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
     around = _tensors(reference_context, slice(None), predictor.device)
     samples = Samples(
@@ -142,6 +146,24 @@ def _weights(
 
     found = slopes(asked.columns)
     return found if asked.foils is None else found - slopes(asked.foils)
+
+
+def _contributions(
+    model: object, inputs: torch.Tensor, asked: SampleTargets, reference: Array, layout: FeatureLayout
+) -> dict[str, torch.Tensor] | None:
+    """By baseline: contributions (N, *feature_shape) to what is explained of an additive model of two classes."""
+    if not isinstance(model, KnowsTerms):
+        return None
+    rows = inputs.cpu().numpy()
+    whole = reference.astype(np.float64).mean(axis=0, keepdims=True).astype(rows.dtype)
+    baselines = {"zero": np.zeros_like(whole), "mean": whole, "marginal": reference}
+    # Outputs are minus and plus half of the log odds; their contrast is all of it.
+    sign = (2 * asked.columns.cpu().double() - 1) * (0.5 if asked.foils is None else 1.0)
+    found = {}
+    for name in TRUTH_BASELINES:
+        odds = torch.from_numpy(exact_contributions(model, rows, baselines[name])) * sign[:, None]
+        found[name] = layout.reduce(odds).to(device=inputs.device, dtype=inputs.dtype)
+    return found
 
 
 def _background(data: Data, size: int) -> tuple[Array, Array | None, dict[str, Array]]:
