@@ -129,7 +129,10 @@ def advice_table(found: Advice, board: pd.DataFrame, cells: pd.DataFrame | None,
     def add(kind: str, cause: str, explainers: list[str], reason: str, tests: Iterable[Test]) -> None:
         used = [test for test in dict.fromkeys(tests) if test in outcomes]
         said = [
-            f"{outcomes[test]}: {names[test[6:]]}, {metrics[test[3:6]]} on {problem_label(*test[:3])}" for test in used
+            f"{outcomes[test]}: {names[explainer, params]}, {metrics[metric, settings, output]} on "
+            f"{problem_label(dataset, model, selection)}"
+            for test in used
+            for dataset, model, selection, metric, settings, output, explainer, params in (test,)
         ]
         evidence = list(dict.fromkeys(cell for test in used for cell in ids.get(test, ())))
         rows.append((suite, kind, cause, explainers, reason, said, evidence))

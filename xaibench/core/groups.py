@@ -107,8 +107,9 @@ def cut(samples: S, group: Group, pool: Tensor | None) -> S:
 def cut_truth(truth: Truth, group: Group) -> Truth:
     """The truth of the samples of a group, without what is behind their end."""
     truth = truth[group.rows]
-    parts = (None if t is None else t[:, : group.size] for t in (truth.mask, truth.weights, truth.distractors))
-    return Truth(truth.kind, *parts)
+    parts = (truth.mask, truth.weights, truth.distractors)
+    mask, weights, distractors = (None if t is None else t[:, : group.size] for t in parts)
+    return Truth(truth.kind, mask, weights, distractors)
 
 
 def explain_groups(view: ProblemView, explain: Callable[[ProblemView], Tensor]) -> Tensor:

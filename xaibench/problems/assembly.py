@@ -159,7 +159,7 @@ def _contributions(
     baselines = {"zero": np.zeros_like(whole), "mean": whole, "marginal": reference}
     # Outputs are minus and plus half of the log odds; their contrast is all of it.
     sign = (2 * asked.columns.cpu().double() - 1) * (0.5 if asked.foils is None else 1.0)
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for name in TRUTH_BASELINES:
         odds = torch.from_numpy(exact_contributions(model, rows, baselines[name])) * sign[:, None]
         found[name] = layout.reduce(odds).to(device=inputs.device, dtype=inputs.dtype)

@@ -22,6 +22,7 @@ _TITLES: dict[tuple[str, str], str] = {
     ("undecided", "not shown"): "Undecided, not shown to be better than every placebo",
     ("undecided", "few samples"): f"Undecided, fewer than {LEAST_SAMPLES} samples",
     ("undecided", "undefined"): "Undecided, without a defined score too often",
+    ("undecided", "raced"): "Undecided, left every race early",
     ("untested", "no test"): "Not tested against placebos",
 }
 """What a group of explainers is called, in the order in which groups are shown."""
@@ -30,6 +31,7 @@ _DECIDES: dict[str, str] = {
     "one construct": "what decides: a metric of another construct",
     "not shown": "what decides: as many samples as said, if the differences stay what they are",
     "few samples": f"what decides: at least {LEAST_SAMPLES} samples",
+    "raced": "what decides: a run without --race; --metric NAME says who was ahead",
     "undefined": "what decides: a metric or a masker with defined scores",
 }
 _NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -10,8 +10,8 @@ ADVICE_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "suite": "Name of the suite whose leaderboard gives the advice.",
     "kind": "use, also (supported as well, but not ahead), avoid, undecided or untested, which are about explainers; "
     "none (nothing can be recommended), unknown (constructs in which nobody is better than the placebos) or scope.",
-    "cause": "Why something is undecided or untested: contradicted, one construct, not shown, few samples, undefined "
-    "or no test; empty otherwise.",
+    "cause": "Why something is undecided or untested: contradicted, one construct, not shown, few samples, undefined, "
+    "raced or no test; empty otherwise.",
     "explainers": "Names of the explainers that the sentence is about, with the parameters that tell variants apart.",
     "reason": "The sentence, as leaderboards and reports show it.",
     "tests": "The tests behind it: outcome, explainer, metric and problem of each.",

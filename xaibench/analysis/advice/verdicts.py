@@ -16,9 +16,10 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBL
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.ranks.standings import CommonGround, standings
+from xaibench.store.stopped_early import STOPPED_EARLY
 
 AdviceKind = Literal["use", "also", "avoid", "undecided", "untested"]
-Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "no test"]
+Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no test"]
 OpenCause = Literal["nobody", "few samples", "oracle fails", "audit"]
 Entry = tuple[str, str]
 Comparison = tuple[str, str, str, str, str, str]
@@ -165,6 +166,10 @@ def advise(
     first = _first_group(rows, order.ground, [e for e, a in found.items() if a.kind == "use"], place)
     named = set(sorted(first, key=lambda e: (_rounded(found[e].seconds), _at(place[e]), e))[:MOST_NAMED])
     judged = [replace(a, kind="also") if a.kind == "use" and a.entry not in named else a for a in found.values()]
+    raced = _raced(board)
+    judged = [
+        replace(a, kind="undecided", cause="raced") if a.kind == "untested" and a.entry in raced else a for a in judged
+    ]
     judged = [replace(a, place=int(place[a.entry])) if place[a.entry] == place[a.entry] else a for a in judged]
     return Advice(
         tuple(sorted(judged, key=lambda a: _order(a, place))),
@@ -224,6 +229,12 @@ def _samples_needed(own: pd.DataFrame, votes: pd.DataFrame) -> int:
     size = float(needed.median())
     unit = 10 ** max(int(np.floor(np.log10(size))) - 1, 0)
     return int(np.ceil(size / unit) * unit)
+
+
+def _raced(board: pd.DataFrame) -> set[Entry]:
+    """Explainers that left some race early."""
+    left = board["message"].fillna("").astype(str).str.contains(STOPPED_EARLY, regex=False)
+    return {(str(e), str(p)) for e, p in board.loc[left, ENTRY].itertuples(index=False, name=None)}
 
 
 def _defined_share(rows: pd.DataFrame) -> dict[Entry, float]:

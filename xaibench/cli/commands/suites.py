@@ -106,6 +106,15 @@ def run(
             help="Store a few example inputs per problem (at most 5 MB), so that a report can show them.",
         ),
     ] = True,
+    race: Annotated[
+        str | None,
+        typer.Option(
+            "--race",
+            metavar="best|placebo|anytime",
+            help="Take samples in blocks, and stop explainers that another one beats (best, anytime), or that placebos"
+            " decide (placebo). For 200 samples and more; runs in this process.",
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -133,6 +142,7 @@ def run(
             max_failures=max_failures,
             executor=executor,
             examples=examples,
+            race=race,
             settings=settings_from(setting, scheduler=scheduler, partition=partition, time=minutes),
         )
     )
