@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from xaibench.api.advising import advice
     from xaibench.api.attributions import Attributions
     from xaibench.api.auditing import agreement, audit
     from xaibench.api.certifying import Certification, certify
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from xaibench.api.problem import Problem
     from xaibench.api.ranking import overall, pairwise
     from xaibench.api.reading import claims, leaderboard, results
+    from xaibench.api.recommending import recommend
     from xaibench.api.reporting import report
     from xaibench.api.runs import Run, run
     from xaibench.core.cases.answers import Dictionary, Scores
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from xaibench.models.text_models import text_model
 
 _HOME = {
+    "api.advising": ("advice",),
     "api.attributions": ("Attributions",),
     "api.auditing": ("agreement", "audit"),
     "api.certifying": ("Certification", "certify"),
@@ -69,6 +72,7 @@ _HOME = {
     "api.problem": ("Problem",),
     "api.ranking": ("overall", "pairwise"),
     "api.reading": ("claims", "leaderboard", "results"),
+    "api.recommending": ("recommend",),
     "api.reporting": ("report",),
     "api.runs": ("Run", "run"),
     "core.cases.answers": ("Dictionary", "Scores"),
@@ -133,6 +137,7 @@ __all__ = [
     "UsageError",
     "XaibenchError",
     "XaibenchWarning",
+    "advice",
     "agreement",
     "audit",
     "certify",
@@ -153,6 +158,7 @@ __all__ = [
     "model",
     "overall",
     "pairwise",
+    "recommend",
     "register_case_kind",
     "report",
     "results",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpydoc
 
+from xaibench.analysis.advice.descriptions import ADVICE_COLUMN_DESCRIPTIONS, ADVICE_COLUMNS
 from xaibench.analysis.certificates.descriptions import (
     COPY_COLUMN_DESCRIPTIONS,
     THRESHOLD_COLUMN_DESCRIPTIONS,
@@ -59,6 +60,12 @@ def pages() -> dict[str, str]:
             "`thresholds.parquet` of `xaibench certify`: one row per explainer, the best first.",
             column_types(THRESHOLD_COLUMN_DESCRIPTIONS),
             THRESHOLD_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Advice",
+            "`advice.parquet` and `xb.advice(store)`: one row per sentence of the advice of a suite's leaderboard.",
+            ADVICE_COLUMNS,
+            ADVICE_COLUMN_DESCRIPTIONS,
         ),
     ]
     return {"reference/columns.md": "\n\n".join(parts) + "\n"}

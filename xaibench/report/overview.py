@@ -22,7 +22,7 @@ from xaibench.analysis.leaderboard.columns import (
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
 from xaibench.analysis.ranks.board_summary import BoardSummary, board_summary
 from xaibench.analysis.ranks.relative_ranks import MEASURE, describes
-from xaibench.analysis.ranks.standings import CommonGround, Verdict
+from xaibench.analysis.ranks.standings import CommonGround
 from xaibench.core.components import ORACLE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
 
@@ -80,7 +80,6 @@ class Line:
     undecidable: int
     problems: int
     lost: int
-    verdict: Verdict
     place: int | None
     relative_rank: float
     interval: tuple[float, float] | None
@@ -182,7 +181,7 @@ def _line(row: Mapping[Hashable, Any], names: dict[tuple[str, str], str]) -> Lin
     place, low = row["place"], row["ci_low"]
     return Line(
         _key(row), names[_key(row)], row["won"], row["tested"], row["undecidable"], row["n_problems"], row["lost"],
-        row["verdict"], None if place != place else int(place), row["relative_rank"],
+        None if place != place else int(place), row["relative_rank"],
         None if low != low else (low, row["ci_high"]), bool(row["control"]),
     )  # fmt: skip
 

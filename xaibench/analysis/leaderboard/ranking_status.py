@@ -65,7 +65,8 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     ----------
     board : DataFrame
         ``COMPARISON_GROUP``, ``value``, ``higher_is_better``, ``control``, ``gate_passed``, ``scope``, ``truth_kind``,
-        ``n``, ``n_seeds``, ``n_cells``, ``n_failed``, ``n_missing`` and ``n_unsupported``; it stays as it is.
+        ``n``, ``n_seeds``, ``n_cells``, ``n_failed``, ``n_missing`` and ``n_unsupported``, and ``stopped``: how it
+        left a race early, None where it did not; it stays as it is.
     eligibility : Eligibility
     cells : DataFrame
         From `sorted_cells`.
@@ -98,9 +99,17 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
         for u, f, c, m, r in zip(undone, board["n_failed"], board["n_cells"], board["n_missing"], reason, strict=True)
     ]
     choice = np.select(
-        [~has_value, gate_failed & ~control, mixed, ~complete, ~defined & ~control],
+        [
+            ~has_value,
+            board["stopped"].notna().to_numpy(),
+            gate_failed & ~control,
+            mixed,
+            ~complete,
+            ~defined & ~control,
+        ],
         [
             unmeasured,
+            np.asarray([f"not ranked: {text}" for text in board["stopped"]], dtype=object),
             "not ranked: a gate of the problem failed",
             "not ranked: explainers were run on different trainings of this model",
             np.asarray(partial, dtype=object),

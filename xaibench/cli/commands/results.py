@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.options import Format, JsonOption, PluginOption, StoreArgument
-from xaibench.core.storage.paths import local_path
+from xaibench.core.storage.paths import local_path, parse_location
 
 
 def leaderboard(
@@ -241,3 +241,25 @@ def agreement(
     from xaibench.cli.auditing import show_agreement
 
     raise typer.Exit(show_agreement(store, suite=suite, k=k, measure=measure, json=json))
+
+
+def race(
+    replay: Annotated[
+        Path, typer.Option("--replay", parser=parse_location, metavar="STORE", help="Store whose scores are raced.")
+    ],
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", metavar="best|placebo|anytime", help="Only this race [default: all three].")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=2, help="Leave out comparisons with fewer samples than this.")
+    ] = 24,
+    json: JsonOption = False,
+) -> None:
+    """Replay races on stored scores: what they would save, and which decisions they would keep. Runs nothing.
+
+    `xaibench run --race MODE` is a real race.
+    """
+    from xaibench.cli.racing import show_replay
+
+    raise typer.Exit(show_replay(replay, suite=suite, mode=mode, samples=samples, json=json))

@@ -106,7 +106,9 @@ def make_report(content: Content) -> Report:
         css=Markup(css),
         js=Markup(js),
         content=content,
-        suites=[summarise(part) for _, part in content.board.groupby("suite", sort=False)],
+        suites=[
+            summarise(part, content.advice.get(str(name))) for name, part in content.board.groupby("suite", sort=False)
+        ],
         board=Markup(as_json(board_columns(content.board))),
         sections=[(id, name, f"{id}.html") for id, name in SECTIONS.items() if there[id]],
         lacking={name: content.notes.get(name, ()) for name in ("examples", "curves") if not there[name]},
