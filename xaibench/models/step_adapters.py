@@ -271,7 +271,11 @@ def _picked(outputs: Tensor, classes: Tensor) -> Tensor:
         raise UsageError(
             f"classes have shape {tuple(classes.shape)}, the steps {tuple(outputs.shape[:2])}", "one class per step"
         )
-    return outputs.gather(2, classes.long().unsqueeze(2)).squeeze(2)
+    chosen, n = classes.long(), outputs.shape[2]
+    if bool(((chosen < 0) | (chosen >= n)).any()):
+        wrong = chosen[(chosen < 0) | (chosen >= n)][0]
+        raise UsageError(f"class {int(wrong)} is not among the {n} outputs of a step", "classes count from 0")
+    return outputs.gather(2, chosen.unsqueeze(2)).squeeze(2)
 
 
 Computed = TypeVar("Computed", Tensor, tuple[Tensor, Tensor])
