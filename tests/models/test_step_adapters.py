@@ -155,6 +155,9 @@ def test_what_the_adapters_are_not_for_is_refused() -> None:
         xb.explain(
             "gradient", model=xb.SumOfSteps(gru), inputs=x, context={"classes": torch.zeros(N, 2)}, features="series"
         )
+    classes = torch.full((N, T), H)
+    with pytest.raises(xb.UsageError, match="class 4 is not among the 4 outputs"):
+        xb.explain("gradient", model=xb.SumOfSteps(gru), inputs=x, context={"classes": classes}, features="series")
     with pytest.raises(xb.UsageError, match="one row of outputs per step"):
         xb.SumOfSteps(nn.Flatten()).context(x)
     for name in ("own_step_shapley", "fit"):

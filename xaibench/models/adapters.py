@@ -48,7 +48,8 @@ def as_predictor(
         What the model's numbers are; a single column of ``"binary_logit"`` or ``"binary_probability"`` becomes two, of
         logits or probabilities. By default an estimator gives probabilities if it has ``predict_proba``, logits
         from ``decision_function``, values if it is a regressor. Of a module it is assumed that it gives logits, of a
-        callable that it gives probabilities; `xaibench.models.first_look` decides from the outputs.
+        callable that it gives probabilities; `xaibench.models.first_look` decides from the outputs. A module or
+        callable with an attribute ``default_returns`` says it itself, as `OwnStep` does.
     device : torch.device or str
         For modules. Black boxes compute where they want.
     batch_size : int, optional

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -170,14 +170,14 @@ class OwnStep(nn.Module):
 
     def own_outputs(self, inputs: Tensor, series: Tensor) -> Tensor:
         """Outputs (N, T, C) of the steps of inputs (N, T, D), with the states of the clean series (N, T, D)."""
-        before = _of_distinct(series, self._states_before)
-        return self._one_step(inputs, before)
+        return self._one_step(inputs, _of_distinct(series, lambda clean: self._clean(clean)[0]))
 
     def own_terms(self, inputs: Tensor, series: Tensor, classes: Tensor | None = None) -> Tensor:
         """The terms (N, T) of the sum: outputs of the steps' classes, by default those of the clean series."""
-        if classes is None:
-            classes = _of_distinct(series, lambda clean: self.step_outputs(clean).argmax(dim=2))
-        return _picked(self.own_outputs(inputs, series), classes)
+        if classes is not None:
+            return _picked(self.own_outputs(inputs, series), classes)
+        before, predicted = _of_distinct(series, self._clean)
+        return _picked(self._one_step(inputs, before), predicted)
 
     def forward(self, inputs: Tensor, series: Tensor | None = None, classes: Tensor | None = None) -> Tensor:
         """The sum (N, 1) of the terms.
@@ -212,20 +212,22 @@ class OwnStep(nn.Module):
             )
         return found.view(*states.shape[:2], -1)
 
-    def _states_before(self, series: Tensor) -> Tensor:
-        """State before every step (N, T, S, L, H); S is 2 for an LSTM, which has two kinds, else 1."""
+    def _clean(self, series: Tensor) -> tuple[Tensor, Tensor]:
+        """State before every step (N, T, S, L, H), and class of every step (N, T); S is 2 for an LSTM, else 1."""
         layer = self.recurrent
         if layer.num_layers == 1 and not isinstance(layer, nn.LSTM):
             after, _ = layer(series)
             zero = torch.zeros_like(after[:, :1])
-            return torch.cat([zero, after[:, :-1]], dim=1)[:, :, None, None]
+            before = torch.cat([zero, after[:, :-1]], dim=1)[:, :, None, None]
+            return before, self._read(after).argmax(dim=2)
         kinds = self._initial(series)
-        found = []
+        found, outputs = [], []
         for t in range(series.shape[1]):
             found.append(self._stacked(kinds))
-            _, last = layer(series[:, t : t + 1], kinds if isinstance(layer, nn.LSTM) else kinds[0])
+            output, last = layer(series[:, t : t + 1], kinds if isinstance(layer, nn.LSTM) else kinds[0])
+            outputs.append(output)
             kinds = tuple(last) if isinstance(layer, nn.LSTM) else (last,)
-        return torch.stack(found, dim=1)
+        return torch.stack(found, dim=1), self._read(torch.cat(outputs, dim=1)).argmax(dim=2)
 
     def _initial(self, series: Tensor) -> tuple[Tensor, ...]:
         """Zeros (L, N, H) of every kind of state."""
@@ -269,15 +271,24 @@ def _picked(outputs: Tensor, classes: Tensor) -> Tensor:
         raise UsageError(
             f"classes have shape {tuple(classes.shape)}, the steps {tuple(outputs.shape[:2])}", "one class per step"
         )
-    return outputs.gather(2, classes.long().unsqueeze(2)).squeeze(2)
+    chosen, n = classes.long(), outputs.shape[2]
+    if bool(((chosen < 0) | (chosen >= n)).any()):
+        wrong = chosen[(chosen < 0) | (chosen >= n)][0]
+        raise UsageError(f"class {int(wrong)} is not among the {n} outputs of a step", "classes count from 0")
+    return outputs.gather(2, chosen.unsqueeze(2)).squeeze(2)
 
 
-def _of_distinct(series: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+Computed = TypeVar("Computed", Tensor, tuple[Tensor, Tensor])
+
+
+def _of_distinct(series: Tensor, compute: Callable[[Tensor], Computed]) -> Computed:
     """What is computed of clean series (N, ...), once for copies of one series in a row, without gradients."""
     with torch.no_grad():
         runs, which = torch.unique_consecutive(series, dim=0, return_inverse=True)
         found = compute(runs)
-        return found if len(runs) == len(series) else found[which]
+        if len(runs) == len(series):
+            return found
+        return found[which] if isinstance(found, Tensor) else (found[0][which], found[1][which])
 
 
 def _evaluated(module: nn.Module, function: Callable[[Tensor], Tensor], series: Tensor) -> Tensor:

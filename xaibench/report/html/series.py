@@ -15,7 +15,7 @@ from xaibench.report.labels import number
 
 MOST_SENSORS = 8
 """Sensors that are drawn as lines, those with the largest mass of the shown maps; more are counted."""
-LEFT, WIDTH, GAP, BAR = 34.0, 330.0, 6.0, 3.5
+_LEFT, _WIDTH, _GAP, _BAR = 34.0, 330.0, 6.0, 3.5
 
 
 @dataclass(frozen=True)
@@ -74,45 +74,45 @@ def _figure(instance: Instance, found: Map, shown: Sequence[int], picture: Pictu
     colours, _ = heat(values, found.kind)
     row = _row_height(len(shown))
     rows = [
-        _row(k * (row + GAP), row, inputs[:, d], colours[:, d], None if truth is None else truth[:, d], d)
+        _row(k * (row + _GAP), row, inputs[:, d], colours[:, d], None if truth is None else truth[:, d], d)
         for k, d in enumerate(shown)
     ]
     left_out = inputs.shape[1] - len(shown)
-    height = len(shown) * (row + GAP) + 12.0
+    height = len(shown) * (row + _GAP) + 12.0
     parts = [*rows, _axis(len(inputs), height)]
     head = Markup('<svg class="series" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
     below = picture.below + (f"; {left_out} more sensors not shown" if left_out else "")
     words = _in_words(found, picture.title)
-    svg = Markup("").join([head.format(LEFT + WIDTH + 4, height, words), *parts, Markup("</svg>")])
+    svg = Markup("").join([head.format(_LEFT + _WIDTH + 4, height, words), *parts, Markup("</svg>")])
     return SeriesFigure(picture.title, below, words, svg)
 
 
 def _row(top: float, row: float, line: Array, colours: Array, truth: Array | None, sensor: int) -> Markup:
     steps = len(line)
-    wide = WIDTH / steps
+    wide = _WIDTH / steps
     strip = Picture("", "", "", colours[None]).uri
     image = Markup('<image x="{:g}" y="{:g}" width="{:g}" height="{:g}" preserveAspectRatio="none" href="{}"/>')
-    parts = [image.format(LEFT, top, WIDTH, row, strip)]
+    parts = [image.format(_LEFT, top, _WIDTH, row, strip)]
     finite = line[np.isfinite(line)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     span = (high - low) or 1.0
     at = np.where(np.isfinite(line), (line - low) / span if high > low else 0.5, 0.5)
     points = " ".join(
-        f"{LEFT + (t + 0.5) * wide:.1f},{top + 2 + (row - 4) * (1 - v):.1f}" for t, v in enumerate(at.tolist())
+        f"{_LEFT + (t + 0.5) * wide:.1f},{top + 2 + (row - 4) * (1 - v):.1f}" for t, v in enumerate(at.tolist())
     )
     parts += [Markup('<polyline points="{}" class="{}"/>').format(points, kind) for kind in ("halo", "line")]
     for value, y in ((high, top + 9), (low, top + row)):
-        parts.append(Markup('<text x="{:g}" y="{:g}" class="end">{}</text>').format(LEFT - 3, y, number(value, 2)))
+        parts.append(Markup('<text x="{:g}" y="{:g}" class="end">{}</text>').format(_LEFT - 3, y, number(value, 2)))
     for start, stop in [] if truth is None else _runs(truth):
         if truth is not None and truth[start]:
             bar = Markup('<rect x="{:.2f}" y="{:g}" width="{:.2f}" height="{:g}" class="truth"/>')
-            parts.append(bar.format(LEFT + start * wide, top + row + 1, (stop - start) * wide, BAR))
+            parts.append(bar.format(_LEFT + start * wide, top + row + 1, (stop - start) * wide, _BAR))
     parts.append(Markup("<title>sensor {}</title>").format(sensor + 1))
     return Markup("<g>{}</g>").format(Markup("").join(parts))
 
 
 def _axis(steps: int, height: float) -> Markup:
-    ends = ((LEFT, "start", "1"), (LEFT + WIDTH, "end", f"step {steps}"))
+    ends = ((_LEFT, "start", "1"), (_LEFT + _WIDTH, "end", f"step {steps}"))
     texts = [Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(x, height - 1, a, t) for x, a, t in ends]
     return Markup("").join(texts)
 
