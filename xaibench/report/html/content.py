@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.advice.verdicts import Advice
 from xaibench.analysis.mean_curves import MeanCurve
 from xaibench.core.types import Array
 
@@ -170,6 +171,8 @@ class Content:
     curves : tuple of Curves
     notes : mapping of str to tuple of str
         By section: what is not shown, and why.
+    advice : mapping of str to Advice
+        By suite: what its board advises; made from the board alone where it is missing.
     """
 
     store: str
@@ -182,3 +185,4 @@ class Content:
     galleries: tuple[Gallery, ...] = ()
     curves: tuple[Curves, ...] = ()
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    advice: dict[str, Advice] = field(default_factory=dict)
