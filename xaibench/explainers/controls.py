@@ -39,7 +39,7 @@ def random_smooth(problem: ProblemView, *, draws: Draws) -> Tensor:
     Images and volumes are blurred along all sides and series along time, by an eighth of the side (at least one
     step); neighbouring columns of a table are averaged with a standard deviation of one column. The spread is the
     same everywhere, at the border as in the middle. Of a graph it is noise on nodes, averaged once over neighbours,
-    and for an edge the mean of its ends.
+    which leaves nodes of few neighbours a larger spread, and for an edge the mean of its ends.
     """
     if problem.layout.kind in GRAPH_KINDS:
         graph = GraphStructure.of(problem.context, problem.inputs, problem.layout)

@@ -69,12 +69,12 @@ def positive_above_neutral(ev: Evaluation) -> Tensor:
     return _share_above(ev.attributions.flatten(1), signs > 0, signs == 0)
 
 
-@_signs("negative_separation", source=f"{_FABER}, section 5.3, Kolmogorov-Smirnov test at .01")
+@_signs("negative_separation", ranks=False, source=f"{_FABER}, section 5.3, Kolmogorov-Smirnov test at .01")
 def negative_separation(ev: Evaluation) -> Tensor:
     """Whether a Kolmogorov-Smirnov test at .01 tells evidence against the class from neutral features: 1 or 0.
 
     The published score is the mean over samples. It does not ask on which side the evidence is, so that a map which
-    says the opposite passes: do not rank by it, read `negative_below_neutral`.
+    says the opposite passes: it is in no rank, read `negative_below_neutral`.
 
     Returns
     -------
