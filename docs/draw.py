@@ -134,7 +134,7 @@ def dots(
         tick.set_color(MUTED if bool(first.loc[[name], "control"].iloc[0]) else INK)
     axis.set_xlabel(label)
     if len(parts) > 1:
-        axis.legend(loc="lower right")
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
 
 

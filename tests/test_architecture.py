@@ -30,7 +30,8 @@ MODULES_GONE = frozenset(
 """Names of modules that tell nobody what is inside."""
 WRAPPERS = frozenset(
     {
-        "Problem", "agreement", "audit", "claims", "compare", "components", "curve", "explain", "leaderboard", "merge",
+        "Problem", "agreement", "audit", "certify",
+        "claims", "compare", "components", "curve", "explain", "leaderboard", "merge",
         "overall", "pairwise", "report", "run", "score",
     }
 )  # fmt: skip

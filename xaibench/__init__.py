@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from xaibench._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from xaibench.api.advising import advice
     from xaibench.api.attributions import Attributions
     from xaibench.api.auditing import agreement, audit
+    from xaibench.api.certifying import Certification, certify
     from xaibench.api.comparing import compare
     from xaibench.api.explaining import curve, explain, score
     from xaibench.api.interpreting import explain_case, interpret
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from xaibench.api.problem import Problem
     from xaibench.api.ranking import overall, pairwise
     from xaibench.api.reading import claims, leaderboard, results
+    from xaibench.api.recommending import recommend
     from xaibench.api.reporting import report
     from xaibench.api.runs import Run, run
     from xaibench.core.cases.answers import Dictionary, Scores
@@ -54,11 +57,14 @@ if TYPE_CHECKING:
     from xaibench.core.tokens import Tokens
     from xaibench.models.pyg_models import from_pyg
     from xaibench.models.reduced import Reduced
+    from xaibench.models.step_adapters import OwnStep, SumOfSteps
     from xaibench.models.text_models import text_model
 
 _HOME = {
+    "api.advising": ("advice",),
     "api.attributions": ("Attributions",),
     "api.auditing": ("agreement", "audit"),
+    "api.certifying": ("Certification", "certify"),
     "api.comparing": ("compare",),
     "api.explaining": ("curve", "explain", "score"),
     "api.interpreting": ("explain_case", "interpret"),
@@ -66,6 +72,7 @@ _HOME = {
     "api.problem": ("Problem",),
     "api.ranking": ("overall", "pairwise"),
     "api.reading": ("claims", "leaderboard", "results"),
+    "api.recommending": ("recommend",),
     "api.reporting": ("report",),
     "api.runs": ("Run", "run"),
     "core.cases.answers": ("Dictionary", "Scores"),
@@ -93,6 +100,7 @@ _HOME = {
     "core.tokens": ("Tokens",),
     "models.pyg_models": ("from_pyg",),
     "models.reduced": ("Reduced",),
+    "models.step_adapters": ("OwnStep", "SumOfSteps"),
     "models.text_models": ("text_model",),
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names}
@@ -104,6 +112,7 @@ __all__ = [
     "CaseEvaluation",
     "CaseKind",
     "CaseView",
+    "Certification",
     "Data",
     "Dictionary",
     "Domain",
@@ -112,6 +121,7 @@ __all__ = [
     "ExplainRequest",
     "Interpretation",
     "Intervention",
+    "OwnStep",
     "Probe",
     "Problem",
     "ProblemView",
@@ -119,6 +129,7 @@ __all__ = [
     "Reduced",
     "Run",
     "Scores",
+    "SumOfSteps",
     "TokenPredictor",
     "Tokens",
     "UnsupportedError",
@@ -126,8 +137,10 @@ __all__ = [
     "UsageError",
     "XaibenchError",
     "XaibenchWarning",
+    "advice",
     "agreement",
     "audit",
+    "certify",
     "claims",
     "compare",
     "components",
@@ -145,6 +158,7 @@ __all__ = [
     "model",
     "overall",
     "pairwise",
+    "recommend",
     "register_case_kind",
     "report",
     "results",

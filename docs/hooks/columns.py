@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import numpydoc
 
+from xaibench.analysis.advice.descriptions import ADVICE_COLUMN_DESCRIPTIONS, ADVICE_COLUMNS
+from xaibench.analysis.certificates.descriptions import (
+    COPY_COLUMN_DESCRIPTIONS,
+    THRESHOLD_COLUMN_DESCRIPTIONS,
+    column_types,
+)
 from xaibench.analysis.claims.descriptions import CLAIM_COLUMN_DESCRIPTIONS
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
@@ -42,6 +48,24 @@ def pages() -> dict[str, str]:
             "`claims.parquet` and `xb.claims(store)`: one row per claim of a suite.",
             CLAIM_COLUMNS,
             CLAIM_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Certificates",
+            "`certify.parquet` of `xaibench certify`: one row per level, copy and explainer.",
+            column_types(COPY_COLUMN_DESCRIPTIONS),
+            COPY_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Thresholds of certificates",
+            "`thresholds.parquet` of `xaibench certify`: one row per explainer, the best first.",
+            column_types(THRESHOLD_COLUMN_DESCRIPTIONS),
+            THRESHOLD_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Advice",
+            "`advice.parquet` and `xb.advice(store)`: one row per sentence of the advice of a suite's leaderboard.",
+            ADVICE_COLUMNS,
+            ADVICE_COLUMN_DESCRIPTIONS,
         ),
     ]
     return {"reference/columns.md": "\n\n".join(parts) + "\n"}

@@ -45,6 +45,11 @@ def pages() -> dict[str, str]:
         f"reference/{registry.plural(kind)}.md": _page(title, text, registry.components(kind))
         for kind, (title, text) in INTRODUCTIONS.items()
     }
+    found["reference/adapters.md"] = _page(
+        "Explainers and metrics of other libraries",
+        "Generated from the registry. [How to use them](../how-to/other-libraries.md).",
+        [*registry.adapters("explainer"), *registry.adapters("metric")],
+    )
     metrics = [m for m in registry.components("metric") if isinstance(m, MetricSpec)]
     groups = {family: [m for m in metrics if m.family == family and not m.about_programs] for family in FAMILIES}
     groups[PROGRAMS] = [m for m in metrics if m.about_programs and not m.about_cases]
@@ -149,7 +154,15 @@ def _metric_facts(spec: MetricSpec) -> list[list[object]]:
     )
     rows += [["one score per", score], ["aggregated by", spec.aggregate]]
     rows += [["undefined for", _names(spec.undefined_for)]] if spec.undefined_for else []
-    return [*rows, ["skill", "valid" if spec.skill_valid else "not given"], ["source", spec.source or "own"]]
+    rows += [["skill", "valid" if spec.skill_valid else "not given"], ["ranks", _ranks(spec)]]
+    return [*rows, ["source", spec.source or "own"]]
+
+
+def _ranks(spec: MetricSpec) -> str:
+    """Whether scores rank explainers."""
+    if isinstance(spec.ranks, bool):
+        return "yes" if spec.ranks else "no: shown, and counted in no rank, no placebo test and no overall vote"
+    return "only with " + ", ".join(f"{name} = {value!r}" for name, value in spec.ranks.items())
 
 
 def _names(names: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpydoc
 
 from xaibench.core.masking.maskers import DRAWN, FILLS, MASKERS, ConditionalMasker, NoisyLinearMasker
+from xaibench.core.masking.names import SERIES_MASKERS
 from xaibench.core.masking.tokens import TOKEN_MASKERS
 
 CLASSES = {"noisy_linear": NoisyLinearMasker, "conditional": ConditionalMasker}
@@ -26,9 +27,10 @@ def pages() -> dict[str, str]:
     """Markdown by path below the documentation's folder."""
     parts = [INTRODUCTION]
     for name in MASKERS:
-        if name in TOKEN_MASKERS:
+        if name in TOKEN_MASKERS or name in SERIES_MASKERS:
+            of = f"Of tokens. {TOKEN_MASKERS[name]}" if name in TOKEN_MASKERS else f"Of series. {SERIES_MASKERS[name]}"
             drawn = "Random: keyed by seed and sample." if name in DRAWN else "Deterministic."
-            parts.append("\n\n".join([f"## {name} {{ #{name} }}", f"Of tokens. {TOKEN_MASKERS[name]}", drawn]))
+            parts.append("\n\n".join([f"## {name} {{ #{name} }}", of, drawn]))
             continue
         doc = numpydoc.parse((FILLS.get(name) or CLASSES[name]).__doc__)
         drawn = "Random: keyed by seed and sample." if name in DRAWN else "Deterministic."

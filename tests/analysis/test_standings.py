@@ -11,7 +11,7 @@ from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall
-from xaibench.analysis.ranks.standings import COMPARISON, rows_on, standings, verdict
+from xaibench.analysis.ranks.standings import COMPARISON, rows_on, standings
 
 LEVELS = {"a": 3.0, "b": 2.0, "c": 1.0}
 
@@ -26,15 +26,6 @@ def found(*frames: pd.DataFrame) -> Any:
     return standings(leaderboard(concat(*frames), suite="s"))
 
 
-@pytest.mark.parametrize(
-    ("won", "tested", "lost", "expected"),
-    [(6, 10, 0, "clear"), (6, 10, 1, "mixed"), (5, 10, 0, "undecided"), (5, 10, 1, "behind"), (0, 1, 0, "undecided"),
-     (1, 1, 0, "clear"), (0, 0, 0, "untested"), (0, 4, 4, "behind")],
-)  # fmt: skip
-def test_verdicts_by_hand(won: int, tested: int, lost: int, expected: str) -> None:
-    assert verdict(won, tested, lost) == expected
-
-
 def test_order_is_that_of_the_overall_rank_and_not_that_of_tests_won() -> None:
     # b wins four tests of four, a three: it loses one to the placebo, and leads the other explainers in three.
     frames = [cells(LEVELS, i, metric=f"m{i}") for i in range(3)]
@@ -45,7 +36,6 @@ def test_order_is_that_of_the_overall_rank_and_not_that_of_tests_won() -> None:
     assert ranked["place"].to_list() == [1, 2, 3]
     assert ranked["won"].to_list() == [3, 4, 4]
     assert ranked["lost"].to_list() == [1, 0, 0]
-    assert ranked["verdict"].to_list() == ["mixed", "clear", "clear"]
     # Places 1, 1, 1, 3 of three are relative ranks 0, 0, 0, 1.
     assert ranked["relative_rank"].to_list() == pytest.approx([0.25, 0.375, 0.875])
     assert got["explainer"].to_list()[-1] == "random"

@@ -22,15 +22,15 @@ W, B = R.normal(size=(4, 4)), R.normal(size=4)
 NET = affine(W, B)
 FIRST, SECOND = np.array([0, 1, 2, 3, 0, 1]), np.array([1, 2, 3, 0, 2, 3])
 NOT_LINEAR = {"firm", "irt", "osft", "rise", "saliency", "vargrad", "random", "random_smooth", "constant"} | {
-    "input_edges", "other_sample", "permutation_importance", "anchors", "oracle", "degraded_oracle", "grad_cam",
-    "guided_grad_cam",
+    "input_edges", "other_sample", "permutation_importance", "anchors", "oracle", "degraded_oracle",
+    "smoothgrad_squared", "functional_information", "deep_taylor",
 }  # fmt: skip
-OF_TEXTS = {
+OF_OTHER_DATA = {
     name
     for name, needs in xb.components("explainer")[["name", "needs"]].itertuples(index=False)
-    if {"text", "attention"} & set(needs)
+    if {"text", "attention", "image"} & set(needs)
 }
-LINEAR = sorted(set(xb.components("explainer")["name"]) - NOT_LINEAR - OF_TEXTS)
+LINEAR = sorted(set(xb.components("explainer")["name"]) - NOT_LINEAR - OF_OTHER_DATA)
 """Explainers whose map of a sum of outputs is the sum of their maps."""
 
 

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.masking.imputation import linear_imputation
 from xaibench.core.masking.maskers import FILLS, IMPUTATION_NOISE, MASKERS, choose
+from xaibench.core.masking.names import SERIES_MASKERS
 from xaibench.core.masking.tokens import TOKEN_MASKERS
 
 
@@ -73,7 +74,7 @@ def test_maskers_of_tokens_refuse_other_data(name: str, shape: str) -> None:
 
 @pytest.mark.parametrize("name", [m for m in MASKERS if m not in TOKEN_MASKERS])
 def test_a_fill_does_not_depend_on_the_other_samples(name: str) -> None:
-    shape = SHAPES["table" if name == "conditional" else "rgb"]
+    shape = SHAPES["table" if name == "conditional" else "series" if name in SERIES_MASKERS else "rgb"]
     x, reference = make_inputs(shape), make_inputs(shape, 20, seed=1)
     together = make_view(linear(shape), x, background=reference).baseline(name)
     alone = make_view(linear(shape), x[5:6], background=reference).baseline(name)

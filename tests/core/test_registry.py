@@ -16,7 +16,7 @@ from xaibench.core.needs import missing_needs
 def test_names_are_suggested() -> None:
     with pytest.raises(UsageError, match="unknown explainer 'salency'") as error:
         registry.get("explainer", "salency")
-    assert error.value.hint == "did you mean 'saliency'?"
+    assert error.value.hint == "did you mean 'saliency' or 'full_grad_saliency' or 'shapley_cam'?"
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_parameters_are_checked(params: dict[str, object], message: str) -> None
 
 def test_defaults_are_filled_in() -> None:
     bound = registry.get("metric", "pixel_flipping").bind({"steps": 5})
-    assert bound == {"steps": 5, "masker": "mean"}
+    assert bound == {"steps": 5, "masker": "mean", "group": None, "patch": None}
 
 
 def test_files_give_components_by_path_and_are_imported_once(plugin: Path) -> None:

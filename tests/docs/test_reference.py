@@ -10,6 +10,7 @@ from helpers.documentation import DOCS, hook, pages
 
 import xaibench as xb
 from xaibench import suite as suites
+from xaibench.analysis.advice.descriptions import ADVICE_COLUMN_DESCRIPTIONS, ADVICE_COLUMNS
 from xaibench.analysis.claims.descriptions import CLAIM_COLUMN_DESCRIPTIONS
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
@@ -31,8 +32,9 @@ numpydoc: Any = hook("numpydoc")
         (SCHEMA.names, RESULT_COLUMN_DESCRIPTIONS),
         (list(LEADERBOARD_COLUMNS), LEADERBOARD_COLUMN_DESCRIPTIONS),
         (list(CLAIM_COLUMNS), CLAIM_COLUMN_DESCRIPTIONS),
+        (list(ADVICE_COLUMNS), ADVICE_COLUMN_DESCRIPTIONS),
     ],
-    ids=["results", "leaderboard", "claims"],
+    ids=["results", "leaderboard", "claims", "advice"],
 )
 def test_every_column_has_a_description_and_nothing_else_does(columns: list[str], described: dict[str, str]) -> None:
     assert columns == list(described)

@@ -69,6 +69,7 @@ def test_a_nightly_gate(tmp_path: Path) -> None:
 def test_own_data(tmp_path: Path) -> None:
     follow("how-to/own-data.md", tmp_path)
     follow("how-to/texts-and-several-inputs.md", tmp_path)
+    follow("how-to/series.md", tmp_path)
 
 
 def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

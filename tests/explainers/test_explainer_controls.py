@@ -55,6 +55,13 @@ def test_random_smooth_is_smoother_than_random(data):
     assert neighbours(smooth) > 0.5
 
 
+@pytest.mark.parametrize("data", ["image", "table", "series"])
+def test_the_spread_of_smooth_noise_is_the_same_at_the_border_and_in_the_middle(data):
+    spread = run("random_smooth", view_of(data, 2000)).std(dim=0)
+    # The standard error of a standard deviation of 2,000 numbers is 1.6 %.
+    torch.testing.assert_close(spread, spread.mean().expand_as(spread), rtol=0.08, atol=0)
+
+
 def test_other_sample_is_the_map_of_a_background_row_for_the_class_predicted_there():
     model = linear(TABLE)
     background = make_inputs(TABLE, 40, seed=9)

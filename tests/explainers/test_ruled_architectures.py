@@ -195,7 +195,7 @@ def test_a_pass_that_gives_other_outputs_is_refused(name, case):
 
 def test_a_merge_on_the_wrong_axis_is_noticed(monkeypatch):
     """A planted fault: batch normalisation is merged as it was."""
-    monkeypatch.setattr("xaibench.explainers.lrp._channel_axis", lambda op, result: 1)
+    monkeypatch.setattr("xaibench.explainers.engines.affine_layers.channel_axis", lambda op, result: 1)
     with pytest.raises(UnsupportedError, match="another function"):
         run("lrp", view_of("batch norm over time, equal sizes"))
 

@@ -105,7 +105,7 @@ def whole_truth(mask: Tensor, weights: Tensor, distractors: Tensor) -> Truth:
     """
     signs = weights.sign().masked_fill(distractors, 0).to(torch.int8)
     signs[0] = 0
-    return Truth("model", mask, weights, distractors, weights, signs)
+    return Truth("model", mask, weights, distractors, {"zero": weights}, signs)
 
 
 def gradient(view: ProblemView, stream: str = "") -> Tensor:
@@ -195,4 +195,9 @@ def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
         "input_pair.without": (inputs(0.8 * view.inputs),),
         "input_pair.patched": (inputs(view.inputs + 0.01),),
         "input_pair.context": (inputs(0.9 * view.inputs),),
+        "input_pair.attacked": (inputs(view.inputs + 0.05),),
+        "input_pair.noise": (inputs(1.05 * view.inputs),),
+        "input_pair.swapped": (Pair(inputs=-view.inputs, level=0.5),),
+        "input_pair.absent": (Pair(inputs=-0.5 * view.inputs, level=0.5),),
+        "input_pair.exchanged": (Pair(inputs=0.7 * view.inputs, level=0.5),),
     }

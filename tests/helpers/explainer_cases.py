@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components, get
 from xaibench.core.truth import Truth
 
+SMALL = {"epochs": 20}
+"""Parameters of explainers that take long: what they promise, they promise after few steps too."""
 NAMES = [spec.name for spec in components("explainer") if "graph" not in spec.needs]
 """Explainers that take other data than graphs; those of graphs are tried in test_graph_contract."""
 
@@ -29,19 +32,40 @@ def spec_of(name: str) -> ExplainerSpec:
 def run(name: str, view: ProblemView, stream: str = "explain", **params: Any) -> Tensor:
     """Explain as the harness does: bound parameters, checked result."""
     spec = spec_of(name)
+    params = {**{k: v for k, v in SMALL.items() if k in spec.parameters}, **params}
     return explain(explain_function(spec, spec.bind(params)), view, stream)
 
 
-def view_of(data: str, n: int = 7, *, seed: int = 0, **options: Any) -> ProblemView:
-    """A network on one kind of data, with background and truth."""
+def view_of(data: str, n: int = 7, *, seed: int = 0, name: str | None = None, **options: Any) -> ProblemView:
+    """A network on one kind of data, with background and truth; one that the named explainer takes."""
     shape = SHAPES[data]
     inputs = make_inputs(shape, n, seed=seed)
-    model = options.pop("model", None) or (cnn(shape) if len(shape) == 3 else mlp(shape))
+    fitting = FITTING.get(name or "", cnn) if len(shape) == 3 else mlp
+    model = options.pop("model", None) or fitting(shape)
     features = make_view(mlp(shape), inputs).layout.feature_shape
     mask = torch.from_numpy(np.random.default_rng(1).random((n, *features)) < 0.3)
     truth = options.pop("truth", Truth("model", mask=mask))
     background = options.pop("background", make_inputs(shape, 20, seed=5))
     return make_view(model, inputs, background=background, truth=truth, **options)
+
+
+def mean_cnn(shape: tuple[int, ...], n_classes: int = 3, *, seed: int = 0) -> nn.Sequential:
+    """A CNN that ends in a mean over all places and one linear layer."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(shape[0], 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, n_classes),
+    ).eval()  # fmt: skip
+
+
+FITTING: dict[str, Callable[..., nn.Module]] = {"cam": mean_cnn}
+"""For explainers of some models only: a model of the right architecture, by the shape of its inputs."""
+
+
+def few_steps(name: str) -> dict[str, int]:
+    """Parameters with which an explainer that optimises takes a moment, and its mask costs nothing."""
+    found, small = spec_of(name).parameters, {"steps": 3, "area": 0}
+    return {n: v for n, v in small.items() if n in found} if "learning_rate" in found else {}
 
 
 def capabilities(view: ProblemView) -> set[str]:

@@ -22,7 +22,19 @@ from xaibench.problems.specs import FunctionProblemSpec, ProblemSpec
 
 FINGERPRINT = "f" * 32
 """Stands for the content of every problem where only the key functions are looked at."""
-ANALYTIC = frozenset({"bayes_linear", "biased", "clusterwise", "exact_function", "piecewise_linear"})
+ANALYTIC = frozenset(
+    {
+        "bayes_linear",
+        "biased",
+        "boolean",
+        "clusterwise",
+        "exact_function",
+        "piecewise_linear",
+        "ripple",
+        "units",
+        "walk_sum",
+    }
+)
 """Models that are written down instead of trained: their fingerprints are the same on every machine."""
 
 

@@ -96,6 +96,8 @@ def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.
     mask = torch.from_numpy(np.random.default_rng(2).random((n, *view.layout.feature_shape)) < 0.4)
     mask[:, 0] = False
     mask[:, -1] = True
+    if kind == "series":
+        mask[1, :, 0] = False  # one sample with a sensor that does not matter
     distractors = ~mask & torch.from_numpy(np.random.default_rng(3).random(mask.shape) < 0.6)
     distractors[:, 0] = True
     return replace(view, truth=whole_truth(mask, planted_weights(make_view(module, inputs)), distractors))
@@ -348,19 +350,22 @@ def test_black_boxes_are_scored_where_no_gradient_is_needed(spec: MetricSpec) ->
 @pytest.mark.slow
 @every_metric
 def test_permuting_the_pixels_of_everything_matters_only_where_it_must(spec: MetricSpec) -> None:
-    shape, n = (1, 14, 14), 5
+    # What is about series alone has no image to be permuted.
+    features, n = (None if applies(spec, "image") else "series"), 5
+    shape = (1, 14, 14) if features is None else (14, 14)
     module = linear(shape)
     weights, inputs = module[1].weight.detach(), make_inputs(shape, n)  # type: ignore[index]
     shuffle = torch.from_numpy(np.random.default_rng(3).permutation(196))
     shuffled = linear(shape)
     shuffled[1].load_state_dict({"weight": weights[:, shuffle], "bias": module[1].bias.detach()})  # type: ignore[index]
     mask, distractors = (torch.arange(196).view(1, 14, 14).expand(n, 14, 14) % 3 == rest for rest in (0, 1))
-    slopes = planted_weights(make_view(module, inputs))
+    slopes = planted_weights(make_view(module, inputs, features=features))
     background = make_inputs(shape, 30, seed=1) if "background" in spec.needs else None
-    view = make_view(module, inputs, background=background, truth=whole_truth(mask, slopes, distractors))
+    truth = whole_truth(mask, slopes, distractors)
+    view = make_view(module, inputs, features=features, background=background, truth=truth)
     moved = replace(
         view,
-        model=make_view(shuffled, inputs).model,
+        model=make_view(shuffled, inputs, features=features).model,
         inputs=inputs.flatten(1)[:, shuffle].view(n, *shape),
         background=None if background is None else background.flatten(1)[:, shuffle].view(30, *shape),
         truth=whole_truth(*(t.flatten(1)[:, shuffle].view(n, 14, 14) for t in (mask, slopes, distractors))),

@@ -21,7 +21,10 @@ def scored(name: str, maps: Any, **truth: Any) -> np.ndarray:
     view = make_view(linear((values.shape[1],)), make_inputs((values.shape[1],), len(values)))
     spec = get("metric", name)
     assert isinstance(spec, MetricSpec)
-    about = Truth("model", **{k: torch.tensor(np.asarray(v)) for k, v in truth.items()})
+    given: dict[str, Any] = {k: torch.tensor(np.asarray(v)) for k, v in truth.items()}
+    if "contributions" in given:
+        given["contributions"] = {"zero": given["contributions"]}
+    about = Truth("model", **given)
     return score(spec, {}, make_evaluation(view, values, kind="contribution", truth=about)).values.numpy()
 
 
@@ -58,7 +61,7 @@ def test_exact_contributions_are_compared_by_correlation_and_relative_distance()
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(true, maps, strict=True)]
     np.testing.assert_allclose(scored("contribution_correlation", maps, contributions=true), expected, rtol=1e-5)
     distance = np.linalg.norm(maps - true, axis=1) / np.linalg.norm(true, axis=1)
-    np.testing.assert_allclose(scored("contribution_error", maps, contributions=true), distance, rtol=1e-5)
-    np.testing.assert_array_equal(scored("contribution_error", true, contributions=true), 0)
-    assert scored("contribution_error", 0 * true, contributions=true) == pytest.approx(1)
-    assert np.isnan(scored("contribution_error", maps, contributions=0 * true)).all()
+    np.testing.assert_allclose(scored("contribution_distance", maps, contributions=true), distance, rtol=1e-5)
+    np.testing.assert_array_equal(scored("contribution_distance", true, contributions=true), 0)
+    assert scored("contribution_distance", 0 * true, contributions=true) == pytest.approx(1)
+    assert np.isnan(scored("contribution_distance", maps, contributions=0 * true)).all()

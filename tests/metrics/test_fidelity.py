@@ -122,3 +122,19 @@ def test_values_have_no_classes_to_compare() -> None:
         with pytest.raises(xb.UnsupportedError):
             xb.score(name, attributions=MAPS, **given)
     assert np.isfinite(xb.score("fid_plus", attributions=MAPS, **given)).all()
+
+
+def test_all_scores_of_a_set_together_cost_three_evaluations_of_a_sample() -> None:
+    evaluated: list[int] = []
+
+    def counted(w: np.ndarray, **context: np.ndarray) -> np.ndarray:
+        evaluated.append(len(w))
+        with torch.no_grad():
+            return NET(torch.from_numpy(w), **{k: torch.from_numpy(v) for k, v in context.items()}).numpy()
+
+    problem = xb.Problem(counted, W, GIVEN["targets"], context=CONTEXT, features="edges", returns="logit")
+    evaluated.clear()
+    maps = xb.Attributions(MAPS, explainer="mine")
+    for name in ("fid_plus", "fid_minus", "fid_delta", "characterization", "unfaithfulness"):
+        problem.score(name, maps, share=0.5)
+    assert sum(evaluated) == 3 * len(W)

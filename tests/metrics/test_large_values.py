@@ -23,7 +23,8 @@ EXPLAINERS = sorted(
     for name, needs in xb.components("explainer")[["name", "needs"]].itertuples(index=False)
     if name not in NOT_OF_OUTPUTS and not {"gradients", "module", "image", "text", "attention"} & set(needs)
 )
-METRICS = [m for m, family in xb.components("metric")[["name", "family"]].itertuples(index=False)]
+# Conservation is about the output itself, its level included.
+METRICS = sorted(set(xb.components("metric")["name"]) - {"conservation"})
 pytestmark = pytest.mark.filterwarnings("ignore::xaibench.core.errors.UnusedBackgroundWarning")
 
 

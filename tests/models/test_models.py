@@ -18,8 +18,8 @@ from xaibench.core.registry import components, get
 from xaibench.models.obtain import obtain
 
 OF_THEIR_GENERATOR = {
-    "bayes_linear", "biased", "clusterwise", "exact_function", "hugging_face", "mlp_regressor", "piecewise_linear",
-    "scaffolded",
+    "bayes_linear", "biased", "boolean", "clusterwise", "exact_function", "hugging_face", "mlp_regressor",
+    "piecewise_linear", "ripple", "scaffolded", "units",
 }  # fmt: skip
 """Made from what one generator or folder says, or for numbers instead of classes: tested with their data sets."""
 SPECS = {

@@ -10,13 +10,15 @@ import pytest
 from helpers.printed import text_of
 from helpers.results import concat, make_results
 
+from xaibench.analysis.advice.verdicts import advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall
 from xaibench.analysis.ranks.standings import standings
+from xaibench.report.advice import NOTHING_SHOWN, advice_groups
 from xaibench.report.board_tables import tables_of_board
 from xaibench.report.overall import BOARD_ORDER, overall_tables
 from xaibench.report.overview import overview
-from xaibench.report.standings import STATUS_TITLES, first_screen, statuses
+from xaibench.report.standings import first_screen
 
 LEVELS = {
     "winner": (9, 9, 9, 9), "mostly_wins": (8, 8, 8, -8), "sometimes": (7, 7, 0, 0), "mostly_loses": (-7, 6, -7, -7)
@@ -27,7 +29,7 @@ def board_of(levels: dict[str, tuple[float, ...]] = LEVELS, datasets: tuple[str,
     r = np.random.default_rng(0)
     frames = [
         make_results(
-            {k: v[i] + r.normal(0, 1, 24) for k, v in levels.items()} | {"random": r.normal(0, 1, 24)},
+            {k: v[i] + r.normal(0, 1, 48) for k, v in levels.items()} | {"random": r.normal(0, 1, 48)},
             metric=f"metric_{i}", dataset=d,
         )
         for i in range(4) for d in datasets
@@ -40,22 +42,24 @@ def board() -> pd.DataFrame:
     return board_of()
 
 
-def test_every_explainer_is_in_one_status_line_with_its_tests(board: pd.DataFrame) -> None:
+def test_every_explainer_is_in_one_sentence_with_its_reason(board: pd.DataFrame) -> None:
     text = " ".join(text_of(first_screen(board), 200).split())
-    assert f"{STATUS_TITLES['clear']}: winner (4 of 4)" in text
-    assert f"{STATUS_TITLES['mixed']}: mostly_wins (3 won, 1 lost of 4)" in text
-    assert f"{STATUS_TITLES['undecided']}: sometimes (2 of 4)" in text
-    assert f"{STATUS_TITLES['behind']}: mostly_loses (1 won, 3 lost of 4)" in text
-    members = [line.name for status in statuses(overview(board)) for line, _ in status.members]
+    ways = "metric 0, metric 1, metric 2 and metric 3"
+    assert f"Use: winner (10 ms a sample): better than every placebo on {ways}, worse in no test." in text
+    assert "better than every placebo in part and worse than one in part: mostly_wins (worse by metric_3)." in text
+    assert "Also better than every placebo and worse in no test, but not ahead of these: sometimes." in text
+    assert "Do not use: mostly_loses (worse by metric_0, by metric_2 and by metric_3)." in text
+    assert "This is about digits/cnn only, one model trained once, 48 samples per score." in text
+    members = [name for group in advice_groups(advise(board), board) for name, _ in group.members]
     assert sorted(members) == sorted(LEVELS)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
-def test_an_explainer_and_its_tests_stand_on_one_line(board: pd.DataFrame, width: int) -> None:
+def test_an_explainer_and_its_reason_stand_on_one_line(board: pd.DataFrame, width: int) -> None:
     lines = text_of(first_screen(board), width).splitlines()
     assert max(map(len, lines)) <= width
     assert not any("\N{NO-BREAK SPACE}" in line for line in lines)
-    for member in ("winner (4 of 4)", "mostly_wins (3 won, 1 lost of 4)", "mostly_loses (1 won, 3 lost of 4)"):
+    for member in ("winner (10 ms a sample)", "(worse by metric_3)"):
         assert any(member in line for line in lines)
 
 
@@ -98,13 +102,14 @@ def test_nothing_is_said_of_placebos_that_were_not_there() -> None:
     r = np.random.default_rng(0)
     text = text_of(first_screen(leaderboard(make_results({k: r.normal(size=24) for k in "ab"}), suite="s")), 100)
     assert "No placebo was scored" in text
-    assert not any(title in text for title in STATUS_TITLES.values())
+    assert not any(title in text for title in ("Use", "Do not use", "Undecided", NOTHING_SHOWN))
 
 
 def test_too_few_samples_are_not_a_verdict() -> None:
     values: dict[str, Any] = {"best": np.arange(4) + 50.0, "random": np.zeros(4), "constant": np.zeros(4)}
     text = text_of(first_screen(leaderboard(make_results(values), suite="s")), 100)
-    assert "Not tested against placebos: best (too few samples)" in text
+    assert NOTHING_SHOWN in text
+    assert "Undecided, fewer than 30 samples: best." in text
 
 
 def test_nothing_to_compare_is_said() -> None:

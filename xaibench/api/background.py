@@ -9,9 +9,10 @@ from typing import Any
 from xaibench.api.raw_views import default_maskers
 from xaibench.core.components import Component, ExplainerSpec, MetricSpec
 from xaibench.core.errors import UnusedBackgroundWarning
+from xaibench.core.masking.names import SERIES_MASKERS
 from xaibench.core.problem import ProblemView
 
-FROM_BACKGROUND = frozenset({"mean", "uniform", "marginal", "conditional"})
+FROM_BACKGROUND = frozenset({"mean", "uniform", "marginal", "conditional", *SERIES_MASKERS})
 """Maskers that take what they fill in from the background."""
 TABLE_MASKER = "marginal"
 """What removal explainers put in the place of removed columns of a table where a background is given."""
@@ -47,8 +48,10 @@ def uses_background(spec: Component, bound: Mapping[str, Any]) -> bool:
     """
     if "background" in spec.needs or bound.get("references") is not None:
         return True
-    if isinstance(spec, ExplainerSpec) and spec.uses_background:
-        return True
+    if isinstance(spec, ExplainerSpec):
+        uses = spec.uses_background
+        if uses(bound) if callable(uses) else uses:
+            return True
     return any(isinstance(value, str) and value in FROM_BACKGROUND for value in bound.values())
 
 

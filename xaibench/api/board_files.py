@@ -35,7 +35,7 @@ def suite_states(store: Store, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
     """
     code, rows = package_digest(), store.read(_FACTS).to_pandas()
     specs = [spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)]
-    known = {spec.name: [spec.version, spec.bounds, spec.skill_valid, spec.construct] for spec in specs}
+    known = {spec.name: [spec.version, spec.bounds, spec.skill_valid, spec.construct, spec.ranks] for spec in specs}
     found: dict[str, str | None] = {}
     for manifest in shown:
         planned = store.planned(manifest["run"]).select(["cell_id", "metric"]).to_pandas()

@@ -34,7 +34,7 @@ class ChosenExplainer:
     @property
     def keyed(self) -> str:
         """The parameters as canonical JSON, as stores have them."""
-        return canonical_json(self.params)
+        return canonical_json(self.spec.keyed(self.params))
 
     @property
     def stream(self) -> str:
@@ -45,7 +45,7 @@ class ChosenExplainer:
         """Whether this is the explainer, and these are the parameters where there are any."""
         if other is None or _function(self.spec) != _function(other):
             return False
-        return params is None or self.keyed == canonical_json(params)
+        return params is None or self.keyed == canonical_json(self.spec.keyed(params))
 
 
 def choose_explainer(

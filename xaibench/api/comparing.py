@@ -19,6 +19,7 @@ from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
 from xaibench.store import Store
+from xaibench.store.stopped_early import stopped_early
 
 
 def compare(
@@ -85,6 +86,8 @@ def compare(
     old, new = (
         cells_of(store, runs, as_of=number) for (*_, number), store, runs in zip(opened, stores, found, strict=True)
     )
+    old, new, n_raced = _without_stopped(old, new)
+    notes += [f"{n_raced} cells left a race early, and not at the same look on both sides"] if n_raced else []
     notes += [
         f"run {m['run']} of {side.reference} took a part of suite {m['suite']} only"
         for side in sides
@@ -113,6 +116,20 @@ def compare(
     return Comparison(
         findings, costs(pairs, old, new), sides[0], sides[1], n_identical, notes, allow_lost, max_slowdown
     )
+
+
+def _without_stopped(old: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Both sides without cells that left a race early, unless both did at the same look; and how many these are."""
+    sizes = [
+        dict(zip(side.loc[stopped, "cell_id"], side.loc[stopped, "n"], strict=True))
+        for side in (old, new)
+        for stopped in (stopped_early(side["message"]),)
+    ]
+    apart = {cell for cell in sizes[0].keys() | sizes[1].keys() if sizes[0].get(cell) != sizes[1].get(cell)}
+    if not apart:
+        return old, new, 0
+    old, new = (side[~side["cell_id"].isin(apart)].reset_index(drop=True) for side in (old, new))
+    return old, new, len(apart)
 
 
 def _exact(document: dict[str, Any], cells: pd.DataFrame) -> set[str]:

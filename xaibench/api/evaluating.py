@@ -59,8 +59,8 @@ class _Scoring:
     output: str | None
 
     @property
-    def bound(self) -> str:
-        return canonical_json(self.params)
+    def keyed(self) -> str:
+        return canonical_json(self.spec.keyed(self.params))
 
 
 def evaluate(
@@ -157,7 +157,7 @@ def _scoring(metrics: Iterable[Any], view: ProblemView) -> list[_Scoring]:
         found.append(_Scoring(spec, spec.bind(meant(spec, params, view)), output))
     if not found:
         raise UsageError("there is no metric", 'xb.components("metric") lists them')
-    _require_unique("metric", [f"{m.spec.name} {m.bound} {m.output or ''}" for m in found])
+    _require_unique("metric", [f"{m.spec.name} {m.keyed} {m.output or ''}" for m in found])
     return found
 
 
@@ -276,7 +276,7 @@ class _Unit:
 
     def _row(self, metric: _Scoring, columns: dict[str, Any]) -> dict[str, Any]:
         problem, chosen = self.problem.prepared, self.entry.chosen
-        what = component_columns(chosen.spec, chosen.keyed, metric.spec, metric.bound)
+        what = component_columns(chosen.spec, chosen.keyed, metric.spec, metric.keyed)
         names = {"dataset": problem.dataset, "model": problem.model, "selection": self.problem.selection}
         draws = {"problem_seed": 0, "seed": self.seed, "repeat": self.repeat, "asked_output": metric.output}
         identity = [problem.fingerprint, *names.values(), what["explainer"], what["explainer_params"]]

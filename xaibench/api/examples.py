@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from xaibench.analysis.mean_curves import MeanCurve
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.types import Array, ExplainerKey
-from xaibench.report.html.content import Curves, ExplainerCurves, Gallery, Instance, Map
+from xaibench.report.html.content import Curves, ExplainerCurves, Gallery, GraphShape, Instance, Map
 from xaibench.report.labels import metric_labels, problem_label, variants
 from xaibench.store import Store, StoredExamples
 from xaibench.store.examples import CURVED
@@ -132,10 +132,20 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
         )
         inputs = stored.inputs[i].numpy()
         words = stored.words[i] if stored.words else ()
-        instances.append(Instance(ids[i], stored.index[i], reason, inputs, truth, _target(stored, i), shown, words))
+        instance = Instance(ids[i], stored.index[i], reason, inputs, truth, _target(stored, i), shown, words)
+        instances.append(replace(instance, graph=_graph(stored, i)))
     return Gallery(
         found.suite, found.name, stored.features, stored.feature_names, label, higher, tuple(instances)
     )  # fmt: skip
+
+
+def _graph(stored: StoredExamples, i: int) -> GraphShape | None:
+    """The structure of a stored graph; None of other data."""
+    if not stored.structure:
+        return None
+    own = {name: values[i].numpy() for name, values in stored.structure.items()}
+    edges, nodes = int(own["edges"]), int(own["nodes"])
+    return GraphShape(own["src"][:edges], own["dst"][:edges], nodes, int(own["target"]), own["classes"][:nodes])
 
 
 def _maps(

@@ -19,7 +19,6 @@ from xaibench.api.missing_values import check_missing
 from xaibench.api.raw_rows import is_ragged, padded
 from xaibench.api.raw_views import read_raw
 from xaibench.api.several_inputs import check_parameters, several_inputs
-from xaibench.core.attention import HOW_TO_SHOW
 from xaibench.core.axes import check_convolution
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context, context_rows
@@ -29,6 +28,8 @@ from xaibench.core.frames.detection import is_frame
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
+from xaibench.core.libraries import import_library
+from xaibench.core.need_hints import HOW_TO_MEET
 from xaibench.core.needs import missing_needs, need_of_data
 from xaibench.core.outputs import check_columns, default_output
 from xaibench.core.predictor import Predictor
@@ -347,6 +348,8 @@ def require_needs(
     pairs: Iterable[str] = (),
 ) -> None:
     """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
+    if spec.library is not None:
+        import_library(spec.library)
     offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
     lacking = {} if view.model.facts is None else view.model.facts.lacking
@@ -365,7 +368,7 @@ def require_needs(
             "truth.weights": "pass truth=, floats (N, *features)",
             "truth": "pass truth=, (N, *features)",
             "gradients": view.model.why_no_gradients or "black boxes take the perturbation explainers",
-            "attention": HOW_TO_SHOW,
+            **HOW_TO_MEET,
         }
         hint = hints.get(missing[0])
         if missing[0].startswith("model_pair."):

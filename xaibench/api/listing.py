@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from xaibench.core import registry
-from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind
+from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 
 
@@ -31,6 +32,15 @@ def components(kind: Kind) -> pd.DataFrame:
     kind = next((k for k in KINDS if k == singular and kind not in KINDS), kind)
     if kind not in KINDS:
         raise UsageError(f"unknown kind {kind!r}", did_you_mean(str(kind), KINDS))
+    return _frame(kind, registry.components(kind))
+
+
+def listed_adapters(kind: Kind) -> pd.DataFrame:
+    """Components of a kind that call another library, such as ``captum:Saliency``, as `components` lists others."""
+    return _frame(kind, registry.adapters(kind))
+
+
+def _frame(kind: Kind, specs: Iterable[Component]) -> pd.DataFrame:
     extra = {
         "metric": (
             "family",
@@ -41,6 +51,7 @@ def components(kind: Kind) -> pd.DataFrame:
             "scope",
             "aggregate",
             "skill_valid",
+            "ranks",
             "source",
         ),
         "explainer": ("control",),
@@ -50,7 +61,7 @@ def components(kind: Kind) -> pd.DataFrame:
         "functions": ("functions", "provides"),
     }[kind]
     rows = []
-    for spec in registry.components(kind):
+    for spec in specs:
         row = {
             "name": spec.name,
             "version": spec.version,
@@ -60,10 +71,17 @@ def components(kind: Kind) -> pd.DataFrame:
         if isinstance(spec, ExplainerSpec):
             row["kind"] = spec.attribution_kind if isinstance(spec.attribution_kind, str) else "per problem"
         for name in extra:
-            value = spec.handled_sign(spec.parameters) if name == "sign" else getattr(spec, name)  # type: ignore[attr-defined]
-            row[name] = sorted(value) if isinstance(value, frozenset) else value
+            row[name] = _declared(spec, name)
         rows.append({**row, "summary": spec.summary})
     return pd.DataFrame(rows)
+
+
+def _declared(spec: Component, name: str) -> Any:
+    """What a component declares; where parameters decide, with their defaults."""
+    if isinstance(spec, MetricSpec) and name in ("sign", "ranks"):
+        return spec.handled_sign({}) if name == "sign" else spec.ranks_with({})
+    value = getattr(spec, name)
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 def shown_parameters(spec: Component) -> dict[str, Any]:

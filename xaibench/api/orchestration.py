@@ -11,11 +11,14 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
+from xaibench.analysis.racing.modes import RaceMode
+from xaibench.api.advising import write_advice
 from xaibench.api.planning import load_suite, plan_suite
 from xaibench.api.reading import write_claims, write_leaderboard
 from xaibench.core.errors import UsageError
 from xaibench.core.storage.paths import cache_folder, default_store
 from xaibench.execution import Executor, Observer, Options, Outcome, execute, find_executor
+from xaibench.execution.racing import race_plan
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.store import Store
 
@@ -64,6 +67,7 @@ def run_suite(
     shard: Shard | None = None,
     watch: Watch | None = None,
     start_early: bool = False,
+    race: RaceMode | None = None,
 ) -> CompletedRun:
     """Run a suite, and write the boards and claims that it changes.
 
@@ -85,6 +89,8 @@ def run_suite(
         See `Watch`.
     start_early : bool
         Start some workers while this process plans.
+    race : {"best", "placebo", "anytime"}, optional
+        Stop explainers that are decided early; runs in this process.
 
     Raises
     ------
@@ -101,17 +107,23 @@ def run_suite(
     opened = Store(store or default_store(), create=True)
     chosen = replace(options, cache=options.cache or cache_folder())
     with ExitStack() as stack:
-        executor = _executor(opened, chosen, stack, start_early)
+        executor = None if race is not None else _executor(opened, chosen, stack, start_early)
         plan = plan_suite(
             loaded, opened, seed=seed, device=chosen.device, selection=selection, rerun=rerun, shard=shard
         )
         context = nullcontext(Observer()) if watch is None else watch(plan, opened)
-        outcome = execute(plan, opened, chosen, stack.enter_context(context), executor=executor)
+        observer = stack.enter_context(context)
+        if race is None:
+            outcome = execute(plan, opened, chosen, observer, executor=executor)
+        else:
+            outcome = race_plan(plan, opened, chosen, race, observer)
     done = CompletedRun(plan, opened, outcome, None, None)
     if outcome.end == "interrupted" and not done.n_results:
         return done
     verdicts = write_claims(opened.path) if plan.suite.all_claims() else None
-    return replace(done, board=write_leaderboard(opened.path), claims=verdicts)
+    board = write_leaderboard(opened.path)
+    write_advice(opened.path)
+    return replace(done, board=board, claims=verdicts)
 
 
 def _executor(store: Store, options: Options, stack: ExitStack, start_early: bool) -> Executor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -376,6 +377,12 @@ class Problem:
             random_draws=random_draws,
             progress=progress,
         )
+
+    def recommend(self, store: str | Path | None = None) -> pd.DataFrame:
+        """List the explainers that apply to this model, and what the leaderboards of a store say; see `recommend`."""
+        from xaibench.api.recommending import recommend_for
+
+        return recommend_for(self._shared, store)
 
     def _require(self, spec: MetricSpec, *, explains: bool) -> None:
         """Raise what is wrong before anything is computed: a changed model, a need that is not met."""

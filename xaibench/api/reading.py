@@ -157,7 +157,7 @@ def _of_part(document: dict[str, Any], cells: pd.DataFrame) -> pd.DataFrame:
             u.spec.name,
             u.explainer.keyed,
             c.spec.name,
-            c.metric.bound,
+            c.metric.keyed,
         )
         for u in units
         for c in u.cells

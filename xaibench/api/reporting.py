@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from xaibench.api import examples as shown_problems
+from xaibench.api.advising import advice_on
 from xaibench.api.auditing import agreement
 from xaibench.api.reading import claims, leaderboard, results, shown_runs
 from xaibench.core import registry
@@ -147,6 +148,7 @@ def gather(
         galleries=galleries,
         curves=lines,
         notes={section: tuple(said) for section, said in notes.items()},
+        advice={str(name): advice_on(store, part) for name, part in board.groupby("suite", sort=False)},
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.racing.modes import RaceMode
 from xaibench.api.orchestration import run_suite
 from xaibench.api.reading import leaderboard, results
 from xaibench.core.storage.paths import Location
@@ -86,6 +87,7 @@ def run(
     retry: int = 0,
     executor: str | None = None,
     settings: Mapping[str, str] | None = None,
+    race: RaceMode | None = None,
 ) -> Run:
     """Run a suite given by name, path or as a dictionary, like ``xaibench run``.
 
@@ -134,6 +136,9 @@ def run(
         ``dask``, ``slurm``, or one of an installed package.
     settings : mapping of str to str, optional
         What the executor wants to know, say ``{"scheduler": "tcp://HOST:8786"}``.
+
+    race : {"best", "placebo", "anytime"}, optional
+        Take samples in blocks, and stop explainers that another one beats, or that placebos decide; in this process.
 
     Returns
     -------
@@ -187,5 +192,6 @@ def run(
         rerun=rerun,
         shard=None if shard is None else Shard.parse(shard),
         watch=None if observer is None else lambda plan, opened: nullcontext(observer),
+        race=race,
     )
     return Run(done.store.path, done.plan.suite.name, done.outcome.run, done.outcome.as_dict())

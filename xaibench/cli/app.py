@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.choices import PlainCommand
-from xaibench.cli.commands import components, data, results, stores, suites
+from xaibench.cli.commands import certificates, components, data, results, stores, suites
 
 app = typer.Typer(
     name="xaibench",
@@ -41,8 +41,10 @@ def root(
 
 app.command(cls=PlainCommand)(suites.run)
 app.command(cls=PlainCommand)(suites.plan)
+app.command(cls=PlainCommand)(suites.recommend)
 app.command(cls=PlainCommand)(suites.init)
 app.command(cls=PlainCommand)(suites.export)
+app.command(cls=PlainCommand)(certificates.certify)
 app.command("list", cls=PlainCommand)(components.list_)
 app.command(cls=PlainCommand)(components.show)
 app.command(cls=PlainCommand)(results.leaderboard)
@@ -51,6 +53,7 @@ app.command(cls=PlainCommand)(results.claims)
 app.command(cls=PlainCommand)(results.report)
 app.command(cls=PlainCommand)(results.audit)
 app.command(cls=PlainCommand)(results.agreement)
+app.command(cls=PlainCommand)(results.race)
 app.command(cls=PlainCommand)(stores.doctor)
 app.command(cls=PlainCommand)(stores.merge)
 app.command(cls=PlainCommand)(stores.gc)

@@ -9,7 +9,8 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xaibench.core.errors import UsageError
+from xaibench.analysis.racing.modes import RACE_MODES, RaceMode
+from xaibench.core.errors import UsageError, did_you_mean
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -78,3 +79,32 @@ def parse_params(given: Sequence[str] | None) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[name] = value
     return found
+
+
+def number_list(text: str, option: str) -> list[float]:
+    """Numbers of ``0,0.3,1``.
+
+    Raises
+    ------
+    UsageError
+        If one of them is not a number.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} {text} is not a list of numbers", "write, for example, 0,0.3,1") from None
+
+
+def race_mode(text: str | None) -> RaceMode | None:
+    """The kind of race that is asked for.
+
+    Raises
+    ------
+    UsageError
+        If there is no such race.
+    """
+    if text is None:
+        return None
+    if text not in RACE_MODES:
+        raise UsageError(f"{text!r} is not a race", did_you_mean(text, RACE_MODES))
+    return text

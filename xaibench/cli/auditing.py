@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
@@ -11,24 +12,35 @@ from xaibench.api.auditing import agreement, audit, write_tables
 from xaibench.api.reading import shown_runs
 from xaibench.cli.output import print_json, stdout
 from xaibench.core.errors import NothingToDoError, StoreError, UsageError, did_you_mean
+from xaibench.core.libraries import LIBRARIES
 from xaibench.core.storage.paths import default_store
 from xaibench.report.audit import agreement_report, audit_report, records
 from xaibench.store import Store
 
 
-def show_audit(store: Path | None, *, suite: str | None, json: bool) -> int:
-    """Judge the metrics of a store, print the verdicts, and write them there; returns the exit code."""
+def show_audit(store: Path | None, *, suite: str | None, json: bool, metrics: str | None = None) -> int:
+    """Judge the metrics of a store, print the verdicts, and write them there; returns the exit code.
+
+    With ``metrics`` those that match the pattern are printed, or those of the library with this prefix.
+    """
     path = store or default_store()
     shown_runs(Store(path), suite, None)
-    metrics, pairs = audit(path)
-    _write(path, audit=metrics, audit_pairs=pairs)
-    metrics, pairs = _of_suite(metrics, suite), _of_suite(pairs, suite)
-    if metrics.empty:
+    judged, pairs = audit(path)
+    _write(path, audit=judged, audit_pairs=pairs)
+    judged, pairs = _of_suite(judged, suite), _of_suite(pairs, suite)
+    if metrics is not None and not judged.empty:
+        names = list(dict.fromkeys(judged["metric"]))
+        pattern = f"{metrics}:*" if metrics in LIBRARIES else metrics
+        chosen = [name for name in names if fnmatchcase(name, pattern)]
+        if not chosen:
+            raise UsageError(f"no metric of this store matches {metrics!r}", did_you_mean(metrics, names))
+        judged, pairs = judged[judged["metric"].isin(chosen)], pairs[pairs["metric"].isin(chosen)]
+    if judged.empty:
         raise NothingToDoError(f"{path} holds no scores of explanations to audit", "`xaibench run audit` makes them")
     if json:
-        print_json({"metrics": records(metrics), "pairs": records(pairs)})
+        print_json({"metrics": records(judged), "pairs": records(pairs)})
         return 0
-    for name, part in metrics.groupby("suite", sort=False):
+    for name, part in judged.groupby("suite", sort=False):
         stdout().print(f"suite {name}", style="bold")
         stdout().print(audit_report(part))
     return 0

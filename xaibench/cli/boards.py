@@ -8,12 +8,15 @@ from typing import cast, get_args
 
 import pandas as pd
 
+from xaibench.analysis.advice.verdicts import Advice
+from xaibench.analysis.leaderboard.columns import ENTRY
 from xaibench.analysis.leaderboard.extent import extent
 from xaibench.analysis.leaderboard.supported_problems import supported_problems
 from xaibench.analysis.ranks.critical_differences import critical_differences
 from xaibench.analysis.ranks.overall import Missing, overall, overall_by
 from xaibench.analysis.ranks.rank_agreement import masker_agreement, masker_ranks
 from xaibench.analysis.ranks.standings import standings
+from xaibench.api.advising import advice_on
 from xaibench.api.reading import leaderboard, results, write_leaderboard
 from xaibench.cli.next_steps import next_steps
 from xaibench.cli.output import stderr, stdout
@@ -72,9 +75,10 @@ def show_leaderboard(store: str | Path | None, view: View, *, form: str | None, 
     path = store or default_store()
     form = _form(form, output)
     _check(view)
-    board = _filtered(_board(path, view.suite), view.filters)
+    everything = _board(path, view.suite)
+    board = _filtered(everything, view.filters)
     if form == "table" and output is None and view.overall is None and view.by is None:
-        _print_tables(board, results(path, view.suite), view, path)
+        _print_tables(board, everything, results(path, view.suite), view, path)
         return
     frame, tables = _content(board, view)
     if form == "table":
@@ -193,7 +197,9 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="")
 
 
-def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, view: View, store: str | Path) -> None:
+def _print_tables(
+    board: pd.DataFrame, everything: pd.DataFrame, rows: pd.DataFrame, view: View, store: str | Path
+) -> None:
     out, metric = stdout(), view.filters["metric"]
     for i, (name, part) in enumerate(board.groupby("suite", sort=False)):
         if i:
@@ -203,7 +209,7 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, view: View, store: st
         samples = f"{low} samples" if low == high else f"{low} to {high} samples or repeats"
         out.print(f"suite {name}: {n} problem{'' if n == 1 else 's'}, {samples} per score", style="bold", markup=False)
         if metric is None:
-            out.print(board_table(part) if view.wide else first_screen(part))
+            out.print(board_table(part) if view.wide else first_screen(part, _advice(store, part, everything, view)))
             tests = None if view.wide or view.filters["explainer"] is None else placebo_tests_list(part)
             if tests is not None:
                 out.print()
@@ -225,6 +231,16 @@ def _print_tables(board: pd.DataFrame, rows: pd.DataFrame, view: View, store: st
     if metric is None and not view.wide:
         out.print()
         out.print(next_steps(store, board, width=out.width), markup=False, soft_wrap=True)
+
+
+def _advice(store: str | Path, part: pd.DataFrame, everything: pd.DataFrame, view: View) -> Advice:
+    """The advice of what is shown; of a single explainer what is said of it beside all others."""
+    whole = everything[everything["suite"] == part["suite"].iloc[0]]
+    for column in ("dataset", "model", "family"):
+        wanted = view.filters[column]
+        whole = whole if wanted is None else whole[whole[column] == wanted]
+    found = advice_on(store, whole)
+    return found.only(set(part[ENTRY].itertuples(index=False, name=None)))
 
 
 def _over_problems(board: pd.DataFrame) -> list[str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pandas as pd
 
 from xaibench import suite as suites
-from xaibench.api.listing import components, shown_parameters
+from xaibench.api.listing import components, listed_adapters, shown_parameters
 from xaibench.cli.arguments import parse_params
 from xaibench.cli.choices import LISTED
 from xaibench.cli.output import print_json, stdout
@@ -17,7 +17,8 @@ from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
-from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SUMMARIES, TOKEN_MASKERS
+from xaibench.core.libraries import LIBRARIES, installed_version, library_of
+from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SERIES_MASKERS, SUMMARIES, TOKEN_MASKERS
 from xaibench.core.needs import kinds_known
 from xaibench.core.source_files import source_file
 from xaibench.datasets.cards import card, card_names
@@ -31,16 +32,29 @@ def _load_plugins(plugins: Sequence[str] | None) -> None:
         registry.load_module(plugin)
 
 
-def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool) -> None:
-    """Print the components of one kind, or of every kind: names by family, a line each, or all that is known."""
+ADAPTED = ("explainers", "metrics")
+"""Kinds of which other libraries have some."""
+
+
+def list_components(
+    kind: str | None, *, plugins: Sequence[str] | None, long: bool, json: bool, adapters: bool = False
+) -> None:
+    """Print the components of one kind, or of every kind: names by family, a line each, or all that is known.
+
+    With ``adapters`` those of other libraries, instead of those of this package and of plugins.
+    """
     _load_plugins(plugins)
-    kinds = [kind] if kind else LISTED
+    kinds: Sequence[str] = [kind] if kind else ADAPTED if adapters else LISTED
+    if adapters and kind is not None and kind not in ADAPTED:
+        raise UsageError(f"other libraries have no {kind} here", "`xaibench list explainers --adapters`")
     if json:
-        print_json({k: _frame(k).to_dict("records") for k in kinds})
+        print_json({k: _frame(k, adapters=adapters).to_dict("records") for k in kinds})
         return
     out = stdout()
     for i, name in enumerate(kinds):
-        frame = _frame(name)
+        frame = _frame(name, adapters=adapters)
+        if frame.empty:
+            continue
         if len(kinds) > 1:
             if i:
                 out.print()
@@ -54,14 +68,17 @@ def list_components(kind: str | None, *, plugins: Sequence[str] | None, long: bo
         out.print(f"\n`xaibench show NAME` explains one; {more} adds needs and kinds", markup=False)
 
 
-def _frame(kind: str) -> pd.DataFrame:
+def _frame(kind: str, *, adapters: bool = False) -> pd.DataFrame:
     """What a list shows of a kind: names, what they need, one line of description."""
     if kind == "suites":
         return pd.DataFrame(suites.descriptions().items(), columns=["name", "description"])
     if kind == "maskers":
-        rows = [(m, "tokens" if m in TOKEN_MASKERS else "", _random(m), SUMMARIES[m]) for m in MASKERS]
+        rows = [(m, _features(m), _random(m), SUMMARIES[m]) for m in MASKERS]
         return pd.DataFrame(rows, columns=["name", "features", "random", "summary"])
-    frame = components(cast(Kind, kind if kind == "functions" else kind.removesuffix("s")))
+    singular = cast(Kind, kind if kind == "functions" else kind.removesuffix("s"))
+    frame = listed_adapters(singular) if adapters else components(singular)
+    if frame.empty:
+        return frame
     if kind == "interpreters":
         frame["takes"] = [_kinds_taken({*n}) for n in frame["needs"]]
     frame["needs"] = [", ".join(n) for n in frame["needs"]]
@@ -69,12 +86,14 @@ def _frame(kind: str) -> pd.DataFrame:
         "datasets": ["name", "features", "provides", "summary"],
         "models": ["name", "features", "provides", "summary"],
         "explainers": ["name", "kind", "needs", "control", "summary"],
-        "metrics": ["name", "family", "better", "needs", "summary"],
+        "metrics": ["name", "family", "better", "ranks", "needs", "summary"],
         "functions": ["name", "functions", "summary"],
         "interpreters": ["name", "takes", "control", "summary"],
     }[kind]
     if kind == "metrics":
+        ranks = [spec.ranks for spec in registry.components("metric") if isinstance(spec, MetricSpec)]
         frame["better"] = ["higher" if h else "lower" for h in frame["higher_is_better"]]
+        frame["ranks"] = [_listed_rank(rule) for rule in ranks]
     if kind in ("explainers", "interpreters"):
         frame["control"] = ["yes" if c else "" for c in frame["control"]]
     for name in ("features", "provides"):
@@ -85,6 +104,11 @@ def _frame(kind: str) -> pd.DataFrame:
 
 def _random(masker: str) -> str:
     return "yes" if masker in DRAWN else ""
+
+
+def _features(masker: str) -> str:
+    """The only kind of data that has this masker, if there is one."""
+    return "tokens" if masker in TOKEN_MASKERS else "series" if masker in SERIES_MASKERS else ""
 
 
 def _kinds_taken(needs: set[str]) -> str:
@@ -104,9 +128,13 @@ def show_component(
 ) -> None:
     """Print the components, the masker, the suite or the term of this name; with a model, the layer used there."""
     _load_plugins(plugins)
-    everything = {(k, s.name): s for k in KINDS for s in registry.components(k)}
-    found = [spec for (_, known), spec in everything.items() if known == name]
-    if ":" in name:
+    everything = {(k, s.name): s for k in KINDS for s in (*registry.components(k), *registry.adapters(k))}
+    found = [
+        spec
+        for (_, known), spec in everything.items()
+        if known == name or (isinstance(spec, ExplainerSpec) and name in spec.aliases)
+    ]
+    if ":" in name and not found and library_of(name) is None:
         registry.load_module(name.rpartition(":")[0])
         found = [s for k in KINDS for s in registry.components(k) if s.function.__name__ == name.rpartition(":")[2]]
     out = stdout()
@@ -142,13 +170,17 @@ def show_component(
 def _describe_masker(name: str) -> str:
     drawn = "yes: keyed by seed and sample" if name in DRAWN else "no"
     used = f'masker = "{name}"' + (f', or baseline = "{name}" of explainers that have one' if name in FILLING else "")
-    facts = {"features": "tokens"} if name in TOKEN_MASKERS else {}
+    facts = {"features": _features(name)} if _features(name) else {}
     facts |= {"random": drawn, "use": used}
     return f"masker {name}\n\n{SUMMARIES[name]}\n\n" + "\n".join(f"{k:<11} {v}" for k, v in facts.items())
 
 
 def _describe(spec: Component) -> str:
     facts: dict[str, Any] = {"version": spec.version}
+    if spec.library is not None:
+        version = installed_version(spec.library)
+        extra = LIBRARIES[spec.library].extra
+        facts["library"] = f"{spec.library} {version}" if version else f"missing: pip install xaibench[{extra}]"
     if spec.needs:
         facts["needs"] = ", ".join(sorted(spec.needs))
     if isinstance(spec, ExplainerSpec):
@@ -176,9 +208,10 @@ def _describe(spec: Component) -> str:
             "takes": ", ".join(sorted(spec.accepts)),
             "conversion": "slopes x (input - masked input)" if spec.convert else "none",
             "sign": spec.handled_sign(spec.parameters),
-            "scores": {"sample": "one per sample", "dataset": "one per repeat, over the whole data set"}[spec.scope],
+            "scores": _scores(spec),
             "aggregate": spec.aggregate,
             "skill": "valid" if spec.skill_valid else "not valid",
+            "ranks": _ranks(spec),
             "source": spec.source,
         }
     if spec.parameters:
@@ -190,6 +223,28 @@ def _describe(spec: Component) -> str:
     if spec.kind == "dataset":
         lines += _card(spec.name)
     return "\n".join(lines)
+
+
+def _scores(spec: MetricSpec) -> str:
+    """What a score is of."""
+    words = {"sample": "one per sample", "dataset": "one per repeat, over the whole data set"}
+    more = "" if spec.dataset_where is None else f"; one over the whole data set with {_values(spec.dataset_where)}"
+    return words[spec.scope] + more
+
+
+def _ranks(spec: MetricSpec) -> str:
+    """Whether scores rank explainers, and with which parameters."""
+    if isinstance(spec.ranks, Mapping):
+        return f"only with {_values(spec.ranks)}"
+    return "yes" if spec.ranks else "no: shown, and never counted in a rank, a placebo test or an overall vote"
+
+
+def _listed_rank(rule: bool | Mapping[str, Any]) -> str:
+    return f"with {_values(rule)}" if isinstance(rule, Mapping) else "yes" if rule else "no"
+
+
+def _values(chosen: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {canonical_json(value)}" for name, value in chosen.items())
 
 
 def _card(name: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xaibench.api.advising import advice_on
 from xaibench.api.reading import write_leaderboard
 from xaibench.cli.output import stdout
 from xaibench.core.storage.paths import Location
@@ -25,7 +26,7 @@ def merge_stores(dest: Location, sources: Sequence[Location]) -> int:
     if store.manifests():
         for name, part in write_leaderboard(store.path).groupby("suite", sort=False):
             out.print(f"suite {name}", style="bold")
-            out.print(first_screen(part))
+            out.print(first_screen(part, advice_on(store.path, part)))
         for line in store.coverage():
             out.print(line, soft_wrap=True)
     return 0

@@ -7,21 +7,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xaibench.api.advising import advice, advice_on
 from xaibench.api.planning import load_suite
 from xaibench.api.reading import leaderboard, results
-from xaibench.cli.arguments import positive, size_from, workers_from
+from xaibench.cli.arguments import positive, race_mode, size_from, workers_from
 from xaibench.cli.claiming import claim_records, print_validity
 from xaibench.cli.next_steps import next_steps, opening
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.request import Request
 from xaibench.cli.spending import spending, spending_text
-from xaibench.core.errors import NothingToDoError
+from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.trust import trust_files, trusted_digests
 from xaibench.plan import Plan
 from xaibench.report.claims import claims_report
 from xaibench.report.standings import first_screen
 from xaibench.report.terminal import failures_table, gates_table
 from xaibench.store import FAILURES, Store
+from xaibench.store.stopped_early import stopped_early
 
 if TYPE_CHECKING:
     from xaibench.api.orchestration import CompletedRun
@@ -40,6 +42,7 @@ def run_request(
     json: bool = False,
     quiet: bool = False,
     trust: Sequence[str] | None = None,
+    race: str | None = None,
     **options: Any,
 ) -> int:
     """Run and report; returns the exit code. Other ``options`` are those of `Options`."""
@@ -48,6 +51,9 @@ def run_request(
     n_workers = workers_from(workers, auto=0 if options.get("executor") == "slurm" else None)
     seconds, size = positive(timeout, "--timeout"), size_from(memory)
     part = request.part
+    mode = race_mode(race)
+    if mode is not None and options.get("executor"):
+        raise UsageError("a race runs in this process", "leave --executor out")
     # What computes is imported only now: a misspelt name is said at once.
     from xaibench.api.orchestration import run_suite
     from xaibench.execution import Options
@@ -74,6 +80,7 @@ def run_request(
         shard=part,
         watch=lambda plan, store: _watching(plan, store, quiet=quiet or json, workers=n_workers),
         start_early=True,
+        race=mode,
     )
     if done.n_results == 0:
         if done.outcome.end == "interrupted":
@@ -115,10 +122,11 @@ def _report(done: CompletedRun, *, json: bool) -> None:
         document = _document(plan, store, outcome, rows)
         if verdicts is not None and plan.whole:
             document["claims"] = claim_records(verdicts[verdicts["suite"] == name])
+        document["advice"] = advice(board).drop(columns="evidence").to_dict("records") if len(board) else []
         print_json(document)
         return
     out, err = stdout(), stderr()
-    out.print(first_screen(board))
+    out.print(first_screen(board, advice_on(store.path, board)))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()
@@ -130,6 +138,13 @@ def _report(done: CompletedRun, *, json: bool) -> None:
         out.print(claims_report(verdicts[verdicts["suite"] == name]))
     print_validity(board)
     out.print()
+    n_stopped = int(stopped_early(rows["message"]).sum())
+    if n_stopped:
+        out.print(
+            f"raced: {n_stopped} of {len(rows)} rows stopped early; they are not ranked, and a run without --race"
+            " completes them.",
+            soft_wrap=True,
+        )
     counts = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
     out.print(f"{name}, run {outcome.run}: {counts or 'nothing new'}; {outcome.cached} cells were cached.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"

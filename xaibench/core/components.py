@@ -13,6 +13,7 @@ from xaibench.core.cases.kinds import case_kinds
 from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
+from xaibench.core.libraries import installed_version, library_of
 from xaibench.core.masking.names import MASKERS
 from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
 from xaibench.core.outputs import OUTPUTS, GivenReturns
@@ -27,6 +28,7 @@ Kind = Literal["explainer", "metric", "dataset", "model", "interpreter", "functi
 KINDS: tuple[Kind, ...] = get_args(Kind)
 AttributionKind = Literal["slope", "contribution", "saliency"]
 Convert = Literal["contribution", "order"]
+Scope = Literal["sample", "dataset"]
 ScoreBounds = tuple[float | None, float | None]
 ATTRIBUTION_KINDS: tuple[str, ...] = get_args(AttributionKind)
 Sign = Literal["signed", "absolute", "positive"]
@@ -35,7 +37,7 @@ UNDEFINED_FOR: tuple[str, ...] = get_args(UndefinedFor)
 Uninformative = Literal["zero maps", "constant maps"]
 UNINFORMATIVE: tuple[str, ...] = get_args(Uninformative)
 Family = Literal["faithfulness", "robustness", "sanity", "ground_truth", "complexity", "axiomatic"]
-_SPECIAL = frozenset({"draws", "seed", "progress"})
+_SPECIAL = frozenset({"draws", "seed", "progress", "suite_folder"})
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,15 @@ class Component:
         What a problem must offer; a missing need makes the cell ``unsupported`` before anything runs.
     version : int
         Raised when results change; results of other versions are never reused.
+    unkeyed_defaults : frozenset of str
+        Parameters that were added later: no id and no key holds them where they have their default.
     """
 
     name: str
     function: Callable[..., Any]
     needs: frozenset[str] = frozenset()
     version: int = 1
+    unkeyed_defaults: frozenset[str] = field(default=frozenset(), kw_only=True)
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +76,11 @@ class Component:
     def called(self) -> str:
         """Kind and name, as errors say them."""
         return f"{self.kind} {self.name!r}"
+
+    @property
+    def library(self) -> str | None:
+        """The prefix of the library of others that this calls, such as ``captum``; None for all others."""
+        return library_of(self.name)
 
     @property
     def summary(self) -> str:
@@ -106,9 +116,13 @@ class Component:
     def code_digest(self) -> str | None:
         """Digest of a user's code behind this, which keys of results hold; None for xaibench's own, which has versions.
 
-        See `xaibench.core.source_files.source_of`. Of a component that is a file: the digest of its content.
+        See `xaibench.core.source_files.source_of`. Of a component that is a file: the digest of its content. Of one
+        that calls another library: the version of that which is installed.
         """
         stated: str | None = getattr(self.function, "content_digest", None)
+        if self.library is not None and stated is None and source_of(self.function) is None:
+            version = installed_version(self.library)
+            return None if version is None else f"{self.library} {version}"
         return stated or source_of(self.function)
 
     @cached_property
@@ -121,6 +135,17 @@ class Component:
         """Keyword parameters that a suite may set, with their defaults."""
         found = self._signature.parameters.values()
         return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY and p.name not in _SPECIAL}
+
+    def keyed(self, bound: Mapping[str, Any]) -> dict[str, Any]:
+        """The bound parameters that ids, keys and rows hold: without `unkeyed_defaults` that have their default."""
+        if not self.unkeyed_defaults:
+            return dict(bound)
+        defaults = self.parameters
+        return {k: v for k, v in bound.items() if k not in self.unkeyed_defaults or v != defaults[k]}
+
+    def completed(self, keyed: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters that ids, keys and rows hold, with the defaults that are left out there; see `keyed`."""
+        return {**{name: self.parameters[name] for name in self.unkeyed_defaults}, **keyed}
 
     def takes(self, name: str) -> bool:
         """Whether the function has a parameter of this name."""
@@ -180,17 +205,21 @@ class ExplainerSpec(Component):
     """An explainer; see `explainer`.
 
     ``stored`` says that its maps were made elsewhere and nothing explains again; ``channels_used`` is then a function
-    ``(problem, **params) -> str`` that says how several channels became one number.
+    ``(problem, **params) -> str`` that says how several channels became one number. ``kind_of`` says what the numbers
+    mean from the parameters, where these decide it.
     """
 
     attribution_kind: AttributionKind | Callable[..., AttributionKind] = "contribution"
     control: bool = False
     follows_outputs: bool = True
     feature_maps_only: bool = False
+    some_models_only: bool = False
     layer_used: Callable[..., str] | None = None
-    uses_background: bool = False
+    uses_background: bool | Callable[[Mapping[str, Any]], bool] = False
+    aliases: frozenset[str] = frozenset()
     stored: bool = False
     channels_used: Callable[..., str] | None = None
+    kind_of: Callable[..., AttributionKind] | None = None
     kind: Kind = field(default="explainer", init=False)
 
     def __post_init__(self) -> None:
@@ -201,10 +230,12 @@ class ExplainerSpec(Component):
     def stated_kind(self, params: Mapping[str, Any]) -> AttributionKind | None:
         """What the numbers mean with these parameters, or None where the problem decides.
 
-        The sum of the positive parts of ``channels`` has no sign any more.
+        The sum of the positive parts of ``channels`` has no sign any more, and neither have magnitudes (``absolute``).
         """
-        if params.get("channels", "sum") != "sum":
+        if params.get("channels", "sum") != "sum" or params.get("absolute") is True:
             return "saliency"
+        if self.kind_of is not None:
+            return self.kind_of({**self.parameters, **params})
         return None if callable(self.attribution_kind) else self.attribution_kind
 
     @property
@@ -220,7 +251,7 @@ class MetricSpec(Component):
     family: Family = "faithfulness"
     higher_is_better: bool = True
     bounds: ScoreBounds = (None, None)
-    scope: Literal["sample", "dataset"] = "sample"
+    scope: Scope = "sample"
     accepts: frozenset[str] = frozenset(ATTRIBUTION_KINDS)
     convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None
     output: str | None = None
@@ -240,12 +271,15 @@ class MetricSpec(Component):
     favours: frozenset[str] = frozenset()
     output_bounds: Mapping[str, ScoreBounds] = field(default_factory=dict)
     worst: float | None = None
+    ranks: bool | Mapping[str, Any] = True
+    dataset_where: Mapping[str, Any] | None = None
+    absolute_where: Mapping[str, Any] | None = None
     kind: Kind = field(default="metric", init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_word(self.called, "family", self.family, get_args(Family))
-        check_word(self.called, "scope", self.scope, ("sample", "dataset"))
+        check_word(self.called, "scope", self.scope, get_args(Scope))
         check_word(self.called, "aggregate", self.aggregate, ("mean", "median_log10"))
         check_word(self.called, "sign", self.sign, get_args(Sign))
         check_words(self.called, "accepts", self.accepts, ATTRIBUTION_KINDS)
@@ -264,6 +298,10 @@ class MetricSpec(Component):
         unknown = sorted(self.favours - set(UNINFORMATIVE))
         if unknown:
             raise UsageError(f"{self.name} favours unknown {unknown[0]!r}", did_you_mean(unknown[0], UNINFORMATIVE))
+        for rule in (self.ranks, self.dataset_where, self.absolute_where):
+            for name in rule if isinstance(rule, Mapping) else ():
+                if name not in self.parameters:
+                    raise UsageError(f"{self.called} has no parameter {name!r}", did_you_mean(name, self.parameters))
         if self.about_cases and self.worst_score is None:
             raise UsageError(
                 f"{self.name} does not say which score is the worst",
@@ -293,14 +331,29 @@ class MetricSpec(Component):
 
     def handled_sign(self, params: Mapping[str, Any]) -> str:
         """What is done with the sign of attributions: a parameter of this name decides, else the metric's rule."""
+        if self._holds(self.absolute_where, params):
+            return "absolute"
         return str(params.get("sign", self.sign))
+
+    def scope_of(self, params: Mapping[str, Any]) -> Scope:
+        """What a score with these parameters is of: a sample, or the whole data set."""
+        return "dataset" if self._holds(self.dataset_where, params) else self.scope
+
+    def ranks_with(self, params: Mapping[str, Any]) -> bool:
+        """Whether scores with these parameters may rank explainers."""
+        return self._holds(self.ranks, params) if isinstance(self.ranks, Mapping) else self.ranks
+
+    def _holds(self, rule: Mapping[str, Any] | None, params: Mapping[str, Any]) -> bool:
+        """Whether parameters have the values of a rule; those left out have their defaults. False without a rule."""
+        chosen = {**self.parameters, **params}
+        return rule is not None and all(chosen[name] == value for name, value in rule.items())
 
     def has_output_unit(self, params: Mapping[str, Any]) -> bool:
         """Whether scores with these parameters have the unit of the output; parameters left out have their defaults."""
-        rule, chosen = self.in_output_unit, {**self.parameters, **params}
+        rule = self.in_output_unit
         if isinstance(rule, Mapping):
-            return all(chosen[name] == value for name, value in rule.items())
-        return rule(chosen) if callable(rule) else rule
+            return self._holds(rule, params)
+        return rule({**self.parameters, **params}) if callable(rule) else rule
 
     def bounds_of(self, params: Mapping[str, Any], output: str) -> ScoreBounds:
         """Bounds of the scores of an output, either of which may be None.
@@ -321,10 +374,11 @@ class MetricSpec(Component):
 
 @dataclass(frozen=True)
 class DatasetSpec(Component):
-    """A dataset; see `dataset`."""
+    """A dataset; see `dataset`. ``unlabelled`` are parameters that the names of problems do not show."""
 
     features: FeatureKind = "table"
     provides: frozenset[str] = frozenset()
+    unlabelled: frozenset[str] = frozenset()
     kind: Kind = field(default="dataset", init=False)
 
     def __post_init__(self) -> None:

@@ -9,8 +9,18 @@ from xaibench.core.features import FeatureKind
 from xaibench.core.registry import F, registering
 
 
-def dataset(name: str, *, features: FeatureKind, version: int = 1, provides: Iterable[str] = ()) -> Callable[[F], F]:
+def dataset(
+    name: str,
+    *,
+    features: FeatureKind,
+    version: int = 1,
+    provides: Iterable[str] = (),
+    unlabelled: Iterable[str] = (),
+) -> Callable[[F], F]:
     """Register ``function(*, seed: int, ...) -> Data``; ``provides`` names truths such as ``truth.mask``.
+
+    A parameter ``suite_folder`` is given the folder of the suite, which relative paths start from. ``unlabelled`` names
+    parameters that the names of problems do not show.
 
     Examples
     --------
@@ -24,7 +34,16 @@ def dataset(name: str, *, features: FeatureKind, version: int = 1, provides: Ite
     >>> coins(seed=0).n_classes
     2
     """
-    return registering(lambda f: DatasetSpec(name, f, version=version, features=features, provides=frozenset(provides)))
+    return registering(
+        lambda f: DatasetSpec(
+            name,
+            f,
+            version=version,
+            features=features,
+            provides=frozenset(provides),
+            unlabelled=frozenset(unlabelled),
+        )
+    )
 
 
 def model(

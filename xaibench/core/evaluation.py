@@ -96,6 +96,12 @@ class Evaluation(Samples):
         made: Masker = self.reuse(f"masker/{name}", lambda: super(Evaluation, self).masker(name))
         return made
 
+    def cache_with_masker(self, name: str) -> MemoryCache:
+        """A new cache that holds the named masker: that depends on the samples, not on what explains them."""
+        cache, made = MemoryCache(), self.masker(name)
+        cache.get(f"masker/{name}", lambda: made)
+        return cache
+
     def with_attributions(self, attributions: Tensor, kind: str) -> Evaluation:
         """The same evaluation with converted attributions, and a cache of its own."""
         return replace(self, attributions=attributions, kind=kind, cache=MemoryCache())

@@ -14,6 +14,7 @@ from xaibench.core.components import ATTRIBUTION_KINDS, ExplainerSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.explain_request import AS_BEFORE, ExplainRequest
 from xaibench.core.features import FeatureLayout
+from xaibench.core.finite import all_finite
 from xaibench.core.groups import explain_groups
 from xaibench.core.masking.effect import check_effect
 from xaibench.core.pairs import Pair
@@ -77,7 +78,7 @@ def explain(function: ExplainFunction, view: ProblemView, stream: str) -> Tensor
 
 def _refuse_missing(attributions: Tensor, view: ProblemView) -> None:
     """Raise UnsupportedError if attributions are NaN because of missing values of the samples or the background."""
-    if bool(torch.isfinite(attributions).all()):
+    if all_finite(attributions):
         return
     for what, values in (("samples", view.inputs), ("background", view.background)):
         missing = None if values is None or not values.is_floating_point() else torch.isnan(values).flatten(1)

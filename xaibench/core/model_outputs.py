@@ -116,8 +116,11 @@ def as_matrix(raw: Tensor) -> Tensor:
     if raw.ndim == 1:
         return raw.unsqueeze(1)
     if raw.ndim != 2:
-        raise UsageError(
-            f"the model returned shape {tuple(raw.shape)}",
-            "models return one row of outputs per sample, (N, C)",
-        )
+        hint = "models return one row of outputs per sample, (N, C)"
+        if raw.ndim == 3:
+            hint += (
+                "; of one row per step, (N, T, C): xb.SumOfSteps(net), or xb.OwnStep(net.gru, net.head) for a cell's"
+            )
+            hint += " effect on its own step"
+        raise UsageError(f"the model returned shape {tuple(raw.shape)}", hint)
     return raw

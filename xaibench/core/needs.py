@@ -19,6 +19,7 @@ NEEDS = DATA_NEEDS | {
     "gradients",
     "module",
     "attention",
+    "own_steps",
     "truth",
     "truth.mask",
     "truth.weights",

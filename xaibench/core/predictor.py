@@ -62,12 +62,15 @@ class Predictor(ABC):
         What numbers depend on beside the module or the function, as plain values.
     why_no_gradients : str
         Why a model that might have gradients has none; for messages.
+    estimator : object or None
+        The fitted scikit-learn estimator, where there is one that takes rows of numbers.
     """
 
     module: nn.Module | None = None
     takes_missing: bool = False
     encodes_ids: bool = False
     why_no_gradients: str = ""
+    estimator: Any = None
     facts: ModelFacts | None = None
     returns_assumed = False
 

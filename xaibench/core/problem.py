@@ -14,6 +14,7 @@ from xaibench.core.context import context_rows
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.finite import all_finite
 from xaibench.core.gates import Gate
 from xaibench.core.graphs import cut_sample
 from xaibench.core.input_gradients import as_leaf, input_gradient
@@ -288,7 +289,7 @@ class Samples:
 
 
 def _with_values(masker: Masker) -> Tensor:
-    if bool(torch.isnan(masker.fill).any()):
+    if not all_finite(masker.fill) and bool(torch.isnan(masker.fill).any()):
         raise UnsupportedError(
             f"{masker.name} has no value to start from: it takes a feature out",
             "mask, pad and mean have one, as baselines and for contributions",

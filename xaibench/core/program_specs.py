@@ -57,12 +57,9 @@ class FunctionsSpec(Component):
     ----------
     functions : str
         Their kind.
-    unkeyed_defaults : frozenset of str
-        Parameters that no id and no key holds where they have their default.
     """
 
     functions: str = "numeric"
-    unkeyed_defaults: frozenset[str] = frozenset()
     kind: Kind = field(default="functions", init=False)
 
     def __post_init__(self) -> None:

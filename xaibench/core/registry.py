@@ -19,6 +19,7 @@ from xaibench.core.components import (
     Kind,
     MetricSpec,
     ModelSpec,
+    Scope,
     ScoreBounds,
     Sign,
     UndefinedFor,
@@ -27,10 +28,13 @@ from xaibench.core.components import (
 from xaibench.core.declaration_index import Declared, declared
 from xaibench.core.deferring import deferring
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.libraries import library_of
 from xaibench.core.loading import check_same, import_built_in, import_installed
 from xaibench.core.loading import plural as plural
+from xaibench.core.object_recipes import recipe_of, takes_data
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
+from xaibench.core.source_files import SOURCE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,8 +74,12 @@ def explainer(
     control: bool = False,
     follows_outputs: bool = True,
     feature_maps_only: bool = False,
+    some_models_only: bool = False,
     layer_used: Callable[..., str] | None = None,
-    uses_background: bool = False,
+    uses_background: bool | Callable[[Mapping[str, Any]], bool] = False,
+    unkeyed_defaults: Iterable[str] = (),
+    aliases: Iterable[str] = (),
+    kind_of: Callable[..., AttributionKind] | None = None,
 ) -> Callable[[F], F]:
     """Register ``function(problem: ProblemView, *, ..., draws) -> Tensor (N, *feature_shape)``.
 
@@ -91,17 +99,25 @@ def explainer(
         the predicted classes count, as for the accuracy.
     feature_maps_only : bool
         Whether models without feature maps raise `UnsupportedError`, although their needs are met.
+    some_models_only : bool
+        Whether only networks of one architecture are explained, and all others raise `UnsupportedError`.
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
-
-    uses_background : bool
+    uses_background : bool or callable
         Whether reference samples play a role where there are any, although they are not needed and no
-        masker says so. A caller who gives some to an explainer without a use for them is warned.
+        masker says so. A caller who gives some to an explainer without a use for them is warned. A callable says
+        it for all its parameters.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
+    aliases : iterable of str
+        Other names that it is found by. Boards and stores know it by its own name only.
+    kind_of : callable, optional
+        ``(params) -> kind``: what the numbers mean where parameters decide it, instead of ``kind``.
 
     Notes
     -----
-    The last four say what is so by definition; no id and no key holds them. Tests of all explainers
-    hold every explainer to them, both ways.
+    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of
+    all explainers hold every explainer to them, both ways.
 
     Examples
     --------
@@ -122,8 +138,12 @@ def explainer(
             control=control,
             follows_outputs=follows_outputs,
             feature_maps_only=feature_maps_only,
+            some_models_only=some_models_only,
             layer_used=layer_used,
             uses_background=uses_background,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
+            aliases=frozenset(aliases),
+            kind_of=kind_of,
         )
     )
 
@@ -137,7 +157,7 @@ def metric(
     bounds: ScoreBounds = (None, None),
     version: int = 1,
     needs: Iterable[str] = (),
-    scope: Literal["sample", "dataset"] = "sample",
+    scope: Scope = "sample",
     accepts: Iterable[str] = ATTRIBUTION_KINDS,
     convert: Convert | Callable[[Mapping[str, Any]], Convert | None] | None = None,
     output: str | None = None,
@@ -156,6 +176,10 @@ def metric(
     favours: Iterable[Uninformative] = (),
     output_bounds: Mapping[str, ScoreBounds] | None = None,
     worst: float | None = None,
+    ranks: bool | Mapping[str, Any] = True,
+    dataset_where: Mapping[str, Any] | None = None,
+    absolute_where: Mapping[str, Any] | None = None,
+    unkeyed_defaults: Iterable[str] = (),
 ) -> Callable[[F], F]:
     """Register ``function(ev: Evaluation, *, ...) -> Tensor (N,)``, or ``(R,)`` with scope ``dataset``.
 
@@ -217,6 +241,14 @@ def metric(
     worst : float, optional
         Of metrics of cases: the score of an explainer that raised, or returned NaN or the wrong shape. Default:
         the bound on the bad side.
+    ranks : bool or mapping
+        False where scores describe an explanation and do not say which one is better, as areas under precision
+        that a histogram decides: they are shown, and no rank, no placebo test and no overall vote counts them. A
+        mapping says with which values of the metric's parameters they rank.
+    dataset_where, absolute_where : mapping, optional
+        Values of parameters with which the scope is ``dataset``, and with which signs are dropped.
+    unkeyed_defaults : iterable of str
+        Parameters that were added later: where they have their default, ids and keys are what they were before.
 
     Notes
     -----
@@ -261,6 +293,10 @@ def metric(
             favours=frozenset(favours),
             output_bounds=dict(output_bounds or {}),
             worst=worst,
+            ranks=ranks,
+            dataset_where=dataset_where,
+            absolute_where=absolute_where,
+            unkeyed_defaults=frozenset(unkeyed_defaults),
         )
     )
 
@@ -311,8 +347,13 @@ def _imported(kind: Kind, name: str, module: str) -> Component:
 
 
 def components(kind: Kind) -> Iterator[Component]:
-    """All registered components of a kind, in the order of their names."""
-    yield from (spec for _, spec in sorted(_known(kind).items()))
+    """All registered components of a kind, in the order of their names; without those of other libraries."""
+    yield from (spec for _, spec in sorted(_known(kind).items()) if spec.library is None)
+
+
+def adapters(kind: Kind) -> Iterator[Component]:
+    """Components of a kind that call another library (``captum:Saliency``), in the order of their names."""
+    yield from (spec for _, spec in sorted(_known(kind).items()) if spec.library is not None)
 
 
 def get(
@@ -347,19 +388,32 @@ def get(
     known = _known(kind)
     if ref in known:
         return known[ref]
+    for other in known.values():
+        if isinstance(other, ExplainerSpec) and ref in other.aliases:
+            return other
+    if library_of(ref) is not None:
+        raise UsageError(
+            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is not None])
+        )
     source, colon, attribute = ref.rpartition(":")
     if not colon:
         if is_known_file(kind, ref):
             raise UsageError(f"unknown {kind} {ref!r}", f'a file is named as {{ file = "{ref}" }}')
-        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, known))
+        raise UsageError(
+            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is None])
+        )
     module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)
     if function is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
         raise UsageError(f"{source} has no {attribute!r}", did_you_mean(attribute, names))
     spec = getattr(function, "__xaibench__", None)
-    if spec is None and callable(function) and kind == "model":
-        spec = ModelSpec(f"{Path(source).stem if source.endswith('.py') else source}.{attribute}", function)
+    if spec is None and kind == "model":
+        called = f"{Path(source).stem if source.endswith('.py') else source}.{attribute}"
+        if not takes_data(function):
+            _ensure_loaded(kind)
+            function = recipe_of(function, vars(module).get(SOURCE)) or function
+        spec = ModelSpec(called, function) if callable(function) else None
     if not isinstance(spec, Component) or spec.kind != kind:
         decorator = {"functions": "function_set"}.get(kind, kind)
         raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{decorator}(...)")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xaibench.core.components import MetricSpec, ScoreBounds
+from xaibench.core.components import MetricSpec, Scope, ScoreBounds
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, check_masker, explain
@@ -65,12 +65,13 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     if ev.sizes is not None:
         return _score_groups(spec, params, ev, output)
     ev, finite, conversion = _ready(spec, params, ev, output)
+    scope = spec.scope_of(params)
     values = spec.function(ev, **params)
-    _check_shape(spec, values, len(ev))
+    _check_shape(spec, scope, values, len(ev))
     values = values.detach().to(_score_type(spec, params, values, ev)).cpu()
-    finite = finite.cpu() if spec.scope == "sample" else finite.cpu().all()
+    finite = finite.cpu() if scope == "sample" else finite.cpu().all()
     values = torch.where(torch.isfinite(values) & finite, values, torch.nan)
-    _check_bounds(spec, values, spec.bounds_of(params, ev.output), ev)
+    _check_bounds(spec, scope, values, spec.bounds_of(params, ev.output), ev)
     return MeasuredScores(values, conversion, ev.output, spec.handled_sign(params))
 
 
@@ -97,7 +98,7 @@ def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
 
 def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None) -> MeasuredScores:
     """Scores of samples of different sizes: each group of equal size is scored as dense samples are."""
-    if spec.scope != "sample" or "retrain" in spec.needs:
+    if spec.scope_of(params) != "sample" or "retrain" in spec.needs:
         raise UnsupportedError(
             f"{spec.name} is about the data set as a whole, and these are texts, graphs or samples of different sizes",
             "metrics with a score for every sample work",
@@ -183,7 +184,7 @@ def _ready(
         masker = str(params.get("masker", "zero"))
         conversion = f"slope x (input - {masker})"
         ev = _converted(ev, masker)
-    if spec.scope == "sample":
+    if spec.scope_of(params) == "sample":
         # With the evaluation that the metric gets, whose cache then holds the masker.
         check_masker(params, ev)
     return ev, finite, conversion
@@ -195,23 +196,26 @@ def _score_type(spec: MetricSpec, params: Mapping[str, Any], values: Tensor, ev:
     return torch.float64 if exact else torch.float32
 
 
-def _check_shape(spec: MetricSpec, values: Any, n_samples: int) -> None:
+def _check_shape(spec: MetricSpec, scope: Scope, values: Any, n_samples: int) -> None:
     """One number per sample; for a score over the data set one per resampling unit, however many there are."""
     got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-    if spec.scope == "sample" and got != (n_samples,):
+    if scope == "sample" and got != (n_samples,):
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number for each of {n_samples} samples")
-    if spec.scope == "dataset" and (not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0):
+    if scope == "dataset" and (not isinstance(values, Tensor) or values.ndim != 1 or len(values) == 0):
         raise ValueError(f"metric {spec.name!r} returned {got} instead of one number per resampling unit")
 
 
-def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Evaluation) -> None:
+def _check_bounds(spec: MetricSpec, scope: Scope, values: Tensor, bounds: ScoreBounds, ev: Evaluation) -> None:
     """Raise UsageError if a defined score is outside of what there can be: then it is not what it is said to be."""
-    low, high = (fallback if b is None else b for b, fallback in zip(bounds, (-torch.inf, torch.inf), strict=True))
-    outside = (values < low - BOUNDS_TOLERANCE) | (values > high + BOUNDS_TOLERANCE)
-    if not bool(outside.any()):
+    if bounds == (None, None):
         return
-    first = int(outside.nonzero()[0])
-    unit = "sample" if spec.scope == "sample" else "repeat"
+    low, high = (fallback if b is None else b for b, fallback in zip(bounds, (-torch.inf, torch.inf), strict=True))
+    numbers = values.numpy()
+    outside = (numbers < low - BOUNDS_TOLERANCE) | (numbers > high + BOUNDS_TOLERANCE)
+    if not outside.any():
+        return
+    first = int(outside.argmax())
+    unit = "sample" if scope == "sample" else "repeat"
     hint = "correct the metric, or the bounds that it declares"
     if ev.output == "probability" and "probability" in ev.model.returns:
         hint = 'are the numbers of the model probabilities? Say returns="logit" if they are not'
@@ -225,7 +229,7 @@ def _check_bounds(spec: MetricSpec, values: Tensor, bounds: ScoreBounds, ev: Eva
 def zero_nonfinite(ev: Evaluation) -> tuple[Evaluation, Tensor]:
     """The evaluation with 0 for numbers that are not finite, and which samples had none of them (N,)."""
     finite = torch.isfinite(ev.attributions.flatten(1)).all(dim=1)
-    if bool(finite.all()):
+    if finite.all():
         return ev, finite
     return ev.with_attributions(ev.attributions.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), ev.kind), finite
 
@@ -235,7 +239,9 @@ def _converted(ev: Evaluation, masker: str) -> Evaluation:
 
     Metrics of one masker share its cache.
     """
-    maps, cache = ev.reuse(f"contribution/{masker}", lambda: (to_contribution(ev, masker), MemoryCache()))
+    maps, cache = ev.reuse(
+        f"contribution/{masker}", lambda: (to_contribution(ev, masker), ev.cache_with_masker(masker))
+    )
     again = ev.explainer
     if isinstance(again, Explainer):
         again = replace(again, function=_contributions(again.function, masker))
@@ -246,7 +252,7 @@ def _contributions(function: ExplainFunction, masker: str) -> ExplainFunction:
     """An explainer of slopes as one of contributions."""
 
     def explain_contributions(view: ProblemView, stream: str) -> Tensor:
-        return _times_input(view, explain(function, view, stream), masker)
+        return _times_input(view, explain(function, view, stream), lambda: view.removed(masker))
 
     return explain_contributions
 
@@ -303,10 +309,10 @@ def to_contribution(ev: Evaluation, masker: str) -> Tensor:
             f"slopes summed over {several} cannot be turned into contributions",
             "score an explainer of kind contribution",
         )
-    return _times_input(ev, ev.attributions, masker)
+    return _times_input(ev, ev.attributions, lambda: ev.baseline(masker))
 
 
-def _times_input(samples: Samples, slopes: Tensor, masker: str) -> Tensor:
+def _times_input(samples: Samples, slopes: Tensor, without: Callable[[], Tensor]) -> Tensor:
     samples.layout.require_quantities("turning slopes into contributions")
     samples.layout.require_no_categories("turning slopes into contributions")
-    return slopes * samples.layout.reduce(samples.inputs - samples.removed(masker))
+    return slopes * samples.layout.reduce(samples.inputs - without())

@@ -111,7 +111,7 @@ def component_columns(explaining: Component, explainer_params: str, scoring: Met
         "family": scoring.family,
         "higher_is_better": scoring.higher_is_better,
         "aggregate": scoring.aggregate,
-        "scope": scoring.scope,
+        "scope": scoring.scope_of(json.loads(params)),
         "skill_valid": scoring.skill_valid,
         "control": is_control(explaining),
     }
@@ -136,7 +136,7 @@ def make_row(unit: Unit, cell: Cell, run: int, *, status: str, about: Facts | No
         created=datetime.now(UTC),
         status=status,
         asked_output=cell.output,
-        **component_columns(unit.spec, unit.explainer.keyed, cell.spec, cell.metric.bound),
+        **component_columns(unit.spec, unit.explainer.keyed, cell.spec, cell.metric.keyed),
         **{**content, **columns},
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -15,7 +18,9 @@ from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.problem import Problem
 from xaibench.core.tokens import shown_words
+from xaibench.execution.stored_graphs import graph_structure
 from xaibench.metrics.engines.removal import schedule
+from xaibench.metrics.engines.removal_units import removal_units
 from xaibench.plan import Cell, Unit
 from xaibench.store import Store, StoredCurve, StoredExamples
 from xaibench.store.examples import CURVED
@@ -63,6 +68,7 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
         labels=tuple(label for _, label in names),
         features=data.features,
         feature_names=data.group_names if data.feature_groups else tuple(data.feature_names),
+        structure=graph_structure(samples, rows),
         words=tuple(shown_words(samples.inputs[i].cpu().numpy(), data.tokens) for i in chosen) if data.has_ids else (),
     )
 
@@ -129,8 +135,13 @@ def save_curve(store: Store, score_key: str, cell: Cell, ev: Evaluation, output:
         values = scoring.curve(cell.spec, cell.metric.params, ev, output=cell.output)
     except Exception:  # the scores are there; a report says that the curve is not
         return
-    n_features = ev.layout.n_features
-    share = schedule(n_features, values.shape[1] - 1).to(torch.float32) / n_features
+    n_units = _units_removed(cell.metric.params, ev)
+    share = schedule(n_units, values.shape[1] - 1).to(torch.float32) / n_units
     found = mean_curve(values.to(torch.float64).numpy())
     mean, low, high = (torch.from_numpy(line.astype(np.float32)) for line in (found.mean, found.low, found.high))
     store.save_curve(score_key, StoredCurve(share.cpu(), mean, low, high, len(values), output))
+
+
+def _units_removed(params: Mapping[str, Any], ev: Evaluation) -> int:
+    """How many features, or groups of them, are removed one after another behind a curve."""
+    return removal_units(ev, params["masker"], params["group"], params["patch"]).count

@@ -205,12 +205,12 @@ def score_columns(
     except (Exception, SystemExit) as error:
         return {"score_seconds": time.perf_counter() - started, **failure(error)}
     found, digests = scores.values, ev.digests
-    if ev.clusters is not None and spec.scope == "sample":
+    over_data = spec.scope_of(params) == "dataset"
+    if ev.clusters is not None and not over_data:
         # Samples of one row are not independent: the row is what intervals and tests count.
         found, digests = cluster_means(found, ev.clusters, log10=spec.aggregate == "median_log10")
     values = found.tolist()
     n_undefined = sum(math.isnan(v) for v in values)
-    over_data = spec.scope == "dataset"
     nothing = f"no {'repeat' if over_data else 'sample'} has a defined score"
     return {
         "status": "undefined" if n_undefined == len(values) else "ok",

@@ -24,6 +24,8 @@ def attn_lrp(problem: ProblemView, *, rule: AttentionRule = "attn", channels: Ch
     normalisation divides by a constant; an activation function is the line through 0 and its value. The softmax keeps
     its gradient, which is the rule of the paper, and biases absorb.
 
+    The authors of layer-wise relevance propagation claim a patent on it.
+
     Parameters
     ----------
     rule : {"attn", "cp"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
-from xaibench.explainers.cam_layers import TokenGrid, feature_layer, layer_used, maps_and_gradients
+from xaibench.explainers.cam_layers import TokenGrid, feature_layer, layer_used
+from xaibench.explainers.cam_passes import enlarged, maps_and_gradients
 from xaibench.explainers.engines.channels import Channels, per_feature
 from xaibench.explainers.guided import guided_gradients
 
@@ -43,9 +43,8 @@ def grad_cam(problem: ProblemView, *, layer: str | None = None, tokens: TokenGri
     maps = []
     for features, gradient in maps_and_gradients(problem, target):
         weights = gradient.mean(dim=(2, 3), keepdim=True)
-        maps.append((weights * features).sum(dim=1, keepdim=True).clamp(min=0))
-    cam = functional.interpolate(torch.cat(maps), size=problem.layout.feature_shape, mode="bilinear")
-    return cam.squeeze(1)
+        maps.append((weights * features).sum(dim=1).clamp(min=0))
+    return enlarged(problem, torch.cat(maps))
 
 
 @explainer(

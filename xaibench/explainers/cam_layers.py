@@ -1,9 +1,8 @@
-"""Choice of the layer whose feature maps Grad-CAM uses."""
+"""Choice of the layer whose feature maps class activation maps use."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,11 @@ from xaibench.core.context import Context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.predictor import TorchPredictor, hooked, require_module
 from xaibench.core.problem import ProblemView
-from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps, run_to
-from xaibench.explainers.engines.perturbed_copies import model_batches
+from xaibench.explainers.engines.feature_steps import FeatureStep, computed_steps
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, is_pooling
 
-METHOD = "Grad-CAM"
+METHOD = "class activation mapping"
+"""Name of the family of CAM and Grad-CAM, for messages."""
 TokenGrid = tuple[int, int, int]
 """Rows and columns of patches, and the number of tokens before them."""
 _KEEPING = frozenset({
@@ -128,51 +127,11 @@ def _feature_layer(problem: ProblemView, layer: str | None, tokens: TokenGrid | 
     return _default(model, one, context, tokens) if layer is None else _named(model, one, context, layer, tokens)
 
 
-def maps_and_gradients(problem: ProblemView, target: FeatureLayer) -> Iterator[tuple[Tensor, Tensor]]:
-    """Feature maps (n, K, h, w) and the gradient of the explained output there, batch by batch.
-
-    Raises
-    ------
-    UnsupportedError
-        If other samples take another way through the network than the one that the layer was found with.
-    """
-    model = require_module(problem.model)
-    for leaf, rows, context in model_batches(problem, model):
-        with torch.enable_grad():
-            raw, taken = _taken(model, leaf, context, target)
-            picked = problem.select(raw, rows)
-            (gradient,) = torch.autograd.grad(picked.sum(), taken, allow_unused=True)
-        if gradient is None:
-            raise UnsupportedError(f"{METHOD} needs a layer that the output depends on, and {target.label} is not used")
-        yield target.maps(taken.detach()), target.maps(gradient)
-
-
 def layer_used(
     problem: ProblemView, *, layer: str | None = None, tokens: TokenGrid | None = None, **_others: Any
 ) -> str:
     """Name, operation and shape of the layer that is used, as the column ``layer_used`` says it."""
     return feature_layer(problem, layer=layer, tokens=tokens).label
-
-
-def _taken(model: TorchPredictor, leaf: Tensor, context: Context, target: FeatureLayer) -> tuple[Tensor, Tensor]:
-    """Raw outputs, and the tensor at the layer."""
-    if target.step is not None:
-        raw, found = run_to(model, leaf, target.step.number, context)
-        sample = 1 if target.axes == (0,) else 0
-        wanted = list(target.step.tensor.shape)
-        wanted[sample] = len(leaf)
-        if found is None or found[0] != target.step.name or list(found[1].shape) != wanted:
-            raise UnsupportedError(
-                f"{METHOD} needs a network that does the same for every sample; name a layer (layer=)"
-            )
-        return raw, found[1]
-    assert target.module is not None
-    outputs: list[Tensor] = []
-    with hooked([target.module.register_forward_hook(_keep(outputs))]):
-        raw = model.forward(leaf, context)
-    if len(outputs) != 1:
-        raise UnsupportedError(f"{METHOD} needs a layer that is run once")
-    return raw, outputs[0]
 
 
 def _keep(outputs: list[Any]) -> Any:

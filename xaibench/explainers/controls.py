@@ -13,15 +13,15 @@ from xaibench.core.components import AttributionKind
 from xaibench.core.context import context_rows
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.features import GRAPH_KINDS, FeatureLayout
+from xaibench.core.features import GRAPH_KINDS
 from xaibench.core.graphs import TARGET_NODE
 from xaibench.core.groups import explain_groups, predict_groups
-from xaibench.core.masking.maskers import gaussian_blur
 from xaibench.core.problem import ProblemView
 from xaibench.core.raw_rows import RawRows
 from xaibench.core.registry import explainer
 from xaibench.explainers.ablation import feature_ablation
 from xaibench.explainers.engines.graph_structure import GraphStructure
+from xaibench.explainers.engines.smooth_noise import smooth_noise
 from xaibench.explainers.gradients import integrated_gradients
 from xaibench.explainers.graph_controls import degree, distance
 
@@ -32,22 +32,22 @@ def random(problem: ProblemView, *, draws: Draws) -> Tensor:
     return draws.normal(problem.layout.feature_shape)
 
 
-@explainer("random_smooth", kind="contribution", control=True)
+@explainer("random_smooth", kind="contribution", control=True, version=2)
 def random_smooth(problem: ProblemView, *, draws: Draws) -> Tensor:
     """Numbers from N(0, 1), blurred: as smooth as explanations are, and as meaningless as `random`.
 
     Images and volumes are blurred along all sides and series along time, by an eighth of the side (at least one
-    step); neighbouring columns of a table are averaged with a standard deviation of one column. Of a graph it is noise
-    on nodes, averaged once over neighbours, and for an edge the mean of its ends.
+    step); neighbouring columns of a table are averaged with a standard deviation of one column. The spread is the
+    same everywhere, at the border as in the middle. Of a graph it is noise on nodes, averaged once over neighbours,
+    and for an edge the mean of its ends.
     """
     if problem.layout.kind in GRAPH_KINDS:
         graph = GraphStructure.of(problem.context, problem.inputs, problem.layout)
         return graph.of_features(graph.neighbour_means(draws.normal((graph.n_nodes,))), problem.layout, "mean")
-    noise = draws.normal(problem.layout.feature_shape)
-    sides = [problem.layout.feature_shape[axis] for axis in problem.layout.neighbour_axes]
-    if sides:
-        return gaussian_blur(noise, problem.layout, sigma=max(1.0, min(sides) / 8))
-    return gaussian_blur(noise, FeatureLayout("series", problem.layout.feature_shape), sigma=1.0)
+    shape, axes = problem.layout.feature_shape, problem.layout.neighbour_axes
+    if axes:
+        return smooth_noise(draws, shape, axes, sigma=max(1.0, min(shape[axis] for axis in axes) / 8))
+    return smooth_noise(draws, shape, [0], sigma=1.0)
 
 
 @explainer("other_sample", kind="contribution", needs={"background"}, control=True)
@@ -139,7 +139,9 @@ def constant(problem: ProblemView) -> Tensor:
 
 
 @explainer("input_edges", kind="saliency", control=True, uses_background=True)
-def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "none"] = "sobel") -> Tensor:
+def input_edges(
+    problem: ProblemView, *, operator: Literal["sobel", "laplace", "none", "difference"] = "sobel"
+) -> Tensor:
     """Edges of an image, or distances of values from their mean: computed from the input, not from the model.
 
     Sobel gradient magnitude of an image, summed over channels; distance from the background's mean
@@ -148,11 +150,22 @@ def input_edges(problem: ProblemView, *, operator: Literal["sobel", "laplace", "
 
     Parameters
     ----------
-    operator : {"sobel", "laplace", "none"}
+    operator : {"sobel", "laplace", "none", "difference"}
         For images: the gradient's magnitude, that of the Laplacian (four neighbours), or that of
-        the pixel itself.
+        the pixel itself. For series ``difference``: the magnitude of the change from the step before, 0 at the first.
+
+    Raises
+    ------
+    UnsupportedError
+        If differences along time are asked for, and the data are not series.
     """
     layout, inputs = problem.layout, problem.inputs
+    if operator == "difference":
+        if layout.kind != "series":
+            raise UnsupportedError(f"differences are along the time of a series, and this is {layout.kind} data")
+        time = 1 + layout.neighbour_axes[0]
+        changes = inputs.diff(dim=time).abs()
+        return torch.cat([torch.zeros_like(inputs.narrow(time, 0, 1)), changes], dim=time)
     if layout.kind in GRAPH_KINDS:
         return degree(problem) if TARGET_NODE not in problem.context else distance(problem)
     if layout.kind != "image":

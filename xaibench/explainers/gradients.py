@@ -119,7 +119,28 @@ def vargrad(problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float 
     return problem.layout.reduce(_noisy_gradients(problem, n_samples, radius, draws)[1])
 
 
-@explainer("gradient_shap", kind="contribution", needs={"gradients"}, uses_background=True)
+@explainer("smoothgrad_squared", kind="saliency", needs={"gradients"})
+def smoothgrad_squared(
+    problem: ProblemView, *, n_samples: PositiveInt = 32, radius: float = 0.15, draws: Draws
+) -> Tensor:
+    """Mean squared gradient under Gaussian noise (Hooker et al. 2019, SmoothGrad-Squared), summed over channels.
+
+    With the same noise it is `vargrad` plus the square of `smoothgrad`, channel by channel.
+
+    Parameters
+    ----------
+    n_samples : int
+        Noisy copies.
+    radius : float
+        Standard deviation of the noise, in input units.
+    """
+    mean, variance = _noisy_gradients(problem, n_samples, radius, draws)
+    return problem.layout.reduce(variance + mean.square())
+
+
+@explainer(
+    "gradient_shap", kind="contribution", needs={"gradients"}, uses_background=True, aliases={"expected_gradients"}
+)
 def gradient_shap(
     problem: ProblemView,
     *,
@@ -131,8 +152,9 @@ def gradient_shap(
 ) -> Tensor:
     """Expected gradients between background rows and the sample (Erion et al. 2021, Eq. 3).
 
-    Each draw is one point on the line from one background row. The positions are stratified, one in
-    each of ``n_samples`` equal parts of the line, which lowers the variance and keeps the mean.
+    Also found as ``expected_gradients``. Each draw is one point on the line from one background row. The
+    positions are stratified, one in each of ``n_samples`` equal parts of the line, which lowers the variance and
+    keeps the mean.
 
     Parameters
     ----------

@@ -2,36 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.features import FeatureLayout
 from xaibench.core.input_gradients import input_gradient
+from xaibench.core.masking.missing import observed_range
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines import backward_rules
-from xaibench.explainers.engines.backward_rules import (
-    BackwardRule,
-    RuleMode,
-    TracedOperation,
-    apply_rule,
-    pull_back,
-    statistics_are_fixed,
-)
+from xaibench.explainers.engines.backward_rules import BackwardRule, RuleMode, TracedOperation, pull_back
 from xaibench.explainers.engines.channels import Channels, per_feature
+from xaibench.explainers.engines.first_layers import FirstLayers
 from xaibench.explainers.engines.perturbed_copies import model_batches
+from xaibench.explainers.engines.relevance_rules import (
+    activation_rule,
+    alpha_beta_rule,
+    box_rule,
+    epsilon_rule,
+    flat_rule,
+    gamma_rule,
+    pass_relevance,
+    plus_rule,
+)
 from xaibench.explainers.engines.tracing import run_tracked
+from xaibench.explainers.engines.weighted_layers import LayerRule, weighted_rules
+
+Composite = Literal[
+    "epsilon_plus",
+    "epsilon",
+    "epsilon_plus_flat",
+    "epsilon_alpha2_beta1",
+    "epsilon_alpha2_beta1_flat",
+    "epsilon_gamma_box",
+    "gamma",
+]
 
 
-@explainer("lrp", version=2, kind="contribution", needs={"module"})
+def _reads_background(params: Mapping[str, Any]) -> bool:
+    return params["rule"] == "epsilon_gamma_box" and (params["low"] is None or params["high"] is None)
+
+
+@explainer(
+    "lrp",
+    version=2,
+    kind="contribution",
+    needs={"module"},
+    uses_background=_reads_background,
+    unkeyed_defaults={"gamma", "low", "high"},
+)
 def lrp(
     problem: ProblemView,
     *,
-    rule: Literal["epsilon_plus", "epsilon"] = "epsilon_plus",
+    rule: Composite = "epsilon_plus",
     epsilon: float = 1e-6,
+    gamma: float = 0.25,
+    low: float | None = None,
+    high: float | None = None,
     channels: Channels = "sum",
 ) -> Tensor:
     """Layer-wise relevance propagation (Bach et al. 2015).
@@ -43,16 +75,31 @@ def lrp(
     directly before it (networks with pre-activation, DenseNet) or the axes differ (behind a dense
     layer on sequences, which has its channels last), the rule says what becomes of it.
 
+    The authors of the method claim a patent on it.
+
     Parameters
     ----------
-    rule : {"epsilon_plus", "epsilon"}
+    rule : str
         ``epsilon_plus``: the z+ rule for convolutions, epsilon for dense layers; unmerged batch
         normalisation passes relevance on unchanged (Kohlbrenner et al. 2020).
         ``epsilon``: the epsilon rule for every affine operation, unmerged batch normalisation among
         them; in a ReLU network with a small epsilon that is input times gradient (Ancona et al. 2018,
         Prop. 1).
+        ``epsilon_alpha2_beta1``: as epsilon_plus, with the alpha-beta rule (2, 1) for convolutions.
+        ``epsilon_plus_flat``, ``epsilon_alpha2_beta1_flat``: the first layers behind the inputs, found by what is
+        computed, divide their relevance equally among their inputs.
+        ``epsilon_gamma_box``: the first layers by the z^B rule between ``low`` and ``high``, the gamma rule for other
+        convolutions, epsilon for dense layers (Montavon et al. 2019).
+        ``gamma``: the gamma rule for convolutions and dense layers.
+        Elementwise preprocessing before layers that flat or z^B is for, such as a standardisation, passes
+        relevance on unchanged.
     epsilon : float
         Stabiliser of divisions, in units of the activations.
+    gamma : float
+        How much more terms of the unit's own sign count, for the rules of this name.
+    low, high : float, optional
+        Bounds of the inputs for ``epsilon_gamma_box``. Default: the range of the background, per channel, sensor or
+        column.
     channels : {"sum", "positive", "norm", "abs"}
         Signed sum over channels; or, as a saliency, the sum of their positive parts, their Euclidean norm or the
         sum of their magnitudes.
@@ -61,14 +108,23 @@ def lrp(
     ------
     UnsupportedError
         If the network holds an operation that has no rule, such as attention or recurrence, or if the
-        pass over it does not give the model's own outputs.
+        pass over it does not give the model's own outputs. For z^B, if the bounds of the inputs are unknown.
     """
     if epsilon <= 0:
         raise UsageError(f"epsilon must be positive, not {epsilon}")
+    if gamma < 0:
+        raise UsageError(f"gamma must not be negative, and it is {gamma}")
+    bounds = input_bounds(problem, low, high) if rule == "epsilon_gamma_box" else None
+    if rule == "epsilon_gamma_box" and bounds is None:
+        raise UnsupportedError(
+            "the z^B rule needs the lowest and the highest value of inputs, and there is no background that has them",
+            "pass low= and high=, or background=, reference samples",
+        )
     model = require_module(problem.model)
     maps = []
     for inputs, rows, context in model_batches(problem, model):
-        raw = run_tracked(model, RuleMode("LRP", _rules(rule, epsilon)), inputs, context)
+        first = FirstLayers(inputs, *(bounds or ()))
+        raw = run_tracked(model, RuleMode("LRP", _rules(rule, epsilon, gamma, first)), inputs, context)
 
         def picked(raw: Tensor, rows: slice = rows) -> Tensor:
             return problem.select(raw, rows)
@@ -78,96 +134,80 @@ def lrp(
     return per_feature(problem, torch.cat(maps), channels)
 
 
-def _rules(rule: str, epsilon: float) -> dict[str, BackwardRule | None]:
-    """Rules for one pass over the network; batch normalisation must know what came before it."""
-    affine: dict[int, tuple[Tensor, TracedOperation]] = {}
+def input_bounds(problem: ProblemView, low: float | None, high: float | None) -> tuple[Tensor, Tensor] | None:
+    """Lowest and highest value of inputs: as given, else of the background; None where neither says.
 
-    def weighted(op: TracedOperation) -> Tensor:
-        result = _plus(op, epsilon) if rule == "epsilon_plus" and "conv" in op.name else _epsilon(op, epsilon)
-        affine[id(result)] = (result, op)
-        return result
+    Returns
+    -------
+    tuple of Tensor
+        Of shapes that can be expanded to the inputs'.
 
-    def normalise(op: TracedOperation) -> Tensor:
-        if not statistics_are_fixed(op):
-            raise UnsupportedError("LRP has no rule for batch normalisation without running statistics")
-        result, before = affine.get(id(op.inputs[0]), (None, None))
-        if result is not None and before is not None and _channel_axis(before, result) == 1:
-            return weighted(_merged(before, op))
-        return _epsilon(op, epsilon) if rule == "epsilon" else _pass(op)
-
-    return {
-        **dict.fromkeys(backward_rules.WEIGHTED, weighted),
-        **dict.fromkeys(backward_rules.LINEAR, lambda op: _epsilon(op, epsilon)),
-        **dict.fromkeys(backward_rules.ACTIVATIONS, _activation),
-        **dict.fromkeys(backward_rules.MAX_POOLING),
-        "batch_norm": normalise,
-    }
-
-
-def _pass(op: TracedOperation) -> Tensor:
-    return apply_rule(op, lambda grad, _result, _inputs: (grad,))
-
-
-def _activation(op: TracedOperation) -> Tensor:
-    """Relevance passes through a function that takes 0 to 0, as all do but for odd parameters (Hardtanh's bounds)."""
-    if bool(op(op.inputs[0].detach().new_zeros(1)).any()):
-        raise UnsupportedError(f"LRP has no rule for {op.name!r} that does not take 0 to 0")
-    return _pass(op)
-
-
-def _epsilon(op: TracedOperation, epsilon: float) -> Tensor:
-    """Relevance in proportion to the terms of a sum (Bach et al. 2015, Eq. 58)."""
-
-    def backward(relevance: Tensor, result: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-        back = pull_back(op, inputs, relevance / _stable(result, epsilon))
-        return tuple(x * g for x, g in zip(inputs, back, strict=True))
-
-    return apply_rule(op, backward)
-
-
-def _plus(op: TracedOperation, epsilon: float) -> Tensor:
-    """Relevance in proportion to the positive terms of a sum, its bias among them (Montavon et al. 2017, Eq. 13)."""
-    weight, bias = op.argument(1, "weight"), op.argument(2, "bias")
-    up = _with_weights(op, weight.clamp(min=0), None if bias is None else bias.clamp(min=0))
-    down = _with_weights(op, weight.clamp(max=0), None)
-
-    def terms(positive: Tensor, negative: Tensor) -> Tensor:
-        return up(positive) + down(negative)
-
-    def backward(relevance: Tensor, _result: Tensor, x: Tensor) -> tuple[Tensor]:
-        parts = (x.clamp(min=0), x.clamp(max=0))
-        positive, negative = pull_back(terms, parts, relevance / _stable(terms(*parts), epsilon))
-        return (parts[0] * positive + parts[1] * negative,)
-
-    return apply_rule(op, backward)
-
-
-def _channel_axis(op: TracedOperation, result: Tensor) -> int | None:
-    """Axis of the result that the first axis of the weight makes, or None for transposed convolutions."""
-    if "transpose" in op.name:
+    Raises
+    ------
+    UsageError
+        Unless the lowest is below the highest.
+    """
+    found: tuple[Tensor | None, Tensor | None] = (None, None)
+    if (low is None or high is None) and problem.background is not None:
+        found = observed_range(problem.background, _range_axes(problem.layout))
+    ends = [
+        own if given is None else problem.inputs.new_tensor(given)
+        for given, own in zip((low, high), found, strict=True)
+    ]
+    lowest, highest = ends
+    if lowest is None or highest is None:
+        if lowest is not None or highest is not None:
+            raise UsageError("one bound of the inputs is given, and there is no background for the other", "pass both")
         return None
-    return result.ndim - (1 if op.name == "linear" else op.argument(1, "weight").ndim - 1)
+    if bool((lowest > highest).any()) or (low is not None and low == high):
+        raise UsageError("low must be below high", "give the range of the inputs, for example low=0 and high=1")
+    return lowest, highest
 
 
-def _merged(op: TracedOperation, norm: TracedOperation) -> TracedOperation:
-    """A layer and the batch normalisation behind it as one layer."""
-    mean, variance = norm.argument(1, "running_mean"), norm.argument(2, "running_var")
-    scale = (variance + norm.argument(7, "eps", 1e-5)).rsqrt()
-    gain, shift = norm.argument(3, "weight"), norm.argument(4, "bias")
-    scale = scale if gain is None else scale * gain
-    weight, bias = op.argument(1, "weight"), op.argument(2, "bias")
-    moved = (-mean if bias is None else bias - mean) * scale
-    return _with_weights(
-        op, weight * scale.reshape(-1, *(1,) * (weight.ndim - 1)), moved if shift is None else moved + shift
-    )
+def _range_axes(layout: FeatureLayout) -> tuple[int, ...]:
+    """Axes that a range is taken over: all but the columns of a table, and the channels of other data."""
+    if layout.kind == "table":
+        return (0,)
+    inside = len(layout.input_shape)
+    own = () if layout.channels is None else ((inside,) if layout.slot else (1,))
+    return tuple(axis for axis in range(inside + 1) if axis not in own)
 
 
-def _with_weights(op: TracedOperation, weight: Tensor, bias: Tensor | None) -> TracedOperation:
-    """The same operation with another weight and bias."""
-    kwargs = {k: v for k, v in op.kwargs.items() if k not in ("input", "weight", "bias")}
-    return TracedOperation(op.name, op.function, (op.inputs[0], weight, bias, *op.args[3:]), kwargs)
+def _rules(rule: Composite, epsilon: float, gamma: float, first: FirstLayers) -> dict[str, BackwardRule | None]:
+    """Rules for one pass over the network; batch normalisation must know what came before it."""
+    convolution: dict[str, LayerRule] = {
+        **dict.fromkeys(("epsilon_plus", "epsilon_plus_flat"), lambda op: plus_rule(op, epsilon)),
+        **dict.fromkeys(
+            ("epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat"), lambda op: alpha_beta_rule(op, 2, 1, epsilon)
+        ),
+        **dict.fromkeys(("epsilon_gamma_box", "gamma"), lambda op: gamma_rule(op, gamma, epsilon)),
+    }
+    dense: dict[str, LayerRule] = {"gamma": lambda op: gamma_rule(op, gamma, epsilon)}
 
+    def by_epsilon(op: TracedOperation) -> Tensor:
+        return epsilon_rule(op, epsilon)
 
-def _stable(values: Tensor, epsilon: float) -> Tensor:
-    """Values moved away from 0."""
-    return values + torch.where(values >= 0, epsilon, -epsilon)
+    def inner(op: TracedOperation) -> Tensor:
+        return (convolution if "conv" in op.name else dense).get(rule, by_epsilon)(op)
+
+    def outer(op: TracedOperation) -> Tensor:
+        known = first.known(op.inputs[0])
+        if rule != "epsilon_gamma_box":
+            return flat_rule(op, first.real(op.inputs[0]))
+        if known is None or known.low is None or known.high is None:
+            raise UnsupportedError(
+                "the z^B rule needs to know between what bounds the inputs of the first layer are, and this model does "
+                "more to its inputs than move and scale them",
+                "other rules, such as epsilon_plus_flat, need no bounds",
+            )
+        return box_rule(op, known.low, known.high, epsilon)
+
+    special = rule.endswith(("_flat", "_box"))
+    return {
+        **weighted_rules(
+            "LRP", inner, outer if special else None, first,
+            linear=by_epsilon, unmerged=by_epsilon if rule == "epsilon" else pass_relevance,
+        ),
+        **dict.fromkeys(backward_rules.ACTIVATIONS, lambda op: activation_rule(op, "LRP")),
+        **dict.fromkeys(backward_rules.MAX_POOLING),
+    }  # fmt: skip

@@ -7,15 +7,18 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.draws import Draws
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
+from xaibench.core.masking.names import SERIES_MASKERS
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
+from xaibench.core.series_groups import SeriesGroup
 from xaibench.explainers.engines import perturbed_copies
+from xaibench.explainers.engines.coalitions import make_players
 from xaibench.explainers.engines.perturbed_copies import check_positive
 
 
-@explainer("rise", kind="saliency")
+@explainer("rise", kind="saliency", unkeyed_defaults={"group", "patch"})
 def rise(
     problem: ProblemView,
     *,
@@ -23,6 +26,8 @@ def rise(
     cells: int = 7,
     p: float = 0.5,
     masker: str = "zero",
+    group: SeriesGroup | None = None,
+    patch: PositiveInt | None = None,
     draws: Draws,
 ) -> Tensor:
     """Mean output over random masks, given that a feature is not masked (Petsiuk et al. 2018, Eq. 3).
@@ -44,21 +49,45 @@ def rise(
         Probability that a cell is not masked, between 0 and 1.
     masker : str
         What a mask of 0 shows; masks between 0 and 1 mix.
+    group : {"segments", "sensors", "steps"}, optional
+        Of series: instead of grids, stretches of ``patch`` steps of all sensors, whole sensors, or single steps are
+        masked independently, and wholly or not at all.
+    patch : int, optional
+        Steps of a segment. Default: at most 64 segments.
+
+    Raises
+    ------
+    UnsupportedError
+        If masks would mix with what a masker of series puts in place, which depends on what is removed.
     """
     check_positive(n_samples=n_samples, cells=cells)
+    if patch is not None and group is None:
+        raise UsageError("patch is the length of segments, and there are none", 'say group="segments"')
+    if group is None and masker in SERIES_MASKERS:
+        raise UnsupportedError(
+            f"masks between 0 and 1 cannot mix with the {masker} masker, whose values depend on what is removed",
+            'remove whole segments: group="segments"',
+        )
+    players = None if group is None else make_players(problem, patch, group=group)
     if not 0 < p < 1:
         raise UsageError(f"p must be between 0 and 1, not {p}")
     layout = problem.layout
     maps = []
     for block, parts in perturbed_copies.copy_blocks(problem, n_samples):
         view, own = problem.take(block), draws[block]
-        fill = view.baseline(masker).unsqueeze(1)
+        fill, remove = view.baseline(masker).unsqueeze(1), view.masker(masker)
         weighted = torch.zeros(len(view), *layout.feature_shape, dtype=fill.dtype, device=fill.device)
         weight = torch.zeros_like(weighted)
         total = torch.zeros_like(weighted.flatten(1)[:, 0])
         for part in parts:
-            masks = _masks(layout, part.stop - part.start, cells, p, own).to(fill.dtype)
-            shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
+            k = part.stop - part.start
+            if players is None:
+                masks = _masks(layout, k, cells, p, own).to(fill.dtype)
+                shown = fill + layout.expand(masks) * (view.inputs.unsqueeze(1) - fill)
+            else:
+                keep = players.expand(own.uniform((k, players.count)) < p)
+                masks = keep.to(fill.dtype)
+                shown = remove.copies(slice(0, len(view)), keep).view(len(view), k, *layout.input_shape)
             values = perturbed_copies.scores(view, shown)
             if values.dtype == torch.float64:
                 # Large values that differ by little keep their differences.

@@ -9,6 +9,7 @@ from torch import Tensor
 from xaibench.core.draws import Draws
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
+from xaibench.core.series_groups import SeriesGroup
 from xaibench.explainers.engines.coalitions import (
     Players,
     all_coalitions,
@@ -21,13 +22,14 @@ from xaibench.explainers.engines.coalitions import (
 from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks
 
 
-@explainer("shapley_sampling", kind="contribution")
+@explainer("shapley_sampling", kind="contribution", unkeyed_defaults={"group"})
 def shapley_sampling(
     problem: ProblemView,
     *,
     n_samples: PositiveInt = 10,
     patch: PositiveInt | None = None,
     masker: str = "zero",
+    group: SeriesGroup | None = None,
     draws: Draws,
 ) -> Tensor:
     """Mean marginal contribution over random orders of arrival (Castro et al. 2009).
@@ -43,9 +45,12 @@ def shapley_sampling(
     patch : int, optional
         Side of the patches of an image, length in steps for a series. Default: at most 64 players.
     masker : str
+    group : {"segments", "sensors", "steps"}, optional
+        Of series: stretches of ``patch`` steps of all sensors, whole sensors, or single steps are the players, instead
+        of stretches of one sensor.
     """
     check_positive(n_samples=n_samples)
-    players = make_players(problem, patch)
+    players = make_players(problem, patch, group=group)
     d = players.count
     exact = d < 31 and 2**d <= n_samples * d
     maps = []

@@ -17,13 +17,14 @@ from xaibench.core.masking.missing import complete_rows
 from xaibench.core.masking.references import evenly_spaced, kmeans_centres
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
+from xaibench.core.series_groups import SeriesGroup
 from xaibench.explainers.engines.coalitions import Players, all_coalitions, coalition_values, make_players
 from xaibench.explainers.engines.perturbed_copies import check_positive, sample_blocks
 
 References = Literal["rows", "kmeans", "kmeans_rounded"]
 
 
-@explainer("lime", kind="contribution")
+@explainer("lime", kind="contribution", unkeyed_defaults={"group"})
 def lime(
     problem: ProblemView,
     *,
@@ -32,6 +33,7 @@ def lime(
     masker: str = "zero",
     width: float = 0.25,
     ridge: float = 0.01,
+    group: SeriesGroup | None = None,
     draws: Draws,
 ) -> Tensor:
     """Coefficients of a local ridge regression on present and removed features (Ribeiro et al. 2016).
@@ -51,9 +53,12 @@ def lime(
         Width of the exponential kernel.
     ridge : float
         Penalty on the squared coefficients; the intercept is free.
+    group : {"segments", "sensors", "steps"}, optional
+        Of series: stretches of ``patch`` steps of all sensors, whole sensors, or single steps are the players, instead
+        of stretches of one sensor.
     """
     check_positive(n_samples=n_samples)
-    players = make_players(problem, patch)
+    players = make_players(problem, patch, group=group)
     maps = []
     for block in sample_blocks(problem, 8 * players.count * max(n_samples, players.count)):
         view = problem.take(block)
@@ -67,7 +72,7 @@ def lime(
     return torch.cat(maps).to(problem.inputs.dtype)
 
 
-@explainer("kernel_shap", kind="contribution")
+@explainer("kernel_shap", kind="contribution", unkeyed_defaults={"group"})
 def kernel_shap(
     problem: ProblemView,
     *,
@@ -76,6 +81,7 @@ def kernel_shap(
     masker: str = "zero",
     references: References | None = None,
     n_references: PositiveInt = 10,
+    group: SeriesGroup | None = None,
     draws: Draws,
 ) -> Tensor:
     """Shapley values by weighted least squares (Lundberg & Lee 2017), with paired sampling (Covert & Lee 2021).
@@ -99,6 +105,9 @@ def kernel_shap(
         the nearest one that its column holds (Lundberg & Lee's software does the last).
     n_references : int
         At most.
+    group : {"segments", "sensors", "steps"}, optional
+        Of series: stretches of ``patch`` steps of all sensors, whole sensors, or single steps are the players, instead
+        of stretches of one sensor.
 
     Raises
     ------
@@ -106,7 +115,7 @@ def kernel_shap(
         If references are wanted and the problem has no background.
     """
     check_positive(n_samples=n_samples, n_references=n_references)
-    players = make_players(problem, patch)
+    players = make_players(problem, patch, group=group)
     fills = None if references is None else _references(problem, references, n_references)
     d = players.count
     budget = max(n_samples, 4 * d)

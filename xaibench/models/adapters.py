@@ -19,7 +19,7 @@ from xaibench.core.storage.files import tensor_digest
 from xaibench.core.types import Array
 from xaibench.models.adapted_modules import original
 from xaibench.models.boosters import booster_function, is_lightgbm_booster, is_xgboost_booster, lightgbm_function
-from xaibench.models.frame_inputs import FrameFunction, rows_for
+from xaibench.models.frame_inputs import FrameFunction, fitted_names, rows_for
 from xaibench.models.one_column import function_with_two_columns, module_with_two_columns
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ def as_predictor(
                 "a torch module takes numbers, and the data frame has a column of text or categories",
                 "encode them as the module takes them; feature_groups= makes a one-hot block one feature",
             )
-        known = columns_returned(returns) or "logit"
+        said = returns or cast("str | None", getattr(model, "default_returns", None))
+        known = columns_returned(said) or "logit"
         if returns is not None and is_of_one_column(returns):
             model = module_with_two_columns(model, returns)
-        return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), returns)
+        return _assumed(TorchPredictor(model, known, device=where, batch_size=batch_size), said)
     if is_xgboost_booster(model):
         function, known = booster_function(model, returns, codec)
         return CallablePredictor(function, known, batch_size=batch_size)
@@ -88,6 +89,8 @@ def as_predictor(
         function, known = _estimator(model, returns, codec)
         predictor = CallablePredictor(function, known, batch_size=batch_size)
         predictor.takes_missing = _allows_nan(model)
+        if fitted_names(model) is None and (codec is None or codec.all_numbers):
+            predictor.estimator = model
         return predictor
     if callable(model):
         known = columns_returned(returns) or cast(Returns, getattr(model, "default_returns", "probability"))
@@ -192,6 +195,8 @@ def _estimator(model: Any, returns: str | None, codec: FrameCodec | None) -> tup
             raw = np.stack([-raw / 2, raw / 2], axis=1)
         return raw
 
+    # For checks that look into the steps of a pipeline.
+    function.estimator, function.rows = model, rows  # type: ignore[attr-defined]
     return function, cast(Returns, f"multilabel_{chosen}" if of_labels else chosen)
 
 

@@ -21,7 +21,7 @@ class KnowsContributions(Protocol):
         ...
 
 
-def exact_contributions(
+def contributions_of_module(
     module: nn.Module, inputs: Tensor, targets: Tensor, context: Context, layout: FeatureLayout
 ) -> Tensor:
     """Contributions (N, *feature_shape) of the features of samples, each with its context.

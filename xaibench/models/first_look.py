@@ -22,6 +22,7 @@ from xaibench.core.model_outputs import read_output, where_output_is
 from xaibench.core.module_copies import is_compiled, sharing_copy
 from xaibench.core.outputs import Returns, columns_returned, has_classes, is_of_one_column
 from xaibench.core.predictor import CallablePredictor, Predictor, TorchPredictor
+from xaibench.core.steps import OWN_STEPS, OwnStepModule
 from xaibench.core.tokens import text_sizes
 from xaibench.models.adapted_modules import adapted, cast_context, whole_numbers
 from xaibench.models.one_column import check_single_column
@@ -95,6 +96,8 @@ def first_look(
     if isinstance(predictor, TorchPredictor) and predictor.encodes_ids and not lacking:
         one = context_rows(beside, slice(0, 1))
         provides |= {"attention"} if shows_attention(predictor, few[:1], one) else frozenset()
+    if isinstance(module, OwnStepModule):
+        provides |= {OWN_STEPS}
     predictor.facts = ModelFacts(
         kind=_kind(module),
         returns=settled.returns,

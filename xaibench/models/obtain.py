@@ -189,7 +189,7 @@ def _measure(spec: ModelSpec, model: Any, data: Data, device: torch.device | str
     provides = spec.provides
     if provides is None:
         provides = predictor.provides
-    elif provides and predictor.module is None:
+    elif provides - {"truth.contributions"} and predictor.module is None:
         raise UsageError(
             f"model {spec.name!r} is declared with {', '.join(sorted(provides))} but is not a torch module",
             "return a torch.nn.Module, or leave provides= out",

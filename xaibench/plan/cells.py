@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from xaibench.core.components import Component, ExplainerSpec, MetricSpec
 from xaibench.core.keys import KEY_VERSION, canonical_json, digest_of_json
+from xaibench.core.libraries import why_missing
 from xaibench.core.masking.names import DRAWN, MASKERS_VERSION
 from xaibench.core.needs import SHOWN_TRUTHS, missing_needs
 from xaibench.core.program_specs import InterpreterSpec
@@ -156,6 +157,9 @@ def unsupported_reason(
         capabilities -= {"reexplain"}
         lacking = {**lacking, "reexplain": "maps that were made elsewhere cannot be made again"}
     for spec in (explaining, scoring):
+        library = None if spec.library is None else why_missing(spec.library)
+        if library is not None:
+            return f"{spec.kind} {spec.name}: {library}"
         missing = missing_needs(spec.needs, capabilities)
         if missing:
             why = lacking.get(missing[0])

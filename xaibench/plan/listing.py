@@ -63,11 +63,12 @@ def _unit_columns(unit: Unit) -> dict[str, list[Any]]:
 
 def _metric_columns(metrics: Metrics) -> dict[str, list[Any]]:
     specs: list[Any] = [metric.spec for metric, _ in metrics]
-    names = ("family", "higher_is_better", "aggregate", "scope", "skill_valid")
+    names = ("family", "higher_is_better", "aggregate", "skill_valid")
     return {
         "metric": [spec.name for spec in specs],
-        "params": [metric.bound for metric, _ in metrics],
+        "params": [metric.keyed for metric, _ in metrics],
         "asked_output": [output for _, output in metrics],
+        "scope": [spec.scope_of(metric.params) for spec, (metric, _) in zip(specs, metrics, strict=True)],
         **{name: [getattr(spec, name) for spec in specs] for name in names},
     }
 

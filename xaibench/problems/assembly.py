@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from xaibench.core.additive import TRUTH_BASELINES, KnowsTerms, exact_contributions
 from xaibench.core.axes import check_convolution
 from xaibench.core.checks import measure_gates
 from xaibench.core.data import Data
@@ -30,7 +31,7 @@ from xaibench.core.targets import LABEL, SampleTargets, choose_targets
 from xaibench.core.tokens import text_sizes, text_widths
 from xaibench.core.truth import Truth, TruthKind
 from xaibench.core.types import Array
-from xaibench.models.exact_contributions import exact_contributions
+from xaibench.models.exact_contributions import contributions_of_module
 from xaibench.models.graph_edges import check_edges
 from xaibench.models.linear import truth_weights
 from xaibench.models.obtain import FittedModel
@@ -69,8 +70,11 @@ def assemble(
         weights = _weights(spec, predictor.module, inputs, asked, layout)
     signs = None if data.test_signs is None else torch.from_numpy(data.test_signs[:n]).to(predictor.device)
     contributions = None
-    if "truth.contributions" in capabilities and predictor.module is not None:
-        contributions = exact_contributions(predictor.module, inputs, targets, context, layout)
+    if "truth.contributions" in capabilities:
+        if isinstance(fitted.model, KnowsTerms):
+            contributions = _contributions(fitted.model, inputs, asked, reference, layout)
+        elif predictor.module is not None:
+            contributions = {"zero": contributions_of_module(predictor.module, inputs, targets, context, layout)}
     kind = cast(TruthKind, data.truth_kind)
     said = any(t is not None for t in (mask, distractors, signs))
     truth: Truth | None = Truth(kind if said else "model", mask, weights, distractors, contributions, signs)
@@ -150,6 +154,24 @@ def _weights(
 
     found = slopes(asked.columns)
     return found if asked.foils is None else found - slopes(asked.foils)
+
+
+def _contributions(
+    model: object, inputs: torch.Tensor, asked: SampleTargets, reference: Array, layout: FeatureLayout
+) -> dict[str, torch.Tensor] | None:
+    """By baseline: contributions (N, *feature_shape) to what is explained of an additive model of two classes."""
+    if not isinstance(model, KnowsTerms):
+        return None
+    rows = inputs.cpu().numpy()
+    whole = reference.astype(np.float64).mean(axis=0, keepdims=True).astype(rows.dtype)
+    baselines = {"zero": np.zeros_like(whole), "mean": whole, "marginal": reference}
+    # Outputs are minus and plus half of the log odds; their contrast is all of it.
+    sign = (2 * asked.columns.cpu().double() - 1) * (0.5 if asked.foils is None else 1.0)
+    found: dict[str, torch.Tensor] = {}
+    for name in TRUTH_BASELINES:
+        odds = torch.from_numpy(exact_contributions(model, rows, baselines[name])) * sign[:, None]
+        found[name] = layout.reduce(odds).to(device=inputs.device, dtype=inputs.dtype)
+    return found
 
 
 def _background(data: Data, size: int) -> tuple[Array, Array | None, dict[str, Array]]:

@@ -100,8 +100,11 @@ def _context(spec: ProblemSpec) -> str | None:
 
 
 def _is_fixed(choice: ComponentRef) -> bool:
-    """Whether a component is of this package and reads no file that its parameters name."""
-    if not (choice.spec.registered and built_in(choice.spec)):
+    """Whether a component is of this package and reads no file that its parameters name.
+
+    What is given the folder of the suite may read any file of it.
+    """
+    if not (choice.spec.registered and built_in(choice.spec)) or choice.spec.takes("suite_folder"):
         return False
     texts = [value for value in choice.params.values() if isinstance(value, str)]
     folders = [Path(), *([] if choice.folder is None else [choice.folder])]

@@ -87,9 +87,10 @@ class Problems:
         key = digest(spec.dataset.identity, spec.seed, spec.dataset.spec.code_digest)
         if key not in self._data:
             component = spec.dataset.spec
-            seed = {"seed": spec.seed} if component.takes("seed") else {}
+            special = {"seed": spec.seed, "suite_folder": spec.dataset.folder}
+            given = {name: value for name, value in special.items() if component.takes(name)}
             with about_data_set(component):
-                data = component.function(**spec.dataset.params, **seed)
+                data = component.function(**spec.dataset.params, **given)
             if not isinstance(data, Data):
                 raise DataError(f"dataset {component.name!r} returned {type(data).__name__}", "return a xaibench.Data")
             if data.features != cast(DatasetSpec, component).features:

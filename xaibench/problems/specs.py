@@ -118,7 +118,8 @@ class ProblemSpec:
         if self.target == EACH:
             given = frozenset(need for need in given if need.partition(".")[0] not in PAIRS)
         always = _ALWAYS - {"retrain"} if cast(ModelSpec, self.model.spec).fitted else _ALWAYS
-        return always | {self.kind_of_data} | given | (provides if slopes else provides - {"truth.weights"})
+        linear = frozenset({"truth.weights", "truth.contributions"})
+        return always | {self.kind_of_data} | given | (provides if slopes else provides - linear)
 
     @property
     def lacking(self) -> Mapping[str, str]:

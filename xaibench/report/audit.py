@@ -15,7 +15,7 @@ from rich.text import Text
 from xaibench.report.labels import metric_labels, number, share, variants
 from xaibench.report.layout import Trimmed, simple_table
 
-VERDICT_STYLES = {"trusted": "green", "weak": "yellow", "undecided": "dim", "broken": "red"}
+VERDICT_STYLES = {"trusted": "green", "weak": "yellow", "undecided": "dim", "broken": "red", "does not run": "red"}
 AUDIT_HEADINGS = {
     "trust": "trust", "auroc": "AUROC", "trend": "trend", "icc": "ICC", "repeatability": "repeat-\nability",
     "masker_tau": "tau over\nmaskers", "confidence_rho": "rho with\nconfidence", "agreement": "tau with\nfamily",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from xaibench.analysis.advice.verdicts import advise
+from xaibench.report.advice import advice_sentences
 from xaibench.report.overview import Overview, legend, overview
-from xaibench.report.standings import placebo_sentence, rank_sentence, standings_rows, statuses
+from xaibench.report.standings import placebo_sentence, rank_sentence, standings_rows
 from xaibench.report.tables import TitledTable
 from xaibench.report.terminal import CONTROLS, metric_tables, won
 
@@ -16,7 +18,7 @@ def tables_of_board(board: pd.DataFrame) -> list[TitledTable]:
     for suite, part in board.groupby("suite", sort=False):
         view = overview(part)
         if view.columns and view.explainers:
-            tables.append(_standings_table(view, str(suite)))
+            tables.append(_standings_table(part, view, str(suite)))
         families = list(dict.fromkeys(c.family for c in view.columns))
         tables += [_family_table(view, family, f"{suite}: {family.replace('_', ' ')}") for family in families]
         tables.append(
@@ -25,9 +27,9 @@ def tables_of_board(board: pd.DataFrame) -> list[TitledTable]:
     return tables
 
 
-def _standings_table(view: Overview, suite: str) -> TitledTable:
+def _standings_table(board: pd.DataFrame, view: Overview, suite: str) -> TitledTable:
     heads, rows = standings_rows(view)
-    said = [] if view.untested else [status.text for status in statuses(view)]
+    said = [] if view.untested else advice_sentences(advise(board), board)
     notes = (placebo_sentence(view), *said, rank_sentence(view.ground, len(view.explainers), view.n_problems))
     return TitledTable(f"{suite}: explainers", heads, rows, frozenset({heads.index("explainer")}), notes)
 

@@ -21,8 +21,8 @@ from xaibench.analysis.leaderboard.columns import (
 )
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES
 from xaibench.analysis.ranks.board_summary import BoardSummary, board_summary
-from xaibench.analysis.ranks.relative_ranks import MEASURE
-from xaibench.analysis.ranks.standings import CommonGround, Verdict
+from xaibench.analysis.ranks.relative_ranks import MEASURE, describes
+from xaibench.analysis.ranks.standings import CommonGround
 from xaibench.core.components import ORACLE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
 
@@ -80,7 +80,6 @@ class Line:
     undecidable: int
     problems: int
     lost: int
-    verdict: Verdict
     place: int | None
     relative_rank: float
     interval: tuple[float, float] | None
@@ -107,6 +106,7 @@ class Overview:
     blind: list[str]
     estimands: list[str]
     ground: CommonGround | None
+    silent: list[str]
 
     @property
     def any_lost(self) -> bool:
@@ -149,7 +149,7 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
         columns.append(Column(str(measure.family), tuple(header), texts))
     entries = found.explainers.to_dict("records")
     where = ("metric", "params", "asked_output", "dataset", "model")
-    blind = found.coverage.oracle_losses
+    blind, silent = found.coverage.oracle_losses, board[describes(board)]
     return Overview(
         [_line(row, names) for row in entries if not row["control"]],
         [_line(row, names) for row in entries if row["control"]],
@@ -162,6 +162,7 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
         sorted({f"{metrics[m, p, o]} on {d}/{k}" for m, p, o, d, k in zip(*(blind[c] for c in where), strict=True)}),
         list(found.estimands),
         found.ground,
+        sorted({metrics[m, p, o] for m, p, o in zip(*(silent[c] for c in where[:3]), strict=True)}),
     )
 
 
@@ -180,7 +181,7 @@ def _line(row: Mapping[Hashable, Any], names: dict[tuple[str, str], str]) -> Lin
     place, low = row["place"], row["ci_low"]
     return Line(
         _key(row), names[_key(row)], row["won"], row["tested"], row["undecidable"], row["n_problems"], row["lost"],
-        row["verdict"], None if place != place else int(place), row["relative_rank"],
+        None if place != place else int(place), row["relative_rank"],
         None if low != low else (low, row["ci_high"]), bool(row["control"]),
     )  # fmt: skip
 
@@ -302,6 +303,11 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
     if any(line.key not in c.cells for c in view.columns for line in (*view.explainers, *view.controls)):
         lines.append("blank: not in the suite")
     lines += [ESTIMANDS[e] for e in view.estimands]
+    if view.silent:
+        lines.append(
+            f"{', '.join(view.silent)}: shown in the leaderboard, and counted in no rank and no test, because scores"
+            " describe explanations and do not say which one is better"
+        )
     if view.n_failed_gates:
         one = view.n_failed_gates == 1
         lines.append(f"left out: {view.n_failed_gates} problem{' whose gate' if one else 's whose gates'} failed")

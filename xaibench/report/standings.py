@@ -1,4 +1,4 @@
-"""The first screen of a leaderboard: a status line per group of explainers, then one row for each of them."""
+"""The first screen of a leaderboard: the advice in sentences, then one row per explainer."""
 
 from __future__ import annotations
 
@@ -12,56 +12,16 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from xaibench.analysis.ranks.standings import CommonGround, Verdict
+from xaibench.analysis.advice.verdicts import Advice, advise
+from xaibench.analysis.ranks.standings import CommonGround
+from xaibench.report.advice import unbroken_sentences
 from xaibench.report.labels import share
 from xaibench.report.layout import Trimmed
-from xaibench.report.overview import GAP, Line, Overview, nothing_to_compare, overview
+from xaibench.report.overview import GAP, Overview, nothing_to_compare, overview
 
-STATUS_TITLES: dict[Verdict, str] = {
-    "clear": "Beat every placebo in most tests and lost none",
-    "mixed": "Beat every placebo in most tests but lost some",
-    "behind": "Lost to a placebo and won at most half of the tests",
-    "undecided": "Undecided: won at most half of the tests and lost none",
-    "untested": "Not tested against placebos",
-}
-"""What a group of explainers is called, the groups in the order in which they are shown."""
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 _EXPENDABLE = ("95 % interval", "problems", "relative rank", "tests lost")
 """Columns that go where the screen is too narrow, the first one first."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """Explainers of one verdict: ``kind`` is the verdict, ``members`` each with its count of tests in words."""
-
-    kind: Verdict
-    title: str
-    members: list[tuple[Line, str]]
-
-    @property
-    def text(self) -> str:
-        """The group in one line."""
-        return self.unbroken.replace(_NO_BREAK, " ")
-
-    @property
-    def unbroken(self) -> str:
-        """The group in one line, with non-breaking spaces between an explainer and its tests."""
-        members = (f"{x.name} ({n})" if n else x.name for x, n in self.members)
-        return f"{self.title}: {', '.join(m.replace(' ', _NO_BREAK) for m in members)}"
-
-
-def statuses(view: Overview) -> list[Status]:
-    """Groups of explainers by what the tests against the placebos say of them; groups without members are left out."""
-    members: dict[Verdict, list[tuple[Line, str]]] = {kind: [] for kind in STATUS_TITLES}
-    for line in view.explainers:
-        members[line.verdict].append((line, _counts(line)))
-    return [Status(kind, title, members[kind]) for kind, title in STATUS_TITLES.items() if members[kind]]
-
-
-def _counts(line: Line) -> str:
-    if not line.tested:
-        return "too few samples" if line.undecidable else ""
-    return f"{line.won} won, {line.lost} lost of {line.tested}" if line.lost else f"{line.won} of {line.tested}"
 
 
 def placebo_sentence(view: Overview) -> str:
@@ -122,20 +82,24 @@ def standings_rows(view: Overview) -> tuple[tuple[str, ...], list[tuple[str, ...
     return tuple(heads[i] for i in said), [tuple(row[i] for i in said) for row in rows]
 
 
-def first_screen(board: pd.DataFrame) -> RenderableType:
-    """What a run ends with: who beat the placebos in words, then a row per explainer, in the order of overall ranks.
+def first_screen(board: pd.DataFrame, advice: Advice | None = None) -> RenderableType:
+    """What a run ends with: the advice in words, then a row per explainer, in the order of overall ranks.
 
     Parameters
     ----------
     board : DataFrame
         From `leaderboard`; of one suite.
+    advice : Advice, optional
+        What is advised; by default what this board advises without an audit or a certificate.
     """
-    return Trimmed(_FirstScreen(overview(board)))
+    return Trimmed(_FirstScreen(board, overview(board), advise(board) if advice is None else advice))
 
 
 @dataclass(frozen=True)
 class _FirstScreen:
+    board: pd.DataFrame
     view: Overview
+    advice: Advice
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         view, width = self.view, options.max_width
@@ -144,8 +108,8 @@ class _FirstScreen:
             return
         yield _wrapped(placebo_sentence(view), width)
         if not view.untested:
-            for status in statuses(view):
-                yield _wrapped(status.unbroken, width)
+            for sentence in unbroken_sentences(self.advice, self.board):
+                yield _wrapped(sentence, width)
         if not view.explainers:
             return
         yield Text("")

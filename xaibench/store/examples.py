@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ EXAMPLES, CURVES = "examples", "curves"
 CURVED = ("pixel_flipping", "deletion")
 """Metrics whose curves are stored: those of removing features, most relevant first."""
 _SUFFIX = ".safetensors"
+_STRUCTURE = "structure."
+"""Begins the names of tensors that draw graphs."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class StoredExamples:
     feature_names : tuple of str
     words : tuple of tuple of str
         Of texts: the features of each sample, in words. Empty for other data.
+    structure : mapping of str to Tensor (n, ...)
+        Of graphs: what draws them, see `xaibench.execution.stored_graphs`. Empty for other data.
     """
 
     sample_ids: tuple[str, ...]
@@ -54,6 +59,7 @@ class StoredExamples:
     features: str
     feature_names: tuple[str, ...]
     words: tuple[tuple[str, ...], ...] = ()
+    structure: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ class Examples:
     def save_examples(self, fingerprint: str, found: StoredExamples) -> None:
         """Write the examples of a problem; equal content is written twice without harm."""
         tensors = {"inputs": found.inputs} | ({} if found.truth is None else {"truth": found.truth})
+        tensors |= {_STRUCTURE + name: values for name, values in found.structure.items()}
         facts = {
             "sample_ids": found.sample_ids, "index": found.index, "n_samples": found.n_samples,
             "targets": found.targets, "labels": found.labels, "features": found.features,
@@ -120,6 +127,7 @@ class Examples:
         return StoredExamples(
             inputs=tensors["inputs"], truth=tensors.get("truth"), features=str(facts["features"]),
             n_samples=int(facts["n_samples"]), words=tuple(map(tuple, facts.get("words", ()))),
+            structure={k.removeprefix(_STRUCTURE): t for k, t in tensors.items() if k.startswith(_STRUCTURE)},
             **{name: tuple(facts[name]) for name in lists},
         )  # fmt: skip
 

@@ -58,7 +58,7 @@ class Suite(Table):
     description : str
         One sentence, for `xaibench list suites`.
     samples : int
-        Test samples per problem, the first ones of the (shuffled) test split.
+        Test samples per problem at most, the first ones of the (shuffled) test split; all where there are fewer.
     target : str
         What is explained of a sample: the class that is ``predicted``, its ``label``, one class, label or output for
         all samples (``label:NAME``, or its number), ``each`` of the labels that are true of it, one class against

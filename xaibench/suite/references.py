@@ -14,11 +14,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
-from xaibench.core.components import Component, Kind
+from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind
 from xaibench.core.keys import canonical_json
 from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.outputs import GivenReturns, Output
-from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
+from xaibench.core.program_specs import InterpreterSpec
 
 
 def _as_list(value: Any) -> Any:
@@ -57,8 +57,10 @@ class ComponentRef:
         UsageError
             If there is no such component, or it has no such parameter.
         """
-        bound = registry.get(kind, ref, folder=folder).bind(params)
-        return cls(kind, ref, canonical_json(params), canonical_json(bound), folder)
+        spec = registry.get(kind, ref, folder=folder)
+        if isinstance(spec, ExplainerSpec) and ref in spec.aliases:
+            ref = spec.name
+        return cls(kind, ref, canonical_json(params), canonical_json(spec.bind(params)), folder)
 
     def with_default_masker(self, masker: str | None) -> ComponentRef:
         """The choice with this masker in the place of a default that the data have no use for."""
@@ -80,21 +82,19 @@ class ComponentRef:
     @property
     def label(self) -> str:
         """Name for people: with the parameters that were given, if any."""
-        given = json.loads(self.given)
-        inside = ",".join(f"{k}={v}" for k, v in sorted(given.items()))
-        return f"{self.spec.name}({inside})" if inside else self.spec.name
+        given, spec = json.loads(self.given), self.spec
+        hidden = spec.unlabelled if isinstance(spec, DatasetSpec) else frozenset()
+        inside = ",".join(f"{k}={v}" for k, v in sorted(given.items()) if k not in hidden)
+        return f"{spec.name}({inside})" if inside else spec.name
 
     @property
     def keyed(self) -> str:
         """The parameters that decide what comes out, as JSON: all but those that the component calls unkeyed."""
         spec = self.spec
         unkeyed = spec.unkeyed if isinstance(spec, InterpreterSpec) else frozenset()
-        if isinstance(spec, FunctionsSpec):
-            bound, defaults = json.loads(self.bound), spec.parameters
-            unkeyed = frozenset(name for name in spec.unkeyed_defaults if bound[name] == defaults[name])
-        if not unkeyed:
+        if not (unkeyed or spec.unkeyed_defaults):
             return self.bound
-        return canonical_json({k: v for k, v in json.loads(self.bound).items() if k not in unkeyed})
+        return canonical_json({k: v for k, v in spec.keyed(json.loads(self.bound)).items() if k not in unkeyed})
 
     @property
     def identity(self) -> list[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.audit import measures
+from xaibench.analysis.audit.failures import judged_with_failures, metrics_that_fail, partial_failures
 from xaibench.analysis.audit.trials import AttributionFacts, ProblemScores, size_and_rest, trials
 from xaibench.analysis.audit.verdict import metric_verdict
 from xaibench.analysis.statistics.estimate import NOTHING, Estimate
@@ -56,7 +57,7 @@ def audit(
         these weights, new samples. Where a problem is there with several numbers of samples, the
         largest one is judged, and the smallest one says whether scores depend on the other samples.
         A metric whose scores do so on one problem is broken on all; one whose scores are all equal
-        is broken if they are on every problem.
+        is broken if they are on every problem. One that raises on every explanation of a problem does not run.
     pairs : DataFrame
         Kendall's tau between the metrics of every problem, over explainers that are not controls.
     """
@@ -84,7 +85,11 @@ def audit(
             for key, numbers in found.items()
         ]
     _of_the_metric([row for row, _ in drafts])
-    rows = [_flat(row | metric_verdict(row, gate_passed)) for row, gate_passed in drafts]
+    failures = partial_failures(cells)
+    rows = [
+        _flat(judged_with_failures(row | metric_verdict(row, gate_passed), failures)) for row, gate_passed in drafts
+    ]
+    rows += [_flat({"suite": suite, **row}) for row in metrics_that_fail(cells)]
     frame = pd.DataFrame(rows, columns=AUDIT_COLUMNS)
     order = frame.assign(
         _place=frame["verdict"].map({"trusted": 0, "weak": 1, "undecided": 2}).fillna(3), _trust=-frame["trust"]

@@ -10,7 +10,7 @@ import numpy as np
 from xaibench.analysis.statistics.estimate import MIN_SAMPLES, Estimate
 from xaibench.core.components import ORACLE
 
-AUDIT_VERDICTS = ("trusted", "weak", "undecided", "broken")
+AUDIT_VERDICTS = ("trusted", "weak", "undecided", "broken", "does not run")
 DEFECTS = ("constant", "ignores the explanation", "batch-coupled", "sign-flipped")
 """What makes a metric broken, and the first words of the diagnosis then."""
 RELIABLE = 0.5

@@ -14,6 +14,8 @@ import pandas as pd
 from xaibench.analysis.case_exclusions import without_excluded
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.analysis.statistics import intervals
+from xaibench.core import registry
+from xaibench.core.components import Kind
 from xaibench.core.gates import Gate, gate_of
 from xaibench.suite import Claim, ScoreSelection, has_params
 
@@ -27,12 +29,13 @@ class ClaimResults:
         self.cells = without_excluded(results).reset_index(drop=True)
         asked = self.cells.get("asked_output", pd.Series(None, self.cells.index, dtype=object))
         self.cells["asked_output"] = asked.where(asked.notna(), "").astype(str)
-        self._bound: dict[str, dict[str, Any]] = {}
+        self._bound: dict[tuple[Kind, str, Any], dict[str, Any]] = {}
 
-    def _has(self, text: Any, wanted: dict[str, Any]) -> bool:
-        if text not in self._bound:
-            self._bound[text] = json.loads(text) if isinstance(text, str) else {}
-        return has_params(self._bound[text], wanted)
+    def _has(self, kind: Kind, name: str, text: Any, wanted: dict[str, Any]) -> bool:
+        key = (kind, name, text)
+        if key not in self._bound:
+            self._bound[key] = _parameters(*key)
+        return has_params(self._bound[key], wanted)
 
     def take(self, wanted: ScoreSelection) -> pd.DataFrame:
         """Cells that a side of a claim is about, apart from those that are unavailable."""
@@ -46,10 +49,23 @@ class ClaimResults:
         if wanted.gate is None:
             chosen &= self.cells["metric"].map(lambda name: _matches(name, wanted.metric)).astype(bool)
             chosen &= self.cells["asked_output"] == (wanted.output or "")
-        for column, given in (("params", wanted.params), ("explainer_params", wanted.explainer_params)):
+        sides: tuple[tuple[Kind, str, dict[str, Any]], ...] = (
+            ("metric", "params", wanted.params),
+            ("explainer", "explainer_params", wanted.explainer_params),
+        )
+        for kind, column, given in sides:
             if given:
-                chosen &= self.cells[column].map(lambda text, given=given: self._has(text, given)).astype(bool)
+                pairs = zip(self.cells[kind], self.cells[column], strict=True)
+                chosen &= np.array([self._has(kind, name, text, given) for name, text in pairs], dtype=bool)
         return self.cells[chosen]
+
+
+def _parameters(kind: Kind, name: str, text: Any) -> dict[str, Any]:
+    """Parameters of a row (JSON), with the defaults that rows leave out where the component is known."""
+    found: dict[str, Any] = json.loads(text) if isinstance(text, str) else {}
+    # Only what is registered: a name in a store must not make anything be imported.
+    known = next((spec for spec in registry.components(kind) if spec.name == name), None)
+    return found if known is None else known.completed(found)
 
 
 def _matches(name: str, globs: Sequence[str]) -> bool:

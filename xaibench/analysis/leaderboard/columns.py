@@ -18,8 +18,9 @@ LEADERBOARD_COLUMNS: dict[str, str] = {
     "value": "float64", "ci_low": "float64", "ci_high": "float64", "estimand": "str", "skill": "float64",
     "skill_low": "float64", "skill_high": "float64", "placebo": "str", "placebo_value": "float64",
     "beats_placebo": "boolean", "p_placebo": "float64", "loses_to_placebo": "boolean", "p_loses": "float64",
-    "placebo_effect": "float64", "n_placebos": "int64", "rank": "float64", "rank_low": "float64",
-    "rank_high": "float64", "tie_group": "str", "win_rate": "float64", "n_ranked": "int64", "control": "bool",
+    "p_placebo_alone": "float64", "p_loses_alone": "float64", "placebo_effect": "float64", "n_placebos": "int64",
+    "rank": "float64", "rank_low": "float64", "rank_high": "float64", "tie_group": "str", "win_rate": "float64",
+    "n_ranked": "int64", "control": "bool",
     "gate_passed": "boolean", "gates": "str", "status": "str", "n": "int64", "n_undefined": "int64",
     "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64", "n_cells": "int64", "n_unsupported": "int64",
     "n_failed": "int64", "n_missing": "int64", "explain_seconds": "float64", "score_seconds": "float64",
@@ -29,6 +30,8 @@ DESCRIPTIVE_COLUMNS = [
     "family", "truth_kind", "output", "conversion", "sign", "channels", "scope", "higher_is_better", "aggregate",
     "skill_valid", "control",
 ]  # fmt: skip
+NO_RANKS = "not ranked: the metric describes explanations and does not rank them"
+"""Start of the message in every row of a metric that declares ``ranks=False``."""
 CONDITIONAL = "conditional on this model"
 REPEATED = "repeats on these data"
 SINGLE = "one repeat, no interval"

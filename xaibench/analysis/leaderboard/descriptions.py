@@ -14,7 +14,7 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "asked_output": "The output that the suite asks the metric to measure; empty where the metric's own rule holds.",
     "family": "Family of the metric: faithfulness, ground_truth, axiomatic, sanity, robustness or complexity.",
     "construct": "What the metric measures; metrics of one construct share one vote in an overall rank.",
-    "about": "Form of the ground truth that the metric needs: mask or weights; empty where it needs none.",
+    "about": "Form of the truth that the metric needs: mask, weights or contributions; empty where it needs none.",
     "masker": "What stands in for removed features (or is the baseline) in the metric; empty where nothing does.",
     "truth_kind": "What the ground truth is about: model, data, circuit or program.",
     "output": "The output that was measured: logit, probability, margin or value.",
@@ -40,6 +40,9 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "p_placebo": "p-value of that test, after Holm's correction over the explainers.",
     "loses_to_placebo": "Whether the explainer is worse than some placebo, by corrected paired tests and by value.",
     "p_loses": "p-value of that test, after correction for the placebos and Holm's over the explainers.",
+    "p_placebo_alone": "p_placebo before Holm's correction: what it would be if no other explainer were there. The "
+    "advice rests on it.",
+    "p_loses_alone": "p_loses before Holm's correction over the explainers.",
     "placebo_effect": "Matched-pairs rank-biserial correlation with the best placebo: -1 is worse on every sample, 1 "
     "better on every sample.",
     "n_placebos": "Number of placebos that were tested against.",

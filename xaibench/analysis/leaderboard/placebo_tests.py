@@ -40,6 +40,8 @@ class PlaceboTests:
         1, 0, or NaN where the test does not apply, or where its pairs are so few that no scores could pass it.
     p_loses, loses : array of float
         The same for the opposite: worse than some placebo on every trained model.
+    p_alone, p_loses_alone : array of float
+        The p-values before Holm's correction: those of an explainer that is tested alone.
     effect : array of float
         Rank-biserial correlation of the differences to the best placebo, positive where better.
     """
@@ -53,6 +55,8 @@ class PlaceboTests:
     beats: Array
     p_loses: Array
     loses: Array
+    p_alone: Array
+    p_loses_alone: Array
     effect: Array
 
 
@@ -104,7 +108,7 @@ def compare_with_placebos(
     best = int(placebos[np.argmax(sign * value[placebos])]) if len(placebos) else None
     p, least, beats, worse, loses, effect = (missing.copy() for _ in range(6))
     if best is None or family not in TESTED_FAMILIES:
-        return PlaceboTests(*skill, best, (), p, beats, worse, loses, effect)
+        return PlaceboTests(*skill, best, (), p, beats, worse, loses, p, worse, effect)
     # Where the oracle is the best answer by definition, its own test says whether the measure can tell.
     own = (names == ORACLE) if skill_valid or family == "ground_truth" else np.zeros(len(names), dtype=bool)
     candidates = eligible & (~control | own) & np.isfinite(value)
@@ -114,6 +118,7 @@ def compare_with_placebos(
         p[rows], least[rows], worse[rows], effect[rows] = _against(
             samples, rows, placebos, first, higher_is_better=higher_is_better
         )
+    p_alone, worse_alone = p.copy(), worse.copy()
     # Holm never lowers a p when another rises, so of the least p values it makes the least that data could reach.
     for values in (p, least, worse):
         values[~control] = intervals.holm(values[~control])
@@ -121,7 +126,7 @@ def compare_with_placebos(
     lead = sign * (intervals.significant(value) - intervals.significant(value)[best])
     beats[known] = ((p < ALPHA) & (lead > 0))[known]
     loses[known] = ((worse < ALPHA) & (lead < 0))[known]
-    return PlaceboTests(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, effect)
+    return PlaceboTests(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, p_alone, worse_alone, effect)
 
 
 def _against(

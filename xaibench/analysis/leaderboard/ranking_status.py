@@ -14,6 +14,7 @@ from xaibench.analysis.leaderboard.columns import (
     ABOUT_FUNCTIONS,
     COMPARISON_GROUP,
     CONDITIONAL,
+    NO_RANKS,
     REPEATED,
     RETRAINED,
     SCORED,
@@ -46,12 +47,15 @@ class Eligibility:
         Where they are not, the message that says so; None elsewhere.
     mixed : array of bool
         Explainers were run on different trainings of the problem's model.
+    ranks : array of bool
+        The metric may rank explainers.
     """
 
     complete: Array
     defined: Array
     too_few: Array
     mixed: Array
+    ranks: Array
 
 
 def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.DataFrame, entry_of: Array) -> pd.DataFrame:
@@ -61,7 +65,8 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     ----------
     board : DataFrame
         ``COMPARISON_GROUP``, ``value``, ``higher_is_better``, ``control``, ``gate_passed``, ``scope``, ``truth_kind``,
-        ``n``, ``n_seeds``, ``n_cells``, ``n_failed``, ``n_missing`` and ``n_unsupported``; it stays as it is.
+        ``n``, ``n_seeds``, ``n_cells``, ``n_failed``, ``n_missing`` and ``n_unsupported``, and ``stopped``: how it
+        left a race early, None where it did not; it stays as it is.
     eligibility : Eligibility
     cells : DataFrame
         From `sorted_cells`.
@@ -81,7 +86,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
     gate_failed = is_false(board["gate_passed"]).to_numpy()
     control = board["control"].to_numpy(dtype=bool)
     complete, defined, mixed = eligibility.complete, eligibility.defined, eligibility.mixed
-    ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed
+    ranked = has_value & ~control & ~gate_failed & complete & defined & ~mixed & eligibility.ranks
     sign = np.where(board["higher_is_better"], -1.0, 1.0)
     cost = pd.Series(np.where(ranked, sign * intervals.significant(board["value"].to_numpy()), np.nan), board.index)
     groups = [board[c] for c in COMPARISON_GROUP]
@@ -94,9 +99,17 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
         for u, f, c, m, r in zip(undone, board["n_failed"], board["n_cells"], board["n_missing"], reason, strict=True)
     ]
     choice = np.select(
-        [~has_value, gate_failed & ~control, mixed, ~complete, ~defined & ~control],
+        [
+            ~has_value,
+            board["stopped"].notna().to_numpy(),
+            gate_failed & ~control,
+            mixed,
+            ~complete,
+            ~defined & ~control,
+        ],
         [
             unmeasured,
+            np.asarray([f"not ranked: {text}" for text in board["stopped"]], dtype=object),
             "not ranked: a gate of the problem failed",
             "not ranked: explainers were run on different trainings of this model",
             np.asarray(partial, dtype=object),
@@ -104,6 +117,7 @@ def ranking_status(board: pd.DataFrame, eligibility: Eligibility, cells: pd.Data
         ],
         "",
     )
+    choice = np.where(eligibility.ranks, choice, [f"{NO_RANKS}; {why}" if why else NO_RANKS for why in choice])
     return pd.DataFrame(
         {
             "status": status,

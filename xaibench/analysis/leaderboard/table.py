@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from xaibench.core.components import MetricSpec
 from xaibench.core.keys import canonical_json
 from xaibench.core.types import Array
 from xaibench.store import FAILURES
+from xaibench.store.stopped_early import stopped_early
 
 
 def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, MetricSpec] | None = None) -> pd.DataFrame:
@@ -70,16 +72,20 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         - ``loses_to_placebo``: worse than some placebo on every trained model, by the opposite tests
           (times the number of placebos, then Holm over the explainers, 5 %). Neither of the two means
           that nothing could be shown. Neither goes against the order of the values: tests are on
-          common samples and the first draw, values on all. ``placebo_effect``: matched-pairs
+          common samples and the first draw, values on all. ``p_placebo_alone`` and ``p_loses_alone`` are
+          the p-values before Holm, which do not change with the other explainers. ``placebo_effect``: matched-pairs
           rank-biserial correlation with the best placebo, from -1 (worse on every sample) to 1.
         - ``rank``: among ``n_ranked`` explainers; ties share the mean rank (values are compared to 6
           digits). NaN for controls, failed gates, incomplete cells, and scores that are undefined
           on over half of the samples of a problem seed, of those that anyone has a defined score
-          on; ``message`` says which.
+          on, and metrics that do not rank (``ranks`` of `metric`), which have no placebo test either; ``message``
+          says which.
         - ``rank_low``, ``rank_high``: simultaneous 95 % interval of the rank, from paired tests of the
           value (mean or median) of all pairs of ranked explainers; ``tie_group``: letters, two
           tests cannot separate explainers that share one (`rank_intervals`). ``win_rate``: share of
           (sample, other ranked explainer) pairs won.
+        - Explainers that left a race early have values of the samples that they took, and neither rank nor test;
+          ``message`` says how they left.
         - Cases whose own gate failed count nowhere; ``message`` names them.
         - ``n`` samples were scored, ``n_undefined`` of them have no defined score, ``n_partly`` have
           one in some draws only.
@@ -107,13 +113,21 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
     board["truth_kind"] = board.groupby(COMPARISON_GROUP, sort=False)["truth_kind"].transform("first")
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
-    board = board.assign(suite=suite, **_meanings(board, metrics or {}))
-    compared, eligibility = _compared(cells, board, group_of, entry_of)
+    board = board.assign(suite=suite, stopped=_stopped(cells, entry_of, len(board)), **_meanings(board, metrics or {}))
+    compared, eligibility = _compared(cells, board, group_of, entry_of, _ranking(board, metrics or {}))
     board = pd.concat([board, compared], axis=1)
     board = pd.concat([board, ranking_status(board, eligibility, cells, entry_of)], axis=1)
     notes = pd.Series(exclusion_notes(every_cell, entry_of, len(board)), board.index, dtype=object)
     board["message"] = board["message"].where(board["message"].notna() | (notes == ""), notes)
     return board[list(LEADERBOARD_COLUMNS)].astype(LEADERBOARD_COLUMNS)
+
+
+def _stopped(cells: pd.DataFrame, entry_of: Array, size: int) -> pd.Series[Any]:
+    """By row of the board: how an explainer left a race early, None where it did not."""
+    found = pd.Series(None, range(size), dtype=object)
+    for row in np.flatnonzero(stopped_early(cells["message"]).to_numpy()):
+        found.iloc[int(entry_of[row])] = cells["message"].iloc[row]
+    return found
 
 
 def _meanings(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> dict[str, pd.Series[str]]:
@@ -124,6 +138,13 @@ def _meanings(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> dict[st
         "about": board["metric"].map(lambda m: known[m].truth_form if m in known else ""),
         "masker": board["params"].map({p: masker_of(p) for p in board["params"].unique()}),
     }
+
+
+def _ranking(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> Array:
+    """By row of the board: whether its metric may rank explainers; one that is unknown may."""
+    pairs = list(zip(board["metric"], board["params"], strict=True))
+    found = {(m, p): m not in metrics or metrics[m].ranks_with(json.loads(p or "{}")) for m, p in set(pairs)}
+    return np.array([found[pair] for pair in pairs], dtype=bool)
 
 
 def masker_of(params: str) -> str:
@@ -163,12 +184,13 @@ def _mixed_trainings(cells: pd.DataFrame, board: pd.DataFrame) -> Array:
 
 
 def _compared(
-    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array
+    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array, ranks: Array
 ) -> tuple[pd.DataFrame, Eligibility]:
     """Columns of everything that needs the scores, one comparison group after the other, and what a rank takes."""
     size = len(board)
     floats = ["value", "ci_low", "ci_high", "skill", "skill_low", "skill_high"]
     floats += ["placebo_value", "beats_placebo", "p_placebo", "loses_to_placebo", "p_loses", "placebo_effect"]
+    floats += ["p_placebo_alone", "p_loses_alone"]
     floats += ["rank_low", "rank_high", "win_rate"]
     counts = ("n", "n_undefined", "n_partly", "n_seeds", "n_draws", "n_placebos")
     out: dict[str, Array] = {name: np.full(size, np.nan) for name in floats}
@@ -176,12 +198,13 @@ def _compared(
     out |= {name: np.full(size, None, dtype=object) for name in ("placebo", "tie_group")}
     eligible = Eligibility(
         np.zeros(size, dtype=bool), np.zeros(size, dtype=bool), np.full(size, None, dtype=object),
-        _mixed_trainings(cells, board),
+        _mixed_trainings(cells, board), ranks,
     )  # fmt: skip
     problem_seed = cells["problem_seed"].to_numpy(np.int64)
     explainer, control = board["explainer"].to_numpy(dtype=object), board["control"].to_numpy(dtype=bool)
     mixed = eligible.mixed
-    barred = mixed | is_false(board["gate_passed"]).to_numpy()
+    barred = mixed | is_false(board["gate_passed"]).to_numpy() | ~ranks
+    stopped = board["stopped"].notna().to_numpy()
     unfinished = board["n_failed"].to_numpy() + board["n_missing"].to_numpy() + board["n_unsupported"].to_numpy() > 0
     cuts = np.flatnonzero(np.diff(group_of, prepend=-1))
     head_of = ["family", "higher_is_better", "aggregate", "skill_valid", "scope"]
@@ -195,12 +218,12 @@ def _compared(
         out["n_undefined"][at] = n - np.isfinite(samples.scores).sum(axis=1)
         out["n_partly"][at] = samples.partly.sum(axis=1)
         expected = len(np.unique(problem_seed[start:stop]))
-        eligible.complete[at] = complete = (n_seeds == expected) & ~unfinished[at]
+        eligible.complete[at] = complete = (n_seeds == expected) & ~unfinished[at] & ~stopped[at]
         enough = defined_enough(samples)
         eligible.defined[at] = defined = enough.all(axis=1)
         eligible.too_few[at] = _too_few(samples, enough, np.unique(problem_seed[rows]), units(head["scope"]))
         found = compare_with_placebos(
-            samples, value, explainer[at], control[at], complete & defined & ~mixed[at],
+            samples, value, explainer[at], control[at], complete & defined & ~mixed[at] & ranks[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
             skill_valid=bool(head["skill_valid"]),
         )  # fmt: skip
@@ -231,6 +254,7 @@ def _fill(out: dict[str, Array], at: slice, found: PlaceboTests, value: Array, e
     out["skill"][at], out["skill_low"][at], out["skill_high"][at] = found.skill, found.skill_low, found.skill_high
     out["p_placebo"][at], out["beats_placebo"][at] = found.p, found.beats
     out["p_loses"][at], out["loses_to_placebo"][at] = found.p_loses, found.loses
+    out["p_placebo_alone"][at], out["p_loses_alone"][at] = found.p_alone, found.p_loses_alone
     out["placebo_effect"][at] = found.effect
     out["n_placebos"][at] = len(found.tested)
     if found.placebo is not None:

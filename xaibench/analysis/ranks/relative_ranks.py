@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.flags import is_false, is_true
-from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, NO_RANKS, PROBLEM
 from xaibench.analysis.statistics.intervals import significant
 
 MEASURE = ["family", "truth_kind", "metric", "params", "asked_output"]
@@ -36,16 +36,24 @@ def relative_ranks(board: pd.DataFrame) -> pd.Series[float]:
     return pd.Series(result, board.index, name="relative_rank")
 
 
+def describes(board: pd.DataFrame) -> pd.Series[bool]:
+    """Which rows of a leaderboard are of metrics that describe explanations and do not rank them."""
+    if "message" not in board:
+        return pd.Series(False, board.index)
+    return board["message"].fillna("").astype(str).str.startswith(NO_RANKS)
+
+
 def counted(board: pd.DataFrame) -> pd.DataFrame:
     """Rows of a leaderboard that averages may use, with ``relative_rank``.
 
-    Left out are problems with a failed gate, and metrics on problems that support none of them.
+    Left out are problems with a failed gate, metrics that do not rank, and metrics on problems that support none
+    of them.
     ``truth_kind`` is given for the ground-truth family only; elsewhere no truth is involved.
     Boards of older versions do not say what metrics measure: there every metric is a construct of its own.
     """
     older: dict[str, Any] = {"construct": board["metric"], "about": "", "masker": ""}
     board = board.assign(**{name: values for name, values in older.items() if name not in board})
-    passed = board[~is_false(board["gate_passed"])]
+    passed = board[~is_false(board["gate_passed"]) & ~describes(board)]
     passed = passed.assign(
         relative_rank=relative_ranks(passed),
         truth_kind=passed["truth_kind"].where(passed["family"] == "ground_truth").fillna(""),

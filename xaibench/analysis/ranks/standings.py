@@ -1,9 +1,8 @@
-"""Explainers in one order, that of their overall rank on common ground, and how each fared against the placebos."""
+"""Explainers in one order, that of their overall rank on common ground, with their tests against the placebos."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from xaibench.analysis.ranks.placebo_wins import placebo_wins
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.core.errors import NothingToDoError
 
-Verdict = Literal["clear", "mixed", "behind", "undecided", "untested"]
 COMPARISON = [*OVERALL_GROUP, "comparison"]
 """Columns that identify a comparison of `overall`."""
 _RANKED = ["place", "relative_rank", "ci_low", "ci_high"]
@@ -56,39 +54,13 @@ class Standings:
     explainers : DataFrame
         The columns of `placebo_wins`; ``place``, ``relative_rank``, ``ci_low`` and ``ci_high`` on the common ground
         (``place`` is 1 for the best, equals share the better place; NaN for controls and for what was not measured
-        on all of it); ``verdict``, see `verdict`. Explainers in the order of `overall`, controls last.
+        on all of it). Explainers in the order of `overall`, controls last.
     ground : CommonGround or None
         None where no two explainers were measured on the same thing; then tests won make the order.
     """
 
     explainers: pd.DataFrame
     ground: CommonGround | None
-
-
-def verdict(won: int, tested: int, lost: int) -> Verdict:
-    """What the tests against the placebos say of an explainer, in a word.
-
-    Parameters
-    ----------
-    won, tested, lost : int
-        Tests in which every placebo was beaten, of those made, and those in which some placebo was better.
-
-    Returns
-    -------
-    {"clear", "mixed", "behind", "undecided", "untested"}
-        ``clear``: more than half won and none lost; ``mixed``: more than half won, some lost; ``behind``: at most half
-        won, some lost; ``undecided``: at most half won, none lost; ``untested``: no test was made.
-
-    Examples
-    --------
-    >>> verdict(30, 38, 0), verdict(30, 38, 2), verdict(5, 38, 0)
-    ('clear', 'mixed', 'undecided')
-    """
-    if not tested:
-        return "untested"
-    if 2 * won > tested:
-        return "mixed" if lost else "clear"
-    return "behind" if lost else "undecided"
 
 
 def standings(board: pd.DataFrame) -> Standings:
@@ -111,9 +83,6 @@ def standings(board: pd.DataFrame) -> Standings:
     """
     rows = counted(board)
     wins = placebo_wins(board, rows)
-    wins["verdict"] = [
-        verdict(won, tested, lost) for won, tested, lost in zip(wins["won"], wins["tested"], wins["lost"], strict=True)
-    ]
     try:
         frame = overall(board, missing="drop")
     except NothingToDoError:

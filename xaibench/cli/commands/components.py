@@ -25,12 +25,16 @@ def list_(
     long: Annotated[
         bool, typer.Option("--long", help="Print a table with one row per component: needs, kind and family.")
     ] = False,
+    adapters: Annotated[
+        bool,
+        typer.Option("--adapters", help="List explainers and metrics of other libraries, such as captum:Saliency."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """List components and suites. With a kind, each name has a line that says what it is."""
     from xaibench.cli.listing import list_components
 
-    list_components(kind and listed(kind), plugins=plugin, long=long, json=json)
+    list_components(kind and listed(kind), plugins=plugin, long=long, json=json, adapters=adapters)
 
 
 def show(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xaibench.cli.options import Format, JsonOption, PluginOption, StoreArgument
-from xaibench.core.storage.paths import local_path
+from xaibench.core.storage.paths import local_path, parse_location
 
 
 def leaderboard(
@@ -210,6 +210,10 @@ def report(
 def audit(
     store: StoreArgument = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option("--metrics", metavar="GLOB", help="Show these metrics only: a pattern, or a library (quantus)."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Judge the metrics: which deserve trust on which problems. Writes audit.parquet to the store.
@@ -218,7 +222,7 @@ def audit(
     """
     from xaibench.cli.auditing import show_audit
 
-    raise typer.Exit(show_audit(store, suite=suite, json=json))
+    raise typer.Exit(show_audit(store, suite=suite, metrics=metrics, json=json))
 
 
 def agreement(
@@ -237,3 +241,25 @@ def agreement(
     from xaibench.cli.auditing import show_agreement
 
     raise typer.Exit(show_agreement(store, suite=suite, k=k, measure=measure, json=json))
+
+
+def race(
+    replay: Annotated[
+        Path, typer.Option("--replay", parser=parse_location, metavar="STORE", help="Store whose scores are raced.")
+    ],
+    suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", metavar="best|placebo|anytime", help="Only this race [default: all three].")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=2, help="Leave out comparisons with fewer samples than this.")
+    ] = 24,
+    json: JsonOption = False,
+) -> None:
+    """Replay races on stored scores: what they would save, and which decisions they would keep. Runs nothing.
+
+    `xaibench run --race MODE` is a real race.
+    """
+    from xaibench.cli.racing import show_replay
+
+    raise typer.Exit(show_replay(replay, suite=suite, mode=mode, samples=samples, json=json))

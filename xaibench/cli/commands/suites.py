@@ -106,6 +106,15 @@ def run(
             help="Store a few example inputs per problem (at most 5 MB), so that a report can show them.",
         ),
     ] = True,
+    race: Annotated[
+        str | None,
+        typer.Option(
+            "--race",
+            metavar="best|placebo|anytime",
+            help="Take samples in blocks, and stop explainers that another one beats (best, anytime), or that placebos"
+            " decide (placebo). For 200 samples and more; runs in this process.",
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -133,6 +142,7 @@ def run(
             max_failures=max_failures,
             executor=executor,
             examples=examples,
+            race=race,
             settings=settings_from(setting, scheduler=scheduler, partition=partition, time=minutes),
         )
     )
@@ -238,3 +248,18 @@ def export(
     from xaibench.cli.exporting import export_suite
 
     raise typer.Exit(export_suite(suite, output, only=only, limit=limit, plugins=plugin, trust=trust, device=device))
+
+
+def recommend(
+    suite: SuiteArgument = "quick",
+    store: StoreOption = None,
+    plugin: PluginOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the explainers that apply to the problems of a suite, and what earlier leaderboards of the store say.
+
+    Nothing is run. A leaderboard itself opens with its advice; `xaibench run` makes one.
+    """
+    from xaibench.cli.recommending import show_recommendations
+
+    raise typer.Exit(show_recommendations(suite, store, plugins=plugin or [], json=json))

@@ -11,7 +11,7 @@ from xaibench.core.masking.names import DRAWN, FILLING
 def without_useless_defaults(
     parameters: Mapping[str, Any], named: Collection[str], default: str | None
 ) -> dict[str, Any]:
-    """Maskers and baselines that nobody named, where the layout has a default of its own.
+    """Maskers and baselines that are not named, where the layout has a default of its own.
 
     Only fixed fills are replaced: what a metric draws, or takes from neighbours, belongs to its definition.
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.finite import all_finite
 
 
 def changes_nothing(inputs: Tensor, fill: Tensor) -> bool:
@@ -22,6 +23,10 @@ def changes_nothing(inputs: Tensor, fill: Tensor) -> bool:
     (True, False)
     """
     if len(inputs) < 2:
+        return False
+    if torch.equal(inputs, fill):
+        return True
+    if all_finite(fill):
         return False
     same = (inputs == fill) | (torch.isnan(inputs) & torch.isnan(fill))
     return bool(same.all())

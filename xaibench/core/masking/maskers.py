@@ -19,7 +19,8 @@ from xaibench.core.masking.missing import complete_rows, observed_mean, observed
 from xaibench.core.masking.names import DRAWN as DRAWN
 from xaibench.core.masking.names import MASKERS as MASKERS
 from xaibench.core.masking.names import MASKERS_VERSION as MASKERS_VERSION
-from xaibench.core.masking.names import TOKEN_MASKERS
+from xaibench.core.masking.names import SERIES_MASKERS, TOKEN_MASKERS
+from xaibench.core.masking.series import SeriesMasker, refuse_other_data
 from xaibench.core.masking.tokens import Absence, deleted, token_fill
 
 IMPUTATION_NOISE = 0.01
@@ -269,8 +270,10 @@ def make_masker(
         return FillMasker(name, inputs, deleted(name, inputs, absence), layout)
     if name in TOKEN_MASKERS:
         raise UnsupportedError(f"the {name} masker is about tokens, and this is {layout.kind} data")
+    if name in SERIES_MASKERS:
+        refuse_other_data(name, layout)
     if absence.pool is not None:
-        if name == "marginal":
+        if name in ("marginal", "segment_marginal"):
             raise UnsupportedError(
                 "samples of different lengths have no reference rows to draw from",
                 "mean and uniform are taken over all steps",
@@ -280,19 +283,30 @@ def make_masker(
         return NoisyLinearMasker(name, inputs, layout, draws)
     if name == "conditional":
         return ConditionalMasker(name, inputs, layout, background, draws)
+    if name in SERIES_MASKERS:
+        make = marginal if name == "segment_marginal" else mean_value
+        return SeriesMasker(name, inputs, layout, make(inputs, layout, background, draws))
     fill = FILLS[name](inputs, layout, background, draws)
     return FillMasker(name, inputs, legal_fill(name, inputs, fill, layout, background, draws), layout)
 
 
 def gaussian_blur(values: Tensor, layout: FeatureLayout, *, sigma: float) -> Tensor:
     """Blur (N, *input_shape) along the sides of an image or volume, or along the time axis of a series."""
-    radius = max(1, int(4 * sigma + 0.5))
-    offsets = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
+    kernel = gaussian_kernel(sigma, values)
     for axis in layout.trailing_axes:
         values = _convolve(values, kernel, axis)
     return values
+
+
+def gaussian_kernel(sigma: float, like: Tensor) -> Tensor:
+    """Weights (2 r + 1,) of a Gaussian filter with standard deviation ``sigma``, cut off at r = 4 sigma; sum 1.
+
+    They have the type of ``like`` and are where it is.
+    """
+    radius = max(1, int(4 * sigma + 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    return kernel / kernel.sum()
 
 
 def _convolve(values: Tensor, kernel: Tensor, axis: int) -> Tensor:

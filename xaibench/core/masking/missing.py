@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.finite import all_finite
 
 
 def observed_mean(values: Tensor, dim: tuple[int, ...]) -> Tensor:
@@ -16,8 +17,9 @@ def observed_mean(values: Tensor, dim: tuple[int, ...]) -> Tensor:
     UnsupportedError
         If nothing is left: a column without a single value.
     """
-    if not bool(torch.isnan(values).any()):
-        return values.mean(dim=dim, keepdim=True)
+    mean = values.mean(dim=dim, keepdim=True)
+    if all_finite(mean) or not bool(torch.isnan(values).any()):
+        return mean
     return _defined(values.nanmean(dim=dim, keepdim=True))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 MASKERS_VERSION = 2
 """Raised when what a masker fills in changes: shared evaluations of older versions are not used again."""
-DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram", "mlm"})
+DRAWN = frozenset({"uniform", "marginal", "noisy_linear", "conditional", "unigram", "mlm", "segment_marginal"})
 """Maskers with random numbers; results that rest on them belong to `MASKERS_VERSION`."""
 FILLING = ("zero", "mean", "blur", "uniform", "marginal", "sample_min")
 """Maskers that replace removed features by those of a fixed fill."""
@@ -21,7 +21,20 @@ TOKEN_MASKERS = {
     "single piece. The model is that of `xb.text_model(..., mlm=)`.",
 }
 """Maskers that other data do not have, and what they do."""
-MASKERS = (*FILLING, "noisy_linear", "conditional", *TOKEN_MASKERS)
+SERIES_MASKERS = {
+    "interpolate": "The straight line between the nearest kept steps of its sensor, constant beyond the ends; of a "
+    "sensor without kept steps the background's mean.",
+    "carry_forward": "The last kept value of its sensor, before the first kept one the first kept. It is the only "
+    "masker that does not look into the future, for models that predict every step.",
+    "window_mean": "Mean of the kept cells of its sensor within an eighth of the series (at least 2 steps) on either "
+    "side; of all kept ones where there is none near.",
+    "segment_marginal": "The stretch of a background row, drawn per sample, shifted and tilted so that both ends meet "
+    "the kept neighbours: no jumps at the seams.",
+}
+"""Maskers that only series have, and what a removed cell becomes."""
+FROM_KEPT_STEPS = frozenset({"interpolate", "carry_forward", "window_mean"})
+"""Maskers under which a single cell loses next to nothing on a smooth series, so that removal goes by segments."""
+MASKERS = (*FILLING, "noisy_linear", "conditional", *TOKEN_MASKERS, *SERIES_MASKERS)
 SUMMARIES = {
     "zero": "All zeros.",
     "mean": "Mean of the background per channel, sensor, or column of a table; without one, the sample's own mean.",
@@ -35,5 +48,6 @@ SUMMARIES = {
     "conditional": "Replaces removed columns of a table by a draw given the others, from a Gaussian fitted to the "
     "background.",
     **TOKEN_MASKERS,
+    **SERIES_MASKERS,
 }
 """What each masker does, in a sentence: of those that compute, the first line of their docstring."""

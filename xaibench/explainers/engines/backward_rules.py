@@ -125,9 +125,11 @@ class RuleMode(TrackingMode):
                 func = getattr(torch, name, None) or getattr(functional, name)
             elif kwargs.pop("inplace", False):
                 in_place = True
-            if in_place:
+            result = self._apply(TracedOperation(name, func, args, kwargs))
+            # Dropout that is off returns the tensor itself, which is then as it was.
+            if in_place and result is not inputs[0]:
                 self._overwritten[id(inputs[0])] = inputs[0]
-            return self._apply(TracedOperation(name, func, args, kwargs))
+            return result
         result = func(*args, **kwargs)
         if name == "setitem" or in_place or any(True for _ in tracked(result)):
             raise UnsupportedError(f"{self.method} has no rule for {name!r}, which this model uses")

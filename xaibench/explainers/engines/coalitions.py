@@ -12,7 +12,9 @@ from torch import Tensor
 from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.maskers import FillMasker, Masker
 from xaibench.core.masking.missing import complete_rows
+from xaibench.core.masking.series import SeriesMasker
 from xaibench.core.problem import EXPLAINER_STREAM, ProblemView
+from xaibench.core.series_groups import SeriesGroup, check_series_group, segment_length, series_groups
 from xaibench.explainers.engines.perturbed_copies import blocks_of, check_positive
 
 N_ROWS = 16
@@ -43,7 +45,9 @@ class Players:
         return self.expand(values / sizes)
 
 
-def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) -> Players:
+def make_players(
+    problem: ProblemView, patch: int | None, *, group: SeriesGroup | None = None, limit: int = 64
+) -> Players:
     """Square patches of an image, cubes of a volume, stretches of one sensor of a series, columns of a table.
 
     Parameters
@@ -52,9 +56,16 @@ def make_players(problem: ProblemView, patch: int | None, *, limit: int = 64) ->
     patch : int, optional
         Side of a patch in pixels, or its length in time steps. Default: the smallest that gives at
         most ``limit`` players. Tables have one player per column whatever it is.
+    group : {"segments", "sensors", "steps"}, optional
+        Players of a series instead of stretches of one sensor; see `series_groups`.
     limit : int
     """
     layout, device = problem.layout, problem.inputs.device
+    if group is not None:
+        check_series_group(layout, group, patch)
+        length = segment_length(layout, limit) if group == "segments" and patch is None else patch
+        index = series_groups(layout, group, length).to(device)
+        return Players(index, int(index.max()) + 1)
     side = patch if patch is not None else default_patch(layout, limit)
     check_positive(patch=side)
     index = layout.patches(side).to(device)
@@ -98,9 +109,15 @@ def coalition_values(problem: ProblemView, players: Players, coalitions: Tensor,
     return values.view(len(problem), n_coalitions)
 
 
-def touched(problem: ProblemView, groups: Tensor, masker: str) -> Tensor:
-    """Whether masking a group of features (K, *feature_shape) changes a sample at all: (N, K) of bool."""
-    changed = torch.stack([problem.inputs != fill.fill for fill in removal_fills(problem, masker)]).any(dim=0)
+def touched(problem: ProblemView, groups: Tensor, masker: str | Masker) -> Tensor:
+    """Whether masking a group of features (K, *feature_shape) changes a sample at all: (N, K) of bool.
+
+    Always, as far as one can tell, under maskers of series: what they fill in depends on what else is masked.
+    """
+    fills = removal_fills(problem, masker)
+    if any(isinstance(fill, SeriesMasker) for fill in fills):
+        return torch.ones(len(problem), len(groups), dtype=torch.bool, device=problem.inputs.device)
+    changed = torch.stack([problem.inputs != fill.fill for fill in fills]).any(dim=0)
     moved = problem.layout.reduce(changed.to(problem.inputs.dtype))
     return (moved.flatten(1) @ groups.flatten(1).to(moved).T) > 0
 

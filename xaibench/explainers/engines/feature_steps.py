@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.model_outputs import as_matrix
+from xaibench.core.model_outputs import as_matrix, read_output
 from xaibench.core.predictor import TorchPredictor, hooked
 from xaibench.explainers.engines.places import MAKING_FEATURES, Places, follow, fresh
 from xaibench.explainers.engines.tracing import canonical, tracked
@@ -132,19 +132,47 @@ class _StepsMode(_NumberingMode):
 
 
 class _TakingMode(_NumberingMode):
-    """Takes the tensor of one number."""
+    """Takes the tensor of one number, and puts another one in its place if there is a ``change``."""
 
-    def __init__(self, inputs: Tensor, number: int) -> None:
+    def __init__(self, inputs: Tensor, number: int, change: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__(inputs)
         self.number = number
+        self.change = change
         self.taken: tuple[str, Tensor] | None = None
+        self._new: tuple[Tensor, Tensor] | None = None
+
+    def __torch_function__(
+        self, func: Callable[..., Any], _types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = [id(t) for t in tracked((args, kwargs or {}))]
+        result = super().__torch_function__(func, _types, args, kwargs)
+        if self._new is None:
+            return result
+        (old, new), self._new = self._new, None
+        self._seen[id(new)] = weakref.ref(new)
+        if id(old) in given:
+            # Changed in place: whoever holds the tensor has to see the new values.
+            old.copy_(new)
+            return result
+        return _replaced(result, old, new)
 
     def computed(
         self, name: str, func: Callable[..., Any] | None, args: Any, kwargs: dict[str, Any], results: list[Tensor]
     ) -> None:
         """Take it if it is among the results."""
         if 0 <= self.number - self.count < len(results):
-            self.taken = (name, results[self.number - self.count])
+            tensor = results[self.number - self.count]
+            self.taken = (name, tensor)
+            if self.change is not None:
+                self._new = (tensor, self.change(tensor))
+
+
+def _replaced(result: Any, old: Tensor, new: Tensor) -> Any:
+    """The result of an operation, a tensor or a sequence of tensors, with another tensor in it."""
+    if isinstance(result, tuple | list):
+        items = [_replaced(item, old, new) for item in result]
+        return items if isinstance(result, list) else type(result)(items)
+    return new if result is old else result
 
 
 def computed_steps(
@@ -189,10 +217,17 @@ def computed_steps(
 
 
 def run_to(
-    model: TorchPredictor, inputs: Tensor, number: int, context: Context | None = None
+    model: TorchPredictor,
+    inputs: Tensor,
+    number: int,
+    context: Context | None = None,
+    change: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, tuple[str, Tensor] | None]:
-    """Differentiable raw outputs (N, C), and name and result of the step of this number, if there is one."""
-    mode = _TakingMode(inputs, number)
+    """Differentiable raw outputs (N, C), and name and result of the step of this number, if there is one.
+
+    With ``change`` the network goes on with ``change(result)``, a tensor of the same shape.
+    """
+    mode = _TakingMode(inputs, number, change)
     model.n_evaluations += len(inputs)
     return _run(model, mode, inputs, context), mode.taken
 
@@ -200,8 +235,10 @@ def run_to(
 def _run(model: TorchPredictor, mode: TorchFunctionMode, inputs: Tensor, context: Context | None) -> Tensor:
     """Raw outputs under a mode; parameters are constants, so that what has a gradient depends on the input."""
     constants = {name: p.detach() for name, p in model.module.named_parameters()}
-    with torch.enable_grad(), mode:
-        return as_matrix(torch.func.functional_call(model.module, constants, (inputs,), model.on_device(context)))
+    with torch.enable_grad():
+        with mode:
+            raw = torch.func.functional_call(model.module, constants, (inputs,), model.on_device(context))
+        return as_matrix(read_output(raw))
 
 
 @contextmanager

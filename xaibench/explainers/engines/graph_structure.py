@@ -40,7 +40,7 @@ class GraphStructure:
         Raises
         ------
         UnsupportedError
-            If these are no graphs, or their context does not hold the ends of the edges.
+            If these are not graphs, or their context does not hold the ends of the edges.
         """
         if "src" not in context or "dst" not in context:
             raise UnsupportedError("these data have no edges", "graphs have them as context 'src' and 'dst'")

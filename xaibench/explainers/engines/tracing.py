@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from xaibench.core.context import Context
 from xaibench.core.errors import UnsupportedError
-from xaibench.core.model_outputs import as_matrix
+from xaibench.core.model_outputs import as_matrix, read_output
 from xaibench.core.predictor import TorchPredictor
 from xaibench.explainers.engines.forward_check import check_outputs
 
@@ -120,11 +120,11 @@ def run_tracked(model: TorchPredictor, mode: TrackingMode, inputs: Tensor, conte
         raise UnsupportedError(f"{mode.method} needs gradients, and {why}", _INSTEAD)
     constants = {name: p.detach() for name, p in model.module.named_parameters()}
     model.n_evaluations += len(inputs)
-    with torch.enable_grad(), mode:
-        # A copy, because a model may change its inputs in place, and a leaf must not be changed.
-        raw = as_matrix(
-            torch.func.functional_call(model.module, constants, (inputs.clone(),), model.on_device(context))
-        )
+    with torch.enable_grad():
+        with mode:
+            # A copy, because a model may change its inputs in place, and a leaf must not be changed.
+            found = torch.func.functional_call(model.module, constants, (inputs.clone(),), model.on_device(context))
+        raw = as_matrix(read_output(found))
     if not raw.requires_grad:
         raise UnsupportedError(
             f"{mode.method} needs a network whose output has a gradient, and no gradient reaches the inputs of this "

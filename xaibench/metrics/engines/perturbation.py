@@ -93,7 +93,8 @@ def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) 
     """Raw model outputs (N, n_copies, C) of the copies that ``make`` builds for a block (n * m, *input_shape)."""
     out: Tensor | None = None
     for block in perturbation_blocks(ev, n_copies):
-        raw = ev.predict(make(block), block.index)
+        # Whose copies they are matters for the context only, and the index takes time for a small model.
+        raw = ev.predict(make(block), block.index if ev.context else None)
         if block.n_samples == len(ev) and block.n_copies == n_copies:
             return raw.view(len(ev), n_copies, -1)
         if out is None:
@@ -105,6 +106,8 @@ def raw_outputs(ev: Evaluation, n_copies: int, make: Callable[[Block], Tensor]) 
 
 def select(ev: Evaluation, raw: Tensor) -> Tensor:
     """The measured output (N, m) of raw model outputs (N, m, C) of m copies of each sample."""
+    if raw.shape[1] == 1:
+        return ev.select(raw.flatten(0, 1)).view(raw.shape[:2])
     rows = owners(slice(0, len(ev)), raw.shape[1], ev.targets.device)
     return ev.select(raw.flatten(0, 1), rows).view(raw.shape[:2])
 

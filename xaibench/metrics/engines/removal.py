@@ -10,7 +10,9 @@ from torch import Tensor
 
 from xaibench.core.evaluation import Evaluation
 from xaibench.metrics.engines.perturbation import Block, clean_raw, masked_raw, raw_outputs, select
-from xaibench.metrics.maps.orders import ranked, ranks_of
+from xaibench.metrics.engines.removal_units import RemovalUnits
+from xaibench.metrics.maps.orders import descending, ranked, ranks_of
+from xaibench.metrics.maps.segments import group_values
 
 Order = Literal["morf", "lerf"]
 
@@ -40,32 +42,46 @@ def counts_of_shares(n_features: int, shares: tuple[float, ...]) -> list[int]:
     return [min(n_features, max(1, round(share * n_features))) for share in shares]
 
 
-def removal_points(ev: Evaluation, order: Order, masker: str, counts: list[int]) -> Tensor:
-    """Measured output when the first ``counts`` features of the order are removed (N, len(counts))."""
-    return select(ev, removal_raw(ev, order, masker, counts))
+def removal_points(
+    ev: Evaluation, order: Order, masker: str, counts: list[int], units: RemovalUnits | None = None
+) -> Tensor:
+    """Measured output when the first ``counts`` features, or units, of the order are removed (N, len(counts))."""
+    return select(ev, removal_raw(ev, order, masker, counts, units))
 
 
-def removal_raw(ev: Evaluation, order: Order, masker: str, counts: list[int]) -> Tensor:
-    """Raw outputs when the first ``counts`` features of the order are removed (N, len(counts), C).
+def removal_raw(
+    ev: Evaluation, order: Order, masker: str, counts: list[int], units: RemovalUnits | None = None
+) -> Tensor:
+    """Raw outputs when the first ``counts`` features, or units, of the order are removed (N, len(counts), C).
 
-    Every point is evaluated once per (order, masker): metrics share the points that they have in
+    Every point is evaluated once per (order, masker, units): metrics share the points that they have in
     common, whatever output they measure. The unmasked and the fully masked samples are evaluated
     once for all explainers.
     """
-    known: dict[int, Tensor] = ev.reuse(f"removal/{order}/{masker}", dict)
-    n_features = ev.layout.n_features
+    units = units or RemovalUnits(ev.layout.n_features)
+    of_units = f"/{units.name}" if units.name else ""
+    known: dict[int, Tensor] = ev.reuse(f"removal/{order}/{masker}{of_units}", dict)
     known.setdefault(0, clean_raw(ev))
-    if n_features in counts:
-        known.setdefault(n_features, masked_raw(ev, masker))
+    if units.count in counts:
+        known.setdefault(units.count, masked_raw(ev, masker))
     new = sorted(set(counts) - set(known))
     if new:
-        ranks = ranks_of(removal_order(ev, order)).view(-1, *ev.layout.feature_shape)
+        ranks = _removed_at(ev, order, units)
         raw = outputs_without(ev, ranks, torch.tensor([new], dtype=torch.int32, device=ranks.device), masker)
         known.update(zip(new, raw.unbind(1), strict=True))
     return torch.stack([known[c] for c in counts], dim=1)
 
 
-def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tensor:
+def _removed_at(ev: Evaluation, order: Order, units: RemovalUnits) -> Tensor:
+    """Place of every feature in the order of removal (N, *feature_shape); units go by the sum of their attributions."""
+    if units.labels is None:
+        return ranks_of(removal_order(ev, order)).view(-1, *ev.layout.feature_shape)
+    falling = descending(ev, group_values(ev.attributions, units.labels))
+    ranks = ranks_of(falling.flip(1) if order == "lerf" else falling)
+    return ranks[:, units.labels]
+
+
+def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int, units: RemovalUnits | None = None) -> Tensor:
     """Measured output while features are removed in ``order``.
 
     Parameters
@@ -76,6 +92,8 @@ def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tens
     steps : int
         Point s has about ``s / steps`` of the features removed. Where there are fewer features
         than steps, points repeat.
+    units : RemovalUnits, optional
+        What is removed at a time; by default single features.
 
     Returns
     -------
@@ -83,7 +101,8 @@ def removal_curve(ev: Evaluation, order: Order, masker: str, steps: int) -> Tens
         The first column is the output of the samples themselves, the last one that of the fully
         masked samples.
     """
-    return removal_points(ev, order, masker, schedule(ev.layout.n_features, steps).tolist())
+    units = units or RemovalUnits(ev.layout.n_features)
+    return removal_points(ev, order, masker, schedule(units.count, steps).tolist(), units)
 
 
 def area(curve: Tensor, n_features: int) -> Tensor:

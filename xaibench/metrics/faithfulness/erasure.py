@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import PositiveInt
 from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
+from xaibench.core.series_groups import CellGroup
 from xaibench.metrics.engines.perturbation import clean_scores
 from xaibench.metrics.engines.removal import MIN_PROBABILITY, SharesUpToOne, counts_of_shares, removal_points
+from xaibench.metrics.engines.removal_units import removal_units
 
 TOP_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the features that count as the top, as published."""
@@ -24,9 +27,17 @@ _ERASER = "DeYoung et al. 2020, ERASER: a benchmark to evaluate rationalized NLP
     output="curve",
     convert="order",
     source=f"{_ERASER}, comprehensiveness, averaged over shares as for soft scores",
+    unkeyed_defaults={"group", "patch"},
     in_output_unit=True,
 )
-def comprehensiveness(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
+def comprehensiveness(
+    ev: Evaluation,
+    *,
+    shares: SharesUpToOne = TOP_SHARES,
+    masker: str = "mean",
+    group: CellGroup | None = None,
+    patch: PositiveInt | None = None,
+) -> Tensor:
     """Mean drop of the output when the top features are removed: large if everything that it needs was among them.
 
     ``mean_k f(x) - f(x without its top k)`` over several shares of the features. Attributions are
@@ -39,13 +50,18 @@ def comprehensiveness(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, mas
         features may mean the same number, which then counts as often.
     masker : str
         What removed features are set to.
+    group : {"segments", "sensors", "steps", "cells"}, optional
+    patch : int, optional
+        Of series: what is removed at a time, and the length of a segment; see `pixel_flipping`. Shares are then of
+        these units.
 
     Returns
     -------
     Tensor (N,)
     """
-    counts = counts_of_shares(ev.layout.n_features, shares)
-    return clean_scores(ev) - removal_points(ev, "morf", masker, counts).mean(dim=1)
+    units = removal_units(ev, masker, group, patch)
+    counts = counts_of_shares(units.count, shares)
+    return clean_scores(ev) - removal_points(ev, "morf", masker, counts, units).mean(dim=1)
 
 
 @metric(
@@ -57,9 +73,17 @@ def comprehensiveness(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, mas
     output="curve",
     convert="order",
     source=f"{_ERASER}, sufficiency, averaged over shares as for soft scores",
+    unkeyed_defaults={"group", "patch"},
     in_output_unit=True,
 )
-def sufficiency(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
+def sufficiency(
+    ev: Evaluation,
+    *,
+    shares: SharesUpToOne = TOP_SHARES,
+    masker: str = "mean",
+    group: CellGroup | None = None,
+    patch: PositiveInt | None = None,
+) -> Tensor:
     """Mean drop of the output when all but the top features are removed: small if they are enough.
 
     ``mean_k f(x) - f(the top k alone)`` over several shares of the features. To leave the top k alone is
@@ -71,15 +95,19 @@ def sufficiency(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: s
         Shares of the features, above 0 and up to 1, each at least one feature.
     masker : str
         What removed features are set to.
+    group : {"segments", "sensors", "steps", "cells"}, optional
+    patch : int, optional
+        Of series: what is removed at a time, and the length of a segment; see `pixel_flipping`. Shares are then of
+        these units.
 
     Returns
     -------
     Tensor (N,)
         Below 0 where the top features alone give more than the whole sample.
     """
-    n_features = ev.layout.n_features
-    counts = [n_features - left for left in counts_of_shares(n_features, shares)]
-    return clean_scores(ev) - removal_points(ev, "lerf", masker, counts).mean(dim=1)
+    units = removal_units(ev, masker, group, patch)
+    counts = [units.count - left for left in counts_of_shares(units.count, shares)]
+    return clean_scores(ev) - removal_points(ev, "lerf", masker, counts, units).mean(dim=1)
 
 
 @metric(
@@ -91,8 +119,16 @@ def sufficiency(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: s
     convert="order",
     source="Shrikumar et al. 2017, Learning important features through propagating activation differences, "
     "log-odds; as ratio of probabilities in Chen et al. 2019, L-Shapley and C-Shapley",
+    unkeyed_defaults={"group", "patch"},
 )
-def log_odds(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str = "mean") -> Tensor:
+def log_odds(
+    ev: Evaluation,
+    *,
+    shares: SharesUpToOne = TOP_SHARES,
+    masker: str = "mean",
+    group: CellGroup | None = None,
+    patch: PositiveInt | None = None,
+) -> Tensor:
     """Mean change of the log probability when the top features are removed: the further down, the better.
 
     ``mean_k log p(x without its top k) - log p(x)``. `comprehensiveness` on a scale on which the
@@ -104,6 +140,10 @@ def log_odds(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str 
         Shares of the features, above 0 and up to 1, each at least one feature.
     masker : str
         What removed features are set to.
+    group : {"segments", "sensors", "steps", "cells"}, optional
+    patch : int, optional
+        Of series: what is removed at a time, and the length of a segment; see `pixel_flipping`. Shares are then of
+        these units.
 
     Returns
     -------
@@ -117,6 +157,7 @@ def log_odds(ev: Evaluation, *, shares: SharesUpToOne = TOP_SHARES, masker: str 
     """
     if ev.output != "probability":
         raise UnsupportedError(f"log odds are those of a probability, not of a {ev.output}", "leave the output out")
-    counts = counts_of_shares(ev.layout.n_features, shares)
-    without = removal_points(ev, "morf", masker, counts).clamp(min=MIN_PROBABILITY).log().mean(dim=1)
+    units = removal_units(ev, masker, group, patch)
+    counts = counts_of_shares(units.count, shares)
+    without = removal_points(ev, "morf", masker, counts, units).clamp(min=MIN_PROBABILITY).log().mean(dim=1)
     return without - clean_scores(ev).clamp(min=MIN_PROBABILITY).log()

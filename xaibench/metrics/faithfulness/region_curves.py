@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -11,6 +12,7 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import has_classes, label_threshold
 from xaibench.core.registry import metric
+from xaibench.core.series_groups import SeriesGroup, check_series_group, series_groups
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.engines.removal import Order, outputs_without, schedule
 from xaibench.metrics.maps.orders import descending, ranks_of
@@ -97,16 +99,23 @@ def _group_ranks(ev: Evaluation, order: Order, groups: Groups, mean: bool) -> Te
     return ranks_of(found.flip(1) if order == "lerf" else found)
 
 
-def _patch_curve(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str) -> GroupCurve:
+def _patch_curve(
+    ev: Evaluation, *, patch: int | None, steps: int | None, masker: str, group: SeriesGroup | None
+) -> GroupCurve:
     """Curve over a grid of patches, a seventh of the image's shorter side wide unless ``patch`` says otherwise."""
     sides = [ev.layout.feature_shape[axis] for axis in ev.layout.neighbour_axes]
     side = max(1, round(min(sides, default=1) / 7)) if patch is None else patch
+    if group is not None:
+        check_series_group(ev.layout, group, patch)
+        labels = series_groups(ev.layout, group, side if group == "segments" else None).to(ev.inputs.device)
+        groups = Groups(f"{group}{side if group == 'segments' else ''}", labels.unsqueeze(0))
+        return group_curve(ev, "morf", masker, groups, steps or int(groups.sizes().max()))
     groups = Groups(f"patch{side}", patches(ev.layout, side).to(ev.inputs.device).unsqueeze(0))
     return group_curve(ev, "morf", masker, groups, steps or int(groups.sizes().max()))
 
 
-def _values(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str) -> Tensor:
-    return _patch_curve(ev, patch=patch, steps=steps, masker=masker).values
+def _values(ev: Evaluation, **params: Any) -> Tensor:
+    return _patch_curve(ev, **params).values
 
 
 @metric(
@@ -122,9 +131,15 @@ def _values(ev: Evaluation, *, patch: int | None, steps: int | None, masker: str
     source="Samek et al. 2017, Evaluating the visualization of what a DNN has learned, equation 12 (AOPC)",
     place_matters=True,  # patches are made of neighbours
     in_output_unit=True,
+    unkeyed_defaults={"group"},
 )
 def region_perturbation(
-    ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "uniform"
+    ev: Evaluation,
+    *,
+    patch: PositiveInt | None = None,
+    steps: PositiveInt | None = None,
+    masker: str = "uniform",
+    group: SeriesGroup | None = None,
 ) -> Tensor:
     """Area over the perturbation curve while patches go, the most relevant first.
 
@@ -138,12 +153,14 @@ def region_perturbation(
     steps : int, optional
         Points L after the first; default one per patch.
     masker : str
+    group : {"segments", "sensors", "steps"}, optional
+        Of series: windows across all sensors, whole sensors or steps, instead of windows of one sensor.
 
     Returns
     -------
     Tensor (N,)
     """
-    curve = _patch_curve(ev, patch=patch, steps=steps, masker=masker)
+    curve = _patch_curve(ev, patch=patch, steps=steps, masker=masker, group=group)
     return clean_scores(ev) - curve.values.mean(dim=1)
 
 
@@ -160,9 +177,15 @@ def region_perturbation(
     source="Montavon et al. 2018, Methods for interpreting and understanding deep neural networks, section 7.2",
     place_matters=True,  # patches are made of neighbours
     in_output_unit=True,
+    unkeyed_defaults={"group"},
 )
 def selectivity(
-    ev: Evaluation, *, patch: PositiveInt | None = None, steps: PositiveInt | None = None, masker: str = "zero"
+    ev: Evaluation,
+    *,
+    patch: PositiveInt | None = None,
+    steps: PositiveInt | None = None,
+    masker: str = "zero",
+    group: SeriesGroup | None = None,
 ) -> Tensor:
     """Area under the target-score curve while patches are removed, the most relevant first.
 
@@ -175,12 +198,14 @@ def selectivity(
     steps : int, optional
         Points after the first; default one per patch.
     masker : str
+    group : {"segments", "sensors", "steps"}, optional
+        Of series: windows across all sensors, whole sensors or steps, instead of windows of one sensor.
 
     Returns
     -------
     Tensor (N,)
     """
-    return _patch_curve(ev, patch=patch, steps=steps, masker=masker).area()
+    return _patch_curve(ev, patch=patch, steps=steps, masker=masker, group=group).area()
 
 
 def _superpixel_curve(ev: Evaluation, *, n_segments: int, compactness: float, steps: int, masker: str) -> GroupCurve:

@@ -11,7 +11,7 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.registry import metric
 from xaibench.metrics.maps.similarity import ranks
 
-LEVEL = 0.01
+KS_ALPHA = 0.01
 """Level of the published test."""
 _FABER = "Faber et al. 2021, When comparing to ground truth is wrong: on evaluating GNN explanation methods"
 _signs = partial(
@@ -88,5 +88,5 @@ def negative_separation(ev: Evaluation) -> Tensor:
     for i, (row, sign) in enumerate(zip(values, signs, strict=True)):
         against, neutral = row[sign < 0], row[sign == 0]
         if min(len(against), len(neutral)) > 1:
-            found[i] = float(ks_2samp(against.numpy(), neutral.numpy()).pvalue < LEVEL)
+            found[i] = float(ks_2samp(against.numpy(), neutral.numpy()).pvalue < KS_ALPHA)
     return found.to(ev.attributions.device)

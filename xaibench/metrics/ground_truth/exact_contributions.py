@@ -26,7 +26,7 @@ def _pair(ev: Evaluation) -> tuple[Tensor, Tensor]:
     """Attributions and exact contributions (N, F), float64."""
     assert ev.truth is not None
     assert ev.truth.contributions is not None
-    true = ev.truth.contributions.to(ev.attributions.device)
+    true = ev.truth.contributions["zero"].to(ev.attributions.device)
     return ev.attributions.flatten(1).double(), true.flatten(1).double()
 
 
@@ -40,7 +40,8 @@ def _pair(ev: Evaluation) -> tuple[Tensor, Tensor]:
 def contribution_correlation(ev: Evaluation) -> Tensor:
     """Pearson correlation of attributions with the exact contributions of the features.
 
-    Slopes are multiplied by the input first. A factor and a constant play no role: read it with `contribution_error`.
+    Slopes are multiplied by the input first. A factor and a constant play no role: read it with
+    `contribution_distance`.
 
     Returns
     -------
@@ -54,14 +55,14 @@ def contribution_correlation(ev: Evaluation) -> Tensor:
 
 
 @_known(
-    "contribution_error",
+    "contribution_distance",
     higher_is_better=False,
     bounds=(0, None),
     scale_invariant=False,
     favours={"zero maps"},
     source="relative Euclidean distance from Shapley values that are known exactly (Shapley 1953)",
 )
-def contribution_error(ev: Evaluation) -> Tensor:
+def contribution_distance(ev: Evaluation) -> Tensor:
     """Euclidean distance of attributions from the exact contributions, relative to the size of the latter.
 
     0 is exact. A map of zeros has 1, and a random map of the right size about the square root of 2: saying nothing is

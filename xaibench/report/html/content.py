@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.advice.verdicts import Advice
 from xaibench.analysis.mean_curves import MeanCurve
 from xaibench.core.types import Array
 
@@ -32,6 +33,27 @@ class Map:
 
 
 @dataclass(frozen=True)
+class GraphShape:
+    """The structure of a graph, without padding.
+
+    Attributes
+    ----------
+    src, dst : array (E,) of int
+    n_nodes : int
+    target : int
+        Node whose output is explained; -1 where it is that of the whole graph.
+    classes : array (n_nodes,) of int
+        Which feature of a node is 1, where one of several is; -1 elsewhere.
+    """
+
+    src: Array
+    dst: Array
+    n_nodes: int
+    target: int
+    classes: Array
+
+
+@dataclass(frozen=True)
 class Instance:
     """One sample of a problem with its explanations.
 
@@ -52,6 +74,8 @@ class Instance:
         Explainers from the best mean score to the worst.
     words : tuple of str
         Of a text: its features, in words; empty for other data.
+    graph : GraphShape or None
+        Of a graph: what draws it.
     """
 
     sample: str
@@ -62,6 +86,7 @@ class Instance:
     target: str
     maps: tuple[Map, ...]
     words: tuple[str, ...] = ()
+    graph: GraphShape | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +171,8 @@ class Content:
     curves : tuple of Curves
     notes : mapping of str to tuple of str
         By section: what is not shown, and why.
+    advice : mapping of str to Advice
+        By suite: what its board advises; made from the board alone where it is missing.
     """
 
     store: str
@@ -158,3 +185,4 @@ class Content:
     galleries: tuple[Gallery, ...] = ()
     curves: tuple[Curves, ...] = ()
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    advice: dict[str, Advice] = field(default_factory=dict)

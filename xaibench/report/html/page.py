@@ -17,7 +17,17 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from xaibench.report.claims import FEW_CHANGES_NOTE
-from xaibench.report.html import audit_tables, critical, feature_tables, figures, panels, pictures, tables
+from xaibench.report.html import (
+    audit_tables,
+    critical,
+    feature_tables,
+    figures,
+    graphs,
+    panels,
+    pictures,
+    series,
+    tables,
+)
 from xaibench.report.html.content import Content
 from xaibench.report.html.rows import as_json, board_columns
 from xaibench.report.html.summary import summarise
@@ -96,13 +106,16 @@ def make_report(content: Content) -> Report:
         css=Markup(css),
         js=Markup(js),
         content=content,
-        suites=[summarise(part) for _, part in content.board.groupby("suite", sort=False)],
+        suites=[
+            summarise(part, content.advice.get(str(name))) for name, part in content.board.groupby("suite", sort=False)
+        ],
         board=Markup(as_json(board_columns(content.board))),
         sections=[(id, name, f"{id}.html") for id, name in SECTIONS.items() if there[id]],
         lacking={name: content.notes.get(name, ()) for name in ("examples", "curves") if not there[name]},
         ranks=ranks,
         curves=content.curves,
-        galleries=[(g, pictures.is_flat(g)) for g in content.galleries],
+        galleries=[(g, pictures.is_flat(g), series.is_drawn_as_lines(g)) for g in content.galleries],
+        series=series,
         agreements=agreements,
         audit=audit,
         critical=differences,
@@ -121,6 +134,7 @@ def make_report(content: Content) -> Report:
         features=feature_tables,
         figures=figures,
         pictures=pictures,
+        graphs=graphs,
     )
     for gallery in content.galleries:
         if not pictures.is_flat(gallery):

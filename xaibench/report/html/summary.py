@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.advice.verdicts import Advice, advise
 from xaibench.analysis.leaderboard.columns import METRIC_FAMILIES
 from xaibench.analysis.leaderboard.extent import extent
 from xaibench.analysis.leaderboard.validity import Validity, validity
 from xaibench.analysis.ranks.board_summary import board_summary
 from xaibench.analysis.ranks.relative_ranks import MEASURE
+from xaibench.report.advice import AdviceGroup, advice_groups, opening_sentence, scope_sentence, unknown_sentence
 from xaibench.report.labels import metric_labels, number, share
 from xaibench.report.overview import REASONS, Overview, legend, overview
-from xaibench.report.standings import Status, rank_sentence, standings_rows, statuses
+from xaibench.report.standings import rank_sentence, standings_rows
 
 _STATES = {"all": "all", "most": "some", "few": "some", "none": "none", "untested": ""}
 SHADES = 5
@@ -49,7 +51,9 @@ class Summary:
     counts: dict[str, int]
     samples: str
     view: Overview
-    statuses: list[Status]
+    advice: list[AdviceGroup]
+    opening: str
+    remarks: list[str]
     rank_sentence: str
     standings: tuple[tuple[str, ...], list[tuple[str, ...]]]
     measures: list[MatrixColumn]
@@ -62,8 +66,9 @@ class Summary:
         return any(e.text.endswith("~") for c in self.measures for e in c.entries.values())
 
 
-def summarise(board: pd.DataFrame) -> Summary:
-    """Condense the leaderboard of one suite."""
+def summarise(board: pd.DataFrame, advice: Advice | None = None) -> Summary:
+    """Condense the leaderboard of one suite; ``advice`` is what it advises, by default from the board alone."""
+    advice = advise(board) if advice is None else advice
     found, size = board_summary(board), extent(board)
     view = overview(board, found)
     low, high = size.least_samples, size.most_samples
@@ -72,7 +77,9 @@ def summarise(board: pd.DataFrame) -> Summary:
         {"problems": size.problems, "explainers": size.explainers, "metrics": size.metrics, "cells": size.cells},
         str(low) if low == high else f"{low} to {high}",
         view,
-        statuses(view),
+        advice_groups(advice, board),
+        opening_sentence(advice),
+        [text for text in (unknown_sentence(advice), scope_sentence(advice.scope)) if text],
         rank_sentence(view.ground, len(view.explainers), view.n_problems),
         standings_rows(view),
         _measures(board, found.ranks, single=view.single),

@@ -1,0 +1,326 @@
+"""The verdict of a leaderboard on every explainer: use, do not use, or undecided and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from xaibench.analysis.advice.certificate import certificate_votes
+from xaibench.analysis.advice.placebo_votes import CONSTRUCT, construct_votes, counted_tests
+from xaibench.analysis.flags import is_false
+from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
+from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
+from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.analysis.ranks.standings import CommonGround, standings
+from xaibench.store.stopped_early import STOPPED_EARLY
+
+AdviceKind = Literal["use", "also", "avoid", "undecided", "untested"]
+Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no test"]
+OpenCause = Literal["nobody", "few samples", "oracle fails", "audit"]
+Entry = tuple[str, str]
+Comparison = tuple[str, str, str, str, str, str]
+"""Values of `COMPARISON_GROUP`: problem and metric of a test."""
+MIN_WEIGHT = 2
+"""Votes that speak for an explainer before it is recommended; ground truth and certificates count double."""
+MIN_DEFINED_SHARE = 0.9
+MOST_NAMED = 3
+"""Explainers that are recommended at most."""
+
+
+@dataclass(frozen=True)
+class ExplainerAdvice:
+    """What a leaderboard says of one explainer.
+
+    Attributes
+    ----------
+    entry : (str, str)
+        Name and parameters.
+    kind : {"use", "also", "avoid", "undecided", "untested"}
+        ``use``: in the first group of those that tests speak for; ``also``: tests speak for it, and others are
+        ahead, or tied and faster; ``avoid``: they speak against it; ``undecided``; ``untested``.
+    cause : str
+        Why it is undecided or untested; empty otherwise.
+    ahead, behind : tuple of str
+        Constructs that vote for it, and those in which some test was lost.
+    lost : tuple of tuple
+        Comparisons in which it lost to a placebo.
+    evidence : tuple of tuple
+        Comparisons that its verdict rests on.
+    seconds : float
+        Mean wall time of one explanation of one sample, NaN if unknown.
+    samples : int
+        Samples that would decide it if the differences stay what they are; 0 where no number can be given.
+    certificate : tuple of int or None
+        Plants found, not found and tried, where a certificate was given.
+    place : int
+        Overall rank, 0 where it has none.
+    """
+
+    entry: Entry
+    kind: AdviceKind
+    cause: Cause
+    ahead: tuple[str, ...]
+    behind: tuple[str, ...]
+    lost: tuple[Comparison, ...]
+    evidence: tuple[Comparison, ...]
+    seconds: float
+    samples: int = 0
+    certificate: tuple[int, int, int] | None = None
+    place: int = 0
+
+
+@dataclass(frozen=True)
+class OpenConstruct:
+    """A construct in which nobody is shown to be better than the placebos, why, and in which comparisons."""
+
+    name: str
+    cause: OpenCause
+    evidence: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the advice is about: numbers of problems and data sets, samples per score, trained models per problem."""
+
+    n_problems: int
+    n_datasets: int
+    least_samples: int
+    most_samples: int
+    trainings: int
+    n_failed_gates: int
+    problems: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a leaderboard advises; explainers in the order in which they are named.
+
+    Attributes
+    ----------
+    explainers : tuple of ExplainerAdvice
+    unknown : tuple of OpenConstruct
+    scope : Scope
+    compared : bool
+        Whether anything was compared with placebos at all.
+    """
+
+    explainers: tuple[ExplainerAdvice, ...]
+    unknown: tuple[OpenConstruct, ...]
+    scope: Scope
+    compared: bool
+
+    def of(self, *kinds: AdviceKind) -> list[ExplainerAdvice]:
+        """The explainers of some kinds."""
+        return [found for found in self.explainers if found.kind in kinds]
+
+    def only(self, entries: Collection[Entry]) -> Advice:
+        """The same about some of the explainers."""
+        return replace(self, explainers=tuple(found for found in self.explainers if found.entry in entries))
+
+
+def advise(
+    board: pd.DataFrame, *, audit: pd.DataFrame | None = None, certificate: pd.DataFrame | None = None
+) -> Advice:
+    """Judge the explainers of one suite's leaderboard by rules, never beyond what the tests show.
+
+    - *Use*: at least two constructs vote for the explainer (`construct_votes`; ground truth and certificates count
+      double), it lost to a placebo in no test, and it is defined on at least 90 % of what it supports. Of these the
+      first of the overall order (`standings`) and those that the tests do not separate from it in most comparisons,
+      the fastest three of them.
+    - *Avoid*: more weight votes against it than for it.
+    - Everything else is undecided, with the cause.
+
+    Parameters
+    ----------
+    board : DataFrame
+        From `leaderboard`; of one suite.
+    audit : DataFrame, optional
+        First table of `xaibench.audit`; metrics that it does not trust have no vote.
+    certificate : DataFrame, optional
+        Rows of ``certify.parquet``.
+    """
+    rows = counted(board)
+    tests = counted_tests(rows, audit)
+    votes = construct_votes(tests, certificate_votes(certificate))
+    order = standings(board)
+    entries = order.explainers[~order.explainers["control"].astype(bool)]
+    defined, seconds = _defined_share(rows), _seconds(rows)
+    needed = tests[[*ENTRY, *COMPARISON_GROUP, "result", "n", "sample_factor"]]
+    own_tests = {tuple(map(str, entry)): own for entry, own in needed.groupby(ENTRY, sort=False)}
+    own_votes = {tuple(map(str, entry)): own for entry, own in votes.groupby(ENTRY, sort=False)}
+    found = {
+        entry: _judged(
+            entry,
+            own_tests.get(entry, needed.iloc[:0]),
+            own_votes.get(entry, votes.iloc[:0]),
+            defined.get(entry, 0.0),
+            seconds.get(entry, np.nan),
+        )
+        for entry in entries[ENTRY].itertuples(index=False, name=None)
+    }
+    place = dict(zip(found, entries["place"].to_list(), strict=True))
+    first = _first_group(rows, order.ground, [e for e, a in found.items() if a.kind == "use"], place)
+    named = set(sorted(first, key=lambda e: (_rounded(found[e].seconds), _at(place[e]), e))[:MOST_NAMED])
+    judged = [replace(a, kind="also") if a.kind == "use" and a.entry not in named else a for a in found.values()]
+    raced = _raced(board)
+    judged = [
+        replace(a, kind="undecided", cause="raced") if a.kind == "untested" and a.entry in raced else a for a in judged
+    ]
+    judged = [replace(a, place=int(place[a.entry])) if place[a.entry] == place[a.entry] else a for a in judged]
+    return Advice(
+        tuple(sorted(judged, key=lambda a: _order(a, place))),
+        _open_constructs(rows, tests, votes),
+        _scope(board, rows),
+        bool(len(tests)) or certificate is not None,
+    )
+
+
+def _judged(entry: Entry, own: pd.DataFrame, cast_: pd.DataFrame, defined: float, seconds: float) -> ExplainerAdvice:
+    """The advice on one explainer, by its tests and votes."""
+    certified = cast_[cast_["family"] == "certificate"]
+    ahead, behind = cast_[cast_["vote"] == "for"], cast_[cast_["lost"] > 0]
+    against = int(cast_.loc[cast_["vote"] == "against", "weight"].sum())
+    weight = int(ahead["weight"].sum())
+    lost = _comparisons(own[own["result"] == "lost"])
+    countable = own[own["result"].isin(["won", "lost", "open"])]
+    kind: AdviceKind = "undecided"
+    cause: Cause = ""
+    if own.empty and certified.empty:
+        kind, cause = "untested", "no test"
+    elif countable.empty and certified.empty:
+        cause = "few samples" if (own["result"] == "few samples").all() else "not shown"
+    elif against > weight:
+        kind = "avoid"
+    elif lost or against:
+        cause = "contradicted"
+    elif weight < MIN_WEIGHT:
+        alone = len(cast_) == 1 and len(ahead) == 1
+        cause = "one construct" if alone else "not shown"
+    elif defined < MIN_DEFINED_SHARE:
+        cause = "undefined"
+    else:
+        kind = "use"
+    return ExplainerAdvice(
+        entry, kind, cause, _names(ahead), _names(behind), lost, _comparisons(countable), seconds,
+        _samples_needed(own, cast_) if cause == "not shown" else 0,
+        None if certified.empty else tuple(int(certified[c].sum()) for c in ("won", "lost", "tested")),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _comparisons(tests: pd.DataFrame) -> tuple[Comparison, ...]:
+    keys = (tuple(map(str, key)) for key in zip(*(tests[c] for c in COMPARISON_GROUP), strict=True))
+    return tuple(dict.fromkeys(cast("list[Comparison]", list(keys))))
+
+
+def _names(votes: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.replace("_", " ") for name in votes["construct"]))
+
+
+def _samples_needed(own: pd.DataFrame, votes: pd.DataFrame) -> int:
+    """Samples with which the open tests would speak for it: the median over tests, two digits; 0 if unclear."""
+    open_tests = own[own["result"] == "open"]
+    needed = (open_tests["n"] * open_tests["sample_factor"]).dropna()
+    if 2 * len(needed) <= len(open_tests):
+        return 0
+    size = float(needed.median())
+    unit = 10 ** max(int(np.floor(np.log10(size))) - 1, 0)
+    return int(np.ceil(size / unit) * unit)
+
+
+def _raced(board: pd.DataFrame) -> set[Entry]:
+    """Explainers that left some race early."""
+    left = board["message"].fillna("").astype(str).str.contains(STOPPED_EARLY, regex=False)
+    return {(str(e), str(p)) for e, p in board.loc[left, ENTRY].itertuples(index=False, name=None)}
+
+
+def _defined_share(rows: pd.DataFrame) -> dict[Entry, float]:
+    """By explainer: share of the samples of its supported cells with a defined score."""
+    supported = rows[rows["status"] != "unsupported"]
+    share = ((supported["n"] - supported["n_undefined"]) / supported["n"].where(supported["n"] > 0)).fillna(0.0)
+    means = share.groupby([supported[c] for c in ENTRY], sort=False).mean()
+    return {(str(key[0]), str(key[1])): float(v) for key, v in zip(means.index.tolist(), means, strict=True)}
+
+
+def _seconds(rows: pd.DataFrame) -> dict[Entry, float]:
+    """By explainer: mean seconds of one explanation of one sample, over its problems."""
+    timed = rows[rows["explain_seconds"].notna() & (rows["n"] > 0) & (rows["scope"] != "dataset")]
+    each = (timed["explain_seconds"] / timed["n"]).groupby([timed[c] for c in (*ENTRY, *PROBLEM)], sort=False).mean()
+    means = each.groupby(level=[0, 1], sort=False).mean()
+    return {(str(key[0]), str(key[1])): float(v) for key, v in zip(means.index.tolist(), means, strict=True)}
+
+
+def _first_group(
+    rows: pd.DataFrame, ground: CommonGround | None, chosen: list[Entry], place: dict[Entry, float]
+) -> list[Entry]:
+    """The first of the chosen explainers, and those that tests do not separate from it in most comparisons."""
+    if not chosen:
+        return []
+    ranked = [e for e in chosen if place[e] == place[e]] or chosen
+    first = min(ranked, key=lambda e: _at(place[e]))
+    if ground is None or place[first] != place[first]:
+        return ranked
+    family = rows[(rows["family"] == ground.family) & rows["rank"].notna()]
+    family = family[[*ENTRY, *COMPARISON_GROUP, "rank", "tie_group"]]
+    best = family[(family[ENTRY] == list(first)).all(axis=1)].set_index(COMPARISON_GROUP)
+    tied = [first]
+    for entry in ranked:
+        own = family[(family[ENTRY] == list(entry)).all(axis=1)].set_index(COMPARISON_GROUP)
+        other = own[["rank", "tie_group"]].rename(columns={"rank": "rank_own", "tie_group": "tie_group_own"})
+        both = best.join(other, how="inner")
+        apart = [
+            a < b and not set(str(x)) & set(str(y))
+            for a, b, x, y in zip(both["rank"], both["rank_own"], both["tie_group"], both["tie_group_own"], strict=True)
+        ]
+        if entry != first and (place[entry] == place[first] or 2 * sum(apart) <= len(apart)):
+            tied.append(entry)
+    return tied
+
+
+def _at(place: float) -> float:
+    return place if place == place else np.inf
+
+
+def _rounded(seconds: float) -> float:
+    """Seconds to one digit, so that explainers of equal cost keep the order of their ranks."""
+    if not seconds > 0:
+        return 0.0 if seconds == 0 else np.inf
+    unit = 10.0 ** np.floor(np.log10(seconds))
+    return float(np.round(seconds / unit) * unit)
+
+
+def _order(found: ExplainerAdvice, place: dict[Entry, float]) -> tuple[object, ...]:
+    kinds = ("use", "also", "avoid", "undecided", "untested")
+    if found.kind == "use":
+        return kinds.index("use"), _rounded(found.seconds), _at(place[found.entry]), found.entry
+    if found.kind == "avoid":
+        return kinds.index("avoid"), -len(found.behind), -len(found.lost), found.entry
+    return kinds.index(found.kind), _at(place[found.entry]), 0, found.entry
+
+
+def _open_constructs(rows: pd.DataFrame, tests: pd.DataFrame, votes: pd.DataFrame) -> tuple[OpenConstruct, ...]:
+    shown = {tuple(key) for key in votes.loc[votes["vote"] == "for", CONSTRUCT].itertuples(index=False, name=None)}
+    found = []
+    for key, group in tests.groupby(CONSTRUCT, sort=True):
+        if tuple(key) in shown:
+            continue
+        outcomes = group["result"]
+        countable = outcomes.isin(["won", "lost", "open"]).any()
+        cause = cast(OpenCause, "nobody" if countable else str(outcomes.mode().iloc[0]))
+        found.append(OpenConstruct(str(key[1]).replace("_", " "), cause, _comparisons(group)))
+    return tuple(found)
+
+
+def _scope(board: pd.DataFrame, rows: pd.DataFrame) -> Scope:
+    about = rows[rows["family"].isin(TESTED_FAMILIES) & (rows["n"] > 0)]
+    about = about if len(about) else rows[rows["n"] > 0]
+    problems = about[PROBLEM].drop_duplicates()
+    failed = board[is_false(board["gate_passed"])][PROBLEM].drop_duplicates()
+    return Scope(
+        len(problems), problems["dataset"].nunique(), int(about["n"].min()) if len(about) else 0,
+        int(about["n"].max()) if len(about) else 0, int(about["n_seeds"].min()) if len(about) else 0, len(failed),
+        tuple(problems.itertuples(index=False, name=None)),
+    )  # fmt: skip

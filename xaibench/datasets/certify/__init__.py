@@ -1,0 +1,1 @@
+"""Copies of a data set with a planted shortcut, for `xaibench certify`."""
