@@ -34,7 +34,7 @@ def run_at(
     context : mapping of str to Tensor (n, ...)
     target : FeatureLayer
     change : callable, optional
-        The network goes on with the maps that this returns; what is no place of a map, such as a class token, stays.
+        The network goes on with the maps that this returns; what has no place in a map, such as a class token, stays.
 
     Raises
     ------
