@@ -16,7 +16,7 @@ Discrepancy = Callable[[Tensor], Tensor]
 """Values (B,) of points (B, d); the event is that one is at least the threshold."""
 Space = Literal["gaussian", "cube"]
 DISTINCT = 0.05
-"""Share of particles with a value of its own below which there is no slope to climb."""
+"""Share of particles with a value of its own up to which there is no slope to climb."""
 ACCEPTANCE = 0.4
 """Rate of accepted steps that step sizes are adapted to."""
 CONFIDENCE = 0.95
@@ -104,7 +104,7 @@ def rare_event(
     queries, log10_p, squares, size = n, 0.0, 0.0, 0.5
     chains = torch.arange(n)
     for level in range(most_levels):
-        if len(torch.unique(values)) < DISTINCT * n:
+        if len(torch.unique(values)) <= max(DISTINCT * n, 1):
             return _plain(discrepancy, threshold, d, space, plain, generator, queries, level)
         wanted = max(int(share * n), 1)
         reached = float(values.topk(wanted).values[-1])

@@ -30,8 +30,8 @@ NEVER = -1.0
     bounds=(None, 0),
     needs={"reexplain"},
     source="Huang et al. 2023, SAFARI; Au & Beck 2001, subset simulation",
-    undefined_for={"zero maps", "constant maps", "some inputs"},
-    favours=(),
+    undefined_for={"zero maps", "constant maps"},
+    place_matters=True,
 )
 def misinterpretation_log10p(
     ev: Evaluation,
@@ -64,9 +64,9 @@ def misinterpretation_log10p(
     Returns
     -------
     Tensor (N,)
-        At most 0; more negative is rarer. NaN for maps without variance, and where plain sampling has not met the
-        event: then it is rarer than 1 in some thousands, and nothing more is known. Where the levels end before the
-        event the score is an upper bound.
+        At most 0; more negative is rarer. NaN for maps without variance. An upper bound where plain sampling has not met
+        the event (the upper end of its exact 95 % interval: below 1 in some hundreds, and nothing more is known), and
+        where the levels end before the event.
     """
     require_classes(ev.model.returns, "a class has to be kept")
     flat = ev.attributions.flatten(1).double()
@@ -86,7 +86,8 @@ def misinterpretation_log10p(
             most_levels=max_levels,
             plain=10 * n_samples,
         )
-        found[row] = event.log10_p if math.isfinite(event.log10_p) else math.nan
+        # Where plain sampling has not met the event, the upper end of its interval is what is known.
+        found[row] = event.log10_p if math.isfinite(event.log10_p) else event.high
     return found
 
 
