@@ -64,9 +64,9 @@ def misinterpretation_log10p(
     Returns
     -------
     Tensor (N,)
-        At most 0; more negative is rarer. NaN for maps without variance. An upper bound where plain sampling has not met
-        the event (the upper end of its exact 95 % interval: below 1 in some hundreds, and nothing more is known), and
-        where the levels end before the event.
+        At most 0; more negative is rarer. NaN for maps without variance. An upper bound where plain sampling has not
+        met the event (the upper end of its exact 95 % interval: below 1 in some hundreds, and nothing more is known),
+        and where the levels end before the event.
     """
     require_classes(ev.model.returns, "a class has to be kept")
     flat = ev.attributions.flatten(1).double()
