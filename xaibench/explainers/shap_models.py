@@ -41,7 +41,7 @@ def shap_tree(
     ----------
     model_output : {"raw", "probability"}
         What is explained: what the trees add up, which of boosted trees are log odds; or the probability, for which
-        the library scales the values of the log odds, so that they add up and are no exact Shapley values.
+        the library scales the values of the log odds, so that they add up and are not its Shapley values.
     feature_perturbation : {"auto", "interventional", "tree_path_dependent"}
         Columns from background rows (``auto`` too), or along the paths of the trees, without them.
 

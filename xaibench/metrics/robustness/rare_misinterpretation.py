@@ -42,7 +42,7 @@ def misinterpretation_log10p(
     steps: PositiveInt = 5,
     max_levels: PositiveInt = 12,
 ) -> Tensor:
-    """Log10 of the probability that the map correlates below a threshold with its own, the class being kept.
+    """Log10 of the probability that the map correlates below a threshold with its own, while the class stays.
 
     Under noise from U(-radius, radius) on every input number. Small probabilities are found by subset simulation,
     which needs a discrepancy that can be climbed. Where maps are piecewise constant, as the gradients of ReLU
@@ -68,7 +68,7 @@ def misinterpretation_log10p(
         met the event (the upper end of its exact 95 % interval: below 1 in some hundreds, and nothing more is known),
         and where the levels end before the event.
     """
-    require_classes(ev.model.returns, "a class has to be kept")
+    require_classes(ev.model.returns, "the predicted class has to stay")
     flat = ev.attributions.flatten(1).double()
     found = torch.full((len(ev),), torch.nan, dtype=torch.float64)
     classes = ev.predict(ev.inputs).argmax(dim=1)
