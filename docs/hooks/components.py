@@ -81,9 +81,13 @@ def _metrics_index(groups: dict[str, list[MetricSpec]], texts: dict[str, str]) -
 
 def _page(title: str, text: str, specs: Iterable[Component]) -> str:
     specs = list(specs)
-    rows: list[list[object]] = [[f"[{s.name}](#{s.name})", s.summary] for s in specs]
+    rows: list[list[object]] = [[f"[{s.name}](#{_anchor(s)})", s.summary] for s in specs]
     parts = [f"# {title}", text, numpydoc.table(["name", ""], rows), *map(_section, specs)]
     return "\n\n".join(parts) + "\n"
+
+
+def _anchor(spec: Component) -> str:
+    return spec.name.replace(":", "-")
 
 
 def _better(spec: MetricSpec) -> str:
@@ -92,7 +96,7 @@ def _better(spec: MetricSpec) -> str:
 
 def _section(spec: Component) -> str:
     doc = numpydoc.parse(spec.function.__doc__)
-    parts = [f"## {spec.name} {{ #{spec.name} }}", doc.text or "(no description)"]
+    parts = [f"## {spec.name} {{ #{_anchor(spec)} }}", doc.text or "(no description)"]
     if spec.parameters:
         parts.append(_parameters(spec, doc.described("Parameters")))
     if doc.entries.get("Raises"):

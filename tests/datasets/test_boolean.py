@@ -18,7 +18,7 @@ from xaibench.core.truth import Truth
 from xaibench.datasets.boolean import boolean, corners, minimal_sufficient, relevant_variables, shapley_values
 from xaibench.datasets.units import units
 from xaibench.models.written_formulas import MultilinearExtension
-from xaibench.models.written_formulas import boolean as written
+from xaibench.models.written_formulas import boolean_extension as written
 
 ISSUES = ("credited", "reversed", "ignored", "credited_and_ignored", "all_reversed")
 

@@ -16,7 +16,7 @@ from xaibench.core.pairs import Pair
 from xaibench.core.registry import get
 from xaibench.core.scoring import score
 from xaibench.datasets.ripple import ripple
-from xaibench.models.written_formulas import ripple as written
+from xaibench.models.written_formulas import ripple_function as written
 
 A, K = 3.0, 50.0
 

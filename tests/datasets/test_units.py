@@ -17,7 +17,7 @@ from xaibench.core.registry import get
 from xaibench.core.scoring import score
 from xaibench.core.truth import Truth
 from xaibench.datasets.units import units
-from xaibench.models.written_formulas import units as written
+from xaibench.models.written_formulas import units_formula as written
 
 BEHAVIOURS = ("cancel", "interact", "saturate", "product", "absence", "common_cause", "shatter")
 

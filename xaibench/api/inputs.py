@@ -28,7 +28,7 @@ from xaibench.core.frames.detection import is_frame
 from xaibench.core.groups import predict_groups
 from xaibench.core.input_gradients import INSTEAD
 from xaibench.core.keys import sample_digests
-from xaibench.core.libraries import import_library
+from xaibench.core.libraries import check_library
 from xaibench.core.need_hints import HOW_TO_MEET
 from xaibench.core.needs import missing_needs, need_of_data
 from xaibench.core.outputs import check_columns, default_output
@@ -348,8 +348,7 @@ def require_needs(
     pairs: Iterable[str] = (),
 ) -> None:
     """Raise UnsupportedError, with what to pass, where a component's needs are not met."""
-    if spec.library is not None:
-        import_library(spec.library)
+    check_library(spec.library)
     offered = capabilities_of(view, explains=explains, retrains=retrains, pairs=pairs)
     missing = missing_needs(spec.needs, offered)
     lacking = {} if view.model.facts is None else view.model.facts.lacking

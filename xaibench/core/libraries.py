@@ -75,6 +75,14 @@ def installed_version(prefix: str) -> str | None:
         return None
 
 
+def check_library(prefix: str | None) -> None:
+    """Raise UnsupportedError, with the command that installs it, if this library is missing."""
+    missing = None if prefix is None else why_missing(prefix)
+    if missing is not None:
+        what, _, how = missing.partition(": ")
+        raise UnsupportedError(what, how)
+
+
 def import_library(prefix: str, module: str = "") -> ModuleType:
     """Import a library, or one of its modules.
 
@@ -83,10 +91,7 @@ def import_library(prefix: str, module: str = "") -> ModuleType:
     UnsupportedError
         If it is not installed, or cannot be imported.
     """
-    missing = why_missing(prefix)
-    if missing is not None:
-        what, _, how = missing.partition(": ")
-        raise UnsupportedError(what, how)
+    check_library(prefix)
     library = LIBRARIES[prefix]
     name = ".".join(filter(None, (library.package, module)))
     try:

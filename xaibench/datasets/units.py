@@ -13,8 +13,8 @@ from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
 Behaviour = Literal["cancel", "interact", "saturate", "product", "absence", "common_cause", "shatter"]
-Explained = Literal["logit", "probability"]
-N_COLUMNS = 8
+ExplainedAs = Literal["logit", "probability"]
+N_UNIT_COLUMNS = 8
 
 
 @dataset("units", features="table", provides={"truth.mask"})
@@ -22,7 +22,7 @@ def units(
     *,
     seed: int,
     behaviour: Behaviour = "cancel",
-    explained: Explained = "logit",
+    explained: ExplainedAs = "logit",
     samples: Annotated[int, Ge(10)] = 500,
 ) -> Data:
     """Rows of eight columns, a formula of one behaviour, and which columns are relevant in each row.
@@ -55,7 +55,7 @@ def units(
     depends on is not.
     """
     rng = generator("units", seed, behaviour)
-    weights = _sizes(rng, (2, N_COLUMNS))
+    weights = _sizes(rng, (2, N_UNIT_COLUMNS))
     split = {name: _rows(behaviour, rng, samples, background=name == "train") for name in ("train", "test")}
     mask = _relevant(behaviour, split["test"], explained)
     labels = np.ones(samples, np.int64)
@@ -67,7 +67,7 @@ def units(
         labels,
         test_rows=split["test"],
         test_mask=mask,
-        feature_names=tuple(f"x{j}" for j in range(N_COLUMNS)),
+        feature_names=tuple(f"x{j}" for j in range(N_UNIT_COLUMNS)),
         class_names=("no", "yes"),
         accuracy_floor=None,
         facts={"behaviour": behaviour, "weights": weights},
@@ -82,8 +82,8 @@ def _sizes(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 def _rows(behaviour: Behaviour, rng: np.random.Generator, n: int, *, background: bool) -> Array:
     """Rows (n, 8); where something is absent in all samples it is there in half of the background."""
-    rows = _sizes(rng, (n, N_COLUMNS))
-    coins = rng.integers(0, 2, (n, N_COLUMNS)).astype(np.float32)
+    rows = _sizes(rng, (n, N_UNIT_COLUMNS))
+    coins = rng.integers(0, 2, (n, N_UNIT_COLUMNS)).astype(np.float32)
     if behaviour == "cancel":
         rows[:, 1::2] = coins[:, 1::2]
     elif behaviour == "interact":
@@ -93,14 +93,14 @@ def _rows(behaviour: Behaviour, rng: np.random.Generator, n: int, *, background:
     elif behaviour == "saturate":
         rows = coins
         if not background:
-            # From two to six ones: otherwise there is nothing to tell apart, or nothing to saturate.
-            count = rng.integers(2, N_COLUMNS - 1, n)
-            place = rng.random((n, N_COLUMNS)).argsort(axis=1).argsort(axis=1)
+            # From two to six ones: otherwise there is nothing to distinguish, or nothing to saturate.
+            count = rng.integers(2, N_UNIT_COLUMNS - 1, n)
+            place = rng.random((n, N_UNIT_COLUMNS)).argsort(axis=1).argsort(axis=1)
             rows = (place < count[:, None]).astype(np.float32)
     return rows
 
 
-def _relevant(behaviour: Behaviour, rows: Array, explained: Explained) -> Array:
+def _relevant(behaviour: Behaviour, rows: Array, explained: ExplainedAs) -> Array:
     """Columns that the output depends on, array (N, 8) of bool."""
     mask = np.zeros(rows.shape, bool)
     if behaviour == "cancel":
@@ -112,5 +112,5 @@ def _relevant(behaviour: Behaviour, rows: Array, explained: Explained) -> Array:
         mask[:, 1:4] = True
         mask[:, 0] = explained == "logit"
     else:
-        mask[:, : {"interact": 5, "product": 5, "absence": 4, "shatter": N_COLUMNS}[behaviour]] = True
+        mask[:, : {"interact": 5, "product": 5, "absence": 4, "shatter": N_UNIT_COLUMNS}[behaviour]] = True
     return mask

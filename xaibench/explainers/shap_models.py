@@ -24,7 +24,7 @@ from xaibench.explainers.engines.library_calls import (
     reference_rows,
 )
 
-TOLERANCE = 1e-3
+ADDITIVITY_TOLERANCE = 1e-3
 """Largest error with which attributions may add up to the explained number, relative to its spread."""
 
 
@@ -41,7 +41,7 @@ def shap_tree(
     ----------
     model_output : {"raw", "probability"}
         What is explained: what the trees add up, which of boosted trees are log odds; or the probability, for which
-        the library scales the values of the log odds, so that they add up and are no exact Shapley values.
+        the library scales the values of the log odds, so that they add up and are not its Shapley values.
     feature_perturbation : {"auto", "interventional", "tree_path_dependent"}
         Columns from background rows (``auto`` too), or along the paths of the trees, without them.
 
@@ -87,7 +87,7 @@ def _of_target(view: ProblemView, values: Array, expected: Array) -> Tensor:
             base = 1 + base
     explained = view.scores(view.inputs).double().cpu().numpy()
     gap = float(np.abs(chosen.sum(axis=1) + base - explained).max())
-    if gap > TOLERANCE * max(1.0, float(np.abs(explained).max())):
+    if gap > ADDITIVITY_TOLERANCE * max(1.0, float(np.abs(explained).max())):
         raise UnsupportedError(
             f"shap:Tree explains another number than the {view.output} of the model (they differ by up to {gap:.3g})",
             'model_output="probability" explains the probability of boosted trees',
@@ -134,7 +134,7 @@ def _coefficients(view: ProblemView, rows: Array) -> tuple[Array, float]:
     slopes, intercept = (found[1:] - found[0]) / step, float(found[0])
     values = function(rows)
     gap = float(np.abs(rows @ slopes + intercept - values).max())
-    if gap > TOLERANCE * max(1.0, float(np.abs(values).max())):
+    if gap > ADDITIVITY_TOLERANCE * max(1.0, float(np.abs(values).max())):
         raise UnsupportedError(
             f"shap:Linear needs a linear model, and the {view.output} of this one is not linear",
             "shap:Kernel and shap:Permutation take any model",

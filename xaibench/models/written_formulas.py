@@ -12,12 +12,12 @@ from xaibench.core.errors import UsageError
 from xaibench.core.types import Array
 
 _DIFFERENTIABLE = {"gradients", "module"}
-BOUND = 2.0
+COLUMN_BOUND = 2.0
 """A number that no column of `units` reaches: a switched off ReLU is 0 whatever its column is."""
 
 
 @model("units", provides=_DIFFERENTIABLE, features={"table"})
-def units(data: Data) -> nn.Module:
+def units_formula(data: Data) -> nn.Module:
     """The formula of the data set `units`: logits of which that of class 1 is the formula.
 
     Raises
@@ -32,7 +32,7 @@ def units(data: Data) -> nn.Module:
 
 
 @model("boolean", provides=_DIFFERENTIABLE, features={"table"})
-def boolean(data: Data) -> nn.Module:
+def boolean_extension(data: Data) -> nn.Module:
     """The multilinear extension of the functions of the data set `boolean`, an output each: exact, and differentiable.
 
     Raises
@@ -88,7 +88,7 @@ class _Formula(nn.Module):
         return torch.stack([-found, found], dim=1)
 
 
-class Cancel(_Formula):
+class CancelFormula(_Formula):
     """Pairs ``w x (1 - c)``, with ReLUs: ``relu(x - B c) - relu(-x - B c)`` is x where c is 0, and 0 where c is 1."""
 
     def __init__(self, weights: Tensor) -> None:
@@ -97,11 +97,11 @@ class Cancel(_Formula):
 
     def formula(self, x: Tensor) -> Tensor:
         number, switch = x[:, ::2], x[:, 1::2]
-        passed: Tensor = self.relu(number - BOUND * switch) - self.other(-number - BOUND * switch)
+        passed: Tensor = self.relu(number - COLUMN_BOUND * switch) - self.other(-number - COLUMN_BOUND * switch)
         return (self.weights[0, ::2] * passed).sum(dim=1)
 
 
-class Interact(_Formula):
+class InteractFormula(_Formula):
     """Four numbers whose weights a switch selects, and the switch by itself."""
 
     def formula(self, x: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class Interact(_Formula):
         return (weights * x[:, :4]).sum(dim=1) + self.weights[0, 4] * x[:, 4]
 
 
-class Saturate(_Formula):
+class SaturateFormula(_Formula):
     """The sum of all columns, at most 1."""
 
     def formula(self, x: Tensor) -> Tensor:
@@ -119,14 +119,14 @@ class Saturate(_Formula):
         return found
 
 
-class Product(_Formula):
+class ProductFormula(_Formula):
     """The product of three columns, and two more by themselves."""
 
     def formula(self, x: Tensor) -> Tensor:
         return x[:, 0] * x[:, 1] * x[:, 2] + (self.weights[0, 3:5] * x[:, 3:5]).sum(dim=1)
 
 
-class Absence(_Formula):
+class AbsenceFormula(_Formula):
     """A sum of three columns that the first one would switch off."""
 
     def formula(self, x: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class Absence(_Formula):
         return there * (self.weights[0, 1:4] * x[:, 1:4]).sum(dim=1)
 
 
-class CommonCause(_Formula):
+class CommonCauseFormula(_Formula):
     """A term that both classes share, and what separates them."""
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ class CommonCause(_Formula):
         return torch.stack([shared - apart, shared + apart], dim=1)
 
 
-class Shatter(_Formula):
+class ShatterFormula(_Formula):
     """A linear function with ripples, .01 high and of slope 10."""
 
     def formula(self, x: Tensor) -> Tensor:
@@ -151,18 +151,18 @@ class Shatter(_Formula):
 
 
 _BEHAVIOURS: dict[str, type[_Formula]] = {
-    "absence": Absence,
-    "cancel": Cancel,
-    "common_cause": CommonCause,
-    "interact": Interact,
-    "product": Product,
-    "saturate": Saturate,
-    "shatter": Shatter,
+    "absence": AbsenceFormula,
+    "cancel": CancelFormula,
+    "common_cause": CommonCauseFormula,
+    "interact": InteractFormula,
+    "product": ProductFormula,
+    "saturate": SaturateFormula,
+    "shatter": ShatterFormula,
 }
 
 
 @model("ripple", provides=_DIFFERENTIABLE, features={"table"})
-def ripple(data: Data) -> nn.Module:
+def ripple_function(data: Data) -> nn.Module:
     """The function of the data set `ripple`: logits of which that of class 1 is the function.
 
     Raises

@@ -25,7 +25,7 @@ from xaibench.core.types import Array
 
 ORIGINAL = "original"
 """What dictionaries of results call the model as it is."""
-Options = Callable[[Evaluation], Mapping[str, Any]]
+QuantusOptions = Callable[[Evaluation], Mapping[str, Any]]
 
 
 def quantus_metric(
@@ -37,7 +37,7 @@ def quantus_metric(
     module: str,
     needs: Iterable[str] = (),
     scope: Literal["sample", "dataset"] = "sample",
-    options: Options | None = None,
+    options: QuantusOptions | None = None,
 ) -> Callable[[Evaluation], Tensor]:
     """Register the metric of Quantus with this class name as ``quantus:NAME``.
 

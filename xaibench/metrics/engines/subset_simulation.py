@@ -12,14 +12,14 @@ import torch
 from scipy.stats import beta
 from torch import Tensor
 
-Discrepancy = Callable[[Tensor], Tensor]
+DiscrepancyFunction = Callable[[Tensor], Tensor]
 """Values (B,) of points (B, d); the event is that one is at least the threshold."""
-Space = Literal["gaussian", "cube"]
-DISTINCT = 0.05
-"""Share of particles with a value of its own below which there is no slope to climb."""
-ACCEPTANCE = 0.4
+SampleSpace = Literal["gaussian", "cube"]
+DISTINCT_SHARE = 0.05
+"""Share of particles with a value of its own up to which there is no slope to climb."""
+ACCEPTANCE_RATE = 0.4
 """Rate of accepted steps that step sizes are adapted to."""
-CONFIDENCE = 0.95
+COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class RareEvent:
 
 
 def rare_event(
-    discrepancy: Discrepancy,
+    discrepancy: DiscrepancyFunction,
     threshold: float,
     d: int,
     *,
     generator: torch.Generator,
-    space: Space = "gaussian",
+    space: SampleSpace = "gaussian",
     n: int = 1000,
     share: float = 0.1,
     steps: int = 10,
@@ -104,7 +104,7 @@ def rare_event(
     queries, log10_p, squares, size = n, 0.0, 0.0, 0.5
     chains = torch.arange(n)
     for level in range(most_levels):
-        if len(torch.unique(values)) < DISTINCT * n:
+        if len(torch.unique(values)) <= max(DISTINCT_SHARE * n, 1):
             return _plain(discrepancy, threshold, d, space, plain, generator, queries, level)
         wanted = max(int(share * n), 1)
         reached = float(values.topk(wanted).values[-1])
@@ -126,17 +126,17 @@ def rare_event(
             accepted = tried >= reached
             points[accepted], values[accepted] = moved[accepted], tried[accepted]
             rate = float(accepted.float().mean())
-            size = min(max(size * math.exp(rate - ACCEPTANCE), 1e-3), 1.0)
+            size = min(max(size * math.exp(rate - ACCEPTANCE_RATE), 1e-3), 1.0)
     return RareEvent(log10_p, math.nan, -math.inf, log10_p, queries, "exhausted", most_levels)
 
 
-def _drawn(space: Space, n: int, d: int, generator: torch.Generator) -> Tensor:
+def _drawn(space: SampleSpace, n: int, d: int, generator: torch.Generator) -> Tensor:
     if space == "gaussian":
         return torch.randn((n, d), generator=generator, dtype=torch.float64)
     return 2 * torch.rand((n, d), generator=generator, dtype=torch.float64) - 1
 
 
-def _moved(space: Space, points: Tensor, size: float, generator: torch.Generator) -> Tensor:
+def _moved(space: SampleSpace, points: Tensor, size: float, generator: torch.Generator) -> Tensor:
     """A step that leaves the distribution of the space as it is."""
     if space == "gaussian":
         noise = torch.randn(points.shape, generator=generator, dtype=points.dtype)
@@ -159,10 +159,10 @@ def _subset(log10_p: float, variation: float, queries: int, levels: int) -> Rare
 
 
 def _plain(
-    discrepancy: Discrepancy,
+    discrepancy: DiscrepancyFunction,
     threshold: float,
     d: int,
-    space: Space,
+    space: SampleSpace,
     n: int,
     generator: torch.Generator,
     queries: int,
@@ -170,7 +170,7 @@ def _plain(
 ) -> RareEvent:
     """Plain sampling, with the exact interval of a share (Clopper and Pearson 1934)."""
     hits = int((discrepancy(_drawn(space, n, d, generator)) >= threshold).sum())
-    tail = (1 - CONFIDENCE) / 2
+    tail = (1 - COVERAGE) / 2
     low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
     high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
     with np.errstate(divide="ignore"):

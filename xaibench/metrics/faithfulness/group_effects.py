@@ -23,6 +23,7 @@ from xaibench.metrics.engines.feature_effects import outputs_without_groups
     scale_invariant=False,
     place_matters=True,
     shares_evaluations=True,
+    favours={"zero maps"},  # they are wrong by exactly the losses, and random maps by more
 )
 def group_effects(ev: Evaluation, *, group_size: PositiveInt = 2, masker: str = "zero") -> Tensor:
     """Relative error with which groups of features add up to what the output loses without them.

@@ -12,7 +12,7 @@ from xaibench.core.registry import metric
 from xaibench.metrics.maps.masks import true_mask
 
 Issue = Literal["credited", "reversed", "ignored", "credited_and_ignored", "all_reversed"]
-NOTHING = 1e-5
+ZERO_SHARE = 1e-5
 """Attributions, and differences of them, below this share of the largest are 0 but for rounding."""
 
 
@@ -46,7 +46,7 @@ def relevance_issue(ev: Evaluation, *, issue: Issue = "reversed") -> Tensor:
     """
     mask = true_mask(ev)
     size = ev.attributions.flatten(1).double().abs()
-    little = NOTHING * size.amax(dim=1)
+    little = ZERO_SHARE * size.amax(dim=1)
     size = torch.where(size <= little.unsqueeze(1), 0.0, size)
     undefined = torch.isnan(size).any(dim=1) | ~mask.any(dim=1)
     irrelevant = torch.where(mask, -torch.inf, size).amax(dim=1)

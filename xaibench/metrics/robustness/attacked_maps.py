@@ -19,7 +19,6 @@ _similarity = partial(
     source="Ghorbani et al. 2019, Interpretation of neural networks is fragile; Dombrowski et al. 2019, Explanations "
     "can be manipulated",
     undefined_for={"zero maps"},
-    favours={"constant maps"},
 )
 """Declares the similarity of a map to that of other inputs."""
 

@@ -30,8 +30,8 @@ NEVER = -1.0
     bounds=(None, 0),
     needs={"reexplain"},
     source="Huang et al. 2023, SAFARI; Au & Beck 2001, subset simulation",
-    undefined_for={"zero maps", "constant maps", "some inputs"},
-    favours=(),
+    undefined_for={"zero maps", "constant maps"},
+    place_matters=True,
 )
 def misinterpretation_log10p(
     ev: Evaluation,
@@ -42,7 +42,7 @@ def misinterpretation_log10p(
     steps: PositiveInt = 5,
     max_levels: PositiveInt = 12,
 ) -> Tensor:
-    """Log10 of the probability that the map correlates below a threshold with its own, the class being kept.
+    """Log10 of the probability that the map correlates below a threshold with its own, while the class stays.
 
     Under noise from U(-radius, radius) on every input number. Small probabilities are found by subset simulation,
     which needs a discrepancy that can be climbed. Where maps are piecewise constant, as the gradients of ReLU
@@ -64,11 +64,11 @@ def misinterpretation_log10p(
     Returns
     -------
     Tensor (N,)
-        At most 0; more negative is rarer. NaN for maps without variance, and where plain sampling has not met the
-        event: then it is rarer than 1 in some thousands, and nothing more is known. Where the levels end before the
-        event the score is an upper bound.
+        At most 0; more negative is rarer. NaN for maps without variance. An upper bound where plain sampling has not
+        met the event (the upper end of its exact 95 % interval: below 1 in some hundreds, and nothing more is known),
+        and where the levels end before the event.
     """
-    require_classes(ev.model.returns, "a class has to be kept")
+    require_classes(ev.model.returns, "the predicted class has to stay")
     flat = ev.attributions.flatten(1).double()
     found = torch.full((len(ev),), torch.nan, dtype=torch.float64)
     classes = ev.predict(ev.inputs).argmax(dim=1)
@@ -86,7 +86,8 @@ def misinterpretation_log10p(
             most_levels=max_levels,
             plain=10 * n_samples,
         )
-        found[row] = event.log10_p if math.isfinite(event.log10_p) else math.nan
+        # Where plain sampling has not met the event, the upper end of its interval is what is known.
+        found[row] = event.log10_p if math.isfinite(event.log10_p) else event.high
     return found
 
 
