@@ -12,7 +12,9 @@ from xaibench.core.gates import Gate
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.types import Array
 from xaibench.datasets.certify.certify_table import certify_table
-from xaibench.datasets.certify.check import DOMINANCE, DROP, KEEP, SHIFT_A, SWAP, TRACE, Original
+from xaibench.datasets.certify.check import CLEAN, DOMINANCE, DROP, KEEP, SHIFT_A, SWAP, TRACE, Original
+from xaibench.datasets.certify.planting import Planting, copy_of
+from xaibench.datasets.certify.table_plants import new_column
 from xaibench.datasets.certify.traces import second_trace, version_area
 from xaibench.models.adapters import as_predictor
 
@@ -117,3 +119,24 @@ def test_the_first_step_of_a_pipeline_is_looked_into(step: str, leaks: bool) -> 
     fitted = make_pipeline(steps[step], LogisticRegression()).fit(train, rows[:, 1] > 1.5)
     area = second_trace(as_predictor(fitted), a, b)
     assert (area > 0.55) == leaks, area
+
+
+def test_of_values_a_swap_counts_where_it_moves_the_output_by_more_than_a_standard_deviation() -> None:
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(200, 3)).astype(np.float32)
+    base = xb.Data("table", rows[:100], rows[:100, 0], rows[100:], rows[100:, 0], feature_names=("a", "b", "c"))
+    fields, plant = new_column(base)
+    planting = Planting(plant, (0, 0), level=1.0, share=0.5)
+    train = planting.train(base, fields["train_inputs"], seed=0)
+    test = planting.test(base, fields["test_inputs"], n_rows=100, original=None)
+    data = copy_of(base, {**fields, **train, **test})
+    assert data.train_values is not None
+    moved = data.train_values - base.train_values
+    assert np.corrcoef(moved, data.train_inputs[:, -1])[0, 1] > 0.99, "values follow the version"
+    (check,) = data.checks
+    unit = float(np.std(data.train_values))
+    for factor, reliance in ((0.4, 0.0), (0.6, 1.0), (-0.6, -1.0)):
+        model = CallablePredictor(lambda x, f=factor: x[:, :1] + f * unit * x[:, -1:], "value")
+        gates = {gate.name: gate.value for gate in check.measure(model, data).gates}
+        assert gates[SWAP] == reliance
+        assert gates[CLEAN] > 0.99

@@ -16,7 +16,7 @@ from xaibench.datasets.certify.check import DROP, LEAST_SWAP, SWAP, TRACE
 RELIABLE_SHARE = 0.9
 """Share of the decisive rows at full level from which on an explainer finds the shortcut."""
 WITHOUT_UNIT = ("tint",)
-"""Plants that are no part of an input."""
+"""Plants that change the whole input."""
 PARTLY = 0.3
 """Reliance from which on a recipe uses the plant, if not enough."""
 LOUD_TWIN = 0.1

@@ -56,7 +56,7 @@ def certify(
         typer.Option(
             "--protocol",
             metavar="NAME",
-            help="carriers: labels follow the plant; agree: the plant agrees with labels [default: carriers].",
+            help="Labels follow the plant (carriers), or the plant agrees with labels (agree) [default: carriers].",
         ),
     ] = None,
     share: Annotated[
