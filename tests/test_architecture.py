@@ -31,7 +31,7 @@ MODULES_GONE = frozenset(
 WRAPPERS = frozenset(
     {
         "Problem", "agreement", "audit", "claims", "compare", "components", "curve", "explain", "leaderboard", "merge",
-        "overall", "pairwise", "report", "run", "score",
+        "overall", "pairwise", "recommend", "report", "run", "score",
     }
 )  # fmt: skip
 """A command, the function or class of the API behind it, and what does the work."""

@@ -9,7 +9,7 @@ ADVICE_COLUMNS: dict[str, str] = {
 ADVICE_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "suite": "Name of the suite whose leaderboard gives the advice.",
     "kind": "use, also (supported as well, but not ahead), avoid, undecided or untested, which are about explainers; "
-    "none (nothing can be recommended), unknown (constructs in which nobody is better than the placebos) or scope.",
+    "none (nothing can be recommended), unknown (constructs where no explainer beats the placebos) or scope.",
     "cause": "Why something is undecided or untested: contradicted, one construct, not shown, few samples, undefined, "
     "raced or no test; empty otherwise.",
     "explainers": "Names of the explainers that the sentence is about, with the parameters that tell variants apart.",
