@@ -19,6 +19,7 @@ from helpers.refit import Refit
 from torch import nn
 
 from xaibench.core import registry
+from xaibench.core.additive import TRUTH_BASELINES
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
@@ -88,7 +89,9 @@ def problem(kind: str, *, batch_size: int | None = None, n: int = N, module: nn.
     mask[:, -1] = True
     distractors = ~mask & torch.from_numpy(np.random.default_rng(3).random(mask.shape) < 0.6)
     distractors[:, 0] = True
-    return replace(view, truth=Truth("model", mask, planted_weights(make_view(module, inputs)), distractors))
+    slopes = planted_weights(make_view(module, inputs))
+    contributions = dict.fromkeys(TRUTH_BASELINES, slopes)
+    return replace(view, truth=Truth("model", mask, slopes, distractors, contributions))
 
 
 def planted_weights(view: ProblemView) -> torch.Tensor:
@@ -347,13 +350,15 @@ def test_permuting_the_pixels_of_everything_matters_only_where_it_must(spec: Met
     mask, distractors = (torch.arange(196).view(1, 14, 14).expand(n, 14, 14) % 3 == rest for rest in (0, 1))
     slopes = planted_weights(make_view(module, inputs))
     background = make_inputs(shape, 30, seed=1) if "background" in spec.needs else None
-    view = make_view(module, inputs, background=background, truth=Truth("model", mask, slopes, distractors))
+    truth = Truth("model", mask, slopes, distractors, dict.fromkeys(TRUTH_BASELINES, slopes))
+    view = make_view(module, inputs, background=background, truth=truth)
+    others = [t.flatten(1)[:, shuffle].view(n, 14, 14) for t in (mask, slopes, distractors)]
     moved = replace(
         view,
         model=make_view(shuffled, inputs).model,
         inputs=inputs.flatten(1)[:, shuffle].view(n, *shape),
         background=None if background is None else background.flatten(1)[:, shuffle].view(30, *shape),
-        truth=Truth("model", *(t.flatten(1)[:, shuffle].view(n, 14, 14) for t in (mask, slopes, distractors))),
+        truth=Truth("model", *others, dict.fromkeys(TRUTH_BASELINES, others[1])),
     )
     found = []
     # The right order may be the best there can be wherever features are; the wrong one is not.
