@@ -16,12 +16,12 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBL
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.ranks.standings import CommonGround, standings
+from xaibench.core.types import ExplainerKey
 from xaibench.store.stopped_early import STOPPED_EARLY
 
 AdviceKind = Literal["use", "also", "avoid", "undecided", "untested"]
 Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no test"]
 OpenCause = Literal["none", "few samples", "oracle fails", "audit"]
-ExplainerKey = tuple[str, str]
 ComparisonKey = tuple[str, str, str, str, str, str]
 """Values of `COMPARISON_GROUP`: problem and metric of a test."""
 MIN_WEIGHT = 2
