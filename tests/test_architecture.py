@@ -32,7 +32,7 @@ WRAPPERS = frozenset(
     {
         "Problem", "agreement", "audit", "certify",
         "claims", "compare", "components", "curve", "explain", "leaderboard", "merge",
-        "overall", "pairwise", "report", "run", "score",
+        "overall", "pairwise", "recommend", "report", "run", "score",
     }
 )  # fmt: skip
 """A command, the function or class of the API behind it, and what does the work."""

@@ -70,10 +70,13 @@ def planted(n: int = 60, side: int = 8, *, seed: int = 0) -> Truth:
         (top, left), (height, width) = rng.integers(0, side - 3, 2), rng.integers(2, 5, 2)
         row[top : top + height, left : left + width] = True
     weights = make_inputs((side, side), n, seed=seed + 1)
-    return Truth("model", mask, weights, ~mask & (weights > 0))
+    return Truth("model", mask, weights, ~mask & (weights > 0), {"zero": weights})
 
 
 def oracle(spec: MetricSpec, truth: Truth) -> Evaluation:
+    if "truth.contributions" in spec.needs:
+        assert truth.contributions is not None
+        return evaluation(truth.contributions["zero"], truth, "contribution")
     if "truth.weights" in spec.needs:
         assert truth.weights is not None
         return evaluation(truth.weights, truth, "slope")
@@ -322,7 +325,7 @@ def test_the_place_of_a_feature_does_not_matter(spec: MetricSpec, seed: int) -> 
     assert truth.distractors is not None
     moved = [t.flatten(1)[:, shuffle].view(4, 6, 6) for t in (maps, truth.mask, truth.weights, truth.distractors)]
     values = score(spec, spec.bind({}), evaluation(maps, truth)).values
-    again = score(spec, spec.bind({}), evaluation(moved[0], Truth("model", *moved[1:]))).values
+    again = score(spec, spec.bind({}), evaluation(moved[0], Truth("model", *moved[1:], {"zero": moved[2]}))).values
     np.testing.assert_allclose(again, values, rtol=1e-5, atol=1e-6)
 
 

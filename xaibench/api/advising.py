@@ -13,6 +13,7 @@ from xaibench.analysis.advice.placebo_votes import counted_tests
 from xaibench.analysis.advice.verdicts import Advice, ExplainerAdvice, advise
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, LEADERBOARD_COLUMNS
 from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.api.board_files import suite_states, update_frame
 from xaibench.api.reading import EVALUATION, leaderboard, results, shown_runs
 from xaibench.api.sample_table import to_cells
 from xaibench.core.storage.paths import Location
@@ -62,12 +63,14 @@ def advice(
     --------
     >>> import numpy as np
     >>> import xaibench as xb
-    >>> x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    >>> x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
     >>> model = lambda a: np.stack([a @ [2.0, -1.0, 0.5], a @ [0.0, 0.0, 0.0]], axis=1)
-    >>> problem = xb.Problem(model, x, returns="logit", background=x)
-    >>> table = problem.evaluate(["feature_ablation"], ["deletion", "completeness"])
-    >>> xb.advice(table)[["kind", "explainers"]].values.tolist()
-    [['use', ['feature_ablation']], ['scope', []]]
+    >>> table = xb.Problem(model, x, returns="logit").evaluate(["feature_ablation"], ["deletion"])
+    >>> found = xb.advice(table)
+    >>> found["kind"].tolist()
+    ['none', 'undecided', 'unknown', 'scope']
+    >>> found["reason"].iloc[-1]
+    'This is about inputs/function only, one model trained once, 32 samples per score.'
     """
     if isinstance(source, pd.DataFrame):
         if set(LEADERBOARD_COLUMNS) <= set(source.columns):
@@ -96,11 +99,26 @@ def advice_on(store: str | Path | Location, board: pd.DataFrame) -> Advice:
     return advise(board, audit=audit, certificate=certificate)
 
 
-def write_advice(store: str | Path) -> pd.DataFrame:
-    """Write ``advice.parquet`` of all suites into the store, and return it."""
-    frame = advice(store)
-    Store(store).write_frame("advice", frame)
-    return frame
+def write_advice(store: str | Path | Location, board: pd.DataFrame) -> pd.DataFrame:
+    """Write ``advice.parquet`` of all suites into the store, and return it; suites that have not changed stay.
+
+    Parameters
+    ----------
+    store : path
+    board : DataFrame
+        The boards of all suites.
+    """
+    opened = Store(store)
+
+    def made(names: list[str]) -> pd.DataFrame:
+        parts = [(name, board[board["suite"] == name].reset_index(drop=True)) for name in names]
+        frames = [
+            advice_table(advice_on(opened.path, part), part, results(opened.path, name), suite=name)
+            for name, part in parts
+        ]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
+
+    return update_frame(opened, "advice", suite_states(opened, shown_runs(opened, None, None)), made)
 
 
 def _beside(

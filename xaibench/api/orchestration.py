@@ -122,7 +122,7 @@ def run_suite(
         return done
     verdicts = write_claims(opened.path) if plan.suite.all_claims() else None
     board = write_leaderboard(opened.path)
-    write_advice(opened.path)
+    write_advice(opened.path, board)
     return replace(done, board=board, claims=verdicts)
 
 

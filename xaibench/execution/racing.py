@@ -13,7 +13,7 @@ import numpy as np
 
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.leaderboard.score_matrix import FLOOR
-from xaibench.analysis.racing.decisions import MetricRace, Stop
+from xaibench.analysis.racing.decisions import MetricRace, RaceStop
 from xaibench.analysis.racing.modes import RaceMode
 from xaibench.analysis.racing.spending import looks_at
 from xaibench.core.components import ORACLE
@@ -298,7 +298,7 @@ class _ProblemRace:
         )
 
 
-def _said(stop: Stop, entries: list[_CellRace], n: int) -> str:
+def _said(stop: RaceStop, entries: list[_CellRace], n: int) -> str:
     where = f"at {stop.n} of {n} samples"
     if stop.rival is None:
         return f"better than every placebo {where}"

@@ -121,7 +121,7 @@ def advice_groups(advice: Advice, board: pd.DataFrame) -> list[AdviceGroup]:
         members = [(names.get(found.entry, found.entry[0]), _note(found, advice, metrics, single)) for found in own]
         hint = _DECIDES.get(cause, "")
         if cause == "not shown" and not any(found.samples for found in own):
-            hint = "what decides: another metric; more samples hardly would"
+            hint = "what decides: another metric; more samples would hardly speak for it"
         costs = [_cost(found.seconds) for found in own] if kind == "use" else []
         groups.append(AdviceGroup(own[0].kind, title, members, hint, [found.entry for found in own], costs))
     return groups
@@ -183,17 +183,17 @@ def _duration(seconds: float) -> str:
 
 
 def unknown_sentence(advice: Advice) -> str:
-    """The constructs in which nobody is shown to be better than the placebos; empty where there is none."""
+    """The constructs in which no explainer is shown to be better than the placebos; empty where there is none."""
     why: dict[str, list[str]] = {}
     for construct in advice.unknown:
         why.setdefault(_cause(construct), []).append(construct.name)
     parts = [f"{_listed(names)}{f' ({cause})' if cause else ''}" for cause, names in why.items()]
-    return f"Nobody is shown to be better than the placebos on {'; '.join(parts)}." if parts else ""
+    return f"No explainer is shown to be better than the placebos on {'; '.join(parts)}." if parts else ""
 
 
 def _cause(construct: OpenConstruct) -> str:
     causes = {
-        "nobody": "",
+        "none": "",
         "few samples": f"fewer than {LEAST_SAMPLES} samples",
         "oracle fails": "nor is the oracle",
         "audit": "by metrics that the audit does not trust",

@@ -9,10 +9,10 @@ ADVICE_COLUMNS: dict[str, str] = {
 ADVICE_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "suite": "Name of the suite whose leaderboard gives the advice.",
     "kind": "use, also (supported as well, but not ahead), avoid, undecided or untested, which are about explainers; "
-    "none (nothing can be recommended), unknown (constructs in which nobody is better than the placebos) or scope.",
+    "none (nothing can be recommended), unknown (constructs where no explainer beats the placebos) or scope.",
     "cause": "Why something is undecided or untested: contradicted, one construct, not shown, few samples, undefined, "
     "raced or no test; empty otherwise.",
-    "explainers": "Names of the explainers that the sentence is about, with the parameters that tell variants apart.",
+    "explainers": "Names of the explainers that the sentence is about, with the parameters that distinguish variants.",
     "reason": "The sentence, as leaderboards and reports show it.",
     "tests": "The tests behind it: outcome, explainer, metric and problem of each.",
     "evidence": "cell_id of the scores behind these tests, those of the explainers and of their best placebos; empty "

@@ -16,13 +16,13 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBL
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.ranks.standings import CommonGround, standings
+from xaibench.core.types import ExplainerKey
 from xaibench.store.stopped_early import STOPPED_EARLY
 
 AdviceKind = Literal["use", "also", "avoid", "undecided", "untested"]
 Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no test"]
-OpenCause = Literal["nobody", "few samples", "oracle fails", "audit"]
-Entry = tuple[str, str]
-Comparison = tuple[str, str, str, str, str, str]
+OpenCause = Literal["none", "few samples", "oracle fails", "audit"]
+ComparisonKey = tuple[str, str, str, str, str, str]
 """Values of `COMPARISON_GROUP`: problem and metric of a test."""
 MIN_WEIGHT = 2
 """Votes that speak for an explainer before it is recommended; ground truth and certificates count double."""
@@ -60,13 +60,13 @@ class ExplainerAdvice:
         Overall rank, 0 where it has none.
     """
 
-    entry: Entry
+    entry: ExplainerKey
     kind: AdviceKind
     cause: Cause
     ahead: tuple[str, ...]
     behind: tuple[str, ...]
-    lost: tuple[Comparison, ...]
-    evidence: tuple[Comparison, ...]
+    lost: tuple[ComparisonKey, ...]
+    evidence: tuple[ComparisonKey, ...]
     seconds: float
     samples: int = 0
     certificate: tuple[int, int, int] | None = None
@@ -75,11 +75,11 @@ class ExplainerAdvice:
 
 @dataclass(frozen=True)
 class OpenConstruct:
-    """A construct in which nobody is shown to be better than the placebos, why, and in which comparisons."""
+    """A construct in which no explainer is shown to be better than the placebos, why, and in which comparisons."""
 
     name: str
     cause: OpenCause
-    evidence: tuple[Comparison, ...]
+    evidence: tuple[ComparisonKey, ...]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Advice:
         """The explainers of some kinds."""
         return [found for found in self.explainers if found.kind in kinds]
 
-    def only(self, entries: Collection[Entry]) -> Advice:
+    def only(self, entries: Collection[ExplainerKey]) -> Advice:
         """The same about some of the explainers."""
         return replace(self, explainers=tuple(found for found in self.explainers if found.entry in entries))
 
@@ -179,7 +179,9 @@ def advise(
     )
 
 
-def _judged(entry: Entry, own: pd.DataFrame, cast_: pd.DataFrame, defined: float, seconds: float) -> ExplainerAdvice:
+def _judged(
+    entry: ExplainerKey, own: pd.DataFrame, cast_: pd.DataFrame, defined: float, seconds: float
+) -> ExplainerAdvice:
     """The advice on one explainer, by its tests and votes."""
     certified = cast_[cast_["family"] == "certificate"]
     ahead, behind = cast_[cast_["vote"] == "for"], cast_[cast_["lost"] > 0]
@@ -211,9 +213,9 @@ def _judged(entry: Entry, own: pd.DataFrame, cast_: pd.DataFrame, defined: float
     )  # fmt: skip
 
 
-def _comparisons(tests: pd.DataFrame) -> tuple[Comparison, ...]:
+def _comparisons(tests: pd.DataFrame) -> tuple[ComparisonKey, ...]:
     keys = (tuple(map(str, key)) for key in zip(*(tests[c] for c in COMPARISON_GROUP), strict=True))
-    return tuple(dict.fromkeys(cast("list[Comparison]", list(keys))))
+    return tuple(dict.fromkeys(cast("list[ComparisonKey]", list(keys))))
 
 
 def _names(votes: pd.DataFrame) -> tuple[str, ...]:
@@ -231,13 +233,13 @@ def _samples_needed(own: pd.DataFrame, votes: pd.DataFrame) -> int:
     return int(np.ceil(size / unit) * unit)
 
 
-def _raced(board: pd.DataFrame) -> set[Entry]:
+def _raced(board: pd.DataFrame) -> set[ExplainerKey]:
     """Explainers that left some race early."""
     left = board["message"].fillna("").astype(str).str.contains(STOPPED_EARLY, regex=False)
     return {(str(e), str(p)) for e, p in board.loc[left, ENTRY].itertuples(index=False, name=None)}
 
 
-def _defined_share(rows: pd.DataFrame) -> dict[Entry, float]:
+def _defined_share(rows: pd.DataFrame) -> dict[ExplainerKey, float]:
     """By explainer: share of the samples of its supported cells with a defined score."""
     supported = rows[rows["status"] != "unsupported"]
     share = ((supported["n"] - supported["n_undefined"]) / supported["n"].where(supported["n"] > 0)).fillna(0.0)
@@ -245,7 +247,7 @@ def _defined_share(rows: pd.DataFrame) -> dict[Entry, float]:
     return {(str(key[0]), str(key[1])): float(v) for key, v in zip(means.index.tolist(), means, strict=True)}
 
 
-def _seconds(rows: pd.DataFrame) -> dict[Entry, float]:
+def _seconds(rows: pd.DataFrame) -> dict[ExplainerKey, float]:
     """By explainer: mean seconds of one explanation of one sample, over its problems."""
     timed = rows[rows["explain_seconds"].notna() & (rows["n"] > 0) & (rows["scope"] != "dataset")]
     each = (timed["explain_seconds"] / timed["n"]).groupby([timed[c] for c in (*ENTRY, *PROBLEM)], sort=False).mean()
@@ -254,8 +256,8 @@ def _seconds(rows: pd.DataFrame) -> dict[Entry, float]:
 
 
 def _first_group(
-    rows: pd.DataFrame, ground: CommonGround | None, chosen: list[Entry], place: dict[Entry, float]
-) -> list[Entry]:
+    rows: pd.DataFrame, ground: CommonGround | None, chosen: list[ExplainerKey], place: dict[ExplainerKey, float]
+) -> list[ExplainerKey]:
     """The first of the chosen explainers, and those that tests do not separate from it in most comparisons."""
     if not chosen:
         return []
@@ -292,7 +294,7 @@ def _rounded(seconds: float) -> float:
     return float(np.round(seconds / unit) * unit)
 
 
-def _order(found: ExplainerAdvice, place: dict[Entry, float]) -> tuple[object, ...]:
+def _order(found: ExplainerAdvice, place: dict[ExplainerKey, float]) -> tuple[object, ...]:
     kinds = ("use", "also", "avoid", "undecided", "untested")
     if found.kind == "use":
         return kinds.index("use"), _rounded(found.seconds), _at(place[found.entry]), found.entry
@@ -309,7 +311,7 @@ def _open_constructs(rows: pd.DataFrame, tests: pd.DataFrame, votes: pd.DataFram
             continue
         outcomes = group["result"]
         countable = outcomes.isin(["won", "lost", "open"]).any()
-        cause = cast(OpenCause, "nobody" if countable else str(outcomes.mode().iloc[0]))
+        cause = cast(OpenCause, "none" if countable else str(outcomes.mode().iloc[0]))
         found.append(OpenConstruct(str(key[1]).replace("_", " "), cause, _comparisons(group)))
     return tuple(found)
 

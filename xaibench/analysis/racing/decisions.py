@@ -18,7 +18,7 @@ from xaibench.core.types import Array
 
 
 @dataclass(frozen=True)
-class Stop:
+class RaceStop:
     """An explainer that needs no more samples.
 
     Attributes
@@ -57,7 +57,7 @@ class MetricRace:
         Who races, and who stands beside as a placebo; controls never leave.
     higher_is_better, median : bool
     running : set of int
-    stops : list of Stop
+    stops : list of RaceStop
         In the order in which they were decided.
     """
 
@@ -68,7 +68,7 @@ class MetricRace:
     higher_is_better: bool
     median: bool = False
     running: set[int] = field(default_factory=set)
-    stops: list[Stop] = field(default_factory=list)
+    stops: list[RaceStop] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.running = set(np.flatnonzero(self.candidates).tolist())
@@ -76,7 +76,7 @@ class MetricRace:
         self._n_pairs = max(n * m if self.mode == "placebo" else n * (n - 1) // 2, 1)
         self.looks = looks_at(self.n_samples)
 
-    def look(self, scores: Array) -> list[Stop]:
+    def look(self, scores: Array) -> list[RaceStop]:
         """Look at the scores (E, n) of the first n samples, NaN where there is none; returns who leaves."""
         n = scores.shape[1]
         if n >= self.n_samples or not self.running:
@@ -124,19 +124,19 @@ class MetricRace:
         shown = np.nan_to_num(p, nan=1.0) < level
         return shown & (ahead > 0), shown & (ahead < 0)
 
-    def _stops(self, left: Array, right: Array, better: Array, worse: Array, n: int) -> list[Stop]:
-        found: list[Stop] = []
+    def _stops(self, left: Array, right: Array, better: Array, worse: Array, n: int) -> list[RaceStop]:
+        found: list[RaceStop] = []
         if self.mode == "placebo":
             for explainer in sorted(self.running):
                 own = left == explainer
                 if worse[own].any():
-                    found.append(Stop(explainer, "worse than placebo", int(right[own][worse[own]][0]), n))
+                    found.append(RaceStop(explainer, "worse than placebo", int(right[own][worse[own]][0]), n))
                 elif better[own].all():
-                    found.append(Stop(explainer, "better than placebos", None, n))
+                    found.append(RaceStop(explainer, "better than placebos", None, n))
             return found
         beaten = {int(b): int(a) for a, b in zip(left[better], right[better], strict=True)}
         beaten |= {int(a): int(b) for a, b in zip(left[worse], right[worse], strict=True)}
-        return [Stop(explainer, "beaten", beaten[explainer], n) for explainer in sorted(beaten)]
+        return [RaceStop(explainer, "beaten", beaten[explainer], n) for explainer in sorted(beaten)]
 
 
 def _rounding(scores: Array, is_median: bool) -> Array:
