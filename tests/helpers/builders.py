@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.refit import Refit
+from xaibench.core.additive import TRUTH_BASELINES
 from xaibench.core.data import Data
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, explain
@@ -105,7 +106,7 @@ def whole_truth(mask: Tensor, weights: Tensor, distractors: Tensor) -> Truth:
     """
     signs = weights.sign().masked_fill(distractors, 0).to(torch.int8)
     signs[0] = 0
-    return Truth("model", mask, weights, distractors, {"zero": weights}, signs)
+    return Truth("model", mask, weights, distractors, dict.fromkeys(TRUTH_BASELINES, weights), signs)
 
 
 def gradient(view: ProblemView, stream: str = "") -> Tensor:

@@ -12,8 +12,8 @@ import torch
 from helpers.builders import make_data
 from torch import nn
 
-from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.registry import components, get
 from xaibench.models.obtain import obtain
 

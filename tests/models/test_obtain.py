@@ -13,8 +13,8 @@ from helpers.builders import make_data
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from torch import nn
 
-from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import UsageError
 from xaibench.core.registry import get
 from xaibench.models.obtain import lookup, obtain

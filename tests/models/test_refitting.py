@@ -13,8 +13,8 @@ import torch
 from helpers.builders import make_data
 from torch import nn
 
-from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UnsupportedError, UsageError
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.registry import get

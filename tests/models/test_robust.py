@@ -10,8 +10,8 @@ import torch
 from helpers.builders import cnn, linear, make_inputs, mlp
 from torch import nn
 
-from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.registry import get
 from xaibench.models.networks import build_mlp
 from xaibench.models.obtain import obtain

@@ -14,8 +14,8 @@ from xaibench.api.arguments import failures_as_usage_errors
 from xaibench.api.certify_request import PLANTS, CertifyRequest
 from xaibench.core import registry
 from xaibench.core.component_files import is_known_file
-from xaibench.core.components import ModelSpec, check_features
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec, check_features
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import digest
 from xaibench.core.needs import missing_needs, need_of_data

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from xaibench.core.cases.kinds import case_kinds
 from xaibench.core.declarations import check_bounds, check_version, check_word, check_words
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.core.features import FEATURE_KINDS, FeatureKind
 from xaibench.core.libraries import installed_version, library_of
 from xaibench.core.masking.names import MASKERS
 from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
-from xaibench.core.outputs import OUTPUTS, GivenReturns
+from xaibench.core.outputs import OUTPUTS
 from xaibench.core.source_files import source_of
 
 if TYPE_CHECKING:
@@ -370,46 +369,3 @@ class MetricSpec(Component):
     def conversion(self, params: Mapping[str, Any]) -> Convert | None:
         """How slopes are converted with these parameters."""
         return self.convert(params) if callable(self.convert) else self.convert
-
-
-@dataclass(frozen=True)
-class DatasetSpec(Component):
-    """A dataset; see `dataset`. ``unlabelled`` are parameters that the names of problems do not show."""
-
-    features: FeatureKind = "table"
-    provides: frozenset[str] = frozenset()
-    unlabelled: frozenset[str] = frozenset()
-    kind: Kind = field(default="dataset", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_word(self.called, "features", self.features, FEATURE_KINDS)
-        check_words(self.called, "provides", (n for n in self.provides if n.partition(".")[0] not in PAIRS), NEEDS)
-
-
-@dataclass(frozen=True)
-class ModelSpec(Component):
-    """A model recipe; see `model`. ``returns`` says what its numbers are, where a suite says it.
-
-    ``fitted`` says that it is a fitted model, read from a file, which cannot be trained again; ``lacking`` why it does
-    not meet some needs.
-    """
-
-    provides: frozenset[str] | None = None
-    features: frozenset[str] | None = None
-    returns: GivenReturns | None = None
-    fitted: bool = False
-    lacking: Mapping[str, str] = field(default_factory=dict)
-    kind: Kind = field(default="model", init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_words(self.called, "features", self.features or (), FEATURE_KINDS)
-        check_words(self.called, "provides", self.provides or (), NEEDS)
-
-
-def check_features(model: ModelSpec, features: str, name: str = "the data set") -> None:
-    """Raise UsageError if the model does not take this kind of data."""
-    if model.features is not None and features not in model.features:
-        takes = " or ".join(sorted(model.features))
-        raise UsageError(f"model {model.name!r} takes {takes} data, and {name!r} is {features}")

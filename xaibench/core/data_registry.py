@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from xaibench.core.components import DatasetSpec, ModelSpec
+from xaibench.core.data_specs import DatasetSpec, ModelSpec
 from xaibench.core.features import FeatureKind
 from xaibench.core.registry import F, registering
 

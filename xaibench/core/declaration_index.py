@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind, MetricSpec, ModelSpec
+from xaibench.core.components import Component, ExplainerSpec, Kind, MetricSpec
+from xaibench.core.data_specs import DatasetSpec, ModelSpec
 from xaibench.core.declaration_json import (
     NotPlainError,
     hint_from_json,

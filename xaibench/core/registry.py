@@ -18,7 +18,6 @@ from xaibench.core.components import (
     Family,
     Kind,
     MetricSpec,
-    ModelSpec,
     Scope,
     ScoreBounds,
     Sign,
@@ -31,10 +30,9 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.libraries import library_of
 from xaibench.core.loading import check_same, import_built_in, import_installed
 from xaibench.core.loading import plural as plural
-from xaibench.core.object_recipes import recipe_of, takes_data
+from xaibench.core.module_components import component_of_module
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
-from xaibench.core.source_files import SOURCE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -392,29 +390,9 @@ def get(
         if isinstance(other, ExplainerSpec) and ref in other.aliases:
             return other
     if library_of(ref) is not None:
-        raise UsageError(
-            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is not None])
-        )
-    source, colon, attribute = ref.rpartition(":")
-    if not colon:
+        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, [n for n in known if library_of(n) is not None]))
+    if ":" not in ref:
         if is_known_file(kind, ref):
             raise UsageError(f"unknown {kind} {ref!r}", f'a file is named as {{ file = "{ref}" }}')
-        raise UsageError(
-            f"unknown {kind} {ref!r}", did_you_mean(ref, [name for name in known if library_of(name) is None])
-        )
-    module = load_module(source, folder=folder, check=check)
-    function = getattr(module, attribute, None)
-    if function is None:
-        names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
-        raise UsageError(f"{source} has no {attribute!r}", did_you_mean(attribute, names))
-    spec = getattr(function, "__xaibench__", None)
-    if spec is None and kind == "model":
-        called = f"{Path(source).stem if source.endswith('.py') else source}.{attribute}"
-        if not takes_data(function):
-            _ensure_loaded(kind)
-            function = recipe_of(function, vars(module).get(SOURCE)) or function
-        spec = ModelSpec(called, function) if callable(function) else None
-    if not isinstance(spec, Component) or spec.kind != kind:
-        decorator = {"functions": "function_set"}.get(kind, kind)
-        raise UsageError(f"{ref} is not a registered {kind}", f"decorate it with @xaibench.{decorator}(...)")
-    return spec
+        raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, [n for n in known if library_of(n) is None]))
+    return component_of_module(kind, ref, folder=folder, check=check, load_built_in=lambda: _ensure_loaded(kind))

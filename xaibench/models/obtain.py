@@ -13,8 +13,8 @@ import sklearn
 import torch
 from torch import Tensor, nn
 
-from xaibench.core.components import ModelSpec
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UsageError
 from xaibench.core.keys import KEY_VERSION, digest
 from xaibench.core.outputs import Returns

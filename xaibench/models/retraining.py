@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from xaibench.core import registry
-from xaibench.core.components import ModelSpec, check_features
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec, check_features
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import digest
 from xaibench.core.predictor import Predictor

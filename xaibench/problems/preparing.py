@@ -11,8 +11,9 @@ from typing import cast
 
 from xaibench.core.cases.case import Case
 from xaibench.core.cases.content import case_digest
-from xaibench.core.components import Component, DatasetSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import DatasetSpec
 from xaibench.core.errors import DataError, StoreError, XaibenchError
 from xaibench.core.findings import CachedFindings
 from xaibench.core.keys import KEY_VERSION, digest

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
-from xaibench.core.components import DatasetSpec, ModelSpec, check_features
+from xaibench.core.data_specs import DatasetSpec, ModelSpec, check_features
 from xaibench.core.features import default_masker
 from xaibench.core.keys import digest
 from xaibench.core.needs import PAIRS, need_of_data

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xaibench.analysis.advice.placebo_votes import LEAST_SAMPLES
-from xaibench.analysis.advice.verdicts import Advice, AdviceKind, ExplainerAdvice, OpenConstruct, Scope
+from xaibench.analysis.advice.verdicts import Advice, AdviceKind, AdviceScope, ExplainerAdvice, OpenConstruct
 from xaibench.report.labels import metric_labels, number, problem_label, variants
 
 NOTHING_SHOWN = "No explainer here is shown to be better than a map that explains nothing. Do not rely on any."
@@ -201,7 +201,7 @@ def _cause(construct: OpenConstruct) -> str:
     return causes[construct.cause]
 
 
-def scope_sentence(scope: Scope) -> str:
+def scope_sentence(scope: AdviceScope) -> str:
     """What the advice is about."""
     low, high = scope.least_samples, scope.most_samples
     samples = f"{low} samples per score" if low == high else f"{low} to {high} samples or repeats per score"

@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
-from xaibench.core.components import Component, DatasetSpec, ExplainerSpec, Kind
+from xaibench.core.components import Component, ExplainerSpec, Kind
+from xaibench.core.data_specs import DatasetSpec
 from xaibench.core.keys import canonical_json
 from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.outputs import GivenReturns, Output

@@ -83,7 +83,7 @@ class OpenConstruct:
 
 
 @dataclass(frozen=True)
-class Scope:
+class AdviceScope:
     """What the advice is about: numbers of problems and data sets, samples per score, trained models per problem."""
 
     n_problems: int
@@ -103,14 +103,14 @@ class Advice:
     ----------
     explainers : tuple of ExplainerAdvice
     unknown : tuple of OpenConstruct
-    scope : Scope
+    scope : AdviceScope
     compared : bool
         Whether anything was compared with placebos at all.
     """
 
     explainers: tuple[ExplainerAdvice, ...]
     unknown: tuple[OpenConstruct, ...]
-    scope: Scope
+    scope: AdviceScope
     compared: bool
 
     def of(self, *kinds: AdviceKind) -> list[ExplainerAdvice]:
@@ -316,12 +316,12 @@ def _open_constructs(rows: pd.DataFrame, tests: pd.DataFrame, votes: pd.DataFram
     return tuple(found)
 
 
-def _scope(board: pd.DataFrame, rows: pd.DataFrame) -> Scope:
+def _scope(board: pd.DataFrame, rows: pd.DataFrame) -> AdviceScope:
     about = rows[rows["family"].isin(TESTED_FAMILIES) & (rows["n"] > 0)]
     about = about if len(about) else rows[rows["n"] > 0]
     problems = about[PROBLEM].drop_duplicates()
     failed = board[is_false(board["gate_passed"])][PROBLEM].drop_duplicates()
-    return Scope(
+    return AdviceScope(
         len(problems), problems["dataset"].nunique(), int(about["n"].min()) if len(about) else 0,
         int(about["n"].max()) if len(about) else 0, int(about["n_seeds"].min()) if len(about) else 0, len(failed),
         tuple(problems.itertuples(index=False, name=None)),

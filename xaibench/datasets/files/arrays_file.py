@@ -11,8 +11,9 @@ import numpy as np
 
 from xaibench.core.axes import could_be
 from xaibench.core.component_files import SourceFile, of_file, reads_files
-from xaibench.core.components import Component, DatasetSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import DatasetSpec
 from xaibench.core.errors import DataError, UsageError, did_you_mean
 from xaibench.core.features import FeatureKind
 from xaibench.core.types import Array

@@ -12,8 +12,9 @@ import annotated_types
 import numpy as np
 
 from xaibench.core.component_files import FOLDER, SourceFile, files_in, of_file, reads_files
-from xaibench.core.components import Component, DatasetSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import DatasetSpec
 from xaibench.core.errors import DataError
 from xaibench.core.types import Array
 from xaibench.datasets.files.parameters import TestShare, default_floor

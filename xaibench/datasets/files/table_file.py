@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from xaibench.core.component_files import SourceFile, of_file, reads_files
-from xaibench.core.components import Component, DatasetSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import DatasetSpec
 from xaibench.core.errors import DataError, XaibenchWarning, did_you_mean
 from xaibench.core.types import Array
 from xaibench.datasets.files.columns import encode_column, encode_columns

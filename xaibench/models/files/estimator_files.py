@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from xaibench.core.component_files import SourceFile, of_file, reads_files
-from xaibench.core.components import Component, ModelSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UsageError
 from xaibench.core.trust import require_trust
 from xaibench.core.zip_archives import check_zip

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.component_files import SourceFile, of_file, reads_files
-from xaibench.core.components import Component, ModelSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UnsupportedError, UsageError, did_you_mean
 from xaibench.core.trust import file_sha256
 from xaibench.core.types import Array

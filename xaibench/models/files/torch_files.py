@@ -13,8 +13,9 @@ from torch import nn
 
 from xaibench.core import registry
 from xaibench.core.component_files import SourceFile, of_file, reads_files
-from xaibench.core.components import Component, ModelSpec
+from xaibench.core.components import Component
 from xaibench.core.data import Data
+from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UsageError, XaibenchError
 from xaibench.core.source_files import source_of
 from xaibench.core.trust import require_trust
