@@ -9,9 +9,8 @@ from xaibench.core.components import Component, Kind
 from xaibench.core.declarations import check_word, check_words
 from xaibench.core.errors import UsageError
 from xaibench.core.features import FEATURE_KINDS, FeatureKind
-from xaibench.core.needs import NEEDS
+from xaibench.core.needs import NEEDS, PAIRS
 from xaibench.core.outputs import GivenReturns
-from xaibench.core.pairs import PAIRS
 
 
 @dataclass(frozen=True)
