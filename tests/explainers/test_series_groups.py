@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.builders import cnn, make_inputs, make_view
+from helpers.builders import cnn, make_inputs, make_view, mlp
 from helpers.explainer_cases import run
 from torch import Tensor, nn
 
@@ -136,3 +136,19 @@ def test_groups_are_the_same_with_sensors_first() -> None:
     turned = FeatureLayout("series", (D, T), sensors_first=True)
     for group, length in GROUPS:
         assert torch.equal(series_groups(turned, group, length).T, series_groups(LAYOUT, group, length))  # type: ignore[arg-type]
+
+
+def test_windows_and_groups_are_those_of_captum() -> None:
+    """Captum gives every cell the whole loss of its window or group; here the cells share it."""
+    captum = pytest.importorskip("captum.attr")
+    module = mlp((T, D), 1)
+    view = view_of(X, module)
+    ours = run("occlusion", view, group="segments", patch=4, stride=2)
+    theirs = captum.Occlusion(module).attribute(X, sliding_window_shapes=(4, D), strides=(2, D), target=0)
+    torch.testing.assert_close(ours * 4 * D, theirs.float(), rtol=1e-3, atol=1e-5)
+    for group, length in GROUPS:
+        labels = series_groups(LAYOUT, group, length)  # type: ignore[arg-type]
+        theirs = captum.FeatureAblation(module).attribute(X, feature_mask=labels.unsqueeze(0), target=0)
+        sizes = torch.bincount(labels.flatten())[labels]
+        ours = run("feature_ablation", view, group=group, patch=length)
+        torch.testing.assert_close(ours * sizes, theirs.float(), rtol=1e-3, atol=1e-5)

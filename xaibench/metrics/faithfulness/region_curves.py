@@ -100,7 +100,7 @@ def _group_ranks(ev: Evaluation, order: Order, groups: Groups, mean: bool) -> Te
 
 
 def _patch_curve(
-    ev: Evaluation, *, patch: int | None, steps: int | None, masker: str, group: SeriesGroup | None
+    ev: Evaluation, *, patch: int | None, steps: int | None, masker: str, group: SeriesGroup | None = None
 ) -> GroupCurve:
     """Curve over a grid of patches, a seventh of the image's shorter side wide unless ``patch`` says otherwise."""
     sides = [ev.layout.feature_shape[axis] for axis in ev.layout.neighbour_axes]

@@ -21,7 +21,7 @@ def _removed(order: Order) -> Callable[..., Tensor]:
 
 
 def _curve(
-    ev: Evaluation, order: Order, *, steps: int, masker: str, group: CellGroup | None, patch: int | None
+    ev: Evaluation, order: Order, *, steps: int, masker: str, group: CellGroup | None = None, patch: int | None = None
 ) -> tuple[Tensor, int]:
     """The curve, and how many units are removed one after another."""
     units = removal_units(ev, masker, group, patch)

@@ -26,8 +26,8 @@ def _curve(
     shares: SharesUpToOne,
     masker: str,
     measure: RoadMeasure,
-    group: CellGroup | None,
-    patch: int | None,
+    group: CellGroup | None = None,
+    patch: int | None = None,
 ) -> Tensor:
     """Output, or 1 where the target is still predicted, at every share (N, len(shares))."""
     units = removal_units(ev, masker, group, patch)

@@ -78,7 +78,7 @@ def _figure(instance: Instance, found: Map, shown: Sequence[int], picture: Pictu
         for k, d in enumerate(shown)
     ]
     left_out = inputs.shape[1] - len(shown)
-    height = len(shown) * (row + _GAP) + 12.0
+    height = len(shown) * (row + _GAP) + 15.0
     parts = [*rows, _axis(len(inputs), height)]
     head = Markup('<svg class="series" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
     below = picture.below + (f"; {left_out} more sensors not shown" if left_out else "")
@@ -113,7 +113,7 @@ def _row(top: float, row: float, line: Array, colours: Array, truth: Array | Non
 
 def _axis(steps: int, height: float) -> Markup:
     ends = ((_LEFT, "start", "1"), (_LEFT + _WIDTH, "end", f"step {steps}"))
-    texts = [Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(x, height - 1, a, t) for x, a, t in ends]
+    texts = [Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(x, height - 4, a, t) for x, a, t in ends]
     return Markup("").join(texts)
 
 
