@@ -154,6 +154,7 @@ def test_explaining_again_with_copies_and_another_model(name):
 @pytest.mark.parametrize("name", [n for n in NAMES if spec_of(n).takes("draws") and spec_of(n).follows_outputs])
 def test_streams_and_seeds_give_other_draws(name):
     view = view_of("table" if spec_of(name).needs & DATA_NEEDS == {"table"} else "image")
+    need(name, view)
     assert not torch.equal(run(name, view, "a"), run(name, view, "b"))
 
 
