@@ -198,6 +198,7 @@ def test_fit_finds_the_sensor_that_shifts_the_prediction() -> None:
     assert (maps[:, 3, 0] > maps[:, 3, 1] + 0.5).all()
     np.testing.assert_allclose(maps[:, 3, 0], maps[0, 3, 0], atol=1e-5)
     np.testing.assert_array_equal(maps, np.asarray(xb.explain("fit", epochs=30, **given)))
+    assert not np.array_equal(maps, np.asarray(xb.explain("fit", epochs=30, seed=1, **given)))
 
 
 @pytest.mark.parametrize("name", ["integrated_gradients", "occlusion", "own_step_shapley", "fit"])

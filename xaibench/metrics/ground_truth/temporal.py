@@ -31,7 +31,7 @@ _in_series = partial(
     bounds=(0, None),
     sign="absolute",
     source="Half-maximum onset of the mass over time; the question of Tonekaboni et al. 2020, What went wrong and when",
-    undefined_for={"zero maps"},
+    undefined_for={"zero maps", "constant maps"},
 )
 def onset_error(ev: Evaluation) -> Tensor:
     """Steps between the first true step and the first step with at least half the mass of the strongest step.
@@ -42,13 +42,14 @@ def onset_error(ev: Evaluation) -> Tensor:
     Returns
     -------
     Tensor (N,)
-        In steps. A constant map starts at step 0. NaN for a map without mass, and where no step or every step is true.
+        In steps. NaN where all steps have the same mass, which begins nowhere, and where no step or every step is true.
     """
     true = _true_steps(ev)
     mass = _over_sensors(ev.attributions.abs().double(), ev.layout)
-    peak = mass.amax(dim=1, keepdim=True)
+    low, peak = mass.aminmax(dim=1, keepdim=True)
+    begins = ((peak - low) > 1e-9 * peak).squeeze(1)
     error = (_first(mass >= peak / 2) - _first(true)).abs().double()
-    return torch.where(nontrivial_masks(true) & (peak.squeeze(1) > 0), error, torch.nan)
+    return torch.where(nontrivial_masks(true) & begins, error, torch.nan)
 
 
 @_in_series(
