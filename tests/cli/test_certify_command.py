@@ -233,8 +233,9 @@ def test_replanting_moves_thresholds_within_their_intervals(tmp_path: Path) -> N
     ]  # fmt: skip
     first = runs[0]
     assert first["explainer"] == "occlusion"
-    inside = [r["threshold_low"] <= first["threshold"] <= r["threshold_high"] for r in runs]
-    assert sum(inside) >= 9
+    moves = [abs(r["threshold"] - first["threshold"]) for r in runs[1:]]
+    widths = [r["threshold_high"] - r["threshold_low"] for r in runs[1:]]
+    assert sum(move < width for move, width in zip(moves, widths, strict=True)) >= 8, (moves, widths)
 
 
 @pytest.mark.slow
