@@ -67,12 +67,9 @@ def assemble(
         weights = _weights(spec, predictor.module, inputs, asked, layout)
     truth = None
     kind = cast(TruthKind, data.truth_kind)
-    contributions = None
-    if "truth.contributions" in capabilities:
-        contributions = _contributions(fitted.model, inputs, asked, reference, layout)
-    if mask is not None or weights is not None or distractors is not None or contributions is not None:
-        about_model_only = mask is None and distractors is None
-        truth = Truth("model" if about_model_only else kind, mask, weights, distractors, contributions)
+    if mask is not None or weights is not None or distractors is not None:
+        about_weights_only = mask is None and distractors is None
+        truth = Truth("model" if about_weights_only else kind, mask, weights, distractors)
     found = measure_gates(data, predictor, fitted.accuracy, findings.measure)
     around = _tensors(reference_context, slice(None), predictor.device)
     samples = Samples(
@@ -98,6 +95,13 @@ def assemble(
         )
         rows = torch.from_numpy(reference).to(predictor.device)
         samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, layout, around))
+    if "truth.contributions" in capabilities:
+        contributions = _contributions(fitted.model, samples)
+        truth = (
+            Truth("model", contributions=contributions)
+            if truth is None
+            else replace(truth, contributions=contributions)
+        )
     pairs = _pairs(data, found, retraining, spec.seed, n, predictor.device)
     if asked.rows is not None:
         samples, truth = samples_of_labels(samples, truth, asked, data.class_names)
@@ -148,21 +152,22 @@ def _weights(
     return found if asked.foils is None else found - slopes(asked.foils)
 
 
-def _contributions(
-    model: object, inputs: torch.Tensor, asked: SampleTargets, reference: Array, layout: FeatureLayout
-) -> dict[str, torch.Tensor] | None:
-    """By baseline: contributions (N, *feature_shape) to what is explained of an additive model of two classes."""
-    if not isinstance(model, KnowsTerms):
+def _contributions(model: object, samples: Samples) -> dict[str, torch.Tensor] | None:
+    """By baseline: contributions (N, *feature_shape) to what is explained of an additive model of two classes.
+
+    Baselines are what the maskers of these names put in the place of all features, so that an explainer with the same
+    masker is asked the same question; in a block of categories that is the most frequent one.
+    """
+    if not isinstance(model, KnowsTerms) or samples.background is None:
         return None
-    rows = inputs.cpu().numpy()
-    whole = reference.astype(np.float64).mean(axis=0, keepdims=True).astype(rows.dtype)
-    baselines = {"zero": np.zeros_like(whole), "mean": whole, "marginal": reference}
     # Outputs are minus and plus half of the log odds; their contrast is all of it.
-    sign = (2 * asked.columns.cpu().double() - 1) * (0.5 if asked.foils is None else 1.0)
+    sign = (2 * samples.targets.cpu().double() - 1) * (0.5 if samples.foils is None else 1.0)
+    rows = samples.inputs.cpu().numpy()
     found: dict[str, torch.Tensor] = {}
     for name in TRUTH_BASELINES:
-        odds = torch.from_numpy(exact_contributions(model, rows, baselines[name])) * sign[:, None]
-        found[name] = layout.reduce(odds).to(device=inputs.device, dtype=inputs.dtype)
+        filled = samples.background if name == "marginal" else samples.reference(name)[:1]
+        odds = torch.from_numpy(exact_contributions(model, rows, filled.cpu().numpy())) * sign[:, None]
+        found[name] = samples.layout.reduce(odds).to(device=samples.inputs.device, dtype=samples.inputs.dtype)
     return found
 
 
