@@ -116,9 +116,11 @@ def test_what_cannot_be_additive_says_so() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("interactions", [0, 10])
-def test_recovery_on_an_ebm(interactions: int, tmp_path: object) -> None:
-    """The table of docs/suites/additive.md on breast_cancer: who recovers an EBM's contributions."""
+@pytest.mark.parametrize(
+    ("dataset", "interactions"), [("breast_cancer", 0), ("breast_cancer", 10), ("german_credit", 0)]
+)
+def test_recovery_on_an_ebm(dataset: str, interactions: int, tmp_path: object) -> None:
+    """The table of docs/suites/additive.md: who recovers an EBM's contributions, also with blocks of categories."""
     pytest.importorskip("interpret")
     suite = {
         "name": "ebm", "samples": 30,
@@ -128,12 +130,13 @@ def test_recovery_on_an_ebm(interactions: int, tmp_path: object) -> None:
         ],
         "metrics": ["contribution_error", "contribution_rank_correlation"],
         "problems": [
-            {"dataset": "breast_cancer", "models": [{"name": "ebm", "params": {"interactions": interactions}}]}
+            {"dataset": dataset, "models": [{"name": "ebm", "params": {"interactions": interactions}}]}
         ],
     }  # fmt: skip
     cells = xb.run(suite, store=tmp_path).results()
     assert cells["gate_passed"].dropna().all()
-    table = cells[cells["repeat"] == 0].set_index(["metric", "explainer"])["scores"]
+    scored = cells[(cells["repeat"] == 0) & (cells["status"] == "ok")]
+    table = scored.set_index(["metric", "explainer"])["scores"]
     worst = {name: float(np.max(scores)) for name, scores in table["contribution_error"].items()}
     print(worst, {n: float(np.mean(s)) for n, s in table["contribution_rank_correlation"].items()})  # noqa: T201
     assert worst["kernel_shap"] < 1e-4
@@ -143,5 +146,5 @@ def test_recovery_on_an_ebm(interactions: int, tmp_path: object) -> None:
     else:
         assert worst["shapley_sampling"] < 1e-4
         assert worst["lime"] < 0.01
-    assert worst["finite_difference"] > 0.5
+    assert worst.get("finite_difference", 1.0) > 0.5  # unsupported where features are categories
     assert worst["random"] > 0.5

@@ -69,12 +69,10 @@ def assemble(
     if "truth.weights" in capabilities and predictor.module is not None and not data.has_ids:
         weights = _weights(spec, predictor.module, inputs, asked, layout)
     signs = None if data.test_signs is None else torch.from_numpy(data.test_signs[:n]).to(predictor.device)
+    known_exactly = "truth.contributions" in capabilities
     contributions = None
-    if "truth.contributions" in capabilities:
-        if isinstance(fitted.model, KnowsTerms):
-            contributions = _contributions(fitted.model, inputs, asked, reference, layout)
-        elif predictor.module is not None:
-            contributions = {"zero": contributions_of_module(predictor.module, inputs, targets, context, layout)}
+    if known_exactly and predictor.module is not None and not isinstance(fitted.model, KnowsTerms):
+        contributions = {"zero": contributions_of_module(predictor.module, inputs, targets, context, layout)}
     kind = cast(TruthKind, data.truth_kind)
     said = any(t is not None for t in (mask, distractors, signs))
     truth: Truth | None = Truth(kind if said else "model", mask, weights, distractors, contributions, signs)
@@ -106,6 +104,9 @@ def assemble(
         rows = torch.from_numpy(reference).to(predictor.device)
         samples = replace(samples, sizes=sizes, references=RawRows(rows, reference_sizes, layout, around))
     check_edges(samples)
+    if known_exactly and (of_terms := _contributions(fitted.model, samples)) is not None:
+        truth = Truth("model") if truth is None else truth
+        truth = replace(truth, contributions=of_terms)
     pairs = _pairs(data, found, retraining, spec.seed, n, predictor.device)
     if asked.rows is not None:
         samples, truth = samples_of_labels(samples, truth, asked, data.class_names)
@@ -156,21 +157,22 @@ def _weights(
     return found if asked.foils is None else found - slopes(asked.foils)
 
 
-def _contributions(
-    model: object, inputs: torch.Tensor, asked: SampleTargets, reference: Array, layout: FeatureLayout
-) -> dict[str, torch.Tensor] | None:
-    """By baseline: contributions (N, *feature_shape) to what is explained of an additive model of two classes."""
-    if not isinstance(model, KnowsTerms):
+def _contributions(model: object, samples: Samples) -> dict[str, torch.Tensor] | None:
+    """By baseline: contributions (N, *feature_shape) to what is explained of an additive model of two classes.
+
+    Baselines are what the maskers of these names put in the place of all features, so that an explainer with the same
+    masker is asked the same question; in a block of categories that is the most frequent one.
+    """
+    if not isinstance(model, KnowsTerms) or samples.background is None:
         return None
-    rows = inputs.cpu().numpy()
-    whole = reference.astype(np.float64).mean(axis=0, keepdims=True).astype(rows.dtype)
-    baselines = {"zero": np.zeros_like(whole), "mean": whole, "marginal": reference}
     # Outputs are minus and plus half of the log odds; their contrast is all of it.
-    sign = (2 * asked.columns.cpu().double() - 1) * (0.5 if asked.foils is None else 1.0)
+    sign = (2 * samples.targets.cpu().double() - 1) * (0.5 if samples.foils is None else 1.0)
+    rows = samples.inputs.cpu().numpy()
     found: dict[str, torch.Tensor] = {}
     for name in TRUTH_BASELINES:
-        odds = torch.from_numpy(exact_contributions(model, rows, baselines[name])) * sign[:, None]
-        found[name] = layout.reduce(odds).to(device=inputs.device, dtype=inputs.dtype)
+        filled = samples.background if name == "marginal" else samples.reference(name)[:1]
+        odds = torch.from_numpy(exact_contributions(model, rows, filled.cpu().numpy())) * sign[:, None]
+        found[name] = samples.layout.reduce(odds).to(device=samples.inputs.device, dtype=samples.inputs.dtype)
     return found
 
 
