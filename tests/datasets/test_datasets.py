@@ -34,7 +34,7 @@ GENERATED = {
     "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits",
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
     "gender_templates", "monotonicity_templates", "text_rules", "linear_gnn", "negative_evidence",
-    "units", "boolean", "ripple",
+    "units", "boolean", "ripple", "planted_series", "freq_shapes",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"boolean", "leakage_onehot"}
@@ -73,8 +73,9 @@ def load(name: str, seed: int = 0) -> Data:
 
 def test_the_expected_data_sets_are_registered():
     assert {"digits", "mnist", "breast_cancer", "compas", "german_credit", "planted_digits"} <= set(NAMES)
-    assert set(fetchable()) == {"adult", "mnist_full", "movie_snippets"}
-    assert set(fetchable()) - {"movie_snippets"} < set(SPECS)
+    of_others = {"movie_snippets", "gunpoint", "italy_power_demand"}  # what other data sets are made of
+    assert set(fetchable()) == {"adult", "mnist_full", *of_others}
+    assert set(fetchable()) - of_others < set(SPECS)
 
 
 @pytest.mark.slow

@@ -181,6 +181,23 @@ def test_all_outputs_can_be_compared_instead_of_the_explained_one() -> None:
     assert not torch.allclose(one, every)
 
 
+class Scaled(nn.Module):
+    """A model that reads one cell, as far as another input of the sample says."""
+
+    def forward(self, x: Tensor, *, scale: Tensor) -> Tensor:
+        return x[:, :1, 0] * scale.unsqueeze(1)
+
+
+def test_every_copy_goes_to_the_model_with_the_context_of_its_sample() -> None:
+    x = torch.ones(3, T, D)
+    scale = np.array([0.3, 0.5, 0.05], np.float32)
+    given = {"model": Scaled(), "inputs": x, "features": "series", "returns": "value", "context": {"scale": scale}}
+    found = xb.explain("extremal_mask", epochs=300, learning_rate=0.03, **given)
+    np.testing.assert_allclose(found[:, 0, 0], (1 - 1 / (2 * T * D * scale**2)).clip(min=0), atol=0.01)
+    rescaled = xb.explain("step_by_sensor", **given)
+    np.testing.assert_allclose(rescaled[:, 0, 0], scale**2, rtol=1e-4)
+
+
 class Detached(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.detach().flatten(1)[:, :1]

@@ -82,6 +82,7 @@ def freq_shapes(
         train.classes,
         (test.series() + clean).astype(np.float32),
         test.classes,
+        test_rows=(test.series() + clean).astype(np.float32),
         class_names=SPIKE_CLASSES,
         test_mask=test.mask(),
         truth_kind="data",

@@ -73,6 +73,7 @@ def planted_series(
         train.classes,
         test.series(amplitude),
         test.classes,
+        test_rows=test.series(amplitude),
         class_names=PLANTED_CLASSES,
         test_mask=test.mask(),
         truth_kind="data",
