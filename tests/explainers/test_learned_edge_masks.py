@@ -154,6 +154,7 @@ def test_absent_nodes_and_edges_of_weight_zero_change_nothing() -> None:
     torch.testing.assert_close(large, small)
 
 
+@pytest.mark.slow
 def test_the_mask_is_that_of_torch_geometric_from_the_same_start() -> None:
     """Same start, step and regularisers on a directed graph, where there is one direction for every edge."""
     geometric = pytest.importorskip("torch_geometric")

@@ -17,7 +17,7 @@ from xaibench.core.registry import explainer
 from xaibench.explainers.engines.edge_masks import EdgeMaskLoss, mask_penalty, require_embeddings
 from xaibench.explainers.engines.reference_graphs import reference_graphs
 
-NETWORK_WIDTH = 64
+SCORER_WIDTH = 64
 GRAPHS_AT_ONCE = 32
 """Graphs of one size in a step of the training."""
 NOISE_MARGIN = 0.01
@@ -147,7 +147,7 @@ def _train(
     device = states[0][0].device
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(derive_seed("pg_explainer", problem.seed))
-        network = nn.Sequential(nn.Linear(width, NETWORK_WIDTH), nn.ReLU(), nn.Linear(NETWORK_WIDTH, 1)).to(device)
+        network = nn.Sequential(nn.Linear(width, SCORER_WIDTH), nn.ReLU(), nn.Linear(SCORER_WIDTH, 1)).to(device)
         parameters = list(network.parameters())
         optimizer = torch.optim.Adam(parameters, lr=learning_rate)
         batches = [(i, rows) for i, part in enumerate(graphs) for rows in _batches(len(part))]
