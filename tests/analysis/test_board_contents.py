@@ -63,7 +63,7 @@ def test_ranking_status_returns_its_columns_and_leaves_the_board_alone() -> None
             **{c: cells[c] for c in ("dataset", "model", "selection", "metric", "params", "asked_output", "scope")},
             "value": [1.0, 2.0, 3.0, np.nan], "higher_is_better": True, "control": False, "truth_kind": None,
             "gate_passed": pd.array([True] * 4, dtype="boolean"), "n": [1, 1, 1, 0], "n_seeds": [1, 1, 1, 0],
-            "n_cells": 1, "n_failed": [0, 0, 0, 1], "n_missing": 0, "n_unsupported": 0,
+            "n_cells": 1, "n_failed": [0, 0, 0, 1], "n_missing": 0, "n_unsupported": 0, "stopped": None,
         }
     )  # fmt: skip
     yes = np.ones(4, dtype=bool)
