@@ -69,7 +69,7 @@ def test_ranking_status_returns_its_columns_and_leaves_the_board_alone() -> None
     yes = np.ones(4, dtype=bool)
     eligibility = Eligibility(
         complete=np.array([True, True, True, False]), defined=np.array([True, True, False, True]),
-        too_few=np.array([None, None, "defined nowhere", None], dtype=object), mixed=~yes,
+        too_few=np.array([None, None, "defined nowhere", None], dtype=object), mixed=~yes, ranks=yes,
     )  # fmt: skip
     before = board.copy()
     found = ranking_status(board, eligibility, cells, np.arange(4))

@@ -39,8 +39,9 @@ def verdict(
 
 def test_what_is_in_the_unit_of_the_output_is_declared() -> None:
     assert set(IN_OUTPUT_UNIT) == {
-        "abpc", "comprehensiveness", "confidence", "deletion", "insertion", "pgi", "pgu", "pixel_flipping",
-        "region_perturbation", "road_lerf", "road_morf", "selectivity", "sufficiency",
+        "abpc", "comprehensiveness", "confidence", "deletion", "fid_delta", "fid_minus", "fid_plus", "insertion",
+        "pgi", "pgu", "pixel_flipping", "region_perturbation", "road_lerf", "road_morf", "robust_fid_delta",
+        "robust_fid_minus", "robust_fid_plus", "selectivity", "sufficiency", "truth_over_trivial",
     }  # fmt: skip
 
 

@@ -23,12 +23,12 @@ NET = affine(W, B)
 FIRST, SECOND = np.array([0, 1, 2, 3, 0, 1]), np.array([1, 2, 3, 0, 2, 3])
 NOT_LINEAR = {"firm", "irt", "osft", "rise", "saliency", "vargrad", "random", "random_smooth", "constant"} | {
     "input_edges", "other_sample", "permutation_importance", "anchors", "oracle", "degraded_oracle",
-    "smoothgrad_squared", "functional_information", "deep_taylor",
+    "smoothgrad_squared", "functional_information", "deep_taylor", "input_magnitude", "monotone_transform",
 }  # fmt: skip
 OF_OTHER_DATA = {
     name
     for name, needs in xb.components("explainer")[["name", "needs"]].itertuples(index=False)
-    if {"text", "attention", "image"} & set(needs)
+    if {"text", "attention", "image", "series", "graph"} & set(needs)
 }
 LINEAR = sorted(set(xb.components("explainer")["name"]) - NOT_LINEAR - OF_OTHER_DATA)
 """Explainers whose map of a sum of outputs is the sum of their maps."""
@@ -141,8 +141,8 @@ def test_one_logit_is_two_halves(name: str, target: int) -> None:
 
     spec = registry.get("explainer", name)
     assert isinstance(spec, ExplainerSpec)
-    if {"image", "labels", "text", "attention"} & set(spec.needs):
-        pytest.skip("needs images, labels or texts")
+    if {"image", "labels", "text", "attention", "series", "graph"} & set(spec.needs):
+        pytest.skip("needs images, labels, texts, series or graphs")
     w, b = W[:1], B[:1]
     one = explain(name, affine(w, b), returns="binary_logit", targets=[target] * 6)
     two = explain(name, affine(np.concatenate([-w, w]) / 2, np.concatenate([-b, b]) / 2), targets=[target] * 6)

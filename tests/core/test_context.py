@@ -161,6 +161,7 @@ def test_nobody_but_gates_and_recipes_calls_a_predictor_with_copies() -> None:
         "model.predict(inputs.detach(), context)",
         "model.forward(inputs.to(self.model.device), self.context)",
         "look.predictor.predict(inputs)",
+        "self.model.forward(self.samples.inputs[rows] * mask, beside)",
     }
     found = []
     for file in [*(package / "explainers").rglob("*.py"), *(package / "metrics").rglob("*.py")]:

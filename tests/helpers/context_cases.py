@@ -184,4 +184,9 @@ def context_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
         "model_pair.series": (Pair(level=0.0), model(0.1), model(0.3), model(0.5)),
         "input_pair.without": (inputs(0.8 * view.inputs),),
         "input_pair.patched": (inputs(view.inputs + 0.01),),
+        "input_pair.attacked": (inputs(view.inputs + 0.05),),
+        "input_pair.noise": (inputs(1.05 * view.inputs),),
+        "input_pair.swapped": (inputs(-view.inputs),),
+        "input_pair.absent": (inputs(-0.5 * view.inputs),),
+        "input_pair.exchanged": (inputs(0.7 * view.inputs),),
     }

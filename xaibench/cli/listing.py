@@ -163,7 +163,10 @@ def show_component(
         return
     raise UsageError(
         f"{name!r} is not the name of a component, a masker, a suite or a term",
-        did_you_mean(name, [n for _, n in everything] + [*MASKERS] + [*suites.available()] + [*terms]),
+        did_you_mean(
+            name,
+            [n for _, n in everything if (":" in n) == (":" in name)] + [*MASKERS, *suites.available(), *terms],
+        ),
     )
 
 
