@@ -15,7 +15,8 @@ from xaibench.core.errors import UnsupportedError
 NEED = [
     n
     for n in NAMES
-    if spec_of(n).needs & {"gradients", "module"} and not spec_of(n).needs & {"image", "text", "series", "truth.weights"}
+    if spec_of(n).needs & {"gradients", "module"}
+    and not spec_of(n).needs & {"image", "text", "series", "truth.weights"}
 ]
 BLIND = ["occlusion", "kernel_shap", "random"]
 TOKENS = torch.tensor([[1.0, 2.0, 0.0, 3.0, 1.0], [4.0, 4.0, 2.0, 0.0, 3.0], [0.0, 1.0, 2.0, 3.0, 4.0]])

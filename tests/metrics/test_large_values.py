@@ -17,11 +17,12 @@ X = R.normal(size=(6, 4)).astype(np.float32)
 BACKGROUND = R.normal(size=(30, 4)).astype(np.float32)
 W = np.array([2.0, -1, 0.5, 0])
 LEVELS = [1e8, -1e8]
-NOT_OF_OUTPUTS = {"oracle", "degraded_oracle", "permutation_importance", "anchors"}
+NOT_OF_OUTPUTS = {"oracle", "degraded_oracle", "permutation_importance", "anchors", "monotone_transform"}
+OTHERS = {"gradients", "module", "image", "text", "attention", "series", "graph"}
 EXPLAINERS = sorted(
     name
     for name, needs in xb.components("explainer")[["name", "needs"]].itertuples(index=False)
-    if name not in NOT_OF_OUTPUTS and not {"gradients", "module", "image", "text", "attention"} & set(needs)
+    if name not in NOT_OF_OUTPUTS and not set(needs) & OTHERS
 )
 # Conservation is about the output itself, its level included.
 METRICS = sorted(set(xb.components("metric")["name"]) - {"conservation"})

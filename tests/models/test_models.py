@@ -18,10 +18,11 @@ from xaibench.core.registry import components, get
 from xaibench.models.obtain import obtain
 
 OF_THEIR_GENERATOR = {
-    "bayes_linear", "biased", "boolean", "clusterwise", "exact_function", "hugging_face", "mlp_regressor",
-    "piecewise_linear", "ripple", "scaffolded", "units",
+    "additive_terms", "bayes_linear", "biased", "boolean", "clusterwise", "ebm", "exact_function", "gin", "graph_conv",
+    "gru_own_step", "gru_sum_of_steps", "hugging_face", "mlp_regressor", "one_layer_gnn", "piecewise_linear", "ripple",
+    "scaffolded", "series_cnn", "sum_of_squares", "units", "walk_sum",
 }  # fmt: skip
-"""Made from what one generator or folder says, or for numbers instead of classes: tested with their data sets."""
+"""For what one generator or folder makes, series, graphs or numbers instead of classes: tested with their data sets."""
 SPECS = {
     spec.name: spec
     for spec in components("model")

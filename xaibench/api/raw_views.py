@@ -17,7 +17,7 @@ from xaibench.core.errors import UsageError
 from xaibench.core.features import GRAPH_KINDS, FeatureLayout, infer_layout, raw_layout
 from xaibench.core.graphs import graph_digests
 from xaibench.core.keys import sample_digests
-from xaibench.core.masking.defaults import without_useless_defaults
+from xaibench.core.masking.defaults import takes_masker, without_useless_defaults
 from xaibench.core.masking.maskers import DRAWN, MASKERS
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
@@ -158,7 +158,7 @@ def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], vi
     embedding is rotated, and is 0 but for rounding in front of a layer normalisation.
     """
     if view.layout.kind != "tokens" or view.sizes is None:
-        return {**params, **without_useless_defaults(spec.parameters, params, view.layout.default_masker)}
+        return {**params, **without_useless_defaults(spec, params, view.layout.default_masker)}
     masker = view.token_masker
     instead = {"masker": masker, "baseline": "zero" if masker == "delete" else masker}
     # What draws its fill goes on drawing: tokens of the reference samples.
@@ -166,6 +166,7 @@ def default_maskers(spec: ExplainerSpec | MetricSpec, params: dict[str, Any], vi
         name: "marginal" if default in DRAWN else instead[name]
         for name, default in spec.parameters.items()
         if name in instead and name not in params and default in MASKERS
+        if takes_masker(spec, name, "marginal" if default in DRAWN else instead[name])
     }
     if isinstance(spec, ExplainerSpec) and spec.attribution_kind == "slope" and "channels" in spec.parameters:
         unnamed |= {} if "channels" in params or view.encoded_layout.one_number_each else {"channels": "norm"}

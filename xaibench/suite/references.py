@@ -67,7 +67,7 @@ class ComponentRef:
         """The choice with this masker in the place of a default that the data have no use for."""
         if masker is None:
             return self
-        other = without_useless_defaults(self.spec.parameters, json.loads(self.given), masker)
+        other = without_useless_defaults(self.spec, json.loads(self.given), masker)
         return replace(self, bound=canonical_json({**self.params, **other})) if other else self
 
     @property

@@ -190,6 +190,7 @@ def characterization(
     higher_is_better=False,
     bounds=(0, 1),
     convert="order",
+    rewards_truth=False,  # without what speaks against a class, its probability is further from the sample's
     source="Agarwal et al. 2023, Evaluating explainability for graph neural networks, equation 4, GEF; "
     "Kullback-Leibler divergence from the explanation's probabilities to the sample's, as in its text",
 )

@@ -27,7 +27,7 @@ _known_contributions = partial(
     higher_is_better=False,
     bounds=(0, None),
     scale_invariant=False,
-    favours={"zero maps"},
+    favours={"zero maps", "constant maps"},
 )
 def contribution_error(ev: Evaluation, *, baseline: TruthBaseline = "zero") -> Tensor:
     """Largest error of an attribution, relative to the largest true contribution of the sample.
