@@ -25,7 +25,7 @@ SUITE = {
 
 @pytest.mark.slow
 def test_boards_of_the_same_problem_and_of_others_are_kept_apart() -> None:
-    found = xb.recommend(SUITE, BASELINE).set_index(["dataset", "model", "explainer"])
+    found = xb.recommend(SUITE, BASELINE).set_index(["dataset", "model", "explainer"]).sort_index()
     same, other = found.loc[("breast_cancer", "mlp")], found.loc[("adult", "mlp")]
     assert same.loc["lrp", "here"].endswith("(quick)")
     assert same.loc["lrp", "elsewhere"] == ""

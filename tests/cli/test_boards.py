@@ -51,6 +51,7 @@ def show(
     """Show the board of two suites; gives what was printed."""
     monkeypatch.setattr(boards, "write_leaderboard", lambda path: board)
     monkeypatch.setattr(boards, "results", lambda path, suite: cells)
+    monkeypatch.setattr(boards, "advice_on", lambda path, board: advise(board))
 
     def run(form: str | None = None, output: Path | None = None, suite: str | None = "one", **view: Any) -> str:
         filters = FILTERS | {k: view.pop(k) for k in list(view) if k in FILTERS}

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from xaibench.api.raw_rows import is_ragged, series_rows, token_rows
 from xaibench.core.components import ExplainerSpec, MetricSpec
 from xaibench.core.context import Context
+from xaibench.core.default_maskers import takes_masker, without_useless_defaults
 from xaibench.core.errors import UsageError
 from xaibench.core.features import GRAPH_KINDS, FeatureLayout, infer_layout, raw_layout
 from xaibench.core.graphs import graph_digests
 from xaibench.core.keys import sample_digests
-from xaibench.core.masking.defaults import takes_masker, without_useless_defaults
 from xaibench.core.masking.maskers import DRAWN, MASKERS
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView

@@ -16,8 +16,8 @@ from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
 from xaibench.core.components import Component, ExplainerSpec, Kind
 from xaibench.core.data_specs import DatasetSpec
+from xaibench.core.default_maskers import without_useless_defaults
 from xaibench.core.keys import canonical_json
-from xaibench.core.masking.defaults import without_useless_defaults
 from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.program_specs import InterpreterSpec
 
