@@ -265,3 +265,18 @@ def test_those_that_stay_in_a_race_are_ranked_without_those_that_leave_it() -> N
         assert table[["explainer", "relative_rank"]].values.tolist() == [["a", 0.5], ["b", 0.5]]
         assert table["n_pairs"].tolist() == [2, 2]
     assert "c" not in set(overall(board)["explainer"])
+
+
+def test_an_explainer_that_failed_everywhere_takes_no_rank_from_the_others() -> None:
+    board = board_of(
+        results({"a": 2, "b": 1, "c": "failed"}, metric="pixel_flipping"),
+        results({"a": 1, "b": 2, "c": "failed"}, metric="infidelity"),
+    )
+    table = overall(board, missing="drop")
+    assert table[["explainer", "relative_rank", "n_pairs"]].values.tolist() == [["a", 0.5, 2], ["b", 0.5, 2]]
+    assert set(overall(board, missing="worst")["explainer"]) == {"a", "b", "c"}
+    with pytest.raises(UsageError, match="c has no rank"):
+        overall(board)
+    nothing = board_of(results({"a": "failed", "b": "failed"}, metric="pixel_flipping"))
+    with pytest.raises(NothingToDoError):
+        overall(nothing, missing="drop")

@@ -49,8 +49,8 @@ def overall(board: pd.DataFrame, *, missing: Missing = "error", trust: pd.DataFr
         From `leaderboard`.
     missing : {"error", "drop", "worst"}
         What to do where a supported score is missing (failed, timed out, not run, undefined):
-        refuse; leave that (problem, metric) out for every explainer of the comparison; or count it
-        as the last place.
+        refuse; leave that (problem, metric) out for every explainer of the comparison, and an explainer without any
+        score in the family out for itself; or count it as the last place.
     trust : DataFrame, optional
         Weights of metrics: ``dataset, metric, params, asked_output, trust``. A metric counts on a
         data set with the mean trust that it has on *other* data sets: what was fitted on a problem
@@ -117,6 +117,10 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
     """One frame per set of pairs that some explainer supports, the largest set first."""
     if missing == "error" and group["rank"].isna().any():
         raise _incomplete(group, names[0])
+    if missing == "drop":  # who has no score at all would take every pair away from the others
+        group = group[group["rank"].notna().groupby([group[c] for c in ENTRY]).transform("any")]
+        if group.empty:
+            return []
     sign = np.where(group["higher_is_better"], -1.0, 1.0)
     cost = np.where(group["rank"].notna(), sign * significant(group["value"].to_numpy()), np.inf)
     entries = group[ENTRY].drop_duplicates().reset_index(drop=True)
