@@ -12,7 +12,7 @@ from helpers.command_line import Call
 
 import xaibench as xb
 from xaibench.core.errors import NothingToDoError
-from xaibench.store.stopped_early import left_early, stopped_early
+from xaibench.store.stopped_early import stopped_early
 
 pytestmark = pytest.mark.slow
 N = 100
@@ -104,15 +104,6 @@ def test_explanations_of_a_race_are_not_compared_and_it_is_said(stores: dict[str
     with pytest.raises(NothingToDoError, match="explanations of a race, in blocks") as caught:
         xb.agreement(stores["best"])
     assert caught.value.hint == "a run without --race stores them as a whole"
-
-
-def test_those_that_stay_have_an_overall_rank(stores: dict[str, Path]) -> None:
-    board = xb.leaderboard(stores["best"])
-    ranked = set(xb.overall(board, missing="drop")["explainer"])
-    left = set(board.loc[left_early(board) & ~board["control"], "explainer"])
-    stayed = set(board.loc[board["rank"].notna(), "explainer"])
-    assert left
-    assert ranked == stayed or len(stayed) < 2
 
 
 def test_what_cannot_be_raced_says_so(tmp_path: Path, call: Call) -> None:
