@@ -251,3 +251,32 @@ def test_trust_counts_every_data_set_once() -> None:
     trust = pd.concat([one, one, one, trust_of(three__pixel_flipping=0, three__infidelity=0.5)])
     table = overall(board, trust=trust).set_index("explainer")
     assert table["relative_rank"].to_dict() == pytest.approx({"a": 0.5, "b": 0.5})
+
+
+def test_those_that_stay_in_a_race_are_ranked_without_those_that_leave_it() -> None:
+    """Before, a pair in which one explainer had left a race was lost for all, and boards of races had no ranks."""
+    left = {"c": "stopped early: another explainer is better"}
+    board = board_of(
+        results({"a": 2, "b": 1, "c": 3}, metric="pixel_flipping", messages=left),
+        results({"a": 1, "b": 2, "c": 3}, metric="infidelity", messages=left),
+        results({"a": 1, "b": 3, "c": 2}, metric="deletion", messages={"b": left["c"], "c": left["c"]}),
+    )
+    for table in (overall(board), overall(board, missing="drop"), overall(board, missing="worst")):
+        assert table[["explainer", "relative_rank"]].values.tolist() == [["a", 0.5], ["b", 0.5]]
+        assert table["n_pairs"].tolist() == [2, 2]
+    assert "c" not in set(overall(board)["explainer"])
+
+
+def test_an_explainer_that_failed_everywhere_takes_no_rank_from_the_others() -> None:
+    board = board_of(
+        results({"a": 2, "b": 1, "c": "failed"}, metric="pixel_flipping"),
+        results({"a": 1, "b": 2, "c": "failed"}, metric="infidelity"),
+    )
+    table = overall(board, missing="drop")
+    assert table[["explainer", "relative_rank", "n_pairs"]].values.tolist() == [["a", 0.5, 2], ["b", 0.5, 2]]
+    assert set(overall(board, missing="worst")["explainer"]) == {"a", "b", "c"}
+    with pytest.raises(UsageError, match="c has no rank"):
+        overall(board)
+    nothing = board_of(results({"a": "failed", "b": "failed"}, metric="pixel_flipping"))
+    with pytest.raises(NothingToDoError):
+        overall(nothing, missing="drop")

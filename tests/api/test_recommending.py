@@ -40,7 +40,7 @@ def test_what_applies_follows_from_the_model(tmp_path: Path) -> None:
     assert not found.loc["gradient", "applies"]
     assert found.loc["gradient", "reason"] == "needs gradients"
     assert "image" in found.loc["grad_cam", "reason"] or "gradients" in found.loc["grad_cam", "reason"]
-    assert not (set(found.index) & {"random", "oracle", "constant"})
+    assert not (set(found.index) & {"random", "oracle", "constant", "degraded_oracle"})
     assert (found["here"] == "").all()
 
 

@@ -161,6 +161,10 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "an array among explainers": (lambda: evaluate([MAPS]), "an array does not say what made it"),
     "changed attributions among explainers": (lambda: evaluate([changed()]), "were changed since"),
     "foreign attributions called as ours": (lambda: evaluate([xb.Attributions(MAPS, explainer="lime")]), "'lime'"),
+    "foreign attributions called as an adapter": (
+        lambda: evaluate([xb.Attributions(MAPS, explainer="captum:Saliency")]),
+        "'captum:Saliency'",
+    ),
     "the same explainer twice": (lambda: evaluate(["gradient", ("gradient", {})]), "'gradient' is there twice"),
     "the same metric twice": (lambda: evaluate(metrics=["sparseness", "sparseness"]), "there twice"),
     "a triple": (lambda: evaluate([("gradient", {}, 1)]), "with its parameters"),

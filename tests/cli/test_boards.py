@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from helpers.results import concat, make_results
 
+from xaibench.analysis.advice.verdicts import advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.cli import boards
 from xaibench.cli.boards import View, show_leaderboard

@@ -11,6 +11,7 @@ import pytest
 from helpers.command_line import Call
 
 import xaibench as xb
+from xaibench.core.errors import NothingToDoError
 from xaibench.store.stopped_early import stopped_early
 
 pytestmark = pytest.mark.slow
@@ -97,6 +98,12 @@ def test_a_comparison_leaves_out_what_stopped_on_one_side(stores: dict[str, Path
     assert any("left a race early" in note for note in found.notes)
     same = xb.compare(stores["best"], stores["best"])
     assert not any("left a race early" in note for note in same.notes)
+
+
+def test_explanations_of_a_race_are_not_compared_and_it_is_said(stores: dict[str, Path]) -> None:
+    with pytest.raises(NothingToDoError, match="explanations of a race, in blocks") as caught:
+        xb.agreement(stores["best"])
+    assert caught.value.hint == "a run without --race stores them as a whole"
 
 
 def test_what_cannot_be_raced_says_so(tmp_path: Path, call: Call) -> None:

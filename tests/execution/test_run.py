@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
+import xaibench as xb
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.errors import UsageError
@@ -440,3 +441,20 @@ def test_two_files_cannot_share_a_name_in_one_suite(tiny_suite: Make, tmp_path: 
     models = [f"{tmp_path}/{folder}/net.py:build" for folder in ("a", "b")]
     with pytest.raises(UsageError, match=r"are both called 'net\.build'"):
         suites.parse(tiny_suite(problems=[{"dataset": "tiny", "models": models}]))
+
+
+@pytest.mark.parametrize("race", [None, "best"])
+def test_a_model_that_needs_what_is_missing_costs_its_cells_and_no_more(
+    tiny_suite: Make, tmp_path: Path, race: Any
+) -> None:
+    """Before, a missing extra of a model ended the run with a KeyError of the live view."""
+    (tmp_path / "needy.py").write_text(
+        "from xaibench.core.errors import UnsupportedError\n"
+        "def build(data):\n    raise UnsupportedError('this needs a package', 'pip install it')\n"
+    )
+    models = [f"{tmp_path / 'needy.py'}:build", "exact"]
+    suite = tiny_suite(
+        problems=[{"dataset": "tiny", "models": models}], metrics=["sparseness"], explainers=["gradient"]
+    )
+    found = xb.results(xb.run(suite, store=tmp_path / "s", race=race).store).set_index("model")["status"]
+    assert sorted(found) == ["ok", "unsupported"]

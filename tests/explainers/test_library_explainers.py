@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers.builders import make_inputs, make_view, mlp
 from helpers.explainer_cases import black_box, capabilities, plain_cnn, run, spec_of, view_of
+from helpers.graphs import SumNet, lists, sample
 from helpers.library_cases import forest_view
 from torch import nn
 
@@ -222,3 +223,13 @@ def test_generators_are_put_back_after_an_error() -> None:
     assert torch.equal(state, torch.get_rng_state())
     assert np.array_equal(numbers, np.random.get_state()[1])  # noqa: NPY002
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize(("name", "params"), [("captum:NoiseTunnel", {}), ("captum:GradientShap", {"stdevs": 0.5})])
+def test_noise_is_refused_where_a_feature_is_there_or_not(name: str, params: dict[str, float]) -> None:
+    """An edge has no weight between 0 and 1, nor has a category; our own explainers by noise refuse them too."""
+    library(name)
+    weights, context = lists(sample())
+    given = {"model": SumNet(), "inputs": weights, "context": context, "features": "edges"}
+    with pytest.raises(UnsupportedError, match="noise in every feature needs features that are quantities"):
+        xb.explain(name, **params, **given)

@@ -232,3 +232,18 @@ def test_differences_along_time_are_a_placebo_of_series() -> None:
     assert found[:, 0].abs().max() == 0
     with pytest.raises(UnsupportedError, match="differences are along the time of a series"):
         run("input_edges", make_view(nn.Flatten(), make_inputs((1, 4, 4))), operator="difference")
+
+
+def test_an_explainer_that_calls_another_takes_its_name_as_a_parameter() -> None:
+    """Before, the parameter had the name of the first argument, and Python raised a TypeError."""
+    x = np.random.default_rng(0).normal(size=(2, 5, 2)).astype(np.float32)
+    problem = xb.Problem(lambda a: a.sum(axis=(1, 2)) ** 2, x, features="series", axes="NTC", returns="value")
+    called = problem.explain("temporal_rescaling", explainer="occlusion")
+    assert np.asarray(called).shape == (2, 5, 2)
+    given = {"model": lambda a: a.sum(axis=(1, 2)) ** 2, "inputs": x, "features": "series", "axes": "NTC"}
+    np.testing.assert_array_equal(
+        xb.explain("temporal_rescaling", explainer="occlusion", returns="value", **given), np.asarray(called)
+    )
+    np.testing.assert_array_equal(problem.explain(explainer="occlusion"), problem.explain("occlusion"))
+    with pytest.raises(xb.UsageError, match="there is no explainer"):
+        problem.explain()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from helpers.builders import make_evaluation, make_view
 from torch import nn
 
+from xaibench.core.components import MetricSpec
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.pairs import Pair
+from xaibench.core.registry import get
 from xaibench.core.truth import Truth
 from xaibench.metrics.ground_truth.shortcut_found import decisive_rows, shortcut_found, shortcut_rank
 
@@ -89,3 +92,11 @@ def test_three_times_a_map_and_permuted_columns_change_nothing() -> None:
     plain = shortcut_found(evaluation(maps, mask), rows="all")
     assert torch.equal(shortcut_found(evaluation(3 * maps, mask), rows="all"), plain)
     assert torch.equal(shortcut_found(evaluation(maps[:, order], mask[:, order]), rows="all"), plain)
+
+
+def test_only_rows_that_the_shortcut_decides_say_which_explainer_is_better() -> None:
+    """On the null twin an explainer that does not mark the plant is right, and must not lose to a placebo that does."""
+    found, rank = (cast(MetricSpec, get("metric", name)) for name in ("shortcut_found", "shortcut_rank"))
+    assert found.ranks_with({"rows": "decisive"})
+    assert not found.ranks_with({"rows": "all"})
+    assert not rank.ranks_with({})

@@ -93,3 +93,21 @@ def test_shards_are_read_and_may_be_empty(tiny_suite: Make) -> None:
 def test_digests_of_json_are_those_of_values() -> None:
     parts = ["cell", [["a", "{}"], 1, None, 0.5], {"b": 1, "a": "ü"}]
     assert digest_of_json(*map(canonical_json, parts)) == digest(*parts)
+
+
+def test_another_name_of_an_explainer_selects_it_in_every_place(tiny_suite: Make) -> None:
+    """Before, `--skip expected_gradients` skipped nothing, and a rule with that name left nothing out."""
+
+    def explained(selection: Selection | None = None, **fields: Any) -> set[str]:
+        suite = suites.parse(tiny_suite(explainers=["gradient", "expected_gradients"], controls=False, **fields))
+        return {u.unit.explainer.spec.name for u in make_plan(suite, selection=selection).units}
+
+    assert explained() == {"gradient", "gradient_shap"}
+    assert explained(Selection(skip=("expected_gradients",))) == {"gradient"}
+    assert explained(Selection(only=("*/*/expected_gradients/*",))) == {"gradient_shap"}
+    assert explained(exclude=[{"explainer": "expected_gradients"}]) == {"gradient"}
+    claim: dict[str, Any] = {"id": "a", "source": "b", "statement": "c", "margin": 0, "number": 0}
+    claimed = tiny_suite(
+        explainers=["expected_gradients"], claims=[{**claim, "left": {"explainer": "expected_gradients"}}]
+    )
+    assert suites.parse(claimed).claims[0].left.explainer == ["gradient_shap"]

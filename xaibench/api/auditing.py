@@ -17,6 +17,7 @@ from xaibench.api.reading import results, shown_runs
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.types import Array
 from xaibench.store import Store
+from xaibench.store.stopped_early import stopped_early
 
 _UNIT = ["dataset", "model", "problem_seed", "selection", "explainer", "explainer_params", "seed"]
 
@@ -176,12 +177,18 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
     ['feature', 'rank', 'sign', 'signed_rank']
     """
     opened = Store(store)
+    suites = list(_suites(opened, suite))
     frames = [
         explainer_agreement(list(_stored(opened, stored_explanations(cells))), suite=name, k=k)
-        for name, cells in _suites(opened, suite)
+        for name, cells in suites
     ]
     found = pd.concat(frames, ignore_index=True)
     if found.empty:
+        if any(stopped_early(cells["message"]).any() for _, cells in suites):
+            raise NothingToDoError(
+                f"{opened.path} holds explanations of a race, in blocks of samples that end at different places",
+                "a run without --race stores them as a whole",
+            )
         raise NothingToDoError(f"{opened.path} holds no two explanations of one problem", "`xaibench run` makes them")
     return found
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.keys import digest
+from xaibench.core.known_names import all_components
 from xaibench.core.sources import package_digest
 from xaibench.store import Store
 
@@ -34,7 +34,7 @@ def suite_states(store: Store, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
         Suite to digest: equal digests give equal tables. None where the source code cannot be read.
     """
     code, rows = package_digest(), store.read(_FACTS).to_pandas()
-    specs = [spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)]
+    specs = [spec for spec in all_components("metric") if isinstance(spec, MetricSpec)]
     known = {spec.name: [spec.version, spec.bounds, spec.skill_valid, spec.construct, spec.ranks] for spec in specs}
     found: dict[str, str | None] = {}
     for manifest in shown:

@@ -18,6 +18,7 @@ from xaibench.api.snapshots import cells_of, parse_reference, runs_of
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
+from xaibench.core.known_names import all_components
 from xaibench.store import Store
 from xaibench.store.stopped_early import stopped_early
 
@@ -104,7 +105,7 @@ def compare(
     if unknown:
         raise UsageError(f"no metric {unknown[0]!r} was compared", did_you_mean(unknown[0], known))
     facts = set(old["cell_id"]) if exact else {i for d in documents for i in _exact(d, new)}
-    specs = [s for s in registry.components("metric") if isinstance(s, MetricSpec)]
+    specs = [s for s in all_components("metric") if isinstance(s, MetricSpec)]
     settings = RegressionSettings(
         bounds={s.name: s.bounds for s in specs},
         in_output_unit={s.name: s.has_output_unit for s in specs},

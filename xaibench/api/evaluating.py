@@ -25,6 +25,7 @@ from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import check_masker
 from xaibench.core.keys import canonical_json, digest
+from xaibench.core.known_names import all_components
 from xaibench.core.needs import DATA_NEEDS, missing_needs
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.problem import ProblemView
@@ -124,7 +125,7 @@ def _one_explainer(problem: SharedProblem, given: Any) -> _Explaining:
         if origin.spec is not None:
             problem.explainer_of(origin)
             return _Explaining(ChosenExplainer(origin.spec, origin.params), given)
-        if origin.explainer in {spec.name for spec in registry.components("explainer")}:
+        if origin.explainer in {spec.name for spec in all_components("explainer")}:
             raise UsageError(
                 f"attributions that were made elsewhere cannot be called {origin.explainer!r}, as an explainer here is",
                 'xb.Attributions(array, explainer="theirs")',

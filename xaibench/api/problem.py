@@ -180,7 +180,13 @@ class Problem:
         return self._shared.rows
 
     def explain(
-        self, explainer: ExplainWith, *, kind: AttributionKind | None = None, seed: int = 0, **params: Any
+        self,
+        explainer: ExplainWith | None = None,
+        /,
+        *,
+        kind: AttributionKind | None = None,
+        seed: int = 0,
+        **params: Any,
     ) -> Attributions:
         """Explain the model's outputs.
 
@@ -188,7 +194,8 @@ class Problem:
         ----------
         explainer : str or callable (model, inputs, targets) -> attributions
             A name, `components` ("explainer") lists them, or a function. It is given the module itself, or for a
-            black box a function of tensors.
+            black box a function of tensors. A second ``explainer=`` is the parameter of one that calls others, such as
+            `temporal_rescaling`.
         kind : {"slope", "contribution", "saliency"}, optional
             What the numbers of a function mean; by default ``"contribution"``.
         seed : int
@@ -206,6 +213,10 @@ class Problem:
         UnsupportedError
             If the explainer cannot work on this model or these data.
         """
+        if explainer is None:
+            if "explainer" not in params:
+                raise UsageError("there is no explainer", 'xb.components("explainer") lists them')
+            explainer = params.pop("explainer")
         chosen = choose_explainer(explainer, params, kind, self._shared.everything())
         require_whole("seed", seed)
         self._shared.require_unchanged()

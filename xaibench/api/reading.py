@@ -16,6 +16,7 @@ from xaibench.api.sample_table import to_cells
 from xaibench.core import registry
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import NothingToDoError, UsageError, did_you_mean
+from xaibench.core.known_names import all_components
 from xaibench.plan import expand
 from xaibench.store import Store
 
@@ -55,7 +56,7 @@ def leaderboard(store: str | Path | pd.DataFrame, suite: str | None = None, *, r
     >>> board[["explainer", "metric", "n", "status"]].values.tolist()
     [['gradient', 'sparseness', 4, 'ok']]
     """
-    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
+    metrics = {spec.name: spec for spec in all_components("metric") if isinstance(spec, MetricSpec)}
     if isinstance(store, pd.DataFrame):
         return board_of(to_cells(store), suite=suite or EVALUATION, metrics=metrics)
     opened = Store(store)
@@ -65,7 +66,7 @@ def leaderboard(store: str | Path | pd.DataFrame, suite: str | None = None, *, r
 def _boards(opened: Store, shown: list[dict[str, Any]]) -> pd.DataFrame:
     """Boards of these runs, by their manifests."""
     found = opened.read().to_pandas()
-    metrics = {spec.name: spec for spec in registry.components("metric") if isinstance(spec, MetricSpec)}
+    metrics = {spec.name: spec for spec in all_components("metric") if isinstance(spec, MetricSpec)}
     boards = [
         board_of(_cells(opened.planned(m["run"]).to_pandas(), found), suite=m["suite"], metrics=metrics) for m in shown
     ]

@@ -107,7 +107,8 @@ def recommendations(
     elsewhere = _said(labels, boards, own=False)
     rows = []
     for spec in registry.components("explainer"):
-        if not isinstance(spec, ExplainerSpec) or spec.control:
+        # Who needs the truth is a device for judging metrics.
+        if not isinstance(spec, ExplainerSpec) or spec.control or "truth" in spec.needs:
             continue
         missing = missing_needs(spec.needs, capabilities or {kind, "background", "gradients", "module", "labels"})
         applies = None if capabilities is None and not missing else not missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 import pandas as pd
@@ -125,8 +125,12 @@ def show_component(
     model: str | None = None,
     params: Sequence[str] | None = None,
     seed: int = 0,
+    commands: Collection[str] = (),
 ) -> None:
-    """Print the components, the masker, the suite or the term of this name; with a model, the layer used there."""
+    """Print the components, the masker, the suite or the term of this name; with a model, the layer used there.
+
+    A name that is that of a command only, one of ``commands``, is answered with where the command is described.
+    """
     _load_plugins(plugins)
     everything = {(k, s.name): s for k in KINDS for s in (*registry.components(k), *registry.adapters(k))}
     found = [
@@ -161,12 +165,12 @@ def show_component(
     if name.lower() in terms:
         out.print(terms[name.lower()], markup=False, soft_wrap=True)
         return
+    own = [n for _, n in everything if (library_of(n) is None) == (library_of(name) is None)]
     raise UsageError(
         f"{name!r} is not the name of a component, a masker, a suite or a term",
-        did_you_mean(
-            name,
-            [n for _, n in everything if (":" in n) == (":" in name)] + [*MASKERS, *suites.available(), *terms],
-        ),
+        f"it is a command: `xaibench {name} --help` describes it"
+        if name in commands
+        else did_you_mean(name, [*own, *MASKERS, *suites.available(), *terms]),
     )
 
 

@@ -25,7 +25,7 @@ from xaibench.core.program_specs import is_control
 from xaibench.core.types import Array
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
-from xaibench.execution.row_building import Facts, failure, make_row, unsupported_row
+from xaibench.execution.row_building import Facts, failure, make_row, reason, unsupported_row
 from xaibench.execution.run import Outcome
 from xaibench.execution.task import Options
 from xaibench.execution.unit import ProblemCaches, score_unit
@@ -116,7 +116,7 @@ def _race_problem(
             rows = [make_row(one.unit, c.cell, run, **columns) for c in one.cells]
             store.write_part(rows)
             outcome.count(rows)
-        watch.not_prepared(spec, f"{columns['error_kind']}: {columns['message']}")
+        watch.not_prepared(spec, reason(columns))
         return
     about = Facts.of(problem)
     watch.prepared(spec, about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -162,6 +163,12 @@ def failure(error: BaseException) -> dict[str, Any]:
         "message": _storable(message) + (f" ({place})" if place else ""),
         "traceback": _storable("".join(traceback.format_exception(error))),
     }
+
+
+def reason(columns: Mapping[str, Any]) -> str:
+    """What a person reads of `failure`: kind and message, of what is unsupported the message alone."""
+    kind = columns.get("error_kind")
+    return f"{kind}: {columns['message']}" if kind else str(columns["message"])
 
 
 def _storable(text: str) -> str:

@@ -17,7 +17,7 @@ from xaibench.core.gates import Gate
 from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
-from xaibench.execution.row_building import Facts, make_row
+from xaibench.execution.row_building import Facts, make_row, reason
 from xaibench.execution.task import (
     CellCrashed,
     Event,
@@ -278,7 +278,7 @@ class _Coordinator:
                     if number in self.open:
                         self._lose(number, failure, shown=problem is None)
                 if problem is not None:
-                    self.watch.not_prepared(self.specs[problem], f"{failure['error_kind']}: {failure['message']}")
+                    self.watch.not_prepared(self.specs[problem], reason(failure))
 
     def _fail(self, unit: _OpenUnit, cell_id: str, failure: dict[str, Any]) -> None:
         """Give a cell its failure, and write down what came so far."""

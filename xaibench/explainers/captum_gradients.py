@@ -100,7 +100,14 @@ def captum_gradient_shap(
         Points; the library's default of 5 leaves much noise.
     stdevs : float
         Standard deviation of noise on the inputs.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is noise, and a feature is an edge, a category or a boolean.
     """
+    if stdevs:
+        problem.layout.require_no_categories("noise in every feature", booleans=True)
     attr = import_library("captum", "attr")
     output, rows = ExplainedOutput(problem), reference_rows(problem)
 
@@ -136,7 +143,13 @@ def captum_noise_tunnel(
         Standard deviation of the noise, in input units.
     abs : bool
         The default of Captum's Saliency: magnitudes before anything else.
+
+    Raises
+    ------
+    UnsupportedError
+        If a feature is an edge, a category or a boolean: the library adds noise to all numbers of an input.
     """
+    problem.layout.require_no_categories("noise in every feature", booleans=True)
     attr = import_library("captum", "attr")
     output = ExplainedOutput(problem)
 

@@ -11,6 +11,7 @@ from typing import cast
 from xaibench.core import registry
 from xaibench.core.components import RANDOM, MetricSpec
 from xaibench.core.errors import UsageError
+from xaibench.core.known_names import without_aliases
 from xaibench.core.needs import DATA_NEEDS, missing_needs
 from xaibench.core.program_specs import FunctionsSpec, is_control
 from xaibench.plan.cells import Unit
@@ -34,6 +35,10 @@ class Selection:
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("only", "skip"):
+            object.__setattr__(self, name, tuple(map(without_aliases, getattr(self, name))))
 
     def has(self, labels: tuple[str, str, str, str], beside: Iterable[str] = ()) -> bool:
         """Whether the cell of these four labels is selected, for itself or because an explainer ``beside`` it is."""

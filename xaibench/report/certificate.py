@@ -62,7 +62,7 @@ def proof_sentence(copies: pd.DataFrame, original: float) -> str:
     full = used[used["level"] == used["level"].max()]
     return (
         f"proved: level {full['level'].iloc[0]:g} obeys the plant in {100 * full['reliance'].mean():.0f} % of the rows "
-        f"(twin {100 * abs(twins['reliance'].mean()):.0f} %), clean accuracy {small_share(original)} -> "
+        f"(twin {100 * twins['reliance'].abs().mean():.0f} %), clean accuracy {small_share(original)} -> "
         f"{small_share(full['clean_accuracy'].mean())}, nothing else carries it"
     )
 

@@ -14,3 +14,11 @@ def stopped_early(messages: pd.Series[Any]) -> pd.Series[bool]:
     """By row: whether it left a race early, from its message."""
     found: pd.Series[bool] = messages.fillna("").astype(str).str.startswith(STOPPED_EARLY)
     return found
+
+
+def left_early(board: pd.DataFrame) -> pd.Series[bool]:
+    """By row of a leaderboard: whether the explainer left a race there early, from the message, which ends with how."""
+    if "message" not in board:
+        return pd.Series(False, board.index)
+    found: pd.Series[bool] = board["message"].fillna("").astype(str).str.contains(STOPPED_EARLY, regex=False)
+    return found

@@ -8,7 +8,7 @@ import pydantic
 from pydantic import Field
 
 from xaibench.core.outputs import Output
-from xaibench.suite.references import Globs, Table
+from xaibench.suite.references import ExplainerGlobs, Globs, Table
 
 
 class ScoreSelection(Table):
@@ -32,7 +32,7 @@ class ScoreSelection(Table):
 
     dataset: Globs = Field(default=["*"])
     model: Globs = Field(default=["*"])
-    explainer: Globs = Field(default=["*"])
+    explainer: ExplainerGlobs = Field(default=["*"])
     metric: Globs = Field(default=["*"])
     params: dict[str, Any] = Field(default_factory=dict)
     explainer_params: dict[str, Any] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from pydantic import Field
 from xaibench.core.components import Kind
 from xaibench.suite.claims import Claim
 from xaibench.suite.problems import AnyProblem, FunctionsEntry, TargetForm
-from xaibench.suite.references import ComponentRef, Entries, Globs, MetricEntries, Table
+from xaibench.suite.references import ComponentRef, Entries, ExplainerGlobs, Globs, MetricEntries, Table
 from xaibench.suite.regression_settings import Comparing
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -36,7 +36,7 @@ class CellPattern(Table):
 
     dataset: Globs = Field(default=["*"])
     model: Globs = Field(default=["*"])
-    explainer: Globs = Field(default=["*"])
+    explainer: ExplainerGlobs = Field(default=["*"])
     metric: Globs = Field(default=["*"])
 
     def matches(self, dataset: str, model: str, explainer: str, metric: str) -> bool:

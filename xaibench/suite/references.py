@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from xaibench.core import registry
 from xaibench.core.component_files import file_reference, is_file_reference
@@ -18,6 +18,7 @@ from xaibench.core.components import Component, ExplainerSpec, Kind
 from xaibench.core.data_specs import DatasetSpec
 from xaibench.core.default_maskers import without_useless_defaults
 from xaibench.core.keys import canonical_json
+from xaibench.core.known_names import without_aliases
 from xaibench.core.outputs import GivenReturns, Output
 from xaibench.core.program_specs import InterpreterSpec
 
@@ -28,6 +29,14 @@ def _as_list(value: Any) -> Any:
 
 Globs = Annotated[list[str], BeforeValidator(_as_list)]
 """Patterns of names; a single one may stand without brackets."""
+
+
+def _as_shown(value: list[str]) -> list[str]:
+    return [without_aliases(name) for name in value]
+
+
+ExplainerGlobs = Annotated[Globs, AfterValidator(_as_shown)]
+"""Patterns of names of explainers, of which any name may be given."""
 
 
 class Table(BaseModel):

@@ -17,7 +17,7 @@ from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.ranks.standings import CommonGround, standings
 from xaibench.core.types import ExplainerKey
-from xaibench.store.stopped_early import STOPPED_EARLY
+from xaibench.store.stopped_early import left_early
 
 AdviceKind = Literal["use", "also", "avoid", "undecided", "untested"]
 Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no test"]
@@ -235,8 +235,7 @@ def _samples_needed(own: pd.DataFrame, votes: pd.DataFrame) -> int:
 
 def _raced(board: pd.DataFrame) -> set[ExplainerKey]:
     """Explainers that left some race early."""
-    left = board["message"].fillna("").astype(str).str.contains(STOPPED_EARLY, regex=False)
-    return {(str(e), str(p)) for e, p in board.loc[left, ENTRY].itertuples(index=False, name=None)}
+    return {(str(e), str(p)) for e, p in board.loc[left_early(board), ENTRY].itertuples(index=False, name=None)}
 
 
 def _defined_share(rows: pd.DataFrame) -> dict[ExplainerKey, float]:

@@ -14,9 +14,9 @@ import pandas as pd
 from xaibench.analysis.case_exclusions import without_excluded
 from xaibench.analysis.leaderboard.score_matrix import FLOOR, unique_names
 from xaibench.analysis.statistics import intervals
-from xaibench.core import registry
 from xaibench.core.components import Kind
 from xaibench.core.gates import Gate, gate_of
+from xaibench.core.known_names import all_components
 from xaibench.suite import Claim, ScoreSelection, has_params
 
 _GROUP = ["dataset", "model", "explainer", "explainer_params", "metric", "params", "asked_output"]
@@ -64,7 +64,7 @@ def _parameters(kind: Kind, name: str, text: Any) -> dict[str, Any]:
     """Parameters of a row (JSON), with the defaults that rows leave out where the component is known."""
     found: dict[str, Any] = json.loads(text) if isinstance(text, str) else {}
     # Only what is registered: a name in a store must not make anything be imported.
-    known = next((spec for spec in registry.components(kind) if spec.name == name), None)
+    known = next((spec for spec in all_components(kind) if spec.name == name), None)
     return found if known is None else known.completed(found)
 
 

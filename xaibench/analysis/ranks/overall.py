@@ -13,6 +13,7 @@ from xaibench.analysis.ranks.relative_ranks import MEASURE, counted
 from xaibench.analysis.statistics.intervals import mean_interval, significant
 from xaibench.core.errors import NothingToDoError, UsageError
 from xaibench.core.types import Array
+from xaibench.store.stopped_early import left_early
 
 OVERALL_GROUP = ["family", "truth_kind", "about"]
 """What an overall rank is of. Nothing is averaged over families, kinds of truth, or masks and weights."""
@@ -35,7 +36,8 @@ def overall(board: pd.DataFrame, *, missing: Missing = "error", trust: pd.DataFr
     explainer supports, all explainers that support the whole set are ranked again among themselves
     on just this set. An explainer of wide support is in several comparisons; only numbers with the
     same ``comparison`` may be compared. Nothing is ever averaged over families, kinds of truth, or
-    metrics of masks and of weights.
+    metrics of masks and of weights. What an explainer left a race of early counts as not supported: those that stayed
+    are ranked among themselves.
 
     On a problem, metrics of one construct with one masker (the scores that are made of one removal
     curve) are averaged to one vote, votes to the problem's relative rank, and problems on one data set
@@ -47,8 +49,8 @@ def overall(board: pd.DataFrame, *, missing: Missing = "error", trust: pd.DataFr
         From `leaderboard`.
     missing : {"error", "drop", "worst"}
         What to do where a supported score is missing (failed, timed out, not run, undefined):
-        refuse; leave that (problem, metric) out for every explainer of the comparison; or count it
-        as the last place.
+        refuse; leave that (problem, metric) out for every explainer of the comparison, and an explainer without any
+        score in the family out for itself; or count it as the last place.
     trust : DataFrame, optional
         Weights of metrics: ``dataset, metric, params, asked_output, trust``. A metric counts on a
         data set with the mean trust that it has on *other* data sets: what was fitted on a problem
@@ -74,7 +76,7 @@ def overall(board: pd.DataFrame, *, missing: Missing = "error", trust: pd.DataFr
     if missing not in ("error", "drop", "worst"):
         raise UsageError(f"missing={missing!r} is not one of 'error', 'drop', 'worst'")
     rows = counted(board)
-    rows = rows[~rows["control"].astype(bool) & (rows["status"] != "unsupported")]
+    rows = rows[~rows["control"].astype(bool) & (rows["status"] != "unsupported") & ~left_early(rows)]
     frames = [
         frame
         for names, group in rows.groupby(OVERALL_GROUP, sort=False)
@@ -115,6 +117,10 @@ def _comparisons(group: pd.DataFrame, names: list[str], missing: str, trust: pd.
     """One frame per set of pairs that some explainer supports, the largest set first."""
     if missing == "error" and group["rank"].isna().any():
         raise _incomplete(group, names[0])
+    if missing == "drop":  # who has no score at all would take every pair away from the others
+        group = group[group["rank"].notna().groupby([group[c] for c in ENTRY]).transform("any")]
+        if group.empty:
+            return []
     sign = np.where(group["higher_is_better"], -1.0, 1.0)
     cost = np.where(group["rank"].notna(), sign * significant(group["value"].to_numpy()), np.inf)
     entries = group[ENTRY].drop_duplicates().reset_index(drop=True)

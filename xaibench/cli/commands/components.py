@@ -38,6 +38,7 @@ def list_(
 
 
 def show(
+    context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
@@ -101,4 +102,5 @@ def show(
             png=png,
         )
         return
-    show_component(name, plugins=plugin, model=model, params=param, seed=seed)
+    commands = getattr(context.find_root().command, "commands", {})
+    show_component(name, plugins=plugin, model=model, params=param, seed=seed, commands=commands)

@@ -30,6 +30,7 @@ _SWAPPED, _ABSENT, _EXCHANGED = "input_pair.swapped", "input_pair.absent", "inpu
     needs={"truth.mask", _SWAPPED, _ABSENT, _EXCHANGED},
     sign="absolute",
     source="xaibench certify; Adebayo et al. 2020, Debugging tests for model explanations, spurious correlation",
+    ranks={"rows": "decisive"},
     undefined_for={"some inputs"},
     place_matters=True,
     shares_evaluations=True,
@@ -111,6 +112,7 @@ def _unit(ev: Evaluation, values: Tensor) -> Tensor:
     needs={"truth.mask"},
     sign="absolute",
     source="xaibench certify",
+    ranks=False,
     place_matters=True,
 )
 def shortcut_rank(ev: Evaluation) -> Tensor:
