@@ -61,8 +61,7 @@ class Problem:
         True class of every input.
     distractors : array or Tensor (N, *features) of bool, optional
         Features that look as if they mattered and do not. No explainer is shown them.
-    pairs, retrain, train, context, background_context, special_tokens, embedding : optional
-    feature_groups, categorical_features : optional
+    pairs, retrain, train, context, background_context, special_tokens, embedding, feature_groups, categorical_features
         See `xaibench.score` and `xaibench.explain`.
     features : {"image", "volume", "table", "series", "tokens", "edges", "nodes", "node_features"}, optional
         What the axes mean, where the shape leaves doubt.
@@ -213,10 +212,8 @@ class Problem:
         UnsupportedError
             If the explainer cannot work on this model or these data.
         """
-        if explainer is None:
-            if "explainer" not in params:
-                raise UsageError("there is no explainer", 'xb.components("explainer") lists them')
-            explainer = params.pop("explainer")
+        if explainer is None and (explainer := params.pop("explainer", None)) is None:
+            raise UsageError("there is no explainer", 'xb.components("explainer") lists them')
         chosen = choose_explainer(explainer, params, kind, self._shared.everything())
         require_whole("seed", seed)
         self._shared.require_unchanged()
