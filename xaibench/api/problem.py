@@ -194,8 +194,7 @@ class Problem:
         ----------
         explainer : str or callable (model, inputs, targets) -> attributions
             A name, `components` ("explainer") lists them, or a function. It is given the module itself, or for a
-            black box a function of tensors. A second ``explainer=`` is the parameter of one that calls others, such as
-            `temporal_rescaling`.
+            black box a function of tensors. A second ``explainer=`` is a parameter, as `temporal_rescaling` has.
         kind : {"slope", "contribution", "saliency"}, optional
             What the numbers of a function mean; by default ``"contribution"``.
         seed : int
@@ -213,10 +212,8 @@ class Problem:
         UnsupportedError
             If the explainer cannot work on this model or these data.
         """
-        if explainer is None:
-            if "explainer" not in params:
-                raise UsageError("there is no explainer", 'xb.components("explainer") lists them')
-            explainer = params.pop("explainer")
+        if explainer is None and (explainer := params.pop("explainer", None)) is None:
+            raise UsageError("there is no explainer", 'xb.components("explainer") lists them')
         chosen = choose_explainer(explainer, params, kind, self._shared.everything())
         require_whole("seed", seed)
         self._shared.require_unchanged()
