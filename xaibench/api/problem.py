@@ -193,8 +193,7 @@ class Problem:
         ----------
         explainer : str or callable (model, inputs, targets) -> attributions
             A name, `components` ("explainer") lists them, or a function. It is given the module itself, or for a
-            black box a function of tensors. A second ``explainer=`` is the parameter of one that calls others, such as
-            `temporal_rescaling`.
+            black box a function of tensors. A second ``explainer=`` is a parameter, as `temporal_rescaling` has.
         kind : {"slope", "contribution", "saliency"}, optional
             What the numbers of a function mean; by default ``"contribution"``.
         seed : int
