@@ -21,6 +21,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def exhaustive(session: nox.Session) -> None:
+    """More seeds, architectures and signals of what the test suite tries with a few."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", "-n", "auto", "-m", "exhaustive", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style and import contracts."""
     session.install(*CONSTRAINTS, "-e", ".", "ruff", "import-linter")

@@ -277,7 +277,9 @@ def slow(problem, *, number: int = 0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "kill", [signal.SIGKILL, *(pytest.param(s, marks=pytest.mark.exhaustive) for s in (signal.SIGINT, signal.SIGTERM))]
+)
 def test_killed_runs_resume_and_end_with_the_same_leaderboard(
     tmp_path: Path, plugin: Path, kill: signal.Signals
 ) -> None:

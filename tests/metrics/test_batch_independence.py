@@ -97,6 +97,7 @@ def test_scores_of_flat_networks_see_neither_neighbours_nor_batches(name: str, f
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("flat", FLAT)
 @pytest.mark.parametrize("name", COMPARING)
 def test_many_seeds_of_flat_networks(name: str, flat: str) -> None:
@@ -113,6 +114,7 @@ def test_steps_that_hardly_move_the_output_see_neither(name: str, radius: float,
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("flat", FLAT)
 def test_processors_without_vectors_give_the_same_scores(flat: str, tmp_path: Path) -> None:
     script = (
