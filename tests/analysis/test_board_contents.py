@@ -80,6 +80,6 @@ def test_ranking_status_returns_its_columns_and_leaves_the_board_alone() -> None
     assert found["message"].to_list() == [None, None, "defined nowhere", "failed: no"]
     assert found["estimand"].to_list()[:3] == ["conditional on this model"] * 3
     assert pd.isna(found["estimand"].iloc[3])
-    mixed = ranking_status(board, Eligibility(yes, yes, eligibility.too_few, yes), cells, np.arange(4))
+    mixed = ranking_status(board, Eligibility(yes, yes, eligibility.too_few, yes, yes), cells, np.arange(4))
     assert mixed["rank"].isna().all()
     assert mixed["message"].str.contains("different trainings").sum() == 3
