@@ -19,9 +19,7 @@ from xaibench.metrics.engines.feature_effects import outputs_without_groups
     bounds=(0, None),
     convert="contribution",
     source="Lee et al. 2025, XAI-Units, cancelling features; Yeh et al. 2019, On the (in)fidelity, square removal",
-    undefined_for={"some inputs"},
     scale_invariant=False,
-    place_matters=True,
     shares_evaluations=True,
     favours={"zero maps"},  # they are wrong by exactly the losses, and random maps by more
 )

@@ -24,7 +24,6 @@ ZERO_SHARE = 1e-5
     needs={"truth.mask"},
     sign="absolute",
     source="Huang & Marques-Silva 2023, The inadequacy of Shapley values for explainability, issues I1 to I5",
-    undefined_for={"some inputs"},
     favours={"zero maps", "constant maps"},
 )
 def relevance_issue(ev: Evaluation, *, issue: Issue = "reversed") -> Tensor:
