@@ -168,7 +168,8 @@ def test_one_finite_number_per_sample_within_bounds(spec: MetricSpec, kind: str)
         # The gradient can be perfect everywhere; what moves with everything is not.
         maps = [restless(view, stream) for stream in "abc"]
         others = [run(spec, make_evaluation(view, m, kind="contribution", function=restless)) for m in maps]
-        assert len(torch.cat([values, *others]).unique()) > 1
+        # An answer of yes or no may be the same for all maps of a kind.
+        assert len(torch.cat([values, *others]).unique()) > 1 or set(values.tolist()) <= {0.0, 1.0}
 
 
 @pytest.mark.slow

@@ -31,7 +31,6 @@ NEVER = -1.0
     needs={"reexplain"},
     source="Huang et al. 2023, SAFARI; Au & Beck 2001, subset simulation",
     undefined_for={"zero maps", "constant maps"},
-    place_matters=True,
 )
 def misinterpretation_log10p(
     ev: Evaluation,
