@@ -262,7 +262,8 @@ def _first_group(
         return []
     ranked = [e for e in chosen if place[e] == place[e]] or chosen
     first = min(ranked, key=lambda e: _at(place[e]))
-    if ground is None or place[first] != place[first]:
+    # Boards of older versions do not say whom tests leave tied.
+    if ground is None or place[first] != place[first] or "tie_group" not in rows:
         return ranked
     family = rows[(rows["family"] == ground.family) & rows["rank"].notna()]
     family = family[[*ENTRY, *COMPARISON_GROUP, "rank", "tie_group"]]
