@@ -79,5 +79,15 @@ ShardOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Device that models run on: cpu, cuda, cuda:1 or mps.")]
+WorkersOption = Annotated[
+    str,
+    typer.Option(
+        "--workers",
+        "-j",
+        metavar="N|auto",
+        envvar="XAIBENCH_WORKERS",
+        help="Number of worker processes: auto is one per core; 0 runs in this process.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show progress.")]

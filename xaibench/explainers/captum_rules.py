@@ -7,6 +7,7 @@ forward pass, they do not see, and most of them do not say so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from pydantic import PositiveFloat
 from torch import Tensor, nn
@@ -74,24 +75,20 @@ def captum_deep_lift_shap(problem: ProblemView) -> Tensor:
 @explainer("captum:GuidedBackprop", kind="slope", needs={"module"})
 def captum_guided_backprop(problem: ProblemView) -> Tensor:
     """Captum's guided backpropagation; equals `guided_backprop` where ReLUs are modules, else it is the gradient."""
-    attr = import_library("captum", "attr")
-    output = ExplainedOutput(problem)
-
-    def call(view: ProblemView) -> Tensor:
-        found: Tensor = attr.GuidedBackprop(output.aim(view)).attribute(view.inputs)
-        return found
-
-    return problem.layout.reduce_slopes(by_target(problem, call))
+    return _guided(problem, "GuidedBackprop")
 
 
 @explainer("captum:Deconvolution", kind="slope", needs={"module"})
 def captum_deconvolution(problem: ProblemView) -> Tensor:
     """Captum's deconvolution; equals `deconvolution` where ReLUs are modules, else it is the gradient."""
-    attr = import_library("captum", "attr")
-    output = ExplainedOutput(problem)
+    return _guided(problem, "Deconvolution")
+
+
+def _guided(problem: ProblemView, name: Literal["GuidedBackprop", "Deconvolution"]) -> Tensor:
+    method, output = getattr(import_library("captum", "attr"), name), ExplainedOutput(problem)
 
     def call(view: ProblemView) -> Tensor:
-        found: Tensor = attr.Deconvolution(output.aim(view)).attribute(view.inputs)
+        found: Tensor = method(output.aim(view)).attribute(view.inputs)
         return found
 
     return problem.layout.reduce_slopes(by_target(problem, call))

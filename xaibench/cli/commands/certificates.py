@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xaibench.cli.options import JsonOption, QuietOption, StoreOption, TrustOption
+from xaibench.cli.options import JsonOption, QuietOption, StoreOption, TrustOption, WorkersOption
 
 
 def certify(
@@ -70,16 +70,7 @@ def certify(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a report page.")] = None,
     store: StoreOption = None,
-    workers: Annotated[
-        str,
-        typer.Option(
-            "--workers",
-            "-j",
-            metavar="N|auto",
-            envvar="XAIBENCH_WORKERS",
-            help="Number of worker processes: auto is one per core; 0 runs in this process.",
-        ),
-    ] = "auto",
+    workers: WorkersOption = "auto",
     trust: TrustOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Go on even if fitting takes more than half an hour.")] = False,
     json: JsonOption = False,

@@ -21,6 +21,7 @@ from xaibench.cli.options import (
     StoreOption,
     SuiteArgument,
     TrustOption,
+    WorkersOption,
 )
 
 
@@ -36,16 +37,7 @@ def run(
     plugin: PluginOption = None,
     trust: TrustOption = None,
     device: DeviceOption = "cpu",
-    workers: Annotated[
-        str,
-        typer.Option(
-            "--workers",
-            "-j",
-            metavar="N|auto",
-            envvar="XAIBENCH_WORKERS",
-            help="Number of worker processes: auto is one per core; 0 runs in this process.",
-        ),
-    ] = "auto",
+    workers: WorkersOption = "auto",
     threads: Annotated[
         int, typer.Option("--threads", min=1, help="CPU threads per worker; more than 1 helps large models only.")
     ] = 1,

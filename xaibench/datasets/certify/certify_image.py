@@ -14,9 +14,8 @@ from xaibench.core.errors import DataError
 from xaibench.datasets.certify.base import chosen_classes, load_base
 from xaibench.datasets.certify.carriers import Protocol
 from xaibench.datasets.certify.certify_table import UNLABELLED, CarrierShare, PlantLevel
-from xaibench.datasets.certify.check import Original
 from xaibench.datasets.certify.image_plants import ImagePlantName, image_plant
-from xaibench.datasets.certify.planting import PROVIDES, Planting, copy_of
+from xaibench.datasets.certify.planting import PROVIDES, Planting
 
 
 @dataset("certify_image", features="image", provides=PROVIDES, unlabelled=UNLABELLED)
@@ -80,11 +79,4 @@ def certify_image(
     planted = image_plant(base, plant, side=side, contrast=contrast)
     pair = (0, 0) if base.train_values is not None else chosen_classes(base, classes)
     planting = Planting(planted, pair, level=level, share=share, protocol=protocol)
-    known = None if not original else Original(*original)
-    return copy_of(
-        base,
-        {
-            **planting.train(base, base.train_inputs, seed=seed, repeats=repeats),
-            **planting.test(base, base.test_inputs, n_rows=n_rows, original=known),
-        },
-    )
+    return planting.copy(base, seed=seed, repeats=repeats, n_rows=n_rows, original=original)

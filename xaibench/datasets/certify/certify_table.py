@@ -13,8 +13,7 @@ from xaibench.core.data_registry import dataset
 from xaibench.core.errors import DataError
 from xaibench.datasets.certify.base import chosen_classes, load_base
 from xaibench.datasets.certify.carriers import Protocol
-from xaibench.datasets.certify.check import Original
-from xaibench.datasets.certify.planting import PROVIDES, Planting, copy_of
+from xaibench.datasets.certify.planting import PROVIDES, Planting
 from xaibench.datasets.certify.table_plants import TablePlantName, category, new_column, new_pair, overwritten
 
 PlantLevel = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
@@ -80,13 +79,4 @@ def certify_table(
         fields, planted = {}, (overwritten if plant == "overwrite" else category)(base, column)
     pair = (0, 0) if base.train_values is not None else chosen_classes(base, classes)
     planting = Planting(planted, pair, level=level, share=share, protocol=protocol)
-    train, test = (fields.get(name, getattr(base, name)) for name in ("train_inputs", "test_inputs"))
-    known = None if not original else Original(*original)
-    return copy_of(
-        base,
-        {
-            **fields,
-            **planting.train(base, train, seed=seed),
-            **planting.test(base, test, n_rows=n_rows, original=known),
-        },
-    )
+    return planting.copy(base, fields, seed=seed, n_rows=n_rows, original=original)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -144,6 +145,28 @@ class Planting:
             values = (data.test_values[usable][rows] + shift).astype(data.test_values.dtype)
             found |= {"test_targets": own[rows], "test_values": values}
         return found
+
+    def copy(
+        self,
+        data: Data,
+        fields: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        seed: int,
+        repeats: int = 1,
+        n_rows: int,
+        original: tuple[float, ...],
+    ) -> Data:
+        """The data with the plant in training and test rows; ``fields`` are what it changes beside them."""
+        train, test = (fields.get(name, getattr(data, name)) for name in ("train_inputs", "test_inputs"))
+        known = Original(*original) if original else None
+        return copy_of(
+            data,
+            {
+                **fields,
+                **self.train(data, train, seed=seed, repeats=repeats),
+                **self.test(data, test, n_rows=n_rows, original=known),
+            },
+        )
 
 
 def usable_rows(plant: Plant, inputs: Array, n_rows: int) -> Array:
