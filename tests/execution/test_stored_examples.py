@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers.builders import cnn, make_data, make_evaluation, make_view
+from helpers.builders import cnn, make_data, make_evaluation, make_view, mlp
 
 from xaibench.api.examples import curve_measure
+from xaibench.api.shown_series import time_first
 from xaibench.core import registry, scoring
+from xaibench.core.data import Data
+from xaibench.core.features import infer_layout
 from xaibench.core.problem import Problem
 from xaibench.core.truth import Truth
 from xaibench.execution import stored_examples
@@ -97,3 +100,26 @@ def test_the_first_removal_metric_with_scores_is_drawn() -> None:
     assert curve_measure(cells) == ("pixel_flipping", '{"n":2}', "logit")
     assert curve_measure(cells[:2]) == ("deletion", "{}", "")
     assert curve_measure(cells[1:2]) is None
+
+
+@pytest.mark.parametrize("sensors_first", [False, True])
+def test_series_come_back_with_their_axes_and_means_of_sensors(tmp_path: Path, sensors_first: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 3, 9) if sensors_first else (6, 9, 3)).astype(np.float32)
+    axes = "NCT" if sensors_first else "NTC"
+    labels = np.arange(6) % 3
+    data = Data("series", x, labels, x, labels, test_rows=x, class_names=("a", "b", "c"), axes=axes)
+    inputs = torch.from_numpy(x)
+    view = make_view(mlp(x.shape[1:]), inputs, targets=torch.zeros(6, dtype=torch.int64), features="image")
+    samples = replace(view, layout=infer_layout(x.shape[1:], "series", axes), truth=None, background=inputs)
+    problem = Problem("d", "m", samples, "fingerprint", frozenset(), None)
+    found = examples_of(problem, data)
+    assert found is not None
+    store = Store(tmp_path / "store", create=True)
+    store.save_examples("fingerprint", found)
+    back = store.load_examples("fingerprint")
+    assert back is not None
+    assert back.axes == ("NCT" if sensors_first else "")
+    assert back.sensor_means is not None
+    means = x.mean(axis=(0, 2) if sensors_first else (0, 1))
+    np.testing.assert_allclose(back.sensor_means.numpy(), means, rtol=1e-5)
+    assert time_first(back.inputs[0].numpy(), back).shape == (9, 3)

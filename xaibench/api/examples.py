@@ -11,11 +11,13 @@ import pandas as pd
 from xaibench.analysis.flags import is_true
 from xaibench.analysis.leaderboard.columns import PROBLEM
 from xaibench.analysis.mean_curves import MeanCurve
+from xaibench.api.shown_series import filled, shown_masker, time_first
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.keys import seed as seed_of
 from xaibench.core.types import Array, ExplainerKey
 from xaibench.report.html.content import Curves, ExplainerCurves, Gallery, GraphShape, Instance, Map
 from xaibench.report.labels import metric_labels, problem_label, variants
+from xaibench.report.single_cells import marked
 from xaibench.store import Store, StoredExamples
 from xaibench.store.examples import CURVED
 
@@ -124,19 +126,25 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
     own = scores.get(best) if best else None
     whole = stored.n_samples == len(ids)
     chosen = _chosen(ids, own, higher, n, names.get(best, "") if best else "", label, whole)
-    instances = []
+    removal = shown_masker(found.rows) if stored.features == "series" else None
+    instances, filled_by = [], ""
     for i, reason in chosen:
-        truth = None if stored.truth is None else stored.truth[i].numpy()
+        truth = None if stored.truth is None else time_first(stored.truth[i].numpy(), stored)
         shown = tuple(
-            Map(names[e], kind, values[i], float(scores[e][i]) if e in scores else np.nan) for e, values, kind in maps
+            Map(names[e], kind, time_first(values[i], stored), float(scores[e][i]) if e in scores else np.nan)
+            for e, values, kind in maps
         )
-        inputs = stored.inputs[i].numpy()
+        inputs = time_first(stored.inputs[i].numpy(), stored)
         words = stored.words[i] if stored.words else ()
         instance = Instance(ids[i], stored.index[i], reason, inputs, truth, _target(stored, i), shown, words)
+        line = None if removal is None else filled(inputs, stored.sensor_means, removal)
+        if removal is not None and line is not None:
+            instance = replace(instance, filled=line[0])
+            filled_by = f"{removal['masker']} puts in the place of each {line[1]} ({removal['metric']})"
         instances.append(replace(instance, graph=_graph(stored, i)))
     return Gallery(
-        found.suite, found.name, stored.features, stored.feature_names, label, higher, tuple(instances)
-    )  # fmt: skip
+        found.suite, found.name, stored.features, stored.feature_names, label, higher, tuple(instances), filled_by
+    )
 
 
 def _graph(stored: StoredExamples, i: int) -> GraphShape | None:
@@ -219,7 +227,8 @@ def _curve_order(board: pd.DataFrame, measure: MeasureKey) -> Iterator[tuple[Exp
 
 
 def _names(board: pd.DataFrame) -> dict[ExplainerKey, str]:
-    return variants(zip(board["explainer"], board["explainer_params"], strict=True))
+    found = variants(zip(board["explainer"], board["explainer_params"], strict=True))
+    return {key: marked(name, key[1]) for key, name in found.items()}
 
 
 def _judging(board: pd.DataFrame) -> MeasureKey | None:

@@ -47,7 +47,7 @@ def show_problem(dataset: str, model: str, *, plugins: Sequence[str] | None, see
 def _first_series(problem: Problem) -> list[str]:
     """The first test sample of a problem of series, with what is lost without each of its steps."""
     samples = problem.samples
-    if samples.layout.kind != "series" or samples.sizes is not None or samples.layout.sensors_first:
+    if samples.layout.kind != "series" or samples.sizes is not None:
         return []
     from xaibench.core.explaining import explain, explain_function
     from xaibench.report.series_text import series_lines
@@ -56,6 +56,9 @@ def _first_series(problem: Problem) -> list[str]:
     assert isinstance(spec, ExplainerSpec)
     maps = explain(explain_function(spec, spec.bind({"masker": "mean"})), problem.view(0), "explain/shown")
     mask = None if problem.truth is None or problem.truth.mask is None else problem.truth.mask[0].cpu().numpy()
-    drawn = series_lines(samples.inputs[0].cpu().numpy(), maps[0].cpu().numpy(), mask)
+    inputs, values = samples.inputs[0].cpu().numpy(), maps[0].cpu().numpy()
+    if samples.layout.sensors_first:
+        inputs, values, mask = inputs.T, values.T, None if mask is None else mask.T
+    drawn = series_lines(inputs, values, mask)
     below = "the truth below them" if mask is not None else "no truth is known"
     return ["", f"test sample 0; shades: what is lost without a step (feature_ablation, mean); {below}", *drawn]

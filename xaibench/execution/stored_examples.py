@@ -16,14 +16,14 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.features import FeatureLayout
 from xaibench.core.keys import sample_ids
 from xaibench.core.keys import seed as seed_of
-from xaibench.core.problem import Problem
+from xaibench.core.problem import Problem, Samples
 from xaibench.core.tokens import shown_words
 from xaibench.execution.stored_graphs import graph_structure
 from xaibench.metrics.engines.removal import schedule
 from xaibench.metrics.engines.removal_units import removal_units
 from xaibench.plan import Cell, Unit
 from xaibench.store import Store, StoredCurve, StoredExamples
-from xaibench.store.examples import CURVED
+from xaibench.store.examples import CURVED, SENSORS_FIRST
 
 MAX_EXAMPLES = 64
 """Samples of a problem whose inputs are stored, at most."""
@@ -70,7 +70,17 @@ def examples_of(problem: Problem, data: Data) -> StoredExamples | None:
         feature_names=data.group_names if data.feature_groups else tuple(data.feature_names),
         structure=graph_structure(samples, rows),
         words=tuple(shown_words(samples.inputs[i].cpu().numpy(), data.tokens) for i in chosen) if data.has_ids else (),
+        axes=SENSORS_FIRST if samples.layout.kind == "series" and samples.layout.sensors_first else "",
+        sensor_means=_sensor_means(samples),
     )
+
+
+def _sensor_means(samples: Samples) -> torch.Tensor | None:
+    """Mean of the background by sensor (n_sensors,) of series; None of other data and without a background."""
+    if samples.layout.kind != "series" or samples.background is None:
+        return None
+    time = 1 + samples.layout.neighbour_axes[0]
+    return samples.background.nanmean(dim=(0, time)).view(-1).cpu()
 
 
 def _by_group(layout: FeatureLayout, inputs: torch.Tensor) -> torch.Tensor:

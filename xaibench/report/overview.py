@@ -25,6 +25,7 @@ from xaibench.analysis.ranks.relative_ranks import MEASURE, describes
 from xaibench.analysis.ranks.standings import CommonGround
 from xaibench.core.components import ORACLE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
+from xaibench.report.single_cells import MARK, mark_sentence, marked
 
 GAP = 2
 """Blank columns between two columns of a table."""
@@ -107,6 +108,12 @@ class Overview:
     estimands: list[str]
     ground: CommonGround | None
     silent: list[str]
+    single_cells: str | None = None
+
+    @property
+    def explainers_of_single_cells(self) -> str | None:
+        """What the mark behind names of explainers means; None where no explainer has it."""
+        return self.single_cells if any(x.name.endswith(MARK) for x in self.explainers) else None
 
     @property
     def any_lost(self) -> bool:
@@ -136,7 +143,10 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
     columns = []
     for measure in found.measures.itertuples(index=False):
         label = metrics[str(measure.metric), str(measure.params), str(measure.asked_output)]
-        header = [*_words(label), *([f"({measure.truth_kind!s})"] if several_kinds and measure.truth_kind else [])]
+        header = [
+            *_words(marked(label, str(measure.params))),
+            *([f"({measure.truth_kind!s})"] if several_kinds and measure.truth_kind else []),
+        ]
         if single:
             rows = found.rows[(found.rows[MEASURE] == list(measure)).all(axis=1)]
             texts = {_key(row): _value_text(row) for row in rows.to_dict("records")}
@@ -163,6 +173,7 @@ def overview(board: pd.DataFrame, found: BoardSummary | None = None) -> Overview
         list(found.estimands),
         found.ground,
         sorted({metrics[m, p, o] for m, p, o in zip(*(silent[c] for c in where[:3]), strict=True)}),
+        mark_sentence([*board["params"], *board["explainer_params"]]),
     )
 
 
@@ -179,8 +190,9 @@ def _key(row: Mapping[Hashable, Any]) -> tuple[str, str]:
 
 def _line(row: Mapping[Hashable, Any], names: dict[tuple[str, str], str]) -> Line:
     place, low = row["place"], row["ci_low"]
+    name = marked(names[_key(row)], row[ENTRY[1]])
     return Line(
-        _key(row), names[_key(row)], row["won"], row["tested"], row["undecidable"], row["n_problems"], row["lost"],
+        _key(row), name, row["won"], row["tested"], row["undecidable"], row["n_problems"], row["lost"],
         None if place != place else int(place), row["relative_rank"],
         None if low != low else (low, row["ci_high"]), bool(row["control"]),
     )  # fmt: skip
@@ -298,6 +310,8 @@ def legend(view: Overview, *, page: bool = False) -> list[str]:
         )
     if any("~" in text for text in shown):
         lines.append("~ ranked on fewer problems than the metric was measured on: not comparable with the other ranks")
+    if view.single_cells:
+        lines.append(view.single_cells)
     if any(text in ("n/a", "failed", "missing", "undef.") for text in shown):
         lines.append("n/a: unsupported; failed, missing: no result; undef.: no sample has a defined score")
     if any(line.key not in c.cells for c in view.columns for line in (*view.explainers, *view.controls)):

@@ -126,6 +126,8 @@ class _FirstScreen:
             table.add_row(*(Text(row[i]) for i in shown))
         yield table
         yield _wrapped(rank_sentence(view.ground, len(view.explainers), view.n_problems), width)
+        if view.explainers_of_single_cells:
+            yield _wrapped(f"{view.explainers_of_single_cells}.", width)
 
 
 def _stacked(head: str) -> str:

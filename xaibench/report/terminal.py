@@ -29,6 +29,7 @@ from xaibench.report.overview import (
     overview,
     pack,
 )
+from xaibench.report.single_cells import mark_sentence, marked
 from xaibench.store import FAILURES
 
 CONTROLS = "-- controls --"
@@ -220,7 +221,7 @@ def _metric_table(
     aggregate = {"median_log10": "median of log10(score)"}.get(head["aggregate"], head["aggregate"])
     direction = "higher" if head["higher_is_better"] else "lower"
     estimands = ", ".join(rows["estimand"].dropna().unique())
-    label = labels[head["metric"], head["params"], head["asked_output"]]
+    label = marked(labels[head["metric"], head["params"], head["asked_output"]], head["params"])
     title = (
         f"{label} on {problem_labels(rows.head(1))[0]}: {aggregate}, {direction} is"
         f" better, 95 % intervals{f' ({estimands})' if estimands else ''}"
@@ -232,7 +233,7 @@ def _metric_table(
     notes: dict[str, list[str]] = {}
     cells = []
     for row in ordered.to_dict("records"):
-        name = names[row["explainer"], row["explainer_params"]]
+        name = marked(names[row["explainer"], row["explainer_params"]], row["explainer_params"])
         if isinstance(row["message"], str):
             note = shortened(row["message"].replace(f"explainer {row['explainer']} ", ""))
             notes.setdefault(note, []).append(name)
@@ -264,6 +265,8 @@ def _metric_table(
         below.append(f"{NOT_SHOWN}: not shown to be better than every placebo; {LOSES_MARK}: worse than one")
     if any(cell["beats placebos"] == TOO_FEW_MARK for cell in cells):
         below.append(f"{TOO_FEW_MARK}: too few samples to tell, no scores could have passed the test")
+    single_cells = mark_sentence([head["params"], *rows["explainer_params"]])
+    below += [single_cells] if single_cells else []
     below += [f"{', '.join(who)}: {message}" for message, who in notes.items()]
     return MetricTable(title, cells, below)
 

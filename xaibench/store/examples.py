@@ -20,6 +20,8 @@ CURVED = ("pixel_flipping", "deletion")
 _SUFFIX = ".safetensors"
 _STRUCTURE = "structure."
 """Begins the names of tensors that draw graphs."""
+SENSORS_FIRST = "NCT"
+"""Axes of series whose sensors come before their time."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class StoredExamples:
         Of texts: the features of each sample, in words. Empty for other data.
     structure : mapping of str to Tensor (n, ...)
         Of graphs: what draws them, see `xaibench.execution.stored_graphs`. Empty for other data.
+    axes : {"", "NCT"}
+        Of series: ``"NCT"`` where sensors come before time.
+    sensor_means : Tensor (n_sensors,) or None
+        Of series: mean of the background by sensor; None without a background, and for other data.
     """
 
     sample_ids: tuple[str, ...]
@@ -60,6 +66,8 @@ class StoredExamples:
     feature_names: tuple[str, ...]
     words: tuple[tuple[str, ...], ...] = ()
     structure: Mapping[str, Tensor] = field(default_factory=dict)
+    axes: str = ""
+    sensor_means: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -109,11 +117,13 @@ class Examples:
     def save_examples(self, fingerprint: str, found: StoredExamples) -> None:
         """Write the examples of a problem; equal content is written twice without harm."""
         tensors = {"inputs": found.inputs} | ({} if found.truth is None else {"truth": found.truth})
+        tensors |= {} if found.sensor_means is None else {"sensor_means": found.sensor_means}
         tensors |= {_STRUCTURE + name: values for name, values in found.structure.items()}
         facts = {
             "sample_ids": found.sample_ids, "index": found.index, "n_samples": found.n_samples,
             "targets": found.targets, "labels": found.labels, "features": found.features,
             "feature_names": found.feature_names, **({"words": found.words} if found.words else {}),
+            **({"axes": found.axes} if found.axes else {}),
         }  # fmt: skip
         self._save(self.name(EXAMPLES, fingerprint), tensors, facts)
 
@@ -128,6 +138,7 @@ class Examples:
             inputs=tensors["inputs"], truth=tensors.get("truth"), features=str(facts["features"]),
             n_samples=int(facts["n_samples"]), words=tuple(map(tuple, facts.get("words", ()))),
             structure={k.removeprefix(_STRUCTURE): t for k, t in tensors.items() if k.startswith(_STRUCTURE)},
+            axes=str(facts.get("axes", "")), sensor_means=tensors.get("sensor_means"),
             **{name: tuple(facts[name]) for name in lists},
         )  # fmt: skip
 

@@ -76,6 +76,8 @@ class Instance:
         Of a text: its features, in words; empty for other data.
     graph : GraphShape or None
         Of a graph: what draws it.
+    filled : array (*input_shape) or None
+        Of a series: what a masker puts in the place of its stretches.
     """
 
     sample: str
@@ -87,6 +89,7 @@ class Instance:
     maps: tuple[Map, ...]
     words: tuple[str, ...] = ()
     graph: GraphShape | None = None
+    filled: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,9 @@ class Gallery:
     metric : str
         What the maps' scores are of; empty without one.
     instances : tuple of Instance
+        Series have their time as the first axis.
+    filled_by : str
+        In words, what is removed by which masker in ``filled`` of the instances; empty without them.
     """
 
     suite: str
@@ -111,6 +117,7 @@ class Gallery:
     metric: str
     higher_is_better: bool
     instances: tuple[Instance, ...]
+    filled_by: str = ""
 
 
 @dataclass(frozen=True)

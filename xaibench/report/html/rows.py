@@ -11,6 +11,7 @@ import pandas as pd
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES, TOO_FEW, UNDECIDED, placebo_outcomes
 from xaibench.report.labels import metric_labels, problem_labels, variants
+from xaibench.report.single_cells import marked
 
 SIGNIFICANT_DIGITS = 4
 """Significant digits of numbers; the page shows three."""
@@ -32,10 +33,11 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
     board = _ordered(board)
     frame = pd.DataFrame(index=board.index)
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
-    frame["explainer"] = [names[key] for key in zip(board["explainer"], board["explainer_params"], strict=True)]
+    pairs = zip(board["explainer"], board["explainer_params"], strict=True)
+    frame["explainer"] = [marked(names[key], key[1]) for key in pairs]
     labels = metric_labels(board)
     keys = zip(board["metric"], board["params"], board["asked_output"], strict=True)
-    frame["metric"] = [labels[key] for key in keys]
+    frame["metric"] = [marked(labels[key], key[1]) for key in keys]
     frame["problem"] = problem_labels(board)
     frame["family"] = board["family"].str.replace("_", " ")
     for name in ("suite", "dataset", "model", "output"):

@@ -1,4 +1,4 @@
-"""Series with their explanations: the line of every sensor, the map behind it, the truth below."""
+"""Series with their explanations: the line of every sensor, the map behind it, the truth below; many as a picture."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from xaibench.core.types import Array
 from xaibench.report.html.content import Gallery, Instance, Map
-from xaibench.report.html.pictures import Picture, heat, map_picture
+from xaibench.report.html.pictures import Picture, grey, heat, map_picture
+from xaibench.report.html.series_pictures import LEFT, WIDTH, sensor_picture
 from xaibench.report.labels import number
 
 MOST_SENSORS = 8
-"""Sensors that are drawn as lines, those with the largest mass of the shown maps; more are counted."""
-_LEFT, _WIDTH, _GAP, _BAR = 34.0, 330.0, 6.0, 3.5
+"""Sensors that are drawn as lines; series of more are pictures, with a row per sensor."""
+_GAP, _BAR = 6.0, 3.5
 
 
 @dataclass(frozen=True)
@@ -34,27 +35,41 @@ def is_drawn_as_lines(gallery: Gallery) -> bool:
 
 
 def series_figures(gallery: Gallery, instance: Instance) -> list[SeriesFigure]:
-    """A figure per explainer of one sample; all show the same sensors.
+    """A figure per explainer of one sample: lines over its map.
 
-    Of more sensors than `MOST_SENSORS`, those with the largest magnitudes in the shown maps and the true ones first, in
-    their own order.
+    Of more sensors than `MOST_SENSORS` the maps are pictures, and the series is the first one.
     """
-    shown = shown_sensors(instance)
-    scored = bool(gallery.metric)
-    return [_figure(instance, found, shown, map_picture(found, "series", scored=scored)) for found in instance.maps]
+    shown = [(found, map_picture(found, "series", scored=bool(gallery.metric))) for found in instance.maps]
+    if are_pictures(instance):
+        return [_input_picture(instance), *(_picture(instance, found, picture) for found, picture in shown)]
+    return [_figure(instance, found, picture) for found, picture in shown]
 
 
-def shown_sensors(instance: Instance) -> list[int]:
-    """Numbers of the sensors that are drawn, rising."""
-    total = by_sensor(instance.inputs).shape[1]
-    mass = np.zeros(total)
-    for found in instance.maps:
-        size = np.abs(np.nan_to_num(by_sensor(found.values), nan=0.0, posinf=0.0, neginf=0.0)).sum(axis=0)
-        mass += size / (size.sum() or 1.0)
-    if instance.truth is not None:
-        mass += by_sensor(instance.truth).any(axis=0) * (mass.sum() + 1)
-    largest = np.argsort(-mass, kind="stable")[:MOST_SENSORS]
-    return sorted(int(i) for i in largest)
+def are_pictures(instance: Instance) -> bool:
+    """Whether a series has too many sensors for lines."""
+    return by_sensor(instance.inputs).shape[1] > MOST_SENSORS
+
+
+def _true_cells(instance: Instance) -> Array | None:
+    return None if instance.truth is None else by_sensor(instance.truth).astype(bool)
+
+
+def _input_picture(instance: Instance) -> SeriesFigure:
+    """Every sensor on a scale of its own, from its smallest number (dark) to its largest."""
+    inputs = by_sensor(instance.inputs)
+    low, high = (f(inputs, axis=0, keepdims=True) for f in (np.nanmin, np.nanmax))
+    scaled = np.nan_to_num((inputs - low) / np.where(high > low, high - low, 1.0))
+    words = f"the series: {inputs.shape[1]} sensors of {len(inputs)} steps"
+    return SeriesFigure(
+        "input", "dark to light: each sensor from its least to its largest number", words,
+        sensor_picture(grey(scaled), _true_cells(instance), words),
+    )  # fmt: skip
+
+
+def _picture(instance: Instance, found: Map, picture: Picture) -> SeriesFigure:
+    colours, _ = heat(by_sensor(found.values), found.kind)
+    words = _in_words(found, picture.title)
+    return SeriesFigure(picture.title, picture.below, words, sensor_picture(colours, _true_cells(instance), words))
 
 
 def by_sensor(values: Array) -> Array:
@@ -67,52 +82,51 @@ def _row_height(n_sensors: int) -> float:
     return {1: 64.0, 2: 46.0, 3: 46.0}.get(n_sensors, 32.0)
 
 
-def _figure(instance: Instance, found: Map, shown: Sequence[int], picture: Picture) -> SeriesFigure:
-    inputs, values = by_sensor(instance.inputs), by_sensor(found.values)
-    truth = None if instance.truth is None else by_sensor(instance.truth).astype(bool)
+def _figure(instance: Instance, found: Map, picture: Picture) -> SeriesFigure:
+    inputs, truth = by_sensor(instance.inputs), _true_cells(instance)
+    filled = None if instance.filled is None else by_sensor(instance.filled)
     # Of all sensors together, so that the colours of one figure have one scale.
-    colours, _ = heat(values, found.kind)
-    row = _row_height(len(shown))
+    colours, _ = heat(by_sensor(found.values), found.kind)
+    sensors = inputs.shape[1]
+    row = _row_height(sensors)
     rows = [
-        _row(k * (row + _GAP), row, inputs[:, d], colours[:, d], None if truth is None else truth[:, d], d)
-        for k, d in enumerate(shown)
+        _row(k * (row + _GAP), row, lines, colours[:, k], None if truth is None else truth[:, k], k)
+        for k, lines in enumerate([inputs[:, k], *([] if filled is None else [filled[:, k]])] for k in range(sensors))
     ]
-    left_out = inputs.shape[1] - len(shown)
-    height = len(shown) * (row + _GAP) + 15.0
-    parts = [*rows, _axis(len(inputs), height)]
+    height = sensors * (row + _GAP) + 15.0
     head = Markup('<svg class="series" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
-    below = picture.below + (f"; {left_out} more sensors not shown" if left_out else "")
     words = _in_words(found, picture.title)
-    svg = Markup("").join([head.format(_LEFT + _WIDTH + 4, height, words), *parts, Markup("</svg>")])
-    return SeriesFigure(picture.title, below, words, svg)
+    parts = [head.format(LEFT + WIDTH + 4, height, words), *rows, _axis(len(inputs), height), Markup("</svg>")]
+    return SeriesFigure(picture.title, picture.below, words, Markup("").join(parts))
 
 
-def _row(top: float, row: float, line: Array, colours: Array, truth: Array | None, sensor: int) -> Markup:
-    steps = len(line)
-    wide = _WIDTH / steps
+def _row(top: float, row: float, lines: Sequence[Array], colours: Array, truth: Array | None, sensor: int) -> Markup:
+    """One sensor: its line, and a second one for what a masker would put there."""
+    steps = len(lines[0])
+    wide = WIDTH / steps
     strip = Picture("", "", "", colours[None]).uri
     image = Markup('<image x="{:g}" y="{:g}" width="{:g}" height="{:g}" preserveAspectRatio="none" href="{}"/>')
-    parts = [image.format(_LEFT, top, _WIDTH, row, strip)]
-    finite = line[np.isfinite(line)]
+    parts = [image.format(LEFT, top, WIDTH, row, strip)]
+    finite = np.concatenate([line[np.isfinite(line)] for line in lines])
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    span = (high - low) or 1.0
-    at = np.where(np.isfinite(line), (line - low) / span if high > low else 0.5, 0.5)
-    points = " ".join(
-        f"{_LEFT + (t + 0.5) * wide:.1f},{top + 2 + (row - 4) * (1 - v):.1f}" for t, v in enumerate(at.tolist())
-    )
-    parts += [Markup('<polyline points="{}" class="{}"/>').format(points, kind) for kind in ("halo", "line")]
+    for line, kinds in reversed(list(zip(lines, (("halo", "line"), ("filled",)), strict=False))):
+        at = np.where(np.isfinite(line) & (high > low), (line - low) / ((high - low) or 1.0), 0.5)
+        points = " ".join(
+            f"{LEFT + (t + 0.5) * wide:.1f},{top + 2 + (row - 4) * (1 - v):.1f}" for t, v in enumerate(at.tolist())
+        )
+        parts += [Markup('<polyline points="{}" class="{}"/>').format(points, kind) for kind in kinds]
     for value, y in ((high, top + 9), (low, top + row)):
-        parts.append(Markup('<text x="{:g}" y="{:g}" class="end">{}</text>').format(_LEFT - 3, y, number(value, 2)))
+        parts.append(Markup('<text x="{:g}" y="{:g}" class="end">{}</text>').format(LEFT - 3, y, number(value, 2)))
     for start, stop in [] if truth is None else _runs(truth):
         if truth is not None and truth[start]:
             bar = Markup('<rect x="{:.2f}" y="{:g}" width="{:.2f}" height="{:g}" class="truth"/>')
-            parts.append(bar.format(_LEFT + start * wide, top + row + 1, (stop - start) * wide, _BAR))
+            parts.append(bar.format(LEFT + start * wide, top + row + 1, (stop - start) * wide, _BAR))
     parts.append(Markup("<title>sensor {}</title>").format(sensor + 1))
     return Markup("<g>{}</g>").format(Markup("").join(parts))
 
 
 def _axis(steps: int, height: float) -> Markup:
-    ends = ((_LEFT, "start", "1"), (_LEFT + _WIDTH, "end", f"step {steps}"))
+    ends = ((LEFT, "start", "1"), (LEFT + WIDTH, "end", f"step {steps}"))
     texts = [Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(x, height - 4, a, t) for x, a, t in ends]
     return Markup("").join(texts)
 

@@ -16,6 +16,7 @@ from xaibench.analysis.ranks.relative_ranks import MEASURE
 from xaibench.report.advice import AdviceGroup, advice_groups, opening_sentence, scope_sentence, unknown_sentence
 from xaibench.report.labels import metric_labels, number, share
 from xaibench.report.overview import REASONS, Overview, legend, overview
+from xaibench.report.single_cells import marked
 from xaibench.report.standings import rank_sentence, standings_rows
 
 _STATES = {"all": "all", "most": "some", "few": "some", "none": "none", "untested": ""}
@@ -102,7 +103,9 @@ def _measures(board: pd.DataFrame, ranks: pd.DataFrame, *, single: bool) -> list
             name = (row["explainer"], row["explainer_params"])
             entries[name] = _entry(row, values.get((name, metric, params, output)))
         note = f"truth: {truth}" if truth and kinds > 1 else ""
-        columns.append(MatrixColumn(family.replace("_", " "), labels[metric, params, output], note, entries))
+        columns.append(
+            MatrixColumn(family.replace("_", " "), marked(labels[metric, params, output], params), note, entries)
+        )
     order = [family.replace("_", " ") for family in METRIC_FAMILIES]
     return sorted(columns, key=lambda c: (place.get(c.family.replace(" ", "_"), len(order)), c.family, c.label))
 
