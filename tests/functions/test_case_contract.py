@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
@@ -16,7 +18,7 @@ from xaibench.core.cases.content import case_digest
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
-from xaibench.core.programs.interpreting import score_programs
+from xaibench.core.programs.interpreting import ask, score_programs
 from xaibench.core.registry import components
 
 N, N_STEPS = 3, 40
@@ -136,6 +138,46 @@ def test_the_truth_is_best_and_a_failure_worst(spec: MetricSpec, of: FunctionsSp
             found = np.where(np.isnan(found), best, found)
             assert (sign * found[known] <= sign * best[known]).all()
             assert (sign * found[known] >= sign * worst[known]).all()
+
+
+def no_answer(how: str) -> Callable[..., Any]:
+    """An explainer that goes wrong in one way."""
+
+    def explain(case: xb.CaseView, draws: np.random.Generator) -> Any:
+        assert case.truth is not None
+        if how == "raises":
+            raise ValueError("no idea")
+        if how == "exits":
+            sys.exit(3)
+        if how == "nothing":
+            return None
+        if how == "array":
+            return replace(case.truth, **{name: t.numpy() for name, t in case.truth.tensors.items()})
+        changes = {
+            "NaN": lambda t: torch.full_like(t.double(), torch.nan),
+            "infinite": lambda t: t.double() / 0,
+            "one too few": lambda t: t[..., :-1],
+            "complex": lambda t: t * 1j,
+        }
+        return replace(case.truth, **{name: changes[how](t) for name, t in case.truth.tensors.items()})
+
+    return explain
+
+
+@every_set
+@pytest.mark.parametrize("how", ["raises", "exits", "nothing", "array", "NaN", "infinite", "one too few", "complex"])
+def test_what_is_no_answer_has_the_worst_score_and_a_reason(of: FunctionsSpec, how: str) -> None:
+    spec = InterpreterSpec("wrong", no_answer(how), frozenset({"case", "truth"}))
+    cases = made(of)
+    asked = [ask(spec, {}, cases, i, budget=0, seed=0, stream="wrong").interpretation for i in range(len(cases))]
+    answers = tuple(cast(CaseAnswer, answer) for answer in asked)
+    assert all(answer.failure and all(t.isnan().all() for t in answer.tensors.values()) for answer in answers)
+    for metric, about in METRICS:
+        if about is of:
+            defined = np.isfinite(scored(metric, cases, truths(of)))
+            found = scored(metric, cases, answers)
+            assert (found[defined] == np.float32(metric.worst_score)).all(), metric.name
+            assert np.isnan(found[~defined]).all(), metric.name
 
 
 @every_metric

@@ -22,6 +22,8 @@ from xaibench.core.registry import components
 from xaibench.functions.circuits.circuit import Circuit
 from xaibench.functions.circuits.compiled import interventions
 from xaibench.functions.circuits.graph import EDGES, SENDERS
+from xaibench.functions.scorers.label_sampling import sampled_inputs
+from xaibench.functions.scorers.tables import TABLE_SCORES
 
 SETS = [cast(FunctionsSpec, s) for s in components("functions") if cast(FunctionsSpec, s).holds_cases]
 SCORES_OF_CASES = {s.name for s in components("metric") for of in SETS if cast(MetricSpec, s).takes_kind(of.functions)}
@@ -90,6 +92,12 @@ def pooled_fall(ev: xb.CaseEvaluation, i: int) -> float:
     values = ev.scores(i)
     answer = cast(xb.Scores, ev.answers[i])
     return float((values[0] - values[1:].mean()) / answer.facts["range"])
+
+
+def unweighted(active: Any, sampling: Any, labels: int, draws: np.random.Generator) -> tuple[Any, Any]:
+    """Inputs by importance, as if they were drawn uniformly."""
+    rows, chances = sampled_inputs(active, sampling, labels, draws)
+    return rows, np.full_like(chances, 1 / len(active))
 
 
 def one_union(facts: Any) -> Any:
@@ -246,6 +254,20 @@ FAULTS = (
         pooled_fall,
         check.the_smaller_fall_counts,
         ("description_sensitivity",),
+    ),
+    Fault(
+        "IoU instead of F1",
+        f"{FUNCTIONS}.scorers.label_sampling.TABLE_SCORES",
+        {"f1": TABLE_SCORES["iou"]},
+        check.weights_make_up_for_the_sampling,
+        ("f1_error",),
+    ),
+    Fault(
+        "labels without weights",
+        f"{FUNCTIONS}.scorers.label_sampling.sampled_inputs",
+        unweighted,
+        check.weights_make_up_for_the_sampling,
+        ("f1_error",),
     ),
     Fault(
         "units against copies of others",

@@ -22,6 +22,7 @@ from xaibench.core.registry import get
 from xaibench.functions.circuits.circuit import Circuit
 from xaibench.functions.circuits.compiled import compiled
 from xaibench.functions.influence.generation import influence_digits
+from xaibench.functions.scorers.candidates import Candidates
 
 
 def scored(metric: str, explained: Any, answer: Any, **params: Any) -> float:
@@ -232,6 +233,15 @@ def margins_are_shares_of_the_range(metric: str) -> None:
 
 def the_smaller_fall_counts(metric: str) -> None:
     assert rated(metric, 1, 0.2, 0.4, 0.9, range=2.0) == pytest.approx(0.05)
+
+
+def weights_make_up_for_the_sampling(metric: str) -> None:
+    """With 40,000 labels of a neuron that is active at one input in fifty F1 is nearly exact, and F1 itself is."""
+    active = torch.arange(1000) % 50 == 0
+    candidates = torch.stack([active, active | (torch.arange(1000) % 50 == 7), torch.arange(1000) % 100 == 0])
+    case = case_of("scorer", scores_of(1, 0, 0), {"relation": torch.tensor([0, 2, 1])}, Candidates(active, candidates))
+    assert scored(metric, case, scores_of(1, 2 / 3, 2 / 3)) == pytest.approx(0, abs=1e-6)
+    assert scored(metric, case, xb.explain_case("sampled_f1", case, labels=40_000)) < 0.03
 
 
 def copies_are_pairs(metric: str) -> None:
