@@ -20,6 +20,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
 from xaibench.core.programs.interpreting import ask, score_programs
 from xaibench.core.registry import components
+from xaibench.report.cases import ShownCase, case_text
 
 N, N_STEPS = 3, 40
 SETS = [cast(FunctionsSpec, s) for s in components("functions") if cast(FunctionsSpec, s).holds_cases]
@@ -84,6 +85,21 @@ def test_gates_hold_and_the_kind_has_an_explainer_metrics_and_a_placebo_of_its_o
     assert {"oracle", "random", "other_case", "constant"} <= {s.name for s in taken if s.control}
     assert any(s.placebo and s.kinds_taken for s in taken), "an input-only placebo of the kind"
     assert any(o is of and s.skill_valid for s, o in METRICS)
+
+
+@every_set
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_case_is_drawn_with_the_truth_beside_the_answer(of: FunctionsSpec, width: int) -> None:
+    case = made(of)[1]
+    answer = xb.explain_case("random", case, others=made(of), seed=1)
+    lines = case_text(ShownCase(case, "random", answer), width).splitlines()
+    assert lines[:2] == [case.name, f"kind: {case.kind}"]
+    assert "random: 0 runs of the model" in lines
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("unit")) :]
+    assert len(table) > 2
+    assert max(map(len, table)) <= width, "\n".join(table)
+    drawn = case_text(ShownCase(case, "oracle", case.truth), width)
+    assert "nan" not in drawn.lower()
 
 
 @every_explainer

@@ -145,11 +145,18 @@ def test_no_answer_has_the_worst_score_and_a_reason(runs: dict[int, Store]) -> N
 
 @pytest.mark.exhaustive
 def test_a_failed_gate_leaves_the_ranking_and_stays_visible(runs: dict[int, Store]) -> None:
+    left_out = 0
     for line in xb.leaderboard(runs[1].path).to_dict("records"):
         assert line["n"] <= 2, line
+        if line["message"].startswith("unsupported"):
+            assert line["n"] == 0, line
+            continue
         assert "1 of 3 cases left out, a gate failed" in line["message"], line
         assert "planted 0.000 >= 1.000: FAILED" in line["message"], line
-    for _, row in rows_of(runs[1]).iterrows():
+        left_out += 1
+    assert left_out > 300
+    rows = rows_of(runs[1])
+    for _, row in rows[rows["status"] == "ok"].iterrows():
         gates = json.loads(row["gates"])
         assert [g["case"] for g in gates if not g["passed"]] == [gates[0]["case"]]
         assert len(row["scores"]) == 3
