@@ -52,7 +52,8 @@ def sampled_f1(
     else:
         counted = candidates[:, rows] / chances / labels
         true_positives, size = counted[:, active[rows]].sum(axis=1), counted.sum(axis=1)
-        values = 2 * true_positives / (active.sum() + size)
+        total = active.sum() + size
+        values = np.divide(2 * true_positives, total, out=np.full(len(total), np.nan), where=total > 0)
     return Scores(torch.from_numpy(np.array(values, dtype=np.float64)), facts={"range": 1.0, "labels": labels})
 
 
