@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
@@ -16,8 +18,9 @@ from xaibench.core.cases.content import case_digest
 from xaibench.core.components import MetricSpec
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.program_specs import FunctionsSpec, InterpreterSpec
-from xaibench.core.programs.interpreting import score_programs
+from xaibench.core.programs.interpreting import ask, score_programs
 from xaibench.core.registry import components
+from xaibench.report.cases import ShownCase, case_text
 
 N, N_STEPS = 3, 40
 SETS = [cast(FunctionsSpec, s) for s in components("functions") if cast(FunctionsSpec, s).holds_cases]
@@ -84,6 +87,21 @@ def test_gates_hold_and_the_kind_has_an_explainer_metrics_and_a_placebo_of_its_o
     assert any(o is of and s.skill_valid for s, o in METRICS)
 
 
+@every_set
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_case_is_drawn_with_the_truth_beside_the_answer(of: FunctionsSpec, width: int) -> None:
+    case = made(of)[1]
+    answer = xb.explain_case("random", case, others=made(of), seed=1)
+    lines = case_text(ShownCase(case, "random", answer), width).splitlines()
+    assert lines[:2] == [case.name, f"kind: {case.kind}"]
+    assert "random: 0 runs of the model" in lines
+    table = lines[next(i for i, line in enumerate(lines) if line.startswith("unit")) :]
+    assert len(table) > 2
+    assert max(map(len, table)) <= width, "\n".join(table)
+    drawn = case_text(ShownCase(case, "oracle", case.truth), width)
+    assert "nan" not in drawn.lower()
+
+
 @every_explainer
 def test_answers_are_finite_of_the_right_shape_and_repeat_themselves(spec: InterpreterSpec, of: FunctionsSpec) -> None:
     first, again = answered(spec, of, 0), answered(spec, of, 0)
@@ -136,6 +154,46 @@ def test_the_truth_is_best_and_a_failure_worst(spec: MetricSpec, of: FunctionsSp
             found = np.where(np.isnan(found), best, found)
             assert (sign * found[known] <= sign * best[known]).all()
             assert (sign * found[known] >= sign * worst[known]).all()
+
+
+def no_answer(how: str) -> Callable[..., Any]:
+    """An explainer that goes wrong in one way."""
+
+    def explain(case: xb.CaseView, draws: np.random.Generator) -> Any:
+        assert case.truth is not None
+        if how == "raises":
+            raise ValueError("no idea")
+        if how == "exits":
+            sys.exit(3)
+        if how == "nothing":
+            return None
+        if how == "array":
+            return replace(case.truth, **{name: t.numpy() for name, t in case.truth.tensors.items()})
+        changes = {
+            "NaN": lambda t: torch.full_like(t.double(), torch.nan),
+            "infinite": lambda t: t.double() / 0,
+            "one too few": lambda t: t[..., :-1],
+            "complex": lambda t: t * 1j,
+        }
+        return replace(case.truth, **{name: changes[how](t) for name, t in case.truth.tensors.items()})
+
+    return explain
+
+
+@every_set
+@pytest.mark.parametrize("how", ["raises", "exits", "nothing", "array", "NaN", "infinite", "one too few", "complex"])
+def test_what_is_no_answer_has_the_worst_score_and_a_reason(of: FunctionsSpec, how: str) -> None:
+    spec = InterpreterSpec("wrong", no_answer(how), frozenset({"case", "truth"}))
+    cases = made(of)
+    asked = [ask(spec, {}, cases, i, budget=0, seed=0, stream="wrong").interpretation for i in range(len(cases))]
+    answers = tuple(cast(CaseAnswer, answer) for answer in asked)
+    assert all(answer.failure and all(t.isnan().all() for t in answer.tensors.values()) for answer in answers)
+    for metric, about in METRICS:
+        if about is of:
+            defined = np.isfinite(scored(metric, cases, truths(of)))
+            found = scored(metric, cases, answers)
+            assert (found[defined] == np.float32(metric.worst_score)).all(), metric.name
+            assert np.isnan(found[~defined]).all(), metric.name
 
 
 @every_metric

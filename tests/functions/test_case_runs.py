@@ -163,6 +163,28 @@ def test_answers_are_asked_for_once_and_stored_as_tensors(run: Run, store: Store
     assert store.examine().orphans == {}
 
 
+def test_a_plan_makes_no_cases_of_which_no_result_is_stored(
+    run: Run, store: Store, document: Callable[..., dict[str, Any]]
+) -> None:
+    made = []
+
+    def states(where: Store, **fields: Any) -> dict[str, int]:
+        def fingerprint(spec: Any) -> str | None:
+            made.append(spec.name)
+            return Problems(None).fingerprint(spec)
+
+        suite = suites.parse(document(controls=True, random_draws=1, **fields))
+        return dict(make_plan(suite, history=History.of(where), fingerprint=fingerprint).states)
+
+    assert (states(store), made) == ({"run": 6}, [])
+    run()
+    assert states(store) == {"cached": 1, "run": 5}
+    assert states(store, interpreters=["slope"]) == {"run": 6}
+    assert len(made) == 1
+    assert states(store, interpreters=["ablate", "slope"]) == {"cached": 1, "run": 6}
+    assert states(store, problems=[{"functions": {"name": "tiny_weights", "params": {"n": 5}}}]) == {"run": 6}
+
+
 def test_tensors_of_answers_that_no_row_needs_are_garbage(run: Run, store: Store) -> None:
     run()
     for part in [*(store.path / "parts").glob("*"), *(store.path / "compact").glob("*")]:

@@ -16,7 +16,7 @@ from xaibench.plan.cells import Unit
 from xaibench.plan.decisions import PlannedUnit, Rerun, State, decide
 from xaibench.plan.expansion import Metrics, Selection, expand, shown_names
 from xaibench.plan.history import History
-from xaibench.problems.specs import AnyProblemSpec
+from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec
 from xaibench.suite import Suite
 
 MAX_CELLS_IN_MEMORY = 50_000
@@ -168,7 +168,8 @@ def make_plan(
     suite : Suite
     history : History, optional
     fingerprint : callable, optional
-        The content of a problem, None where that is not known yet; asked once per problem.
+        The content of a problem, None where that is not known yet; asked once per problem, and not for functions
+        and cases without a stored result, as they would have to be made.
     selection : Selection, optional
     rerun : {"failed", "stale", "all"}, optional
     shard : Shard, optional
@@ -191,10 +192,10 @@ def make_plan(
             if shard is not None and not shard.has(unit):
                 continue
             key = unit.problem.key
-            if key not in fingerprints:
+            if key not in fingerprints and (not _made_for_fingerprint(unit) or _has_results(unit, known)):
                 fingerprints[key] = fingerprint(unit.problem)
-            capabilities = unit.problem.capabilities()
-            yield decide(unit, history=known, fingerprint=fingerprints[key], capabilities=capabilities, rerun=rerun)
+            content, capabilities = fingerprints.get(key), unit.problem.capabilities()
+            yield decide(unit, history=known, fingerprint=content, capabilities=capabilities, rerun=rerun)
 
     cells, summary = _CellsDigest(), _Summary()
     in_memory: list[PlannedUnit] | None = []
@@ -209,6 +210,16 @@ def make_plan(
     units = PlannedUnits(lambda: decided(every()), in_memory, summary.units)
     whole = selection in (None, Selection())
     return Plan(suite, units, rerun, whole, shard, cells.hexdigest(), summary, every)
+
+
+def _made_for_fingerprint(unit: Unit) -> bool:
+    """Whether the content of the problem is known only when its functions are made, some of which are trained nets."""
+    return isinstance(unit.problem, FunctionProblemSpec)
+
+
+def _has_results(unit: Unit, known: History) -> bool:
+    """Whether a cell of the unit was ever run; else it is due, whatever the content."""
+    return any(known.knows(cell.cell_id) or known.knows_unversioned(cell.unversioned_id) for cell in unit.cells)
 
 
 def _nothing_selected(suite: Suite, selection: Selection | None) -> str:
