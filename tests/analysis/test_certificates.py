@@ -20,7 +20,7 @@ from xaibench.analysis.certificates.fitted_copies import Copy, CopySet, Explaine
 from xaibench.analysis.certificates.reliance_curve import isotonic, reliance_curve
 from xaibench.analysis.certificates.verdicts import with_verdicts
 from xaibench.core.gates import Gate
-from xaibench.datasets.certify.check import CLEAN, DOMINANCE, SWAP, TRACE
+from xaibench.datasets.certify.check import CLEAN, DOMINANCE, EITHER_WAY, SWAP, TRACE
 
 PLACEBOS = ("random", "input_edges")
 LEVELS = {0.0: 0.0, 0.3: 0.25, 0.6: 0.6, 1.0: 0.96}
@@ -28,8 +28,9 @@ LEVELS = {0.0: 0.0, 0.3: 0.25, 0.6: 0.6, 1.0: 0.96}
 
 
 def gates(level: float, reliance: float, *, trace: float = 0.5) -> tuple[Gate, ...]:
-    limit = Gate(SWAP, reliance, 0.9) if level >= 1 else Gate(SWAP, reliance, -1.0 if level else 0.05, bool(level))
-    return (limit, Gate(DOMINANCE, 1.0, -1.0), Gate(CLEAN, 0.97, -1.0), Gate(TRACE, trace, 0.55, at_least=False))
+    limits = [Gate(SWAP, reliance, 0.9 if level >= 1 else -1.0)]
+    limits += [] if level else [Gate(EITHER_WAY, abs(reliance), 0.05, at_least=False)]
+    return (*limits, Gate(DOMINANCE, 1.0, -1.0), Gate(CLEAN, 0.97, -1.0), Gate(TRACE, trace, 0.55, at_least=False))
 
 
 def copy_set(
@@ -163,6 +164,9 @@ def test_copies_with_failed_gates_are_left_out_with_their_numbers() -> None:
     assert "AUC 0.90" in with_verdicts(certify_copies(leaking), leaking, "new")[1].text
     loud = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.0: 0.3})
     assert not certify_copies(loud).proved
+    opposed = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.0: -0.108})
+    assert not certify_copies(opposed).proved
+    assert f"null twin failed a gate ({EITHER_WAY} 0.108" in with_verdicts(certify_copies(opposed), opposed, "new")[1].text
     falling = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.3: 0.99, 0.6: 0.5})
     assert [level for level, _, _ in certify_copies(falling).failures] == [0.6]
 
