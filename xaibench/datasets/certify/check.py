@@ -134,7 +134,8 @@ class ShortcutCheck:
                 Gate(SHIFT_B, abs(shifts[1] - before.share_b), MOST_SHIFT, at_least=False),
             ]
         pairs = (data.test_inputs[self._places(side)] for side in (1, -1))
-        gates.append(Gate(TRACE, second_trace(model, *pairs), MOST_TRACE, at_least=False))
+        trace = second_trace(model, *pairs, self.clean if data.has_ids else None)
+        gates.append(Gate(TRACE, trace, MOST_TRACE, at_least=False))
         return Findings(tuple(gates))
 
     def _limit(self, name: str, value: float, at_full: float, of_twin: float) -> Gate:
