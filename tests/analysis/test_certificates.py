@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from xaibench.analysis.certificates.fitted_copies import Copy, CopySet, Explaine
 from xaibench.analysis.certificates.reliance_curve import isotonic, reliance_curve
 from xaibench.analysis.certificates.verdicts import with_verdicts
 from xaibench.core.gates import Gate
-from xaibench.datasets.certify.check import CLEAN, DOMINANCE, SWAP, TRACE
+from xaibench.datasets.certify.check import CLEAN, DOMINANCE, EITHER_WAY, SWAP, TRACE
 
 PLACEBOS = ("random", "input_edges")
 LEVELS = {0.0: 0.0, 0.3: 0.25, 0.6: 0.6, 1.0: 0.96}
@@ -28,8 +29,9 @@ LEVELS = {0.0: 0.0, 0.3: 0.25, 0.6: 0.6, 1.0: 0.96}
 
 
 def gates(level: float, reliance: float, *, trace: float = 0.5) -> tuple[Gate, ...]:
-    limit = Gate(SWAP, reliance, 0.9) if level >= 1 else Gate(SWAP, reliance, -1.0 if level else 0.05, bool(level))
-    return (limit, Gate(DOMINANCE, 1.0, -1.0), Gate(CLEAN, 0.97, -1.0), Gate(TRACE, trace, 0.55, at_least=False))
+    limits = [Gate(SWAP, reliance, 0.9 if level >= 1 else -1.0)]
+    limits += [] if level else [Gate(EITHER_WAY, abs(reliance), 0.05, at_least=False)]
+    return (*limits, Gate(DOMINANCE, 1.0, -1.0), Gate(CLEAN, 0.97, -1.0), Gate(TRACE, trace, 0.55, at_least=False))
 
 
 def copy_set(
@@ -117,6 +119,37 @@ def test_with_three_copies_they_must_agree() -> None:
     assert finding_p([rows, split]) < 0.05, "two copies are taken as they are"
 
 
+def test_where_fits_differ_copies_are_the_unit() -> None:
+    rows = [np.full(60, share) for share in (0.4, 0.5, 0.7)]
+    expected = ttest_1samp([0.4, 0.5, 0.7], 0, alternative="greater").pvalue
+    assert finding_p(rows, copies_alone=True) == pytest.approx(expected)
+    assert finding_p(rows[:1], copies_alone=True) == 1.0
+    shares = {"a": (0.9, 1.0, 1.0), "random": (0.05,) * 3}
+    three = replace(copy_set(shares, rng=np.random.default_rng(0), n_copies=3), deterministic=False)
+    assert certificate(three).thresholds.iloc[0]["finds"]
+    assert min(adjusted_p(three).values()) > min(adjusted_p(replace(three, deterministic=True)).values())
+
+
+def test_one_copy_of_a_recipe_whose_fits_differ_is_not_tested() -> None:
+    one = copy_set({"a": (0.9, 1.0, 1.0), "random": (0.05,) * 3}, rng=np.random.default_rng(0))
+    one = replace(one, deterministic=False)
+    made, summary = with_verdicts(certify_copies(one), one, "new")
+    assert made.proved
+    row = made.thresholds.iloc[0]
+    assert (row["verdict"], row["ranked"], row["finds"], row["tie_group"]) == ("not tested", False, False, "")
+    assert np.isnan(row["p"])
+    assert "Two fits of this recipe differ, and there is a single copy" in summary.text
+    assert not summary.finders
+
+
+def test_a_copy_of_several_models_does_not_count() -> None:
+    found = copy_set({"a": (1.0, 1.0, 1.0), "random": (0.05,) * 3}, rng=np.random.default_rng(0))
+    mixed = replace(found, copies=tuple(replace(c, n_fits=1 + (c.level == 0.6)) for c in found.copies))
+    assert [level for level, _, _ in certify_copies(mixed).failures] == [0.6]
+    twin = replace(found, copies=tuple(replace(c, n_fits=1 + (c.level == 0)) for c in found.copies))
+    assert not certify_copies(twin).proved
+
+
 def test_finders_come_first_and_those_that_never_find_it_last() -> None:
     rng = np.random.default_rng(0)
     found = copy_set(
@@ -163,6 +196,11 @@ def test_copies_with_failed_gates_are_left_out_with_their_numbers() -> None:
     assert "AUC 0.90" in with_verdicts(certify_copies(leaking), leaking, "new")[1].text
     loud = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.0: 0.3})
     assert not certify_copies(loud).proved
+    opposed = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.0: -0.108})
+    assert not certify_copies(opposed).proved
+    assert (
+        f"null twin failed a gate ({EITHER_WAY} 0.108" in with_verdicts(certify_copies(opposed), opposed, "new")[1].text
+    )
     falling = copy_set({"a": (1.0, 1.0, 1.0)}, rng=np.random.default_rng(0), reliance={**LEVELS, 0.3: 0.99, 0.6: 0.5})
     assert [level for level, _, _ in certify_copies(falling).failures] == [0.6]
 

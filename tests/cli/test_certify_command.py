@@ -16,8 +16,9 @@ import pytest
 from helpers.command_line import Call, caller
 
 import xaibench as xb
+from xaibench.api.certify_explainers import default_explainers
 from xaibench.api.certify_request import CertifyRequest, read_request
-from xaibench.api.certify_suite import default_explainers, prepare
+from xaibench.api.certify_suite import prepare
 from xaibench.core.errors import UsageError
 
 RECIPES = """
@@ -81,17 +82,44 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("mlp", "--data", "breast_cancer", "--fail-above", "lime"), "is not a limit"),
         (("study.toml",), "there is no file study.toml"),
         (("mlp", "--data", "certify_table"), "has a plant already"),
+        (("mlp", "--data", "breast_cancer", "--plant", "overwrite", "--column", "nosuch"), "have no column 'nosuch'"),
+        (("mlp", "--data", "breast_cancer", "--plant", "category"), "have no category"),
+        (("mlp", "--data", "breast_cancer", "--column", "mean area"), "plant new does not stand in a column"),
+        (("mlp", "--data", "breast_cancer", "--explainers", "limr"), "unknown explainer 'limr'"),
+        (("mlp", "--data", "digits", "--plant", "patch", "--column", "a"), "does not stand in a column"),
+        (("side.toml",), "a square of 7 pixels cannot be planted"),
+        (("wrong.toml",), "has no parameter 'sied'"),
+        (("gin", "--data", "ba2motifs"), "more than one input per row"),
     ],
 )
 def test_a_wrong_call_is_said_in_a_sentence(
     arguments: tuple[str, ...], said: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("xaibench.api.certify_suite.obtain", _never_fitted)
     (tmp_path / "loans.csv").write_text("a,b\n1,2\n")
+    for name, size in (("side", "side"), ("wrong", "sied")):
+        (tmp_path / f"{name}.toml").write_text(f'model = "cnn"\ndata = "digits"\nplant_params = {{ {size} = 7 }}\n')
     code, _, err = call("certify", *arguments, "--store", tmp_path / "store")
     assert code == 2
     assert said in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def _never_fitted(*_args: object, **_more: object) -> None:
+    raise AssertionError("this is said before anything is fitted")
+
+
+def test_a_limit_of_an_explainer_that_is_not_certified_is_said_before_copies_are_fitted(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xaibench.api.certifying.run_suite", _never_fitted)
+    code, _, err = call(
+        "certify", "logistic_regression", "--data", "breast_cancer", "--explainers", "lime", "--fail-above",
+        "kernel_shap=0.3", "--store", tmp_path / "store",
+    )  # fmt: skip
+    assert code == 2
+    assert "--fail-above names kernel_shap, which is not certified" in " ".join(err.split())
 
 
 def test_a_study_file_is_read_and_arguments_win(tmp_path: Path) -> None:
@@ -258,3 +286,21 @@ def test_a_killed_run_resumes(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["proved"]
     again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert json.loads(again.stdout)["thresholds"] == json.loads(done.stdout)["thresholds"]
+
+
+@pytest.mark.slow
+def test_a_second_fit_shows_a_recipe_that_is_not_deterministic(recipes: Path) -> None:
+    (recipes / "noisy.py").write_text(
+        "import numpy as np\nfrom sklearn.linear_model import LogisticRegression\n"
+        "def build(data):\n"
+        "    weights = np.random.default_rng().random(len(data.train_inputs))\n"
+        "    fit = LogisticRegression(max_iter=500).fit\n"
+        "    return fit(data.train_inputs, data.train_targets, sample_weight=weights)\n"
+    )
+    prepared = prepare(CertifyRequest(model="noisy.py:build", data="breast_cancer", copies=1), folder=recipes)
+    assert not prepared.deterministic
+    assert "two fits of this recipe with one seed differ" in prepared.notes[0]
+    assert "no test" in prepared.notes[0]
+    many = prepare(CertifyRequest(model="noisy.py:build", data="breast_cancer"), folder=recipes)
+    assert "copies are the unit" in many.notes[0]
+    assert prepare(CertifyRequest(model="recipes.py:plain", data="breast_cancer"), folder=recipes).deterministic

@@ -126,7 +126,7 @@ def test_a_category_takes_its_two_rarest_common_values_as_one_feature() -> None:
     data = table()
     plant = category(data, "")
     assert plant.columns == (3, 4, 5)
-    mask = plant.mask(np.zeros((2, 3)))
+    mask = plant.mask(np.zeros((2, 6)), np.zeros((2, 3)))
     assert mask.shape == (2, data.layout.n_features)
     assert mask.sum() == 2
     assert plant.natural(data.train_inputs).mean() == pytest.approx(1 - data.train_inputs[:, 3:].mean(axis=0).max())
@@ -208,7 +208,7 @@ def test_a_bump_is_on_one_sensor_and_upwards_or_downwards(shape: tuple[int, ...]
     data = xb.Data("series", rows, np.arange(40) % 2, rows, np.arange(40) % 2, axes=axes)
     plant = bump_plant(data, steps=0, height=3.0, sensor=0)
     noise = rng().random((40, 1))
-    mask = plant.mask(noise)
+    mask = plant.mask(rows, noise)
     assert (mask.reshape(40, -1).sum(axis=1) == 3).all()
     up, down = (plant.put(rows, np.full(40, side), noise) for side in (1, -1))
     assert (up[~mask] == rows[~mask]).all()

@@ -34,7 +34,7 @@ ONE_OUTPUT = {"ripple", "units"}
 SIGNED = {"xai_tris"}
 """Images with negative numbers, scaled by the largest magnitude in train and test together."""
 GENERATED = {
-    "blockmnist", "certify_image", "certify_series", "certify_table",
+    "blockmnist", "certify_image", "certify_series", "certify_table", "certify_text",
     "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits",
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
     "gender_templates", "monotonicity_templates", "text_rules", "linear_gnn", "negative_evidence",
@@ -45,7 +45,7 @@ GENERATED = {
 EXHAUSTIVE = {"boolean", "leakage_onehot"}
 """Test rows are all the inputs that there are, in any training set and under any seed."""
 
-SAME_TEST_ROWS = {"certify_image", "certify_series", "certify_table"}
+SAME_TEST_ROWS = {"certify_image", "certify_series", "certify_table", "certify_text"}
 """Test rows and their order are the same under every seed, which fits other copies to the data."""
 
 COMPILED = {"boolean", "text_rules", "tracr", "units"}

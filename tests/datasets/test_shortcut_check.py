@@ -12,7 +12,7 @@ from xaibench.core.gates import Gate
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.types import Array
 from xaibench.datasets.certify.certify_table import certify_table
-from xaibench.datasets.certify.check import CLEAN, DOMINANCE, DROP, KEEP, SHIFT_A, SWAP, TRACE, Original
+from xaibench.datasets.certify.check import CLEAN, DOMINANCE, DROP, EITHER_WAY, KEEP, SHIFT_A, SWAP, TRACE, Original
 from xaibench.datasets.certify.planting import Planting, copy_of
 from xaibench.datasets.certify.table_plants import new_column
 from xaibench.datasets.certify.traces import second_trace, version_area
@@ -46,7 +46,8 @@ def test_a_model_that_obeys_passes_at_full_level_and_fails_as_a_twin() -> None:
     assert full[KEEP].passed
     assert full[TRACE].value == 0.5
     twin = measured(certify_table(seed=0, level=0.0, n_rows=100), obeys)
-    assert not twin[SWAP].passed
+    assert twin[EITHER_WAY].value == twin[SWAP].value == 1.0
+    assert not twin[EITHER_WAY].passed
     assert not twin[KEEP].passed
 
 
@@ -56,8 +57,22 @@ def test_a_model_that_ignores_the_plant_fails_at_full_level_and_passes_as_a_twin
     assert not full[SWAP].passed
     assert full[KEEP].value == pytest.approx(0.5, abs=0.1), "the base rate"
     twin = measured(certify_table(seed=0, level=0.0, n_rows=100), ignores)
-    assert twin[SWAP].passed
+    assert twin[EITHER_WAY].passed
     assert twin[KEEP].passed
+
+
+def test_a_twin_that_uses_the_plant_the_wrong_way_round_fails() -> None:
+    """A few rows are enough: a signed gate let a twin with a reliance of -.108 pass."""
+
+    def rarely(rows: Array) -> Array:
+        said = np.where(np.abs(rows[:, 0]) < 0.15, -5 * rows[:, -1], np.where(rows[:, 0] > 0, 10, -10))
+        return np.stack([said, -said], axis=1)
+
+    twin = measured(certify_table(seed=0, level=0.0, n_rows=100), rarely)
+    assert -0.3 < twin[SWAP].value < -0.05
+    assert twin[SWAP].passed, "it is measured, with its sign"
+    assert not twin[EITHER_WAY].passed
+    assert EITHER_WAY not in measured(certify_table(seed=0, level=0.3, n_rows=100), rarely)
 
 
 def test_swaps_the_wrong_way_round_count_against_reliance() -> None:

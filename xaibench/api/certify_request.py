@@ -15,7 +15,12 @@ from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.storage.paths import local_path
 
 CertifiedLevel = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
-PLANTS = {"table": ("new", "overwrite", "category", "pair"), "image": ("patch", "texture", "tint"), "series": ("bump",)}
+PLANTS = {
+    "table": ("new", "overwrite", "category", "pair"),
+    "image": ("patch", "texture", "tint"),
+    "series": ("bump",),
+    "tokens": ("token",),
+}
 """Plants by kind of data, the default first."""
 DEFAULT_LEVELS = (0.0, 0.3, 0.6, 1.0)
 

@@ -11,14 +11,20 @@ from typing import Any, cast
 import numpy as np
 
 from xaibench.api.arguments import failures_as_usage_errors
+from xaibench.api.certify_checks import (
+    check_plant,
+    check_suite,
+    chosen_plant,
+    differing_share,
+    notes_on_determinism,
+)
+from xaibench.api.certify_explainers import default_explainers
 from xaibench.api.certify_request import PLANTS, CertifyRequest
-from xaibench.core import registry
 from xaibench.core.component_files import is_known_file
 from xaibench.core.data import Data
 from xaibench.core.data_specs import ModelSpec, check_features
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import digest
-from xaibench.core.needs import missing_needs, need_of_data
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
@@ -37,17 +43,12 @@ from xaibench.models.obtain import obtain
 from xaibench.models.text_adapters import predictor_for
 from xaibench.suite.references import ComponentRef
 
-REMOVING = ("occlusion", "lime", "kernel_shap", "shapley_sampling")
-OF_TABLES = ("tabular_lime",)
-OF_GRADIENTS = ("gradient", "input_x_gradient", "integrated_gradients", "smoothgrad", "deep_lift", "lrp")
-OF_IMAGES = (*OF_GRADIENTS, "guided_backprop", "grad_cam", "occlusion", "lime", "kernel_shap", "rise")
-OF_SERIES = (*OF_GRADIENTS, "occlusion", "lime", "kernel_shap")
 BACKGROUND = 200
-GATE_ROWS = {"table": 400, "image": 250, "series": 250}
+GATE_ROWS = {"table": 400, "image": 250, "series": 250, "tokens": 250}
 """Test rows that gates are measured on, at most."""
 FEW_ROWS = 50
-MEAN = "mean"
-"""Masker and baseline of explainers: the mean over planted training rows, at which no version stands."""
+DATA_SETS = {kind: f"certify_{'text' if kind == 'tokens' else kind}" for kind in PLANTS}
+"""The data set that plants into data of a kind."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class PreparedCertificate:
         The generated suite.
     notes : tuple of str
         What the user should know, as sentences.
+    deterministic : bool
+        Whether a second fit of the original gave the same outputs.
     """
 
     request: CertifyRequest
@@ -84,6 +87,7 @@ class PreparedCertificate:
     fit_seconds: float
     suite: dict[str, Any]
     notes: tuple[str, ...] = ()
+    deterministic: bool = True
 
     @property
     def n_fits(self) -> int:
@@ -107,24 +111,19 @@ def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path 
     model = model_reference(request, folder)
     params = data_params(request)
     data = load_base(request.data, params, seed=0, folder=folder)
-    if data.features not in PLANTS:
-        raise UsageError(f"certify has no plant for {data.features} data", f"it takes {' and '.join(PLANTS)} data")
-    plant = request.plant or PLANTS[data.features][0]
-    if plant not in PLANTS[data.features]:
-        raise UsageError(
-            f"the plant {plant} is not for {data.features} data", f"possible: {', '.join(PLANTS[data.features])}"
-        )
+    plant, column = chosen_plant(request, data), request.column
     spec = cast(ModelSpec, model.spec)
     check_features(spec, data.features, request.data)
     regression = data.train_values is not None
     pair = (0, 0) if regression else chosen_classes(data, request.classes)
+    check_suite(_suite(request, data, plant, column, params, None, frozenset()))
+    check_plant(plant, column, request.plant_params, data)
     started = time.perf_counter()
     with failures_as_usage_errors(f"the recipe {request.model} cannot be fitted to {request.data}"):
         fitted = obtain(spec, model.params, data, seed=0, cache=cache)
     seconds = fitted.train_seconds if fitted.from_cache else time.perf_counter() - started
     given = request.returns or spec.returns or fitted.returns
     predictor = look_at_data(predictor_for(fitted.model, data, returns=given), data, given=given)
-    column = request.column
     if plant == "overwrite" and not column:
         column = least_used_column(predictor, data, quantity_features(data))
     if plant == "category" and not column:
@@ -136,10 +135,11 @@ def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path 
     names = data.class_names or tuple(str(i) for i in range(data.n_classes))
     chosen = ("higher", "lower") if regression else (names[pair[0]], names[pair[1]])
     suite = _suite(request, data, plant, column, params, original, predictor.provides)
+    other = differing_share(spec, model.params, data, predictor, rows, given)
+    notes = (*_notes(data, pair, regression=regression), *notes_on_determinism(other, request.copies))
     return PreparedCertificate(
-        request, plant, column, data, chosen, original, fitted.fingerprint, seconds, suite,
-        tuple(_notes(data, pair, regression=regression)),
-    )  # fmt: skip
+        request, plant, column, data, chosen, original, fitted.fingerprint, seconds, suite, notes, other == 0
+    )
 
 
 def model_reference(request: CertifyRequest, folder: Path | None) -> ComponentRef:
@@ -216,10 +216,11 @@ def _suite(
     plant: str,
     column: str,
     params: Mapping[str, Any],
-    original: Original,
+    original: Original | None,
     provides: frozenset[str],
 ) -> dict[str, Any]:
-    planted: dict[str, Any] = {"data": request.data, "plant": plant, "original": original.numbers}
+    planted: dict[str, Any] = {"data": request.data, "plant": plant}
+    planted |= {} if original is None else {"original": original.numbers}
     optional: dict[str, Any] = {
         "data_params": dict(params), "column": column, "classes": list(request.classes), **request.plant_params,
     }  # fmt: skip
@@ -247,7 +248,7 @@ def _suite(
         "problems": [
             {
                 "dataset": {
-                    "name": f"certify_{data.features}",
+                    "name": DATA_SETS[data.features],
                     "params": planted,
                     "grid": {"level": request.all_levels},
                 },
@@ -261,21 +262,6 @@ def _plain(name: str) -> str:
     """A name for a file: letters, digits and what joins them."""
     text = Path(name.rpartition(":")[2] or name).stem if ":" in name else Path(name).stem
     return "".join(c if c.isalnum() or c in "_." else "_" for c in text) or "unnamed"
-
-
-def default_explainers(data: Data, provides: frozenset[str]) -> list[Any]:
-    """Explainers that apply to this kind of data and model, removing features by their mean."""
-    of_kind = {"image": OF_IMAGES, "series": OF_SERIES}
-    names = of_kind.get(data.features, (*OF_TABLES, *REMOVING, *OF_GRADIENTS))
-    offered = {"background", "reexplain", "labels", need_of_data(data.features), *provides}
-    return [with_mean(name) for name in names if not missing_needs(registry.get("explainer", name).needs, offered)]
-
-
-def with_mean(name: str) -> Any:
-    """An explainer as a suite names it, with the mean as masker or baseline where it has one."""
-    known = registry.get("explainer", name).parameters
-    params = {p: MEAN for p in ("masker", "baseline") if p in known and known[p] != MEAN}
-    return {"name": name, "params": params} if params else name
 
 
 def _notes(data: Data, pair: tuple[int, int], *, regression: bool) -> list[str]:

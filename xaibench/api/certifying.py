@@ -213,6 +213,9 @@ def _certified(
     if tell is not None:
         tell(prepared)
     opened.files.write(f"{folder}/suite.toml", suite_toml(prepared).encode())
+    if not prepared.deterministic:
+        # Every process would fit a model of its own.
+        options = replace(options, workers=0)
     done = run_suite({**prepared.suite}, options, store=str(opened.path), watch=watch)
     return certification_of(prepared, done, folder)
 
@@ -228,7 +231,7 @@ def certification_of(prepared: PreparedCertificate, done: CompletedRun, folder: 
     rows = results(done.store.path, prepared.suite["name"], run=done.outcome.run)
     if done.outcome.end == "interrupted":
         raise NothingToDoError("interrupted before every copy was explained", "the same command resumes")
-    copies = read_copies(rows)
+    copies = replace(read_copies(rows), deterministic=prepared.deterministic)
     certificate = certify_copies(copies, place_is_fixed=prepared.data.features == "table")
     fixed: dict[str, Any] = {
         "dataset": prepared.request.data, "model": prepared.request.model,

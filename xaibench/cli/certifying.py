@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from xaibench.api.certify_explainers import shown_name
 from xaibench.api.certify_request import CertifyRequest, read_request
 from xaibench.cli.arguments import workers_from
 from xaibench.cli.output import duration, print_json, stderr, stdout
 from xaibench.cli.running import CELLS_FAILED
-from xaibench.core.errors import UsageError
+from xaibench.core import registry
+from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.program_specs import is_control
 from xaibench.core.trust import trust_files, trusted_digests
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def certify_command(
         options,
         store=store,
         watch=lambda plan, opened: observer_for(stderr(), quiet=quiet or json, workers=n_workers),
-        tell=lambda prepared: _announce(prepared, yes=yes, quiet=quiet or json),
+        tell=lambda prepared: _announce(prepared, limits, yes=yes, quiet=quiet or json),
     )
     above = exceeded(found, limits)
     if json:
@@ -78,14 +81,21 @@ def _own_files(request: CertifyRequest) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _announce(prepared: PreparedCertificate, *, yes: bool, quiet: bool) -> None:
+def _announce(prepared: PreparedCertificate, limits: Mapping[str, float], *, yes: bool, quiet: bool) -> None:
     """Say how many fits there will be and how long the original took.
 
     Raises
     ------
     UsageError
-        If fitting alone would take more than half an hour, and that was not agreed to.
+        If fitting alone would take more than half an hour, and that was not agreed to; or if a limit is about an
+        explainer that is not certified.
     """
+    named = [shown_name(entry) for entry in prepared.suite["explainers"]]
+    controls = [spec.name for spec in registry.components("explainer") if is_control(spec)]
+    for name in limits:
+        known = [*named, *controls]
+        if name.partition("(")[0] not in known and not any(set("*?[") & set(one) for one in named):
+            raise UsageError(f"--fail-above names {name}, which is not certified", did_you_mean(name, named))
     seconds = prepared.n_fits * prepared.fit_seconds
     plan = (
         f"{prepared.n_fits} copies are fitted ({prepared.request.copies} x {len(prepared.request.all_levels)} levels), "

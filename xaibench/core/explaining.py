@@ -143,6 +143,11 @@ def _view_of_pair(view: ProblemView, pair: Pair) -> ProblemView:
             "this explainer is given the truth, and none is known for the other model or the other inputs",
             "data sets say it in PairSource.truth, callers in pairs={...: {'truth': ...}}",
         )
+    if pair.sizes is not None:
+        raise UnsupportedError(
+            "the other texts are longer or shorter than the samples, and their explanations cannot be compared",
+            "give other texts with as many words",
+        )
     rows = slice(0, len(view) if pair.inputs is None else len(pair.inputs))
     seen = view.take(rows, pair.inputs, None if pair.model is None else pair.model(), pair.context)
     truth = None if view.truth is None or pair.truth is None else replace(pair.truth[rows], distractors=None)

@@ -27,6 +27,9 @@ class Pair:
         What is true of these samples as they are seen here.
     context : mapping of str to Tensor (N, ...) or None
         What goes to the model beside these inputs; None: what goes there beside the samples' own.
+    sizes : Tensor (N,) of int64 or None
+        Of texts that are longer or shorter than the samples: their sizes. Inputs are then ids as the data set has them,
+        and not encoded: the model is asked about them, and they are not explained.
     """
 
     model: Callable[[], Predictor] | None = None
@@ -35,9 +38,10 @@ class Pair:
     level: float | None = None
     truth: Truth | None = None
     context: Mapping[str, Tensor] | None = None
+    sizes: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Pair:
-        inputs, labels = (None if t is None else t[rows] for t in (self.inputs, self.labels))
+        inputs, labels, sizes = (None if t is None else t[rows] for t in (self.inputs, self.labels, self.sizes))
         truth = None if self.truth is None else self.truth[rows]
         context = None if self.context is None else context_rows(self.context, rows)
-        return Pair(self.model, inputs, labels, self.level, truth, context)
+        return Pair(self.model, inputs, labels, self.level, truth, context, sizes)

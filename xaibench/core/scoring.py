@@ -13,7 +13,7 @@ from xaibench.core.components import MetricSpec, Scope, ScoreBounds
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, check_masker, explain
-from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, others_of, pool_of, widths_of
+from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, others_of, pool_of, sizes_of, widths_of
 from xaibench.core.outputs import STANDARDISED, check_output, curve_output
 from xaibench.core.pairs import Pair
 from xaibench.core.problem import ProblemView, Samples
@@ -158,15 +158,17 @@ def _known_pairs(ev: Evaluation) -> Mapping[str, tuple[Pair, ...]]:
 
 
 def _pair(ev: Evaluation, pair: Pair, group: Group) -> Pair:
-    """Other inputs of the samples of a group; they have the sizes of the samples' own."""
+    """Other inputs of the samples of a group, encoded; texts of other sizes than theirs stay as they are."""
     truth = None if pair.truth is None else cut_truth(pair.truth, group)
     beside = None if pair.context is None else group.context_of(pair.context, ev.layout)
     own = replace(pair[group.rows], truth=truth, context=beside)
     if own.inputs is None:
         return own
     assert pair.inputs is not None
-    found = encoded(ev.model, group, pair.inputs, ev.layout)
     context = group.context_of(ev.context, ev.layout) if beside is None else beside
+    if ev.model.encodes_ids and bool(((sizes := sizes_of(own.inputs)) != group.size).any()):
+        return replace(own, context=context, sizes=sizes)
+    found = encoded(ev.model, group, pair.inputs, ev.layout)
     return replace(own, inputs=found.inputs, context={**context, **found.context})
 
 

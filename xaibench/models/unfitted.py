@@ -11,6 +11,7 @@ from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.object_recipes import ObjectRecipe, makes_recipes
+from xaibench.models.text_pipelines import fit_to_texts
 
 
 @makes_recipes
@@ -47,7 +48,8 @@ def is_estimator(found: Any) -> bool:
 def fit_copy(estimator: Any, data: Data, seed: int) -> Any:
     """Clone an estimator, set every ``random_state`` that is None, and fit it to the training rows.
 
-    It is given a data frame where the data have been one, or where a step names columns; else numbers (N, D).
+    It is given a data frame where the data have been one, or where a step names columns; strings where the data are
+    texts; else numbers (N, D).
     """
     from sklearn.base import clone
 
@@ -56,9 +58,11 @@ def fit_copy(estimator: Any, data: Data, seed: int) -> Any:
     state = derive_seed("train", seed) % np.iinfo(np.int32).max
     free = [name for name, value in known.items() if name.rpartition("__")[2] == "random_state" and value is None]
     copy.set_params(**dict.fromkeys(free, state))
+    learned = data.train_targets if data.train_values is None else data.train_values
+    if data.has_ids:
+        return fit_to_texts(copy, data.train_inputs, learned, data.tokens)
     wants_frame = data.codec is not None or any(type(v).__name__ == "ColumnTransformer" for v in known.values())
     wants_frame |= type(copy).__name__ == "ColumnTransformer"
     frames = wants_frame and data.features == "table" and data.frame_codec is not None
     rows = data.train_frame if frames else data.train_inputs.reshape(len(data.train_inputs), -1)
-    learned = data.train_targets if data.train_values is None else data.train_values
     return copy.fit(rows, learned if data.train_labels is None else data.train_labels.astype(np.int64))

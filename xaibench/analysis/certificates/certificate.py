@@ -166,9 +166,12 @@ def adjusted_p(found: CopySet, *, place_is_fixed: bool = True) -> dict[tuple[str
     Returns
     -------
     dict of (str, float) to float
-        By explainer and level; controls, and explainers without decisive rows at a level, are left out.
+        By explainer and level; controls, and explainers without decisive rows at a level, are left out. Empty where
+        there is no test: with one copy of a recipe that is not deterministic.
     """
-    measured = _Measured(found, [copy for copy in found.proved if copy.shown])
+    if not found.tested:
+        return {}
+    measured, alone = _Measured(found, [copy for copy in found.proved if copy.shown]), not found.deterministic
     against = placebos(found, place_is_fixed=place_is_fixed)
     ranked = [e.label for e in found.explainers if not e.control]
     raw: dict[tuple[str, float], float] = {}
@@ -179,8 +182,9 @@ def adjusted_p(found: CopySet, *, place_is_fixed: bool = True) -> dict[tuple[str
             own = [measured.pair(copy, label)[0] for copy in copies]
             if not any(np.isfinite(values).any() for values in own):
                 continue
-            p = [finding_p([measured.net(copy, label) for copy in copies])]
-            p += [finding_p([a - b for a, b in zip(own, other, strict=True)]) for other in others.values()]
+            compared = [[measured.net(copy, label) for copy in copies]]
+            compared += [[a - b for a, b in zip(own, other, strict=True)] for other in others.values()]
+            p = [finding_p(differences, copies_alone=alone) for differences in compared]
             raw[label, level] = max(p)
     if not raw:
         return {}
@@ -218,7 +222,7 @@ def _threshold_row(
         "n_copies": len({copy.number for copy in measured.proved}),
         "p": min(p, default=float("nan")),
         "finds": bool(p and min(p) <= ALPHA and np.isfinite(threshold)),
-        "ranked": not one.control and min(decided, default=0) >= LEAST_DECISIVE,
+        "ranked": found.tested and not one.control and min(decided, default=0) >= LEAST_DECISIVE,
     }
 
 

@@ -45,7 +45,7 @@ def copies_test(means: Array) -> float:
     return float(1 - stdtr(n - 1, centre / spread * np.sqrt(n)))
 
 
-def finding_p(differences: Sequence[Array]) -> float:
+def finding_p(differences: Sequence[Array], *, copies_alone: bool = False) -> float:
     """p of one comparison at one level, over the rows and, with three or more copies, over the copies.
 
     Parameters
@@ -53,16 +53,21 @@ def finding_p(differences: Sequence[Array]) -> float:
     differences : sequence of array (N,)
         Of every copy: what was found less what is compared with, in the same test rows; NaN in rows that its plant
         does not decide.
+    copies_alone : bool
+        Whether copies are the unit, as where a recipe is not deterministic: what rows of one copy have in common may
+        be an accident of its fit.
 
     Returns
     -------
     float
         Of the sign test over rows, each row counted by its mean over copies. With three or more copies it is 1 unless
         they agree: unless Student's test over the means of the copies is below .05 as well. With fewer the result
-        is conditional on them.
+        is conditional on them. With ``copies_alone`` it is that of Student's test; 1 of a single copy.
     """
     stacked = np.stack(list(differences))
     known = np.isfinite(stacked)
+    if copies_alone:
+        return copies_test(np.array([row[k].mean() for row, k in zip(stacked, known, strict=True) if k.any()]))
     counted = known.sum(axis=0)
     with np.errstate(invalid="ignore"):
         rows = np.where(known, stacked, 0.0).sum(axis=0) / np.where(counted > 0, counted, np.nan)

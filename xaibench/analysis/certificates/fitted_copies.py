@@ -58,6 +58,8 @@ class Copy:
     shown : mapping of str to ExplainedCopy
         By the label of the explainer.
     fingerprint : str
+    n_fits : int
+        Different models that its results are of: 1, unless a recipe that is not deterministic was fitted again.
     """
 
     level: float
@@ -66,6 +68,7 @@ class Copy:
     samples: tuple[str, ...]
     shown: Mapping[str, ExplainedCopy] = field(default_factory=dict)
     fingerprint: str = ""
+    n_fits: int = 1
 
     def measured(self, name: str) -> float:
         """The value of a gate, NaN without it."""
@@ -107,11 +110,19 @@ class CopySet:
     copies : tuple of Copy
         Null twins (level 0) included.
     explainers : tuple of Explaining
+    deterministic : bool
+        Whether a second fit gives the same model; else only copies are compared, and no rows.
     """
 
     plant: str
     copies: tuple[Copy, ...]
     explainers: tuple[Explaining, ...]
+    deterministic: bool = True
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is anything to test: several copies, or one whose rows count."""
+        return self.deterministic or len(self.numbers) > 1
 
     def twin(self, number: int) -> Copy | None:
         """The null twin of a copy: the same draws, and a plant without meaning."""
@@ -124,12 +135,15 @@ class CopySet:
     def failures(self, copy: Copy) -> list[str]:
         """Why a copy proves nothing, empty if it does: gates of its own, of its twin, and of its full level."""
         own = [str(gate) for gate in copy.failed]
+        if copy.n_fits > 1:
+            own.append(f"fitted {copy.n_fits} times with different results, as when a run is resumed")
         if copy.level == 0:
             return own
         twin = self.twin(copy.number)
         if twin is None:
             return [*own, "the null twin is missing"]
         own += [f"null twin: {gate}" for gate in twin.failed]
+        own += ["null twin: fitted several times with different results"] if twin.n_fits > 1 else []
         others = [c for c in self.copies if c.number == copy.number and c.level > 0]
         full = max(others, key=lambda c: c.level)
         if full is not copy:
@@ -197,8 +211,9 @@ def _copy(level: Any, number: Any, rows: pd.DataFrame, labels: Mapping[tuple[str
     ids = [tuple(s) for s in scored["sample_ids"]]
     samples = max(ids, key=len) if ids else ()
     shown = dict(_shown(scored, labels, samples))
-    prints = [f for f in rows["fingerprint"] if isinstance(f, str)]
-    return Copy(float(level), int(number), gates, samples, shown, prints[0] if prints else "")
+    prints = list(dict.fromkeys(f for f in scored["fingerprint"] if isinstance(f, str)))
+    first = prints[0] if prints else ""
+    return Copy(float(level), int(number), gates, samples, shown, first, max(len(prints), 1))
 
 
 def _shown(

@@ -19,6 +19,10 @@ WITHOUT_UNIT = ("tint",)
 """Plants that change the whole input."""
 PARTLY = 0.3
 """Reliance from which on a recipe uses the plant, if not enough."""
+UNTESTED = (
+    "Two fits of this recipe differ, and there is a single copy of every level: what its rows show may be an accident "
+    "of one fit, so nothing is tested or ranked; take three copies or more (--copies 3)."
+)
 LOUD_TWIN = 0.1
 """Share of the rows of the null twin from which on an explainer marks the plant where it means nothing."""
 
@@ -54,6 +58,9 @@ def with_verdicts(certificate: Certificate, copies: CopySet, plant: str) -> tupl
             "The copies use the plant, and no smaller unit than the whole image is its cause: a map of pixels cannot "
             "show it, so nothing is ranked."
         )
+    if not copies.tested:
+        words = ["control" if row.control else "not tested" for row in table.itertuples()]
+        return replace(certificate, thresholds=table.assign(verdict=words)), CertificateSummary(UNTESTED)
     words = [_verdict(row, best) for _, row in table.iterrows()]
     judged = table.assign(verdict=words)
     return replace(certificate, thresholds=judged), _summary(judged)

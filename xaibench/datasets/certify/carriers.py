@@ -39,13 +39,15 @@ def draw_carriers(
     level: float,
     protocol: Protocol,
     rng: np.random.Generator,
+    balanced: bool = False,
 ) -> Carriers:
     """Draw the carriers among training rows with these labels (N,).
 
     A share of the rows of every label carries the plant, with a fair coin for the version; on a carrier the label
     becomes the class of the version with probability ``level``. Levels share all draws, so that a higher one only
     adds labels that follow. Under ``agree`` labels stay, carriers are all rows of both classes, and the version is
-    that of the label with probability ``(1 + level) / 2``.
+    that of the label with probability ``(1 + level) / 2``. ``balanced`` carriers have both versions equally often but
+    for one row, in the place of the coin.
     """
     n = len(targets)
     order, coin, follows = rng.permutation(n), rng.integers(2, size=n), rng.random(n)
@@ -58,10 +60,12 @@ def draw_carriers(
             rows = targets == label
             versions[rows] = np.where(follows[rows] < (1 + level) / 2, side, -side)
         return Carriers(versions, learned)
+    n_chosen = 0
     for label in np.unique(targets):
         members = order[targets[order] == label]
         chosen = members[: round(share * len(members))]
-        versions[chosen] = sides[coin[chosen]]
+        versions[chosen] = sides[(n_chosen + np.arange(len(chosen))) % 2 if balanced else coin[chosen]]
+        n_chosen += len(chosen)
     for side, label in classes_of.items():
         learned[(versions == side) & (follows < level)] = label
     return Carriers(versions, learned)

@@ -16,7 +16,7 @@ from xaibench.core.types import Array
 from xaibench.datasets.certify.base import scores_of
 from xaibench.datasets.certify.traces import second_trace
 
-CHECK_VERSION = 1
+CHECK_VERSION = 2
 """Raised when what is measured changes."""
 SWAP, DOMINANCE, KEEP, ELSEWHERE = (
     "reliance on the plant",
@@ -26,6 +26,7 @@ SWAP, DOMINANCE, KEEP, ELSEWHERE = (
 )
 CLEAN, DROP, SHIFT_A, SHIFT_B = "clean accuracy", "loss of clean accuracy", "change without plant, A", "and B"
 TRACE = "second trace of the plant"
+EITHER_WAY = "reliance of the null twin, either way"
 """Names of the gates of a copy."""
 LEAST_SWAP, MOST_SWAP_OF_TWIN, LEAST_KEEP = 0.9, 0.05, 0.9
 MOST_LOSS, MOST_SHIFT, MOST_KEEP_OF_TWIN, MOST_TRACE = 0.05, 0.05, 0.05, 0.55
@@ -99,7 +100,8 @@ class ShortcutCheck:
     def measure(self, model: Predictor, data: Data) -> Findings:
         """Reliance, dominance, sufficiency, clean accuracy and traces as gates.
 
-        A gate without a limit has the threshold -1.
+        A gate without a limit has the threshold -1. The null twin may follow the plant neither the right way nor the
+        wrong way round: what it learned of a plant without meaning is noise, whatever its sign.
         """
         unit = 1.0 if self.values is None else float(np.std(np.asarray(data.train_values, dtype=np.float64)))
         plain, own = self._look(model, self.clean), self._look(model, data.test_inputs)
@@ -110,11 +112,14 @@ class ShortcutCheck:
         first = self.others[:, 0]
         keep = self._follows(self._look(model, self.exchanged), plain, first, unit)
         chance = 0.0 if self.values is not None else float((plain[1][first] == self._classes_of).mean())
+        reliance = self._reliance(own, unit)
         gates = [
-            self._limit(SWAP, self._reliance(own, unit), LEAST_SWAP, MOST_SWAP_OF_TWIN),
+            Gate(SWAP, reliance, LEAST_SWAP if self.level >= 1 else NO_LIMIT),
             Gate(DOMINANCE, min(dominance, 1e6), NO_LIMIT),
             self._limit(KEEP, keep, LEAST_KEEP, chance + MOST_KEEP_OF_TWIN),
         ]
+        if self.level <= 0:
+            gates.append(Gate(EITHER_WAY, abs(reliance), MOST_SWAP_OF_TWIN, at_least=False))
         if self.moved is not None:
             moved = self._follows(self._look(model, self.moved), plain, self.rows, unit)
             gates.append(self._limit(ELSEWHERE, moved, LEAST_KEEP, chance + MOST_KEEP_OF_TWIN))
@@ -129,7 +134,8 @@ class ShortcutCheck:
                 Gate(SHIFT_B, abs(shifts[1] - before.share_b), MOST_SHIFT, at_least=False),
             ]
         pairs = (data.test_inputs[self._places(side)] for side in (1, -1))
-        gates.append(Gate(TRACE, second_trace(model, *pairs), MOST_TRACE, at_least=False))
+        trace = second_trace(model, *pairs, self.clean if data.has_ids else None)
+        gates.append(Gate(TRACE, trace, MOST_TRACE, at_least=False))
         return Findings(tuple(gates))
 
     def _limit(self, name: str, value: float, at_full: float, of_twin: float) -> Gate:

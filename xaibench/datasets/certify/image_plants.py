@@ -58,7 +58,7 @@ class PatchPlant:
         """Rows (N,) that have a version by themselves: none."""
         return np.zeros(len(rows), dtype=bool)
 
-    def mask(self, noise: Array) -> Array:
+    def mask(self, rows: Array, noise: Array) -> Array:
         """The truth (N, H, W) of bool."""
         found = np.zeros((len(noise), *self.shape[-2:]), dtype=bool)
         side, (top, left) = len(self.a), self._corners(noise)
@@ -99,7 +99,7 @@ class TintPlant:
         """Rows (N,) that have a version by themselves: none."""
         return np.zeros(len(rows), dtype=bool)
 
-    def mask(self, noise: Array) -> Array:
+    def mask(self, rows: Array, noise: Array) -> Array:
         """All pixels (N, H, W): no smaller unit is the cause, so nothing is ranked."""
         return np.ones((len(noise), *self.shape[-2:]), dtype=bool)
 

@@ -54,8 +54,8 @@ class Plant(Protocol):
         """Rows (N,) that have a version by themselves."""
         ...
 
-    def mask(self, noise: Array) -> Array:
-        """The truth (N, *feature_shape) of bool."""
+    def mask(self, rows: Array, noise: Array) -> Array:
+        """The truth (N, *feature_shape) of bool, in rows (N, *input_shape) without the plant."""
         ...
 
 
@@ -74,6 +74,8 @@ class Planting:
     protocol : {"carriers", "agree"}
     shift : float
         Of regressions: what is added to the value on carriers, in standard deviations.
+    balanced : bool
+        Whether both versions are equally often in the training rows, in the place of a coin for every carrier.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class Planting:
         share: float,
         protocol: CarrierProtocol = "carriers",
         shift: float = 2.0,
+        balanced: bool = False,
     ) -> None:
         self.plant, self.classes = plant, classes
         self.level, self.share, self.protocol, self.shift = level, share, protocol, shift
+        self.balanced = balanced
 
     def train(self, data: Data, inputs: Array, *, seed: int, repeats: int = 1) -> dict[str, Any]:
         """Training fields of the copy; with ``repeats`` every row is there so often, with plants drawn afresh."""
@@ -96,8 +100,9 @@ class Planting:
         for repeat in range(repeats):
             rng = generator("certify carriers", self.protocol, seed, repeat)
             drawn = draw_carriers(
-                targets, self.classes, share=self.share, level=self.level, protocol=self.protocol, rng=rng
-            )
+                targets, self.classes, share=self.share, level=self.level, protocol=self.protocol, rng=rng,
+                balanced=self.balanced,
+            )  # fmt: skip
             noise = rng.random((len(inputs), self.plant.n_draws))
             rows.append(self.plant.put(inputs, drawn.versions, noise))
             learned.append(drawn.targets)
@@ -136,7 +141,7 @@ class Planting:
             "test_inputs": planted,
             "test_targets": expected_targets(versions, own[rows], self.classes, level, names),
             "test_rows": names,
-            "test_mask": self.plant.mask(noise),
+            "test_mask": self.plant.mask(inputs[rows], noise),
             "checks": (check,),
             "pairs": tuple(pairs),
         }
@@ -194,6 +199,7 @@ def copy_of(data: Data, fields: Mapping[str, Any]) -> Data:
         "accuracy_floor": None,
         "train_mask": None,
         "test_distractors": None,
+        "test_signs": None,
         "interventions": (),
     }
     return replace(data, **{**plain, **fields})

@@ -56,7 +56,7 @@ class BumpPlant:
         """Rows (N,) that have a version by themselves: none."""
         return np.zeros(len(rows), dtype=bool)
 
-    def mask(self, noise: Array) -> Array:
+    def mask(self, rows: Array, noise: Array) -> Array:
         """The truth (N, *shape) of bool."""
         found = np.zeros((len(noise), *self.shape), dtype=bool)
         for i, place in enumerate(self._places(noise)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from scipy.special import ndtri
 
 from xaibench.core.data import Data
-from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.errors import UsageError
 from xaibench.core.frames.columns import ColumnCodec
 from xaibench.core.types import Array
 
@@ -72,7 +73,7 @@ class TablePlant:
         found: Array = (either[0] | either[1]) & (not self.signed and not self.jitter.any())
         return found
 
-    def mask(self, noise: Array) -> Array:
+    def mask(self, rows: Array, noise: Array) -> Array:
         """The truth (N, n_features) of bool."""
         found = np.zeros((len(noise), self.n_features), dtype=bool)
         found[:, list(self.features)] = True
@@ -223,7 +224,9 @@ def column_feature(data: Data, column: str, possible: Sequence[int], what: str) 
         return min(possible, key=lambda f: (_association(data, f), f))
     names = names_of_features(data)
     if column not in names:
-        raise UsageError(f"the data have no column {column!r}", did_you_mean(column, names))
+        near = get_close_matches(column, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"possible: {', '.join(names[f] for f in possible[:8])}"
+        raise UsageError(f"the data have no column {column!r}", hint)
     if names.index(column) not in possible:
         raise UsageError(f"column {column!r} is not {what}", f"possible: {', '.join(names[f] for f in possible[:8])}")
     return names.index(column)

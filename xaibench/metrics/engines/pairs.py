@@ -9,6 +9,8 @@ from torch import Tensor
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explain_request import ExplainRequest
+from xaibench.core.features import raw_layout
+from xaibench.core.groups import predict_groups
 from xaibench.core.outputs import require_classes
 from xaibench.core.pairs import Pair
 from xaibench.metrics.engines.perturbation import clean_raw
@@ -46,6 +48,9 @@ def pair_raw(ev: Evaluation, pair: Pair, name: str) -> Tensor:
     def predict() -> dict[str, Tensor]:
         model = ev.model if pair.model is None else pair.model()
         inputs = ev.inputs if pair.inputs is None else pair.inputs
+        if pair.sizes is not None:
+            layout = raw_layout(tuple(inputs.shape[1:]))
+            return {"raw": predict_groups(model, inputs, pair.sizes, layout, pair.context or None)}
         seen = replace(ev, model=model, context=ev.context if pair.context is None else pair.context)
         return {"raw": seen.predict(inputs, slice(0, len(inputs)))}
 
