@@ -53,10 +53,7 @@ def by_hand(module: TextTransformer, text: list[int], target: int, *, first: boo
     spread = (hidden.var(-1, unbiased=False, keepdim=True) + module.norm.eps).sqrt()
     scale = module.head.weight[target] * module.norm.weight
     slope = (scale - scale.mean()) / spread
-    if first:
-        slope = torch.cat([slope[:1], torch.zeros_like(slope[1:])])
-    else:
-        slope = slope / n
+    slope = torch.cat([slope[:1], torch.zeros_like(slope[1:])]) if first else slope / n
     total = (slope * states[0]).sum(1).tolist()
     flow = np.eye(n)
     for term, read in zip(values, states[:-1], strict=True):

@@ -24,9 +24,7 @@ def product(texts: list[str]) -> np.ndarray:
 
 def explain(name: str, texts: list[str], function: object = total, **params: object) -> np.ndarray:
     model = xb.text_model(function, returns="logit")
-    found: np.ndarray = xb.explain(
-        name, model=model, inputs=texts, targets=[1] * len(texts), output="margin", **params
-    )
+    found: np.ndarray = xb.explain(name, model=model, inputs=texts, targets=[1] * len(texts), output="margin", **params)
     return found
 
 

@@ -30,11 +30,12 @@ def alti_logit(problem: ProblemView) -> Tensor:
     """Updates of the output by every token's values, traced back through the layers (Ferrando et al. 2023).
 
     In a pre-norm transformer the output reads a sum of updates. That of place j by attention in layer l changes the
-    output by ``g T_ij``, where ``T_ij`` is its value after the output projection, weighted by attention, and g the slope
-    of the output by what the last block returns, with the scale of the last normalisation as a constant. Such a share
-    belongs to the tokens that place j is a mixture of, by ALTI (Ferrando et al. 2022): ``max(0, ||y_i|| - ||y_i - T_ij||)``
-    in L1 norm, rows scaled to sum 1, y_i being what block l has read and its attention has added, and the product of
-    these matrices over the layers below. What the embedding of a place adds directly is that place's own.
+    output by ``g T_ij``, where ``T_ij`` is its value after the output projection, weighted by attention, and g the
+    slope of the output by what the last block returns, with the scale of the last normalisation as a constant. Such a
+    share belongs to the tokens that place j is a mixture of, by ALTI (Ferrando et al. 2022):
+    ``max(0, ||y_i|| - ||y_i - T_ij||)`` in L1 norm, rows scaled to sum 1, y_i being what block l has read and its
+    attention has added, and the product of these matrices over the layers below. What the embedding of a place adds
+    directly is that place's own.
 
     Returns
     -------
@@ -112,9 +113,9 @@ def _updates(layer: AttentionLayer, before: Tensor | None) -> tuple[Tensor, Tens
     updates = (outputs[:m] - nothing).transpose(0, 1)
     size = everything.abs().amax() + read.abs().amax()
     added = nothing - read
-    gaps = (everything - nothing - updates.sum(dim=1), added - added[:1])
+    gaps = [everything - nothing - updates.sum(dim=1), added - added[:1]]
     if before is not None:
-        gaps += (before[0].detach().double() - read,)
+        gaps.append(before[0].detach().double() - read)
     if max(float(gap.abs().amax()) for gap in gaps) > TOLERANCE * float(size):
         raise UnsupportedError(
             "alti_logit needs blocks that add attention(norm(h)) and mlp(norm(h)) to what they read", _INSTEAD

@@ -31,7 +31,7 @@ def lime_text(
     ridge: Annotated[float, Ge(0)] = 1.0,
     draws: Draws,
 ) -> Tensor:
-    """Coefficients of a ridge regression on which words are there, all occurrences of one together (Ribeiro et al. 2016).
+    """Coefficients of a ridge regression on which words are there, occurrences of one together (Ribeiro et al. 2016).
 
     As in the authors' software (`lime`, ``LimeTextExplainer``): a copy lacks so many different words, a number drawn
     evenly from 1 to d, and weighs ``exp(-(100 distance / width)^2 / 2)``, the distance being the cosine distance to the
@@ -44,8 +44,8 @@ def lime_text(
     n_samples : int
         Copies, the whole text among them.
     by : {"type", "position"}
-        Features of the regression: different words, or places. Words are the same if they read the same, with or without
-        a space before them; of ids without a tokenizer, if the model's inputs are.
+        Features of the regression: different words, or places. Words are the same if they read the same, with or
+        without a space before them; of ids without a tokenizer, if the model's inputs are.
     masker : str
         The authors delete words.
     width : float
