@@ -20,7 +20,7 @@ from xaibench.explainers.engines.backward_rules import ACTIVATIONS
 from xaibench.explainers.engines.tracing import canonical, run_tracked
 from xaibench.explainers.engines.transformer_rules import TransformerRules, is_written_activation
 
-TOLERANCE = 1e-3
+LARGEST_DEVIATION = 1e-3
 """Largest relative deviation from a sum of what was read and of one term for every value."""
 _INSTEAD = "attn_lrp, value_zeroing and attention_rollout take other transformers"
 
@@ -116,7 +116,7 @@ def _updates(layer: AttentionLayer, before: Tensor | None) -> tuple[Tensor, Tens
     gaps = [everything - nothing - updates.sum(dim=1), added - added[:1]]
     if before is not None:
         gaps.append(before[0].detach().double() - read)
-    if max(float(gap.abs().amax()) for gap in gaps) > TOLERANCE * float(size):
+    if max(float(gap.abs().amax()) for gap in gaps) > LARGEST_DEVIATION * float(size):
         raise UnsupportedError(
             "alti_logit needs blocks that add attention(norm(h)) and mlp(norm(h)) to what they read", _INSTEAD
         )

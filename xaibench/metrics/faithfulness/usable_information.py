@@ -21,9 +21,9 @@ from xaibench.core.retraining import retraining_seed
 from xaibench.metrics.engines.explained_rows import Targets, retraining_of
 from xaibench.metrics.engines.kept_words import Selected, data_of_selected_words, without_identities
 
-Share = Annotated[float, Gt(0), Lt(1)]
+WordShare = Annotated[float, Gt(0), Lt(1)]
 Leak = Literal["subtracted", "included", "alone"]
-LEAST_PROBABILITY = 2.0**-20
+CALLED_IMPOSSIBLE = 2.0**-20
 """A class that a model calls less probable costs 20 bits, and not more."""
 
 _information = partial(
@@ -46,7 +46,7 @@ _information = partial(
 def pvi_kept(
     ev: Evaluation,
     *,
-    share: Share = 0.2,
+    share: WordShare = 0.2,
     leak: Leak = "subtracted",
     target: Targets = "predicted",
     n_retrainings: PositiveInt = 3,
@@ -98,7 +98,7 @@ def pvi_kept(
 def pvi_removed(
     ev: Evaluation,
     *,
-    share: Share = 0.2,
+    share: WordShare = 0.2,
     leak: Leak = "subtracted",
     target: Targets = "predicted",
     n_retrainings: PositiveInt = 3,
@@ -152,12 +152,12 @@ def _information_in(ev: Evaluation, data: Data, n_retrainings: int, recipe: str 
     """Mean bits (n_retrainings,) about the class of a test text that models find which are trained on these texts."""
     retraining = retraining_of(ev)
     counts = np.bincount(data.train_targets, minlength=data.n_classes)
-    prior = torch.from_numpy(counts / counts.sum()).clamp(min=LEAST_PROBABILITY).log2()
+    prior = torch.from_numpy(counts / counts.sum()).clamp(min=CALLED_IMPOSSIBLE).log2()
     targets = torch.from_numpy(data.test_targets)
     found = torch.zeros(n_retrainings, dtype=torch.float64)
     for row in range(n_retrainings):
         model = retraining.fit(data, retraining_seed("words", ev.seed, row), recipe=recipe)
         raw = predict_raw(model, data.test_inputs, data.test_context).cpu()
-        p = select_output(raw, targets, "probability", model.returns).double().clamp(min=LEAST_PROBABILITY)
+        p = select_output(raw, targets, "probability", model.returns).double().clamp(min=CALLED_IMPOSSIBLE)
         found[row] = (p.log2() - prior[targets]).mean()
     return found
