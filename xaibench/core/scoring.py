@@ -62,7 +62,7 @@ def score(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     ValueError
         If the metric returns anything but one number per sample, or per unit.
     """
-    if ev.sizes is not None:
+    if ev.sizes is not None and not _takes_texts_as_a_whole(spec, params):
         return _score_groups(spec, params, ev, output)
     ev, finite, conversion = _ready(spec, params, ev, output)
     scope = spec.scope_of(params)
@@ -94,6 +94,11 @@ def curve(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, *, output
     curves = spec.curve(ev, **params).detach()
     curves = curves.to(_score_type(spec, params, curves, ev))
     return curves.masked_fill(~finite.unsqueeze(1), torch.nan).cpu()
+
+
+def _takes_texts_as_a_whole(spec: MetricSpec, params: Mapping[str, Any]) -> bool:
+    """Whether a metric is about a whole data set of texts, whose raw ids of different sizes it is given."""
+    return spec.scope_of(params) == "dataset" and "text" in spec.needs
 
 
 def _score_groups(spec: MetricSpec, params: Mapping[str, Any], ev: Evaluation, output: str | None) -> MeasuredScores:

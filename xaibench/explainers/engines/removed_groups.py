@@ -50,6 +50,11 @@ def sliding_windows(layout: FeatureLayout, patch: int | None, stride: int | None
     return spans.view(shape).expand(-1, *layout.feature_shape)
 
 
+def word_windows(n: int, length: int) -> Tensor:
+    """Every run of ``length`` neighbouring words of a text of n words (K, n) of bool; a shorter text is one run."""
+    return _sliding((n,), (length,), length, 1)
+
+
 def _sliding(shape: tuple[int, ...], sides: tuple[int, ...], side: int, step: int) -> Tensor:
     """Sliding windows (K, *shape) of bool; the last of an axis is cut off by the edge."""
     axes = []

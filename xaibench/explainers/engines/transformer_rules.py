@@ -89,7 +89,7 @@ class TransformerRules(TrackingMode):
     def watch(self, module: nn.Module) -> list[Any]:
         """Hooks on activation functions that are written out in single steps, to be removed afterwards."""
         handles: list[Any] = []
-        for part in filter(_is_written_activation, module.modules()):
+        for part in filter(is_written_activation, module.modules()):
             handles.append(part.register_forward_pre_hook(self._enter))
             handles.append(part.register_forward_hook(self._leave))
         return handles
@@ -167,7 +167,7 @@ def _halves(first: Tensor, second: Tensor) -> Tensor:
     return torch.matmul(with_scaled_gradient(first, 0.5), with_scaled_gradient(second, 0.5))
 
 
-def _is_written_activation(module: nn.Module) -> bool:
+def is_written_activation(module: nn.Module) -> bool:
     """Whether a module is an activation function that may be written out, such as GELU by its approximation."""
     name = type(module).__name__.lower()
     without_weights = not any(True for _ in module.parameters()) and not any(True for _ in module.children())

@@ -12,7 +12,7 @@ from torch import Tensor
 from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
-from xaibench.functions.circuits.circuit import LEAKAGE, SENDER_ROWS, Ablation, Circuit
+from xaibench.functions.circuits.circuit import LEAKAGE, Ablation, Circuit
 
 
 @interpreter("edge_attribution", takes=["circuit"])
@@ -44,7 +44,7 @@ def edge_attribution(
     everything = circuit.output_without(torch.ones(len(circuit.edges)), messages)
     direction = clean - everything
     shares = [0.0] if steps == 1 else [(k + 0.5) / steps for k in range(steps)]
-    change = (messages - sent)[:, SENDER_ROWS].transpose(0, 1)
+    change = (messages - sent)[:, circuit.sender_rows].transpose(0, 1)
     found = torch.zeros(len(circuit.edges), dtype=torch.float64)
     for share in shares:
         gradient = _gradient(circuit, messages, share, clean, direction if score == "projection" else None)
@@ -55,7 +55,7 @@ def edge_attribution(
 
 def _gradient(circuit: Circuit, messages: Tensor, share: float, clean: Tensor, direction: Tensor | None) -> Tensor:
     """Gradient (E, N, L, D) at each edge, a share of the way to the ablated embeddings."""
-    embedded = torch.tensor([edge.sender in ("tok", "pos") for edge in circuit.edges])
+    embedded = torch.tensor([circuit.levels[edge.sender] == 0 for edge in circuit.edges])
     offsets = torch.zeros(len(circuit.edges), *clean.shape[:2], messages.shape[-1], dtype=torch.float64)
     offsets.requires_grad_()
     output = circuit.run(circuit.inputs, share * embedded.double(), messages, offsets)[0]

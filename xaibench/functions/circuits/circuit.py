@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from xaibench.functions.circuits.graph import EDGES, SENDERS, Edge
+from xaibench.functions.circuits.graph import LEVELS, Edge
 
 Ablation = Literal["zero", "mean", "resample"]
 """What takes the place of a message: zeros, its mean over reference inputs, or that of a run on another input."""
 
 LEAKAGE = 1e-9
 """Effects below this share of ablating every edge are rounding, or what an almost hard softmax lets through."""
-SENDER_ROWS = torch.tensor([SENDERS.index(edge.sender) for edge in EDGES])
-"""Place of each edge's sender among the messages, (E,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +39,8 @@ class Circuit:
         What each input of a node takes out of the residual stream, by `Edge.input`.
     writes : mapping of str to Tensor (j, D)
         What each sender can write into it.
+    levels : mapping of str to int
+        Depth of every node, embeddings at 0 and ``out`` last; all but that send, in the order of messages.
     """
 
     edges: tuple[Edge, ...]
@@ -49,6 +50,18 @@ class Circuit:
     references: Tensor
     reads: Mapping[str, Tensor]
     writes: Mapping[str, Tensor]
+    levels: Mapping[str, int] = field(default_factory=lambda: LEVELS)
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """Nodes that write a message, in the order of messages."""
+        return tuple(node for node in self.levels if node != "out")
+
+    @cached_property
+    def sender_rows(self) -> Tensor:
+        """Place of each edge's sender among the messages, (E,)."""
+        senders = self.senders
+        return torch.tensor([senders.index(edge.sender) for edge in self.edges])
 
     def ablated_messages(self, ablation: Ablation) -> Tensor:
         """Messages that replace those of the inputs, (N, S, L, D), or (1, S, L, D) where they are the same for all.
@@ -64,7 +77,7 @@ class Circuit:
             sent = self.run(self.references)[1].detach()
             # From the first one on, so that the mean of a constant is that constant to the last bit.
             return sent[:1] + (sent - sent[:1]).mean(dim=0, keepdim=True)
-        return torch.zeros(1, len(SENDERS), self.inputs.shape[1], next(iter(self.writes.values())).shape[1]).double()
+        return torch.zeros(1, len(self.senders), self.inputs.shape[1], next(iter(self.writes.values())).shape[1]).double()
 
     def output_without(self, removed: Tensor, messages: Tensor) -> Tensor:
         """Output (N, L, K) with the messages of some edges (E,) replaced."""

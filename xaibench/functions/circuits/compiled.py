@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -101,8 +102,28 @@ def partners_of(inputs: Tensor, seed: int, name: str) -> Tensor:
     return torch.stack(found)
 
 
-def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.random.Generator) -> tuple[Gate, ...]:
+def interventions(
+    circuit: Circuit,
+    wiring: Tensor,
+    variable: Tensor,
+    rng: np.random.Generator,
+    draw: Callable[[int, np.random.Generator], Tensor] = sentences,
+    moved_from: float = MOVED,
+    still: float = STILL,
+) -> tuple[Gate, ...]:
     """Check the labels (E,) of edges by replacing messages.
+
+    Parameters
+    ----------
+    circuit : Circuit
+    wiring, variable : Tensor (E,) of bool
+    rng : numpy.random.Generator
+    draw : callable
+        Draws so many other inputs (n, L).
+    moved_from : float
+        Change of the output from which on something has happened.
+    still : float
+        Change of the output up to which nothing has.
 
     Returns
     -------
@@ -112,7 +133,7 @@ def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.ra
         the same of variable edges, by other inputs; and how far other inputs on constant edges move it.
     """
     clean, sent = circuit.run(circuit.inputs)
-    others = [circuit.run(sentences(len(circuit.inputs), rng))[1] for _ in range(N_REPLACEMENTS)]
+    others = [circuit.run(draw(len(circuit.inputs), rng))[1] for _ in range(N_REPLACEMENTS)]
     zeros = torch.zeros_like(sent)
 
     def moved(removed: Tensor, messages: Tensor) -> float:
@@ -124,12 +145,12 @@ def interventions(circuit: Circuit, wiring: Tensor, variable: Tensor, rng: np.ra
     varied = {i: max(moved(single[i], messages) for messages in others) for i in _places(variable)}
     constant = wiring & ~variable
     zeroed = {i: moved(single[i], zeros) for i in _places(constant)}
-    still = max((moved(single[i], others[0]) for i in _places(constant)), default=0.0)
+    unmoved = max((moved(single[i], others[0]) for i in _places(constant)), default=0.0)
     return (
-        Gate("effect of everything outside the wiring", outside, STILL, at_least=False),
-        Gate("least effect of a wired edge", min((varied | zeroed).values()), MOVED),
-        Gate("least effect of a variable edge by other inputs", min(varied.values()), MOVED),
-        Gate("effect of constant edges by other inputs", still, STILL, at_least=False),
+        Gate("effect of everything outside the wiring", outside, still, at_least=False),
+        Gate("least effect of a wired edge", min((varied | zeroed).values()), moved_from),
+        Gate("least effect of a variable edge by other inputs", min(varied.values()), moved_from),
+        Gate("effect of constant edges by other inputs", unmoved, still, at_least=False),
     )
 
 

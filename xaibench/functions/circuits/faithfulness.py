@@ -15,7 +15,7 @@ from xaibench.core.cases.case import Case
 from xaibench.core.cases.evaluation import CaseEvaluation
 from xaibench.core.registry import metric
 from xaibench.core.types import Array
-from xaibench.functions.circuits.circuit import SENDER_ROWS, Ablation, Circuit, output_distance
+from xaibench.functions.circuits.circuit import Ablation, Circuit, output_distance
 from xaibench.functions.circuits.edge_scores import sizes_of
 
 KEPT_SHARES = (0.05, 0.1, 0.2, 0.5)
@@ -232,7 +232,7 @@ def _minimality(circuit: Circuit, kept: Tensor) -> float:
         removed[edge] = 1.0
         if _moved(circuit.run(circuit.inputs, removed)[0], alone):
             return True
-        offsets[edge] = others[:, SENDER_ROWS[edge]]
+        offsets[edge] = others[:, circuit.sender_rows[edge]]
         found = circuit.run(circuit.inputs, removed, None, offsets)[0]
         offsets[edge] = 0.0
         return _moved(found, alone)

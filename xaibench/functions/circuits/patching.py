@@ -10,7 +10,6 @@ from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
 from xaibench.functions.circuits.circuit import Ablation, Circuit, output_distance
-from xaibench.functions.circuits.graph import LEVELS
 
 THRESHOLDS = (1e-5, 0.01, 0.1, 0.5)
 """Costs that pruning tolerates per edge, as shares of what it costs to ablate every edge."""
@@ -53,7 +52,7 @@ def _kept(circuit: Circuit, messages: Tensor, clean: Tensor, tolerated: float) -
     """Which edges (E,) are left when each one that costs less than is tolerated has been removed."""
     removed = torch.zeros(len(circuit.edges), dtype=torch.bool)
     cost = 0.0
-    for i in sorted(range(len(circuit.edges)), key=lambda i: (-LEVELS[circuit.edges[i].receiver], -i)):
+    for i in sorted(range(len(circuit.edges)), key=lambda i: (-circuit.levels[circuit.edges[i].receiver], -i)):
         removed[i] = True
         with_it = output_distance(circuit.output_without(removed, messages), clean)
         if with_it - cost < tolerated:

@@ -12,7 +12,6 @@ from xaibench.core.cases.answers import Scores
 from xaibench.core.cases.case import CaseView
 from xaibench.core.program_registry import interpreter
 from xaibench.functions.circuits.circuit import Circuit
-from xaibench.functions.circuits.graph import LEVELS
 
 
 @interpreter("edge_weights", takes=["circuit"])
@@ -41,9 +40,9 @@ def edge_depth(
         Which edges have the highest scores.
     """
     circuit: Circuit = case.given
-    deepest = max(LEVELS.values())
+    deepest = max(circuit.levels.values())
     ends = [edge.sender if first == "early senders" else edge.receiver for edge in circuit.edges]
-    depths = torch.tensor([float(LEVELS[end]) for end in ends], dtype=torch.float64)
+    depths = torch.tensor([float(circuit.levels[end]) for end in ends], dtype=torch.float64)
     return Scores(depths if first == "late receivers" else deepest - depths)
 
 

@@ -12,11 +12,13 @@ from torch import Tensor
 from xaibench.core.copy_blocks import chunks
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explain_request import ExplainRequest
+from xaibench.core.groups import predict_groups
 from xaibench.core.keys import sample_digests
 from xaibench.core.outputs import require_classes
 from xaibench.core.predictor import Predictor
 from xaibench.core.problem import ProblemView
 from xaibench.core.retraining import Retraining, require_retraining
+from xaibench.core.tokens import text_sizes, text_widths
 from xaibench.core.truth import Truth, TruthKind
 
 Split = Literal["train", "test"]
@@ -54,6 +56,10 @@ def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
     given = data.train_context if split == "train" else data.test_context
     rows = chosen_rows(len(inputs), limit)
     where = ev.inputs.device
+    beside = {name: values[rows] for name, values in given.items()}
+    ids = raw[rows].astype(np.int64) if data.has_ids else raw[rows]
+    lengths = None if not data.has_ids else text_sizes(ids)
+    pieces = None if not data.has_ids else text_widths(ids)
     kind: TruthKind = data.truth_kind  # type: ignore[assignment]
     return ProblemView(
         ev.model,
@@ -61,13 +67,22 @@ def rows_of(ev: Evaluation, split: Split, limit: int) -> ProblemView:
         torch.from_numpy(targets[rows]).to(where),
         ev.layout,
         ev.output,
-        sample_digests(raw[rows], {name: values[rows] for name, values in given.items()}),
+        sample_digests(ids, beside, lengths, pieces),
         ev.background,
         ev.seed,
-        context={name: torch.from_numpy(values[rows]).to(where) for name, values in given.items()},
+        context={name: torch.from_numpy(values).to(where) for name, values in beside.items()},
         background_context=ev.background_context,
+        sizes=None if lengths is None else torch.from_numpy(lengths).to(where),
+        references=ev.references,
         truth=None if mask is None else Truth(kind, torch.from_numpy(mask[rows]).to(where)),
     )
+
+
+def _classes(view: ProblemView) -> Tensor:
+    """The class (n,) that the model predicts for each of these rows."""
+    if view.sizes is None:
+        return view.predict(view.inputs).argmax(dim=1)
+    return predict_groups(view.model, view.inputs, view.sizes, view.layout, view.context or None).argmax(dim=1)
 
 
 def explain_rows(ev: Evaluation, view: ProblemView, model: Predictor | None = None) -> Tensor:
@@ -85,7 +100,7 @@ def explained(ev: Evaluation, split: Split, limit: int, targets: Targets) -> Eva
     def make() -> Evaluation:
         view = rows_of(ev, split, limit)
         if targets == "predicted":
-            view = replace(view, targets=view.predict(view.inputs).argmax(dim=1))
+            view = replace(view, targets=_classes(view))
             return Evaluation.of(view, attributions=explain_rows(ev, view), kind=ev.kind, truth=view.truth)
         predicted = explained(ev, split, limit, "predicted")
         wrong = (predicted.targets != view.targets).nonzero().squeeze(1)

@@ -1,0 +1,124 @@
+"""The set of circuits of seven transformers compiled by Tracr, whose wiring follows from what nodes read and write."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xaibench.core.cases.answers import Scores
+from xaibench.core.cases.case import Case
+from xaibench.core.draws import keyed_generator
+from xaibench.core.program_registry import functions
+from xaibench.datasets.tracr_programs import TRACR_PROGRAMS, read_tracr
+from xaibench.functions.circuits.circuit import Circuit
+from xaibench.functions.circuits.compiled import N_INPUTS, interventions
+from xaibench.functions.circuits.tracr_transformer import TracrGraph
+
+NAMES = (*TRACR_PROGRAMS, "hist")
+DESCRIPTIONS = {
+    "shift": "the token before",
+    "reverse": "the text from back to front",
+    "after_marker": "the token behind the marker",
+    "induction": "the token that followed an earlier token like this one",
+    "sort_unique": "the tokens in order",
+    "frac_prevs": "the share of a token so far",
+    "hist": "how often each token occurs",
+}
+N_REFERENCES = 128
+ACTIVE, IDLE = 2e-4, 5e-5
+"""Change of the output from which on an edge does something, and up to which it does nothing: an almost hard softmax
+leaks at most 5e-6 through single edges, and the weakest edge that matters, the default of a head, moves it by 1e-3."""
+
+
+@functions("tracr_circuits", kind="circuit", version=1)
+def tracr_circuits(*, seed: int) -> tuple[Case, ...]:
+    """Seven transformers compiled by Tracr (Lindner et al. 2023), as graphs of 19 to 111 edges.
+
+    The compiler wires an edge where its sender writes a residual dimension that its receiver reads, on a path to the
+    output. Some of these edges are idle: the query of ``BOS``, at a place that nothing reads, or the key of ``BOS``, the
+    default of a head, where some other key always matches. Those that move the output of no reference text are left
+    out. The truth of an edge is 2 if the messages of another text move the output through it, 1 if it is wired and zeros
+    do so but no other text, and 0 otherwise. Inputs of a program have one length, so that what depends on the length
+    alone is constant. Interventions on every edge, on other texts than the references, are gates.
+
+    Parameters
+    ----------
+    seed : int
+        Of the inputs.
+    """
+    return tuple(_case(name, seed) for name in NAMES)
+
+
+def inputs_of(name: str, n: int, rng: np.random.Generator) -> Tensor:
+    """Ids (n, L) of texts of the program's domain, of its largest length, behind BOS."""
+    words = [str(word) for word in read_tracr(name)["vocabulary"]]
+    if name == "hist":
+        texts = [tuple("abc"[i] for i in rng.integers(3, size=8)) for _ in range(n)]
+    else:
+        texts = [TRACR_PROGRAMS[name].draw(max(TRACR_PROGRAMS[name].lengths), rng) for _ in range(n)]
+    return torch.tensor([[words.index(word) for word in ("BOS", *text)] for text in texts])
+
+
+def _case(name: str, seed: int) -> Case:
+    graph, label = TracrGraph(read_tracr(name)), f"tracr_circuits/{name}"
+    inputs = inputs_of(name, N_INPUTS, keyed_generator(seed, "inputs", label))
+    circuit = Circuit(
+        graph.edges,
+        graph,
+        inputs,
+        _partners(name, inputs, seed),
+        inputs_of(name, N_REFERENCES, keyed_generator(seed, "references", label)),
+        graph.reads,
+        graph.writes,
+        graph.levels,
+    )
+    active, varies = _active(circuit)
+    wiring = graph.wiring() & active
+    variable = wiring & varies
+    gates = interventions(
+        circuit,
+        wiring,
+        variable,
+        keyed_generator(seed, "gates", label),
+        draw=lambda n, rng: inputs_of(name, n, rng),
+        moved_from=ACTIVE,
+        still=IDLE,
+    )
+    return Case(
+        label,
+        "circuit",
+        circuit,
+        Scores(wiring.double() + variable.double()),
+        {"wiring": wiring.double(), "variable": variable.double()},
+        units=tuple(map(str, graph.edges)),
+        parameters={"program": name},
+        description=DESCRIPTIONS[name],
+        gates=gates,
+    )
+
+
+def _active(circuit: Circuit) -> tuple[Tensor, Tensor]:
+    """Which edges (E,) move the output of a reference text at all, and which by the messages of the next text."""
+    clean, sent = circuit.run(circuit.references)
+    ways = (torch.zeros_like(sent), sent.roll(1, dims=0))
+    effects = [
+        [float((circuit.run(circuit.references, removed, messages)[0] - clean).abs().max()) for messages in ways]
+        for removed in torch.eye(len(circuit.edges), dtype=torch.float64)
+    ]
+    moved = torch.tensor(effects) >= ACTIVE
+    return moved.any(dim=1), moved[:, 1]
+
+
+def _partners(name: str, inputs: Tensor, seed: int) -> Tensor:
+    """Another input for each one, which depends on its tokens only, and differs from them somewhere."""
+    found = []
+    for row in inputs:
+        rng = keyed_generator(seed, "partner", f"{name} {hashlib.blake2b(row.numpy().tobytes()).hexdigest()}")
+        other = inputs_of(name, 1, rng)[0]
+        while torch.equal(other, row):
+            other = inputs_of(name, 1, rng)[0]
+        found.append(other)
+    return torch.stack(found)
