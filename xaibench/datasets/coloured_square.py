@@ -52,7 +52,9 @@ def coloured_square(*, seed: int, train: PositiveInt = 1200, test: PositiveInt =
         test_distractors=_mask(places[:, 1]),
         truth_kind="model",
         interventions=(
-            Intervention("another colour", _drawn(noise, places, colours[others], colours), others, rows, at_least=0.95),
+            Intervention(
+                "another colour", _drawn(noise, places, colours[others], colours), others, rows, at_least=0.95
+            ),
             Intervention(
                 "grey square elsewhere", _drawn(noise, elsewhere, colours[labels], colours), labels, rows, max_drop=0.05
             ),

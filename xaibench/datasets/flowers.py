@@ -1,4 +1,4 @@
-"""Flowers (after an8Flower, Oramas et al. 2019): which part has a signal colour, and which of two? Checked by redrawing."""
+"""Flowers (after an8Flower, Oramas et al. 2019): which part has which signal colour? Checked by drawing again."""
 
 from __future__ import annotations
 

@@ -135,9 +135,7 @@ class InvertedResidual(nn.Module):
 
 def _mobilenet(data: Data) -> nn.Module:
     first = nn.Sequential(_convolution(data.input_shape[0], 16, stride=2), nn.ReLU6(), InvertedResidual(16, 16, 1))
-    last = nn.Sequential(
-        InvertedResidual(16, 24, 2), InvertedResidual(24, 24, 1), _convolution(24, 96, 1), nn.ReLU6()
-    )
+    last = nn.Sequential(InvertedResidual(16, 24, 2), InvertedResidual(24, 24, 1), _convolution(24, 96, 1), nn.ReLU6())
     return Stages(first, last, nn.Linear(96, data.n_outputs))
 
 

@@ -117,9 +117,7 @@ def part_distractibility(ev: Evaluation, *, threshold: Threshold = 0.25) -> Tens
     undefined_for={"zero maps", "some inputs"},
     shares_evaluations=True,
 )
-def part_completeness(
-    ev: Evaluation, *, thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = GRID
-) -> Tensor:
+def part_completeness(ev: Evaluation, *, thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = GRID) -> Tensor:
     """Mean of distractibility and of the mean of deletion and preservation, with the best threshold of a grid.
 
     The threshold is chosen on one half of the samples and scored on the other, and the other way round, and the score
