@@ -18,6 +18,7 @@ from torch import nn
 from xaibench.core import libraries
 from xaibench.core.errors import UnsupportedError
 from xaibench.core.registry import adapters
+from xaibench.explainers.xrai import averaged
 
 NAMES = [s.name for s in adapters("explainer") if s.library in ("pytorch_grad_cam", "zennit", "saliency")]
 CAMS = {
@@ -202,6 +203,20 @@ def test_blur_ig_goes_the_same_way_as_ours() -> None:
     assert [spearmanr(a.flatten(), b.flatten()).statistic > 0.7 for a, b in zip(theirs, ours, strict=True)] == [
         True
     ] * 3
+
+
+def test_xrai_averages_as_ours_over_the_same_segments() -> None:
+    """The whole maps differ: the library grows segments by 5 pixels whatever the side, ours in proportion to it."""
+    library("saliency:XRAI")
+    core = pytest.importorskip("saliency.core")
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(48, 48, 3))
+    masks = np.zeros((40, 48, 48), dtype=bool)
+    for mask, (y, x, h, w) in zip(masks, rng.integers(4, 36, (40, 4)), strict=True):
+        mask[y : y + h, x : x + w] = True
+    theirs = core.XRAI().GetMask(base, None, base_attribution=base, segments=list(masks))
+    ours = averaged(base.max(axis=2), masks, least=50)
+    np.testing.assert_allclose(theirs, ours, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", NAMES)
