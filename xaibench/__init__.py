@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xaibench.api.certifying import Certification, certify
     from xaibench.api.comparing import compare
     from xaibench.api.explaining import curve, explain, score
+    from xaibench.api.interactions import interactions
     from xaibench.api.interpreting import explain_case, interpret
     from xaibench.api.listing import components
     from xaibench.api.problem import Problem
@@ -67,6 +68,7 @@ _HOME = {
     "api.certifying": ("Certification", "certify"),
     "api.comparing": ("compare",),
     "api.explaining": ("curve", "explain", "score"),
+    "api.interactions": ("interactions",),
     "api.interpreting": ("explain_case", "interpret"),
     "api.listing": ("components",),
     "api.problem": ("Problem",),
@@ -151,6 +153,7 @@ __all__ = [
     "explainer",
     "from_pyg",
     "function_set",
+    "interactions",
     "interpret",
     "interpreter",
     "leaderboard",

@@ -190,6 +190,16 @@ def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
     def inputs(changed: Tensor) -> Pair:
         return Pair(inputs=changed, labels=view.model.predict(changed).argmax(dim=1))
 
+    size = view.layout.reduce(view.inputs.nan_to_num(0.0))
+
+    def part(low: float, high: float) -> Pair:
+        # Features by their size, so that a part is the same wherever its features are.
+        mask = (size >= low) & (size < high)
+        return Pair(
+            inputs=torch.where(view.layout.expand(mask.to(view.inputs.dtype)).bool(), -view.inputs, view.inputs),
+            truth=Truth("model", mask=mask),
+        )
+
     return {
         "model_pair.contrast": (pair(0.2),),
         "model_pair.series": (Pair(level=0.0), pair(0.1), pair(0.3), pair(0.5)),
@@ -201,4 +211,5 @@ def made_up_pairs(view: ProblemView) -> dict[str, tuple[Pair, ...]]:
         "input_pair.swapped": (Pair(inputs=-view.inputs, level=0.5),),
         "input_pair.absent": (Pair(inputs=-0.5 * view.inputs, level=0.5),),
         "input_pair.exchanged": (Pair(inputs=0.7 * view.inputs, level=0.5),),
+        "input_pair.neutral_part": (part(-9, -0.5), part(-0.5, 0.2), part(0.2, 0.9), part(0.9, 9)),
     }

@@ -17,7 +17,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import components, get
 from xaibench.core.truth import Truth
 
-SMALL = {"epochs": 20}
+SMALL = {"epochs": 20, "enlarged": 24}
 """Parameters of explainers that take long: what they promise, they promise after few steps too."""
 NAMES = [spec.name for spec in components("explainer") if "graph" not in spec.needs]
 """Explainers that take other data than graphs; those of graphs are tried in test_graph_contract."""

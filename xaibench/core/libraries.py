@@ -39,8 +39,11 @@ class Library:
 LIBRARIES: Mapping[str, Library] = {
     "captum": Library("captum", "captum", "captum"),
     "lime": Library("lime", "lime", "lime"),
+    "pytorch_grad_cam": Library("pytorch_grad_cam", "grad-cam", "cam"),
     "quantus": Library("quantus", "quantus", "quantus"),
+    "saliency": Library("saliency", "saliency", "image"),
     "shap": Library("shap", "shap", "shap"),
+    "zennit": Library("zennit", "zennit", "zennit"),
 }
 """By the prefix of the names of their components."""
 

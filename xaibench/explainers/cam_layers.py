@@ -88,9 +88,9 @@ def feature_layer(problem: ProblemView, *, layer: str | None = None, tokens: Tok
     ----------
     problem : ProblemView
     layer : str, optional
-        Name of a module that is run once and gives maps or tokens. ``convolution``, unless a module has
-        this name: the last convolution that is run, leaving out 1x1 convolutions where there are others
-        (the rule of version 1; goes with the next release).
+        Name of a module that is run once and gives maps or tokens. Unless a module has this name, ``default`` is as
+        without a name, and ``convolution`` is the last convolution that is run, leaving out 1x1 convolutions
+        where there are others (the rule of version 1; goes with the next release).
     tokens : tuple of int, optional
         Rows and columns of patches and the number of tokens before them; default: as the patches were made.
 
@@ -122,8 +122,10 @@ def _feature_layer(problem: ProblemView, layer: str | None, tokens: TokenGrid | 
         raise UsageError(f"tokens = {tokens} is not a grid", "give rows, columns and the number of tokens before them")
     one = problem.inputs[:1].detach().to(model.device).requires_grad_(True)
     context = context_rows(problem.context, slice(0, 1))
-    if layer == "convolution" and layer not in dict(model.module.named_modules()):
-        return _last_convolution(model, one, context)
+    if layer in ("convolution", "default") and layer not in dict(model.module.named_modules()):
+        if layer == "convolution":
+            return _last_convolution(model, one, context)
+        layer = None
     return _default(model, one, context, tokens) if layer is None else _named(model, one, context, layer, tokens)
 
 
