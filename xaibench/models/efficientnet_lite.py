@@ -32,7 +32,7 @@ _EPSILON = 1e-3
 
 @model("efficientnet_lite0", provides={"gradients", "module"}, features={"image"})
 def efficientnet_lite0(data: Data) -> nn.Module:
-    """EfficientNet-lite0 with the weights of its authors (`xaibench data fetch efficientnet_lite0`); nothing is trained.
+    """EfficientNet-lite0 with the weights of its authors (`xaibench data fetch efficientnet_lite0`), not trained again.
 
     Takes colour images scaled as those of the data set `imagenet`, best of 224 x 224 pixels, and says one of ImageNet's
     1,000 classes. Every activation is a ReLU6 module of its own: explainers with rules for ReLU alone refuse it.
@@ -46,7 +46,8 @@ def efficientnet_lite0(data: Data) -> nn.Module:
     """
     if data.input_shape[0] != 3 or data.n_outputs != N_CLASSES:
         raise UsageError(
-            f"efficientnet_lite0 takes colour images of {N_CLASSES} classes, not {data.input_shape} of {data.n_outputs}",
+            f"efficientnet_lite0 takes colour images of {N_CLASSES} classes, "
+            f"and these are {data.input_shape} of {data.n_outputs}",
             "the data sets imagenet and mosaic fit it",
         )
     known = torch.load(io.BytesIO(read_fetched("efficientnet_lite0", WEIGHTS)), weights_only=True)
@@ -56,7 +57,7 @@ def efficientnet_lite0(data: Data) -> nn.Module:
 
 
 class EfficientNetLite0(nn.Module):
-    """The untrained network (Tan & Le 2019, without squeeze and excitation, and with ReLU6); logits of 1,000 classes."""
+    """The untrained network (Tan & Le 2019, without squeeze and excitation, and with ReLU6); 1,000 logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +79,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class _Block(nn.Module):
-    """Inverted residual block (Sandler et al. 2018): expand, filter every channel, project; a sum where shapes agree."""
+    """Inverted residual block (Sandler et al. 2018): expand, filter every channel, project; add where shapes agree."""
 
     def __init__(self, channels: int, wanted: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class _Block(nn.Module):
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution without bias whose output has ``ceil(side / stride)`` places; more zeros at the far side, if any."""
+    """A convolution without bias to ``ceil(side / stride)`` places; of an odd number of zeros more at the far side."""
 
     def __init__(self, channels: int, wanted: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__(channels, wanted, kernel, stride=stride, groups=groups, bias=False)
