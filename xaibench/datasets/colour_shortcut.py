@@ -48,10 +48,10 @@ def colour_shortcut(
 ) -> Data:
     """Grey digits with a tinted square of 4 x 4 pixels in every corner; that on the upper left tells the class, or not.
 
-    In training, the square has the colour of the class with probability ``q``, else one of the two at random;
-    the other squares are tinted at random. In the test images it always has the colour of the class: they look like the
-    training data, and what a model does without the cue cannot be seen in them. ``input_pair.swapped`` has the colour of
-    the other class there. How much a model relies on the square is measured by that swap, not assumed.
+    In training, the square has the colour of the class with probability ``q``, or else one of the two at random; the
+    others are tinted at random. In the test images it always has the colour of the class: they look like the
+    training data, and what a model does without the cue cannot be seen in them. ``input_pair.swapped`` has the
+    colour of the other class there. How much a model relies on the square is measured by that swap, not assumed.
 
     ``model_pair.series`` are the models that the same recipe and seed give for q = 0, .5, .8, .95 and 1. The truth is
     the square, the distractors are all other places that no digit reaches; where q is 0 the square is no truth, and the

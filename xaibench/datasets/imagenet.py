@@ -78,8 +78,8 @@ def mosaic(*, seed: int, images: tuple[int, ...] = RECOGNISED) -> Data:
     """Mosaics of four photographs of different classes: which cell is the explained class in? (grid pointing game).
 
     Every photograph of ``images`` is the target of one mosaic, so that no two samples share one; the other three and
-    the cells are drawn. The truth is the target's cell, a quarter of the pixels. It is checked on the model: to grey the
-    own cell must lower the logit of the class more than to grey any other, and the class must be found.
+    the cells are drawn. The truth is the target's cell, a quarter of the pixels. It is checked on the model: to
+    grey the own cell must lower the logit of the class more than to grey any other, and the class must be found.
 
     Parameters
     ----------
