@@ -16,8 +16,9 @@ from xaibench.datasets.cards import card, card_names
 from xaibench.datasets.fetch import fetchable
 
 SPECS = {spec.name: spec for spec in components("dataset") if spec.function.__module__.startswith("xaibench.")}
-OTHERS_FOLDERS = {name for name in SPECS if name.startswith("bam_original_")} | {"texts"}
-"""Data that users have or have not; tested on miniatures in test_bam_folder and in tests/models/test_hugging_face."""
+OTHERS_FOLDERS = {name for name in SPECS if name.startswith("bam_original_")} | {"texts", "mosaic"}
+"""Data that users have or have not; tested on miniatures in test_bam_folder, tests/models/test_hugging_face and
+test_imagenet."""
 NAMES = sorted(set(SPECS) - set(fetchable()) - OTHERS_FOLDERS)
 LARGE = {name: {"per_pair": 2} for name in ("bam_object", "bam_scene", "bam_scene_only", "bam_commonality")}
 LARGE["text_shortcuts"] = {"corpus": "zipf"}
@@ -39,7 +40,7 @@ GENERATED = {
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
     "gender_templates", "monotonicity_templates", "text_rules", "linear_gnn", "negative_evidence",
     "units", "boolean", "ripple", "planted_series", "freq_shapes", "white_box", "hmm_state", "infection", "ba2motifs",
-    "additive_table",
+    "additive_table", "colour_shortcut",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"boolean", "leakage_onehot"}
@@ -78,8 +79,13 @@ def load(name: str, seed: int = 0) -> Data:
 
 def test_the_expected_data_sets_are_registered():
     assert {"digits", "mnist", "breast_cancer", "compas", "german_credit", "planted_digits"} <= set(NAMES)
-    of_others = {"movie_snippets", "gunpoint", "italy_power_demand"}  # what other data sets are made of
-    assert set(fetchable()) == {"adult", "mnist_full", *of_others}
+    of_others = {
+        "movie_snippets",
+        "gunpoint",
+        "italy_power_demand",
+        "efficientnet_lite0",
+    }  # what other data sets are made of
+    assert set(fetchable()) == {"adult", "mnist_full", "imagenet", *of_others}
     assert set(fetchable()) - of_others < set(SPECS)
 
 

@@ -18,7 +18,8 @@ from xaibench.core.registry import components, get
 from xaibench.models.obtain import obtain
 
 OF_THEIR_GENERATOR = {
-    "additive_terms", "bayes_linear", "biased", "boolean", "clusterwise", "ebm", "exact_function", "gin", "graph_conv",
+    "additive_terms", "bayes_linear", "biased", "boolean", "clusterwise", "ebm", "efficientnet_lite0",
+    "exact_function", "gin", "graph_conv",
     "gru_own_step", "gru_sum_of_steps", "hugging_face", "mlp_regressor", "one_layer_gnn", "piecewise_linear", "ripple",
     "scaffolded", "series_cnn", "sum_of_squares", "units", "walk_sum",
 }  # fmt: skip
