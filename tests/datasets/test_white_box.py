@@ -128,6 +128,8 @@ def test_what_a_transform_is_not_for_is_refused() -> None:
             xb.explain("monotone_transform", base=name, **given(data))
     with pytest.raises(xb.UsageError, match="unknown explainer"):
         xb.explain("monotone_transform", base="integrated_gradient", **given(data))
+    with pytest.raises(xb.UnsupportedError, match="takes built-in explainers"):
+        xb.explain("monotone_transform", base="captum:Saliency", **given(data))
     box = {**given(data), "model": lambda x: x.reshape(len(x), -1)[:, :1]}
     with pytest.raises(xb.UnsupportedError, match="needs gradients"):
         xb.explain("monotone_transform", base="gradient", **box)

@@ -92,16 +92,17 @@ def test_rescaling_explains_copies_with_the_draws_of_their_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "message", "error"),
     [
-        ("temporal_rescaling", "cannot rescale 'temporal_rescaling'"),
-        ("oracle", "cannot rescale 'oracle'"),
-        ("anchors", "cannot rescale 'anchors'"),
-        ("gradien", "unknown explainer 'gradien'"),
+        ("temporal_rescaling", "cannot rescale 'temporal_rescaling'", UnsupportedError),
+        ("oracle", "cannot rescale 'oracle'", UnsupportedError),
+        ("anchors", "cannot rescale 'anchors'", UnsupportedError),
+        ("captum:IntegratedGradients", "takes built-in explainers, and 'captum:Int", UnsupportedError),
+        ("gradien", "unknown explainer 'gradien'", UsageError),
     ],
 )
-def test_what_cannot_be_rescaled_is_one_sentence(name: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
+def test_what_cannot_be_rescaled_is_one_sentence(name: str, message: str, error: type[xb.XaibenchError]) -> None:
+    with pytest.raises(error, match=message) as caught:
         run("temporal_rescaling", view_of(), explainer=name)
     assert caught.value.hint
 

@@ -8,14 +8,13 @@ import torch
 from annotated_types import Gt
 from torch import Tensor
 
-from xaibench.core.components import ExplainerSpec
 from xaibench.core.draws import Draws
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.explaining import explain, explain_function
 from xaibench.core.needs import sees_truth
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer as register
-from xaibench.core.registry import get
+from xaibench.explainers.engines.wrapped_explainers import built_in_explainer
 
 _NAME = "monotone_transform"
 
@@ -51,10 +50,9 @@ def monotone_transform(
     UsageError
         If there is no such explainer, or it is this one, or needs the truth or a value for a parameter.
     UnsupportedError
-        If the model has no gradients and the explainer needs them.
+        If the model has no gradients and the explainer needs them, or if the explainer is not built in.
     """
-    spec = get("explainer", base)
-    assert isinstance(spec, ExplainerSpec)
+    spec = built_in_explainer(base, _NAME)
     if spec.name == _NAME or sees_truth(spec.needs):
         raise UsageError(f"{_NAME} does not take the explainer {base!r}", "name one that does not need the truth")
     missing = sorted((spec.needs & {"gradients", "module", "attention"}) - problem.model.provides)

@@ -9,14 +9,14 @@ import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
-from xaibench.core.components import ExplainerSpec
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import UnsupportedError
 from xaibench.core.explaining import ExplainFunction, explain, explain_function
 from xaibench.core.needs import DATA_NEEDS, sees_truth
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import explainer, get
+from xaibench.core.registry import explainer
 from xaibench.core.series_groups import series_groups
 from xaibench.explainers.engines.perturbed_copies import blocks_of, sample_blocks
+from xaibench.explainers.engines.wrapped_explainers import built_in_explainer
 
 Rescaling = Literal["sensor", "cell"]
 NAME = "temporal_rescaling"
@@ -60,7 +60,9 @@ def temporal_rescaling(
     Raises
     ------
     UsageError
-        If the other explainer is unknown, not built in, not for series, needs the truth, or is this one.
+        If the other explainer is unknown.
+    UnsupportedError
+        If it is not built in, not for series, needs the truth, or is this one, or if the model lacks what it needs.
     """
     function = _wrapped(explainer, explainer_params or {})
     layout = problem.layout
@@ -84,16 +86,10 @@ def temporal_rescaling(
 
 
 def _wrapped(name: str, params: Mapping[str, Any]) -> ExplainFunction:
-    spec = get("explainer", name)
-    assert isinstance(spec, ExplainerSpec)
-    if spec.code_digest is not None:
-        raise UsageError(
-            f"{NAME} takes built-in explainers, and {name!r} is not one: keys of results would not hold its code",
-            "call xaibench's explainer from your own one",
-        )
+    spec = built_in_explainer(name, NAME)
     kinds = spec.needs & DATA_NEEDS
     if spec.name == NAME or sees_truth(spec.needs) or (kinds and "series" not in kinds):
-        raise UsageError(f"{NAME} cannot rescale {name!r}", 'explainer="input_x_gradient", for example')
+        raise UnsupportedError(f"{NAME} cannot rescale {name!r}", 'explainer="input_x_gradient", for example')
     return explain_function(spec, spec.bind(params))
 
 

@@ -16,6 +16,7 @@ from xaibench.plan.cells import Unit
 from xaibench.plan.decisions import PlannedUnit, Rerun, State, decide
 from xaibench.plan.expansion import Metrics, Selection, expand, shown_names
 from xaibench.plan.history import History
+from xaibench.plan.pattern_check import check_patterns
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec
 from xaibench.suite import Suite
 
@@ -180,7 +181,10 @@ def make_plan(
     ------
     NothingToDoError
         If the selection leaves no cell.
+    UsageError
+        If a pattern of the selection matches nothing; see `check_patterns`.
     """
+    check_patterns(suite, selection)
     known = history or History()
     fingerprints: dict[str, str | None] = {}
 
