@@ -10,6 +10,7 @@ from xaibench.analysis.certificates.descriptions import (
     THRESHOLD_COLUMN_DESCRIPTIONS,
     column_types,
 )
+from xaibench.analysis.claims.claims_index import INDEX_COLUMN_DESCRIPTIONS, INDEX_COLUMNS
 from xaibench.analysis.claims.descriptions import CLAIM_COLUMN_DESCRIPTIONS
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
@@ -48,6 +49,12 @@ def pages() -> dict[str, str]:
             "`claims.parquet` and `xb.claims(store)`: one row per claim of a suite.",
             CLAIM_COLUMNS,
             CLAIM_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Index of claims",
+            "`xaibench claims --all` and `xb.claims_index()`: one row per claim of every shipped suite.",
+            INDEX_COLUMNS,
+            INDEX_COLUMN_DESCRIPTIONS,
         ),
         _section(
             "Certificates",

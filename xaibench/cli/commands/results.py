@@ -146,6 +146,23 @@ def claims(
         bool,
         typer.Option("--strict", help="Exit with 1 if a claim is refuted or a problem invalid, 4 if none is decided."),
     ] = False,
+    all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show every claim of every shipped suite: with the verdicts of STORE, or of the published results.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=local_path,
+            metavar="FILE",
+            help="With --all: write the claims to this file (.md, .csv, .json, .html, .parquet).",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Test published claims on the results, with effect and interval, and write claims.parquet.
@@ -153,6 +170,15 @@ def claims(
     Each verdict comes with what would change it: another margin, or roughly how many more units.
     "k of n" marks claims for which only k of n units differ at all: their tests and intervals are too optimistic.
     """
+    if all:
+        from xaibench.cli.claims_index import show_claims_index
+
+        show_claims_index(store, suite=suite, json=json, output=output, unsuited=strict or history)
+        return
+    if output is not None:
+        from xaibench.core.errors import UsageError
+
+        raise UsageError("--output goes with --all", "the verdicts of a store are in its claims.parquet")
     from xaibench.cli.claiming import show_claims
 
     raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict, history=history))
