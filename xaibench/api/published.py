@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -140,10 +141,17 @@ def _verdicts(source: str | Path | None) -> pd.DataFrame | None:
     return pd.concat(frames, ignore_index=True) if frames else None
 
 
-def cells_digest(suite: Suite) -> str:
-    """Digest of the ids of all cells of a suite: names, parameters, seeds, samples and versions of components."""
-    ids = sorted(cell.cell_id for unit in expand(suite) for cell in unit.cells)
-    return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+def cells_digest(suite: Suite, ids: Iterable[str] | None = None) -> str:
+    """Digest of the ids of all cells of a suite: names, parameters, seeds, samples and versions of components.
+
+    Parameters
+    ----------
+    suite : Suite
+    ids : iterable of str, optional
+        Ids that a run planned, instead of those that the suite has now.
+    """
+    found = (cell.cell_id for unit in expand(suite) for cell in unit.cells) if ids is None else ids
+    return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]
 
 
 def claims_digest(suite: Suite) -> str:
@@ -153,7 +161,7 @@ def claims_digest(suite: Suite) -> str:
 
 
 def with_training_seeds(suite: Suite, n: int | None) -> Suite:
-    """The suite with this many training seeds in every matrix: the first of its own, then the numbers that follow.
+    """The suite with at least this many training seeds in every matrix: its own, then the numbers that follow.
 
     Raises
     ------
@@ -164,10 +172,9 @@ def with_training_seeds(suite: Suite, n: int | None) -> Suite:
         return suite
     if n < 1:
         raise UsageError(f"{n} training seeds are too few", "ask for at least one")
-    own = suite.problem_seeds[:n]
-    following = [max(suite.problem_seeds) + 1 + i for i in range(n - len(own))]
+    following = range(max(suite.problem_seeds) + 1, max(suite.problem_seeds) + 1 + n - len(suite.problem_seeds))
     parts = [with_training_seeds(part, n) for part in suite.parts]
-    return suite.model_copy(update={"problem_seeds": [*own, *following], "parts": parts})
+    return suite.model_copy(update={"problem_seeds": [*suite.problem_seeds, *following], "parts": parts})
 
 
 def stale_reasons(one: Published) -> list[str]:
