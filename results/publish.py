@@ -2,7 +2,7 @@
 
 python results/publish.py SUITE...                         # as training_seeds.toml says
 python results/publish.py SUITE --training-seeds 6 -j 2
-python results/publish.py SUITE --store STORE              # publish what a store holds; only what it lacks is run
+python results/publish.py SUITE --store STORE              # publish what a store holds; nothing is run
 python results/publish.py quick --baseline                 # and make it the baseline of `xaibench compare`
 python results/publish.py --check                          # which results are older than the code; exit code 1 if any
 """
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
     """Run, then publish: nothing is written into results/ before every suite has run, so that all see a clean tree."""
     parser = argparse.ArgumentParser(prog="results/publish.py", description="Publish the results of suites.")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
-    parser.add_argument("--store", type=Path, help="default: results/local/published/SUITE")
+    parser.add_argument("--store", type=Path, help="publish its results, and run nothing")
     parser.add_argument("--into", type=Path, default=RESULTS)
     parser.add_argument("--training-seeds", type=int)
     parser.add_argument("-j", "--workers", type=int, default=0)
@@ -93,18 +93,20 @@ def main(arguments: list[str]) -> int:
     default = tomllib.loads(SEEDS.read_text(encoding="utf-8"))["training_seeds"]
     stores = {name: given.store or RESULTS / "local" / "published" / name for name in given.suites}
     seeds = {name: given.training_seeds or default.get(name) for name in given.suites}
-    for name, store in stores.items():
-        run(name, store, seeds[name], given.workers)
+    baselines = {name: given.into / "baselines" / name for name in given.suites} if given.baseline else {}
+    for target in baselines.values():
+        if target.exists():
+            raise UsageError(f"{target} exists", "remove it first, so that no run of it is left")
+    if given.store is None:
+        for name, store in stores.items():
+            run(name, store, seeds[name], given.workers)
     for name, store in stores.items():
         wanted = given.training_seeds is not None and given.training_seeds != default.get(name)
         command = f"python results/publish.py {name}" + (f" --training-seeds {seeds[name]}" if wanted else "")
         folder = publish(store, name, given.into, training_seeds=seeds[name], command=command)
         sys.stdout.write(f"{folder}: {sum(f.stat().st_size for f in folder.iterdir()) / 1e3:.0f} kB\n")
-        if given.baseline:
-            target = given.into / "baselines" / name
-            if target.exists():
-                raise UsageError(f"{target} exists", "remove it first, so that no run of it is left")
-            make_baseline(Store(store), Store(target, create=True), name)
+        if name in baselines:
+            make_baseline(Store(store), Store(baselines[name], create=True), name)
     return 0
 
 

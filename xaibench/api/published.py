@@ -23,11 +23,12 @@ from xaibench.core.storage.paths import local_path, shipped
 from xaibench.plan import expand
 from xaibench.suite import Suite
 
-CARD, BOARD, CLAIMS, ADVICE, AUDIT = (
+CARD, BOARD, CLAIMS, ADVICE, COST, AUDIT = (
     "card.toml",
     "leaderboard.parquet",
     "claims.parquet",
     "advice.parquet",
+    "cost.parquet",
     "audit.parquet",
 )
 
@@ -130,14 +131,23 @@ def claims_index(source: str | Path | None = None, *, suite: str | None = None) 
     """
     names = sorted(suites.available()) if suite is None else [suite]
     verdicts = _verdicts(source)
-    made = {name: suites.load(name).claims for name in names}
-    return index_of({name: found for name, found in made.items() if found}, verdicts)
+    found = {name: suites.load(name) for name in names}
+    index = index_of({name: one.claims for name, one in found.items() if one.claims}, verdicts)
+    if verdicts is not None and "digest" in verdicts:
+        digests = dict(verdicts[["suite", "digest"]].itertuples(index=False, name=None))
+        old = {name for name, one in found.items() if digests.get(name, claims_digest(one)) != claims_digest(one)}
+        index.loc[index["suite"].isin(old) & (index["state"] == "current"), "state"] = "outdated"
+    return index
 
 
 def _verdicts(source: str | Path | None) -> pd.DataFrame | None:
     if source is not None and (local_path(source) / "store.json").is_file():
         return claims(source)
-    frames = [found for one in published(source) if (found := one.table(CLAIMS)) is not None and len(found)]
+    frames = [
+        found.assign(digest=one.card.get("claims"))
+        for one in published(source)
+        if (found := one.table(CLAIMS)) is not None and len(found)
+    ]
     return pd.concat(frames, ignore_index=True) if frames else None
 
 

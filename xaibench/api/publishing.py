@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from xaibench import suite as suites
+from xaibench.analysis.ranks.quality_and_cost import quality_and_cost
 from xaibench.api.advising import advice
 from xaibench.api.auditing import audit
 from xaibench.api.publication_card import conclusions, extent_facts, to_toml
@@ -19,6 +20,7 @@ from xaibench.api.published import (
     BOARD,
     CARD,
     CLAIMS,
+    COST,
     cells_digest,
     claims_digest,
     with_training_seeds,
@@ -55,8 +57,8 @@ def publish(
     Returns
     -------
     Path
-        The folder with ``leaderboard.parquet``, ``claims.parquet``, ``advice.parquet``, ``audit.parquet`` where the
-        suite is one for audits, and ``card.toml``.
+        The folder with ``leaderboard.parquet``, ``claims.parquet``, ``advice.parquet``, ``cost.parquet``,
+        ``audit.parquet`` where the suite is one for audits, and ``card.toml``.
 
     Raises
     ------
@@ -78,6 +80,7 @@ def publish(
         BOARD: board,
         CLAIMS: verdicts,
         ADVICE: advice(store, suite, audit=audited).drop(columns=ADVICE_LEFT_OUT),
+        COST: quality_and_cost(board),
         **({} if audited is None else {AUDIT: audited}),
     }
     card = _card(opened, manifest, planned, board, verdicts, audited, training_seeds, command)

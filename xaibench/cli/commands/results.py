@@ -97,6 +97,15 @@ def compare(
             "--max-slowdown", min=1, metavar="X", help="Fail if explaining or scoring takes more than X times as long."
         ),
     ] = None,
+    max_memory: Annotated[
+        float | None,
+        typer.Option(
+            "--max-memory",
+            min=1,
+            metavar="X",
+            help="Fail if explaining or scoring takes more than X times as much memory, and 200 MB more.",
+        ),
+    ] = None,
     junit: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +139,7 @@ def compare(
             exact=exact,
             allow_lost=allow_lost,
             max_slowdown=max_slowdown,
+            max_memory=max_memory,
             junit_file=junit,
             markdown_file=markdown,
             plugins=plugin or [],

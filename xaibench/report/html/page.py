@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from xaibench.report.claims import FEW_CHANGES_NOTE
 from xaibench.report.html import (
     audit_tables,
+    cost_panel,
     critical,
     feature_tables,
     figures,
@@ -36,7 +37,7 @@ from xaibench.report.overview import LOST_MARK
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = {
-    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "curves": "Curves", "examples": "Examples",
+    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "cost": "Cost", "curves": "Curves", "examples": "Examples",
     "claims": "Claims", "audit": "Metrics", "agreement": "Agreement", "gates": "Gates and failures",
     "runs": "Provenance",
 }  # fmt: skip
@@ -95,9 +96,10 @@ def make_report(content: Content) -> Report:
     audit, claims = audit_tables.audit_listing(content.audit), tables.claim_rows(content.claims)
     gates, failures = tables.gate_rows(content.board), tables.failure_rows(content.cells)
     models = model_rows(content.cells)
+    costs = cost_panel.cost_panels(content.board)
     there = {
         "trust": True, "ranks": bool(ranks or differences or refused), "board": len(content.board) > 0,
-        "curves": bool(content.curves), "examples": bool(content.galleries), "claims": bool(claims),
+        "cost": bool(costs), "curves": bool(content.curves), "examples": bool(content.galleries), "claims": bool(claims),
         "audit": audit is not None, "agreement": bool(agreements), "gates": bool(gates or failures or models),
         "runs": True,
     }  # fmt: skip
@@ -123,6 +125,8 @@ def make_report(content: Content) -> Report:
         tables=tables,
         claims=claims,
         few=FEW_CHANGES_NOTE,
+        costs=costs,
+        cost_heads=cost_panel.HEADS,
         gates=gates,
         failures=failures,
         models=models,
