@@ -17,7 +17,7 @@ import xaibench as xb
 from xaibench import suite as suites
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
 from xaibench.api.publication_card import GIVEN_MODELS, MODELS_LIKE_THESE, to_toml
-from xaibench.api.published import BOARD, CARD, claims_digest, published, stale_reasons, with_training_seeds
+from xaibench.api.published import BOARD, CARD, claim_digests, published, stale_reasons, with_training_seeds
 from xaibench.api.publishing import publish
 from xaibench.core.errors import StoreError, UsageError
 from xaibench.store import Store
@@ -171,7 +171,7 @@ def test_training_seeds_are_added_to_those_of_the_suite_and_of_its_parts() -> No
     assert [m.problem_seeds for m in suite.matrices()] == [[11]] * 2
     fixed = with_training_seeds(suites.load("blockmnist"), 4)
     assert [m.problem_seeds for m in fixed.matrices()] == [[11, 12, 13, 14], [11, 12, 13, 14, 15, 16]]
-    assert claims_digest(more) == claims_digest(suite)
+    assert claim_digests(more) == claim_digests(suite)
     with pytest.raises(UsageError, match="too few"):
         with_training_seeds(suite, 0)
 

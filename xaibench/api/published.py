@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from xaibench import suite as suites
@@ -21,7 +22,7 @@ from xaibench.core.errors import StoreError, UsageError
 from xaibench.core.keys import canonical_json
 from xaibench.core.storage.paths import local_path, shipped
 from xaibench.plan import expand
-from xaibench.suite import Suite
+from xaibench.suite import Claim, Suite
 
 CARD, BOARD, CLAIMS, ADVICE, COST, AUDIT = (
     "card.toml",
@@ -129,14 +130,17 @@ def claims_index(source: str | Path | None = None, *, suite: str | None = None) 
     >>> int(index["papers"].str.contains("Enguehard 2023", na=False).sum())
     10
     """
-    names = sorted(suites.available()) if suite is None else [suite]
     verdicts = _verdicts(source)
-    found = {name: suites.load(name) for name in names}
-    index = index_of({name: one.claims for name, one in found.items() if one.claims}, verdicts)
+    made = suites.shipped_claims()
+    if suite is not None:
+        suites.find(suite)
+        made = {suite: made.get(suite, [])}
+    index = index_of({name: found for name, found in made.items() if found}, verdicts)
     if verdicts is not None and "digest" in verdicts:
-        digests = dict(verdicts[["suite", "digest"]].itertuples(index=False, name=None))
-        old = {name for name, one in found.items() if digests.get(name, claims_digest(one)) != claims_digest(one)}
-        index.loc[index["suite"].isin(old) & (index["state"] == "current"), "state"] = "outdated"
+        tested = dict(verdicts[["id", "digest"]].itertuples(index=False, name=None))
+        now = {claim.id: claim_digest(claim) for found in made.values() for claim in found}
+        old = [id in tested and tested[id] != now[id] for id in index["id"]]
+        index.loc[np.array(old, dtype=bool) & (index["state"] == "current"), "state"] = "outdated"
     return index
 
 
@@ -144,7 +148,7 @@ def _verdicts(source: str | Path | None) -> pd.DataFrame | None:
     if source is not None and (local_path(source) / "store.json").is_file():
         return claims(source)
     frames = [
-        found.assign(digest=one.card.get("claims"))
+        found.assign(digest=found["id"].map(one.card.get("claims", {})))
         for one in published(source)
         if (found := one.table(CLAIMS)) is not None and len(found)
     ]
@@ -164,10 +168,15 @@ def cells_digest(suite: Suite, ids: Iterable[str] | None = None) -> str:
     return hashlib.sha256("\n".join(sorted(found)).encode()).hexdigest()[:16]
 
 
-def claims_digest(suite: Suite) -> str:
-    """Digest of what the claims of a suite test; sources and statements are not part of it."""
-    tested = [claim.model_dump(exclude={"source", "statement"}) for claim in suite.all_claims()]
+def claim_digest(claim: Claim) -> str:
+    """Digest of what a claim tests; source and statement are not part of it."""
+    tested = claim.model_dump(exclude={"source", "statement"})
     return hashlib.sha256(canonical_json(tested).encode()).hexdigest()[:16]
+
+
+def claim_digests(suite: Suite) -> dict[str, str]:
+    """Digests of the claims of a suite and of its parts, by id."""
+    return {claim.id: claim_digest(claim) for claim in suite.all_claims()}
 
 
 def with_training_seeds(suite: Suite, n: int | None) -> Suite:
@@ -197,7 +206,7 @@ def stale_reasons(one: Published) -> list[str]:
         reasons.append(f"made by version {one.card.get('version')}")
     if one.card.get("cells") != cells_digest(suite):
         reasons.append("its cells are others now")
-    if one.card.get("claims") != claims_digest(suite):
+    if one.card.get("claims") != claim_digests(suite):
         reasons.append("its claims are others now")
     if list(one.board.columns) != list(LEADERBOARD_COLUMNS):
         reasons.append("its board lacks columns of today")

@@ -22,7 +22,7 @@ from xaibench.api.published import (
     CLAIMS,
     COST,
     cells_digest,
-    claims_digest,
+    claim_digests,
     with_training_seeds,
 )
 from xaibench.api.reading import claims, leaderboard, shown_runs
@@ -131,12 +131,12 @@ def _card(
         "problem_seeds": sorted({seed for m in matrices for seed in m.problem_seeds}),
         "seeds": sorted({seed for m in matrices for seed in m.seeds}),
         "cells": cells_digest(planned),
-        "claims": claims_digest(planned),
         "about": about,
         "conclude": conclude,
         "not_conclude": not_conclude,
         "extent": extent_facts(board),
         "verdicts": {str(v): int(n) for v, n in verdicts["verdict"].value_counts().items()},
+        "claims": claim_digests(planned),
         "machine": {
             "processor": str(provenance["machine"]["processor"]),
             "cores": int(provenance["machine"]["cores"] or 0),

@@ -1,4 +1,4 @@
-"""Quality against cost: the overall rank of explainers beside what an explanation takes, and who is on the Pareto front."""
+"""Quality against cost: overall ranks beside what an explanation takes, and who is on the Pareto front."""
 
 from __future__ import annotations
 

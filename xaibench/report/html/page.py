@@ -37,9 +37,9 @@ from xaibench.report.overview import LOST_MARK
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = {
-    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "cost": "Cost", "curves": "Curves", "examples": "Examples",
-    "claims": "Claims", "audit": "Metrics", "agreement": "Agreement", "gates": "Gates and failures",
-    "runs": "Provenance",
+    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "cost": "Cost", "curves": "Curves",
+    "examples": "Examples", "claims": "Claims", "audit": "Metrics", "agreement": "Agreement",
+    "gates": "Gates and failures", "runs": "Provenance",
 }  # fmt: skip
 """Sections with their names in the navigation; those without content are left out."""
 
@@ -99,9 +99,9 @@ def make_report(content: Content) -> Report:
     costs = cost_panel.cost_panels(content.board)
     there = {
         "trust": True, "ranks": bool(ranks or differences or refused), "board": len(content.board) > 0,
-        "cost": bool(costs), "curves": bool(content.curves), "examples": bool(content.galleries), "claims": bool(claims),
-        "audit": audit is not None, "agreement": bool(agreements), "gates": bool(gates or failures or models),
-        "runs": True,
+        "cost": bool(costs), "curves": bool(content.curves), "examples": bool(content.galleries),
+        "claims": bool(claims), "audit": audit is not None, "agreement": bool(agreements),
+        "gates": bool(gates or failures or models), "runs": True,
     }  # fmt: skip
     html = environment.get_template("report.html").render(
         policy=_policy(css, js),
