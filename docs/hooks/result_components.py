@@ -111,8 +111,9 @@ class _Explainers:
             )
         heads = ("explainer", "beats placebos", "loses to one", "undecided", "claims", "seconds a sample (median)")
         text = (
-            "Tests against every placebo, over all published boards: one per problem and metric of faithfulness and ground "
-            "truth. Suites differ in what they ask, so that counts say where to read on, and not which explainer is best."
+            "Tests against every placebo, over all published boards: one per problem and metric of faithfulness and "
+            "ground truth. Suites differ in what they ask, so that counts say where to read on, and not which explainer "
+            "is best."
         )
         return f"{HIDDEN}# What is known of explainers\n\n{text}\n\n" + table(heads, rows, label="Explainers") + "\n"
 
@@ -221,8 +222,8 @@ class _Metrics:
             )
         heads = ("metric", "family", "audit, by problem", "suites", "claims", "seconds a scoring (median)")
         text = (
-            "The [audit](../../concepts/audit.md) asks of a metric on a problem whether it distinguishes the truth from "
-            "noise, whether it repeats, and what else it depends on."
+            "The [audit](../../concepts/audit.md) asks of a metric on a problem whether it distinguishes the truth "
+            "from noise, whether it repeats, and what else it depends on."
         )
         return (
             f"{HIDDEN}# Which metrics deserve trust\n\n{text}\n\n" + table(heads, rows, left=3, label="Metrics") + "\n"
