@@ -112,7 +112,7 @@ class _Explainers:
         heads = ("explainer", "beats placebos", "loses to one", "undecided", "claims", "seconds a sample (median)")
         text = (
             "Tests against every placebo, over all published boards: one per problem and metric of faithfulness and "
-            "ground truth. Suites differ in what they ask, so that counts say where to read on, and not which explainer "
+            "ground truth. Suites differ in what they ask: counts say where to read on, and not which explainer "
             "is best."
         )
         return f"{HIDDEN}# What is known of explainers\n\n{text}\n\n" + table(heads, rows, label="Explainers") + "\n"

@@ -243,6 +243,22 @@ def report(
     )
 
 
+def watch(
+    store: StoreArgument = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Port of the page [default: 8765, or the next free one]."),
+    ] = None,
+) -> None:
+    """Show the report of a store in the browser while a run fills it. Ctrl-C ends it.
+
+    The page is served to this machine only (127.0.0.1), loads itself again, and changes nothing in the store.
+    """
+    from xaibench.cli.watching import watch_store
+
+    watch_store(store, port=port)
+
+
 def audit(
     store: StoreArgument = None,
     suite: Annotated[str | None, typer.Option("--suite", help="Use the results of this suite only.")] = None,

@@ -62,19 +62,21 @@ class Report:
             figures.save_pdf(self.figures, pdf)
 
 
-def make_report(content: Content) -> Report:
+def make_report(content: Content, *, live: str = "", refresh: int = 0) -> Report:
     """Fill the page.
 
     Nothing in it comes from elsewhere, and its policy forbids everything but its own style, its own
     script and pictures that it carries. Names and messages are escaped wherever they stand.
+
+    Parameters
+    ----------
+    content : Content
+    live : str
+        How far a run is, for a page that is shown while it goes on.
+    refresh : int
+        Seconds after which a browser loads the page again; 0 for never.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = _environment()
     environment.filters.update(
         count=_count, breakable=_breakable, by_family=_in_runs("family"), groupby_problem=_in_runs("problem")
     )
@@ -104,6 +106,8 @@ def make_report(content: Content) -> Report:
         "gates": bool(gates or failures or models), "runs": True,
     }  # fmt: skip
     html = environment.get_template("report.html").render(
+        live=live,
+        refresh=refresh,
         policy=_policy(css, js),
         css=Markup(css),
         js=Markup(js),
@@ -144,6 +148,25 @@ def make_report(content: Content) -> Report:
         if not pictures.is_flat(gallery):
             made[f"examples {gallery.suite} {gallery.problem}"] = partial(pictures.montage, gallery)
     return Report(html, made)
+
+
+def message_page(title: str, message: str, *, store: str, refresh: int = 0) -> str:
+    """A page of a sentence, in the looks of the report, for what has no results to show."""
+    css = _source("style.css")
+    template = _environment().get_template("message.html")
+    return template.render(
+        title=title, message=message, store=store, refresh=refresh, css=Markup(css), policy=_policy(css, "")
+    )
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _source(name: str) -> str:
