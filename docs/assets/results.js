@@ -70,7 +70,7 @@
   const large = (box) => {
     const { heads, kinds, rows } = JSON.parse(box.querySelector("script").textContent);
     const state = { at: null, down: false, page: 0, rows };
-    const table = document.createElement("table"), body = table.createTBody();
+    const table = element("table", "", "xb-sortable"), body = table.createTBody();
     const headRow = table.createTHead().insertRow();
     const cells = heads.map((head, k) => headRow.appendChild(element("th", head, isNumber(kinds[k]) ? "num" : "")));
     cells.forEach((cell) => { cell.scope = "col"; });

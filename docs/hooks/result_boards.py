@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 import pandas as pd
-from result_tables import HIDDEN, Html, drawn_table, link, plain, slug, table
+from result_tables import HIDDEN, Html, drawn_table, link, markdown_text, plain, slug, table
 
 from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.api.published import CLAIMS, COST, Published, stale_reasons
@@ -68,21 +68,21 @@ def _overview(results: Sequence[Published], stale: dict[str, list[str]], describ
 
 
 def _claims_page(index: pd.DataFrame) -> str:
-    kinds = ("word", "choice", "choice", "number", "interval", "number", "word", "number", "choice", "word")
+    kinds = ("word", "choice", "number", "interval", "number", "word", "number", "choice", "choice", "word")
     heads = (
-        "claim", "suite", "verdict", "effect", "95 % interval", "n", "claimed", "turns at", "paper",
+        "claim", "verdict", "effect", "95 % interval", "n", "claimed", "turns at", "suite", "paper",
         "what would change it",
     )  # fmt: skip
     rows = [
         [
             f"{row['id']}: {row['statement']}",
-            row["suite"],
             verdict_label(row),
             plain(row["effect"]),
             [plain(row["ci_low"]), plain(row["ci_high"])],
             plain(row["n"]) or None,
             claimed(row["direction"], row["margin"]),
             plain(row["critical_margin"]),
+            row["suite"],
             row["papers"] if isinstance(row["papers"], str) else OWN,
             row["would_change"] if isinstance(row["would_change"], str) else plain(row["message"]),
         ]
@@ -129,14 +129,7 @@ def _explainer(label: str) -> str:
 
 
 def _listed(title: str, sentences: Sequence[str]) -> str:
-    return f"## {title}\n\n" + "\n".join(f"- {_plain(s)}" for s in sentences) if sentences else ""
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    for mark in ("\\", "`", "*", "_", "[", "]", "<", "|"):
-        text = text.replace(mark, f"\\{mark}" if mark != "<" else "&lt;")
-    return text
+    return f"## {title}\n\n" + "\n".join(f"- {markdown_text(s)}" for s in sentences) if sentences else ""
 
 
 def _claims(claims: pd.DataFrame) -> str:

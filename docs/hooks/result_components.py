@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from result_tables import HIDDEN, Html, frame_of, link, plain, slug, table
+from result_tables import HIDDEN, Html, frame_of, link, markdown_text, plain, slug, table
 
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES, TOO_FEW, UNDECIDED, placebo_outcomes
 from xaibench.api.published import ADVICE, AUDIT, COST, Published
@@ -119,7 +119,7 @@ class _Explainers:
 
     def _page(self, name: str) -> str:
         own = self.boards.get(name)
-        parts = [f"{HIDDEN}# {name}", "What published results say of it, suite by suite."]
+        parts = [f"{HIDDEN}# {markdown_text(name)}", "What published results say of it, suite by suite."]
         if own is None:
             parts.append("It is on no published board.")
         else:
@@ -231,7 +231,7 @@ class _Metrics:
 
     def _page(self, name: str) -> str:
         own, audited = self.boards.get(name), self.audit.get(name)
-        parts = [f"{HIDDEN}# {name}"]
+        parts = [f"{HIDDEN}# {markdown_text(name)}"]
         if audited is None:
             parts.append("It is part of no published audit; `xaibench run audit` and `xaibench audit` judge metrics.")
         else:

@@ -11,7 +11,7 @@ import pandas as pd
 from xaibench.api.published import Published
 from xaibench.report.html.rows import as_json
 
-HIDDEN = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
+HIDDEN = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n  - navigation\n---\n\n"
 """Front matter of pages that hold tables only, which would crowd the search."""
 
 
@@ -70,6 +70,13 @@ def drawn_table(heads: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]],
         "<code>leaderboard.parquet</code>, too.</p>"
         f'<script type="application/json">{as_json(content)}</script></div>'
     )
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    for mark in ("\\", "`", "*", "_", "[", "]", "|"):
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def plain(value: Any, digits: int = 4) -> Any:

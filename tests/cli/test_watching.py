@@ -66,7 +66,7 @@ def test_the_page_is_the_report_and_the_store_stays_as_it_is(store: Path) -> Non
     assert content_of(store) == before
 
 
-@pytest.mark.parametrize("path", ["/report.html", "//", "/../../etc/passwd", "/%2e%2e/x", "/store.json"])
+@pytest.mark.parametrize("path", ["/report.html", "//x", "/../../etc/passwd", "/%2e%2e/x", "/store.json"])
 def test_there_is_one_page(store: Path, path: str) -> None:
     with served(LiveReport(store)) as port:
         status, page, _ = ask(port, path)

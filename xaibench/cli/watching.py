@@ -18,6 +18,13 @@ from xaibench.report.html.page import message_page
 HOST, PORT, TRIES = "127.0.0.1", 8765, 20
 
 
+class Server(ThreadingHTTPServer):
+    """A server on the loopback address; a port that another one uses is never shared."""
+
+    daemon_threads = True
+    allow_reuse_address = False
+
+
 class Page(BaseHTTPRequestHandler):
     """Answers with the page of a `LiveReport`: on one path, to this machine, without changing anything."""
 
@@ -36,7 +43,7 @@ class Page(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def _content(self) -> tuple[int, str]:
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         if self.headers.get("Host") not in (f"{HOST}:{port}", f"localhost:{port}"):
             # A page elsewhere whose name was made to lead here must not read results.
             return HTTPStatus.FORBIDDEN, self._said("Not for other hosts", f"Open http://{HOST}:{port}/.")
@@ -64,13 +71,6 @@ class Page(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Requests are not printed."""
-
-
-class Server(ThreadingHTTPServer):
-    """A server on the loopback address; a port that another one uses is never shared."""
-
-    daemon_threads = True
-    allow_reuse_address = False
 
 
 def open_server(live: LiveReport, port: int | None) -> Server:

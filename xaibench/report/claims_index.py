@@ -21,7 +21,7 @@ def claims_index_tables(index: pd.DataFrame) -> list[TitledTable]:
     """A table per suite, and a sentence that counts everything at the end."""
     tables = []
     for suite, part in index.groupby("suite", sort=False):
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 row["id"].removeprefix(f"{suite}."),
                 verdict_label(row),

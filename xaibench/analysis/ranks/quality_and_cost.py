@@ -14,6 +14,20 @@ COST_COLUMNS: dict[str, str] = {
     "ci_low": "float64", "ci_high": "float64", "seconds": "float64", "memory": "float64", "pareto": "bool",
 }  # fmt: skip
 
+COST_COLUMN_DESCRIPTIONS: dict[str, str] = {
+    "explainer": "Name of the explainer or interpreter.",
+    "explainer_params": "All parameters of the explainer, defaults included, as canonical JSON.",
+    "control": "Whether this is a control.",
+    "place": "Overall place on common ground, 1 is best; null without one.",
+    "relative_rank": "Overall mean relative rank, 0 for the best of all and 1 for the worst.",
+    "ci_low": "Lower end of the 95 % interval of the relative rank.",
+    "ci_high": "Upper end of the 95 % interval of the relative rank.",
+    "seconds": "Mean wall time of one explanation of one sample in seconds.",
+    "memory": "Largest peak memory of an explanation in bytes, beyond what the process held when it began.",
+    "pareto": "Whether no other explainer is as good and as fast, and better or faster; false for controls.",
+}
+"""A sentence by column of `COST_COLUMNS`, in its order."""
+
 
 def quality_and_cost(board: pd.DataFrame) -> pd.DataFrame:
     """Explainers of one suite in their order, with what they cost.
@@ -67,8 +81,9 @@ def pareto_front(*costs: Array) -> Array:
     [True, True, False, False, True]
     """
     points = np.column_stack([np.asarray(c, dtype=np.float64) for c in costs])
-    known = np.isfinite(points).all(axis=1)
-    no_larger = (points[None] <= points[:, None]).all(axis=2)
-    smaller = (points[None] < points[:, None]).any(axis=2)
-    front: Array = known & ~(no_larger & smaller & known[None]).any(axis=1)
-    return front
+    known: Array = np.asarray(np.isfinite(points).all(axis=1))
+    others = points[known][None]
+    no_larger: Array = np.all(others <= points[:, None], axis=2)
+    smaller: Array = np.any(others < points[:, None], axis=2)
+    beaten: Array = np.any(no_larger & smaller, axis=1)
+    return known & ~beaten

@@ -57,7 +57,7 @@ def cost_panel(suite: str, found: pd.DataFrame) -> CostPanel | None:
     front = drawn[drawn["pareto"]].sort_values("seconds", kind="stable")
     told = ", ".join(f"{label} ({duration(s)})" for label, s in zip(front["label"], front["seconds"], strict=True))
     sentence = f"No other explainer is both better and faster than: {told}."
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             str(row["label"]),
             number(row["relative_rank"]),
