@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from xaibench.api.interpreting import explain_case, interpret
     from xaibench.api.listing import components
     from xaibench.api.problem import Problem
+    from xaibench.api.published import claims_index
     from xaibench.api.ranking import overall, pairwise
     from xaibench.api.reading import claims, leaderboard, results
     from xaibench.api.recommending import recommend
@@ -72,6 +73,7 @@ _HOME = {
     "api.interpreting": ("explain_case", "interpret"),
     "api.listing": ("components",),
     "api.problem": ("Problem",),
+    "api.published": ("claims_index",),
     "api.ranking": ("overall", "pairwise"),
     "api.reading": ("claims", "leaderboard", "results"),
     "api.recommending": ("recommend",),
@@ -144,6 +146,7 @@ __all__ = [
     "audit",
     "certify",
     "claims",
+    "claims_index",
     "compare",
     "components",
     "curve",

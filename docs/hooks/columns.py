@@ -10,10 +10,12 @@ from xaibench.analysis.certificates.descriptions import (
     THRESHOLD_COLUMN_DESCRIPTIONS,
     column_types,
 )
+from xaibench.analysis.claims.claims_index import INDEX_COLUMN_DESCRIPTIONS, INDEX_COLUMNS
 from xaibench.analysis.claims.descriptions import CLAIM_COLUMN_DESCRIPTIONS
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
 from xaibench.analysis.leaderboard.descriptions import LEADERBOARD_COLUMN_DESCRIPTIONS
+from xaibench.analysis.ranks.quality_and_cost import COST_COLUMN_DESCRIPTIONS, COST_COLUMNS
 from xaibench.store.descriptions import RESULT_COLUMN_DESCRIPTIONS
 from xaibench.store.schema import SCHEMA
 
@@ -50,6 +52,12 @@ def pages() -> dict[str, str]:
             CLAIM_COLUMN_DESCRIPTIONS,
         ),
         _section(
+            "Index of claims",
+            "`xaibench claims --all` and `xb.claims_index()`: one row per claim of every shipped suite.",
+            INDEX_COLUMNS,
+            INDEX_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
             "Certificates",
             "`certify.parquet` of `xaibench certify`: one row per level, copy and explainer.",
             column_types(COPY_COLUMN_DESCRIPTIONS),
@@ -60,6 +68,12 @@ def pages() -> dict[str, str]:
             "`thresholds.parquet` of `xaibench certify`: one row per explainer, the best first.",
             column_types(THRESHOLD_COLUMN_DESCRIPTIONS),
             THRESHOLD_COLUMN_DESCRIPTIONS,
+        ),
+        _section(
+            "Quality and cost",
+            "`cost.parquet` of published results: one row per explainer of a suite.",
+            COST_COLUMNS,
+            COST_COLUMN_DESCRIPTIONS,
         ),
         _section(
             "Advice",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import columns
 import components
 import maskers
+import result_pages
 import suite_fields
 
 import suites
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def pages() -> dict[str, str]:
     """All generated pages: Markdown by path below the documentation's folder."""
-    makers = (components, maskers, columns, suite_fields, suites)
+    makers = (components, maskers, columns, suite_fields, suites, result_pages)
     return {path: text for maker in makers for path, text in maker.pages().items()}
 
 

@@ -53,7 +53,7 @@ problems = [{ dataset = "soak", models = ["soak_net"] }, { dataset = "soak", mod
 explainers = [{ name = "soak_map", grid = { k = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] } }]
 metrics = ["soak_sum", { name = "soak_sum", params = { power = 2.0 } }, "sparseness"]
 """  # noqa: E501
-SECONDS = ["explain_seconds", "score_seconds"]
+SECONDS = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
 GOOD, USAGE, CELLS_FAILED = 0, 2, 3
 
 

@@ -302,7 +302,7 @@ def test_killed_runs_resume_and_end_with_the_same_leaderboard(
     assert resumed["explained"] <= 8 - finished + 1
     assert resumed["cached"] >= 4
     assert shell("run", suite, "--store", whole).returncode == 0
-    timing = ["explain_seconds", "score_seconds"]
+    timing = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
     boards = [pd.read_parquet(s / "leaderboard.parquet").drop(columns=timing) for s in (store, whole)]
     pd.testing.assert_frame_equal(*boards, check_exact=True)
 

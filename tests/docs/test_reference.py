@@ -11,10 +11,12 @@ from helpers.documentation import DOCS, hook, pages
 import xaibench as xb
 from xaibench import suite as suites
 from xaibench.analysis.advice.descriptions import ADVICE_COLUMN_DESCRIPTIONS, ADVICE_COLUMNS
+from xaibench.analysis.claims.claims_index import INDEX_COLUMN_DESCRIPTIONS, INDEX_COLUMNS
 from xaibench.analysis.claims.descriptions import CLAIM_COLUMN_DESCRIPTIONS
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
 from xaibench.analysis.leaderboard.descriptions import LEADERBOARD_COLUMN_DESCRIPTIONS
+from xaibench.analysis.ranks.quality_and_cost import COST_COLUMN_DESCRIPTIONS, COST_COLUMNS
 from xaibench.core import registry
 from xaibench.core.components import KINDS, MetricSpec
 from xaibench.core.declaration_index import built_in
@@ -33,8 +35,10 @@ numpydoc: Any = hook("numpydoc")
         (list(LEADERBOARD_COLUMNS), LEADERBOARD_COLUMN_DESCRIPTIONS),
         (list(CLAIM_COLUMNS), CLAIM_COLUMN_DESCRIPTIONS),
         (list(ADVICE_COLUMNS), ADVICE_COLUMN_DESCRIPTIONS),
+        (list(COST_COLUMNS), COST_COLUMN_DESCRIPTIONS),
+        (list(INDEX_COLUMNS), INDEX_COLUMN_DESCRIPTIONS),
     ],
-    ids=["results", "leaderboard", "claims", "advice"],
+    ids=["results", "leaderboard", "claims", "advice", "cost", "index"],
 )
 def test_every_column_has_a_description_and_nothing_else_does(columns: list[str], described: dict[str, str]) -> None:
     assert columns == list(described)

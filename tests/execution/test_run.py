@@ -53,7 +53,17 @@ def run(store: Store, tiny_suite: Make, tmp_path: Path) -> Callable[..., Outcome
 
 
 Run = Callable[..., Outcome]
-TIMES = ["explain_seconds", "score_seconds", "created", "run", "explain_cached", "n_evaluations", "batch_size"]
+TIMES = [
+    "explain_seconds",
+    "score_seconds",
+    "explain_memory",
+    "score_memory",
+    "created",
+    "run",
+    "explain_cached",
+    "n_evaluations",
+    "batch_size",
+]
 
 
 def frame(store: Store) -> pd.DataFrame:

@@ -16,7 +16,16 @@ from xaibench.plan.history import History
 from xaibench.store import Store
 
 PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "faulty", "programs"))
-TIMES = ["explain_seconds", "score_seconds", "created", "run", "n_evaluations", "explain_cached"]
+TIMES = [
+    "explain_seconds",
+    "score_seconds",
+    "explain_memory",
+    "score_memory",
+    "created",
+    "run",
+    "n_evaluations",
+    "explain_cached",
+]
 """Columns that say when a row was made and what was there already: evaluations are shared with whoever was first."""
 
 

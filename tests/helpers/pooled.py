@@ -19,7 +19,16 @@ from xaibench.plan.history import History
 from xaibench.store import Row, Store
 
 PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "faulty"))
-TIMES = ["explain_seconds", "score_seconds", "created", "run", "traceback", "n_evaluations"]
+TIMES = [
+    "explain_seconds",
+    "score_seconds",
+    "explain_memory",
+    "score_memory",
+    "created",
+    "run",
+    "traceback",
+    "n_evaluations",
+]
 
 
 def document(**fields: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 import xaibench as xb
 from xaibench.store import Store
 
-TIMES = ("_seconds", "_at")
+TIMES = ("_seconds", "_memory", "_at")
 RESULT = ["cell_id", "status", "sample_ids", "scores", "score_key", "message"]
 
 
@@ -26,7 +26,7 @@ def _results(store: str) -> pd.DataFrame:
 
 
 def different(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
-    """Columns of two frames that differ, each with its first difference; times are not compared."""
+    """Columns of two frames that differ, each with its first difference; times and memory are not compared."""
     if list(before.columns) != list(after.columns) or len(before) != len(after):
         return [f"{before.shape} with {list(before.columns)} became {after.shape} with {list(after.columns)}"]
     found = []

@@ -10,6 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
 from xaibench.analysis.regressions.comparison import Comparison, RunReference
+from xaibench.analysis.regressions.memory import memory
 from xaibench.analysis.regressions.timings import costs
 from xaibench.analysis.regressions.verdicts import RegressionSettings
 from xaibench.analysis.regressions.verdicts import compare_runs as compare_cells
@@ -32,6 +33,7 @@ def compare(
     exact: bool = False,
     allow_lost: bool = False,
     max_slowdown: float | None = None,
+    max_memory: float | None = None,
     plugins: Sequence[str] = (),
 ) -> Comparison:
     """Compare two stores, or two runs: ``STORE`` or ``STORE@3``.
@@ -49,6 +51,9 @@ def compare(
         Missing cells do not count as regressions.
     max_slowdown : float, optional
         An explainer or metric that takes more than this many times as long is a regression.
+    max_memory : float, optional
+        An explainer or metric that takes more than this many times as much memory is a regression, if it and the whole
+        run take at least 200 MB more.
     plugins : sequence of str
         Files with components, for the bounds of their metrics.
 
@@ -115,7 +120,16 @@ def compare(
     findings = compare_cells(old, new, settings)
     n_identical = _identical(pairs, old, new)
     return Comparison(
-        findings, costs(pairs, old, new), sides[0], sides[1], n_identical, notes, allow_lost, max_slowdown
+        findings,
+        costs(pairs, old, new),
+        sides[0],
+        sides[1],
+        n_identical,
+        notes,
+        allow_lost,
+        max_slowdown,
+        memory(pairs, old, new),
+        max_memory,
     )
 
 

@@ -14,6 +14,7 @@ from xaibench.store import Row
 
 _LISTS = {"scores": "score", "sample_ids": "sample_id"}
 _STORE_ONLY = {"lineage", "unit_id", "score_key", "explain_key", "versions", "run", "created", *_LISTS}
+_STORE_ONLY |= {"explain_memory", "score_memory"}
 _FIRST = ["dataset", "model", "explainer", "explainer_params", "metric", "params", "seed", "repeat"]
 _DEFAULTS = {f.name: None if f.default is MISSING else f.default for f in fields(Row) if f.name not in _STORE_ONLY}
 SAMPLE_COLUMNS = ("sample", "sample_id", "score")

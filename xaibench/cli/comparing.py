@@ -83,4 +83,6 @@ def as_document(found: Comparison) -> dict[str, Any]:
         "findings": rows.where(rows.notna(), None).to_dict("records"),
         "costs": found.costs.to_dict("records"),
         "too_slow": found.too_slow.to_dict("records"),
+        "memory": found.memory.to_dict("records"),
+        "too_large": found.too_large.to_dict("records"),
     }

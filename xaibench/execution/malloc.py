@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -15,9 +16,10 @@ def keep_heap() -> bool:
     By default glibc gives large blocks back to the system when they are freed, so every batch of a
     network pays page faults for its activations again: a quarter of the time of a small CNN
     (tests/bench/bench_heap.py). A setting of the whole process, hence for programs of our own only.
-    Numbers do not depend on it. Elsewhere than on Linux nothing happens.
+    Numbers do not depend on it. Elsewhere than on Linux nothing happens, nor with ``XAIBENCH_KEEP_HEAP=0``: every
+    explanation and every scoring then shows the memory that it takes (`xaibench.execution.memory`).
     """
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux") or os.environ.get("XAIBENCH_KEEP_HEAP") == "0":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

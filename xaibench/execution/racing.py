@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -281,6 +281,7 @@ class _ProblemRace:
             "explain_seconds": sum(row.explain_seconds or 0.0 for row in one.rows),
             "score_seconds": sum(row.score_seconds or 0.0 for row in one.rows),
             "n_evaluations": sum(row.n_evaluations or 0 for row in one.rows),
+            **{name: _largest(getattr(row, name) for row in one.rows) for name in ("explain_memory", "score_memory")},
         }
         if failed:
             return replace(last, **columns)
@@ -304,6 +305,11 @@ def _said(stop: RaceStop, entries: list[_CellRace], n: int) -> str:
         return f"better than every placebo {where}"
     rival = entries[stop.rival].unit.explainer.label
     return f"{'beaten by' if stop.outcome == 'beaten' else 'worse than'} {rival} {where}"
+
+
+def _largest(values: Iterable[int | None]) -> int | None:
+    """The largest of the values that are known; None if none is."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def _with_cells(unit: Unit, wanted: set[str]) -> Unit:

@@ -22,6 +22,7 @@ from xaibench.core.problem import Problem
 from xaibench.core.samples_of_labels import cluster_means
 from xaibench.core.scoring import score
 from xaibench.core.storage.cache import SharedCache
+from xaibench.execution.memory import MemoryStage
 from xaibench.execution.row_building import Facts, failure, make_row
 from xaibench.execution.stored_examples import is_drawn, save_curve
 from xaibench.plan import Cell, Unit
@@ -38,6 +39,7 @@ class Explanation:
     cached: bool
     layer_used: str | None = None
     channels: str | None = None
+    memory: int | None = None
 
 
 class ProblemCaches:
@@ -135,13 +137,13 @@ def _explain(unit: Unit, problem: Problem, explainer: Explainer, store: Store, f
         attributions, kind, seconds = found
         return Explanation(attributions.to(explainer.view.inputs.device), kind, seconds, True, layer, channels)
     check_masker(params, explainer.view)
-    started = time.perf_counter()
+    stage, started = MemoryStage.begin(problem.samples.model.device), time.perf_counter()
     attributions = explainer()
-    seconds = time.perf_counter() - started
+    seconds, memory = time.perf_counter() - started, stage.bytes()
     kind = attribution_kind(spec, explainer.view, params)
     sizes = explainer.view.sizes
     store.save_attributions(key, attributions, kind=kind, seconds=seconds, sizes=None if sizes is None else sizes.cpu())
-    return Explanation(attributions, kind, seconds, False, layer, channels)
+    return Explanation(attributions, kind, seconds, False, layer, channels, memory)
 
 
 def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, about: Facts, run: int) -> Row:
@@ -154,6 +156,7 @@ def _score(unit: Unit, cell: Cell, ev: Evaluation, explanation: Explanation, abo
             explainer_params=unit.explainer.params,
             channels=explanation.channels,
             output=cell.output,
+            measure_memory=True,
         ),
     }
     return make_row(unit, cell, run, about=about, **columns)
@@ -164,6 +167,7 @@ def explanation_columns(explanation: Explanation) -> dict[str, Any]:
     return {
         "attribution_kind": explanation.kind,
         "explain_seconds": explanation.seconds,
+        "explain_memory": explanation.memory,
         "explain_cached": explanation.cached,
         "layer_used": explanation.layer_used,
     }
@@ -177,6 +181,7 @@ def score_columns(
     explainer_params: Mapping[str, Any],
     channels: str | None = None,
     output: str | None = None,
+    measure_memory: bool = False,
 ) -> dict[str, Any]:
     """Score, and say what came of it; whatever goes wrong becomes a status with its reason.
 
@@ -192,6 +197,8 @@ def score_columns(
         How several channels became one number, where the maps were made elsewhere.
     output : str, optional
         Measure this output, whatever the metric's rule.
+    measure_memory : bool
+        Record peak memory, which resets a counter of the whole process.
 
     Returns
     -------
@@ -199,11 +206,13 @@ def score_columns(
         Columns of a row.
     """
     model = ev.model
+    stage = MemoryStage.begin(model.device) if measure_memory else MemoryStage(None)
     before, started = model.n_evaluations, time.perf_counter()
     try:
         scores = score(spec, params, ev, output=output)
     except (Exception, SystemExit) as error:
-        return {"score_seconds": time.perf_counter() - started, **failure(error)}
+        return {"score_seconds": time.perf_counter() - started, "score_memory": stage.bytes(), **failure(error)}
+    memory = stage.bytes()
     found, digests = scores.values, ev.digests
     over_data = spec.scope_of(params) == "dataset"
     if ev.clusters is not None and not over_data:
@@ -224,5 +233,6 @@ def score_columns(
         "sign": scores.sign,
         "channels": channels or channel_handling(ev.encoded_layout, explainer_params),
         "score_seconds": time.perf_counter() - started,
+        "score_memory": memory,
         "n_evaluations": model.n_evaluations - before,
     }

@@ -32,7 +32,7 @@ def claims_report(claims: pd.DataFrame) -> RenderableType:
             interval(claim["ci_low"], claim["ci_high"]),
             _units(claim["n"], claim["n_informative"]),
             "samples" if claim["unit"] == "sample" else "trainings",
-            _claimed(claim["direction"], claim["margin"]),
+            claimed(claim["direction"], claim["margin"]),
         )
         told = (
             _text(claim["binding"], "decided by "),
@@ -84,7 +84,8 @@ def _text(value: object, before: str = "") -> str:
     return f"{before}{value}" if isinstance(value, str) and value else ""
 
 
-def _claimed(direction: str, margin: float) -> str:
+def claimed(direction: str, margin: float) -> str:
+    """What is claimed of the effect, as a comparison with a number."""
     if direction == "equal":
         return f"within {number(margin)}"
     return f"> {number(margin)}" if direction == "greater" else f"< {number(-margin if margin else 0.0)}"

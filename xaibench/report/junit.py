@@ -40,6 +40,9 @@ def junit(comparison: Comparison, *, timestamp: str) -> str:
     for row in slow.to_dict("records"):
         said = f"{row['baseline_seconds']:.1f} s before, {row['candidate_seconds']:.1f} s now"
         whole.append(_whole(f"{row['stage']} {row['name']}", "failure", said))
+    for row in comparison.too_large.to_dict("records"):
+        said = f"{row['baseline_bytes'] / 1e6:.0f} MB before, {row['candidate_bytes'] / 1e6:.0f} MB now"
+        whole.append(_whole(f"memory of {row['stage']} {row['name']}", "failure", said))
     if whole:
         _suite(root, len(root), "comparison", whole, timestamp)
     ET.indent(root)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from xaibench.analysis.regressions.cell_matching import BAD
 from xaibench.analysis.regressions.comparison import Comparison
+from xaibench.analysis.regressions.memory import larger
 from xaibench.analysis.regressions.timings import slower
 from xaibench.report.labels import metric_labels, number, p_value, variants
 from xaibench.report.layout import Trimmed, simple_table
@@ -86,7 +87,10 @@ def comparison_report(comparison: Comparison) -> RenderableType:
         parts += [Text(""), Text(title, style="bold"), _table(rows)]
     slow = slower(comparison.costs)
     if len(slow):
-        parts += [Text(""), Text("slower than before", style="bold"), _costs(slow)]
+        parts += [Text(""), Text("slower than before", style="bold"), _costs(cost_rows(slow))]
+    large = larger(comparison.memory)
+    if len(large):
+        parts += [Text(""), Text("more memory than before", style="bold"), _costs(cost_rows(large))]
     outcome = comparison.outcome
     parts += [Text(""), Text(OUTCOMES[outcome] + why(comparison), style=OUTCOME_STYLES[outcome])]
     return Trimmed(Group(*parts))
@@ -115,9 +119,10 @@ def shown(comparison: Comparison) -> Iterator[tuple[str, pd.DataFrame]]:
 def why(comparison: Comparison) -> str:
     """The reason for an outcome, after a colon."""
     if comparison.outcome == "regression":
-        entries, slow = len(comparison.failing), len(comparison.too_slow)
+        entries, slow, large = len(comparison.failing), len(comparison.too_slow), len(comparison.too_large)
         said = [f"{entries} finding{'s' if entries != 1 else ''}"] * bool(entries)
         said += [f"{slow} too slow"] * bool(slow)
+        said += [f"{large} with too much memory"] * bool(large)
         return f": {', '.join(said)}"
     return f" in {len(comparison.compared):,} entries" if comparison.outcome == "passed" else ""
 
@@ -151,9 +156,23 @@ def _table(rows: pd.DataFrame) -> RenderableType:
     return table
 
 
-def _costs(rows: pd.DataFrame) -> RenderableType:
-    table = simple_table(("stage", "name", "before", "now", "ratio"), left=(0, 1))
-    for row in rows.head(MAX_LISTED_FINDINGS).to_dict("records"):
-        seconds = (f"{row[k]:.1f} s" for k in ("baseline_seconds", "candidate_seconds"))
-        table.add_row(row["stage"], Text(row["name"]), *seconds, f"{row['ratio']:.1f}")
+COST_HEADS = ("stage", "name", "before", "now", "ratio")
+
+
+def cost_rows(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    """Seconds (of `slower`) or memory (of `larger`) on both sides, as texts under `COST_HEADS`."""
+    seconds = "baseline_seconds" in rows
+    told = []
+    for row in rows.to_dict("records"):
+        before, now = (row[f"{side}_{'seconds' if seconds else 'bytes'}"] for side in ("baseline", "candidate"))
+        both = [f"{v:.1f} s" if seconds else f"{v / 1e6:.0f} MB" for v in (before, now)]
+        ratio = f"{row['ratio']:.1f}" if before > 0 else ""
+        told.append((str(row["stage"]), str(row["name"]), *both, ratio))
+    return told
+
+
+def _costs(rows: list[tuple[str, ...]]) -> RenderableType:
+    table = simple_table(COST_HEADS, left=(0, 1))
+    for row in rows[:MAX_LISTED_FINDINGS]:
+        table.add_row(*map(Text, row))
     return table

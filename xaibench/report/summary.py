@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 
 from xaibench.analysis.regressions.comparison import Comparison
+from xaibench.analysis.regressions.memory import larger
 from xaibench.analysis.regressions.timings import slower
 from xaibench.report.labels import number, p_value
-from xaibench.report.regressions import MEANING, OUTCOMES, change, facts, shown, why
+from xaibench.report.regressions import COST_HEADS, MEANING, OUTCOMES, change, cost_rows, facts, shown, why
 
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>#|~&$"} | {"\n": " ", "\r": " "})
 
@@ -35,15 +36,13 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     if told:
         yield from ("", "### Not comparable", "")
         yield from _table(("why", "cells"), "lr", ((text, str(n)) for text, n in told[:20]))
-    slow = slower(comparison.costs)
-    if len(slow):
-        yield from ("", "### Slower than before", "")
-        seconds = (
-            [r["stage"], r["name"], *(f"{r[k]:.1f} s" for k in ("baseline_seconds", "candidate_seconds")),
-             f"{r['ratio']:.1f}"]
-            for r in slow.to_dict("records")
-        )  # fmt: skip
-        yield from _table(("stage", "name", "before", "now", "ratio"), "llrrr", seconds)
+    for title, rows in (
+        ("Slower than before", slower(comparison.costs)),
+        ("More memory than before", larger(comparison.memory)),
+    ):
+        if len(rows):
+            yield from ("", f"### {title}", "")
+            yield from _table(COST_HEADS, "llrrr", map(list, cost_rows(rows)))
 
 
 def _findings(rows: pd.DataFrame) -> Iterator[str]:

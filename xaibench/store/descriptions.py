@@ -63,5 +63,8 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "scope": "What a score is of: sample, or dataset (one score per repeat over the whole data set).",
     "layer_used": "Layer that the explainer takes its feature maps from: name, operation and shape. Null without one.",
     "model_facts": "JSON of what a first look at the model found: outputs, number types, gradients, what is lacking.",
+    "explain_memory": "Peak memory of the explanation in bytes, beyond what the process held when it began; null where "
+    "it was reused, or where the system does not tell.",
+    "score_memory": "Peak memory of scoring in bytes, beyond what the process held when it began.",
 }
 """A sentence or two by column of `SCHEMA`, in its order."""

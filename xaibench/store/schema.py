@@ -53,6 +53,8 @@ class Row:
         Wall time; a reused explanation keeps the time that it took when it was made.
     run : int
         Number of the run that made the row.
+    explain_memory, score_memory : int
+        Peak memory in bytes, beyond what the process held when the stage began; see `xaibench.execution.memory`.
     layer_used : str
         Layer of the model that the explainer takes features from, where it does: name, operation, shape.
     model_facts : str
@@ -110,6 +112,8 @@ class Row:
     scope: str | None = None
     layer_used: str | None = None
     model_facts: str | None = None
+    explain_memory: int | None = None
+    score_memory: int | None = None
 
 
 _TYPES: dict[str, pa.DataType] = {

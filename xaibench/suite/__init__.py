@@ -3,7 +3,7 @@
 from xaibench.suite.claims import Claim, ScoreSelection
 from xaibench.suite.matrix import EXPLAINING, CellPattern, Suite, components_of
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
-from xaibench.suite.reading import DEFAULT_SUITE, available, descriptions, find, load, parse
+from xaibench.suite.reading import DEFAULT_SUITE, available, descriptions, find, load, parse, shipped_claims
 from xaibench.suite.references import ComponentEntry, ComponentRef
 from xaibench.suite.validation import has_params
 
@@ -25,4 +25,5 @@ __all__ = [
     "has_params",
     "load",
     "parse",
+    "shipped_claims",
 ]

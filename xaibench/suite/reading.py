@@ -11,6 +11,7 @@ import pydantic
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.storage.paths import local_path, shipped
+from xaibench.suite.claims import Claim
 from xaibench.suite.matrix import Suite
 from xaibench.suite.validation import check_claims, check_company, check_fitted, check_names
 from xaibench.suite.validation_messages import first_mistake
@@ -26,6 +27,23 @@ def available() -> dict[str, Path]:
 def descriptions() -> dict[str, str]:
     """What shipped suites say of themselves, by name; their cells are not looked at."""
     return {name: str(_document(path).get("description", "")) for name, path in available().items()}
+
+
+def shipped_claims() -> dict[str, list[Claim]]:
+    """Claims of every shipped suite's own file, by suite; names of components are not looked up.
+
+    Raises
+    ------
+    UsageError
+        If a file is not TOML, or a claim is wrong.
+    """
+    found: dict[str, list[Claim]] = {}
+    for name, path in available().items():
+        try:
+            found[name] = [Claim.model_validate(claim) for claim in _document(path).get("claims", [])]
+        except pydantic.ValidationError as error:
+            raise UsageError(*first_mistake(error, str(path))) from error
+    return found
 
 
 def find(ref: str) -> Path:

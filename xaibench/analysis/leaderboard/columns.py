@@ -24,7 +24,7 @@ LEADERBOARD_COLUMNS: dict[str, str] = {
     "gate_passed": "boolean", "gates": "str", "status": "str", "n": "int64", "n_undefined": "int64",
     "n_partly": "int64", "n_seeds": "int64", "n_draws": "int64", "n_cells": "int64", "n_unsupported": "int64",
     "n_failed": "int64", "n_missing": "int64", "explain_seconds": "float64", "score_seconds": "float64",
-    "message": "str",
+    "explain_memory": "float64", "score_memory": "float64", "message": "str",
 }  # fmt: skip
 DESCRIPTIVE_COLUMNS = [
     "family", "truth_kind", "output", "conversion", "sign", "channels", "scope", "higher_is_better", "aggregate",

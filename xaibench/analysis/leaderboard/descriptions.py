@@ -67,6 +67,8 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "n_missing": "Those of them that were planned and not run yet.",
     "explain_seconds": "Mean wall time of an explanation in seconds, per cell.",
     "score_seconds": "Mean wall time of scoring in seconds, per cell.",
+    "explain_memory": "Largest peak memory of an explanation in bytes, beyond what the process held when it began.",
+    "score_memory": "Largest peak memory of scoring in bytes, beyond what the process held when it began.",
     "message": "Why the row is not ranked or has no value; empty otherwise.",
 }
 """A sentence or two by column of `LEADERBOARD_COLUMNS`, in its order."""

@@ -111,6 +111,9 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
         board[f"n_{name}"] = np.bincount(entry_of, np.isin(status, counted)).astype(np.int64)
     for name in ("explain_seconds", "score_seconds"):
         board[name] = entry[name].mean().to_numpy(dtype=np.float64, na_value=np.nan)
+    for name in ("explain_memory", "score_memory"):
+        largest = entry[name].max() if name in cells else pd.Series(np.nan, board.index)
+        board[name] = largest.to_numpy(dtype=np.float64, na_value=np.nan)
     board["truth_kind"] = board.groupby(COMPARISON_GROUP, sort=False)["truth_kind"].transform("first")
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
     board = board.assign(suite=suite, stopped=_stopped(cells, entry_of, len(board)), **_meanings(board, metrics or {}))

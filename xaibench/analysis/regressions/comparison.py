@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from xaibench.analysis.regressions.memory import MEMORY_COLUMNS, larger
 from xaibench.analysis.regressions.timings import slower
 from xaibench.analysis.regressions.verdicts import CHANGE_VERDICTS, COMPARED, FAILING
 
@@ -50,6 +51,10 @@ class Comparison:
         Missing cells do not count as regressions.
     max_slowdown : float, optional
         An explainer or metric that takes more than this many times as long is a regression.
+    memory : DataFrame
+        See `xaibench.analysis.regressions.memory.memory`.
+    max_memory : float, optional
+        An explainer or metric that takes more than this many times as much memory is a regression.
     """
 
     findings: pd.DataFrame
@@ -60,6 +65,8 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
     allow_lost: bool = False
     max_slowdown: float | None = None
+    memory: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=MEMORY_COLUMNS))
+    max_memory: float | None = None
 
     @property
     def failing(self) -> pd.DataFrame:
@@ -71,6 +78,11 @@ class Comparison:
     def too_slow(self) -> pd.DataFrame:
         """Explainers and metrics that take longer than is allowed."""
         return slower(self.costs, float("inf") if self.max_slowdown is None else self.max_slowdown)
+
+    @property
+    def too_large(self) -> pd.DataFrame:
+        """Explainers and metrics that take more memory than is allowed."""
+        return larger(self.memory, float("inf") if self.max_memory is None else self.max_memory)
 
     @property
     def compared(self) -> pd.DataFrame:
@@ -98,6 +110,6 @@ class Comparison:
     @property
     def outcome(self) -> str:
         """``regression``, ``nothing comparable`` or ``passed``; nothing comparable is never a pass."""
-        if len(self.failing) or len(self.too_slow):
+        if len(self.failing) or len(self.too_slow) or len(self.too_large):
             return "regression"
         return "passed" if self.n_cells else "nothing comparable"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 
 MIN_SLOWDOWN_SECONDS = 0.5
@@ -29,20 +31,9 @@ def costs(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) 
         Columns ``stage`` (explain, score), ``name``, ``baseline_seconds``, ``candidate_seconds``,
         ``ratio`` and ``n`` (explanations, or cells); largest difference first.
     """
-    both = pairs[pairs["state"].isin(("pair", "retrained", "undefined", "fixed"))]
     frames = []
-    for stage, name in (("explain", "explainer"), ("score", "metric")):
-        part = pd.DataFrame(
-            {
-                "name": both[name].to_numpy(),
-                "unit": candidate["unit_id"].to_numpy()[both["c"]],
-                "baseline_seconds": baseline[f"{stage}_seconds"].to_numpy(dtype=float)[both["b"]],
-                "candidate_seconds": candidate[f"{stage}_seconds"].to_numpy(dtype=float)[both["c"]],
-            }
-        ).dropna()
-        if stage == "explain":
-            part = part.drop_duplicates("unit")
-        part = part[part["baseline_seconds"] != part["candidate_seconds"]]
+    for stage, part in paired_costs(pairs, baseline, candidate, "seconds"):
+        part = part.rename(columns={"baseline": "baseline_seconds", "candidate": "candidate_seconds"})
         summed = part.groupby("name")[["baseline_seconds", "candidate_seconds"]].sum()
         summed["n"] = part.groupby("name").size()
         frames.append(summed.reset_index().assign(stage=stage))
@@ -50,6 +41,45 @@ def costs(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) 
     found["ratio"] = found["candidate_seconds"] / found["baseline_seconds"].clip(lower=1e-9)
     order = (found["baseline_seconds"] - found["candidate_seconds"]).sort_values(kind="stable").index
     return found.loc[order, TIMING_COLUMNS].reset_index(drop=True)
+
+
+def paired_costs(
+    pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, quantity: str
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """What explaining, then what scoring took on both sides, where both have computed and recorded it.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        From `xaibench.analysis.regressions.cell_matching.pair_cells`.
+    baseline, candidate : DataFrame
+    quantity : str
+        ``seconds`` or ``memory``; a side without such columns has recorded none.
+
+    Yields
+    ------
+    stage : {"explain", "score"}
+    DataFrame
+        Columns ``name``, ``unit``, ``baseline``, ``candidate``; a row per explanation, or per cell.
+    """
+    both = pairs[pairs["state"].isin(("pair", "retrained", "undefined", "fixed"))]
+
+    def column(side: pd.DataFrame, name: str, index: str) -> pd.Series[float]:
+        values = side[name] if name in side else pd.Series(float("nan"), side.index)
+        return pd.Series(values.to_numpy(dtype=float, na_value=float("nan"))[both[index]])
+
+    for stage, name in (("explain", "explainer"), ("score", "metric")):
+        part = pd.DataFrame(
+            {
+                "name": both[name].to_numpy(),
+                "unit": candidate["unit_id"].to_numpy()[both["c"]],
+                "baseline": column(baseline, f"{stage}_{quantity}", "b"),
+                "candidate": column(candidate, f"{stage}_{quantity}", "c"),
+            }
+        )
+        computed = column(baseline, f"{stage}_seconds", "b") != column(candidate, f"{stage}_seconds", "c")
+        part = part[computed].dropna()
+        yield stage, part.drop_duplicates("unit") if stage == "explain" else part
 
 
 def slower(found: pd.DataFrame, ratio: float = SLOWER) -> pd.DataFrame:

@@ -97,6 +97,15 @@ def compare(
             "--max-slowdown", min=1, metavar="X", help="Fail if explaining or scoring takes more than X times as long."
         ),
     ] = None,
+    max_memory: Annotated[
+        float | None,
+        typer.Option(
+            "--max-memory",
+            min=1,
+            metavar="X",
+            help="Fail if explaining or scoring takes more than X times as much memory, and 200 MB more.",
+        ),
+    ] = None,
     junit: Annotated[
         Path | None,
         typer.Option(
@@ -130,6 +139,7 @@ def compare(
             exact=exact,
             allow_lost=allow_lost,
             max_slowdown=max_slowdown,
+            max_memory=max_memory,
             junit_file=junit,
             markdown_file=markdown,
             plugins=plugin or [],
@@ -146,6 +156,23 @@ def claims(
         bool,
         typer.Option("--strict", help="Exit with 1 if a claim is refuted or a problem invalid, 4 if none is decided."),
     ] = False,
+    all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Show every claim of every shipped suite: with the verdicts of STORE, or of the published results.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            parser=local_path,
+            metavar="FILE",
+            help="With --all: write the claims to this file (.md, .csv, .json, .html, .parquet).",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Test published claims on the results, with effect and interval, and write claims.parquet.
@@ -153,6 +180,15 @@ def claims(
     Each verdict comes with what would change it: another margin, or roughly how many more units.
     "k of n" marks claims for which only k of n units differ at all: their tests and intervals are too optimistic.
     """
+    if all:
+        from xaibench.cli.claims_index import show_claims_index
+
+        show_claims_index(store, suite=suite, json=json, output=output, unsuited=strict or history)
+        return
+    if output is not None:
+        from xaibench.core.errors import UsageError
+
+        raise UsageError("--output goes with --all", "the verdicts of a store are in its claims.parquet")
     from xaibench.cli.claiming import show_claims
 
     raise typer.Exit(show_claims(store, suite=suite, json=json, strict=strict, history=history))
@@ -205,6 +241,22 @@ def report(
         pdf=pdf,
         plugins=plugin,
     )
+
+
+def watch(
+    store: StoreArgument = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Port of the page [default: 8765, or the next free one]."),
+    ] = None,
+) -> None:
+    """Show the report of a store in the browser while a run fills it. Ctrl-C ends it.
+
+    The page is served to this machine only (127.0.0.1), loads itself again, and changes nothing in the store.
+    """
+    from xaibench.cli.watching import watch_store
+
+    watch_store(store, port=port)
 
 
 def audit(

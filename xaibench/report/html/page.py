@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from xaibench.report.claims import FEW_CHANGES_NOTE
 from xaibench.report.html import (
     audit_tables,
+    cost_panel,
     critical,
     feature_tables,
     figures,
@@ -36,9 +37,9 @@ from xaibench.report.overview import LOST_MARK
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = {
-    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "curves": "Curves", "examples": "Examples",
-    "claims": "Claims", "audit": "Metrics", "agreement": "Agreement", "gates": "Gates and failures",
-    "runs": "Provenance",
+    "trust": "Trust", "ranks": "Ranks", "board": "Leaderboard", "cost": "Cost", "curves": "Curves",
+    "examples": "Examples", "claims": "Claims", "audit": "Metrics", "agreement": "Agreement",
+    "gates": "Gates and failures", "runs": "Provenance",
 }  # fmt: skip
 """Sections with their names in the navigation; those without content are left out."""
 
@@ -61,19 +62,21 @@ class Report:
             figures.save_pdf(self.figures, pdf)
 
 
-def make_report(content: Content) -> Report:
+def make_report(content: Content, *, live: str = "", refresh: int = 0) -> Report:
     """Fill the page.
 
     Nothing in it comes from elsewhere, and its policy forbids everything but its own style, its own
     script and pictures that it carries. Names and messages are escaped wherever they stand.
+
+    Parameters
+    ----------
+    content : Content
+    live : str
+        How far a run is, for a page that is shown while it goes on.
+    refresh : int
+        Seconds after which a browser loads the page again; 0 for never.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = _environment()
     environment.filters.update(
         count=_count, breakable=_breakable, by_family=_in_runs("family"), groupby_problem=_in_runs("problem")
     )
@@ -95,13 +98,16 @@ def make_report(content: Content) -> Report:
     audit, claims = audit_tables.audit_listing(content.audit), tables.claim_rows(content.claims)
     gates, failures = tables.gate_rows(content.board), tables.failure_rows(content.cells)
     models = model_rows(content.cells)
+    costs = cost_panel.cost_panels(content.board)
     there = {
         "trust": True, "ranks": bool(ranks or differences or refused), "board": len(content.board) > 0,
-        "curves": bool(content.curves), "examples": bool(content.galleries), "claims": bool(claims),
-        "audit": audit is not None, "agreement": bool(agreements), "gates": bool(gates or failures or models),
-        "runs": True,
+        "cost": bool(costs), "curves": bool(content.curves), "examples": bool(content.galleries),
+        "claims": bool(claims), "audit": audit is not None, "agreement": bool(agreements),
+        "gates": bool(gates or failures or models), "runs": True,
     }  # fmt: skip
     html = environment.get_template("report.html").render(
+        live=live,
+        refresh=refresh,
         policy=_policy(css, js),
         css=Markup(css),
         js=Markup(js),
@@ -123,6 +129,8 @@ def make_report(content: Content) -> Report:
         tables=tables,
         claims=claims,
         few=FEW_CHANGES_NOTE,
+        costs=costs,
+        cost_heads=cost_panel.HEADS,
         gates=gates,
         failures=failures,
         models=models,
@@ -140,6 +148,25 @@ def make_report(content: Content) -> Report:
         if not pictures.is_flat(gallery):
             made[f"examples {gallery.suite} {gallery.problem}"] = partial(pictures.montage, gallery)
     return Report(html, made)
+
+
+def message_page(title: str, message: str, *, store: str, refresh: int = 0) -> str:
+    """A page of a sentence, in the looks of the report, for what has no results to show."""
+    css = _source("style.css")
+    template = _environment().get_template("message.html")
+    return template.render(
+        title=title, message=message, store=store, refresh=refresh, css=Markup(css), policy=_policy(css, "")
+    )
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _source(name: str) -> str:

@@ -16,7 +16,10 @@ from xaibench.report.single_cells import marked
 SIGNIFICANT_DIGITS = 4
 """Significant digits of numbers; the page shows three."""
 TEXTS = ("suite", "explainer", "metric", "problem", "dataset", "model", "family", "truth", "output", "group", "note")
-NUMBERS = ("value", "low", "high", "skill", "skill_low", "skill_high", "rank", "rank_low", "rank_high", "p", "seconds")
+NUMBERS = (
+    "value", "low", "high", "skill", "skill_low", "skill_high", "rank", "rank_low", "rank_high", "p", "seconds",
+    "score_seconds", "memory", "score_memory",
+)  # fmt: skip
 COUNTS = ("n", "n_undefined", "n_ranked", "beats", "control", "higher", "log10", "status")
 _BEATS = {BEATS: 1, UNDECIDED: 0, TOO_FEW: -1, LOSES: -2}
 SHOWN_STATUSES = ("ok", "undefined", "unsupported", "failed", "missing")
@@ -48,7 +51,8 @@ def board_columns(board: pd.DataFrame) -> dict[str, Any]:
     numbers = {
         "value": "value", "low": "ci_low", "high": "ci_high", "rank": "rank", "rank_low": "rank_low", "p": "p_placebo",
         "rank_high": "rank_high", "skill": "skill", "skill_low": "skill_low", "skill_high": "skill_high",
-        "seconds": "explain_seconds",
+        "seconds": "explain_seconds", "score_seconds": "score_seconds", "memory": "explain_memory",
+        "score_memory": "score_memory",
     }  # fmt: skip
     counts = {
         "n": board["n"],

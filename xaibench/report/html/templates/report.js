@@ -18,6 +18,7 @@
     if (size && (size < 1e-4 || size >= 1e6)) return v.toExponential(2);
     return size >= 1000 ? v.toFixed(0) : v.toPrecision(3);
   };
+  const bytes = (v) => (v === null ? "" : `${(v / 1e6).toFixed(0)} MB`);
   const interval = (low, high) => (low === null || high === null ? "" : `[${number(low)}, ${number(high)}]`);
   const ranks = (i) => {
     const low = at("rank_low", i), high = at("rank_high", i);
@@ -42,6 +43,8 @@
     { name: "skill", head: "skill", num: true, show: (i) => number(at("skill", i)), key: (i) => at("skill", i), note: (i) => interval(at("skill_low", i), at("skill_high", i)) },
     { name: "beats", head: "beats placebos", show: beats, key: (i) => at("beats", i) },
     { name: "n", head: "n", num: true, show: (i) => (at("n", i) ? String(at("n", i)) : ""), key: (i) => at("n", i), note: (i) => (at("n_undefined", i) ? `${at("n_undefined", i)} undefined` : "") },
+    { name: "seconds", head: "explaining, s", num: true, show: (i) => number(at("seconds", i)), key: (i) => at("seconds", i), note: (i) => bytes(at("memory", i)) },
+    { name: "score_seconds", head: "scoring, s", num: true, show: (i) => number(at("score_seconds", i)), key: (i) => at("score_seconds", i), note: (i) => bytes(at("score_memory", i)) },
     { name: "note", head: "note", wide: true, show: (i) => text("note", i) },
   ];
   const distinct = (name) => (data[name] ? data[name].values.length : 0);
@@ -172,7 +175,7 @@
   };
 
   // Columns that say nothing on this page of rows are not shown; one that sorts the table stays.
-  const SPARSE = new Set(["skill", "note", "group", "beats", "truth"]);
+  const SPARSE = new Set(["seconds", "score_seconds", "skill", "note", "group", "beats", "truth"]);
   const thin = (rows) => {
     shown.forEach((column, k) => {
       const empty = SPARSE.has(column.name) && column !== state.sort && rows.every((i) => !column.show(i));

@@ -1,0 +1,54 @@
+"""Memory that explaining and scoring took, in two runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xaibench.analysis.regressions.timings import paired_costs
+
+MIN_GROWTH_BYTES = 200e6
+"""Bytes that a stage, and the whole run, must take more than before to be worth a line."""
+MORE = 1.5
+"""Ratio from which a stage is said to take more memory."""
+MEMORY_COLUMNS = ["stage", "name", "baseline_bytes", "candidate_bytes", "ratio", "n"]
+
+
+def memory(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) -> pd.DataFrame:
+    """Bytes by which explainers and metrics made the process grow, summed over what both sides computed on their own.
+
+    A single large allocation and a leak of small ones show in the sum alike: memory that was freed is used again by
+    the next call, and is not counted a second time.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        From `xaibench.analysis.regressions.cell_matching.pair_cells`.
+    baseline, candidate : DataFrame
+
+    Returns
+    -------
+    DataFrame
+        Columns ``stage`` (explain, score), ``name``, ``baseline_bytes``, ``candidate_bytes``, ``ratio`` and ``n``
+        (explanations, or cells); largest difference first. Empty where one side did not record memory.
+    """
+    frames = []
+    for stage, part in paired_costs(pairs, baseline, candidate, "memory"):
+        summed = part.groupby("name")[["baseline", "candidate"]].sum()
+        frames.append(summed.assign(stage=stage, n=part.groupby("name").size()).reset_index())
+    found = pd.concat(frames, ignore_index=True)
+    found = found.rename(columns={"baseline": "baseline_bytes", "candidate": "candidate_bytes"})
+    found["ratio"] = found["candidate_bytes"] / found["baseline_bytes"].clip(lower=1.0)
+    order = (found["baseline_bytes"] - found["candidate_bytes"]).sort_values(kind="stable").index
+    return found.loc[order, MEMORY_COLUMNS].reset_index(drop=True)
+
+
+def larger(found: pd.DataFrame, ratio: float = MORE) -> pd.DataFrame:
+    """Stages that take more than ``ratio`` times as much, and at least 200 MB more, where the whole run does, too.
+
+    Which stage makes a process grow depends on which comes first, so that one may grow where another does not any
+    more; the sum over all of them does not change then.
+    """
+    more = found["candidate_bytes"] - found["baseline_bytes"]
+    if not more.sum() > MIN_GROWTH_BYTES:
+        return found.iloc[:0]
+    return found[(found["ratio"] > ratio) & (more > MIN_GROWTH_BYTES)].reset_index(drop=True)
