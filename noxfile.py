@@ -45,9 +45,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Agreement with Quantus, where its definitions are sound."""
+    """Agreement with Quantus, torch_geometric and time_interpret, where their definitions are sound."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.install("quantus==0.6.0", "torch==2.13.0", "-c", "constraints.txt")
+    # Without pytorch-lightning, which only its datasets and learned masks need.
+    session.install("--no-deps", "time_interpret==0.3.0")
     session.run("pytest", "tests/parity", "-W", "default", *session.posargs, env=ENVIRONMENT)
 
 

@@ -1,8 +1,7 @@
 """Series and graphs: metrics and explainers against the forward and backward passes that they cannot do without.
 
 Run: python tests/bench/bench_series_graphs.py [TURNS]. Every figure is processor time of one thread. A ratio is taken
-within a turn, so that a busy machine slows both sides, and the median of all turns is printed with the least and the most
-of them.
+within a turn, so that a busy machine slows both sides; the median of all turns is printed with the least and the most.
 
 What is counted as the model's own cost is a pass over all copies in batches of the size that the rule chooses.
 """
@@ -14,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ from xaibench.datasets.ba2motifs import ba2motifs
 from xaibench.models.message_passing import GIN
 from xaibench.models.series_cnn import SeriesNetwork
 
-STEPS, SENSORS, SAMPLES = 60, 10, 64
+STEPS, SENSORS, SAMPLES = 60, 10, 256
 EPOCHS = 20
 """Of the masks; the cost of an epoch does not depend on how many there are."""
 
@@ -120,7 +120,7 @@ def report(
     middle = statistics.median(ratios)
     verdict = "ok" if middle <= most else "OVER"
     print(
-        f"{what:<34} {case:<4} {middle:6.2f} of {most:.1f}  [{min(ratios):.2f}, {max(ratios):.2f}]  {verdict}",
+        f"{what:<34} {case.name:<4} {middle:6.2f} of {most:.1f}  [{min(ratios):.2f}, {max(ratios):.2f}]  {verdict}",
         flush=True,
     )
 
@@ -153,15 +153,14 @@ def fidelities(case: Case, turns: int) -> None:
     """Plain fidelity: the whole sample, the explanation and the rest; robust: 20 draws on either side."""
     plain = ("fid_plus", "fid_minus", "fid_delta")
 
-    def all_plain() -> None:
-        ev = case.evaluation()
+    def all_plain(ev: Evaluation) -> None:
         for name in plain:
             scored(ev, name)
 
-    report("fid_plus, _minus and _delta", case.name, all_plain, lambda: case.forward(3), case.allowed, turns)
+    report("fid_plus, _minus and _delta", case, all_plain, lambda: case.forward(3), case.allowed, turns)
     for name, draws in (("robust_fid_plus", 20), ("robust_fid_minus", 20), ("robust_fid_delta", 40)):
-        work = lambda n=name: scored(case.evaluation(), n)  # noqa: E731
-        report(name, case.name, work, lambda d=draws: case.forward(d + 1), case.allowed, turns)  # type: ignore[misc]
+        floor = partial(case.forward, draws + 1)
+        report(name, case, partial(scored, name=name), floor, case.allowed, turns)
 
 
 def rescaling(case: Case, turns: int) -> None:
@@ -179,7 +178,7 @@ def masks(case: Case, name: str, turns: int) -> None:
         for _ in range(EPOCHS):
             case.passes(1)
 
-    report(name, case.name, lambda: explained(case.view, name, epochs=EPOCHS), floor, 1.3, turns)
+    report(name, case, lambda _ev: explained(case.view, name, epochs=EPOCHS), floor, 1.3, turns)
 
 
 def main() -> None:
