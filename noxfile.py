@@ -45,9 +45,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Agreement with Quantus, grad-cam, zennit, saliency and shapiq, where their definitions are sound."""
+    """Agreement with Quantus, torch_geometric, time_interpret, grad-cam, zennit, saliency and shapiq, where these are sound."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.install("quantus==0.6.0", "torch==2.13.0", "-c", "constraints.txt")
+    # Without pytorch-lightning, which only its datasets and learned masks need.
+    session.install("--no-deps", "time_interpret==0.3.0")
     session.run("pytest", "tests/parity", "-W", "default", *session.posargs, env=ENVIRONMENT)
     # Without what they depend on: torchvision, which the tests stand in for, and Quantus fails beside zennit.
     libraries = ("grad-cam==1.5.7", "ttach==0.0.3", "zennit==0.5.1", "saliency==0.2.1", "shapiq==1.4.1")

@@ -10,6 +10,7 @@ import torch
 from helpers.builders import IMAGE, TABLE, cnn, linear, make_inputs, make_view
 from torch import Tensor, nn
 
+from xaibench.core.batch_rule import RECURRENT_BATCH, STATE_BUDGET
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.outputs import select_output
 from xaibench.core.predictor import CallablePredictor, TorchPredictor, activation_bytes
@@ -84,6 +85,26 @@ def test_the_batch_rule_gives_a_power_of_two_and_fewer_samples_to_larger_models(
     large = TorchPredictor(cnn((3, 64, 64))).batch_size(make_inputs((3, 64, 64)))
     assert small > large >= 1
     assert small & (small - 1) == 0
+
+
+class Recurrent(nn.Module):
+    def __init__(self, units: int, kind: type[nn.GRU] | type[nn.LSTM] | type[nn.RNN]) -> None:
+        super().__init__()
+        self.cell, self.head = kind(3, units, num_layers=2, batch_first=True), nn.Linear(units, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(x)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN])
+@pytest.mark.parametrize(("steps", "units", "batch"), [(20, 4, 4096), (20, 128, 4096), (20, 256, 2048), (300, 64, 512)])
+def test_batches_of_recurrent_networks_are_large_and_their_states_fit(
+    kind: type[nn.GRU] | type[nn.LSTM] | type[nn.RNN], steps: int, units: int, batch: int
+) -> None:
+    found = TorchPredictor(Recurrent(units, kind).eval()).batch_size(torch.zeros(1, steps, 3))
+    assert found == batch
+    states = 2 * steps * units * 4
+    assert found == RECURRENT_BATCH or STATE_BUDGET / 2 < found * states <= STATE_BUDGET
 
 
 def test_outputs() -> None:

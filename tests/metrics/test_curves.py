@@ -53,6 +53,25 @@ def test_curve_of_a_linear_model_is_the_cumulated_contribution(kind: str, masker
         np.testing.assert_allclose(removal_curve(ev, order, masker, 4), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["distinct", "tied", "constant", "signed zeros", "infinite", "not a number", "double"])
+def test_orders_are_those_of_a_stable_sort_with_ties_in_drawn_order(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(9, 40))
+    if kind == "tied":
+        values = values.round()
+    elif kind in ("constant", "signed zeros"):
+        values = values * 0.0 if kind == "signed zeros" else np.ones((9, 40))
+    elif kind in ("infinite", "not a number"):
+        values[:, 7] = np.inf if kind == "infinite" else np.nan
+        values[:, 11] = -np.inf
+    flat = torch.from_numpy(values if kind == "double" else values.astype(np.float32))
+    ev = make_evaluation(make_view(mlp((40,)), torch.randn(9, 40), features="table"), flat.float())
+    places = ev.draws("ties").permutation((40,))
+    shuffled = flat.gather(1, places)
+    drawn = places.gather(1, shuffled.argsort(dim=1, descending=True, stable=True))
+    assert torch.equal(descending(ev, flat), drawn)
+
+
 def test_schedule_starts_with_nothing_and_ends_with_everything() -> None:
     assert schedule(784, 28).tolist() == list(range(0, 785, 28))
     assert schedule(6, 4).tolist() == [0, 2, 3, 5, 6]

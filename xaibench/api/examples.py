@@ -127,6 +127,7 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
     whole = stored.n_samples == len(ids)
     chosen = _chosen(ids, own, higher, n, names.get(best, "") if best else "", label, whole)
     removal = shown_masker(found.rows) if stored.features == "series" else None
+    means = None if stored.sensor_means is None else stored.sensor_means.numpy()
     instances, filled_by = [], ""
     for i, reason in chosen:
         truth = None if stored.truth is None else time_first(stored.truth[i].numpy(), stored)
@@ -137,7 +138,7 @@ def gallery(found: ScoredProblem, store: Store, n: int) -> Gallery:
         inputs = time_first(stored.inputs[i].numpy(), stored)
         words = stored.words[i] if stored.words else ()
         instance = Instance(ids[i], stored.index[i], reason, inputs, truth, _target(stored, i), shown, words)
-        line = None if removal is None else filled(inputs, stored.sensor_means, removal)
+        line = None if removal is None else filled(inputs, means, removal)
         if removal is not None and line is not None:
             instance = replace(instance, filled=line[0])
             filled_by = f"{removal['masker']} puts in the place of each {line[1]} ({removal['metric']})"

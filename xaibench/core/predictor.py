@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
+from xaibench.core.batch_rule import activation_bytes as activation_bytes
+from xaibench.core.batch_rule import batch_size_for
+from xaibench.core.batch_rule import hooked as hooked
 from xaibench.core.context import Context, Encoded, check_context, context_rows
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
 from xaibench.core.floating_types import FloatingTypes
-from xaibench.core.graphs import adjacency_bytes
 from xaibench.core.model_facts import ModelFacts
 from xaibench.core.model_outputs import as_matrix, check_rows, read_output, where_output_is
 from xaibench.core.module_copies import copy_module, is_compiled
@@ -290,9 +291,8 @@ class TorchPredictor(Predictor):
             return _black_box_batch(inputs)
         # A copy, because a model may change its inputs in place.
         one = inputs.to(self.device, copy=True)
-        per_sample = activation_bytes(self.module, one, {k: v.clone() for k, v in self.on_device(context).items()})
-        budget = CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET
-        return int(2 ** np.clip(np.floor(np.log2(max(budget / per_sample, 1))), 0, 13))
+        beside = {name: values.clone() for name, values in self.on_device(context).items()}
+        return batch_size_for(self.module, one, beside, CUDA_BUDGET if self.device.type == "cuda" else CPU_BUDGET)
 
 
 def _to_double(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -360,32 +360,6 @@ class CallablePredictor(Predictor):
 def _black_box_batch(inputs: Tensor) -> int:
     """Samples per batch where nothing is known of what happens inside."""
     return int(np.clip(2**25 // max(inputs[0].numel(), 1) // 4, 16, _BLACK_BOX_BATCH))
-
-
-def activation_bytes(module: nn.Module, one: Tensor, context: Context | None = None) -> int:
-    """Bytes of all leaf modules' outputs (and of input and context) for one sample."""
-    total = sum(t.numel() * t.element_size() for t in (one, *(context or {}).values()))
-
-    def count(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        nonlocal total
-        if isinstance(output, Tensor):
-            total += output.numel() * output.element_size()
-
-    leaves = [m for m in module.modules() if not any(True for _ in m.children())]
-    total += adjacency_bytes(one, context or {}) * max(len(leaves), 1)
-    handles = [leaf.register_forward_hook(count) for leaf in leaves]
-    with hooked(handles), torch.no_grad():
-        module(one, **(context or {}))
-    return total
-
-
-@contextmanager
-def hooked(handles: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Remove hooks on the way out, whatever happens."""
-    with ExitStack() as stack:
-        for handle in handles:
-            stack.enter_context(handle)
-        yield
 
 
 def require_module(predictor: Predictor) -> TorchPredictor:

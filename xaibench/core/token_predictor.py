@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xaibench.core.batch_rule import batch_size_for
 from xaibench.core.context import Context, Encoded
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.features import FeatureLayout
@@ -23,7 +23,6 @@ from xaibench.core.predictor import (
     CallablePredictor,
     Predictor,
     TorchPredictor,
-    activation_bytes,
 )
 from xaibench.core.token_networks import CallWithMask, TokenNetwork, around, logits_of
 from xaibench.core.tokens import NO_TOKEN, TextReader, Tokens
@@ -333,8 +332,7 @@ class TokenIdPredictor(CallablePredictor):
         if self.inner is None or is_compiled(self.inner):
             return super()._batch_rule(inputs, context)
         ids = inputs.flatten(1).nan_to_num(0.0).long().to(self.device)
-        per_sample = activation_bytes(self.inner, ids, self.on_device(context))
-        return int(2 ** np.clip(np.floor(np.log2(max(CPU_BUDGET / per_sample, 1))), 0, 13))
+        return batch_size_for(self.inner, ids, self.on_device(context), CPU_BUDGET)
 
 
 def _frozen(table: nn.Module | Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from annotated_types import Gt, Lt
 from pydantic import Strict
@@ -21,13 +22,25 @@ TopK = Annotated[int, Strict(), Gt(0)] | Annotated[float, Gt(0), Lt(1)]
 def descending(ev: Evaluation, values: Tensor) -> Tensor:
     """Features by falling ``values`` (N, *feature_shape), as (N, F) int64, ties broken by a keyed draw."""
     flat = values.flatten(1)
-    ordered, order = flat.sort(dim=1, descending=True, stable=True)
+    ordered, order = _sorted(flat)
     tied = (ordered[:, 1:] == ordered[:, :-1]).any(dim=1).nonzero().squeeze(1)
     if len(tied):
         shuffle = ev.draws("ties")[tied].permutation((flat.shape[1],))
         again = flat[tied].gather(1, shuffle).argsort(dim=1, descending=True, stable=True)
         order[tied] = shuffle.gather(1, again)
     return order
+
+
+def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (N, F) in falling order with their places; equal ones in any order, NaN first.
+
+    NumPy's sort of floating-point numbers is more than twice as fast as torch's on a CPU.
+    """
+    if flat.device.type != "cpu" or flat.dtype not in (torch.float32, torch.float64) or bool(flat.isnan().any()):
+        ordered, order = flat.sort(dim=1, descending=True, stable=True)
+        return ordered, order
+    places = torch.from_numpy(np.argsort(flat.detach().neg().numpy(), axis=1).astype(np.int64, copy=False))
+    return flat.gather(1, places), places
 
 
 def ranks_of(order: Tensor) -> Tensor:

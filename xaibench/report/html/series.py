@@ -47,7 +47,7 @@ def series_figures(gallery: Gallery, instance: Instance) -> list[SeriesFigure]:
 
 def are_pictures(instance: Instance) -> bool:
     """Whether a series has too many sensors for lines."""
-    return by_sensor(instance.inputs).shape[1] > MOST_SENSORS
+    return int(by_sensor(instance.inputs).shape[1]) > MOST_SENSORS
 
 
 def _true_cells(instance: Instance) -> Array | None:
