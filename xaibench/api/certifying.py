@@ -186,7 +186,8 @@ def certify(
     recipe, where = recipe_reference(model), data_reference(data, target=target, features=features)
     if workers and any(map(is_object_reference, (recipe, where))):
         raise UsageError(
-            "an object of this session does not reach other processes", "leave workers out, or name a file: file.py:name"
+            "an object of this session does not reach other processes",
+            "leave workers out, or name a file: file.py:name",
         )
     target = None if is_object_reference(where) else target
     given: Mapping[str, Any] = {
@@ -286,7 +287,9 @@ def suite_toml(prepared: PreparedCertificate) -> str:
     problem = suite["problems"][0]
     lines = ["# Made by `xaibench certify`. Paths start from the folder that it was called in."]
     if any(map(is_object_reference, (prepared.request.model, prepared.request.data))):
-        lines.append("# Made of objects of a Python session, which no file has: call xb.certify with them to run it again.")
+        lines.append(
+            "# Made of objects of a Python session, which no file has: call xb.certify with them to run it again."
+        )
     lines += [f"{name} = {toml_value(value)}" for name, value in suite.items() if name not in ("problems", "name")]
     lines += ["", "[[problems]]", *(f"{name} = {toml_value(value)}" for name, value in problem.items())]
     return "\n".join(lines) + "\n"

@@ -75,7 +75,9 @@ def made_data(data: Any, *, target: str | None = None, features: FeatureKind | N
         return data
     if is_frame(data) and target is not None:
         if target not in data.columns:
-            raise UsageError(f"the data frame has no column {target!r}", f"columns: {', '.join(map(str, data.columns))}")
+            raise UsageError(
+                f"the data frame has no column {target!r}", f"columns: {', '.join(map(str, data.columns))}"
+            )
         data = (data.drop(columns=[target]), data[target])
     elif is_frame(data):
         raise UsageError("it is not said which column of the data frame is predicted", 'say target="column"')
@@ -85,7 +87,9 @@ def made_data(data: Any, *, target: str | None = None, features: FeatureKind | N
         raise UsageError(f"a {type(data).__name__} is not data to certify on", _HOW)
     inputs, labels = data[0], np.asarray(data[1])
     if len(inputs) != len(labels) or labels.ndim != 1:
-        raise DataError(f"there are {len(inputs)} inputs and labels of shape {labels.shape}", "give one label per input")
+        raise DataError(
+            f"there are {len(inputs)} inputs and labels of shape {labels.shape}", "give one label per input"
+        )
     if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], str):
         return _texts(strings_of(inputs, "inputs"), labels)
     rows: Any = inputs if is_frame(inputs) else np.asarray(inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from xaibench.core.keys import digest
 from xaibench.core.object_recipes import recipe_of, takes_data
 from xaibench.core.predictor import Predictor
 from xaibench.core.session_objects import object_reference
-from xaibench.core.source_files import source_of
+from xaibench.core.source_files import is_installed, source_of
 from xaibench.core.storage.files import tensor_digest
 from xaibench.models.unfitted import is_estimator
 
@@ -68,15 +69,25 @@ def content_of(found: Any) -> str:
     try:
         if isinstance(found, nn.Module):
             state = {name: tensor_digest(t) for name, t in found.state_dict().items() if isinstance(t, torch.Tensor)}
-            classes = sorted({str(source_of(type(part))) for part in found.modules()})
+            classes = sorted({_source(type(part)) for part in found.modules()})
             return digest("network", repr(found), state, classes)
         if is_estimator(found):
             params = found.get_params(deep=True)
-            return digest("estimator", joblib.hash(found), [str(source_of(code)) for code in _code(found, params)])
+            return digest("estimator", joblib.hash(found), [_source(code) for code in _code(found, params)])
         cells = [cell.cell_contents for cell in getattr(found, "__closure__", None) or ()]
-        return digest("function", str(source_of(found)), [joblib.hash(value) for value in cells])
+        return digest("function", _source(found), [joblib.hash(value) for value in cells])
     except Exception:  # What cannot be pickled or read has no content that could be compared.
         return uuid.uuid4().hex
+
+
+def _source(thing: Any) -> str:
+    """Digest of the code behind a class or function of the caller; of an installed package its version."""
+    top = str(getattr(thing, "__module__", "")).partition(".")[0]
+    package = sys.modules.get(top)
+    file = getattr(package, "__file__", None)
+    if file is not None and is_installed(Path(file)):
+        return f"{top} {getattr(package, '__version__', '')} {getattr(thing, '__qualname__', '')}"
+    return str(source_of(thing))
 
 
 def _code(found: Any, params: dict[str, Any]) -> Iterator[Any]:

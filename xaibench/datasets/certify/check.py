@@ -14,6 +14,7 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 from xaibench.datasets.certify.base import scores_of
+from xaibench.datasets.certify.fresh_plants import FreshPlants
 from xaibench.datasets.certify.traces import second_trace
 
 CHECK_VERSION = 2
@@ -77,6 +78,8 @@ class ShortcutCheck:
     moved : array (2N, *input_shape) or None
         The test samples with the plant in another place.
     original : Original or None
+    fresh : FreshPlants or None
+        The training rows with plants drawn anew, for recipes that train in rounds; nothing is measured with it.
     """
 
     level: float
@@ -90,6 +93,7 @@ class ShortcutCheck:
     exchanged: Array
     moved: Array | None
     original: Original | None
+    fresh: FreshPlants | None = None
 
     @property
     def identity(self) -> list[Any]:
