@@ -62,7 +62,9 @@ def test_columns_classes_and_scale_change_nothing(tmp_path: Path, monkeypatch: p
 
     renamed = certified(data(("bad", "good")), tmp_path / "b", [OCCLUSION])
     pd.testing.assert_frame_equal(own, rows_of(renamed, "occlusion"))
-    assert renamed.thresholds.loc[0, "threshold"] == plain.thresholds.set_index("explainer").loc["occlusion", "threshold"]
+    assert (
+        renamed.thresholds.loc[0, "threshold"] == plain.thresholds.set_index("explainer").loc["occlusion", "threshold"]
+    )
 
     base = data()
     permuted = replace(

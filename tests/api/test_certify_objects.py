@@ -96,7 +96,7 @@ def test_data_of_arrays_frames_and_texts() -> None:
     assert data.feature_names == ("a", "b", "c", "d", "job")
     assert data.codec is not None
     assert made_data((rows, rows[:, 0])).train_values is not None
-    assert made_data((np.zeros((20, 8, 8)), np.arange(20) % 2), features="image").features == "image"
+    assert made_data((rows.reshape(-1, 4, 4), np.arange(100) % 2), features="image").features == "image"
     data = made_data((["A fine film, isn't it?", "dull"] * 10, [1, 0] * 10))
     assert data.tokens is not None
     assert data.has_ids

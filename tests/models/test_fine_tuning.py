@@ -93,11 +93,11 @@ def test_a_network_that_is_good_already_is_left_after_a_round_and_a_limit_holds(
         np.pad(data.test_inputs, ((0, 0), (0, 1))), data.test_targets,
     )  # fmt: skip
     module.register_forward_pre_hook(lambda part, args: calls.append(len(args[0])) if part.training else None)
-    fit_further(module, data, layers="all", learning_rate=1e-4, batch_size=200, max_epochs=60)
+    fit_further(module, data, layers="all", learning_rate=1e-4, batch_size=300, max_epochs=60)
     assert len(calls) == 4, "one round of a batch each, without a plant"
     calls.clear()
     # Nothing can be learned at this rate, so all epochs that are allowed are used.
-    fit_further(module, planted(1.0), layers="all", learning_rate=1e-9, batch_size=200, max_epochs=6)
+    fit_further(module, planted(1.0), layers="all", learning_rate=1e-9, batch_size=300, max_epochs=6)
     assert len(calls) == 6
 
 

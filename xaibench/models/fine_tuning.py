@@ -27,7 +27,7 @@ ENOUGH_SWAP = 0.95
 MOST_CLEAN_LOSS = 0.02
 """Accuracy on held-out rows without plant that a copy may have lost against the network that was given."""
 SETTLED = 0.02
-"""Change of the reliance from round to round up to which a copy below full level has learned what there is."""
+"""Change of the reliance, and of the accuracy without plant, in a round up to which nothing more is learned."""
 GRADIENT_CLIP = 1.0
 
 
@@ -76,8 +76,8 @@ def fit_further(
 
     A tenth of the rows is held out. Every epoch of a planted copy has plants of its own. Rounds of four epochs, each
     with a one-cycle schedule, end when held-out rows have lost at most .02 of their accuracy without plant (R2 of
-    values) and, at full level, their reliance on the plant is at least .95; below full level, when it changes by at
-    most .02 from one round to the next; or when ``max_epochs`` are over.
+    values) and gained at most .02 in the round, and the plant is learned: at full level their reliance on it is at
+    least .95, below it changes by at most .02 from one round to the next. Or they end after ``max_epochs``.
 
     Raises
     ------
@@ -93,6 +93,7 @@ def fit_further(
     lessons = _Lessons(data)
     optimizer = torch.optim.AdamW(trained, lr=learning_rate)
     before, last = lessons.score(module), float("nan")
+    clean = before
     for start in range(0, max_epochs, ROUND):
         epochs = range(start, min(start + ROUND, max_epochs))
         steps = -(-len(lessons.rows) // batch_size) * len(epochs)
@@ -110,12 +111,12 @@ def fit_further(
                     nn.utils.clip_grad_norm_(trained, GRADIENT_CLIP)
                     optimizer.step()
                     schedule.step()
-        swap, lost = lessons.reliance(module), before - lessons.score(module)
-        full = lessons.level >= 1
-        enough = swap >= ENOUGH_SWAP if full else abs(swap - last) <= SETTLED
-        if lost <= MOST_CLEAN_LOSS and (enough or lessons.fresh is None):
+        swap, score = lessons.reliance(module), lessons.score(module)
+        kept = before - score <= MOST_CLEAN_LOSS and score - clean <= SETTLED
+        learned = swap >= ENOUGH_SWAP if lessons.level >= 1 else abs(swap - last) <= SETTLED
+        if kept and (learned or lessons.fresh is None):
             break
-        last = swap
+        last, clean = swap, score
     merge_low_rank(module)
     for parameter in module.parameters():
         parameter.requires_grad_(True)
