@@ -43,6 +43,18 @@ def build(data: xb.Data, seed: int) -> Any:
     return LogisticRegression().fit(data.train_inputs, data.train_targets)
 
 
+class OfAnyWidth(torch.nn.Module):
+    """A network that takes another column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layers(torch.nn.functional.pad(rows, (0, 5 - rows.shape[1])))
+        return logits
+
+
 def closed_over(c: float) -> Callable[..., Any]:
     def fit(data: xb.Data, seed: int) -> Any:
         return LogisticRegression(C=c).fit(data.train_inputs, data.train_targets)
@@ -97,7 +109,7 @@ def test_data_of_arrays_frames_and_texts() -> None:
     assert data.codec is not None
     assert made_data((rows, rows[:, 0])).train_values is not None
     assert made_data((rows.reshape(-1, 4, 4), np.arange(100) % 2), features="image").features == "image"
-    data = made_data((["A fine film, isn't it?", "dull"] * 10, [1, 0] * 10))
+    data = made_data(([f"A {'fine' if i % 2 else 'dull'} film, isn't it? {i}" for i in range(20)], np.arange(20) % 2))
     assert data.tokens is not None
     assert data.has_ids
     assert {"fine", "film", ",", "isn"} < set(data.tokens.vocabulary)
@@ -152,8 +164,8 @@ def test_a_certificate_of_objects(kind: str, tmp_path: Path) -> None:
         recipe = build
     elif kind == "network":
         torch.manual_seed(0)
-        recipe = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
-        more |= {"fine_tune": {"learning_rate": 0.02, "batch_size": 16}, "plant": "overwrite", "column": "3"}
+        recipe = OfAnyWidth()
+        more["fine_tune"] = {"learning_rate": 0.02, "batch_size": 16}
     elif kind == "texts":
         recipe, data = make_pipeline(CountVectorizer(), LogisticRegression()), sentences()
         more["explainers"] = [{"name": "feature_ablation", "params": {"masker": "delete"}}]

@@ -137,8 +137,8 @@ class ShortcutCheck:
                 Gate(SHIFT_A, abs(shifts[0] - before.share_a), MOST_SHIFT, at_least=False),
                 Gate(SHIFT_B, abs(shifts[1] - before.share_b), MOST_SHIFT, at_least=False),
             ]
-        pairs = (data.test_inputs[self._places(side)] for side in (1, -1))
-        trace = second_trace(model, *pairs, self.clean if data.has_ids else None)
+        first, second = (data.test_inputs[self._places(side)] for side in (1, -1))
+        trace = second_trace(model, first, second, self.clean if data.has_ids else None)
         gates.append(Gate(TRACE, trace, MOST_TRACE, at_least=False))
         return Findings(tuple(gates))
 
