@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -11,8 +11,31 @@ from xaibench.core.data import Data
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator
 
-if TYPE_CHECKING:
-    from xaibench.datasets.certify.planting import Planting
+
+class Puts(Protocol):
+    """What is put into rows; see `xaibench.datasets.certify.planting.Plant`."""
+
+    @property
+    def n_draws(self) -> int:
+        """Random numbers that a row needs."""
+        ...
+
+    def put(self, rows: Array, versions: Array, noise: Array) -> Array:
+        """Rows (N, *input_shape) in the versions (N,)."""
+        ...
+
+
+class Plants(Protocol):
+    """By which rules it is put into a data set; see `xaibench.datasets.certify.planting.Planting`."""
+
+    @property
+    def plant(self) -> Puts:
+        """The plant."""
+        ...
+
+    def planted(self, data: Data, inputs: Array, *, seed: int, repeat: int) -> tuple[Array, Array, Array | None]:
+        """Training rows with plants, their classes and values."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -21,7 +44,7 @@ class FreshPlants:
 
     Attributes
     ----------
-    planting : Planting
+    planting : Plants
     data : Data
         The data without plant.
     inputs : array (N, *input_shape)
@@ -29,7 +52,7 @@ class FreshPlants:
     seed : int
     """
 
-    planting: Planting
+    planting: Plants
     data: Data
     inputs: Array
     seed: int
