@@ -152,16 +152,14 @@ def test_objects_do_not_leave_their_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # two levels are fitted and explained
-@pytest.mark.parametrize("kind", ["frame", "build", "network", "texts"])
+@pytest.mark.parametrize("kind", ["frame and function", "network", "texts"])
 def test_a_certificate_of_objects(kind: str, tmp_path: Path) -> None:
     rows, labels = table()
     more: dict[str, Any] = {"explainers": [{"name": "occlusion", "params": {"masker": "mean"}}]}
     recipe: Any = make_pipeline(StandardScaler(), LogisticRegression())
     data: Any = (rows, labels)
-    if kind == "frame":
-        data, more["target"] = pd.DataFrame(rows, columns=list("abcd")).assign(y=labels), "y"
-    elif kind == "build":
-        recipe = build
+    if kind == "frame and function":
+        recipe, data, more["target"] = build, pd.DataFrame(rows, columns=list("abcd")).assign(y=labels), "y"
     elif kind == "network":
         torch.manual_seed(0)
         recipe = OfAnyWidth()
