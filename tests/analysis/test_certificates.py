@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -179,6 +179,20 @@ def test_an_explainer_that_marks_the_plant_on_the_twin_too_is_no_finder() -> Non
     assert not row["finds"]
     assert row["censored"] == "never"
     assert row["verdict"] == "marks it where it means nothing as well"
+
+
+def test_a_placebo_that_does_not_apply_refutes_nobody() -> None:
+    shares = {"a": (0.9, 1.0, 1.0), "random": (0.05,) * 3, "input_edges": (0.05,) * 3}
+    found = copy_set(shares, rng=np.random.default_rng(0))
+
+    def without(change: Callable[[ExplainedCopy], ExplainedCopy | None]) -> CopySet:
+        changed = [{k: change(v) if k == "input_edges" else v for k, v in c.shown.items()} for c in found.copies]
+        kept = [{k: v for k, v in shown.items() if v is not None} for shown in changed]
+        return replace(found, copies=tuple(replace(c, shown=s) for c, s in zip(found.copies, kept, strict=True)))
+
+    undefined = adjusted_p(without(lambda one: replace(one, found=np.full(len(one.found), np.nan))))
+    assert max(undefined.values()) < 1e-6
+    assert adjusted_p(without(lambda one: None)) == undefined
 
 
 def test_an_explainer_no_better_than_a_placebo_is_no_finder() -> None:

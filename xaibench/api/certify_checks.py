@@ -67,7 +67,7 @@ def check_plant(plant: str, column: str, params: Mapping[str, Any], data: Data) 
         image_plant(data, plant, side=params.get("side", 0), contrast=params.get("contrast", 0.0))  # type: ignore[arg-type]
     elif data.features == "series":
         defaults = {"steps": 0, "height": 3.0, "sensor": 0}
-        bump_plant(data, **{**defaults, **{k: v for k, v in params.items() if k in defaults}})  # type: ignore[arg-type]
+        bump_plant(data, **{**defaults, **{k: v for k, v in params.items() if k in defaults}})
     elif data.features == "tokens":
         token_plant(data, params.get("words", ()))
 

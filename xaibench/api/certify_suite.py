@@ -97,7 +97,8 @@ class PreparedCertificate:
     @property
     def key(self) -> str:
         """Short digest of what is certified."""
-        return digest(self.suite["problems"], self.suite["explainers"], size=4)
+        parts = ("problems", "explainers", "metrics", "problem_seeds", "samples")
+        return digest(*(self.suite[name] for name in parts), size=4)
 
 
 def prepare(request: CertifyRequest, *, folder: Path | None = None, cache: Path | None = None) -> PreparedCertificate:

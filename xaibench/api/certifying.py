@@ -19,10 +19,14 @@ from xaibench.api.certify_request import CertifyRequest, read_request
 from xaibench.api.certify_suite import PreparedCertificate, prepare
 from xaibench.api.orchestration import CompletedRun, Watch, run_suite
 from xaibench.api.reading import results
-from xaibench.core.errors import NothingToDoError
+from xaibench.core.errors import NothingToDoError, UsageError
+from xaibench.core.features import FeatureKind
+from xaibench.core.session_objects import is_object_reference
 from xaibench.core.storage.paths import Location, cache_folder, default_store
 from xaibench.core.trust import trust_files, trusted_digests
+from xaibench.datasets.session_data import data_reference
 from xaibench.execution import Observer, Options
+from xaibench.models.session_recipes import recipe_reference
 from xaibench.store import FAILURES, Store
 from xaibench.suite.drafting import toml_value
 
@@ -94,10 +98,11 @@ class Certification:
 
 
 def certify(
-    model: str,
-    data: str,
+    model: Any,
+    data: Any,
     *,
     target: str | None = None,
+    features: FeatureKind | None = None,
     plant: str | None = None,
     levels: Sequence[float] | None = None,
     copies: int | None = None,
@@ -118,14 +123,20 @@ def certify(
 
     Parameters
     ----------
-    model : str
-        The recipe: a registered model, ``file.py:build``, ``file.py:pipeline`` (unfitted), ``file.py:net`` (torch).
-    data : str
-        A data set by name, ``file.py:name``, or a file or folder.
+    model : str, unfitted estimator or pipeline, callable or torch.nn.Module
+        The recipe: an estimator of which copies are fitted (to strings, where the data are texts); a function
+        ``build(data, seed)`` of a `Data` that returns a fitted model; a network of which copies are trained on, see
+        ``fine_tune``; or by name: a registered model, ``file.py:build``, ``file.py:pipeline``, ``file.py:net``.
+    data : str, tuple, DataFrame or Data
+        ``(inputs, labels)``, where inputs are an array, a data frame or a list of texts; a data frame with ``target``;
+        a `Data`, which brings its own split; or by name: a data set, ``file.py:name``, a file or folder. Of arrays,
+        frames and texts 30 % become test rows, by label, and nothing is scaled: that is the recipe's part.
     target : str, optional
         Column of a table that is predicted.
-    plant : {"new", "overwrite", "category", "pair", "patch", "texture", "tint"}, optional
-        By default ``new`` for tables and ``patch`` for images.
+    features : {"table", "image", "series"}, optional
+        What an array of more than two axes holds.
+    plant : {"new", "overwrite", "category", "pair", "patch", "texture", "tint", "bump", "token"}, optional
+        By default ``new`` for tables, ``patch`` for images, ``bump`` for series and ``token`` for texts.
     levels : sequence of float, optional
         How strongly labels follow the shortcut, by default 0, .3, .6, 1.
     copies : int, optional
@@ -136,7 +147,7 @@ def certify(
         Test rows that are explained, by default 100.
     store : path, optional
     workers : int
-        Processes that work at once; 0: only this one.
+        Processes that work at once; 0: only this one. Objects do not leave this process.
     trust : sequence of path, optional
         Files outside the current folder that may be read.
     observer : Observer, optional
@@ -151,20 +162,36 @@ def certify(
     Raises
     ------
     UsageError
-        If the recipe cannot be trained, or the plant does not go with the data.
+        If the recipe cannot be trained, the plant does not go with the data, or workers are asked for objects.
+
+    Notes
+    -----
+    An object is known by its content: parameters, weights, source and arrays. The same call in a new session resumes
+    from the store; ``xaibench run`` cannot, because no file has the object.
 
     Examples
     --------
+    >>> import numpy as np
     >>> import xaibench as xb
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> inputs = np.random.default_rng(0).normal(size=(400, 4))
+    >>> labels = np.where(inputs[:, 0] + inputs[:, 1] > 0, "high", "low")
     >>> found = xb.certify(
-    ...     "logistic_regression", "breast_cancer", levels=(0, 1), copies=1, rows=60,
+    ...     LogisticRegression(), (inputs, labels), levels=(0, 1), copies=1, rows=60,
     ...     explainers=["occlusion"], store="certificates",
     ... )
-    >>> found.thresholds.loc[0, "verdict"]
-    'finds it'
+    >>> found.thresholds.loc[0, ["explainer", "verdict"]].tolist()
+    ['occlusion', 'finds it']
     """
+    recipe, where = recipe_reference(model), data_reference(data, target=target, features=features)
+    if workers and any(map(is_object_reference, (recipe, where))):
+        raise UsageError(
+            "an object of this session does not reach other processes",
+            "leave workers out, or name a file: file.py:name",
+        )
+    target = None if is_object_reference(where) else target
     given: Mapping[str, Any] = {
-        "model": model, "data": data, "target": target, "plant": plant, "levels": levels, "copies": copies,
+        "model": recipe, "data": where, "target": target, "plant": plant, "levels": levels, "copies": copies,
         "explainers": explainers, "rows": rows, **more,
     }  # fmt: skip
     request = read_request(given)
@@ -259,6 +286,10 @@ def suite_toml(prepared: PreparedCertificate) -> str:
     suite = prepared.suite
     problem = suite["problems"][0]
     lines = ["# Made by `xaibench certify`. Paths start from the folder that it was called in."]
+    if any(map(is_object_reference, (prepared.request.model, prepared.request.data))):
+        lines.append(
+            "# Made of objects of a Python session, which no file has: call xb.certify with them to run it again."
+        )
     lines += [f"{name} = {toml_value(value)}" for name, value in suite.items() if name not in ("problems", "name")]
     lines += ["", "[[problems]]", *(f"{name} = {toml_value(value)}" for name, value in problem.items())]
     return "\n".join(lines) + "\n"

@@ -178,6 +178,7 @@ def adjusted_p(found: CopySet, *, place_is_fixed: bool = True) -> dict[tuple[str
     for level in measured.levels:
         copies = measured.at(level)
         others = {name: [measured.pair(copy, name)[0] for copy in copies] for name in against}
+        others = {name: found for name, found in others.items() if any(np.isfinite(part).any() for part in found)}
         for label in ranked:
             own = [measured.pair(copy, label)[0] for copy in copies]
             if not any(np.isfinite(values).any() for values in own):

@@ -182,9 +182,12 @@ def read_copies(rows: pd.DataFrame) -> CopySet:
     rows = rows[known & (rows["repeat"] == 0)].assign(level=[float(m[1]) for m in levels[known]][: int(known.sum())])
     labels = explainer_labels(rows)
     copies = [_copy(level, number, part, labels) for (level, number), part in rows.groupby(["level", "problem_seed"])]
+    # Controls that do not apply to such data or models, as edges of texts, say nothing.
+    made = {label for copy in copies for label in copy.shown}
     explainers = {
         labels[name, params]: Explaining(labels[name, params], params, bool(control))
         for name, params, control in zip(rows["explainer"], rows["explainer_params"], rows["control"], strict=True)
+        if labels[name, params] in made or not control
     }
     return CopySet(plants[known].iloc[0][1], tuple(copies), tuple(explainers.values()))
 

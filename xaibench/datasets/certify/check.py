@@ -14,6 +14,7 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 from xaibench.datasets.certify.base import scores_of
+from xaibench.datasets.certify.fresh_plants import FreshPlants
 from xaibench.datasets.certify.traces import second_trace
 
 CHECK_VERSION = 2
@@ -77,6 +78,8 @@ class ShortcutCheck:
     moved : array (2N, *input_shape) or None
         The test samples with the plant in another place.
     original : Original or None
+    fresh : FreshPlants or None
+        The training rows with plants drawn anew, for recipes that train in rounds; nothing is measured with it.
     """
 
     level: float
@@ -90,6 +93,7 @@ class ShortcutCheck:
     exchanged: Array
     moved: Array | None
     original: Original | None
+    fresh: FreshPlants | None = None
 
     @property
     def identity(self) -> list[Any]:
@@ -133,8 +137,8 @@ class ShortcutCheck:
                 Gate(SHIFT_A, abs(shifts[0] - before.share_a), MOST_SHIFT, at_least=False),
                 Gate(SHIFT_B, abs(shifts[1] - before.share_b), MOST_SHIFT, at_least=False),
             ]
-        pairs = (data.test_inputs[self._places(side)] for side in (1, -1))
-        trace = second_trace(model, *pairs, self.clean if data.has_ids else None)
+        first, second = (data.test_inputs[self._places(side)] for side in (1, -1))
+        trace = second_trace(model, first, second, self.clean if data.has_ids else None)
         gates.append(Gate(TRACE, trace, MOST_TRACE, at_least=False))
         return Findings(tuple(gates))
 

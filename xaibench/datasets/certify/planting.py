@@ -22,6 +22,7 @@ from xaibench.datasets.certify.carriers import (
     sample_names,
 )
 from xaibench.datasets.certify.check import Original, ShortcutCheck
+from xaibench.datasets.certify.fresh_plants import FreshPlants
 from xaibench.datasets.splits import generator
 
 LEAST_TEST_ROWS = 10
@@ -95,24 +96,28 @@ class Planting:
 
     def train(self, data: Data, inputs: Array, *, seed: int, repeats: int = 1) -> dict[str, Any]:
         """Training fields of the copy; with ``repeats`` every row is there so often, with plants drawn afresh."""
-        targets, values = data.train_targets, data.train_values
-        rows, learned, numbers = [], [], []
-        for repeat in range(repeats):
-            rng = generator("certify carriers", self.protocol, seed, repeat)
-            drawn = draw_carriers(
-                targets, self.classes, share=self.share, level=self.level, protocol=self.protocol, rng=rng,
-                balanced=self.balanced,
-            )  # fmt: skip
-            noise = rng.random((len(inputs), self.plant.n_draws))
-            rows.append(self.plant.put(inputs, drawn.versions, noise))
-            learned.append(drawn.targets)
-            if values is not None:
-                follows = drawn.versions * (rng.random(len(inputs)) < self.level)
-                numbers.append((values + self.shift * values.std() * follows).astype(values.dtype))
-        found: dict[str, Any] = {"train_inputs": np.concatenate(rows), "train_targets": np.concatenate(learned)}
-        if values is not None:
-            found |= {"train_targets": np.tile(targets, repeats), "train_values": np.concatenate(numbers)}
+        made = [self.planted(data, inputs, seed=seed, repeat=repeat) for repeat in range(repeats)]
+        rows, learned = (np.concatenate([part[i] for part in made]) for i in (0, 1))
+        found: dict[str, Any] = {"train_inputs": rows, "train_targets": learned}
+        if data.train_values is not None:
+            numbers = np.concatenate([values for _, _, values in made if values is not None])
+            found |= {"train_targets": np.tile(data.train_targets, repeats), "train_values": numbers}
         return found
+
+    def planted(self, data: Data, inputs: Array, *, seed: int, repeat: int) -> tuple[Array, Array, Array | None]:
+        """Training rows with plants, their classes, and their values if it is a regression; ``repeat`` draws afresh."""
+        values = data.train_values
+        rng = generator("certify carriers", self.protocol, seed, repeat)
+        drawn = draw_carriers(
+            data.train_targets, self.classes, share=self.share, level=self.level, protocol=self.protocol, rng=rng,
+            balanced=self.balanced,
+        )  # fmt: skip
+        noise = rng.random((len(inputs), self.plant.n_draws))
+        rows = self.plant.put(inputs, drawn.versions, noise)
+        if values is not None:
+            follows = drawn.versions * (rng.random(len(inputs)) < self.level)
+            values = (values + self.shift * values.std() * follows).astype(values.dtype)
+        return rows, drawn.targets, values
 
     def test(self, data: Data, inputs: Array, *, n_rows: int, original: Original | None) -> dict[str, Any]:
         """Test fields of the copy: at most ``n_rows`` rows in both versions, the truth, its check, and pairs."""
@@ -164,12 +169,15 @@ class Planting:
         """The data with the plant in training and test rows; ``fields`` are what it changes beside them."""
         train, test = (fields.get(name, getattr(data, name)) for name in ("train_inputs", "test_inputs"))
         known = Original(*original) if original else None
+        tested = self.test(data, test, n_rows=n_rows, original=known)
+        (check,) = tested["checks"]
+        tested["checks"] = (replace(check, fresh=FreshPlants(self, data, train, seed)),)
         return copy_of(
             data,
             {
                 **fields,
                 **self.train(data, train, seed=seed, repeats=repeats),
-                **self.test(data, test, n_rows=n_rows, original=known),
+                **tested,
             },
         )
 

@@ -64,7 +64,7 @@ class TokenPlant:
 
     def natural(self, rows: Array) -> Array:
         """Texts (N,) that hold one of both words by themselves."""
-        found: Array = np.isin(rows.reshape(len(rows), -1), (self.a, self.b)).any(axis=1)
+        found: Array = np.asarray(np.isin(rows.reshape(len(rows), -1), (self.a, self.b)).any(axis=1))
         return found
 
     def mask(self, rows: Array, noise: Array) -> Array:
