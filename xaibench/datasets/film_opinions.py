@@ -24,7 +24,7 @@ CLEAR = 0.5
 """Least distance of a mean rating from neutral."""
 ACCURACY = 0.77
 """What a linear head on frozen features reaches at least, or the gate fails."""
-MOST_WORDS = 64
+MOST_WORDS = 128
 
 
 def pretrained_folder() -> Path:

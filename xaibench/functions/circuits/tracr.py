@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from xaibench.core.cases.answers import Scores
@@ -34,7 +36,7 @@ leaks at most 5e-6 through single edges, and the weakest edge that matters, the 
 
 
 @functions("tracr_circuits", kind="circuit", version=1)
-def tracr_circuits(*, seed: int) -> tuple[Case, ...]:
+def tracr_circuits(*, seed: int, n: Annotated[int, Ge(1), Le(7)] = 7) -> tuple[Case, ...]:
     """Seven transformers compiled by Tracr (Lindner et al. 2023), as graphs of 19 to 111 edges.
 
     The compiler wires an edge where its sender writes a residual dimension that its receiver reads, on a path to the
@@ -48,8 +50,10 @@ def tracr_circuits(*, seed: int) -> tuple[Case, ...]:
     ----------
     seed : int
         Of the inputs.
+    n : int
+        The first programs.
     """
-    return tuple(_case(name, seed) for name in NAMES)
+    return tuple(_case(name, seed) for name in NAMES[:n])
 
 
 def inputs_of(name: str, n: int, rng: np.random.Generator) -> Tensor:
