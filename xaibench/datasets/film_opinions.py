@@ -43,9 +43,9 @@ def pretrained_folder() -> Path:
 def film_opinions(*, seed: int, n_train: PositiveInt = 2400, n_test: PositiveInt = 600) -> Data:
     """Is a film praised or panned? Sentences that 20 people rated clearly, by words of a pretrained transformer.
 
-    Needs `xaibench data fetch movie_snippets` and `xaibench data fetch minilm_l6`. Ratings from -4 to 4 are averaged over
-    people; sentences nearer to neutral than .5 are left out. Nothing is known about which words matter: faithfulness,
-    robustness and sanity can be measured, truth cannot.
+    Needs `xaibench data fetch movie_snippets` and `xaibench data fetch minilm_l6`. Ratings from -4 to 4 are averaged
+    over people; sentences nearer to neutral than .5 are left out. Nothing is known about which words matter:
+    faithfulness, robustness and sanity can be measured, truth cannot.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ WIRED = {
 }  # fmt: skip
 """By program, how many edges are wired and active, and how many there are."""
 SHIFT = {"tok-h0.q": 1, "pos-h0.q": 1, "bos-h0.k": 1, "pos-h0.k": 1, "tok-h0.v": 2, "h0-out": 2}
-"""Of the token before: places and the default of the first place decide where the head looks, and words go through v."""
+"""Places, and the default of the first one, decide where the head looks; words go through v."""
 
 
 @cache
@@ -62,6 +62,7 @@ def test_every_gate_passes_and_patching_is_on_the_closed_form() -> None:
         wiring, variable = case.hidden["wiring"], case.hidden["variable"]
         assert (int(wiring.sum()), len(wiring)) == WIRED[name]
         found = xb.explain_case("edge_patching", case, seed=1, ablation="resample")
+        assert isinstance(found, xb.Scores)
         assert edge_auroc(found.values, variable) == 1.0
         assert edge_auroc(found.values, wiring) == pytest.approx(
             1 - float(wiring.sum() - variable.sum()) / (2 * float(wiring.sum()))

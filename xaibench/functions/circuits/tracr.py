@@ -40,11 +40,11 @@ def tracr_circuits(*, seed: int, n: Annotated[int, Ge(1), Le(7)] = 7) -> tuple[C
     """Seven transformers compiled by Tracr (Lindner et al. 2023), as graphs of 19 to 111 edges.
 
     The compiler wires an edge where its sender writes a residual dimension that its receiver reads, on a path to the
-    output. Some of these edges are idle: the query of ``BOS``, at a place that nothing reads, or the key of ``BOS``, the
-    default of a head, where some other key always matches. Those that move the output of no reference text are left
-    out. The truth of an edge is 2 if the messages of another text move the output through it, 1 if it is wired and zeros
-    do so but no other text, and 0 otherwise. Inputs of a program have one length, so that what depends on the length
-    alone is constant. Interventions on every edge, on other texts than the references, are gates.
+    output. Some of these edges are idle: the query of ``BOS``, at a place that nothing reads, or the key of ``BOS``,
+    the default of a head, where some other key always matches. Those that move the output of no reference text are
+    left out. The truth of an edge is 2 if the messages of another text move the output through it, 1 if it is wired
+    and zeros do so but no other text, and 0 otherwise. Inputs of a program have one length, so that what depends on
+    the length alone is constant. Interventions on every edge, on other texts than the references, are gates.
 
     Parameters
     ----------

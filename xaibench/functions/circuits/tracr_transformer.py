@@ -101,7 +101,7 @@ class TracrGraph:
     @property
     def reads(self) -> dict[str, Tensor]:
         """What each input of a node takes out of the residual stream, (D, h) each, by `Edge.input`."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for i in range(self.n_layers):
             parts = {"q": "query", "k": "key", "v": "value"}
             found |= {f"h{i}.{channel}": self.net[f"layer{i}.{part}.w"] for channel, part in parts.items()}
@@ -123,8 +123,8 @@ class TracrGraph:
     def wiring(self) -> Tensor:
         """Which edges (E,) are wired: the sender writes what the receiver reads, on a path to the output.
 
-        The dimension in which every token writes a 1 counts like any other: heads and MLPs take their constants from it.
-        A wired edge may still be idle, see `xaibench.functions.circuits.tracr`.
+        The dimension in which every token writes a 1 counts like any other: heads and MLPs take their constants from
+        it. A wired edge may still be idle, see `xaibench.functions.circuits.tracr`.
         """
         reads, writes = self.reads, self.writes
 
