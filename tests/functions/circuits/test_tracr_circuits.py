@@ -11,7 +11,7 @@ import torch
 import xaibench as xb
 from xaibench.datasets.tracr_programs import TRACR_PROGRAMS, read_tracr
 from xaibench.functions.circuits.edge_scores import edge_auroc
-from xaibench.functions.circuits.tracr import NAMES, inputs_of, tracr_circuits
+from xaibench.functions.circuits.tracr import NAMES, texts_of_program, tracr_circuits
 from xaibench.functions.circuits.tracr_transformer import TracrGraph
 
 WIRED = {
@@ -43,7 +43,7 @@ def test_the_graph_computes_the_library_s_residual_streams(name: str) -> None:
 def test_outputs_are_those_of_the_program() -> None:
     net, program = read_tracr("shift"), TRACR_PROGRAMS["shift"]
     words = [str(word) for word in net["vocabulary"]]
-    inputs = inputs_of("shift", 20, np.random.default_rng(0))
+    inputs = texts_of_program("shift", 20, np.random.default_rng(0))
     output, _ = TracrGraph(net)(inputs)
     for row, found in zip(inputs, output, strict=True):
         text = tuple(words[i] for i in row[1:])
@@ -79,7 +79,7 @@ def test_gates_pass_on_the_smallest_program() -> None:
 def test_without_the_dimension_of_ones_a_program_does_not_run() -> None:
     """The constants of heads and MLPs come from it: so it is a wire, though it says nothing about a text."""
     graph = TracrGraph(read_tracr("shift"))
-    inputs = inputs_of("shift", 20, np.random.default_rng(0))
+    inputs = texts_of_program("shift", 20, np.random.default_rng(0))
     clean, sent = graph(inputs)
     token = graph.net["token"]
     (one,) = [d for d in range(token.shape[1]) if bool((token[:, d] == 1).all())]

@@ -29,7 +29,7 @@ DESCRIPTIONS = {
     "frac_prevs": "the share of a token so far",
     "hist": "how often each token occurs",
 }
-N_REFERENCES = 128
+REFERENCE_TEXTS = 128
 ACTIVE, IDLE = 2e-4, 5e-5
 """Change of the output from which on an edge does something, and up to which it does nothing: an almost hard softmax
 leaks at most 5e-6 through single edges, and the weakest edge that matters, the default of a head, moves it by 1e-3."""
@@ -56,7 +56,7 @@ def tracr_circuits(*, seed: int, n: Annotated[int, Ge(1), Le(7)] = 7) -> tuple[C
     return tuple(_case(name, seed) for name in NAMES[:n])
 
 
-def inputs_of(name: str, n: int, rng: np.random.Generator) -> Tensor:
+def texts_of_program(name: str, n: int, rng: np.random.Generator) -> Tensor:
     """Ids (n, L) of texts of the program's domain, of its largest length, behind BOS."""
     words = [str(word) for word in read_tracr(name)["vocabulary"]]
     if name == "hist":
@@ -68,13 +68,13 @@ def inputs_of(name: str, n: int, rng: np.random.Generator) -> Tensor:
 
 def _case(name: str, seed: int) -> Case:
     graph, label = TracrGraph(read_tracr(name)), f"tracr_circuits/{name}"
-    inputs = inputs_of(name, N_INPUTS, keyed_generator(seed, "inputs", label))
+    inputs = texts_of_program(name, N_INPUTS, keyed_generator(seed, "inputs", label))
     circuit = Circuit(
         graph.edges,
         graph,
         inputs,
         _partners(name, inputs, seed),
-        inputs_of(name, N_REFERENCES, keyed_generator(seed, "references", label)),
+        texts_of_program(name, REFERENCE_TEXTS, keyed_generator(seed, "references", label)),
         graph.reads,
         graph.writes,
         graph.levels,
@@ -87,7 +87,7 @@ def _case(name: str, seed: int) -> Case:
         wiring,
         variable,
         keyed_generator(seed, "gates", label),
-        draw=lambda n, rng: inputs_of(name, n, rng),
+        draw=lambda n, rng: texts_of_program(name, n, rng),
         moved_from=ACTIVE,
         still=IDLE,
     )
@@ -121,8 +121,8 @@ def _partners(name: str, inputs: Tensor, seed: int) -> Tensor:
     found = []
     for row in inputs:
         rng = keyed_generator(seed, "partner", f"{name} {hashlib.blake2b(row.numpy().tobytes()).hexdigest()}")
-        other = inputs_of(name, 1, rng)[0]
+        other = texts_of_program(name, 1, rng)[0]
         while torch.equal(other, row):
-            other = inputs_of(name, 1, rng)[0]
+            other = texts_of_program(name, 1, rng)[0]
         found.append(other)
     return torch.stack(found)
