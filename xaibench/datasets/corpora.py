@@ -51,6 +51,17 @@ def read_corpus(name: Corpus) -> tuple[tuple[str, ...], ...]:
 @cache
 def film_snippets() -> tuple[tuple[str, ...], ...]:
     """The 10,605 film snippets in the collection of Hutto and Gilbert (2014), as words."""
+    return tuple(tuple(words_of(text)) for text, _ in rated_snippets())
+
+
+def rated_snippets() -> tuple[tuple[str, float], ...]:
+    """The film snippets with the mean of 20 ratings from -4 to 4 (Hutto and Gilbert 2014).
+
+    Raises
+    ------
+    DataError
+        If they were not fetched.
+    """
     content = read_fetched("movie_snippets", SNIPPETS_ARCHIVE)
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         try:
@@ -61,7 +72,7 @@ def film_snippets() -> tuple[tuple[str, ...], ...]:
             raise DataError(f"{SNIPPETS_ARCHIVE} holds no {SNIPPETS_FILE}", "fetch it again")
         text = file.read().decode("utf-8", errors="replace")
     rows = (line.split("\t") for line in text.splitlines())
-    return tuple(tuple(words_of(row[2])) for row in rows if len(row) > 2)
+    return tuple((row[2], float(row[1])) for row in rows if len(row) > 2)
 
 
 @cache

@@ -68,6 +68,20 @@ def is_fetched(found: Card, folder: Path) -> bool:
     return True
 
 
+def require_fetched(name: str) -> None:
+    """Verify that every file of a card is in the cache.
+
+    Raises
+    ------
+    DataError
+        If one is missing or damaged.
+    """
+    origin = card(name).origin
+    assert origin is not None
+    for member in origin.members:
+        read_fetched(name, PurePosixPath(member).name)
+
+
 def read_fetched(name: str, file: str) -> bytes:
     """Read one fetched file from the cache, verified against the card of ``name``."""
     origin = card(name).origin

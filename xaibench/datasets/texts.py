@@ -79,7 +79,7 @@ def texts(
         ids[test],
         targets[test],
         class_names=tuple(classes),
-        tokens=_named(reader.tokens, tokenizer, int(config.vocab_size)),
+        tokens=named_tokens(reader.tokens, tokenizer, int(config.vocab_size)),
         accuracy_floor=None,
         facts={MODEL_FOLDER: folder_digest(model)},
     )
@@ -109,7 +109,7 @@ def _targets(labels: list[Any], classes: list[str]) -> Array:
     return found
 
 
-def _named(tokens: Tokens, tokenizer: Any, size: int) -> Tokens:
+def named_tokens(tokens: Tokens, tokenizer: Any, size: int) -> Tokens:
     """The tokens with their names, for reports."""
     known = min(size, len(tokenizer))
     names = [*map(str, tokenizer.convert_ids_to_tokens(list(range(known)))), *(f"[{i}]" for i in range(known, size))]

@@ -14,7 +14,7 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.coalitions import Players, coalition_values
-from xaibench.explainers.engines.word_types import words_of
+from xaibench.explainers.engines.word_types import types_of_words
 from xaibench.explainers.surrogates import weighted_ridge
 
 WordUnit = Literal["type", "position"]
@@ -82,7 +82,7 @@ def lime_text(
 def _players(view: ProblemView, by: WordUnit) -> Players:
     """Words of the one text of a view, or its places."""
     n = view.layout.n_features
-    words = [str(place) for place in range(n)] if by == "position" else words_of(view)
+    words = [str(place) for place in range(n)] if by == "position" else types_of_words(view)
     numbers = {word: i for i, word in enumerate(dict.fromkeys(words))}
     return Players(torch.tensor([numbers[word] for word in words], device=view.inputs.device), len(numbers))
 

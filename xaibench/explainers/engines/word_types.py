@@ -9,7 +9,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.token_predictor import TokenIdPredictor, TokenPredictor
 
 
-def words_of(view: ProblemView) -> list[str]:
+def types_of_words(view: ProblemView) -> list[str]:
     """A name for every feature of the one text of a view; equal names are the same word.
 
     As a reader sees them, where the model reads strings: the same with or without a space before it, in whatever

@@ -56,7 +56,7 @@ def edge_attribution(
 def _gradient(circuit: Circuit, messages: Tensor, share: float, clean: Tensor, direction: Tensor | None) -> Tensor:
     """Gradient (E, N, L, D) at each edge, a share of the way to the ablated embeddings."""
     embedded = torch.tensor([circuit.levels[edge.sender] == 0 for edge in circuit.edges])
-    offsets = torch.zeros(len(circuit.edges), *clean.shape[:2], messages.shape[-1], dtype=torch.float64)
+    offsets = torch.zeros(len(circuit.edges), *circuit.inputs.shape, messages.shape[-1], dtype=torch.float64)
     offsets.requires_grad_()
     output = circuit.run(circuit.inputs, share * embedded.double(), messages, offsets)[0]
     target = (output - clean).square() if direction is None else output * direction

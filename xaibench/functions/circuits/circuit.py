@@ -77,7 +77,9 @@ class Circuit:
             sent = self.run(self.references)[1].detach()
             # From the first one on, so that the mean of a constant is that constant to the last bit.
             return sent[:1] + (sent - sent[:1]).mean(dim=0, keepdim=True)
-        return torch.zeros(1, len(self.senders), self.inputs.shape[1], next(iter(self.writes.values())).shape[1]).double()
+        return torch.zeros(
+            1, len(self.senders), self.inputs.shape[1], next(iter(self.writes.values())).shape[1]
+        ).double()
 
     def output_without(self, removed: Tensor, messages: Tensor) -> Tensor:
         """Output (N, L, K) with the messages of some edges (E,) replaced."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from xaibench.core.cases.answers import Scores
@@ -27,32 +29,34 @@ DESCRIPTIONS = {
     "frac_prevs": "the share of a token so far",
     "hist": "how often each token occurs",
 }
-N_REFERENCES = 128
+REFERENCE_TEXTS = 128
 ACTIVE, IDLE = 2e-4, 5e-5
 """Change of the output from which on an edge does something, and up to which it does nothing: an almost hard softmax
 leaks at most 5e-6 through single edges, and the weakest edge that matters, the default of a head, moves it by 1e-3."""
 
 
 @functions("tracr_circuits", kind="circuit", version=1)
-def tracr_circuits(*, seed: int) -> tuple[Case, ...]:
+def tracr_circuits(*, seed: int, n: Annotated[int, Ge(1), Le(7)] = 7) -> tuple[Case, ...]:
     """Seven transformers compiled by Tracr (Lindner et al. 2023), as graphs of 19 to 111 edges.
 
     The compiler wires an edge where its sender writes a residual dimension that its receiver reads, on a path to the
-    output. Some of these edges are idle: the query of ``BOS``, at a place that nothing reads, or the key of ``BOS``, the
-    default of a head, where some other key always matches. Those that move the output of no reference text are left
-    out. The truth of an edge is 2 if the messages of another text move the output through it, 1 if it is wired and zeros
-    do so but no other text, and 0 otherwise. Inputs of a program have one length, so that what depends on the length
-    alone is constant. Interventions on every edge, on other texts than the references, are gates.
+    output. Some of these edges are idle: the query of ``BOS``, at a place that nothing reads, or the key of ``BOS``,
+    the default of a head, where some other key always matches. Those that move the output of no reference text are
+    left out. The truth of an edge is 2 if the messages of another text move the output through it, 1 if it is wired
+    and zeros do so but no other text, and 0 otherwise. Inputs of a program have one length, so that what depends on
+    the length alone is constant. Interventions on every edge, on other texts than the references, are gates.
 
     Parameters
     ----------
     seed : int
         Of the inputs.
+    n : int
+        The first programs.
     """
-    return tuple(_case(name, seed) for name in NAMES)
+    return tuple(_case(name, seed) for name in NAMES[:n])
 
 
-def inputs_of(name: str, n: int, rng: np.random.Generator) -> Tensor:
+def texts_of_program(name: str, n: int, rng: np.random.Generator) -> Tensor:
     """Ids (n, L) of texts of the program's domain, of its largest length, behind BOS."""
     words = [str(word) for word in read_tracr(name)["vocabulary"]]
     if name == "hist":
@@ -64,13 +68,13 @@ def inputs_of(name: str, n: int, rng: np.random.Generator) -> Tensor:
 
 def _case(name: str, seed: int) -> Case:
     graph, label = TracrGraph(read_tracr(name)), f"tracr_circuits/{name}"
-    inputs = inputs_of(name, N_INPUTS, keyed_generator(seed, "inputs", label))
+    inputs = texts_of_program(name, N_INPUTS, keyed_generator(seed, "inputs", label))
     circuit = Circuit(
         graph.edges,
         graph,
         inputs,
         _partners(name, inputs, seed),
-        inputs_of(name, N_REFERENCES, keyed_generator(seed, "references", label)),
+        texts_of_program(name, REFERENCE_TEXTS, keyed_generator(seed, "references", label)),
         graph.reads,
         graph.writes,
         graph.levels,
@@ -83,7 +87,7 @@ def _case(name: str, seed: int) -> Case:
         wiring,
         variable,
         keyed_generator(seed, "gates", label),
-        draw=lambda n, rng: inputs_of(name, n, rng),
+        draw=lambda n, rng: texts_of_program(name, n, rng),
         moved_from=ACTIVE,
         still=IDLE,
     )
@@ -117,8 +121,8 @@ def _partners(name: str, inputs: Tensor, seed: int) -> Tensor:
     found = []
     for row in inputs:
         rng = keyed_generator(seed, "partner", f"{name} {hashlib.blake2b(row.numpy().tobytes()).hexdigest()}")
-        other = inputs_of(name, 1, rng)[0]
+        other = texts_of_program(name, 1, rng)[0]
         while torch.equal(other, row):
-            other = inputs_of(name, 1, rng)[0]
+            other = texts_of_program(name, 1, rng)[0]
         found.append(other)
     return torch.stack(found)

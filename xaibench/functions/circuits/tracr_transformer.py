@@ -29,12 +29,20 @@ class TracrGraph:
     """
 
     def __init__(self, net: Mapping[str, Array]) -> None:
-        self.net = {name: torch.from_numpy(net[name]).double() for name in net if name.startswith(("token", "pos", "layer"))}
+        self.net = {
+            name: torch.from_numpy(net[name]).double() for name in net if name.startswith(("token", "pos", "layer"))
+        }
         self.output = torch.from_numpy(net["output"]).long()
         self.bos = [str(word) for word in net["vocabulary"]].index("BOS")
         self.n_layers = sum(name.endswith("query.w") for name in net)
         nodes = [f"{kind}{i}" for i in range(self.n_layers) for kind in "hm"]
-        self.levels = {"tok": 0, "bos": 0, "pos": 0, **{node: i + 1 for i, node in enumerate(nodes)}, "out": 1 + len(nodes)}
+        self.levels = {
+            "tok": 0,
+            "bos": 0,
+            "pos": 0,
+            **{node: i + 1 for i, node in enumerate(nodes)},
+            "out": 1 + len(nodes),
+        }
         self.senders = tuple(node for node in self.levels if node != "out")
         self.edges = tuple(
             Edge(sender, receiver, channel)
@@ -93,7 +101,7 @@ class TracrGraph:
     @property
     def reads(self) -> dict[str, Tensor]:
         """What each input of a node takes out of the residual stream, (D, h) each, by `Edge.input`."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for i in range(self.n_layers):
             parts = {"q": "query", "k": "key", "v": "value"}
             found |= {f"h{i}.{channel}": self.net[f"layer{i}.{part}.w"] for channel, part in parts.items()}
@@ -115,8 +123,8 @@ class TracrGraph:
     def wiring(self) -> Tensor:
         """Which edges (E,) are wired: the sender writes what the receiver reads, on a path to the output.
 
-        The dimension in which every token writes a 1 counts like any other: heads and MLPs take their constants from it.
-        A wired edge may still be idle, see `xaibench.functions.circuits.tracr`.
+        The dimension in which every token writes a 1 counts like any other: heads and MLPs take their constants from
+        it. A wired edge may still be idle, see `xaibench.functions.circuits.tracr`.
         """
         reads, writes = self.reads, self.writes
 
@@ -138,7 +146,9 @@ class TracrGraph:
         return ("q", "k", "v") if node[0] == "h" else ("",)
 
     def _head(self, name: str, *read: Tensor) -> Tensor:
-        query, key, value = (self._linear(name, part, x) for part, x in zip(("query", "key", "value"), read, strict=True))
+        query, key, value = (
+            self._linear(name, part, x) for part, x in zip(("query", "key", "value"), read, strict=True)
+        )
         weights = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(dim=-1)
         return self._linear(name, "output", weights @ value)
 
