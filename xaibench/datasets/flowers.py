@@ -111,8 +111,8 @@ def flowers(*, seed: int, train: PositiveInt = 3000, test: PositiveInt = 360) ->
     others = shown.drawn(redrawn)
     inputs = shown.drawn(hues_test)
 
-    def check(name: str, changed: Array, targets: Array, **rule: float) -> Intervention:
-        return Intervention(name, changed, targets, rows, **rule)
+    def follows(name: str, changed: Array, targets: Array) -> Intervention:
+        return Intervention(name, changed, targets, rows, at_least=FOLLOWS)
 
     return Data(
         "image",
@@ -126,10 +126,10 @@ def flowers(*, seed: int, train: PositiveInt = 3000, test: PositiveInt = 360) ->
         train_mask=_signal_mask(grown, labels // len(SIGNAL_HUES)),
         truth_kind="model",
         interventions=(
-            check("other signal hue", shown.drawn(swapped), 2 * part + 1 - colour, at_least=FOLLOWS),
-            check("signal on another part", shown.drawn(moved), 2 * elsewhere + colour, at_least=FOLLOWS),
-            check("other parts redrawn", others, labels_test, at_least=FOLLOWS),
-            check("signal part neutral", neutral, labels_test, at_most=1 / N_FLOWER_CLASSES + 0.08),
+            follows("other signal hue", shown.drawn(swapped), 2 * part + 1 - colour),
+            follows("signal on another part", shown.drawn(moved), 2 * elsewhere + colour),
+            follows("other parts redrawn", others, labels_test),
+            Intervention("signal part neutral", neutral, labels_test, rows, at_most=1 / N_FLOWER_CLASSES + 0.08),
         ),
         accuracy_floor=0.98,
         checks=(MarginMoves("margin moved by redrawing, share of removal", others, neutral, 0.10),),
