@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xaibench.core.data import Data
 from xaibench.core.pairs import Pair
 from xaibench.core.truth import Truth
-from xaibench.datasets.flower_pictures import NEUTRAL_HUES, PARTS, Flowers, grow_flowers, hsv_to_rgb
+from xaibench.datasets.flower_pictures import NEUTRAL_HUES, FLOWER_PARTS, Flowers, grow_flowers, hsv_to_rgb
 from xaibench.datasets.flowers import flowers
 from xaibench.metrics.ground_truth.part_protocol import (
     part_completeness,
@@ -38,11 +38,11 @@ def grown() -> Flowers:
 
 def test_the_mask_of_a_part_is_what_changes_when_it_is_drawn_again(grown: Flowers) -> None:
     rng = np.random.default_rng(0)
-    hues = rng.uniform(*NEUTRAL_HUES, (N, len(PARTS)))
-    for number, part in enumerate(PARTS):
+    hues = rng.uniform(*NEUTRAL_HUES, (N, len(FLOWER_PARTS)))
+    for number, part in enumerate(FLOWER_PARTS):
         other = hues.copy()
         other[:, number] = (hues[:, number] + 90) % 360
-        changed = (grown.clean(other) != grown.clean(hues)).any(axis=1)
+        changed = (grown.without_noise(other) != grown.without_noise(hues)).any(axis=1)
         assert (changed == grown.mask(part)).all()
         # The noise of pixels is shared: nothing else moves with it either.
         moved = (grown.drawn(other) != grown.drawn(hues)).any(axis=1)
