@@ -38,9 +38,8 @@ GENERATED = {
     "interesting_features", "leakage_blocks", "leakage_onehot", "piecewise", "planted_digits",
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
     "gender_templates", "monotonicity_templates", "text_rules", "linear_gnn", "negative_evidence",
-    "units", "boolean", "ripple", "planted_series", "freq_shapes", "white_box", "hmm_state", "infection", "ba2motifs", "flowers",
-    "coloured_square",
-    "additive_table",
+    "units", "boolean", "ripple", "planted_series", "freq_shapes", "white_box", "hmm_state", "infection", "ba2motifs",
+    "additive_table", "coloured_square", "flowers",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"boolean", "leakage_onehot"}

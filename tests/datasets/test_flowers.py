@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xaibench.core.data import Data
 from xaibench.core.pairs import Pair
 from xaibench.core.truth import Truth
-from xaibench.datasets.flower_pictures import NEUTRAL_HUES, FLOWER_PARTS, Flowers, grow_flowers, hsv_to_rgb
+from xaibench.datasets.flower_pictures import FLOWER_PARTS, NEUTRAL_HUES, Flowers, grow_flowers, hsv_to_rgb
 from xaibench.datasets.flowers import flowers
 from xaibench.metrics.ground_truth.part_protocol import (
     part_completeness,

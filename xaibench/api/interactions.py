@@ -57,8 +57,8 @@ def interactions(
     UsageError
         If there is no such index.
     UnsupportedError
-        If the inputs are not a table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, and if
-        integrated Hessians do not add up, as in networks of ReLUs.
+        If the inputs are not a table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, and
+        if integrated Hessians do not add up, as in networks of ReLUs.
 
     Examples
     --------

@@ -53,7 +53,8 @@ class Flowers:
 
     def drawn(self, hues: Array) -> Array:
         """The images (N, 3, 48, 48), float32 from 0 to 1, with these hues (N, 4) in degrees."""
-        return np.clip(self.without_noise(hues) + self.noise, 0, 1).astype(np.float32)
+        found: Array = np.clip(self.without_noise(hues) + self.noise, 0, 1).astype(np.float32)
+        return found
 
     def without_noise(self, hues: Array) -> Array:
         """The same without the noise of pixels."""

@@ -18,8 +18,8 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 from xaibench.datasets.flower_pictures import (
-    NEUTRAL_HUES,
     FLOWER_PARTS,
+    NEUTRAL_HUES,
     SIGNAL_HUES,
     SIGNAL_SPREAD,
     Flowers,
