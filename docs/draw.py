@@ -452,6 +452,17 @@ def _bam(board: pd.DataFrame) -> Figure:
     return dots(board, series, "model contrast: brightness of the object, object model less scene model")
 
 
+def _flowers_data() -> Figure:
+    return images([("flowers", load("flowers", train=1, test=360))], n=8)
+
+
+def _flowers(board: pd.DataFrame) -> Figure:
+    started = board["explainer"] == "integrated_gradients"
+    starts = board["explainer_params"].map(lambda given: f" from {json.loads(given).get('baseline')}")
+    board = board.assign(explainer=board["explainer"] + starts.where(started, ""))
+    return dots(board, {"rank": board["metric"] == "relevance_rank"}, "share of the signal part that is found")
+
+
 def _find_data() -> Figure:
     functions = registry.get("functions", "find_numeric").function(seed=11, n=200)
     clean = [f for f in functions if f.noise == "none" and not f.intervals]
@@ -734,6 +745,7 @@ PAGES: dict[str, tuple[Callable[[], Figure], Callable[[pd.DataFrame], Figure]]] 
     "blockmnist": (_blockmnist_data, _blockmnist),
     "diffroar": (_diffroar_data, _diffroar),
     "bam": (_bam_data, _bam),
+    "flowers": (_flowers_data, _flowers),
     "find": (_find_data, _find),
     "find_strings": (_find_strings_data, _find_strings),
     "circuits": (_circuits_data, _circuits),

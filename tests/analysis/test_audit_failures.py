@@ -14,7 +14,7 @@ def cells(**statuses: list[str]) -> pd.DataFrame:
         {
             **same, "metric": metric,
             "family": "faithfulness", "status": status, "message": "AttributeError: no trapz\nmore" if i == 0 else None,
-            "seed": i % 2, "explainer": f"e{i}", "explainer_params": "{}",
+            "seed": i % 2, "explainer": f"e{i}", "explainer_params": "{}", "control": False,
         }
         for metric, found in statuses.items()
         for i, status in enumerate(found)
@@ -42,7 +42,7 @@ def test_anything_that_was_scored_is_judged_by_its_scores(statuses: list[str]) -
 
 def test_some_that_fail_are_said_and_decide_where_the_others_say_nothing() -> None:
     found = partial_failures(cells(some=["failed", "ok", "ok", "unsupported"], all=["failed"], none=["ok"]))
-    assert list(found.values()) == ["raises on 1 of 3 explanations: AttributeError: no trapz"]
+    assert [failure.said for failure in found.values()] == ["raises on 1 of 3 explanations: AttributeError: no trapz"]
     row = {"dataset": "d", "model": "m", "selection": "test[:4]", "metric": "some", "params": "{}", "asked_output": ""}
     judged = {**row, "verdict": "weak", "trust": 0.5, "diagnosis": "weak trend", "constant": False}
     said = judged_with_failures(judged, found)
@@ -52,3 +52,14 @@ def test_some_that_fail_are_said_and_decide_where_the_others_say_nothing() -> No
     assert (nothing["verdict"], nothing["trust"]) == ("does not run", 0.0)
     assert nothing["diagnosis"].endswith("; all others get the same score")
     assert judged_with_failures({**judged, "metric": "none"}, found)["diagnosis"] == "weak trend"
+
+
+def test_a_metric_that_refuses_a_control_alone_runs_and_is_judged_by_its_constant_score() -> None:
+    frame = cells(some=["failed", "ok", "ok"])
+    found = partial_failures(frame.assign(control=[True, False, False]))
+    row = {"dataset": "d", "model": "m", "selection": "test[:4]", "metric": "some", "params": "{}", "asked_output": ""}
+    judged = {**row, "verdict": "broken", "trust": 0.0, "diagnosis": "constant", "constant": True}
+    said = judged_with_failures(judged, found)
+    assert said["verdict"] == "broken"
+    assert said["diagnosis"] == "constant; raises on 1 of 3 explanations: AttributeError: no trapz"
+    assert judged_with_failures(judged, partial_failures(frame))["verdict"] == "does not run"

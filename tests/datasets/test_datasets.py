@@ -40,7 +40,7 @@ GENERATED = {
     "scaffold_compas", "scaffold_table", "suppressor", "switched_regimes", "synthgauss", "xai_tris",
     "gender_templates", "monotonicity_templates", "text_rules", "linear_gnn", "negative_evidence",
     "units", "boolean", "ripple", "planted_series", "freq_shapes", "white_box", "hmm_state", "infection", "ba2motifs",
-    "additive_table", "colour_shortcut",
+    "additive_table", "colour_shortcut", "coloured_square", "flowers",
 }  # fmt: skip
 """Data sets without files or arrays of another package behind them."""
 EXHAUSTIVE = {"boolean", "leakage_onehot"}

@@ -32,7 +32,7 @@ def interactions(
     """Main effects of the columns of a table and interactions of their pairs, exactly, in float64.
 
     The four indices of coalitions evaluate the model on all ``2^d`` subsets of the columns, with those that are left
-    out replaced by the masker. Interactions are no attributions: they are not scored, and in no suite.
+    out replaced by the masker. Interactions are not attributions: they are not scored, and in no suite.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def interactions(
     UsageError
         If there is no such index.
     UnsupportedError
-        If the inputs are no table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, and if
-        integrated Hessians do not add up, as in networks of ReLUs.
+        If the inputs are not a table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, and
+        if integrated Hessians do not add up, as in networks of ReLUs.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from xaibench.datasets.splits import generator
 
 FLOWER_SIDE = 48
 """Pixels along each side of an image."""
-PARTS = ("petals", "disc", "stem", "leaves")
+FLOWER_PARTS = ("petals", "disc", "stem", "leaves")
 """Parts, in the order of their numbers."""
 NEUTRAL_HUES = (40.0, 200.0)
 """Degrees between which a part says nothing."""
@@ -48,18 +48,19 @@ class Flowers:
 
     def mask(self, part: str) -> Array:
         """Pixels of a part (N, 48, 48) of bool."""
-        found: Array = self.parts == PARTS.index(part)
+        found: Array = self.parts == FLOWER_PARTS.index(part)
         return found
 
     def drawn(self, hues: Array) -> Array:
         """The images (N, 3, 48, 48), float32 from 0 to 1, with these hues (N, 4) in degrees."""
-        return np.clip(self.clean(hues) + self.noise, 0, 1).astype(np.float32)
+        found: Array = np.clip(self.without_noise(hues) + self.noise, 0, 1).astype(np.float32)
+        return found
 
-    def clean(self, hues: Array) -> Array:
+    def without_noise(self, hues: Array) -> Array:
         """The same without the noise of pixels."""
         colours = hsv_to_rgb(hues, self.shades[:, :, 0], self.shades[:, :, 1])
         images = self.backgrounds.copy()
-        for part in range(len(PARTS)):
+        for part in range(len(FLOWER_PARTS)):
             images = np.where((self.parts == part)[:, None], colours[:, part, :, None, None], images)
         return images
 
@@ -67,15 +68,15 @@ class Flowers:
 def grow_flowers(n: int, *names: object) -> Flowers:
     """Draw ``n`` flowers; number i depends on the names and i alone."""
     parts = np.empty((n, FLOWER_SIDE, FLOWER_SIDE), dtype=np.int8)
-    shades = np.empty((n, len(PARTS), 2), dtype=np.float32)
+    shades = np.empty((n, len(FLOWER_PARTS), 2), dtype=np.float32)
     backgrounds = np.empty((n, 3, FLOWER_SIDE, FLOWER_SIDE), dtype=np.float32)
     noise = np.empty_like(backgrounds)
     for i in range(n):
         rng = generator("flower", *names, i)
         parts[i] = _shape(rng)
-        shades[i] = rng.uniform(0.55, 0.95, (len(PARTS), 2))
+        shades[i] = rng.uniform(0.55, 0.95, (len(FLOWER_PARTS), 2))
         # A stem and its leaves are one green, or whatever their hue is.
-        shades[i, PARTS.index("leaves")] = shades[i, PARTS.index("stem")]
+        shades[i, FLOWER_PARTS.index("leaves")] = shades[i, FLOWER_PARTS.index("stem")]
         backgrounds[i] = _background(rng)
         noise[i] = PIXEL_NOISE * rng.standard_normal((3, FLOWER_SIDE, FLOWER_SIDE))
     return Flowers(parts, shades, backgrounds, noise)
@@ -109,10 +110,10 @@ def _shape(rng: np.random.Generator) -> Array:
         leaf_x = centre_x + bend * along**2 + to_side * length
         leaf_y = centre_y + along * (1 - centre_y)
         inside = ((x - leaf_x) / length) ** 2 + ((y - leaf_y) / (0.4 * length)) ** 2 <= 1
-        found[inside] = PARTS.index("leaves")
-    found[(u >= 0) & (np.abs(x - (centre_x + bend * u**2)) <= width)] = PARTS.index("stem")
-    found[distance <= edge] = PARTS.index("petals")
-    found[distance <= disc] = PARTS.index("disc")
+        found[inside] = FLOWER_PARTS.index("leaves")
+    found[(u >= 0) & (np.abs(x - (centre_x + bend * u**2)) <= width)] = FLOWER_PARTS.index("stem")
+    found[distance <= edge] = FLOWER_PARTS.index("petals")
+    found[distance <= disc] = FLOWER_PARTS.index("disc")
     return found
 
 

@@ -18,8 +18,8 @@ from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
 from xaibench.datasets.flower_pictures import (
+    FLOWER_PARTS,
     NEUTRAL_HUES,
-    PARTS,
     SIGNAL_HUES,
     SIGNAL_SPREAD,
     Flowers,
@@ -31,7 +31,7 @@ SIGNAL_PARTS = ("petals", "disc", "stem")
 """Parts that may have the signal; the leaves have the colour of the stem."""
 HUE_NAMES = ("red", "purple")
 N_FLOWER_CLASSES = len(SIGNAL_PARTS) * len(SIGNAL_HUES)
-FOLLOWS = 0.97
+FOLLOWS_SIGNAL = 0.97
 """Share of the images in which a prediction has to follow the signal, or to stay with it."""
 
 
@@ -111,8 +111,8 @@ def flowers(*, seed: int, train: PositiveInt = 3000, test: PositiveInt = 360) ->
     others = shown.drawn(redrawn)
     inputs = shown.drawn(hues_test)
 
-    def check(name: str, changed: Array, targets: Array, **rule: float) -> Intervention:
-        return Intervention(name, changed, targets, rows, **rule)
+    def follows(name: str, changed: Array, targets: Array) -> Intervention:
+        return Intervention(name, changed, targets, rows, at_least=FOLLOWS_SIGNAL)
 
     return Data(
         "image",
@@ -126,10 +126,10 @@ def flowers(*, seed: int, train: PositiveInt = 3000, test: PositiveInt = 360) ->
         train_mask=_signal_mask(grown, labels // len(SIGNAL_HUES)),
         truth_kind="model",
         interventions=(
-            check("other signal hue", shown.drawn(swapped), 2 * part + 1 - colour, at_least=FOLLOWS),
-            check("signal on another part", shown.drawn(moved), 2 * elsewhere + colour, at_least=FOLLOWS),
-            check("other parts redrawn", others, labels_test, at_least=FOLLOWS),
-            check("signal part neutral", neutral, labels_test, at_most=1 / N_FLOWER_CLASSES + 0.08),
+            follows("other signal hue", shown.drawn(swapped), 2 * part + 1 - colour),
+            follows("signal on another part", shown.drawn(moved), 2 * elsewhere + colour),
+            follows("other parts redrawn", others, labels_test),
+            Intervention("signal part neutral", neutral, labels_test, rows, at_most=1 / N_FLOWER_CLASSES + 0.08),
         ),
         accuracy_floor=0.98,
         checks=(MarginMoves("margin moved by redrawing, share of removal", others, neutral, 0.10),),
@@ -141,7 +141,7 @@ def flowers(*, seed: int, train: PositiveInt = 3000, test: PositiveInt = 360) ->
                 level=float(number),
                 truth=shown.mask(name),
             )
-            for number, name in enumerate(PARTS)
+            for number, name in enumerate(FLOWER_PARTS)
         ),
     )
 
@@ -158,12 +158,12 @@ def _coloured(side: str, n: int, seed: int) -> tuple[Array, Array, Flowers]:
 
 def _neutral(rng: np.random.Generator, n: int) -> Array:
     """Neutral hues (n, 4); leaves have that of the stem."""
-    found: Array = rng.uniform(*NEUTRAL_HUES, (n, len(PARTS)))
+    found: Array = rng.uniform(*NEUTRAL_HUES, (n, len(FLOWER_PARTS)))
     return _leaves_like_stem(found)
 
 
 def _leaves_like_stem(hues: Array) -> Array:
-    hues[:, PARTS.index("leaves")] = hues[:, PARTS.index("stem")]
+    hues[:, FLOWER_PARTS.index("leaves")] = hues[:, FLOWER_PARTS.index("stem")]
     return hues
 
 
@@ -177,7 +177,7 @@ def _with(hues: Array, part: Array, others: Array) -> Array:
 def _with_signal(hues: Array, part: Array, colour: Array, rng: np.random.Generator) -> Array:
     """Hues with the signal of a colour (n,) on a part (n,)."""
     signal = np.array(SIGNAL_HUES)[colour] + rng.uniform(-SIGNAL_SPREAD, SIGNAL_SPREAD, len(hues))
-    return _with(hues, part, np.repeat(signal[:, None], len(PARTS), axis=1))
+    return _with(hues, part, np.repeat(signal[:, None], len(FLOWER_PARTS), axis=1))
 
 
 def _one_changed(hues: Array, number: int, others: Array) -> Array:

@@ -44,8 +44,8 @@ def input_hue(problem: ProblemView, *, lowest: Degrees = 40.0, highest: Degrees 
     Returns
     -------
     Tensor (N, H, W)
-        Degrees on the colour circle from the nearer end of the interval, times largest minus smallest channel; 0 for
-        greys and for neutral hues.
+        Degrees on the colour circle (up to 1.2 from those of HSV) from the nearer end of the interval, times largest
+        minus smallest channel; 0 for greys and for neutral hues.
 
     Raises
     ------

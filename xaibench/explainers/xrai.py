@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -93,14 +94,16 @@ def segments(picture: Array, enlarged: int = PUBLISHED_SIDE) -> Array:
     """
     from skimage.morphology import dilation, disk
     from skimage.segmentation import felzenszwalb
-    from skimage.transform import resize
+    from skimage.transform import resize as resize_untyped
 
     height, width = picture.shape[:2]
+    resize: Callable[..., Array] = resize_untyped
+    ball: Callable[[int], Array] = disk
     low, high = float(picture.min()), float(picture.max())
     scaled = (picture - low) / (high - low) * 2 - 1 if high > low else np.zeros_like(picture)
     large = resize(scaled, (enlarged, enlarged), order=1, mode="edge", anti_aliasing=False)
     share = (enlarged / PUBLISHED_SIDE) ** 2
-    around = disk(max(1, round(GROWN * max(height, width) / PUBLISHED_SIDE)))
+    around = ball(max(1, round(GROWN * max(height, width) / PUBLISHED_SIDE)))
     found = []
     for scale in SCALES:
         least = max(1, round(SMALLEST * share))

@@ -23,7 +23,8 @@ def zennit_epsilon_plus(problem: ProblemView, *, epsilon: PositiveFloat = 1e-6) 
     """zennit's EpsilonPlus; equals `lrp` with ``rule="epsilon_plus"`` where sums and activations are modules.
 
     Operations that are not modules, such as the sum of a residual block, are not seen: relevance is neither shared
-    between the branches nor conserved there, and nothing says so.
+    between the branches nor conserved there, and nothing says so. The authors of layer-wise relevance propagation claim
+    a patent on it.
 
     Parameters
     ----------

@@ -18,12 +18,17 @@ from xaibench.core.data_registry import model
 from xaibench.models.networks import Add, ResidualBlock
 from xaibench.models.training import Progress, train
 
-Architecture = Literal["resnet", "vgg", "densenet", "mobilenet", "convnext", "vit"]
+SmallArchitecture = Literal["resnet", "vgg", "densenet", "mobilenet", "convnext", "vit"]
 
 
 @model("small_architecture", provides={"gradients", "module"}, features={"image"})
 def small_architecture(
-    data: Data, *, seed: int, architecture: Architecture = "resnet", epochs: int = 12, progress: Progress | None = None
+    data: Data,
+    *,
+    seed: int,
+    architecture: SmallArchitecture = "resnet",
+    epochs: int = 12,
+    progress: Progress | None = None,
 ) -> nn.Module:
     """A small network in the style of a known architecture, for images whose sides are multiples of 8.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,13 @@ _KEY = ["metric", "params", "asked_output"]
 _PROBLEM = ["dataset", "model", "selection"]
 MOST_SAID = 160
 """Characters of an error that a diagnosis repeats."""
+
+
+class Failure(NamedTuple):
+    """What to say of a metric that has raised on some explanations, and whether all of these are controls."""
+
+    said: str
+    only_controls: bool
 
 
 def metrics_that_fail(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -50,10 +57,11 @@ def metrics_that_fail(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
-def judged_with_failures(row: Mapping[str, Any], failures: Mapping[tuple[str, ...], str]) -> dict[str, Any]:
+def judged_with_failures(row: Mapping[str, Any], failures: Mapping[tuple[str, ...], Failure]) -> dict[str, Any]:
     """The audit's row of a metric that has raised on some explanations, which its diagnosis then says.
 
-    Where it says the same of all explanations that it did not raise on, nothing is left to judge: it does not run.
+    Where it says the same of all explanations that it did not raise on, nothing is left to judge: it does not run. If
+    it has refused nothing but controls, it does run, and its constant score is what is wrong with it.
 
     Parameters
     ----------
@@ -62,20 +70,22 @@ def judged_with_failures(row: Mapping[str, Any], failures: Mapping[tuple[str, ..
     failures : mapping
         From `partial_failures`.
     """
-    said = failures.get(tuple(str(row[name] or "") for name in (*_PROBLEM, *_KEY)))
-    if said is None:
+    found = failures.get(tuple(str(row[name] or "") for name in (*_PROBLEM, *_KEY)))
+    if found is None:
         return dict(row)
-    if row["constant"]:
-        return {
-            **row, "verdict": "does not run", "trust": 0.0, "diagnosis": f"{said}; all others get the same score",
-        }  # fmt: skip
-    return {**row, "diagnosis": f"{row['diagnosis']}; {said}"}
+    if row["constant"] and not found.only_controls:
+        diagnosis = f"{found.said}; all others get the same score"
+        return {**row, "verdict": "does not run", "trust": 0.0, "diagnosis": diagnosis}
+    return {**row, "diagnosis": f"{row['diagnosis']}; {found.said}"}
 
 
-def partial_failures(cells: pd.DataFrame) -> dict[tuple[str, ...], str]:
+def partial_failures(cells: pd.DataFrame) -> dict[tuple[str, ...], Failure]:
     """What to say of metrics that have raised on some explanations, by problem, metric, parameters and asked output."""
     return {
-        names: f"raises on {len(failed)} of {len(tried)} explanations: {_said(failed)}"
+        names: Failure(
+            f"raises on {len(failed)} of {len(tried)} explanations: {_said(failed)}",
+            bool(failed["control"].astype(bool).all()),
+        )
         for names, failed, tried in _failures(cells)
         if len(failed) < len(tried)
     }

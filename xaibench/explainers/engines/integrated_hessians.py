@@ -9,8 +9,8 @@ from xaibench.core.errors import UnsupportedError
 from xaibench.core.predictor import require_module
 from xaibench.core.problem import ProblemView
 
-MOST_COLUMNS = 32
-POINTS = 16
+MOST_HESSIAN_COLUMNS = 32
+PATH_POINTS = 16
 """Midpoints in each of the two directions."""
 INCOMPLETE = 0.1
 """Share of the difference from the baseline by which the sum may miss it."""
@@ -36,8 +36,8 @@ def integrated_hessians(problem: ProblemView, *, baseline: str = "zero") -> Tens
         derivatives of piecewise linear units are 0 everywhere, and what happens at their kinks is lost.
     """
     layout = problem.layout
-    if layout.kind != "table" or not layout.one_number_each or problem.inputs.shape[1] > MOST_COLUMNS:
-        raise UnsupportedError(f"integrated_hessians takes tables of at most {MOST_COLUMNS} columns")
+    if layout.kind != "table" or not layout.one_number_each or problem.inputs.shape[1] > MOST_HESSIAN_COLUMNS:
+        raise UnsupportedError(f"integrated_hessians takes tables of at most {MOST_HESSIAN_COLUMNS} columns")
     layout.require_quantities("a second derivative")
     found = torch.stack([_of_sample(problem.take(slice(i, i + 1)), baseline) for i in range(len(problem))])
     start = problem.baseline(baseline)
@@ -57,7 +57,7 @@ def _of_sample(view: ProblemView, baseline: str) -> Tensor:
     """Interactions (d, d) of one sample."""
     x, b = view.inputs, view.baseline(baseline)
     d = x.shape[1]
-    mid = (torch.arange(POINTS, device=x.device, dtype=x.dtype) + 0.5) / POINTS
+    mid = (torch.arange(PATH_POINTS, device=x.device, dtype=x.dtype) + 0.5) / PATH_POINTS
     product = (mid.unsqueeze(1) * mid).flatten().unsqueeze(1)
     model = require_module(view.model)
     rows = torch.zeros(len(product), dtype=torch.int64, device=x.device)

@@ -17,18 +17,18 @@ from xaibench.core.registry import metric
 from xaibench.metrics.engines.perturbation import clean_raw, clean_scores, select
 from xaibench.metrics.maps.similarity import spearman
 
-NEED = "input_pair.neutral_part"
+NEUTRAL_PART = "input_pair.neutral_part"
 IRRELEVANT = 0.05
 """Share of the output by which a part must lower it to count as relevant."""
 Threshold = Annotated[float, Ge(0), Lt(1)]
-GRID = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+SHARE_THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 
 _protocol = partial(
     metric,
     family="ground_truth",
     construct="part_protocol",
     higher_is_better=True,
-    needs={NEED},
+    needs={NEUTRAL_PART},
     source="Hesse et al. 2023, FunnyBirds: a synthetic vision dataset for a part-based analysis of explainable AI",
 )
 """Declares a metric of the construct ``part_protocol``."""
@@ -117,7 +117,9 @@ def part_distractibility(ev: Evaluation, *, threshold: Threshold = 0.25) -> Tens
     undefined_for={"zero maps", "some inputs"},
     shares_evaluations=True,
 )
-def part_completeness(ev: Evaluation, *, thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = GRID) -> Tensor:
+def part_completeness(
+    ev: Evaluation, *, thresholds: Annotated[tuple[Threshold, ...], MinLen(1)] = SHARE_THRESHOLDS
+) -> Tensor:
     """Mean of distractibility and of the mean of deletion and preservation, with the best threshold of a grid.
 
     The threshold is chosen on one half of the samples and scored on the other, and the other way round, and the score
@@ -158,7 +160,7 @@ def part_masks(ev: Evaluation) -> list[Tensor]:
         If a pair has no other inputs, or does not say which features are the part.
     """
     found = []
-    for pair in ev.pairs[NEED]:
+    for pair in ev.pairs[NEUTRAL_PART]:
         if pair.inputs is None or pair.truth is None or pair.truth.mask is None:
             raise UnsupportedError("a neutral part has other inputs and a mask, and one of them is missing")
         found.append(pair.truth.mask.to(ev.inputs.device))
@@ -170,7 +172,7 @@ def subsets(n_parts: int) -> list[tuple[bool, ...]]:
     return list(product((False, True), repeat=n_parts))
 
 
-def outputs_without(ev: Evaluation) -> Tensor:
+def outputs_of_subsets(ev: Evaluation) -> Tensor:
     """Raw outputs (N, 2^P, C) with every choice of parts neutral; once for all explainers.
 
     Parts have no pixel in common, so an image with several neutral parts has the pixels of the images with one each.
@@ -181,7 +183,7 @@ def outputs_without(ev: Evaluation) -> Tensor:
         outputs = []
         for choice in subsets(len(masks)):
             inputs = ev.inputs
-            for neutral, mask, pair in zip(choice, masks, ev.pairs[NEED], strict=True):
+            for neutral, mask, pair in zip(choice, masks, ev.pairs[NEUTRAL_PART], strict=True):
                 assert pair.inputs is not None
                 inputs = torch.where(mask, pair.inputs.to(inputs), inputs) if neutral else inputs
             outputs.append(ev.predict(inputs) if any(choice) else clean_raw(ev))
@@ -192,8 +194,8 @@ def outputs_without(ev: Evaluation) -> Tensor:
 
 def part_effects(ev: Evaluation) -> Tensor:
     """How much the explained output falls when one part is neutral (N, P), float64."""
-    n_parts = len(ev.pairs[NEED])
-    scores = select(ev, outputs_without(ev)).double()
+    n_parts = len(ev.pairs[NEUTRAL_PART])
+    scores = select(ev, outputs_of_subsets(ev)).double()
     single = [2 ** (n_parts - 1 - part) for part in range(n_parts)]
     return clean_scores(ev).double().unsqueeze(1) - scores[:, single]
 
@@ -222,5 +224,5 @@ def _keeps_class(ev: Evaluation, neutral: Tensor) -> Tensor:
     n_parts = neutral.shape[1]
     weights = 2 ** torch.arange(n_parts - 1, -1, -1, device=neutral.device)
     number = (neutral * weights).sum(dim=1)
-    predicted = outputs_without(ev).argmax(dim=2)
+    predicted = outputs_of_subsets(ev).argmax(dim=2)
     return predicted.gather(1, number.unsqueeze(1)).squeeze(1) == predicted[:, 0]
