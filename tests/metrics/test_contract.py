@@ -48,7 +48,7 @@ FIRST_SET = {
 }  # fmt: skip
 SMALL = {
     "n_samples": 6, "n_subsets": 9, "steps": 5, "epsilon": 0.02, "n_retrainings": 2, "n_repeats": 2,
-    "min_accuracy": 0.0,
+    "min_accuracy": 0.0, "min_kept": 0.0, "max_lost": 1.0, "queries": 3, "n_noise": 2,
 }  # fmt: skip
 N = 7
 every_metric = pytest.mark.parametrize("spec", METRICS, ids=lambda s: s.name)
