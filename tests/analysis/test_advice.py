@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.results import concat, make_results
+from helpers.reversal import reversed_scores
 
 import xaibench as xb
 from xaibench.analysis.advice.certificate import certificate_votes
 from xaibench.analysis.advice.placebo_votes import ADVICE_ALPHA, LEAST_SAMPLES, construct_votes, counted_tests
-from xaibench.analysis.advice.verdicts import Advice, advise
+from xaibench.analysis.advice.verdicts import Advice, ComparisonKey, advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.api.advising import advice_table
+from xaibench.core.components import MetricSpec
+from xaibench.core.known_names import all_components
 from xaibench.report.advice import NONE_THROUGHOUT, NOTHING_SHOWN, advice_groups, advice_sentences
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
@@ -188,6 +192,29 @@ def test_quick_as_published() -> None:
         assert {name.partition("(")[0] for name in row["explainers"]} <= owners
 
 
+@pytest.mark.slow
+def test_quick_turned_round() -> None:
+    """Reversing who is in "use" removes it; reversing what convicted an explainer clears it.
+
+    Reversing all scores of one in "do not use" does not: it has won tests, too, and then loses those.
+    """
+    cells = xb.results(BASELINES / "quick")
+    cells = cells[cells["control"] | cells["explainer"].isin(["lrp", "vargrad", "saliency"])]
+    metrics = {spec.name: spec for spec in all_components("metric") if isinstance(spec, MetricSpec)}
+    board = leaderboard(cells, suite="quick", metrics=metrics)
+    found = {one.entry[0]: one for one in advise(board).explainers}
+    assert {name: one.kind for name, one in found.items()} == {"lrp": "use", "vargrad": "avoid", "saliency": "avoid"}
+
+    def turned(name: str, tests: Collection[ComparisonKey] | None = None) -> str:
+        other = reversed_scores(cells, board, found[name].entry, tests)
+        return kinds(advise(leaderboard(other, suite="quick", metrics=metrics)))[name]
+
+    assert turned("lrp") == "avoid"
+    for name in ("vargrad", "saliency"):
+        assert turned(name, found[name].lost) != "avoid"
+        assert turned(name) == "avoid"
+
+
 def test_few_samples_do_not_count_and_are_said() -> None:
     found = advise(board_of(results({"best": (5, 5, 5)}, n=LEAST_SAMPLES - 1)))
     assert [(one.kind, one.cause) for one in found.explainers] == [("undecided", "few samples")]
@@ -231,6 +258,8 @@ def test_metrics_that_the_audit_does_not_trust_have_no_vote() -> None:
     )
     assert kinds(advise(board)) == {"split": "undecided"}
     assert kinds(advise(board, audit=audit)) == {"split": "use"}
+    table = advice_table(advise(board, audit=audit), board, None, suite="s", audit=audit).set_index("kind")
+    assert {test.partition(":")[0] for test in table.at["use", "tests"]} == {"won"}
     trusted = audit.assign(verdict="trusted")
     assert kinds(advise(board, audit=trusted)) == {"split": "undecided"}
 
@@ -249,6 +278,9 @@ def test_a_certificate_counts_double() -> None:
     board = board_of(results({"finds": (0, 0, 0), "blind": (0, 0, 0), "late": (0, 0, 0)}))
     assert kinds(advise(board, certificate=certificate)) == {"finds": "use", "blind": "avoid", "late": "undecided"}
     assert certificate_votes(pd.DataFrame({"something": [1]})) is None
+    table = advice_table(advise(board, certificate=certificate), board, None, suite="s").set_index("kind")
+    assert "certificate: finds, 1 of 1 planted shortcuts found" in table.at["use", "tests"]
+    assert "certificate: blind, 0 of 1 planted shortcuts found" in table.at["avoid", "tests"]
 
 
 def test_undefined_scores_bar_a_recommendation() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, permutations, product
+
 import numpy as np
 import pytest
 import torch
@@ -99,11 +101,65 @@ def test_they_are_the_metrics_of_the_same_name(k):
         assert found.loc[measure, "value"] == pytest.approx(wanted.mean().item(), abs=1e-6)
 
 
-def test_ties_are_broken_alike_and_at_random():
-    flat = np.ones((400, F))
-    assert (by_measure(flat, flat)["value"] == 1).all()
+def orders_of(row):
+    """Every order of the features by magnitude that ties leave open."""
+    size = np.abs(row)
+    return [p for p in permutations(range(len(row))) if all(size[i] >= size[j] for i, j in pairwise(p))]
+
+
+def by_enumeration(a, b, k):
+    """Definitions, averaged over every order of both maps."""
+    found = dict.fromkeys(AGREEMENT_MEASURES, 0.0)
+    chance = dict.fromkeys(AGREEMENT_MEASURES, 0.0)
+    orders = list(product(orders_of(a), orders_of(b)))
+    s, t = np.sign(a), np.sign(b)
+    for p, q in orders:
+        p, q = p[:k], q[:k]
+        found["feature"] += len(set(p) & set(q))
+        found["sign"] += sum(s[i] == t[i] for i in set(p) & set(q))
+        found["rank"] += sum(i == j for i, j in zip(p, q, strict=True))
+        found["signed_rank"] += sum(i == j and s[i] == t[i] for i, j in zip(p, q, strict=True))
+        chance["feature"] += k * k
+        chance["rank"] += k
+        chance["sign"] += sum(s[i] == t[j] for i in p for j in q)
+        chance["signed_rank"] += sum(s[i] == t[j] for i, j in zip(p, q, strict=True))
+    return (
+        {m: v / (k * len(orders)) for m, v in found.items()},
+        {m: v / (k * len(a) * len(orders)) for m, v in chance.items()},
+    )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0]),
+        ([5, 0, 0, 0, 0], [5, 0, 0, 0, 0]),
+        ([5, 0, 0, 0, 0], [0, 0, 3, 0, 0]),
+        ([1, -1, 1, -1, 0], [-1, -1, 2, 0, 0]),
+        ([3, 2, 2, -2, 1], [1, 1, -1, 4, 4]),
+        ([1, 2, 3, 4, 5], [2, 2, 2, 2, 2]),
+        ([1, 2, 3, 4, 5], [1, -2, 3, -4, 5]),
+    ],
+)
+def test_ties_are_every_order_that_they_allow(a, b, k):
+    value, expected = by_enumeration(np.array(a, float), np.array(b, float), k)
+    found = by_measure(np.array([a], float), np.array([b], float), k=k)
+    for measure in AGREEMENT_MEASURES:
+        assert found.loc[measure, "value"] == pytest.approx(value[measure], abs=1e-12)
+        assert found.loc[measure, "expected"] == pytest.approx(expected[measure], abs=1e-12)
+
+
+def test_maps_that_say_nothing_agree_as_chance_does():
+    """Two zero maps, and two that show the same feature only: before, all of the rest agreed, as by one draw."""
+    flat = np.ones((4, F))
+    assert by_measure(flat, flat)["value"]["feature"] == pytest.approx(0.25)
+    assert by_measure(flat, flat)["expected"]["feature"] == pytest.approx(0.25)
+    sparse = np.zeros((4, F))
+    sparse[:, 2] = 1
+    assert by_measure(sparse, sparse)["value"]["feature"] == pytest.approx((1 + 2 * 2 / 11) / 3)
     a = np.random.default_rng(5).standard_exponential((400, F))
-    assert by_measure(flat, a)["value"]["feature"] == pytest.approx(0.25, abs=0.05)
+    assert by_measure(np.ones((400, F)), a)["value"]["feature"] == pytest.approx(0.25)
 
 
 def test_unsigned_maps_have_no_signs_to_agree_in():

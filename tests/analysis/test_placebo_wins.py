@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from xaibench.analysis.ranks.board_summary import board_summary, measured_ranks
 from xaibench.analysis.ranks.placebo_coverage import placebo_coverage
 from xaibench.analysis.ranks.placebo_wins import placebo_wins, record
 from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.core.components import MetricSpec
 
 BAD_GATE = [{"name": "accuracy", "value": 0.5, "threshold": 0.9, "at_least": True}]
 
@@ -146,3 +148,34 @@ def test_an_overview_counts_problems_and_orders_metrics_by_family() -> None:
     assert found.estimands == ("conditional on this model",)
     assert set(found.rows["dataset"]) == {"digits"}
     assert found.rows.loc[found.rows["explainer"] == "a", "outcome"].to_list() == ["beats", "beats", None]
+
+
+PERFECT = MetricSpec("m", lambda ev: ev, family="ground_truth", bounds=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "tested"),
+    [
+        ({"a": 0.5, "b": 0.9, "random": 1.0, "constant": 0.4}, {}, False),  # nobody can be better than 1
+        ({"a": 0.5, "b": 0.9, "random": 0.999, "constant": 0.4}, {}, True),
+        (
+            {"a": 0.5, "b": 0.9, "random": 1.0, "oracle": 1.0},
+            {},
+            True,
+        ),  # the oracle's own test says that nothing is told
+        ({"a": 0.5, "b": 0.9, "random": 0.0}, {"higher_is_better": False}, False),
+        ({"a": 0.5, "b": 0.9, "random": 1.0}, {"higher_is_better": False}, True),
+    ],
+)
+def test_a_placebo_that_is_perfect_by_itself_convicts_nobody(
+    values: dict[str, float], options: dict[str, Any], tested: bool
+) -> None:
+    """As for `input_independence`: maps that never change are never changed by a patch, and score 1 on every sample."""
+    r = np.random.default_rng(0)
+    scores = {k: np.full(40, v) if k in ("random", "oracle") else v - 0.1 * r.random(40) for k, v in values.items()}
+    frame = make_results(scores, metric="m", family="ground_truth", truth_kind="model", **options)
+    spec = replace(PERFECT, higher_is_better=options.get("higher_is_better", True))
+    board = leaderboard(frame, suite="s", metrics={"m": spec}).set_index("explainer")
+    assert board.loc[["a", "b"], "loses_to_placebo"].notna().all() == tested
+    assert board.loc[["a", "b"], "beats_placebo"].notna().all() == tested
+    assert board.loc[["a", "b"], "rank"].notna().all()

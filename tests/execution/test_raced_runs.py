@@ -11,7 +11,6 @@ import pytest
 from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench.core.errors import NothingToDoError
 from xaibench.store.stopped_early import stopped_early
 
 pytestmark = pytest.mark.slow
@@ -56,7 +55,9 @@ def test_scores_are_those_of_a_full_run_on_the_samples_that_were_taken(stores: d
 def test_who_leaves_is_worse_than_its_rival_on_the_samples_taken(stores: dict[str, Path]) -> None:
     raced = xb.results(stores["best"])
     cells = raced.set_index(["metric", "explainer"])
-    for row in raced[stopped_early(raced["message"])].to_dict("records"):
+    beaten = raced[raced["message"].fillna("").str.startswith("stopped early: beaten by")]
+    assert len(beaten)
+    for row in beaten.to_dict("records"):
         rival = row["message"].split("beaten by ")[1].split(" at ")[0]
         other = np.asarray(cells.loc[(row["metric"], rival), "scores"])[: row["n"]]
         assert (np.mean(row["scores"]) < np.mean(other)) == row["higher_is_better"]
@@ -64,7 +65,7 @@ def test_who_leaves_is_worse_than_its_rival_on_the_samples_taken(stores: dict[st
 
 def test_a_board_shows_stopped_rows_and_does_not_rank_them(stores: dict[str, Path]) -> None:
     board = xb.leaderboard(stores["best"])
-    early = board["message"].fillna("").str.startswith("not ranked: stopped early: beaten by")
+    early = board["message"].fillna("").str.startswith("not ranked: stopped early: ")
     assert early.any()
     assert board.loc[early, "rank"].isna().all()
     assert board.loc[early, "beats_placebo"].isna().all()
@@ -100,10 +101,23 @@ def test_a_comparison_leaves_out_what_stopped_on_one_side(stores: dict[str, Path
     assert not any("left a race early" in note for note in same.notes)
 
 
-def test_explanations_of_a_race_are_not_compared_and_it_is_said(stores: dict[str, Path]) -> None:
-    with pytest.raises(NothingToDoError, match="explanations of a race, in blocks") as caught:
-        xb.agreement(stores["best"])
-    assert caught.value.hint == "a run without --race stores them as a whole"
+def test_explanations_of_all_samples_are_compared_and_others_are_named(stores: dict[str, Path], call: Call) -> None:
+    """Those of explainers that stayed are joined from their blocks; the pairs are those of the full run."""
+    raced, full = xb.agreement(stores["best"]), xb.agreement(stores["full"])
+    cells = xb.results(stores["best"])
+    stayed = set(cells.loc[~stopped_early(cells["message"]) & (cells["status"] == "ok"), "explainer"])
+    assert set(raced["explainer_a"]) | set(raced["explainer_b"]) == stayed
+    assert raced.attrs["left_out"] == [name for name in dict.fromkeys(cells["explainer"]) if name not in stayed]
+    assert raced.attrs["left_out"]
+    assert full.attrs["left_out"] == []
+    keys = ["measure", "explainer_a", "explainer_b"]
+    both = raced.merge(full, on=keys, suffixes=("", "_full"))
+    assert len(both) == len(raced) > 0
+    np.testing.assert_allclose(both["value"], both["value_full"], atol=0.011)
+    assert set(raced["n"] + raced["n_undefined"]) == {N}
+    code, out, _ = call("agreement", stores["best"])
+    assert code == 0
+    assert f"left out, no explanation of all samples is stored: {raced.attrs['left_out'][0]}" in out
 
 
 def test_what_cannot_be_raced_says_so(tmp_path: Path, call: Call) -> None:

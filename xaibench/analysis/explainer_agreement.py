@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.statistics import intervals
-from xaibench.core.keys import seed
 from xaibench.core.types import Array
 
 AGREEMENT_MEASURES = ("feature", "rank", "sign", "signed_rank")
 """The agreements of Krishna et al. (2022): the same features in the top k, with the same rank, sign, or both."""
+_SIGNS = (-1, 0, 1)
 SIGNED_MEASURES = frozenset({"sign", "signed_rank"})
 AGREEMENT_COLUMNS = [
     "suite", "dataset", "model", "selection", "measure", "explainer_a", "params_a", "explainer_b", "params_b",
@@ -38,7 +38,7 @@ class Explanations:
     signed : array (E,) of bool
         False where a map says how much, and not in which direction.
     samples : list of str
-        Names of the samples; ties are broken by draws that they key, the same for all explainers.
+        Names of the samples.
     """
 
     names: tuple[str, str, str]
@@ -53,7 +53,9 @@ def explainer_agreement(problems: Sequence[Explanations], *, suite: str, k: int 
 
     Of the k features of largest magnitude of one map, the share that is among the k of the other
     (``feature``), there with the same rank (``rank``), with the same sign (``sign``), or both
-    (``signed_rank``). See `expected` for what chance alone gives.
+    (``signed_rank``). Features of equal magnitude are in a random order, of each map by itself, and the agreement is
+    the mean over all of these orders: two maps that are 0 at the same features do not agree about what they leave
+    open, and a constant map agrees with any map as much as independent rankings do.
 
     Parameters
     ----------
@@ -88,14 +90,13 @@ def _of_problem(problem: Explanations, k: int | float) -> list[dict[str, Any]]:
     n_features = problem.maps.shape[2]
     size = size_of_top(k, n_features)
     head = dict(zip(("dataset", "model", "selection"), problem.names, strict=True))
-    ties = np.stack([np.random.default_rng(seed("agreement", s)).permutation(n_features) for s in problem.samples])
-    tops = [_top(maps, ties, size) for maps in problem.maps]
+    orders = [tied_order(maps) for maps in problem.maps]
     rows = []
     for a, b in combinations(range(len(problem.entries)), 2):
         for measure in AGREEMENT_MEASURES:
             if measure in SIGNED_MEASURES and not (problem.signed[a] and problem.signed[b]):
                 continue
-            value, chance = agreement_at(tops[a], tops[b], n_features, measure)
+            value, chance = agreement_at(orders[a], orders[b], size, measure)
             low, high = intervals.t_interval(value[None])
             known = np.isfinite(value)
             rows.append(
@@ -120,32 +121,76 @@ def _of_problem(problem: Explanations, k: int | float) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Top:
-    """The k features of largest magnitude of N maps, the largest first: places and signs (N, k)."""
+class TiedOrder:
+    """Places of the d features of N maps, the largest magnitude first; arrays are (N, d), ``known`` is (N,).
 
-    features: Array
+    Attributes
+    ----------
+    first, last : array of int
+        Features of one magnitude share the places ``first`` to before ``last``, in any order.
+    signs : array
+    known : array of bool
+        Maps that are finite.
+    """
+
+    first: Array
+    last: Array
     signs: Array
     known: Array
 
+    def in_top(self, size: int) -> Array:
+        """Probability of every feature to be among the first ``size``."""
+        found: Array = np.clip(size - self.first, 0, self.last - self.first) / (self.last - self.first)
+        return found
 
-def _top(maps: Array, ties: Array, size: int) -> Top:
-    order = np.lexsort((ties, -np.abs(maps)), axis=-1)[:, :size]
-    known: Array = np.asarray(np.isfinite(maps).all(axis=1))
-    return Top(order, np.sign(np.take_along_axis(maps, order, axis=1)), known)
+    def sign_at(self, size: int, sign: int) -> Array:
+        """Probability (N, size) that the feature at a place has a sign."""
+        by_place = np.argsort(self.first, axis=1, kind="stable")
+        first, last, of_sign = (np.take_along_axis(x, by_place, axis=1) for x in (self.first, self.last, self.signs))
+        total = np.cumsum(np.pad(of_sign == sign, ((0, 0), (1, 0))), axis=1)
+        share = (np.take_along_axis(total, last, axis=1) - np.take_along_axis(total, first, axis=1)) / (last - first)
+        found: Array = share[:, :size]
+        return found
 
 
-def agreement_at(a: Top, b: Top, n_features: int, measure: str) -> tuple[Array, Array]:
+def tied_order(maps: Array) -> TiedOrder:
+    """Places of the features of maps (N, d) by magnitude.
+
+    Examples
+    --------
+    >>> found = tied_order(np.array([[0.0, -3.0, 0.0, 1.0]]))
+    >>> found.first.tolist(), found.last.tolist()
+    ([[2, 0, 2, 1]], [[4, 1, 4, 2]])
+    """
+    size = np.abs(maps)
+    order = np.argsort(-size, axis=1, kind="stable")
+    ordered = np.take_along_axis(size, order, axis=1)
+    n, d = maps.shape
+    place = np.arange(d)
+    starts = np.ones((n, d), dtype=bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ends = np.ones((n, d), dtype=bool)
+    ends[:, :-1] = starts[:, 1:]
+    first, last = np.empty((n, d), dtype=np.int64), np.empty((n, d), dtype=np.int64)
+    np.put_along_axis(first, order, np.maximum.accumulate(np.where(starts, place, 0), axis=1), axis=1)
+    closing = np.minimum.accumulate(np.where(ends, place + 1, d)[:, ::-1], axis=1)[:, ::-1]
+    np.put_along_axis(last, order, closing, axis=1)
+    return TiedOrder(first, last, np.sign(maps), np.asarray(np.isfinite(maps).all(axis=1)))
+
+
+def agreement_at(a: TiedOrder, b: TiedOrder, size: int, measure: str) -> tuple[Array, Array]:
     """Agreement of two explanations sample by sample, and what it is on average for independent rankings.
 
-    Chance gives each feature of the second map a random place, its sign with it. A given feature of
-    its top k is then on a given feature of the first top k with probability 1 / d of d features. So of
-    the k features a share of k / d agrees, and 1 / d with the same rank; with signs, only the k^2 pairs
-    (or, of the same rank, the k pairs) that have the same sign count.
+    Both are means over all orders of tied features, of each map by itself. Chance gives each feature of the second
+    map a random place, its sign with it. A given feature of its top k is then on a given feature of the first top k
+    with probability 1 / d of d features. So of the k features a share of k / d agrees, and 1 / d with the same rank;
+    with signs, only the k^2 pairs (or, of the same rank, the k pairs) that have the same sign count.
 
     Parameters
     ----------
-    a, b : Top
-    n_features : int
+    a, b : TiedOrder
+    size : int
+        k.
     measure : {"feature", "rank", "sign", "signed_rank"}
 
     Returns
@@ -153,18 +198,17 @@ def agreement_at(a: Top, b: Top, n_features: int, measure: str) -> tuple[Array, 
     value, expected : array (N,)
         NaN where one of the maps is not finite.
     """
-    n, size = a.features.shape
+    signed, n_features = measure in SIGNED_MEASURES, a.first.shape[1]
     if measure in ("rank", "signed_rank"):
-        meet = a.features == b.features
-        same_sign = a.signs == b.signs
-        pairs = same_sign.sum(axis=1) if measure in SIGNED_MEASURES else np.full(n, size)
+        shared = np.clip(np.minimum(np.minimum(a.last, b.last), size) - np.maximum(a.first, b.first), 0, None)
+        meet = shared / ((a.last - a.first) * (b.last - b.first))
+        of_sign = [(a.sign_at(size, s) * b.sign_at(size, s)).sum(axis=1) for s in _SIGNS if signed]
+        pairs = np.sum(of_sign, axis=0) if signed else np.full(len(meet), float(size))
     else:
-        sign_there = np.full((n, n_features), np.inf)
-        np.put_along_axis(sign_there, b.features, b.signs, axis=1)
-        there = np.take_along_axis(sign_there, a.features, axis=1)
-        meet, same_sign = np.isfinite(there), there == a.signs
-        of_sign = [(a.signs == s).sum(axis=1) * (b.signs == s).sum(axis=1) for s in (-1, 0, 1)]
-        pairs = np.sum(of_sign, axis=0) if measure in SIGNED_MEASURES else np.full(n, size * size)
-    agreed = (meet & same_sign if measure in SIGNED_MEASURES else meet).sum(axis=1)
+        first, second = a.in_top(size), b.in_top(size)
+        meet = first * second
+        of_sign = [(first * (a.signs == s)).sum(axis=1) * (second * (b.signs == s)).sum(axis=1) for s in _SIGNS]
+        pairs = np.sum(of_sign, axis=0) if signed else np.full(len(meet), float(size * size))
+    agreed = (meet * (a.signs == b.signs) if signed else meet).sum(axis=1)
     known = a.known & b.known
     return np.where(known, agreed / size, np.nan), np.where(known, pairs / (size * n_features), np.nan)

@@ -86,7 +86,7 @@ def advice(
             for name in (m["suite"] for m in shown_runs(opened, suite, None))
         ]
     frames = [
-        advice_table(advise(part, audit=trusted, certificate=certified), part, cells, suite=name)
+        advice_table(advise(part, audit=trusted, certificate=certified), part, cells, suite=name, audit=trusted)
         for name, part, cells, trusted, certified in parts
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
@@ -112,10 +112,11 @@ def write_advice(store: str | Path | Location, board: pd.DataFrame) -> pd.DataFr
 
     def made(names: list[str]) -> pd.DataFrame:
         parts = [(name, board[board["suite"] == name].reset_index(drop=True)) for name in names]
-        frames = [
-            advice_table(advice_on(opened.path, part), part, results(opened.path, name), suite=name)
-            for name, part in parts
-        ]
+        frames = []
+        for name, part in parts:
+            audit, certificate = _beside(opened, name, None, None)
+            found = advise(part, audit=audit, certificate=certificate)
+            frames.append(advice_table(found, part, results(opened.path, name), suite=name, audit=audit))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
 
     return update_frame(opened, "advice", suite_states(opened, shown_runs(opened, None, None)), made)
@@ -137,14 +138,21 @@ def _frame(store: Store, name: str, suite: str) -> pd.DataFrame | None:
     return found[found["suite"] == suite].reset_index(drop=True) if "suite" in found else found
 
 
-def advice_table(found: Advice, board: pd.DataFrame, cells: pd.DataFrame | None, *, suite: str) -> pd.DataFrame:
-    """Sentences with their evidence, see `advice`; ``cells`` are the results that the board is of."""
-    outcomes, ids = _outcomes(board), _cell_ids(board, cells)
+def advice_table(
+    found: Advice, board: pd.DataFrame, cells: pd.DataFrame | None, *, suite: str, audit: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Sentences with their evidence, see `advice`; ``cells`` are the results that the board is of.
+
+    ``audit`` is the one that the advice was made with: tests that it takes out do not count among the outcomes either.
+    """
+    outcomes, ids = _outcomes(board, audit), _cell_ids(board, cells)
     metrics = metric_labels(board)
     names = variants(zip(board["explainer"], board["explainer_params"], strict=True))
     rows: list[tuple[str, str, str, list[str], str, list[str], list[str]]] = []
 
-    def add(kind: str, cause: str, explainers: list[str], reason: str, tests: Iterable[Test]) -> None:
+    def add(
+        kind: str, cause: str, explainers: list[str], reason: str, tests: Iterable[Test], plants: Iterable[str] = ()
+    ) -> None:
         used = [test for test in dict.fromkeys(tests) if test in outcomes]
         said = [
             f"{outcomes[test]}: {names[explainer, params]}, {metrics[metric, settings, output]} on "
@@ -153,7 +161,7 @@ def advice_table(found: Advice, board: pd.DataFrame, cells: pd.DataFrame | None,
             for dataset, model, selection, metric, settings, output, explainer, params in (test,)
         ]
         evidence = list(dict.fromkeys(cell for test in used for cell in ids.get(test, ())))
-        rows.append((suite, kind, cause, explainers, reason, said, evidence))
+        rows.append((suite, kind, cause, explainers, reason, [*said, *plants], evidence))
 
     opening = opening_sentence(found)
     if opening:
@@ -162,7 +170,8 @@ def advice_table(found: Advice, board: pd.DataFrame, cells: pd.DataFrame | None,
     for group in advice_groups(found, board):
         members = [by_entry[key] for key in group.keys]
         tests = (test for one in members for test in _tests_of(one))
-        add(group.kind, members[0].cause, [name for name, _ in group.members], group.text, tests)
+        plants = [f"certificate: {names[m.entry]}, {_plants(m.certificate)}" for m in members if m.certificate]
+        add(group.kind, members[0].cause, [name for name, _ in group.members], group.text, tests, plants)
     unknown = unknown_sentence(found)
     if unknown:
         wanted = {key for construct in found.unknown for key in construct.evidence}
@@ -175,9 +184,14 @@ def _tests_of(one: ExplainerAdvice) -> list[Test]:
     return [(*key, *one.entry) for key in dict.fromkeys((*one.evidence, *one.lost))]
 
 
-def _outcomes(board: pd.DataFrame) -> dict[Test, str]:
+def _plants(certificate: tuple[int, int, int]) -> str:
+    won, _, tried = certificate
+    return f"{won} of {tried} planted shortcuts found"
+
+
+def _outcomes(board: pd.DataFrame, audit: pd.DataFrame | None) -> dict[Test, str]:
     """What became of every test of the board."""
-    tests = counted_tests(counted(board))
+    tests = counted_tests(counted(board), audit)
     keys = tests[[*COMPARISON_GROUP, *ENTRY]].astype(str).itertuples(index=False, name=None)
     return dict(zip(keys, tests["result"], strict=True))
 

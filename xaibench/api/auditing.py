@@ -16,6 +16,7 @@ from xaibench.analysis.explainer_agreement import Explanations, explainer_agreem
 from xaibench.api.reading import results, shown_runs
 from xaibench.core.errors import NothingToDoError
 from xaibench.core.types import Array
+from xaibench.report.labels import variants
 from xaibench.store import Store
 from xaibench.store.stopped_early import stopped_early
 
@@ -78,9 +79,10 @@ def write_tables(store: str | Path, **tables: pd.DataFrame) -> None:
 def stored_explanations(cells: pd.DataFrame) -> pd.DataFrame:
     """One row per explanation of samples: where it is stored, and of which samples it is.
 
-    Draws of the random control but the first one are left out.
+    Draws of the random control but the first one are left out, and what left a race early.
     """
     made = cells[(cells["repeat"] == 0) & cells["explain_key"].notna() & (cells["scope"] != "dataset")]
+    made = made[~stopped_early(made["message"])]
     made = made[made["sample_ids"].map(lambda ids: ids is not None and len(ids) > 0)]
     return made[[*_UNIT, "explain_key", "sample_ids", "control", "attribution_kind"]].drop_duplicates(_UNIT)
 
@@ -154,6 +156,8 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
     -------
     DataFrame
         See `xaibench.analysis.explainer_agreement.explainer_agreement`. Of several draw seeds the first.
+        ``attrs["left_out"]`` lists explainers without a stored explanation of all samples, such as those that left a
+        race early by every metric.
 
     Raises
     ------
@@ -190,7 +194,19 @@ def agreement(store: str | Path, suite: str | None = None, *, k: int | float = 0
                 "a run without --race stores them as a whole",
             )
         raise NothingToDoError(f"{opened.path} holds no two explanations of one problem", "`xaibench run` makes them")
+    there = {*zip(found["explainer_a"], found["params_a"], strict=True)}
+    there |= {*zip(found["explainer_b"], found["params_b"], strict=True)}
+    left_out = [entry for _, cells in suites for entry in _explaining(cells) if entry not in there]
+    names = variants(entry for _, cells in suites for entry in _explaining(cells))
+    found.attrs["left_out"] = [names[entry] for entry in dict.fromkeys(left_out)]
     return found
+
+
+def _explaining(cells: pd.DataFrame) -> list[tuple[str, str]]:
+    """Explainers with scores of samples, and their parameters."""
+    scored = cells[(cells["status"] == "ok") & (cells["scope"] != "dataset") & cells["explain_key"].notna()]
+    entries = scored[["explainer", "explainer_params"]].drop_duplicates()
+    return [(str(name), str(params)) for name, params in entries.itertuples(index=False, name=None)]
 
 
 def _stored(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:

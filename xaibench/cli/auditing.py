@@ -56,6 +56,7 @@ def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: st
     top = _top(k)
     shown_runs(Store(path), suite, None)
     found = agreement(path, k=top)
+    left_out = found.attrs.pop("left_out")
     _write(path, agreement=found)
     found = _of_suite(found, suite)
     if json:
@@ -69,6 +70,8 @@ def show_agreement(store: Path | None, *, suite: str | None, k: str, measure: st
     for name, part in found.groupby("suite", sort=False):
         stdout().print(f"suite {name}", style="bold")
         stdout().print(agreement_report(part, measure))
+    if left_out:
+        stdout().print(f"left out, no explanation of all samples is stored: {', '.join(left_out)}", markup=False)
     return 0
 
 

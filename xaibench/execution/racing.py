@@ -10,16 +10,18 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.leaderboard.score_matrix import FLOOR
-from xaibench.analysis.racing.decisions import MetricRace, RaceStop
+from xaibench.analysis.racing.closing import Delta, delta_of
+from xaibench.analysis.racing.decisions import RACE_RULES, MetricRace, RaceStop
 from xaibench.analysis.racing.modes import RaceMode
 from xaibench.analysis.racing.spending import looks_at
 from xaibench.core.components import ORACLE
 from xaibench.core.context import context_rows
 from xaibench.core.errors import StoreError, UsageError
-from xaibench.core.keys import digest
+from xaibench.core.keys import canonical_json, digest
 from xaibench.core.problem import Problem
 from xaibench.core.program_specs import is_control
 from xaibench.core.types import Array
@@ -207,12 +209,14 @@ class _ProblemRace:
         return True
 
     def _stopped_key(self, key: str) -> str:
-        return digest("raced", key, self.mode, list(self.looks))
+        return digest("raced", RACE_RULES, key, self.mode, list(self.looks))
 
     def __call__(self) -> Iterator[tuple[PlannedUnit, list[Row]]]:
-        """Run the blocks; then the rows of every unit."""
+        """Run the blocks; then the rows of every unit, and the explanations that were made of all samples."""
+        fingerprints = []
         for start, stop in pairwise((0, *self.looks)):
             block = block_of(self.problem, start, stop)
+            fingerprints.append(block.fingerprint)
             bench, about = ProblemCaches(block, None), replace(self.about, fingerprint=block.fingerprint)
             for _, cells in self.units:
                 alive = {one.cell.cell_id: one for one in cells if one.alive}
@@ -224,6 +228,8 @@ class _ProblemRace:
             if stop < self.looks[-1]:
                 self._look(stop)
         for planned, cells in self.units:
+            if any(one.alive for one in cells):
+                self._join(cells[0].unit, fingerprints)
             merged = {one.cell.cell_id: self._merged(one) for one in cells}
             yield (
                 planned,
@@ -236,6 +242,19 @@ class _ProblemRace:
                     for entry in planned.cells
                 ],
             )
+
+    def _join(self, unit: Unit, fingerprints: list[str]) -> None:
+        """Store the explanation of all samples as one: a later run scores it, and `agreement` compares it."""
+        key = unit.explain_key(self.about.fingerprint)
+        found = [self.store.load_attributions(unit.explain_key(fingerprint)) for fingerprint in fingerprints]
+        blocks = [one for one in found if one is not None]
+        if len(blocks) < len(found) or self.store.load_attributions(key) is not None:
+            return
+        maps, kinds, seconds = zip(*blocks, strict=True)
+        sizes = self.problem.samples.sizes
+        self.store.save_attributions(
+            key, torch.cat(maps), kind=kinds[0], seconds=sum(seconds), sizes=None if sizes is None else sizes.cpu()
+        )
 
     def _races(self) -> list[tuple[MetricRace, list[_CellRace]]]:
         by_metric: dict[Any, list[_CellRace]] = {}
@@ -259,6 +278,7 @@ class _ProblemRace:
 
     def _look(self, n: int) -> None:
         for race, entries in self.races:
+            race.delta = race.delta or _delta_of(entries)
             scores = np.full((len(entries), n), np.nan)
             for i, one in enumerate(entries):
                 values: Array = np.asarray(one.scores, dtype=np.float64)
@@ -299,11 +319,26 @@ class _ProblemRace:
         )
 
 
+def _delta_of(entries: list[_CellRace]) -> Delta | None:
+    """The practical delta of the metric that these cells are raced by; None before anything is scored."""
+    output = next((row.output for one in entries for row in one.rows if row.status in _SCORED), None)
+    if output is None:
+        return None
+    spec, params = entries[0].cell.spec, canonical_json(dict(entries[0].cell.metric.params))
+    return delta_of(
+        spec.name, spec.family, spec.aggregate, output, params, bounds=spec.bounds, has_unit=spec.has_output_unit
+    )
+
+
 def _said(stop: RaceStop, entries: list[_CellRace], n: int) -> str:
     where = f"at {stop.n} of {n} samples"
     if stop.rival is None:
         return f"better than every placebo {where}"
     rival = entries[stop.rival].unit.explainer.label
+    if stop.outcome == "tied":
+        return f"tied with {rival} within {stop.delta:.2g} {where}"
+    if stop.outcome == "not separable":
+        return f"not separable from {rival} by all samples, as it seems {where}"
     return f"{'beaten by' if stop.outcome == 'beaten' else 'worse than'} {rival} {where}"
 
 

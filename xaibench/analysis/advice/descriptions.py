@@ -14,7 +14,7 @@ ADVICE_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "raced or no test; empty otherwise.",
     "explainers": "Names of the explainers that the sentence is about, with the parameters that distinguish variants.",
     "reason": "The sentence, as leaderboards and reports show it.",
-    "tests": "The tests behind it: outcome, explainer, metric and problem of each.",
+    "tests": "The tests behind it: outcome, explainer, metric and problem of each, and plants found by a certificate.",
     "evidence": "cell_id of the scores behind these tests, those of the explainers and of their best placebos; empty "
     "where the advice was made from a board without its results.",
 }

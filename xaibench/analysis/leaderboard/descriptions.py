@@ -36,7 +36,7 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "placebo": "The placebo with the best value.",
     "placebo_value": "Value of that placebo.",
     "beats_placebo": "Whether the explainer is better than every placebo, by corrected paired tests and by value. "
-    "Null where there is no test.",
+    "Null where there is no test, as where a placebo has the best possible score throughout.",
     "p_placebo": "p-value of that test, after Holm's correction over the explainers.",
     "loses_to_placebo": "Whether the explainer is worse than some placebo, by corrected paired tests and by value.",
     "p_loses": "p-value of that test, after correction for the placebos and Holm's over the explainers.",

@@ -83,6 +83,7 @@ def compare_with_placebos(
     higher_is_better: bool,
     family: str,
     skill_valid: bool,
+    best_possible: float = np.nan,
 ) -> PlaceboTests:
     """Compare every explainer of one (problem, metric) with its controls.
 
@@ -98,6 +99,9 @@ def compare_with_placebos(
     higher_is_better : bool
     family : str
     skill_valid : bool
+    best_possible : float
+        The best score that the metric can give, NaN where there is none. Where a placebo has it on every sample and no
+        oracle says whether the measure can tell, nothing is tested: there a map that explains nothing is the best one.
     """
     sign = 1.0 if higher_is_better else -1.0
     missing = np.full(len(names), np.nan)
@@ -112,6 +116,8 @@ def compare_with_placebos(
     # Where the oracle is the best answer by definition, its own test says whether the measure can tell.
     own = (names == ORACLE) if skill_valid or family == "ground_truth" else np.zeros(len(names), dtype=bool)
     candidates = eligible & (~control | own) & np.isfinite(value)
+    if not (candidates & own).any() and _is_perfect(samples.scores[placebos], best_possible):
+        return PlaceboTests(*skill, best, (), p, beats, worse, loses, p, worse, effect)
     rows = np.flatnonzero(candidates)
     if len(rows):
         first = int(np.flatnonzero(placebos == best)[0])
@@ -127,6 +133,13 @@ def compare_with_placebos(
     beats[known] = ((p < ALPHA) & (lead > 0))[known]
     loses[known] = ((worse < ALPHA) & (lead < 0))[known]
     return PlaceboTests(*skill, best, tuple(placebos.tolist()), p, beats, worse, loses, p_alone, worse_alone, effect)
+
+
+def _is_perfect(scores: Array, best_possible: float) -> bool:
+    """Whether some row of scores (P, U) is the best possible one wherever it is defined."""
+    known = np.isfinite(scores)
+    at_best = np.abs(scores - best_possible) <= intervals.last_digit(np.maximum(np.abs(best_possible), 1.0))
+    return bool(((at_best | ~known).all(axis=1) & known.any(axis=1)).any())
 
 
 def _against(

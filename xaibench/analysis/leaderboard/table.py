@@ -66,7 +66,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
           of the median where that is the value (`paired_tests`; largest p, then Holm over the
           explainers, 5 %); differences beyond 6 digits are none. Null where there is no test: controls,
           what may not be ranked, no placebo or no sample in common with one, families in which a
-          placebo may win, and so few samples that no scores could have passed (``p_placebo`` is there
+          placebo may win, a placebo with the best possible score on every sample (where no oracle is there to show
+          that the measure can tell), and so few samples that no scores could have passed (``p_placebo`` is there
           then). The oracle is tested, on its own, where it is the best answer by definition (ground
           truth, ``skill_valid``).
         - ``loses_to_placebo``: worse than some placebo on every trained model, by the opposite tests
@@ -117,7 +118,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     board["truth_kind"] = board.groupby(COMPARISON_GROUP, sort=False)["truth_kind"].transform("first")
     board = board.merge(_problems(cells), on=PROBLEM, how="left", sort=False)
     board = board.assign(suite=suite, stopped=_stopped(cells, entry_of, len(board)), **_meanings(board, metrics or {}))
-    compared, eligibility = _compared(cells, board, group_of, entry_of, _ranking(board, metrics or {}))
+    ranking, best = _ranking(board, metrics or {}), _best_possible(board, metrics or {})
+    compared, eligibility = _compared(cells, board, group_of, entry_of, ranking, best)
     board = pd.concat([board, compared], axis=1)
     board = pd.concat([board, ranking_status(board, eligibility, cells, entry_of)], axis=1)
     notes = pd.Series(exclusion_notes(every_cell, entry_of, len(board)), board.index, dtype=object)
@@ -148,6 +150,18 @@ def _ranking(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> Array:
     pairs = list(zip(board["metric"], board["params"], strict=True))
     found = {(m, p): m not in metrics or metrics[m].ranks_with(json.loads(p or "{}")) for m, p in set(pairs)}
     return np.array([found[pair] for pair in pairs], dtype=bool)
+
+
+def _best_possible(board: pd.DataFrame, metrics: Mapping[str, MetricSpec]) -> Array:
+    """By row of the board: the best score that its metric can give, NaN where there is none or it is not known."""
+    keys = list(zip(board["metric"], board["params"], board["output"].fillna(""), strict=True))
+    found = dict.fromkeys(set(keys), np.nan)
+    for metric, params, output in found:
+        if metric in metrics and metrics[metric].aggregate == "mean":
+            spec = metrics[metric]
+            bound = spec.bounds_of(json.loads(params or "{}"), str(output))[1 if spec.higher_is_better else 0]
+            found[metric, params, output] = np.nan if bound is None else float(bound)
+    return np.array([found[key] for key in keys], dtype=np.float64)
 
 
 def masker_of(params: str) -> str:
@@ -187,7 +201,7 @@ def _mixed_trainings(cells: pd.DataFrame, board: pd.DataFrame) -> Array:
 
 
 def _compared(
-    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array, ranks: Array
+    cells: pd.DataFrame, board: pd.DataFrame, group_of: Array, entry_of: Array, ranks: Array, best: Array
 ) -> tuple[pd.DataFrame, Eligibility]:
     """Columns of everything that needs the scores, one comparison group after the other, and what a rank takes."""
     size = len(board)
@@ -228,7 +242,7 @@ def _compared(
         found = compare_with_placebos(
             samples, value, explainer[at], control[at], complete & defined & ~mixed[at] & ranks[at],
             higher_is_better=bool(head["higher_is_better"]), family=head["family"],
-            skill_valid=bool(head["skill_valid"]),
+            skill_valid=bool(head["skill_valid"]), best_possible=float(best[at.start]),
         )  # fmt: skip
         _fill(out, at, found, value, explainer[at])
         rankable = complete & defined & ~control[at] & ~barred[at] & np.isfinite(value)

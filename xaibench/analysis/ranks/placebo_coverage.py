@@ -52,15 +52,13 @@ def placebo_coverage(board: pd.DataFrame, rows: pd.DataFrame) -> PlaceboCoverage
 
 
 def _placebos(tested: pd.DataFrame) -> tuple[str, ...]:
-    names: set[str] = set()
-    for _, group in tested.groupby(COMPARISON_GROUP, sort=False):
-        fit = group[group["control"].astype(bool) & (group["explainer"] != ORACLE) & (group["status"] == "ok")]
-        n = group["n_placebos"].iloc[0]
-        if len(fit) < n:
-            return ()
-        if len(fit) == n:  # of more controls than placebos some were not fit to be one
-            names.update(fit["explainer"])
-    return tuple(sorted(names))
+    fit = tested["control"].astype(bool) & (tested["explainer"] != ORACLE) & (tested["status"] == "ok")
+    group = tested.groupby(COMPARISON_GROUP, sort=False).ngroup()
+    there, needed = fit.groupby(group).transform("sum"), tested["n_placebos"].groupby(group).transform("first")
+    if (there < needed).any():
+        return ()
+    # Of more controls than placebos some were not fit to be one.
+    return tuple(sorted(set(tested.loc[fit & (there == needed), "explainer"])))
 
 
 def _reason(board: pd.DataFrame, rows: pd.DataFrame) -> Untested:

@@ -44,8 +44,11 @@ def placebo_wins(board: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """
     families = rows[rows["family"].isin(TESTED_FAMILIES)]
     families = families.assign(outcome=placebo_outcomes(families))
+    # Rows of a board are wide, and every explainer takes some of them.
+    families = families[[*ENTRY, "beats_placebo", "outcome", "relative_rank"]]
+    rows = rows[[*ENTRY, *PROBLEM, "status"]]
     found = []
-    for key, group in board.groupby(ENTRY, sort=True):
+    for key, group in board[[*ENTRY, "control"]].groupby(ENTRY, sort=True):
         own = families[(families["explainer"] == key[0]) & (families["explainer_params"] == key[1])]
         ran = rows[(rows["explainer"] == key[0]) & (rows["explainer_params"] == key[1]) & (rows["status"] == "ok")]
         marks = own["beats_placebo"].dropna()
