@@ -242,9 +242,12 @@ def test_the_command_publishes_checks_and_refuses(
     monkeypatch.setattr(script, "git_state", lambda: {"sha": "0" * 40, "dirty": False})
     assert script.main(["little", "--store", str(finished), "--into", str(into), "--baseline"]) == 0
     assert xb.leaderboard(into / "baselines" / "little")["suite"].unique().tolist() == ["little"]
+    arguments = ["little", "--store", str(finished), "--into", str(into), "--baseline"]
+    assert script.main(arguments) == 0, "a baseline takes the place of an older one"
+    assert len(Store(into / "baselines" / "little").manifests()) == 1
+    with pytest.raises(UsageError, match="is a baseline itself"):
+        script.main(["little", "--store", str(into / "baselines" / "little"), "--into", str(into), "--baseline"])
     assert script.main(["--check", "--into", str(into)]) == 0
     shipped(samples=17)
     assert script.main(["--check", "--into", str(into)]) == 1
     assert "little: its cells are others now" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="exists"):
-        script.main(["little", "--store", str(finished), "--into", str(into), "--baseline"])
