@@ -18,7 +18,7 @@ from pathlib import Path
 from xaibench import suite as suites
 from xaibench.api.orchestration import run_suite
 from xaibench.api.published import published, stale_reasons, with_training_seeds
-from xaibench.api.publishing import publish
+from xaibench.api.publishing import publish_results
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.execution import Options
 from xaibench.execution.provenance import git_state
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
     for name, store in stores.items():
         wanted = given.training_seeds is not None and given.training_seeds != default.get(name)
         command = f"python results/publish.py {name}" + (f" --training-seeds {seeds[name]}" if wanted else "")
-        folder = publish(store, name, given.into, training_seeds=seeds[name], command=command)
+        folder = publish_results(store, name, given.into, training_seeds=seeds[name], command=command)
         sys.stdout.write(f"{folder}: {sum(f.stat().st_size for f in folder.iterdir()) / 1e3:.0f} kB\n")
         if given.baseline:
             target = given.into / "baselines" / name
