@@ -10,6 +10,7 @@ python results/publish.py --check                          # which results are o
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from xaibench import suite as suites
 from xaibench.api.orchestration import run_suite
 from xaibench.api.published import published, stale_reasons, with_training_seeds
-from xaibench.api.publishing import publish
+from xaibench.api.publishing import publish_results
 from xaibench.core.errors import UsageError, XaibenchError
 from xaibench.execution import Options
 from xaibench.execution.provenance import git_state
@@ -74,12 +75,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="results/publish.py", description="Publish the results of suites.")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     parser.add_argument("--store", type=Path, help="publish its results, and run nothing")
-    parser.add_argument("--into", type=Path, default=RESULTS)
+    parser.add_argument("--into", type=Path, default=RESULTS, help="default: results")
     parser.add_argument("--training-seeds", type=int)
     parser.add_argument("-j", "--workers", type=int, default=0)
-    parser.add_argument("--baseline", action="store_true", help="also make results/baselines/SUITE")
+    parser.add_argument("--baseline", action="store_true", help="also make results/baselines/SUITE again")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args(arguments)
+    given.into = given.into.absolute()
     if given.check:
         return check(given.into)
     if not given.suites:
@@ -93,20 +95,20 @@ def main(arguments: list[str]) -> int:
     default = tomllib.loads(SEEDS.read_text(encoding="utf-8"))["training_seeds"]
     stores = {name: given.store or RESULTS / "local" / "published" / name for name in given.suites}
     seeds = {name: given.training_seeds or default.get(name) for name in given.suites}
-    baselines = {name: given.into / "baselines" / name for name in given.suites} if given.baseline else {}
-    for target in baselines.values():
-        if target.exists():
-            raise UsageError(f"{target} exists", "remove it first, so that no run of it is left")
+    if given.baseline and given.store is not None and (given.into / "baselines") in given.store.absolute().parents:
+        raise UsageError(f"{given.store} is a baseline itself", "publish it without --baseline")
     if given.store is None:
         for name, store in stores.items():
             run(name, store, seeds[name], given.workers)
     for name, store in stores.items():
         wanted = given.training_seeds is not None and given.training_seeds != default.get(name)
         command = f"python results/publish.py {name}" + (f" --training-seeds {seeds[name]}" if wanted else "")
-        folder = publish(store, name, given.into, training_seeds=seeds[name], command=command)
+        folder = publish_results(store, name, given.into, training_seeds=seeds[name], command=command)
         sys.stdout.write(f"{folder}: {sum(f.stat().st_size for f in folder.iterdir()) / 1e3:.0f} kB\n")
-        if name in baselines:
-            make_baseline(Store(store), Store(baselines[name], create=True), name)
+        if given.baseline:
+            target = given.into / "baselines" / name
+            shutil.rmtree(target, ignore_errors=True)
+            make_baseline(Store(store), Store(target, create=True), name)
     return 0
 
 

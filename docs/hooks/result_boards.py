@@ -13,7 +13,7 @@ from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.api.published import CLAIMS, COST, Published, stale_reasons
 from xaibench.report.claims import claimed
 from xaibench.report.claims_index import OWN, counts, verdict_label
-from xaibench.report.html.cost_panel import HEADS, cost_panel
+from xaibench.report.html.cost_panel import COST_PANEL_HEADS, cost_panel
 from xaibench.report.labels import interval, metric_labels, number, problem_labels, rank_interval, variants
 
 HOW_TO_READ = """\
@@ -115,7 +115,12 @@ def _board_page(one: Published, stale: list[str]) -> str:
     if panel is not None:
         rows = [(Html(_explainer(row[0])), *row[1:]) for row in panel.rows]
         figure = f'<div class="xb-plot" role="img" aria-label="{escape(panel.sentence)}">{panel.figure}</div>'
-        parts += ["## Quality and cost", panel.sentence, figure, table(HEADS, rows, label="Quality and cost")]
+        parts += [
+            "## Quality and cost",
+            panel.sentence,
+            figure,
+            table(COST_PANEL_HEADS, rows, label="Quality and cost"),
+        ]
     claims = one.table(CLAIMS)
     if claims is not None and len(claims):
         parts += ["## Claims", _claims(claims)]

@@ -10,8 +10,15 @@ from result_tables import HIDDEN, Html, frame_of, link, markdown_text, plain, sl
 
 from xaibench.analysis.leaderboard.placebo_outcomes import BEATS, LOSES, TOO_FEW, UNDECIDED, placebo_outcomes
 from xaibench.api.published import ADVICE, AUDIT, COST, Published
-from xaibench.report.html.cost_panel import duration, memory
-from xaibench.report.labels import interval, metric_labels, number, problem_labels, variants
+from xaibench.report.labels import (
+    interval,
+    memory_label,
+    metric_labels,
+    number,
+    problem_labels,
+    time_label,
+    variants,
+)
 from xaibench.suite import Claim, ScoreSelection
 
 MOST_ROWS = 40
@@ -100,7 +107,7 @@ class _Explainers:
             own = self.boards.get(name)
             counts = {} if own is None else own["outcome"].value_counts()
             cost = self.costs.get(name)
-            seconds = "" if cost is None else duration(float(cost["seconds"].median()))
+            seconds = "" if cost is None else time_label(float(cost["seconds"].median()))
             rows.append(
                 (
                     Html(link(name, f"{slug(name)}/")),
@@ -145,8 +152,8 @@ class _Explainers:
                     number(cost.get("relative_rank")),
                     interval(cost.get("ci_low", float("nan")), cost.get("ci_high", float("nan"))),
                     *(tests.get(o, 0) for o in (BEATS, LOSES, UNDECIDED, TOO_FEW)),
-                    duration(cost.get("seconds", float("nan"))),
-                    memory(cost.get("memory", float("nan"))),
+                    time_label(cost.get("seconds", float("nan"))),
+                    memory_label(cost.get("memory", float("nan"))),
                     "yes" if cost.get("pareto") else "",
                 )
             )
@@ -217,7 +224,7 @@ class _Metrics:
                     verdicts or "not audited here",
                     0 if own is None else own["suite"].nunique(),
                     len(self.claims.get(name, ())),
-                    duration(float(scored["score_seconds"].median())) if len(scored) else "",
+                    time_label(float(scored["score_seconds"].median())) if len(scored) else "",
                 )
             )
         heads = ("metric", "family", "audit, by problem", "suites", "claims", "seconds a scoring (median)")
@@ -260,8 +267,8 @@ class _Metrics:
                     part["problem"].nunique(),
                     *(tests.get(o, 0) for o in (BEATS, LOSES, UNDECIDED)),
                     int(part["n_undefined"].sum()),
-                    duration(float(part["score_seconds"].median())),
-                    memory(float(memory_of)),
+                    time_label(float(part["score_seconds"].median())),
+                    memory_label(float(memory_of)),
                 )
             )
         heads = (

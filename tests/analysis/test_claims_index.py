@@ -15,7 +15,7 @@ from xaibench.analysis.claims.claims_index import (
     INDEX_COLUMN_DESCRIPTIONS,
     INDEX_COLUMNS,
     NOT_RUN,
-    claims_index,
+    index_claims,
 )
 from xaibench.analysis.claims.papers import papers
 from xaibench.analysis.claims.verdicts import CLAIM_COLUMNS
@@ -59,7 +59,7 @@ def test_a_claim_has_the_verdict_of_its_suite_or_of_one_that_holds_it() -> None:
             verdict("whole", "one.b", verdict="inconclusive", message="too few"),
         ]
     )
-    index = claims_index(made, table)
+    index = index_claims(made, table)
     assert list(index.columns) == list(INDEX_COLUMNS) == list(INDEX_COLUMN_DESCRIPTIONS)
     assert index["verdict"].tolist() == ["reproduced", "inconclusive", NOT_RUN]
     assert index["state"].tolist() == ["current", "current", "not run"]
@@ -76,7 +76,7 @@ def test_a_claim_has_the_verdict_of_its_suite_or_of_one_that_holds_it() -> None:
 
 @pytest.mark.parametrize("change", [{"margin": 0.2}, {"direction": "less"}, {"unit": "training"}])
 def test_a_verdict_on_another_test_is_outdated(change: dict[str, Any]) -> None:
-    index = claims_index({"one": [claim("one.a", **change)]}, pd.DataFrame([verdict("one", "one.a")]))
+    index = index_claims({"one": [claim("one.a", **change)]}, pd.DataFrame([verdict("one", "one.a")]))
     assert index["state"].tolist() == ["outdated"]
     table, _ = claims_index_tables(index)
     assert table.rows[0][1] == "reproduced (outdated)"

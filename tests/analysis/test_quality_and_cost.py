@@ -11,7 +11,8 @@ from helpers.results import concat, make_results
 
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.quality_and_cost import COST_COLUMNS, pareto_front, quality_and_cost
-from xaibench.report.html.cost_panel import cost_panel, cost_panels, duration, memory
+from xaibench.report.html.cost_panel import cost_panel, cost_panels
+from xaibench.report.labels import memory_label, time_label
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -61,4 +62,4 @@ def test_without_times_there_is_no_panel_and_names_are_escaped() -> None:
     hostile = cost_panel("s", found.assign(explainer=["<script>", "b", "c", "d"]))
     assert hostile is not None
     assert "<script>" not in hostile.figure
-    assert (duration(np.nan), duration(0.0), duration(2e-7), memory(np.nan)) == ("", "", "0.20 µs", "")
+    assert (time_label(np.nan), time_label(2e-7), memory_label(np.nan)) == ("", "0.20 µs", "")

@@ -18,7 +18,7 @@ from xaibench import suite as suites
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
 from xaibench.api.publication_card import GIVEN_MODELS, MODELS_LIKE_THESE, to_toml
 from xaibench.api.published import BOARD, CARD, claim_digests, published, stale_reasons, with_training_seeds
-from xaibench.api.publishing import publish
+from xaibench.api.publishing import publish_results
 from xaibench.core.errors import StoreError, UsageError
 from xaibench.store import Store
 
@@ -72,7 +72,7 @@ def _run(store: Path, suite: dict[str, Any]) -> Path:
 def test_a_publication_holds_the_tables_and_says_how_they_were_made(
     shipped: Callable[..., Path], finished: Path, tmp_path: Path
 ) -> None:
-    folder = publish(finished, "little", tmp_path / "results", command="python results/publish.py little")
+    folder = publish_results(finished, "little", tmp_path / "results", command="python results/publish.py little")
     assert {p.name for p in folder.iterdir()} == {
         "leaderboard.parquet", "claims.parquet", "advice.parquet", "cost.parquet", "card.toml",
     }  # fmt: skip
@@ -97,7 +97,7 @@ def test_a_publication_holds_the_tables_and_says_how_they_were_made(
 def test_what_was_published_is_stale_once_the_suite_changes(
     shipped: Callable[..., Path], finished: Path, tmp_path: Path
 ) -> None:
-    publish(finished, "little", tmp_path / "results")
+    publish_results(finished, "little", tmp_path / "results")
     (one,) = published(tmp_path / "results")
     shipped(samples=17)
     assert stale_reasons(one) == ["its cells are others now"]
@@ -138,7 +138,7 @@ def test_what_is_not_a_whole_run_of_a_commit_is_refused(
     monkeypatch.setattr(Store, "manifests", lambda store: [changed])
     monkeypatch.setattr(Store, "outcome", lambda store, number: {"end": end})
     with pytest.raises(UsageError, match=said):
-        publish(finished, "little", tmp_path / "results")
+        publish_results(finished, "little", tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
@@ -147,15 +147,15 @@ def test_a_run_with_other_cells_than_the_suite_has_now_is_refused(
 ) -> None:
     shipped(samples=17)
     with pytest.raises(UsageError, match="other cells than the suite has now"):
-        publish(finished, "little", tmp_path / "results")
+        publish_results(finished, "little", tmp_path / "results")
     shipped()
     with pytest.raises(UsageError, match="other cells than the suite has now"):
-        publish(finished, "little", tmp_path / "results", training_seeds=2)
+        publish_results(finished, "little", tmp_path / "results", training_seeds=2)
 
 
 def test_suites_of_ones_own_and_folders_that_are_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mine is not a shipped suite"):
-        publish(tmp_path, "mine", tmp_path)
+        publish_results(tmp_path, "mine", tmp_path)
     with pytest.raises(UsageError, match="there is no folder"):
         published(tmp_path / "nowhere")
     (tmp_path / "quick").mkdir()
@@ -182,7 +182,7 @@ def test_six_trainings_speak_for_models_that_are_trained_again(shipped: Callable
     fields: dict[str, Any] = {"problem_seeds": [0, 1, 2, 3, 4, 5], "samples": 4}
     shipped(**fields)
     store = _run(tmp_path / "store", LITTLE | fields)
-    card = tomllib.loads((publish(store, "little", tmp_path / "results") / CARD).read_text())
+    card = tomllib.loads((publish_results(store, "little", tmp_path / "results") / CARD).read_text())
     assert card["about"] == MODELS_LIKE_THESE
     assert card["problem_seeds"] == [0, 1, 2, 3, 4, 5]
     assert not any(GIVEN_MODELS in sentence for sentence in card["not_conclude"])
@@ -242,9 +242,12 @@ def test_the_command_publishes_checks_and_refuses(
     monkeypatch.setattr(script, "git_state", lambda: {"sha": "0" * 40, "dirty": False})
     assert script.main(["little", "--store", str(finished), "--into", str(into), "--baseline"]) == 0
     assert xb.leaderboard(into / "baselines" / "little")["suite"].unique().tolist() == ["little"]
+    arguments = ["little", "--store", str(finished), "--into", str(into), "--baseline"]
+    assert script.main(arguments) == 0, "a baseline takes the place of an older one"
+    assert len(Store(into / "baselines" / "little").manifests()) == 1
+    with pytest.raises(UsageError, match="is a baseline itself"):
+        script.main(["little", "--store", str(into / "baselines" / "little"), "--into", str(into), "--baseline"])
     assert script.main(["--check", "--into", str(into)]) == 0
     shipped(samples=17)
     assert script.main(["--check", "--into", str(into)]) == 1
     assert "little: its cells are others now" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="exists"):
-        script.main(["little", "--store", str(finished), "--into", str(into), "--baseline"])

@@ -11,10 +11,9 @@ PATHS = {p.resolve(): text for p, text in pages().items()}
 
 
 def outside_navigation(page: str) -> bool:
-    """Whether a page, by its path below docs, is one of many that `not_in_nav` names; test_result_pages has their links."""
-    return page.startswith(("results/boards/", "results/explainers/", "results/metrics/")) and not page.endswith(
-        "index.md"
-    )
+    """Whether a page, by its path below docs, is one of many that `not_in_nav` names; test_result_pages has those."""
+    many = page.startswith(("results/boards/", "results/explainers/", "results/metrics/"))
+    return many and not page.endswith("index.md")
 
 
 LINKED = sorted(str(p.relative_to(TOP)) for p in pages() if not outside_navigation(str(p).removeprefix(f"{DOCS}/")))

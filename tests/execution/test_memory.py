@@ -29,9 +29,10 @@ def test_a_peak_counts_although_it_is_over() -> None:
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.parametrize(("setting", "least", "most"), [("0", 60, 140), ("1", 0, 20)])
 def test_freed_memory_is_counted_again_only_where_the_heap_is_not_retained(setting: str, least: int, most: int) -> None:
-    """In a process of its own: the setting is one of the whole process."""
+    """Slow: in a process of its own, as the setting is one of the whole process."""
     code = (
         "import numpy as np\n"
         "from xaibench.execution.malloc import keep_heap\n"

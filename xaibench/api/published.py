@@ -15,7 +15,7 @@ import pandas as pd
 
 from xaibench import suite as suites
 from xaibench._version import __version__
-from xaibench.analysis.claims.claims_index import claims_index as index_of
+from xaibench.analysis.claims.claims_index import index_claims
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
 from xaibench.api.reading import claims
 from xaibench.core.errors import StoreError, UsageError
@@ -135,7 +135,7 @@ def claims_index(source: str | Path | None = None, *, suite: str | None = None) 
     if suite is not None:
         suites.find(suite)
         made = {suite: made.get(suite, [])}
-    index = index_of({name: found for name, found in made.items() if found}, verdicts)
+    index = index_claims({name: found for name, found in made.items() if found}, verdicts)
     if verdicts is not None and "digest" in verdicts:
         tested = dict(verdicts[["id", "digest"]].itertuples(index=False, name=None))
         now = {claim.id: claim_digest(claim) for found in made.values() for claim in found}

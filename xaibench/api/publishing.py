@@ -36,7 +36,7 @@ ADVICE_LEFT_OUT = ["tests", "evidence"]
 """Ids of cells, which only a store can resolve, and which take more room than everything else."""
 
 
-def publish(
+def publish_results(
     store: str | Path, suite: str, into: str | Path, *, training_seeds: int | None = None, command: str = ""
 ) -> Path:
     """Write the results that a store holds of a shipped suite to ``into/SUITE``, replacing what was there.

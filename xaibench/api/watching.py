@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 
 from xaibench.api.reporting import gather
@@ -16,18 +17,24 @@ from xaibench.store import Store
 REFRESH = 5
 """Seconds between two looks, at least."""
 SHARE = 0.1
-"""Share of the time that may go into making pages, so that watching a run hardly slows it."""
+"""Share of the time that may go into making reports, so that watching a run hardly slows it."""
 _STATE = ["cell_id", "status", "run"]
+_PLACE = "xaibench-progress-of-the-run"
+"""Stands on a report where the sentence on the run goes."""
 
 
 class LiveReport:
     """Pages about a store; it may be called from several threads.
+
+    How far the run is stands on every page. The report below it is made beside the answers, so that no browser waits.
 
     Parameters
     ----------
     store : path
     clock : callable
         Gives seconds; for tests.
+    background : bool
+        Make reports in a thread of their own.
 
     Raises
     ------
@@ -35,45 +42,79 @@ class LiveReport:
         If there is no store, at the beginning; one that vanishes later has a page that says so.
     """
 
-    def __init__(self, store: str | Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: str | Path, *, clock: Callable[[], float] = time.monotonic, background: bool = True
+    ) -> None:
         Store(store)
         self.store = store
         self._clock = clock
+        self._background = background
         self._lock = threading.Lock()
-        self._state: object = None
-        self._page = ""
-        self._next = 0.0
+        self._look: tuple[object, str] | None = None
+        self._next_look = self._next_report = 0.0
+        self._report = self._failed = ""
+        self._report_of: object = None
+        self._maker: threading.Thread | None = None
 
     def page(self) -> tuple[int, str]:
         """Status of HTTP and HTML of what is known now: the report, or a sentence on why there is none."""
         with self._lock:
-            now = self._clock()
-            if self._page and now < self._next:
-                return 200, self._page
             try:
-                self._update(now)
+                state, said = self._progress_now()
             except NothingToDoError:
                 return 200, self._message("Nothing has run yet", "The page shows results once a run has begun.")
             except (XaibenchError, OSError) as error:
-                self._state, self._page = None, ""
-                said = error.message if isinstance(error, XaibenchError) else str(error)
-                return 503, self._message("The store cannot be read", f"{said}. The page tries again.")
-            return 200, self._page
+                self._look, self._report, self._report_of = None, "", None
+                return 503, self._message("The store cannot be read", f"{_reason(error)}. The page tries again.")
+            busy = self._maker is not None and self._maker.is_alive()
+            if state != self._report_of and not busy and self._clock() >= self._next_report:
+                self._start(state)
+            if self._report:
+                return 200, self._report.replace(_PLACE, escape(said))
+            waiting = f"The report cannot be made yet: {self._failed}." if self._failed else "The report is being made."
+            return 200, self._message("Which explanation can you trust?", f"{said} {waiting}")
 
-    def _update(self, now: float) -> None:
-        opened = Store(self.store)
-        state, said = _progress(opened)
-        if state == self._state:
-            self._next = now + REFRESH
+    def _progress_now(self) -> tuple[object, str]:
+        now = self._clock()
+        if self._look is None or now >= self._next_look:
+            self._look = _progress(Store(self.store))
+            self._next_look = now + REFRESH
+        return self._look
+
+    def _start(self, state: object) -> None:
+        if not self._background:
+            self._keep(state, *self._make())
             return
+
+        def make() -> None:
+            made = self._make()
+            with self._lock:
+                self._keep(state, *made)
+
+        self._maker = threading.Thread(target=make, daemon=True)
+        self._maker.start()
+
+    def _make(self) -> tuple[str, str, float]:
+        """The report, or why there is none, and the seconds that it took."""
         started = self._clock()
-        content = gather(self.store, examples=0, curves=False)
-        self._page = make_report(content, live=said, refresh=REFRESH).html
-        took = self._clock() - started
-        self._state, self._next = state, self._clock() + max(REFRESH, took / SHARE)
+        try:
+            content = gather(self.store, examples=0, curves=False)
+            page, failed = make_report(content, live=_PLACE, refresh=REFRESH).html, ""
+        except (XaibenchError, OSError) as error:
+            page, failed = "", _reason(error)
+        return page, failed, self._clock() - started
+
+    def _keep(self, state: object, page: str, failed: str, took: float) -> None:
+        self._report, self._failed = page or self._report, failed
+        self._report_of = state if page else None
+        self._next_report = self._clock() + max(REFRESH, took / SHARE)
 
     def _message(self, title: str, message: str) -> str:
         return message_page(title, message, store=str(self.store), refresh=REFRESH)
+
+
+def _reason(error: XaibenchError | OSError) -> str:
+    return error.message if isinstance(error, XaibenchError) else str(error)
 
 
 def _progress(store: Store) -> tuple[object, str]:
@@ -99,5 +140,8 @@ def _progress(store: Store) -> tuple[object, str]:
     if outcome is not None:
         return state, f"Run {number} of {name} has ended ({outcome.get('end', 'finished')}): {share}."
     if number in store.under_way():
-        return state, f"Run {number} of {name} is under way: {share} at {at}. Tests and ranks are of these cells."
+        return (
+            state,
+            f"Run {number} of {name} is under way: {share} at {at}. Tests and ranks are of the cells that are there.",
+        )
     return state, f"Run {number} of {name} has stopped without an end: {share}. `xaibench run` resumes it."

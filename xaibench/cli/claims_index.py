@@ -14,7 +14,7 @@ from xaibench.report import tables as forms
 from xaibench.report.claims_index import claims_index_tables
 from xaibench.report.serialise import to_csv, to_json
 
-FORMS = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".parquet": "parquet"}
+INDEX_FORMATS = {".md": "markdown", ".csv": "csv", ".json": "json", ".html": "html", ".parquet": "parquet"}
 
 
 def show_claims_index(
@@ -23,13 +23,15 @@ def show_claims_index(
     """Print every claim of every shipped suite, or write them to a file."""
     if unsuited:
         raise UsageError("--all goes with neither --strict nor --history", "they are about the verdicts of one store")
-    if output is not None and output.suffix.lower() not in FORMS:
-        raise UsageError(f"{output.name} does not say which format it is to have", f"end it in {', '.join(FORMS)}")
+    if output is not None and output.suffix.lower() not in INDEX_FORMATS:
+        raise UsageError(
+            f"{output.name} does not say which format it is to have", f"end it in {', '.join(INDEX_FORMATS)}"
+        )
     index = claims_index(source, suite=suite)
     if index.empty:
         raise NothingToDoError(f"suite {suite} makes no claims", "`xaibench list suites` shows others")
     if output is not None:
-        write_atomic(output, lambda draft: _write(draft, index, FORMS[output.suffix.lower()]))
+        write_atomic(output, lambda draft: _write(draft, index, INDEX_FORMATS[output.suffix.lower()]))
         stderr().print(f"claims: {output}", markup=False, soft_wrap=True)
     elif json:
         stdout().print(to_json(index).rstrip("\n"), markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from xaibench.core.errors import UsageError
 from xaibench.core.storage.paths import default_store
 from xaibench.report.html.page import message_page
 
-HOST, PORT, TRIES = "127.0.0.1", 8765, 20
+HOST, PORT, PORT_TRIES = "127.0.0.1", 8765, 20
 
 
 class Server(ThreadingHTTPServer):
@@ -81,7 +81,7 @@ def open_server(live: LiveReport, port: int | None) -> Server:
     UsageError
         If the port is taken, or may not be used.
     """
-    ports = [port] if port is not None else [*range(PORT, PORT + TRIES), 0]
+    ports = [port] if port is not None else [*range(PORT, PORT + PORT_TRIES), 0]
     for at in ports:
         try:
             return Server((HOST, at), partial(Page, live))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from xaibench.analysis.advice.placebo_votes import LEAST_SAMPLES
 from xaibench.analysis.advice.verdicts import Advice, AdviceKind, AdviceScope, ExplainerAdvice, OpenConstruct
-from xaibench.report.labels import metric_labels, number, problem_label, variants
+from xaibench.report.labels import metric_labels, problem_label, time_label, variants
 
 NOTHING_SHOWN = "No explainer here is shown to be better than a map that explains nothing. Do not rely on any."
 NONE_THROUGHOUT = "No explainer here is better than every placebo in two ways without being worse in another."
@@ -172,14 +172,7 @@ def _listed(names: Iterable[str]) -> str:
 
 def _cost(seconds: float) -> str:
     """Time of one explanation; empty where it is unknown."""
-    return f"{_duration(seconds)} a sample" if seconds == seconds else ""
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= size:
-            return f"{number(seconds / size, 2)} {unit}"
-    return f"{number(seconds / 1e-6, 2)} µs"
+    return f"{time_label(seconds)} a sample" if seconds == seconds else ""
 
 
 def unknown_sentence(advice: Advice) -> str:

@@ -36,14 +36,14 @@ def claims_index_tables(index: pd.DataFrame) -> list[TitledTable]:
         ]
         heads = ("claim", "verdict", "effect", "95 % interval", "n", "claimed", "turns at", "paper")
         notes = tuple(
-            f"{row['id']}: {row['statement']}" + (f" -- {row['would_change']}" if said(row) else "")
+            f"{row['id']}: {row['statement']}" + (f" -- {row['would_change']}" if has_turning_point(row) else "")
             for row in part.to_dict("records")
         )
         tables.append(TitledTable(str(suite), heads, rows, frozenset({0, 1, 5, 7}), notes))
     return [*tables, TitledTable("", (), [], frozenset(), (counts(index),))]
 
 
-def said(row: Mapping[Any, Any]) -> bool:
+def has_turning_point(row: Mapping[Any, Any]) -> bool:
     """Whether the row says what would change its verdict, other than to run the suite."""
     text = row["would_change"]
     return isinstance(text, str) and bool(text) and row["verdict"] != NOT_RUN

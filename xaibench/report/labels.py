@@ -117,6 +117,21 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.0f}" if size >= 10**digits else f"{value:#.{digits}g}".rstrip(".")
 
 
+def time_label(seconds: float) -> str:
+    """Seconds with two digits and a unit that fits: ``1.2 s``, ``34 ms``, ``5.6 µs``; nothing for NaN."""
+    if math.isnan(seconds):
+        return ""
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= size:
+            return f"{number(seconds / size, 2)} {unit}"
+    return f"{number(seconds / 1e-6, 2)} µs"
+
+
+def memory_label(size: float) -> str:
+    """Bytes in MB; nothing for NaN."""
+    return "" if math.isnan(size) else f"{size / 1e6:.0f} MB"
+
+
 def share(value: float) -> str:
     """A number in [0, 1] in as few characters as two digits take: ``.07``, ``1.0``."""
     text = f"{value:.2f}"

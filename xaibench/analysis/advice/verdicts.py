@@ -14,6 +14,7 @@ from xaibench.analysis.advice.placebo_votes import CONSTRUCT, construct_votes, c
 from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
+from xaibench.analysis.ranks.quality_and_cost import seconds_per_sample
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.analysis.ranks.standings import CommonGround, standings
 from xaibench.core.types import ExplainerKey
@@ -148,7 +149,7 @@ def advise(
     votes = construct_votes(tests, certificate_votes(certificate))
     order = standings(board)
     entries = order.explainers[~order.explainers["control"].astype(bool)]
-    defined, seconds = _defined_share(rows), _seconds(rows)
+    defined, seconds = _defined_share(rows), seconds_per_sample(rows)
     needed = tests[[*ENTRY, *COMPARISON_GROUP, "result", "n", "sample_factor"]]
     own_tests = {tuple(map(str, entry)): own for entry, own in needed.groupby(ENTRY, sort=False)}
     own_votes = {tuple(map(str, entry)): own for entry, own in votes.groupby(ENTRY, sort=False)}
@@ -243,14 +244,6 @@ def _defined_share(rows: pd.DataFrame) -> dict[ExplainerKey, float]:
     supported = rows[rows["status"] != "unsupported"]
     share = ((supported["n"] - supported["n_undefined"]) / supported["n"].where(supported["n"] > 0)).fillna(0.0)
     means = share.groupby([supported[c] for c in ENTRY], sort=False).mean()
-    return {(str(key[0]), str(key[1])): float(v) for key, v in zip(means.index.tolist(), means, strict=True)}
-
-
-def _seconds(rows: pd.DataFrame) -> dict[ExplainerKey, float]:
-    """By explainer: mean seconds of one explanation of one sample, over its problems."""
-    timed = rows[rows["explain_seconds"].notna() & (rows["n"] > 0) & (rows["scope"] != "dataset")]
-    each = (timed["explain_seconds"] / timed["n"]).groupby([timed[c] for c in (*ENTRY, *PROBLEM)], sort=False).mean()
-    means = each.groupby(level=[0, 1], sort=False).mean()
     return {(str(key[0]), str(key[1])): float(v) for key, v in zip(means.index.tolist(), means, strict=True)}
 
 

@@ -45,7 +45,7 @@ _FOUND = (
 )  # fmt: skip
 
 
-def claims_index(made: Mapping[str, Sequence[Claim]], verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
+def index_claims(made: Mapping[str, Sequence[Claim]], verdicts: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per claim, in the order of suites and of their files.
 
     Parameters

@@ -49,7 +49,8 @@ def leaderboard(results: pd.DataFrame, *, suite: str, metrics: Mapping[str, Metr
     DataFrame
         One row per (dataset, model, selection, explainer, explainer_params, metric, params,
         asked_output), in an order that does not depend on that of ``results``. Apart from ``explain_seconds`` and
-        ``score_seconds`` (mean per cell) equal scores give an equal frame.
+        ``score_seconds`` (mean per cell), and ``explain_memory`` and ``score_memory`` (largest cell), equal scores
+        give an equal frame.
 
         - ``asked_output``: the output that the suite asks the metric for, empty where it asks for
           none; ``output``: the one that was measured.

@@ -49,9 +49,7 @@ def quality_and_cost(board: pd.DataFrame) -> pd.DataFrame:
           explainers without rank or time, are not on the front and do not keep others off it.
     """
     order = standings(board).explainers
-    rows = board[board["explain_seconds"].notna() & (board["n"] > 0) & (board["scope"] != "dataset")]
-    each = rows["explain_seconds"] / rows["n"]
-    seconds = each.groupby([rows[c] for c in (*ENTRY, *PROBLEM)], sort=False).mean().groupby(level=[0, 1]).mean()
+    seconds = seconds_per_sample(board)
     memory = (
         board.groupby(ENTRY, sort=False)["explain_memory"].max()
         if "explain_memory" in board
@@ -66,6 +64,20 @@ def quality_and_cost(board: pd.DataFrame) -> pd.DataFrame:
     rank = np.where(compared, found["relative_rank"], np.nan)
     found["pareto"] = pareto_front(rank, found["seconds"].to_numpy(dtype=np.float64))
     return found[list(COST_COLUMNS)].astype(COST_COLUMNS)
+
+
+def seconds_per_sample(rows: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Mean seconds of one explanation of one sample, over the problems of each explainer, by name and parameters.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of a leaderboard.
+    """
+    timed = rows[rows["explain_seconds"].notna() & (rows["n"] > 0) & (rows["scope"] != "dataset")]
+    each = (timed["explain_seconds"] / timed["n"]).groupby([timed[c] for c in (*ENTRY, *PROBLEM)], sort=False).mean()
+    means = each.groupby(level=[0, 1], sort=False).mean()
+    return {(str(key[0]), str(key[1])): float(v) for key, v in zip(means.index.tolist(), means, strict=True)}
 
 
 def pareto_front(*costs: Array) -> Array:

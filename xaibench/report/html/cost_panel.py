@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from xaibench.analysis.ranks.quality_and_cost import quality_and_cost
-from xaibench.report.labels import interval, number, variants
+from xaibench.report.labels import interval, memory_label, number, time_label, variants
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 520.0, 260.0, 46.0, 14.0, 38.0
 
@@ -35,7 +35,7 @@ class CostPanel:
     rows: list[tuple[str, ...]]
 
 
-HEADS = ("explainer", "relative rank", "95 % interval", "seconds a sample", "peak memory", "Pareto front")
+COST_PANEL_HEADS = ("explainer", "relative rank", "95 % interval", "seconds a sample", "peak memory", "Pareto front")
 
 
 def cost_panels(board: pd.DataFrame) -> list[CostPanel]:
@@ -55,35 +55,20 @@ def cost_panel(suite: str, found: pd.DataFrame) -> CostPanel | None:
     if len(drawn) < 2:
         return None
     front = drawn[drawn["pareto"]].sort_values("seconds", kind="stable")
-    told = ", ".join(f"{label} ({duration(s)})" for label, s in zip(front["label"], front["seconds"], strict=True))
+    told = ", ".join(f"{label} ({time_label(s)})" for label, s in zip(front["label"], front["seconds"], strict=True))
     sentence = f"No other explainer is both better and faster than: {told}."
     rows: list[tuple[str, ...]] = [
         (
             str(row["label"]),
             number(row["relative_rank"]),
             interval(row["ci_low"], row["ci_high"]),
-            duration(row["seconds"]),
-            memory(row["memory"]),
+            time_label(row["seconds"]),
+            memory_label(row["memory"]),
             "yes" if row["pareto"] else "",
         )
         for row in found[~found["control"]].to_dict("records")
     ]
     return CostPanel(suite, sentence, _figure(drawn, front), rows)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people; empty where unknown."""
-    if not seconds > 0:
-        return ""
-    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= size:
-            return f"{number(seconds / size, 2)} {unit}"
-    return f"{number(seconds / 1e-6, 2)} µs"
-
-
-def memory(size: float) -> str:
-    """Bytes for people; empty where unknown."""
-    return "" if math.isnan(size) else f"{size / 1e6:.0f} MB"
 
 
 def _figure(drawn: pd.DataFrame, front: pd.DataFrame) -> Markup:
@@ -103,7 +88,7 @@ def _figure(drawn: pd.DataFrame, front: pd.DataFrame) -> Markup:
         ),
         *(_text(_LEFT - 6, y(rank) + 4, said, "end") for rank, said in ((0.0, "best"), (0.5, ".5"), (1.0, "worst"))),
         *(
-            _text(x(10.0**k), bottom + 16, duration(10.0**k), "end" if k == high else "middle")
+            _text(x(10.0**k), bottom + 16, time_label(10.0**k), "end" if k == high else "middle")
             for k in range(low, high + 1)
         ),
         _text((_LEFT + right) / 2, _HEIGHT - 4, "seconds a sample", "middle"),
@@ -114,7 +99,7 @@ def _figure(drawn: pd.DataFrame, front: pd.DataFrame) -> Markup:
     for row in drawn.to_dict("records"):
         at = (x(row["seconds"]), y(row["relative_rank"]))
         kind = "on front" if row["pareto"] else "on"
-        title = f"{row['label']}: rank {number(row['relative_rank'])}, {duration(row['seconds'])}"
+        title = f"{row['label']}: rank {number(row['relative_rank'])}, {time_label(row['seconds'])}"
         parts.append(
             Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}</title></circle>').format(
                 kind, *at, title

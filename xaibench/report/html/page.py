@@ -130,7 +130,7 @@ def make_report(content: Content, *, live: str = "", refresh: int = 0) -> Report
         claims=claims,
         few=FEW_CHANGES_NOTE,
         costs=costs,
-        cost_heads=cost_panel.HEADS,
+        cost_heads=cost_panel.COST_PANEL_HEADS,
         gates=gates,
         failures=failures,
         models=models,
