@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -234,3 +237,19 @@ def test_plugins_are_known_beside_the_index_and_may_not_take_its_names(
             registry.get("explainer", "gradient")
     finally:
         deferring.reset(before)
+
+
+@pytest.mark.exhaustive  # two processes of their own, eight seconds: here everything has been imported
+def test_files_are_known_as_data_where_imports_are_deferred(tmp_path: Path) -> None:
+    code = """
+from xaibench.core import registry
+from xaibench.core.deferring import deferring
+from xaibench.datasets.certify.base import base_reference
+deferring.set(True)
+registry.get("dataset", "breast_cancer")
+print(base_reference("loans.csv", None), base_reference("series.npz", None), base_reference("breast_cancer", None))
+"""
+    environment = {**os.environ, "XAIBENCH_CACHE": str(tmp_path)}
+    for _ in range(2):  # the first one makes the index
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        assert found.stdout.split() == ["file:=loans.csv", "file:=series.npz", "breast_cancer"], found.stderr

@@ -7,7 +7,7 @@
 - Occlusion: a cell gets the mean loss of the windows that hold it there, and its share of that here, the loss divided
   by the cells of the window, so that windows that do not overlap add up to what is lost.
 - Permutation exchanges a cell with another sample of the batch there, and with a row of the background here.
-- Augmented occlusion draws a reference anew for every window there; here a sample's windows share the drawn rows.
+- Augmented occlusion draws a reference for every window there; here a sample's windows share the drawn rows.
 - The question of every step's own output takes a prefix per step there (`TimeForwardTunnel`), one pass here.
 - DynaMask is no reference: its size penalty is in `training_step_end`, a hook that pytorch-lightning 2 has not.
 

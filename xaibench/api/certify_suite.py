@@ -20,11 +20,11 @@ from xaibench.api.certify_checks import (
 )
 from xaibench.api.certify_explainers import default_explainers
 from xaibench.api.certify_request import PLANTS, CertifyRequest
-from xaibench.core.component_files import is_known_file
 from xaibench.core.data import Data
 from xaibench.core.data_specs import ModelSpec, check_features
 from xaibench.core.errors import UsageError
 from xaibench.core.keys import digest
+from xaibench.core.loading import is_component_file
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
@@ -156,7 +156,8 @@ def model_reference(request: CertifyRequest, folder: Path | None) -> ComponentRe
         "give a recipe: a function file.py:build that fits, an unfitted pipeline, or a torch network to train on",
     )
     if ":" not in Path(request.model).name and (
-        is_known_file("model", request.model) or Path(request.model).suffix in (".onnx", ".pkl", ".joblib", ".skops")
+        is_component_file("model", request.model)
+        or Path(request.model).suffix in (".onnx", ".pkl", ".joblib", ".skops")
     ):
         raise refusal
     params = {**request.model_params, **request.fine_tune}
@@ -171,7 +172,7 @@ def data_params(request: CertifyRequest) -> dict[str, Any]:
     found = dict(request.data_params)
     if request.target:
         found["target"] = request.target
-    table = is_known_file("dataset", request.data) and Path(request.data).suffix.lower() != ".npz"
+    table = is_component_file("dataset", request.data) and Path(request.data).suffix.lower() != ".npz"
     if table and "target" not in found:
         raise UsageError(f"{request.data} does not say what is predicted", "name the column with --target COLUMN")
     return found

@@ -73,12 +73,12 @@ def filled(series: Array, sensor_means: Array | None, params: Mapping[str, Any])
 
     Examples
     --------
-    A bump of three steps between equal ends is cut off by a straight line:
+    A bump becomes the line between its ends, and each end the nearest step that is kept, which is in the bump:
 
     >>> import numpy as np
     >>> found = filled(np.array([0.0, 0, 5, 5, 0, 0]), None, {"masker": "interpolate", "group": "segments", "patch": 2})
     >>> found[0].tolist(), found[1]
-    ([0.0, 0.0, 0.0, 0.0, 5.0, 5.0], '2 steps')
+    ([5.0, 5.0, 0.0, 0.0, 5.0, 5.0], '2 steps')
     """
     if not np.isfinite(series).all():
         return None

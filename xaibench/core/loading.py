@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import pkgutil
 
+from xaibench.core.component_files import is_known_file
 from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError, message_of
 from xaibench.core.source_files import defined_in, is_replaced
@@ -30,6 +31,13 @@ def import_built_in(kind: Kind) -> None:
     """Import every module of the packages that components of a kind may be in."""
     for package in _BUILT_IN[kind]:
         _import_all(package)
+
+
+def is_component_file(kind: Kind, name: str) -> bool:
+    """Whether a name is that of a file that can be a component of a kind, by its ending; readers are imported."""
+    if "." in name:
+        import_built_in(kind)
+    return is_known_file(kind, name)
 
 
 def import_installed(kind: Kind) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from xaibench.core.component_files import component_of_file, is_file_reference, is_known_file
+from xaibench.core.component_files import component_of_file, is_file_reference
 from xaibench.core.components import (
     ATTRIBUTION_KINDS,
     KINDS,
@@ -28,7 +28,7 @@ from xaibench.core.declaration_index import Declared, declared
 from xaibench.core.deferring import deferring
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.libraries import library_of
-from xaibench.core.loading import check_same, import_built_in, import_installed
+from xaibench.core.loading import check_same, import_built_in, import_installed, is_component_file
 from xaibench.core.loading import plural as plural
 from xaibench.core.module_components import component_of_module
 from xaibench.core.plugins import load_module as load_module
@@ -395,7 +395,7 @@ def get(
     if library_of(ref) is not None:
         raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, [n for n in known if library_of(n) is not None]))
     if ":" not in ref:
-        if is_known_file(kind, ref):
+        if is_component_file(kind, ref):
             raise UsageError(f"unknown {kind} {ref!r}", f'a file is named as {{ file = "{ref}" }}')
         raise UsageError(f"unknown {kind} {ref!r}", did_you_mean(ref, [n for n in known if library_of(n) is None]))
     return component_of_module(kind, ref, folder=folder, check=check, load_built_in=lambda: _ensure_loaded(kind))

@@ -25,7 +25,7 @@ from xaibench.analysis.ranks.relative_ranks import MEASURE, describes
 from xaibench.analysis.ranks.standings import CommonGround
 from xaibench.core.components import ORACLE
 from xaibench.report.labels import metric_labels, number, rank_interval, share, variants
-from xaibench.report.single_cells import MARK, mark_sentence, marked
+from xaibench.report.single_cells import CELL_MARK, mark_sentence, marked
 
 GAP = 2
 """Blank columns between two columns of a table."""
@@ -113,7 +113,7 @@ class Overview:
     @property
     def explainers_of_single_cells(self) -> str | None:
         """What the mark behind names of explainers means; None where no explainer has it."""
-        return self.single_cells if any(x.name.endswith(MARK) for x in self.explainers) else None
+        return self.single_cells if any(x.name.endswith(CELL_MARK) for x in self.explainers) else None
 
     @property
     def any_lost(self) -> bool:

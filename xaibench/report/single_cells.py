@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from xaibench.core.masking.names import FROM_KEPT_STEPS
 
-MARK = "~"
+CELL_MARK = "~"
 """Behind the name of a metric or an explainer that removes single cells or steps from their neighbours."""
 
 
@@ -45,7 +45,7 @@ def single_cell_masker(params: str) -> str | None:
 
 def marked(label: str, params: str) -> str:
     """A label, with the mark where single cells or steps are removed."""
-    return label + MARK if single_cell_masker(params) else label
+    return label + CELL_MARK if single_cell_masker(params) else label
 
 
 def mark_sentence(all_params: Iterable[str]) -> str | None:
@@ -60,6 +60,6 @@ def mark_sentence(all_params: Iterable[str]) -> str | None:
     if not maskers:
         return None
     return (
-        f"{MARK} behind a name: single cells or steps of series are removed by {', '.join(maskers)}, filled in from"
-        " their neighbours, so that a smooth series loses next to nothing; segments are the default there"
+        f"{CELL_MARK} behind a name: single cells or steps of series are removed by {', '.join(maskers)}, filled in"
+        " from their neighbours, so that a smooth series loses next to nothing; segments are the default there"
     )

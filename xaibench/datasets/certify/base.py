@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from xaibench.core import registry
-from xaibench.core.component_files import file_reference, is_known_file
+from xaibench.core.component_files import file_reference
 from xaibench.core.data import Data
 from xaibench.core.errors import DataError, UsageError
+from xaibench.core.loading import is_component_file
 from xaibench.core.storage.paths import local_path
 from xaibench.core.types import Array
 
@@ -21,10 +22,9 @@ LEAST_SHARE = 0.05
 
 def base_reference(data: str, folder: Path | None) -> str:
     """What the registry finds the data set by: a name, ``file.py:name``, or a file or folder that is one."""
-    registry.get("dataset", "breast_cancer")  # imports what reads files
     path = local_path(data)
     path = path if path.is_absolute() else (folder or Path.cwd()) / path
-    if is_known_file("dataset", data) or path.is_dir():
+    if is_component_file("dataset", data) or path.is_dir():
         return file_reference(data)
     return data
 

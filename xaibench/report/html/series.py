@@ -11,7 +11,7 @@ from markupsafe import Markup
 from xaibench.core.types import Array
 from xaibench.report.html.content import Gallery, Instance, Map
 from xaibench.report.html.pictures import Picture, grey, heat, map_picture
-from xaibench.report.html.series_pictures import LEFT, WIDTH, sensor_picture
+from xaibench.report.html.series_pictures import AXIS_START, AXIS_WIDTH, sensor_picture
 from xaibench.report.labels import number
 
 MOST_SENSORS = 8
@@ -96,37 +96,45 @@ def _figure(instance: Instance, found: Map, picture: Picture) -> SeriesFigure:
     height = sensors * (row + _GAP) + 15.0
     head = Markup('<svg class="series" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
     words = _in_words(found, picture.title)
-    parts = [head.format(LEFT + WIDTH + 4, height, words), *rows, _axis(len(inputs), height), Markup("</svg>")]
+    parts = [
+        head.format(AXIS_START + AXIS_WIDTH + 4, height, words),
+        *rows,
+        _axis(len(inputs), height),
+        Markup("</svg>"),
+    ]
     return SeriesFigure(picture.title, picture.below, words, Markup("").join(parts))
 
 
 def _row(top: float, row: float, lines: Sequence[Array], colours: Array, truth: Array | None, sensor: int) -> Markup:
     """One sensor: its line, and a second one for what a masker would put there."""
     steps = len(lines[0])
-    wide = WIDTH / steps
+    wide = AXIS_WIDTH / steps
     strip = Picture("", "", "", colours[None]).uri
     image = Markup('<image x="{:g}" y="{:g}" width="{:g}" height="{:g}" preserveAspectRatio="none" href="{}"/>')
-    parts = [image.format(LEFT, top, WIDTH, row, strip)]
+    parts = [image.format(AXIS_START, top, AXIS_WIDTH, row, strip)]
     finite = np.concatenate([line[np.isfinite(line)] for line in lines])
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     for line, kinds in reversed(list(zip(lines, (("halo", "line"), ("filled",)), strict=False))):
         at = np.where(np.isfinite(line) & (high > low), (line - low) / ((high - low) or 1.0), 0.5)
         points = " ".join(
-            f"{LEFT + (t + 0.5) * wide:.1f},{top + 2 + (row - 4) * (1 - v):.1f}" for t, v in enumerate(at.tolist())
+            f"{AXIS_START + (t + 0.5) * wide:.1f},{top + 2 + (row - 4) * (1 - v):.1f}"
+            for t, v in enumerate(at.tolist())
         )
         parts += [Markup('<polyline points="{}" class="{}"/>').format(points, kind) for kind in kinds]
     for value, y in ((high, top + 9), (low, top + row)):
-        parts.append(Markup('<text x="{:g}" y="{:g}" class="end">{}</text>').format(LEFT - 3, y, number(value, 2)))
+        parts.append(
+            Markup('<text x="{:g}" y="{:g}" class="end">{}</text>').format(AXIS_START - 3, y, number(value, 2))
+        )
     for start, stop in [] if truth is None else _runs(truth):
         if truth is not None and truth[start]:
             bar = Markup('<rect x="{:.2f}" y="{:g}" width="{:.2f}" height="{:g}" class="truth"/>')
-            parts.append(bar.format(LEFT + start * wide, top + row + 1, (stop - start) * wide, _BAR))
+            parts.append(bar.format(AXIS_START + start * wide, top + row + 1, (stop - start) * wide, _BAR))
     parts.append(Markup("<title>sensor {}</title>").format(sensor + 1))
     return Markup("<g>{}</g>").format(Markup("").join(parts))
 
 
 def _axis(steps: int, height: float) -> Markup:
-    ends = ((LEFT, "start", "1"), (LEFT + WIDTH, "end", f"step {steps}"))
+    ends = ((AXIS_START, "start", "1"), (AXIS_START + AXIS_WIDTH, "end", f"step {steps}"))
     texts = [Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>').format(x, height - 4, a, t) for x, a, t in ends]
     return Markup("").join(texts)
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from xaibench.core.types import Array
 from xaibench.report.html.pictures import Picture
 
-LEFT, WIDTH = 34.0, 330.0
+AXIS_START, AXIS_WIDTH = 34.0, 330.0
 """Where a figure of a series begins, and the width of its time axis."""
 _ROWS = 216.0
 _LEAST, _MOST = 4.0, 12.0
@@ -30,22 +30,22 @@ def sensor_picture(colours: Array, truth: Array | None, words: str) -> Markup:
     high = row * sensors
     strip = Picture("", "", "", np.swapaxes(colours, 0, 1)).uri
     image = Markup('<image x="{:g}" y="2" width="{:g}" height="{:g}" preserveAspectRatio="none" href="{}"/>')
-    parts = [image.format(LEFT, WIDTH, high, strip)]
+    parts = [image.format(AXIS_START, AXIS_WIDTH, high, strip)]
     frame = Markup('<rect x="{:g}" y="2" width="{:g}" height="{:g}" class="frame"/>')
-    parts.append(frame.format(LEFT, WIDTH, high))
+    parts.append(frame.format(AXIS_START, AXIS_WIDTH, high))
     if truth is not None and truth.any():
-        drawn = outline(truth, WIDTH / steps, row)
+        drawn = outline(truth, AXIS_WIDTH / steps, row)
         path = Markup('<path d="{}" transform="translate({:g} 2)" class="{}"/>')
-        parts += [path.format(drawn, LEFT, kind) for kind in ("halo", "outline")]
+        parts += [path.format(drawn, AXIS_START, kind) for kind in ("halo", "outline")]
     text = Markup('<text x="{:g}" y="{:g}" class="{}">{}</text>')
-    labels = [(LEFT - 3, 11.0, "end", "1"), (LEFT - 3, high + 2, "end", str(sensors))]
-    labels += [(LEFT, high + 14, "start", "1"), (LEFT + WIDTH, high + 14, "end", f"step {steps}")]
+    labels = [(AXIS_START - 3, 11.0, "end", "1"), (AXIS_START - 3, high + 2, "end", str(sensors))]
+    labels += [(AXIS_START, high + 14, "start", "1"), (AXIS_START + AXIS_WIDTH, high + 14, "end", f"step {steps}")]
     parts += [text.format(*label) for label in labels]
     middle = 2 + high / 2
     turned = Markup('<text x="{0:g}" y="{1:g}" class="middle" transform="rotate(-90 {0:g} {1:g})">sensor</text>')
-    parts.append(turned.format(LEFT - 8, middle))
+    parts.append(turned.format(AXIS_START - 8, middle))
     head = Markup('<svg class="series" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">')
-    return Markup("").join([head.format(LEFT + WIDTH + 4, high + 18, words), *parts, Markup("</svg>")])
+    return Markup("").join([head.format(AXIS_START + AXIS_WIDTH + 4, high + 18, words), *parts, Markup("</svg>")])
 
 
 def outline(truth: Array, wide: float, high: float) -> str:
