@@ -34,7 +34,7 @@ METRICS: list[Any] = [
     "completeness",
 ]
 NAMES = ["suite", "dataset", "model", "selection"]
-SECONDS = ["explain_seconds", "score_seconds"]
+SECONDS = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
 
 
 class LittleNet(nn.Module):
