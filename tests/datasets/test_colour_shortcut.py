@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from xaibench.core.data import Data
 from xaibench.core.errors import UsageError
 from xaibench.core.predictor import TorchPredictor
-from xaibench.datasets.colour_shortcut import LEVELS, PATCH, SIDE, TINTS, FollowsTheSquare, colour_shortcut
+from xaibench.datasets.colour_shortcut import CUE_LEVELS, PATCH, PICTURE_SIDE, TINTS, FollowsTheSquare, colour_shortcut
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def tint_of(images: np.ndarray, tint: str = "bright") -> np.ndarray:
     return np.abs(corner[:, None, :, 0, 0] - TINTS[tint][None]).sum(axis=2).argmin(axis=1)
 
 
-@pytest.mark.parametrize("q", LEVELS)
+@pytest.mark.parametrize("q", CUE_LEVELS)
 def test_the_square_has_the_colour_of_the_class_as_often_as_is_asked_for(q: float) -> None:
     data = made(q)
     agrees = float((tint_of(data.train_inputs) == data.train_targets).mean())
@@ -41,7 +41,7 @@ def test_the_square_has_the_colour_of_the_class_as_often_as_is_asked_for(q: floa
 
 def test_the_other_squares_say_nothing_and_models_differ_in_the_cue_alone() -> None:
     data, without = made(1.0), made(0.0)
-    last = slice(SIDE - PATCH, SIDE)
+    last = slice(PICTURE_SIDE - PATCH, PICTURE_SIDE)
     for rows, columns in ((slice(0, PATCH), last), (last, slice(0, PATCH)), (last, last)):
         red = square(data.train_inputs, rows, columns)[:, 0, 0, 0] == 1
         assert abs(float((red == (data.train_targets == 0)).mean()) - 0.5) < 0.06
@@ -71,8 +71,8 @@ def test_a_dark_square_is_the_colour_of_nothing() -> None:
 
 def test_the_series_has_every_level_and_its_own_model_once() -> None:
     series = [pair for pair in made(0.8).pairs if pair.need == "model_pair.series"]
-    assert [pair.level for pair in series] == list(LEVELS)
-    assert [pair.data is None for pair in series] == [level == 0.8 for level in LEVELS]
+    assert [pair.level for pair in series] == list(CUE_LEVELS)
+    assert [pair.data is None for pair in series] == [level == 0.8 for level in CUE_LEVELS]
     other = series[0].data
     assert other is not None
     assert other().fingerprint == made(0.0).fingerprint

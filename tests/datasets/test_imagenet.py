@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from xaibench.core.errors import DataError, UsageError
 from xaibench.core.predictor import TorchPredictor
 from xaibench.datasets import imagenet as photographs
-from xaibench.datasets.imagenet import SIDE, imagenet, mosaic, photograph
+from xaibench.datasets.imagenet import PHOTOGRAPH_SIDE, imagenet, middle_of, mosaic
 from xaibench.models.efficientnet_lite import EfficientNetLite0, efficientnet_lite0
 
-HALF = SIDE // 2
+HALF = PHOTOGRAPH_SIDE // 2
 LABELS = [0, 1, 2, 3, 4, 4]
 
 
@@ -58,11 +58,11 @@ def test_the_middle_is_cut_out_and_scaled_as_the_network_was_trained() -> None:
     picture = Image.new("RGB", (512, 256), (255, 0, 0))
     picture.paste((0, 0, 255), (256, 0, 512, 256))
     picture.save(file, "PNG")
-    found = photograph(file.getvalue())
-    assert found.shape == (3, SIDE, SIDE)
+    found = middle_of(file.getvalue())
+    assert found.shape == (3, PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE)
     assert (found[0, :, : HALF - 3] == 255).all()
     assert (found[2, :, HALF + 3 :] == 255).all()
-    values = photographs.scaled(np.array([0, 127, 255], np.uint8))
+    values = photographs.as_network_inputs(np.array([0, 127, 255], np.uint8))
     assert values.tolist() == [-127 / 128, 0.0, 1.0]
 
 
@@ -91,7 +91,7 @@ def test_the_gate_measures_which_cell_decides(miniatures: None) -> None:
     data = mosaic(seed=0, images=tuple(range(6)))
     good, found = data.checks[0].measure(TorchPredictor(ClassOfBrightness().eval()), data).gates
     assert (good.value, found.value) == (1.0, 1.0)
-    blind = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 1000))
+    blind = nn.Sequential(nn.Flatten(), nn.Linear(3 * PHOTOGRAPH_SIDE * PHOTOGRAPH_SIDE, 1000))
     nn.init.zeros_(blind[1].weight)
     nn.init.zeros_(blind[1].bias)
     gates = data.checks[0].measure(TorchPredictor(blind.eval()), data).gates

@@ -30,7 +30,10 @@ from xaibench.metrics.maps.orders import descending, ranks_of
 from xaibench.metrics.maps.segments import group_values
 
 METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
-SMALL = {"n_samples": 6, "n_subsets": 20, "steps": 8, "n_retrainings": 2, "n_repeats": 2, "min_accuracy": 0.0}
+SMALL = {
+    "n_samples": 6, "n_subsets": 20, "steps": 8, "n_retrainings": 2, "n_repeats": 2, "min_accuracy": 0.0,
+    "min_kept": 0.0, "max_lost": 1.0, "queries": 3, "n_noise": 2,
+}  # fmt: skip
 N, SEEDS = 60, 6
 SHAPES = {"table": (10,), "image": (1, 6, 6), "series": (10, 2)}
 LONG = {"emd"}

@@ -17,11 +17,12 @@ from xaibench.core.gates import Findings, Gate
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
 from xaibench.core.types import Array
+from xaibench.datasets.blocks import Digit
 from xaibench.datasets.cards import read_shipped
 from xaibench.datasets.splits import generator
 
-SIDE, PATCH = 28, 4
-LEVELS = (0.0, 0.5, 0.8, 0.95, 1.0)
+PICTURE_SIDE, PATCH = 28, 4
+CUE_LEVELS = (0.0, 0.5, 0.8, 0.95, 1.0)
 """Shares of the models that are compared."""
 LEAST_FOLLOWED, MOST_FOLLOWED = 0.9, 0.05
 """Share of the decisions that must follow the square where it always tells the class, and may where it never does."""
@@ -31,7 +32,6 @@ TINTS = {
 }
 """Colour of the square for each class; the dark one is also the colour of nothing, at which zero baselines are."""
 Tint = Literal["bright", "dark"]
-Digit = Annotated[int, Ge(0), Le(9)]
 
 
 @dataset(
@@ -87,16 +87,16 @@ def colour_shortcut(
     test, labels = test[order], labels[order]
     shown = with_squares(test, np.column_stack([labels, test_others]), tint)
     swapped = with_squares(test, np.column_stack([1 - labels, test_others]), tint)
-    mask = np.zeros((len(test), SIDE, SIDE), dtype=bool)
+    mask = np.zeros((len(test), PICTURE_SIDE, PICTURE_SIDE), dtype=bool)
     mask[:, :PATCH, :PATCH] = True
-    outside = np.ones((SIDE, SIDE), dtype=bool)
-    outside[PATCH : SIDE - PATCH, PATCH : SIDE - PATCH] = False
+    outside = np.ones((PICTURE_SIDE, PICTURE_SIDE), dtype=bool)
+    outside[PATCH : PICTURE_SIDE - PATCH, PATCH : PICTURE_SIDE - PATCH] = False
     checks = [FollowsTheSquare(q, tint)] if q in (0.0, 1.0) else []
 
     def member(level: float) -> PairSource:
         own = level == q
         data = partial(colour_shortcut, seed=seed, q=level, tint=tint, classes=classes)
-        share = np.where(mask, level / PATCH**2, (1 - level) / (SIDE**2 - PATCH**2)).astype(np.float32)
+        share = np.where(mask, level / PATCH**2, (1 - level) / (PICTURE_SIDE**2 - PATCH**2)).astype(np.float32)
         return PairSource(
             "model_pair.series",
             f"colour_shortcut {level} {tint} {list(classes)}",
@@ -111,6 +111,7 @@ def colour_shortcut(
         train_labels,
         shown,
         labels,
+        test_rows=shown,
         class_names=tuple(map(str, classes)),
         test_mask=mask,
         test_distractors=np.broadcast_to(outside, mask.shape) & ~mask,
@@ -119,7 +120,7 @@ def colour_shortcut(
         checks=tuple(checks),
         pairs=(
             PairSource("input_pair.swapped", "the square of the other class", inputs=swapped, labels=1 - labels),
-            *map(member, LEVELS),
+            *map(member, CUE_LEVELS),
         ),
     )
 
@@ -160,7 +161,7 @@ def with_squares(images: Array, colours: Array, tint: Tint) -> Array:
     ``colours`` (N, 4) are the numbers of the tints on the upper left, upper right, lower left and lower right.
     """
     found: Array = np.repeat(images[:, None].astype(np.float32) / np.float32(255), 3, axis=1)
-    first, last = slice(0, PATCH), slice(SIDE - PATCH, SIDE)
+    first, last = slice(0, PATCH), slice(PICTURE_SIDE - PATCH, PICTURE_SIDE)
     for number, (rows, columns) in enumerate(((first, first), (first, last), (last, first), (last, last))):
         found[:, :, rows, columns] = TINTS[tint][colours[:, number]][:, :, None, None]
     return found

@@ -23,14 +23,14 @@ from xaibench.datasets.cards import card
 from xaibench.datasets.fetch import read_fetched
 from xaibench.datasets.splits import generator
 
-SIDE, N_CLASSES = 224, 1000
-SHORT_SIDE = 256
+PHOTOGRAPH_SIDE, IMAGENET_CLASSES = 224, 1000
+_SHORT_SIDE = 256
 """Pixels of the shorter side before the middle is cut out."""
 RECOGNISED = tuple(i for i in range(20) if i not in (6, 7))
 """Images whose class efficientnet_lite0 gives as its first answer."""
 AMONG = 100
 """Place among the classes by which the explained one must be found in a mosaic."""
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 _CELLS = 4
 
 
@@ -57,10 +57,10 @@ def imagenet(*, seed: int, folder: str = "") -> Data:
     """
     pictures, labels = _folder(Path(folder)) if folder else _fetched()
     order = generator("order", "imagenet", seed).permutation(len(pictures))
-    pixels = np.stack([photograph(pictures[i]) for i in order])
+    pixels = np.stack([middle_of(pictures[i]) for i in order])
     known = labels is not None
     targets = np.array(labels, dtype=np.int64)[order] if labels is not None else np.zeros(len(order), np.int64)
-    inputs = scaled(pixels)
+    inputs = as_network_inputs(pixels)
     return Data(
         "image",
         inputs,
@@ -68,7 +68,7 @@ def imagenet(*, seed: int, folder: str = "") -> Data:
         inputs,
         targets,
         test_rows=pixels,
-        class_names=tuple(map(str, range(N_CLASSES))),
+        class_names=tuple(map(str, range(IMAGENET_CLASSES))),
         accuracy_floor=0.8 if known else None,
     )
 
@@ -99,7 +99,7 @@ def mosaic(*, seed: int, images: tuple[int, ...] = RECOGNISED) -> Data:
     if len({labels[i] for i in images}) < _CELLS:
         raise UsageError("a mosaic needs images of four classes", "give more numbers in images=")
     rng = generator("mosaics", "mosaic", seed)
-    small = {i: photograph(pictures[i], SIDE // 2) for i in images}
+    small = {i: middle_of(pictures[i], PHOTOGRAPH_SIDE // 2) for i in images}
     chosen, places = [], []
     for target in rng.permutation(images):
         others: list[int] = []
@@ -114,7 +114,7 @@ def mosaic(*, seed: int, images: tuple[int, ...] = RECOGNISED) -> Data:
     pixels = np.stack([_tiled([small[i] for i in four]) for four in chosen])
     cells = np.array(places)
     targets = np.array([labels[four[place]] for four, place in zip(chosen, places, strict=True)], dtype=np.int64)
-    inputs = scaled(pixels)
+    inputs = as_network_inputs(pixels)
     return Data(
         "image",
         inputs,
@@ -122,7 +122,7 @@ def mosaic(*, seed: int, images: tuple[int, ...] = RECOGNISED) -> Data:
         inputs,
         targets,
         test_rows=pixels,
-        class_names=tuple(map(str, range(N_CLASSES))),
+        class_names=tuple(map(str, range(IMAGENET_CLASSES))),
         test_mask=_masks(cells),
         truth_kind="model",
         accuracy_floor=None,
@@ -173,7 +173,7 @@ class OwnCellDecides:
         )
 
 
-def photograph(content: bytes, side: int = SIDE) -> Array:
+def middle_of(content: bytes, side: int = PHOTOGRAPH_SIDE) -> Array:
     """The middle of an encoded photograph: array (3, side, side) of uint8.
 
     The shorter side becomes 8/7 of ``side`` pixels (256 for 224), bicubic.
@@ -184,7 +184,7 @@ def photograph(content: bytes, side: int = SIDE) -> Array:
         picture = Image.open(io.BytesIO(content)).convert("RGB")
     except OSError as error:
         raise DataError(f"a photograph cannot be read: {error}") from error
-    short = SHORT_SIDE * side // SIDE
+    short = _SHORT_SIDE * side // PHOTOGRAPH_SIDE
     factor = short / min(picture.size)
     width, height = (max(short, round(n * factor)) for n in picture.size)
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
@@ -193,7 +193,7 @@ def photograph(content: bytes, side: int = SIDE) -> Array:
     return found
 
 
-def scaled(pixels: Array) -> Array:
+def as_network_inputs(pixels: Array) -> Array:
     """Grey levels (N, 3, H, W) of uint8 as the network takes them, float32."""
     found: Array = (pixels.astype(np.float32) - np.float32(127)) / np.float32(128)
     return found
@@ -207,9 +207,9 @@ def _tiled(cells: Sequence[Array]) -> Array:
 
 def _masks(cells: Array) -> Array:
     """Masks (N, 224, 224) of one cell (N,) each."""
-    found = np.zeros((len(cells), 2, SIDE // 2, 2, SIDE // 2), dtype=bool)
+    found = np.zeros((len(cells), 2, PHOTOGRAPH_SIDE // 2, 2, PHOTOGRAPH_SIDE // 2), dtype=bool)
     found[np.arange(len(cells)), cells // 2, :, cells % 2] = True
-    return found.reshape(len(cells), SIDE, SIDE)
+    return found.reshape(len(cells), PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE)
 
 
 def _fetched() -> tuple[list[bytes], list[int]]:
@@ -222,9 +222,11 @@ def _fetched() -> tuple[list[bytes], list[int]]:
 
 def _folder(folder: Path) -> tuple[list[bytes], list[int] | None]:
     """Photographs of a folder, sorted by path, and their classes where sub-folders are numbers."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not paths:
-        raise DataError(f"there are no photographs in {str(folder)!r}", f"known endings: {', '.join(sorted(SUFFIXES))}")
+        raise DataError(
+            f"there are no photographs in {str(folder)!r}", f"known endings: {', '.join(sorted(_SUFFIXES))}"
+        )
     above = [p.relative_to(folder).parts[:-1] for p in paths]
     content = [p.read_bytes() for p in paths]
     if not any(above):
@@ -233,7 +235,7 @@ def _folder(folder: Path) -> tuple[list[bytes], list[int] | None]:
     if wrong is not None:
         raise DataError(
             f"{wrong.name} is not in a sub-folder that is the number of a class",
-            f"name sub-folders 0 to {N_CLASSES - 1}, or put all photographs into the folder itself for none",
+            f"name sub-folders 0 to {IMAGENET_CLASSES - 1}, or put all photographs into the folder itself for none",
         )
     return content, [int(parts[0]) for parts in above]
 

@@ -16,10 +16,10 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 from xaibench.explainers.engines.perturbed_copies import check_positive
 
-MOMENTUM = 0.9
-START = 0.5
+_MOMENTUM = 0.9
+_START = 0.5
 """First value of every cell."""
-FIRST_PRICE = 1 / 300
+_FIRST_PRICE = 1 / 300
 """Price of a wrong area in the first step, as a share of that in the last one."""
 _SAME = 1e-4
 """Values of a mask that differ by less are equal."""
@@ -114,7 +114,7 @@ def _optimised(
     wanted = view.inputs.new_tensor(areas).repeat(len(view) // len(areas)).unsqueeze(1)
     border = _REACH if width > 0 else 0
     # Cells beyond the border, too: every place of the picture has neighbours on all sides.
-    cells = torch.full((len(view), *(side + 2 * border for side in grid)), START).to(fill)
+    cells = torch.full((len(view), *(side + 2 * border for side in grid)), _START).to(fill)
     speed, asked = torch.zeros_like(cells), torch.zeros(len(view), dtype=torch.bool, device=fill.device)
     for step in range(steps):
         done = step / max(1, steps - 1)
@@ -124,12 +124,12 @@ def _optimised(
             shown = fill + view.layout.expand(mask) * (view.inputs - fill)
             wrong = (mask.flatten(1) - _nearest(mask.detach().flatten(1), wanted)).square().mean(dim=1).sum()
         slopes = view.gradients(shown.detach())
-        weight = wrong.new_tensor(price * FIRST_PRICE ** (1 - done))
+        weight = wrong.new_tensor(price * _FIRST_PRICE ** (1 - done))
         (gradient,) = torch.autograd.grad((shown, wrong), leaf, (-slopes, weight))
         # Until the output says anything, nothing is moved: which of equal cells is shown would be arbitrary.
         asked |= slopes.flatten(1).abs().amax(dim=1) > 0
         largest = gradient.flatten(1).abs().amax(dim=1).clamp(min=torch.finfo(gradient.dtype).tiny)
-        speed = MOMENTUM * speed + gradient * (asked / largest).view(-1, 1, 1)
+        speed = _MOMENTUM * speed + gradient * (asked / largest).view(-1, 1, 1)
         moved = cells - learning_rate * (1 - done) * speed
         cells = moved.clamp(0, 1)
         # A cell at its limit has no speed, or it would stay there long after its gradient has turned.

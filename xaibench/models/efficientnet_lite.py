@@ -14,8 +14,8 @@ from xaibench.core.errors import UsageError
 from xaibench.datasets.fetch import read_fetched
 from xaibench.models.networks import Add
 
-N_CLASSES = 1000
-WEIGHTS = "efficientnet-lite0-57934424.pth"
+_CLASSES = 1000
+_WEIGHTS = "efficientnet-lite0-57934424.pth"
 _STAGES = (
     # repeats, kernel, stride, expansion, channels
     (1, 3, 1, 1, 16),
@@ -44,13 +44,13 @@ def efficientnet_lite0(data: Data) -> nn.Module:
     DataError
         If the weights have not been fetched.
     """
-    if data.input_shape[0] != 3 or data.n_outputs != N_CLASSES:
+    if data.input_shape[0] != 3 or data.n_outputs != _CLASSES:
         raise UsageError(
-            f"efficientnet_lite0 takes colour images of {N_CLASSES} classes, "
+            f"efficientnet_lite0 takes colour images of {_CLASSES} classes, "
             f"and these are {data.input_shape} of {data.n_outputs}",
             "the data sets imagenet and mosaic fit it",
         )
-    known = torch.load(io.BytesIO(read_fetched("efficientnet_lite0", WEIGHTS)), weights_only=True)
+    known = torch.load(io.BytesIO(read_fetched("efficientnet_lite0", _WEIGHTS)), weights_only=True)
     module = EfficientNetLite0()
     module.load_state_dict({name.replace("._", ".").removeprefix("_"): tensor for name, tensor in known.items()})
     return module.eval()
@@ -69,7 +69,7 @@ class EfficientNetLite0(nn.Module):
                 channels = wanted
         self.blocks = nn.Sequential(*blocks)
         self.conv_head, self.bn1, self.act1 = _Convolution(channels, _HEAD, 1), _norm(_HEAD), nn.ReLU6()
-        self.pool, self.flatten, self.fc = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_HEAD, N_CLASSES)
+        self.pool, self.flatten, self.fc = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_HEAD, _CLASSES)
 
     def forward(self, inputs: Tensor) -> Tensor:
         found = self.blocks(self.act0(self.bn0(self.conv_stem(inputs))))

@@ -15,15 +15,14 @@ from torch import Tensor
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.outputs import curve_output
 from xaibench.core.registry import metric
-from xaibench.core.types import Array
-from xaibench.core.types import Share as Quality
+from xaibench.core.types import Array, Share
 from xaibench.metrics.engines.gap_training import trained_with_gaps
 from xaibench.metrics.engines.perturbation import Block, Perturbations
 from xaibench.metrics.engines.removal import counts_of_shares
 from xaibench.metrics.maps.orders import ranked, ranks_of
 
-Share = Annotated[float, Gt(0), Lt(1)]
-Sizes = Annotated[tuple[Share, ...], MinLen(1)]
+_Share = Annotated[float, Gt(0), Lt(1)]
+Sizes = Annotated[tuple[_Share, ...], MinLen(1)]
 _PAPER = "Zheng et al. 2025, F-Fidelity: a robust framework for faithfulness evaluation of explainable AI"
 _fidelity = partial(
     metric,
@@ -42,11 +41,11 @@ def f_fidelity_plus(
     ev: Evaluation,
     *,
     sizes: Sizes = (0.1, 0.3, 0.5, 0.7, 0.9),
-    alpha: Share = 0.5,
-    beta: Share = 0.1,
+    alpha: _Share = 0.5,
+    beta: _Share = 0.1,
     n_samples: PositiveInt = 16,
-    min_kept: Quality = 0.9,
-    max_lost: Quality = 0.02,
+    min_kept: Share = 0.9,
+    max_lost: Share = 0.02,
 ) -> Tensor:
     """Mean loss of probability when features of the explanation are removed at random, mean over its sizes.
 
@@ -85,11 +84,11 @@ def f_fidelity_minus(
     ev: Evaluation,
     *,
     sizes: Sizes = (0.1, 0.3, 0.5, 0.7, 0.9),
-    alpha: Share = 0.5,
-    beta: Share = 0.1,
+    alpha: _Share = 0.5,
+    beta: _Share = 0.1,
     n_samples: PositiveInt = 16,
-    min_kept: Quality = 0.9,
-    max_lost: Quality = 0.02,
+    min_kept: Share = 0.9,
+    max_lost: Share = 0.02,
 ) -> Tensor:
     """Mean loss of probability when features outside of the explanation are removed at random, mean over its sizes.
 

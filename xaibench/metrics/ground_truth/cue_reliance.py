@@ -15,7 +15,7 @@ from xaibench.metrics.engines.pairs import only_pair, pair_maps
 from xaibench.metrics.maps.masks import EvidenceSign, mass_inside
 from xaibench.metrics.maps.similarity import spearman
 
-LEAST_MODELS = 3
+_LEAST_MODELS = 3
 """Models below which a rank correlation over them says nothing."""
 _SERIES, _SWAPPED = "model_pair.series", "input_pair.swapped"
 _SOURCE = (
@@ -71,7 +71,7 @@ def reliance_correlation(ev: Evaluation, *, sign: EvidenceSign = "absolute") -> 
     """
     found = _members(ev, sign)
     reliance, shown = (torch.tensor([column], dtype=torch.float64) for column in zip(*found, strict=True))
-    if len(found) < LEAST_MODELS or not bool(torch.isfinite(shown).all()):
+    if len(found) < _LEAST_MODELS or not bool(torch.isfinite(shown).all()):
         return torch.full((1,), torch.nan)
     return spearman(reliance, shown)
 
