@@ -45,7 +45,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """Agreement with libraries, where their definitions are sound: the tests of tests/parity, and of image libraries."""
+    """Agreement with libraries where their definitions are sound: tests/parity, and the test of image libraries."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.install("quantus==0.6.0", "torch==2.13.0", "-c", "constraints.txt")
     # Without pytorch-lightning, which only its datasets and learned masks need.
