@@ -101,7 +101,9 @@ def fused(net: nn.Module) -> nn.Module:
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse(conv, norm))
                 setattr(module, after, nn.Identity())
-    for conv, norm in (("conv1", "norm2"),):  # Pre-activation: the normalisation behind the first of two.
+    lite = (("_conv_stem", "_bn0"), ("_conv_head", "_bn1"), ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"),
+            ("_project_conv", "_bn2"))  # fmt: skip
+    for conv, norm in (("conv1", "norm2"), *lite):  # Pre-activation: the normalisation behind the first of two.
         for module in net.modules():
             if hasattr(module, conv) and hasattr(module, norm):
                 setattr(module, conv, fuse(getattr(module, conv), getattr(module, norm)))
@@ -161,7 +163,9 @@ def by_hooks(net: nn.Module, composite: str, inputs, targets):
     def layer_hook(layer, args, z):
         dense = "gamma" if composite == "gamma" else "epsilon"
         rule = outer if layer is first else inner if isinstance(layer, nn.Conv2d) else dense
-        return by_rule(rule, layer, args[0], z)
+        # A convolution that pads its input by itself, to the same size.
+        padded = layer.static_padding(args[0]) if hasattr(layer, "static_padding") else args[0]
+        return by_rule(rule, layer, padded, z)
 
     def passing(_module, args, result):
         return args[0] * (result / args[0]).detach()
@@ -214,6 +218,32 @@ def test_full_gradients_are_complete(name):
     view = make_view(NETS[name](), make_inputs((3, SIDE, SIDE), 3).double())
     total = run("full_grad", view).double().flatten(1).sum(1)
     torch.testing.assert_close(total, view.scores(view.inputs), rtol=1e-4, atol=1e-5)
+
+
+def efficientnet() -> nn.Module:
+    """EfficientNet-Lite0 with random weights: 4.7 million of them, ReLU6, depthwise convolutions, residual sums."""
+    library = pytest.importorskip("efficientnet_lite_pytorch")
+    return settled(library.EfficientNet.from_name("efficientnet-lite0"))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("composite", COMPOSITES)
+def test_composites_on_efficientnet_are_those_of_hooks_and_autograd(composite):
+    net, inputs = efficientnet(), make_inputs((3, SIDE, SIDE), 2).double()
+    view = make_view(net, inputs)
+    expected = by_hooks(copy.deepcopy(net), composite, inputs, view.targets)
+    bounds = {"low": LOW, "high": HIGH} if composite.endswith("box") else {}
+    found = run("lrp", view, rule=composite, epsilon=1e-12, gamma=GAMMA, **bounds).double()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("bounds", [{}, {"low": LOW, "high": HIGH}], ids=["w2", "box"])
+def test_deep_taylor_conserves_on_efficientnet(bounds):
+    view = make_view(efficientnet(), make_inputs((3, SIDE, SIDE), 2).double())
+    found = run("deep_taylor", view, **bounds).double()
+    assert (found >= 0).all()
+    torch.testing.assert_close(found.flatten(1).sum(1), view.scores(view.inputs).clamp(min=0), rtol=1e-4, atol=1e-8)
 
 
 @pytest.mark.slow

@@ -37,7 +37,7 @@ _protocol = partial(
 @_protocol(
     "part_correlation",
     bounds=(-1, 1),
-    undefined_for={"zero maps", "some inputs"},
+    undefined_for={"zero maps"},
     shares_evaluations=True,
 )
 def part_correlation(ev: Evaluation) -> Tensor:
@@ -114,7 +114,7 @@ def part_distractibility(ev: Evaluation, *, threshold: Threshold = 0.25) -> Tens
     "part_completeness",
     bounds=(0, 1),
     scope="dataset",
-    undefined_for={"zero maps", "some inputs"},
+    undefined_for={"zero maps"},
     shares_evaluations=True,
 )
 def part_completeness(
