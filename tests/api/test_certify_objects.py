@@ -172,6 +172,8 @@ def test_a_certificate_of_objects(kind: str, tmp_path: Path) -> None:
     assert found.proved, (found.message, found.certificate.failures)
     assert found.thresholds.loc[0, "found_at_full_level"] >= 0.9
     assert found.thresholds.loc[0, "verdict"] == "finds it"
+    # In the rows of the other class the plant decides alone, and absence decides otherwise: half of all rows.
+    assert 20 <= found.thresholds.loc[0, "n_decisive"] <= 40
     again = xb.certify(recipe, data, **given)
     assert again.folder == found.folder
     pd.testing.assert_frame_equal(again.thresholds, found.thresholds)

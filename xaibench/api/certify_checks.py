@@ -26,7 +26,7 @@ from xaibench.models.text_adapters import predictor_for
 
 OF_COLUMN = ("overwrite", "category")
 """Plants that stand in a column that the data have."""
-SAME_OUTPUT = 1e-4
+ROUNDING_OF_FITS = 1e-4
 """Outputs of two fits that differ by at most this share of the largest are the same but for rounding."""
 
 
@@ -100,7 +100,7 @@ def differing_share(
     second = obtain(spec, params, data, seed=0, cache=None)
     again = look_at_data(predictor_for(second.model, data, returns=given), data, given=given)
     a, b = (predict_raw(model, data.test_inputs[rows]).cpu().numpy().astype(np.float64) for model in (fitted, again))
-    other = np.abs(a - b).max(axis=1) > SAME_OUTPUT * max(float(np.abs(a).max()), 1e-12)
+    other = np.abs(a - b).max(axis=1) > ROUNDING_OF_FITS * max(float(np.abs(a).max()), 1e-12)
     decided = a.argmax(axis=1) != b.argmax(axis=1) if has_classes(fitted.returns) else other
     return float((decided if decided.any() else other).mean())
 

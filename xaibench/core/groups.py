@@ -100,7 +100,7 @@ def widths_of(model: Predictor, raw: Tensor) -> Tensor | None:
     return (raw != NO_TOKEN).any(dim=1).sum(dim=1)
 
 
-def sizes_of(raw: Tensor) -> Tensor:
+def lengths_of(raw: Tensor) -> Tensor:
     """Tokens, or words, of each text (N,) of ids (N, L) or pieces of words (N, W, P)."""
     present = raw != NO_TOKEN
     return (present if raw.ndim == 2 else present[..., 0]).sum(dim=1)

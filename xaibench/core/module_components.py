@@ -10,13 +10,14 @@ from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.object_recipes import recipe_of, takes_data
 from xaibench.core.plugins import load_module
+from xaibench.core.session_objects import component_of_object, is_object_reference
 from xaibench.core.source_files import SOURCE
 
 
 def component_of_module(
     kind: Kind, ref: str, *, folder: Path | None, check: bool, load_built_in: Callable[[], None]
 ) -> Component:
-    """The component ``module:name`` or ``path/to/file.py:name``.
+    """The component ``module:name`` or ``path/to/file.py:name``, or an object of this session.
 
     Parameters
     ----------
@@ -34,6 +35,8 @@ def component_of_module(
     UsageError
         If there is no such module or name, or it is something else.
     """
+    if is_object_reference(ref):
+        return component_of_object(kind, ref)
     source, _, attribute = ref.rpartition(":")
     module = load_module(source, folder=folder, check=check)
     function = getattr(module, attribute, None)

@@ -33,7 +33,6 @@ from xaibench.core.loading import plural as plural
 from xaibench.core.module_components import component_of_module
 from xaibench.core.plugins import load_module as load_module
 from xaibench.core.plugins import no_new_code as no_new_code
-from xaibench.core.session_objects import component_of_object, is_object_reference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -381,8 +380,6 @@ def get(
     UsageError
         If there is no such component.
     """
-    if is_object_reference(ref):
-        return component_of_object(kind, ref)
     if is_file_reference(ref):
         _ensure_loaded(kind)
         return component_of_file(kind, ref, folder=folder, check=check, params=params)

@@ -13,7 +13,7 @@ from xaibench.core.components import MetricSpec, Scope, ScoreBounds
 from xaibench.core.errors import UnsupportedError, UsageError
 from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import Explainer, ExplainFunction, check_masker, explain
-from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, others_of, pool_of, sizes_of, widths_of
+from xaibench.core.groups import Group, cut, cut_truth, encoded, groups, lengths_of, others_of, pool_of, widths_of
 from xaibench.core.outputs import STANDARDISED, check_output, curve_output
 from xaibench.core.pairs import Pair
 from xaibench.core.problem import ProblemView, Samples
@@ -171,7 +171,7 @@ def _pair(ev: Evaluation, pair: Pair, group: Group) -> Pair:
         return own
     assert pair.inputs is not None
     context = group.context_of(ev.context, ev.layout) if beside is None else beside
-    if ev.model.encodes_ids and bool(((sizes := sizes_of(own.inputs)) != group.size).any()):
+    if ev.model.encodes_ids and bool(((sizes := lengths_of(own.inputs)) != group.size).any()):
         return replace(own, context=context, sizes=sizes)
     found = encoded(ev.model, group, pair.inputs, ev.layout)
     return replace(own, inputs=found.inputs, context={**context, **found.context})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xaibench.core.components import Component, Kind
 from xaibench.core.errors import UsageError
 
-PREFIX = "object:"
+OBJECT_PREFIX = "object:"
 _known: dict[tuple[Kind, str], Component] = {}
 
 
@@ -18,14 +18,14 @@ def object_reference(component: Component, content: str) -> str:
     content : str
         Digest of the object: what has another one is another object.
     """
-    ref = f"{PREFIX}{component.name}-{content[:8]}"
+    ref = f"{OBJECT_PREFIX}{component.name}-{content[:8]}"
     _known[component.kind, ref] = component
     return ref
 
 
 def is_object_reference(ref: str) -> bool:
     """Whether a reference is one of an object."""
-    return ref.startswith(PREFIX)
+    return ref.startswith(OBJECT_PREFIX)
 
 
 def component_of_object(kind: Kind, ref: str) -> Component:

@@ -18,7 +18,7 @@ from xaibench.core.tokens import NO_TOKEN, Tokens
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator, split
 
-TEST_SHARE = 0.3
+SHARE_OF_TEST_ROWS = 0.3
 """Share of the rows that become test rows."""
 _HOW = "give (inputs, labels), a data frame and target=, a xaibench.Data, or the name or file of a data set"
 _UNKNOWN, _HIDDEN = "[UNK]", "[MASK]"
@@ -116,7 +116,7 @@ def _texts(texts: list[str], labels: Array) -> Data:
 def _split(rows: Array, labels: Array) -> tuple[Array, Array]:
     fractions = labels.dtype.kind == "f" and bool((labels != np.round(labels)).any())
     strata = np.zeros(len(labels), dtype=np.int64) if fractions else np.unique(labels, return_inverse=True)[1]
-    train, test = split(rows, strata, TEST_SHARE, generator("split", "session"))
+    train, test = split(rows, strata, SHARE_OF_TEST_ROWS, generator("split", "session"))
     if not len(train) or not len(test):
         raise DataError(f"{len(rows)} rows cannot be split", "give more rows")
     return train, test

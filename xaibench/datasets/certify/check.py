@@ -79,7 +79,7 @@ class ShortcutCheck:
         The test samples with the plant in another place.
     original : Original or None
     fresh : FreshPlants or None
-        The training rows with plants drawn anew, for recipes that train in rounds; nothing is measured with it.
+        The training rows with plants drawn again, for recipes that train in rounds; nothing is measured with it.
     """
 
     level: float
