@@ -219,6 +219,11 @@ def test_few_samples_do_not_count_and_are_said() -> None:
     found = advise(board_of(results({"best": (5, 5, 5)}, n=LEAST_SAMPLES - 1)))
     assert [(one.kind, one.cause) for one in found.explainers] == [("undecided", "few samples")]
     assert {construct.cause for construct in found.unknown} == {"few samples"}
+    board = board_of(results({"best": (5, 5, 5)}, n=LEAST_SAMPLES - 1))
+    table = advice_table(found, board, None, suite="s")
+    for tests in table.loc[table["kind"].isin(["none", "undecided", "unknown"]), "tests"]:
+        assert len(tests) == 3
+        assert all(test.startswith("few samples: best") for test in tests)
     enough = advise(board_of(results({"best": (5, 5, 5)}, n=LEAST_SAMPLES)))
     assert kinds(enough) == {"best": "use"}
 

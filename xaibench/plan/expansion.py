@@ -43,11 +43,11 @@ class Selection:
     def has(self, labels: tuple[str, str, str, str], beside: Iterable[str] = ()) -> bool:
         """Whether the cell of these four labels is selected, for itself or because an explainer ``beside`` it is."""
         named = (labels, *((*labels[:2], other, labels[3]) for other in beside))
-        wanted = not self.only or any(matches(p, one) for p in self.only for one in named)
-        return wanted and not any(matches(p, labels) for p in self.skip)
+        wanted = not self.only or any(cell_matches(p, one) for p in self.only for one in named)
+        return wanted and not any(cell_matches(p, labels) for p in self.skip)
 
 
-def matches(pattern: str, labels: tuple[str, ...]) -> bool:
+def cell_matches(pattern: str, labels: tuple[str, ...]) -> bool:
     """Whether a pattern of a selection is about the cell of these labels: data set, model, explainer and metric."""
     both = [dict.fromkeys((label, label.partition("(")[0])) for label in labels]
     if "/" not in pattern:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from xaibench.core.errors import UsageError, did_you_mean
-from xaibench.plan.expansion import Selection, expand, matches, shown_names
+from xaibench.plan.expansion import Selection, cell_matches, expand, shown_names
 from xaibench.suite import Suite
 
 
@@ -43,7 +43,7 @@ def _unmatched(suite: Suite, patterns: tuple[str, ...], names: set[str]) -> set[
     left = by_path | {p for p in patterns if p not in by_path and not any(_is_name(p, name) for name in names)}
     if left:
         for labels in _cells(suite):
-            left = {pattern for pattern in left if not matches(pattern, labels)}
+            left = {pattern for pattern in left if not cell_matches(pattern, labels)}
             if not left:
                 break
     return left

@@ -190,6 +190,7 @@ def _judged(
     weight = int(ahead["weight"].sum())
     lost = _comparisons(own[own["result"] == "lost"])
     countable = own[own["result"].isin(["won", "lost", "open"])]
+    tested = own if countable.empty else countable
     kind: AdviceKind = "undecided"
     cause: Cause = ""
     if own.empty and certified.empty:
@@ -208,7 +209,7 @@ def _judged(
     else:
         kind = "use"
     return ExplainerAdvice(
-        entry, kind, cause, _names(ahead), _names(behind), lost, _comparisons(countable), seconds,
+        entry, kind, cause, _names(ahead), _names(behind), lost, _comparisons(tested), seconds,
         _samples_needed(own, cast_) if cause == "not shown" else 0,
         None if certified.empty else tuple(int(certified[c].sum()) for c in ("won", "lost", "tested")),  # type: ignore[arg-type]
     )  # fmt: skip

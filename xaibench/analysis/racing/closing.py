@@ -67,7 +67,7 @@ def deltas_of(heads: pd.DataFrame, bounds: Mapping[str, Bounds], in_output_unit:
 def tied_within(differences: Array, delta: float, level: Array | float, *, by_signs: bool) -> Array:
     """By row: whether the true difference is shown to be smaller than a delta, by two one-sided tests.
 
-    Both tests have half of the level, as the two sides of the test that tells explainers apart: the interval of the
+    Both tests have half of the level, as the two sides of the test of a difference: the interval of the
     difference at this level lies between -delta and delta, so ties and decisions share one error.
 
     Parameters

@@ -33,7 +33,7 @@ class RaceStop:
     explainer : int
     outcome : {"beaten", "worse than placebo", "better than placebos", "tied", "not separable"}
         Of the last two, ``tied``: the difference to the rival is shown to be below the practical delta; ``not
-        separable``: by its trend so far all samples would hardly tell the two apart.
+        separable``: by its trend so far all samples would hardly show a difference.
     rival : int or None
         Who is shown to be better, or who it is tied with or not separable from: another explainer, or a placebo.
     n : int
