@@ -60,9 +60,9 @@ def pvi_kept(
     is trained on such words of the training texts, the others being deleted; g0 knows nothing of the text, and says how
     frequent the class is in training, which is what any model tends to that is trained on empty texts.
 
-    Which words are selected may tell the class by itself, as in `roar`. So a second model is trained on the same texts with
-    one symbol for every word, and its bits, the leak, are subtracted. With deletion only the number of words is left
-    then. What the choice of words says beyond that, such as a word that is selected in one class only though it means
+    Which words are selected may tell the class by itself, as in `roar`. So a second model is trained on the same texts
+    with one symbol for every word, and its bits, the leak, are subtracted. With deletion only the number of words is
+    left then. What the choice of words says beyond that, such as a word that is selected in one class only though it means
     nothing, stays in the score.
 
     Parameters
