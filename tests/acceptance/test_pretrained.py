@@ -33,7 +33,7 @@ def made() -> tuple[Any, Any]:
 
 def direct(model: Any, ids: list[int]) -> np.ndarray:
     """Logits of one sequence of ids: the library's own path, mean of places, head."""
-    network = model.network.module
+    network = model.network.inner
     with torch.no_grad():
         hidden = network.encoder(input_ids=torch.tensor([ids])).last_hidden_state
         found: np.ndarray = network.head(hidden.mean(dim=1))[0].numpy()
@@ -63,7 +63,7 @@ def test_contributions_and_captum_agree() -> None:
     data, model = made()
     row = data.test_inputs[:1].astype(np.int64)
     words = pieces(row[0])
-    network = model.network.module
+    network = model.network.inner
     ids = torch.tensor([[*data.tokens.prefix, *chain(*words), *data.tokens.suffix]])
 
     def logits(given: torch.Tensor) -> torch.Tensor:

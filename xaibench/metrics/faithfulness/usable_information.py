@@ -62,8 +62,8 @@ def pvi_kept(
 
     Which words are selected may tell the class by itself, as in `roar`. So a second model is trained on the same texts
     with one symbol for every word, and its bits, the leak, are subtracted. With deletion only the number of words is
-    left then. What the choice of words says beyond that, such as a word that is selected in one class only though it means
-    nothing, stays in the score.
+    left then. What the choice of words says beyond that, such as a word that is selected in one class only though it
+    means nothing, stays in the score.
 
     Parameters
     ----------
