@@ -16,9 +16,9 @@ from xaibench.datasets.cards import card, card_names
 from xaibench.datasets.fetch import fetchable
 
 SPECS = {spec.name: spec for spec in components("dataset") if spec.function.__module__.startswith("xaibench.")}
-OTHERS_FOLDERS = {name for name in SPECS if name.startswith("bam_original_")} | {"texts", "mosaic"}
+OTHERS_FOLDERS = {name for name in SPECS if name.startswith("bam_original_")} | {"texts", "mosaic", "film_opinions"}
 """Data that users have or have not; tested on miniatures in test_bam_folder, tests/models/test_hugging_face and
-test_imagenet."""
+test_imagenet, and in tests/acceptance/test_pretrained."""
 NAMES = sorted(set(SPECS) - set(fetchable()) - OTHERS_FOLDERS)
 LARGE = {name: {"per_pair": 2} for name in ("bam_object", "bam_scene", "bam_scene_only", "bam_commonality")}
 LARGE["text_shortcuts"] = {"corpus": "zipf"}
@@ -79,12 +79,10 @@ def load(name: str, seed: int = 0) -> Data:
 
 def test_the_expected_data_sets_are_registered():
     assert {"digits", "mnist", "breast_cancer", "compas", "german_credit", "planted_digits"} <= set(NAMES)
-    of_others = {
-        "movie_snippets",
-        "gunpoint",
-        "italy_power_demand",
-        "efficientnet_lite0",
-    }  # what other data sets are made of
+    of_others = {  # what other data sets are made of
+        *("movie_snippets", "gunpoint", "italy_power_demand"),
+        *("efficientnet_lite0", "minilm_l6"),
+    }
     assert set(fetchable()) == {"adult", "mnist_full", "imagenet", *of_others}
     assert set(fetchable()) - of_others < set(SPECS)
 

@@ -137,7 +137,16 @@ def captum_kernel_shap(
         Side of the patches that are the players; the library takes a tensor. Default: at most 64 patches.
     baselines : str
         Masker whose fill stands for absent players; the library's default is zero.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is a single feature, such as in a text of one word.
     """
+    if problem.layout.n_features < 2:
+        raise UnsupportedError(
+            "captum:KernelShap needs at least two features, and a sample has one", "kernel_shap takes a single one"
+        )
     return _sampled(
         problem, "KernelShap", feature_mask, baselines, draws, n_samples=n_samples, perturbations_per_eval=AT_ONCE
     )

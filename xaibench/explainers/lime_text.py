@@ -37,7 +37,7 @@ def lime_text(
     evenly from 1 to d, and weighs ``exp(-(100 distance / width)^2 / 2)``, the distance being the cosine distance to the
     whole text. `lime` takes every place as a feature of its own instead, removes each with probability 1/2 and has a
     kernel that falls faster. A word that occurs twice is then half as important in each of its places, where both
-    matter equally; where one occurrence decides and the other does nothing, ``by="type"`` cannot tell them apart.
+    matter equally; where one occurrence decides and the other does nothing, ``by="type"`` gives both the same.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def test_without_the_dimension_of_ones_a_program_does_not_run() -> None:
     (one,) = [d for d in range(token.shape[1]) if bool((token[:, d] == 1).all())]
     without = sent.clone()
     without[..., one] = 0
-    everything = torch.ones(len(graph.edges), dtype=torch.float64)
+    everything = torch.tensor([edge.receiver == "h0" for edge in graph.edges], dtype=torch.float64)
     same, _ = graph(inputs, everything, sent)
     torch.testing.assert_close(same, clean)
     changed, _ = graph(inputs, everything, without)

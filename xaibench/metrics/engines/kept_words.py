@@ -35,7 +35,7 @@ def data_of_selected_words(
     """
     data = retraining_of(ev).data
     if not data.has_ids or data.train_inputs.ndim != 2:
-        raise UnsupportedError("words are kept and removed in texts of token ids, one for each word")
+        raise UnsupportedError("words are selected in texts of token ids, one id for each word")
     parts = {}
     for split, limit in (("train", max_train), ("test", max_test)):
         part = explained(ev, split, limit, target)  # type: ignore[arg-type]

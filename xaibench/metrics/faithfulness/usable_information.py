@@ -56,19 +56,19 @@ def pvi_kept(
 ) -> Tensor:
     """Bits about the class that a new model finds in the most important words alone, mean over the test texts.
 
-    Pointwise V-information: ``log2 g(y | the words that are kept) - log2 g0(y)``. g is a model of the same recipe that
+    Pointwise V-information: ``log2 g(y | the selected words) - log2 g0(y)``. g is a model of the same recipe that
     is trained on such words of the training texts, the others being deleted; g0 knows nothing of the text, and says how
     frequent the class is in training, which is what any model tends to that is trained on empty texts.
 
-    Which words are kept may tell the class by itself, as in `roar`. So a second model is trained on the same texts with
-    one symbol for every word, and its bits, the leak, are subtracted. With deletion only the number of words is left
-    then. What the choice of words says beyond that, such as a word that is kept in one class only though it means
-    nothing, stays in the score.
+    Which words are selected may tell the class by itself, as in `roar`. So a second model is trained on the same texts
+    with one symbol for every word, and its bits, the leak, are subtracted. With deletion only the number of words is
+    left then. What the choice of words says beyond that, such as a word that is selected in one class only though it
+    means nothing, stays in the score.
 
     Parameters
     ----------
     share : float
-        Share of the words of a text that are kept: at least one, and not all of several.
+        Share of the words of a text that are selected: at least one, and not all of several.
     leak : {"subtracted", "included", "alone"}
         Whether to subtract the leak, to leave it in, or to return it alone.
     target : {"predicted", "label"}
