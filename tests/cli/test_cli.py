@@ -148,7 +148,7 @@ def test_failing_cells_give_3_and_nothing_to_do_4(call: Call, tmp_path: Path, su
         (["plan", "--store", "{file}"], "is a file, not a store"),
         (["leaderboard", "{folder}/none"], "error: there is no store"),
         (["doctor", "{folder}/none"], "error: there is no store"),
-        (["show", "pixel_fliping"], "hint: did you mean 'pixel_flipping'?"),
+        (["show", "pixel_fliping"], "hint: did you mean 'pixel_flipping'"),
         (["show", "certify"], "hint: it is a command: `xaibench certify --help` describes it"),
         (["data", "fetch", "mnist"], "does not have to be downloaded"),
         (["data", "fetch", "mnist_ful"], "hint: did you mean 'mnist_full'?"),

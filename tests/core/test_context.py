@@ -87,7 +87,7 @@ def test_every_explainer_gives_each_copy_the_context_of_its_sample(name: str, ki
         maps = explained(name, view)
         assert maps.shape == (7, *view.layout.feature_shape)
         # Those of one module never look at the model, and are not controls of every suite.
-        free = spec_of(name).function.__module__ == "xaibench.explainers.model_free_maps"
+        free = spec_of(name).function.__module__.endswith((".model_free_maps", ".image_priors"))
         looks_away = spec_of(name).control or sees_truth(spec_of(name).needs) or free
         assert looks_away or view.model.n_evaluations > before
 
@@ -109,8 +109,8 @@ def test_an_explainer_sees_the_model_with_the_context_as_one_in_which_it_is_a_co
 
 @every_metric
 def test_every_metric_gives_each_copy_the_context_of_its_sample(spec: MetricSpec) -> None:
-    if "input_pair.context" in spec.needs:
-        pytest.skip("pairs of contexts are made for texts, see test_text_metrics")
+    if spec.needs & {"input_pair.context", "input_pair.neutral_part"}:
+        pytest.skip("pairs of contexts are made for texts, and parts for pictures: test_text_metrics, test_flowers")
     view = context_view(home_of(spec.needs), batch_size=5)
     values = scored(spec, evaluation(view, retraining=ContextRefit(view)))
     assert values.ndim == 1
@@ -120,8 +120,8 @@ def test_every_metric_gives_each_copy_the_context_of_its_sample(spec: MetricSpec
 @pytest.mark.slow
 @every_metric
 def test_a_metric_sees_the_model_with_the_context_as_one_in_which_it_is_a_constant(spec: MetricSpec) -> None:
-    if "input_pair.context" in spec.needs:
-        pytest.skip("pairs of contexts are made for texts, see test_text_metrics")
+    if spec.needs & {"input_pair.context", "input_pair.neutral_part"}:
+        pytest.skip("pairs of contexts are made for texts, and parts for pictures: test_text_metrics, test_flowers")
     about_data = bool(spec.needs & {"background", "retrain"}) or spec.scope == "dataset"
     view = context_view(home_of(spec.needs), constant=about_data)
     found = []
@@ -158,6 +158,7 @@ def test_nobody_but_gates_and_recipes_calls_a_predictor_with_copies() -> None:
     calls = re.compile(r"\bmodel\.(predict|forward)\(|\bpredictor\.predict\(")
     allowed = {
         "model.forward(leaf, context)",
+        "model.forward(points, context)",
         "model.predict(inputs.detach(), context)",
         "model.forward(inputs.to(self.model.device), self.context)",
         "look.predictor.predict(inputs)",

@@ -73,7 +73,7 @@ def filled(series: Array, sensor_means: Array | None, params: Mapping[str, Any])
 
     Examples
     --------
-    A bump becomes the line between its ends, and each end the nearest step that is kept, which is in the bump:
+    A bump becomes the line between its ends, and each end the nearest step that remains, which is in the bump:
 
     >>> import numpy as np
     >>> found = filled(np.array([0.0, 0, 5, 5, 0, 0]), None, {"masker": "interpolate", "group": "segments", "patch": 2})

@@ -54,8 +54,8 @@ def colour_shortcut(
     colour of the other class there. How much a model relies on the square is measured by that swap, not assumed.
 
     ``model_pair.series`` are the models that the same recipe and seed give for q = 0, .5, .8, .95 and 1. The truth is
-    the square, the distractors are all other places that no digit reaches; where q is 0 the square is no truth, and the
-    gate says that the model ignores it.
+    the square, the distractors are all other places that no digit reaches; where q is 0 the square is not a truth, and
+    the gate says that the model ignores it.
 
     Parameters
     ----------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 
 from xaibench.core.cases.case import Case
 from xaibench.core.keys import array_digest, digest
+
+ADDED_LATER: Mapping[str, bool] = MappingProxyType({"added_later": True})
+"""Metadata of a field that is newer than stored results: at its default it is left out, so that digests stay."""
 
 
 def case_digest(case: Case) -> str:
@@ -41,7 +45,15 @@ def _content(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_content(v) for v in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _content(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: _content(getattr(value, f.name)) for f in fields(value) if not _says_nothing_new(f, value)}
     if value is None or isinstance(value, (bool, int, float, str, np.generic)):
         return value
     return None if callable(value) else repr(value)
+
+
+def _says_nothing_new(field: Field[Any], value: Any) -> bool:
+    """Whether a field that was added later has its default."""
+    if not field.metadata.get("added_later"):
+        return False
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(getattr(value, field.name) == default)

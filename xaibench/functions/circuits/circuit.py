@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from xaibench.core.cases.content import ADDED_LATER
 from xaibench.functions.circuits.graph import LEVELS, Edge
 
 Ablation = Literal["zero", "mean", "resample"]
@@ -50,7 +51,7 @@ class Circuit:
     references: Tensor
     reads: Mapping[str, Tensor]
     writes: Mapping[str, Tensor]
-    levels: Mapping[str, int] = field(default_factory=lambda: LEVELS)
+    levels: Mapping[str, int] = field(default_factory=lambda: LEVELS, metadata=ADDED_LATER)
 
     @property
     def senders(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def f_fidelity_plus(
     Raises
     ------
     UnsupportedError
-        If the model is not a classifier, cannot be fitted again, or is no good after it.
+        If the model is not a classifier, cannot be fitted again, or is too weak after it.
     """
     return _losses(ev, sizes, "inside", alpha, beta, n_samples, min_kept, max_lost)
 
@@ -107,7 +107,7 @@ def f_fidelity_minus(
     Raises
     ------
     UnsupportedError
-        If the model is not a classifier, cannot be fitted again, or is no good after it.
+        If the model is not a classifier, cannot be fitted again, or is too weak after it.
     """
     return _losses(ev, sizes, "outside", alpha, beta, n_samples, min_kept, max_lost)
 

@@ -57,7 +57,7 @@ def idsds(ev: Evaluation, *, cells: Annotated[int, Ge(2)] = 4, min_kept: Share =
     ------
     UnsupportedError
         If the image is smaller than the grid, or the model is not a classifier, cannot be fitted again, or
-        is no good after it.
+        is too weak after it.
     """
     if ev.layout.kind != "image" or min(ev.layout.feature_shape) < cells:
         raise UnsupportedError(f"a grid of {cells} x {cells} cells is of images that are at least so large")

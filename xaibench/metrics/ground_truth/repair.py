@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from pydantic import PositiveInt
@@ -97,7 +99,7 @@ def _after(ev: Evaluation, retraining: Retraining, accused: Array, repeat: int) 
     cues = true_mask(ev).view(-1, *ev.layout.feature_shape).cpu().numpy()
     rng = np.random.default_rng(retraining_seed("cue", ev.seed, repeat))
     shown = torch.from_numpy(exchanged(ev.inputs.cpu().numpy(), cues, rng)).to(ev.inputs)
-    return float((model.predict(shown).argmax(dim=1) == true_labels(ev)).double().mean())
+    return float((replace(ev, model=model).predict(shown).argmax(dim=1) == true_labels(ev)).double().mean())
 
 
 def exchanged(images: Array, places: Array, rng: np.random.Generator) -> Array:
