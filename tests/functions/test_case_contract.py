@@ -121,7 +121,10 @@ def test_an_answer_depends_on_no_other_case(spec: InterpreterSpec, of: Functions
 
 @every_metric
 def test_scores_are_one_per_case_whatever_the_others(spec: MetricSpec, of: FunctionsSpec) -> None:
-    cases, answers = made(of), truths(of)[1:] + truths(of)[:1]
+    cases = made(of)
+    answers = tuple(
+        _of_another(case, other) for case, other in zip(cases, truths(of)[1:] + truths(of)[:1], strict=True)
+    )
     whole = scored(spec, cases, answers)
     apart = [scored(spec, (c,), (a,)) for c, a in zip(cases, answers, strict=True)]
     np.testing.assert_array_equal(whole, np.concatenate(apart))
@@ -129,6 +132,13 @@ def test_scores_are_one_per_case_whatever_the_others(spec: MetricSpec, of: Funct
     known = whole[np.isfinite(whole)]
     assert low is None or (known >= low).all()
     assert high is None or (known <= high).all()
+
+
+def _of_another(case: xb.Case, truth: CaseAnswer) -> CaseAnswer:
+    """The truth of another case, or, where the cases have not as many units, their own the other way round."""
+    if isinstance(case.truth, xb.Scores) and isinstance(truth, xb.Scores) and truth.values.shape != case.shape:
+        return replace(case.truth, values=case.truth.values.flip(-1))
+    return truth
 
 
 @every_metric
@@ -224,14 +234,18 @@ def test_the_order_of_units_changes_nothing_and_a_factor_what_the_metric_says(
 
 
 def _permuted(case: xb.Case, answer: CaseAnswer, draws: np.random.Generator) -> tuple[xb.Case, CaseAnswer]:
-    """A case and an answer with their units in another order; what is hidden has units on its last axis."""
+    """A case and an answer with their units in another order: last axis of what is hidden, first of candidates."""
     order = torch.from_numpy(draws.permutation(len(case.units)))
     assert isinstance(case.truth, xb.Scores)
     assert isinstance(answer, xb.Scores)
     u = len(case.units)
     hidden = {k: t[..., order] if t.ndim and t.shape[-1] == u else t for k, t in case.hidden.items()}
+    given = case.given
+    if hasattr(given, "candidates"):
+        given = replace(given, candidates=given.candidates[order])
     moved = replace(
         case,
+        given=given,
         truth=replace(case.truth, values=case.truth.values[..., order]),
         hidden=hidden,
         units=tuple(case.units[i] for i in order.tolist()),

@@ -29,7 +29,12 @@ from xaibench.metrics.ground_truth.weight_agreement import true_weights
 from xaibench.metrics.maps.orders import descending, ranks_of
 from xaibench.metrics.maps.segments import group_values
 
-METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
+METRICS = [
+    spec
+    for spec in components("metric")
+    if isinstance(spec, MetricSpec) and not spec.about_programs and spec.needs & DATA_NEEDS != {"text"}
+]
+"""Without metrics of texts alone: see test_usable_information.py."""
 SMALL = {
     "n_samples": 6, "n_subsets": 20, "steps": 8, "n_retrainings": 2, "n_repeats": 2, "min_accuracy": 0.0,
     "min_kept": 0.0, "max_lost": 1.0, "queries": 3, "n_noise": 2,

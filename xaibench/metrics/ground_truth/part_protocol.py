@@ -54,7 +54,13 @@ def part_correlation(ev: Evaluation) -> Tensor:
     return spearman(importance(ev), part_effects(ev))
 
 
-@_protocol("part_deletion", bounds=(0, 1), undefined_for={"zero maps", "some inputs"}, shares_evaluations=True)
+@_protocol(
+    "part_deletion",
+    bounds=(0, 1),
+    undefined_for={"zero maps", "some inputs"},
+    favours={"constant maps"},  # sums over parts call large parts important, and these often matter
+    shares_evaluations=True,
+)
 def part_deletion(ev: Evaluation, *, threshold: Threshold = 0.25) -> Tensor:
     """Whether another class is predicted as soon as the parts that are called important are neutral: 1 or 0.
 
@@ -72,7 +78,13 @@ def part_deletion(ev: Evaluation, *, threshold: Threshold = 0.25) -> Tensor:
     return _where_any(ev, ~_keeps_class(ev, _important(ev, threshold)))
 
 
-@_protocol("part_preservation", bounds=(0, 1), undefined_for={"zero maps", "some inputs"}, shares_evaluations=True)
+@_protocol(
+    "part_preservation",
+    bounds=(0, 1),
+    undefined_for={"zero maps", "some inputs"},
+    favours={"constant maps"},  # sums over parts call large parts important, and these often matter
+    shares_evaluations=True,
+)
 def part_preservation(ev: Evaluation, *, threshold: Threshold = 0.25) -> Tensor:
     """Whether the same class is predicted when all parts but those that are called important are neutral: 1 or 0.
 
