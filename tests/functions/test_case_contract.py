@@ -30,13 +30,24 @@ EXPLAINERS = [
 METRICS = [(cast(MetricSpec, s), of) for s in components("metric") for of in SETS if s.takes_kind(of.functions)]
 every_set = pytest.mark.parametrize("of", SETS, ids=lambda s: s.name)
 every_explainer = pytest.mark.parametrize(("spec", "of"), EXPLAINERS, ids=lambda s: s.name)
+TRAINED = {"superposition_of_eight", "synth_sae", "concept_cnn"}
+"""Sets whose nets take seconds to train."""
+LONG = {("nmf_components", "concept_cnn"), ("acdc", "tracr_circuits"), ("leave_one_out_retraining", "influence_digits")}
+
+
+def unless(long: bool) -> list[pytest.MarkDecorator]:
+    """Tried with all the others by `nox -s exhaustive`."""
+    return [pytest.mark.exhaustive] if long else []
+
+
 every_metric = pytest.mark.parametrize(("spec", "of"), METRICS, ids=lambda s: s.name)
 
 
 @cache
 def made(of: FunctionsSpec, seed: int = 5) -> tuple[xb.Case, ...]:
     given: dict[str, Any] = {"seed": seed} if of.takes("seed") else {}
-    small = {"n": N if of.functions == "dictionary" or of.takes("cache") else 2 * N} if "n" in of.parameters else {}
+    few = of.functions in {"dictionary", "circuit"} or of.takes("cache")
+    small = {"n": N if few else 2 * N} if "n" in of.parameters else {}
     cases: tuple[xb.Case, ...] = of.function(**of.bind(small), **given)
     return cases[:N]
 
@@ -69,7 +80,7 @@ def scored(spec: MetricSpec, cases: tuple[xb.Case, ...], answers: tuple[CaseAnsw
     return score_programs(spec, spec.bind({}), ev).numpy()
 
 
-@every_set
+@pytest.mark.parametrize("of", [pytest.param(s, id=s.name, marks=unless(s.name in TRAINED)) for s in SETS])
 def test_equal_seeds_make_equal_cases_and_other_seeds_others(of: FunctionsSpec) -> None:
     again = made.__wrapped__(of)
     assert [case_digest(a) for a in made(of)] == [case_digest(b) for b in again]
@@ -110,7 +121,10 @@ def test_answers_are_finite_of_the_right_shape_and_repeat_themselves(spec: Inter
     assert_equal(first, again)
 
 
-@every_explainer
+@pytest.mark.parametrize(
+    ("spec", "of"),
+    [pytest.param(s, of, id=f"{s.name}-{of.name}", marks=unless((s.name, of.name) in LONG)) for s, of in EXPLAINERS],
+)
 def test_an_answer_depends_on_no_other_case(spec: InterpreterSpec, of: FunctionsSpec) -> None:
     if "others" in spec.needs and spec.name != "random":
         pytest.skip("declares that it looks at other cases")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Annotated
 
 import numpy as np
@@ -58,12 +59,17 @@ def tracr_circuits(*, seed: int, n: Annotated[int, Ge(1), Le(7)] = 7) -> tuple[C
 
 def texts_of_program(name: str, n: int, rng: np.random.Generator) -> Tensor:
     """Ids (n, L) of texts of the program's domain, of its largest length, behind BOS."""
-    words = [str(word) for word in read_tracr(name)["vocabulary"]]
+    words = _vocabulary(name)
     if name == "hist":
         texts = [tuple("abc"[i] for i in rng.integers(3, size=8)) for _ in range(n)]
     else:
         texts = [TRACR_PROGRAMS[name].draw(max(TRACR_PROGRAMS[name].lengths), rng) for _ in range(n)]
     return torch.tensor([[words.index(word) for word in ("BOS", *text)] for text in texts])
+
+
+@cache
+def _vocabulary(name: str) -> tuple[str, ...]:
+    return tuple(str(word) for word in read_tracr(name)["vocabulary"])
 
 
 def _case(name: str, seed: int) -> Case:
@@ -79,9 +85,7 @@ def _case(name: str, seed: int) -> Case:
         graph.writes,
         graph.levels,
     )
-    active, varies = _active(circuit)
-    wiring = graph.wiring() & active
-    variable = wiring & varies
+    wiring, variable = _active(circuit, graph.wiring())
     gates = interventions(
         circuit,
         wiring,
@@ -104,15 +108,16 @@ def _case(name: str, seed: int) -> Case:
     )
 
 
-def _active(circuit: Circuit) -> tuple[Tensor, Tensor]:
-    """Which edges (E,) move the output of a reference text at all, and which by the messages of the next text."""
+def _active(circuit: Circuit, wired: Tensor) -> tuple[Tensor, Tensor]:
+    """Which wired edges (E,) move the output of a reference text at all, and which by the messages of the next text."""
     clean, sent = circuit.run(circuit.references)
     ways = (torch.zeros_like(sent), sent.roll(1, dims=0))
     effects = [
         [float((circuit.run(circuit.references, removed, messages)[0] - clean).abs().max()) for messages in ways]
-        for removed in torch.eye(len(circuit.edges), dtype=torch.float64)
+        for removed in torch.eye(len(circuit.edges), dtype=torch.float64)[wired]
     ]
-    moved = torch.tensor(effects) >= ACTIVE
+    moved = torch.zeros(len(wired), len(ways), dtype=torch.bool)
+    moved[wired] = torch.tensor(effects) >= ACTIVE
     return moved.any(dim=1), moved[:, 1]
 
 
