@@ -62,6 +62,37 @@ def closed_over(c: float) -> Callable[..., Any]:
     return fit
 
 
+class Bound:
+    """Fits with what it was made with."""
+
+    def __init__(self, c: float) -> None:
+        self.c = c
+
+    def fit(self, data: xb.Data, seed: int) -> Any:
+        return LogisticRegression(C=self.c).fit(data.train_inputs, data.train_targets)
+
+
+class Scaled(torch.nn.Linear):
+    """A layer with a factor that is no parameter."""
+
+    def __init__(self, factor: float, act: Callable[..., Any] = torch.relu) -> None:
+        torch.manual_seed(0)
+        super().__init__(3, 2)
+        self.factor, self.act = factor, act
+
+
+def with_default(c: float) -> Callable[..., Any]:
+    def fit(data: xb.Data, seed: int, *, strength: float = c) -> Any:
+        return LogisticRegression(C=strength).fit(data.train_inputs, data.train_targets)
+
+    return fit
+
+
+@pytest.mark.parametrize("make", [with_default, lambda c: Bound(c).fit, Scaled, lambda c: Scaled(1.0, closed_over(c))])
+def test_values_beside_the_code_make_another_recipe(make: Callable[[float], Any]) -> None:
+    assert recipe_reference(make(1.0)) == recipe_reference(make(1.0)) != recipe_reference(make(2.0))
+
+
 def test_objects_of_equal_content_are_one_and_others_are_not() -> None:
     assert recipe_reference(LogisticRegression(C=2)) == recipe_reference(LogisticRegression(C=2))
     assert recipe_reference(LogisticRegression(C=2)) != recipe_reference(LogisticRegression(C=3))
