@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import xaibench as xb
 from xaibench.core import registry
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import DataError, UsageError
 from xaibench.datasets.session_data import data_reference, made_data
 from xaibench.models.session_recipes import recipe_reference
 
@@ -208,3 +208,21 @@ def test_a_certificate_of_objects(kind: str, tmp_path: Path) -> None:
     again = xb.certify(recipe, data, **given)
     assert again.folder == found.folder
     pd.testing.assert_frame_equal(again.thresholds, found.thresholds)
+
+
+def test_texts_may_be_an_array_or_a_column() -> None:
+    texts, labels = sentences(40)
+    made = [data_reference((given, labels)) for given in (texts, np.array(texts), pd.Series(texts), tuple(texts))]
+    assert len(set(made)) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((np.zeros((4, 2)), np.array(["a", None, "b", "a"], dtype=object)), "the label of input 1 is missing"),
+        ((np.zeros(4), np.zeros(4)), r"inputs of shape \(4,\) are no rows"),
+    ],
+)
+def test_labels_are_there_and_inputs_have_columns(data: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        made_data(data)
