@@ -237,14 +237,14 @@ def _stored(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
             continue
         width = max(sizes_of.values())
         gap = np.full(width, np.nan)
-        sizes = np.array([sizes_of[key] for key in samples])
+        lengths = np.array([sizes_of[key] for key in samples])
         yield Explanations(
             (dataset, model, selection),
             list(maps),
             np.stack([np.stack([_of_width(of.get(key, gap), width) for key in samples]) for of in maps.values()]),
             np.array([entry not in unsigned for entry in maps]),
             [f"{problem_seed} {name}" for problem_seed, name in samples],
-            None if (sizes == width).all() else sizes,
+            None if (lengths == width).all() else lengths,
         )
 
 
