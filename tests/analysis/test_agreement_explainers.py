@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, permutations, product
 
 import numpy as np
@@ -184,3 +185,17 @@ def test_sizes():
     assert size_of_top(0.07, 100) == 7
     assert size_of_top(50, 10) == 10
     assert size_of_top(0.001, 10) == 1
+
+
+def test_samples_of_different_sizes_agree_as_each_of_them_alone():
+    """Texts: what lies behind the words of a short one is no feature, and k is a share of its own words."""
+    rng = np.random.default_rng(3)
+    long, short = rng.standard_normal((2, 6, 12)), rng.integers(-2, 3, (2, 4, 5)).astype(float)
+    both = np.concatenate([long, np.pad(short, ((0, 0), (0, 0), (0, 7)))], axis=1)
+    one = replace(explanations(*both), sizes=np.repeat([12, 5], [6, 4]))
+    found = explainer_agreement([one], suite="mine").set_index("measure")
+    apart = [by_measure(*part) for part in (long, short)]
+    for column in ("value", "expected"):
+        expected = (6 * apart[0][column] + 4 * apart[1][column]) / 10
+        np.testing.assert_allclose(found[column], expected, atol=1e-12)
+    assert (found.loc["feature", ["k", "features", "n"]] == [3, 12, 10]).all()

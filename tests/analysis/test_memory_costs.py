@@ -8,7 +8,8 @@ import pytest
 from helpers.results import concat, make_results
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
-from xaibench.analysis.regressions.memory import MEMORY_COLUMNS, larger, memory
+from xaibench.analysis.regressions.memory import MEMORY_COLUMNS, check_recorded, larger, memory
+from xaibench.core.errors import UsageError
 
 MB = 10**6
 
@@ -55,3 +56,15 @@ def test_runs_without_memory_are_not_compared() -> None:
     assert memory(pair_cells(old, new), old, new).empty
     assert larger(memory(pair_cells(old, new), old, new)).empty
     assert memory(pair_cells(new, new), new, new).empty
+
+
+def test_a_limit_is_refused_where_no_memory_was_recorded() -> None:
+    old = make_results({"a": np.linspace(0, 1, 20)})
+    new = old.assign(score_memory=0, explain_memory=np.nan)
+    check_recorded({"new": new})
+    for without in (
+        old.drop(columns=["score_memory", "explain_memory"], errors="ignore"),
+        new.assign(score_memory=None),
+    ):
+        with pytest.raises(UsageError, match="the rows of old have no memory"):
+            check_recorded({"new": new, "old": without})

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import xaibench as xb
 from xaibench.core import registry
-from xaibench.core.errors import UsageError
+from xaibench.core.errors import DataError, UsageError
 from xaibench.datasets.session_data import data_reference, made_data
 from xaibench.models.session_recipes import recipe_reference
 
@@ -60,6 +60,37 @@ def closed_over(c: float) -> Callable[..., Any]:
         return LogisticRegression(C=c).fit(data.train_inputs, data.train_targets)
 
     return fit
+
+
+class Bound:
+    """Fits with what it was made with."""
+
+    def __init__(self, c: float) -> None:
+        self.c = c
+
+    def fit(self, data: xb.Data, seed: int) -> Any:
+        return LogisticRegression(C=self.c).fit(data.train_inputs, data.train_targets)
+
+
+class Scaled(torch.nn.Linear):
+    """A layer with a factor that is no parameter."""
+
+    def __init__(self, factor: float, act: Callable[..., Any] = torch.relu) -> None:
+        torch.manual_seed(0)
+        super().__init__(3, 2)
+        self.factor, self.act = factor, act
+
+
+def with_default(c: float) -> Callable[..., Any]:
+    def fit(data: xb.Data, seed: int, *, strength: float = c) -> Any:
+        return LogisticRegression(C=strength).fit(data.train_inputs, data.train_targets)
+
+    return fit
+
+
+@pytest.mark.parametrize("make", [with_default, lambda c: Bound(c).fit, Scaled, lambda c: Scaled(1.0, closed_over(c))])
+def test_values_beside_the_code_make_another_recipe(make: Callable[[float], Any]) -> None:
+    assert recipe_reference(make(1.0)) == recipe_reference(make(1.0)) != recipe_reference(make(2.0))
 
 
 def test_objects_of_equal_content_are_one_and_others_are_not() -> None:
@@ -177,3 +208,21 @@ def test_a_certificate_of_objects(kind: str, tmp_path: Path) -> None:
     again = xb.certify(recipe, data, **given)
     assert again.folder == found.folder
     pd.testing.assert_frame_equal(again.thresholds, found.thresholds)
+
+
+def test_texts_may_be_an_array_or_a_column() -> None:
+    texts, labels = sentences(40)
+    made = [data_reference((given, labels)) for given in (texts, np.array(texts), pd.Series(texts), tuple(texts))]
+    assert len(set(made)) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((np.zeros((4, 2)), np.array(["a", None, "b", "a"], dtype=object)), "the label of input 1 is missing"),
+        ((np.zeros(4), np.zeros(4)), r"inputs of shape \(4,\) are no rows"),
+    ],
+)
+def test_labels_are_there_and_inputs_have_columns(data: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        made_data(data)

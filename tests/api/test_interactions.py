@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +139,24 @@ def test_bad_input_gets_one_sentence() -> None:
         )
     with pytest.raises(ValueError, match="not those of all coalitions"):
         INDICES["shapley_taylor"](torch.zeros(1, 6))
+
+
+def test_draws_of_a_masker_do_not_pass_for_interactions() -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+
+    def found(masker: str) -> Any:
+        return xb.interactions(
+            "shapley_taylor", model=lambda a: np.stack([a.sum(axis=1), a[:, 0]], axis=1), returns="logit",
+            inputs=rows[:2], targets=[0, 0], background=rows, masker=masker,
+        )  # fmt: skip
+
+    assert np.abs(found("marginal")[:, ~np.eye(3, dtype=bool)]).max() < 1e-6
+    with pytest.raises(xb.UnsupportedError, match="draws anew for every coalition"):
+        found("conditional")
+
+
+@pytest.mark.parametrize("index", ["shapley_interaction", "integrated_hessians"])
+def test_one_column_has_no_pairs(index: Any) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.Softplus())
+    with pytest.raises(xb.UnsupportedError, match="columns"):
+        xb.interactions(index, model=model, returns="logit", inputs=[[1.0]], targets=[0])

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+
+import xaibench as xb
+from xaibench.store import Store
 
 SUITE = """
 samples = 24
@@ -87,3 +91,22 @@ def test_without_a_store_there_is_nothing_to_audit(call, tmp_path):
         code, _, err = call(command, tmp_path / "none")
         assert code == 2
         assert "there is no store" in err
+
+
+@pytest.mark.slow
+def test_agreement_over_texts_is_about_the_words_of_each(tmp_path: Path) -> None:
+    """Slow: a transformer learns for an epoch, about 2 s."""
+    suite = {
+        "name": "texts", "samples": 12, "controls": False, "explainers": ["gradient", "feature_ablation"],
+        "metrics": ["sparseness"],
+        "problems": [{"dataset": "text_rules", "models": [{"name": "text_transformer", "params": {"epochs": 1}}]}],
+    }  # fmt: skip
+    run = xb.run(suite, store=tmp_path / "store")
+    store = Store(run.store)
+    sizes = store.attribution_sizes(run.results()["explain_key"].iloc[0])
+    assert sizes is not None
+    words = sizes.numpy()
+    assert len(set(words.tolist())) > 1
+    found = xb.agreement(run.store).set_index("measure").loc["feature"]
+    assert (found["n"], found["n_undefined"]) == (12, 0)
+    assert found["expected"] == pytest.approx((np.ceil(0.25 * words) / words).mean())

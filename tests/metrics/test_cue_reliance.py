@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,18 @@ def test_what_is_the_same_in_every_cell_accuses_one_at_random_and_infinite_maps_
     broken.attributions[0, 0, 0] = torch.nan
     spec = get("metric", "repair_accuracy")
     assert torch.isnan(spec.function(broken)).all()  # type: ignore[operator]
+
+
+def test_other_inputs_may_be_fewer_than_the_samples() -> None:
+    found = []
+    for labels in (None, 1 - samples()[0][: N // 2]):
+        ev = evaluation(contributions)
+        fewer = Pair(inputs=ev.pairs["input_pair.swapped"][0][slice(N // 2)].inputs, labels=labels)
+        found.append(run("reliance_error", replace(ev, pairs={**ev.pairs, "input_pair.swapped": (fewer,)})))
+    assert found[0] == found[1]
+
+
+def test_where_everything_is_the_cue_a_share_on_it_says_nothing() -> None:
+    ev = evaluation(contributions)
+    everything = Truth("model", mask=torch.ones(N, SIDE, SIDE, dtype=torch.bool))
+    assert run("reliance_error", replace(ev, truth=everything)).isnan().all()

@@ -163,3 +163,9 @@ def test_gradients_are_clipped() -> None:
         fit_further(nn.Linear(3, 2), large, layers="all", learning_rate=1e-3, batch_size=32, max_epochs=1)
     assert norms
     assert max(norms) <= 1 + 1e-4
+
+
+def test_a_last_batch_of_one_row_has_no_statistics_of_its_own() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    fit_further(module, rows(72), layers="all", learning_rate=1e-3, batch_size=32, max_epochs=1)  # 33 rows are learned
+    assert module[1].num_batches_tracked == 1

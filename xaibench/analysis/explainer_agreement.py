@@ -39,6 +39,8 @@ class Explanations:
         False where a map says how much, and not in which direction.
     samples : list of str
         Names of the samples.
+    sizes : array (N,) of int or None
+        Features of each sample where they differ, as words of texts do: what lies behind them in a map is none.
     """
 
     names: tuple[str, str, str]
@@ -46,6 +48,7 @@ class Explanations:
     maps: Array
     signed: Array
     samples: list[str]
+    sizes: Array | None = None
 
 
 def explainer_agreement(problems: Sequence[Explanations], *, suite: str, k: int | float = 0.25) -> pd.DataFrame:
@@ -63,14 +66,15 @@ def explainer_agreement(problems: Sequence[Explanations], *, suite: str, k: int 
     suite : str
         Name that goes into the first column.
     k : int or float
-        Number of features, or a share of them, rounded up; at most all there are.
+        Number of features, or a share of those of a sample, rounded up; at most all there are.
 
     Returns
     -------
     DataFrame
         One row per problem, measure and pair: ``value`` is a mean over the ``n`` samples on which
         both have a map, with Student's interval (these weights, new samples); ``expected`` the mean of the value
-        that independent rankings have. Measures of signs leave out pairs with an unsigned map.
+        that independent rankings have; ``k`` and ``features`` are those of the largest sample. Measures of signs leave
+        out pairs with an unsigned map.
 
     Source
     ------
@@ -90,13 +94,16 @@ def _of_problem(problem: Explanations, k: int | float) -> list[dict[str, Any]]:
     n_features = problem.maps.shape[2]
     size = size_of_top(k, n_features)
     head = dict(zip(("dataset", "model", "selection"), problem.names, strict=True))
-    orders = [tied_order(maps) for maps in problem.maps]
+    parts = _of_equal_size(problem)
+    orders = [[tied_order(maps[at, :d]) for at, d in parts] for maps in problem.maps]
     rows = []
     for a, b in combinations(range(len(problem.entries)), 2):
         for measure in AGREEMENT_MEASURES:
             if measure in SIGNED_MEASURES and not (problem.signed[a] and problem.signed[b]):
                 continue
-            value, chance = agreement_at(orders[a], orders[b], size, measure)
+            value, chance = (np.full(problem.maps.shape[1], np.nan) for _ in range(2))
+            for (at, d), one, other in zip(parts, orders[a], orders[b], strict=True):
+                value[at], chance[at] = agreement_at(one, other, size_of_top(k, d), measure)
             low, high = intervals.t_interval(value[None])
             known = np.isfinite(value)
             rows.append(
@@ -118,6 +125,13 @@ def _of_problem(problem: Explanations, k: int | float) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _of_equal_size(problem: Explanations) -> list[tuple[Array, int]]:
+    """Rows of the samples that have equally many features, and how many."""
+    if problem.sizes is None:
+        return [(np.arange(problem.maps.shape[1]), problem.maps.shape[2])]
+    return [(np.flatnonzero(problem.sizes == d), int(d)) for d in np.unique(problem.sizes) if d > 0]
 
 
 @dataclass(frozen=True)

@@ -219,6 +219,7 @@ def _stored(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
         first = group[group["seed"] == group["seed"].min()].sort_values(["control", *_UNIT], kind="stable")
         samples: dict[tuple[int, str], None] = {}
         maps: dict[tuple[str, str], dict[tuple[int, str], Array]] = {}
+        sizes_of: dict[tuple[int, str], int] = {}
         unsigned = set()
         for row in _records(first):
             found = _of_samples(store, row)
@@ -227,17 +228,26 @@ def _stored(store: Store, made: pd.DataFrame) -> Iterator[Explanations]:
             entry = (row["explainer"], row["explainer_params"])
             keys = [(row["problem_seed"], name) for name in row["sample_ids"]]
             samples |= dict.fromkeys(keys)
+            own = store.attribution_sizes(row["explain_key"]) if found.ndim == 2 else None
+            sizes_of |= zip(keys, [found[0].size] * len(found) if own is None else own.tolist(), strict=True)
             maps.setdefault(entry, {}).update(zip(keys, found.reshape(len(found), -1), strict=True))
             if row["attribution_kind"] == "saliency":
                 unsigned.add(entry)
         if len(maps) < 2:
             continue
-        size = len(next(iter(next(iter(maps.values())).values())))
-        gap = np.full(size, np.nan)
+        width = max(sizes_of.values())
+        gap = np.full(width, np.nan)
+        lengths = np.array([sizes_of[key] for key in samples])
         yield Explanations(
             (dataset, model, selection),
             list(maps),
-            np.stack([np.stack([of.get(key, gap) for key in samples]) for of in maps.values()]),
+            np.stack([np.stack([_of_width(of.get(key, gap), width) for key in samples]) for of in maps.values()]),
             np.array([entry not in unsigned for entry in maps]),
             [f"{problem_seed} {name}" for problem_seed, name in samples],
+            None if (lengths == width).all() else lengths,
         )
+
+
+def _of_width(values: Array, width: int) -> Array:
+    """A map with so many places, cut or filled up with zeros behind its features."""
+    return np.pad(values[:width], (0, max(0, width - len(values))))

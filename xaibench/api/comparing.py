@@ -10,7 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.regressions.cell_matching import pair_cells
 from xaibench.analysis.regressions.comparison import Comparison, RunReference
-from xaibench.analysis.regressions.memory import memory
+from xaibench.analysis.regressions.memory import check_recorded, memory
 from xaibench.analysis.regressions.timings import costs
 from xaibench.analysis.regressions.verdicts import RegressionSettings
 from xaibench.analysis.regressions.verdicts import compare_runs as compare_cells
@@ -60,7 +60,7 @@ def compare(
     Raises
     ------
     StoreError, UsageError
-        If a store, run, suite or metric is not there.
+        If a store, run, suite or metric is not there, or a limit of memory is given and none was recorded.
     NothingToDoError
         If the two have no cell in common.
 
@@ -100,6 +100,8 @@ def compare(
         for m in side.runs
         if not m.get("whole", True)
     ]
+    if max_memory is not None:
+        check_recorded({str(baseline): old, str(candidate): new})
     pairs = pair_cells(old, new)
     if not ((pairs["b"] >= 0) & (pairs["c"] >= 0)).any():
         raise NothingToDoError(f"{baseline} and {candidate} have no cell in common", "compare runs of the same suite")

@@ -43,7 +43,8 @@ def interactions(
     model, inputs, targets, background, output, returns, device
         As for `explain`.
     masker : str
-        What takes the place of a column that is left out, and where the line of ``integrated_hessians`` starts.
+        What takes the place of a column that is left out, and where the line of ``integrated_hessians`` starts. With
+        ``marginal`` that is one row of the background, drawn per sample, and not their mean.
 
     Returns
     -------
@@ -57,8 +58,8 @@ def interactions(
     UsageError
         If there is no such index.
     UnsupportedError
-        If the inputs are not a table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, and
-        if integrated Hessians do not add up, as in networks of ReLUs.
+        If the inputs are not a table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, if
+        the masker draws anew for every coalition, and if integrated Hessians do not add up, as in networks of ReLUs.
 
     Examples
     --------

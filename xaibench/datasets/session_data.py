@@ -52,8 +52,7 @@ def made_data(data: Any, *, target: str | None = None, features: FeatureKind | N
     Parameters
     ----------
     data : Data, DataFrame or tuple
-        ``(inputs, labels)``; inputs are an array (N, ...), a data frame or a list of strings. Labels with fractions are
-        values.
+        ``(inputs, labels)``; inputs are an array (N, ...), a data frame or strings. Labels with fractions are values.
     target : str, optional
         Of a data frame: its column that is predicted.
     features : {"table", "image", "series", ...}, optional
@@ -69,7 +68,7 @@ def made_data(data: Any, *, target: str | None = None, features: FeatureKind | N
     UsageError
         If it is something else, or it is not said what is predicted.
     DataError
-        If there are other numbers of inputs and labels.
+        If there are other numbers of inputs and labels, a label is missing, or inputs have no columns.
     """
     if isinstance(data, Data):
         return data
@@ -90,9 +89,13 @@ def made_data(data: Any, *, target: str | None = None, features: FeatureKind | N
         raise DataError(
             f"there are {len(inputs)} inputs and labels of shape {labels.shape}", "give one label per input"
         )
-    if isinstance(inputs, list | tuple) and inputs and isinstance(inputs[0], str):
-        return _texts(strings_of(inputs, "inputs"), labels)
+    if labels.dtype.kind == "O" and (missing := [i for i, label in enumerate(labels) if label is None]):
+        raise DataError(f"the label of input {missing[0]} is missing", "leave such inputs out")
     rows: Any = inputs if is_frame(inputs) else np.asarray(inputs)
+    if not is_frame(inputs) and rows.ndim == 1 and len(rows) and isinstance(rows[0], str):
+        return _texts(strings_of(list(inputs), "inputs"), labels)
+    if rows.ndim < 2:
+        raise DataError(f"inputs of shape {rows.shape} are no rows", "give an array (N, ...), or a list of strings")
     kind = features or ("table" if is_frame(inputs) or rows.ndim == 2 else None)
     if kind is None:
         raise UsageError(f"inputs of shape {rows.shape} may be images or series", 'say features="image" or "series"')

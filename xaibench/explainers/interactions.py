@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xaibench.core.errors import UnsupportedError, UsageError, did_you_mean
 from xaibench.core.explaining import check_masker
+from xaibench.core.masking.names import DRAWN, FILLING
 from xaibench.core.problem import ProblemView
 from xaibench.explainers.engines.coalitions import all_coalitions, coalition_values, make_players
 from xaibench.explainers.engines.integrated_hessians import integrated_hessians
@@ -36,11 +37,16 @@ def find_interactions(view: ProblemView, index: InteractionIndex, masker: str) -
     UsageError
         If there is no such index or masker.
     UnsupportedError
-        If features are not 2 to 12 columns of a table.
+        If features are not 2 to 12 columns of a table, or the masker draws anew for every coalition.
     """
     known = (*INDICES, "integrated_hessians")
     if index not in known:
         raise UsageError(f"there is no interaction index {index!r}", did_you_mean(index, list(known)))
+    if masker in DRAWN and masker not in FILLING:
+        raise UnsupportedError(
+            f"masker {masker!r} draws anew for every coalition, and its draws would pass for interactions",
+            "use zero, mean, or marginal: one row of the background per sample",
+        )
     check_masker({"masker": masker}, view)
     if index == "integrated_hessians":
         return integrated_hessians(view, baseline=masker)

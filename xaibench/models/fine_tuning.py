@@ -104,7 +104,7 @@ def fit_further(
                 _freeze_statistics(module)
             inputs, wanted = lessons.epoch(epoch)
             with torch.enable_grad():
-                for batch in torch.split(lessons.rows[torch.randperm(len(lessons.rows))], batch_size):
+                for batch in _batches(module, lessons.rows[torch.randperm(len(lessons.rows))], batch_size):
                     optimizer.zero_grad()
                     loss = _loss(module(inputs[batch]), wanted[batch])
                     loss.backward()  # type: ignore[no-untyped-call]
@@ -194,9 +194,20 @@ def _of_last(module: nn.Module, number: int) -> Iterator[nn.Parameter]:
 
 
 def _freeze_statistics(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.eval()
+    for part in _normalisations(module):
+        part.eval()
+
+
+def _normalisations(module: nn.Module) -> list[nn.Module]:
+    return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+
+
+def _batches(module: nn.Module, rows: Tensor, size: int) -> list[Tensor]:
+    """Rows in batches; a last one of a single row, which has no statistics to normalise by, goes to the one before."""
+    found = list(torch.split(rows, size))
+    if len(found) > 1 and len(found[-1]) == 1 and any(part.training for part in _normalisations(module)):
+        found[-2:] = [torch.cat(found[-2:])]
+    return found
 
 
 def _outputs(module: nn.Module, rows: Array) -> Array:

@@ -64,20 +64,37 @@ def content_of(found: Any) -> str:
     """Digest of an object and of the code behind it; a new one every time where it cannot be known.
 
     Of an estimator its parameters, the classes of its steps and the functions among its parameters; of a function its
-    source and what it closes over; of a network its layers, weights and classes.
+    source, its defaults, what it closes over and what it is bound to; of a network its layers, weights, classes and
+    other attributes.
     """
     try:
         if isinstance(found, nn.Module):
             state = {name: tensor_digest(t) for name, t in found.state_dict().items() if isinstance(t, torch.Tensor)}
             classes = sorted({_source(type(part)) for part in found.modules()})
-            return digest("network", repr(found), state, classes)
+            beside = [_attributes(part) for part in found.modules()]
+            return digest("network", repr(found), state, classes, beside)
         if is_estimator(found):
             params = found.get_params(deep=True)
             return digest("estimator", joblib.hash(found), [_source(code) for code in _code(found, params)])
-        cells = [cell.cell_contents for cell in getattr(found, "__closure__", None) or ()]
-        return digest("function", _source(found), [joblib.hash(value) for value in cells])
+        return digest("function", *_function(found))
     except Exception:  # What cannot be pickled or read has no content that could be compared.
         return uuid.uuid4().hex
+
+
+def _function(found: Any) -> list[str]:
+    """Digests of the code of a function and of the values that it works with beside its arguments."""
+    cells = [cell.cell_contents for cell in getattr(found, "__closure__", None) or ()]
+    given = [getattr(found, name, None) for name in ("__defaults__", "__kwdefaults__", "__self__")]
+    return [_source(found), *(str(joblib.hash(value)) for value in (*cells, *given))]
+
+
+def _attributes(part: nn.Module) -> dict[str, list[str]]:
+    """Digests of what a network holds beside parameters, buffers and parts, such as a factor that it multiplies by."""
+    own = {name: value for name, value in vars(part).items() if not name.startswith("_") and name != "training"}
+    return {
+        name: _function(value) if inspect.isroutine(value) else [str(joblib.hash(value))]
+        for name, value in sorted(own.items())
+    }
 
 
 def _source(thing: Any) -> str:

@@ -49,6 +49,14 @@ class AttributionFiles:
         tensors, metadata = found
         return tensors["attributions"], metadata["kind"], float(metadata["seconds"])
 
+    def sizes(self, explain_key: str) -> Tensor | None:
+        """How many features of each sample (N,) there are; None where they do not differ, or none is stored."""
+        try:
+            found = tensors_from_bytes(self.files.read(self.name(explain_key)))
+        except FileNotFoundError:
+            return None
+        return None if found is None else found[0].get("sizes")
+
     def sound(self, name: str) -> bool:
         """Whether the file of this name holds what was written."""
         return tensors_from_bytes(self.files.read(name)) is not None

@@ -247,6 +247,10 @@ class Store:
         """Store an explanation, so that a new metric explains nothing again; ``sizes`` of samples that differ in it."""
         self._attributions.save(explain_key, attributions, kind=kind, seconds=seconds, sizes=sizes)
 
+    def attribution_sizes(self, explain_key: str) -> Tensor | None:
+        """How many features of each sample (N,) stored attributions are of; None where all have as many."""
+        return self._attributions.sizes(explain_key)
+
     def load_attributions(self, explain_key: str) -> tuple[Tensor, str, float] | None:
         """Return (attributions, kind, seconds), or None if they are missing or damaged."""
         return self._attributions.load(explain_key)

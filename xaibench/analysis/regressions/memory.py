@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from xaibench.analysis.regressions.timings import paired_costs
+from xaibench.core.errors import UsageError
 
 MIN_GROWTH_BYTES = 200e6
 """Bytes that a stage, and the whole run, must take more than before to be worth a line."""
@@ -52,3 +55,19 @@ def larger(found: pd.DataFrame, ratio: float = MORE) -> pd.DataFrame:
     if not more.sum() > MIN_GROWTH_BYTES:
         return found.iloc[:0]
     return found[(found["ratio"] > ratio) & (more > MIN_GROWTH_BYTES)].reset_index(drop=True)
+
+
+def check_recorded(sides: Mapping[str, pd.DataFrame]) -> None:
+    """Check that every side, cells by the name of a store, has recorded memory: what cannot be judged must not pass.
+
+    Raises
+    ------
+    UsageError
+        If all cells of a side are without.
+    """
+    for name, cells in sides.items():
+        if not any(column in cells and cells[column].notna().any() for column in ("explain_memory", "score_memory")):
+            raise UsageError(
+                f"the rows of {name} have no memory, so a limit says nothing",
+                "run it again with this version, on Linux or a GPU, or leave the limit out",
+            )

@@ -32,12 +32,12 @@ def integrated_hessians(problem: ProblemView, *, baseline: str = "zero") -> Tens
     Raises
     ------
     UnsupportedError
-        If there are more than 32 columns or features are not columns, and if the entries do not add up: second
+        If there are not 2 to 32 columns or features are not columns, and if the entries do not add up: second
         derivatives of piecewise linear units are 0 everywhere, and what happens at their kinks is lost.
     """
     layout = problem.layout
-    if layout.kind != "table" or not layout.one_number_each or problem.inputs.shape[1] > MOST_HESSIAN_COLUMNS:
-        raise UnsupportedError(f"integrated_hessians takes tables of at most {MOST_HESSIAN_COLUMNS} columns")
+    if layout.kind != "table" or not layout.one_number_each or not 2 <= layout.n_features <= MOST_HESSIAN_COLUMNS:
+        raise UnsupportedError(f"integrated_hessians takes tables of 2 to {MOST_HESSIAN_COLUMNS} columns")
     layout.require_quantities("a second derivative")
     found = torch.stack([_of_sample(problem.take(slice(i, i + 1)), baseline) for i in range(len(problem))])
     start = problem.baseline(baseline)

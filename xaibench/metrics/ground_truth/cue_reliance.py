@@ -62,7 +62,7 @@ def reliance_correlation(ev: Evaluation, *, sign: EvidenceSign = "absolute") -> 
     -------
     Tensor (1,)
         Spearman's correlation over the models of the series. NaN with fewer than three models, where all rely on the
-        cue equally, where maps do not depend on the model, and where a map has no mass.
+        cue equally, where maps do not depend on the model, where a map has no mass, and where everything is the cue.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def reliance_error(ev: Evaluation, *, sign: EvidenceSign = "absolute") -> Tensor
     Returns
     -------
     Tensor (1,)
-        NaN where a map has no mass.
+        NaN where a map has no mass, and where everything is the cue.
 
     Raises
     ------
@@ -121,6 +121,7 @@ def _members(ev: Evaluation, sign: EvidenceSign) -> list[_Member]:
         require_classes(ev.model.returns, "this metric compares predicted classes")
         swapped = only_pair(ev, _SWAPPED)
         other = ev.inputs if swapped.inputs is None else swapped.inputs
+        rows, context = slice(0, len(other)), ev.context if swapped.context is None else swapped.context
         assert ev.truth is not None
         assert ev.truth.mask is not None
         area = float(ev.truth.mask.double().mean())
@@ -130,9 +131,9 @@ def _members(ev: Evaluation, sign: EvidenceSign) -> list[_Member]:
             model = ev.model if pair.model is None else pair.model()
             maps = ev.attributions if own else pair_maps(ev, pair, f"{_SERIES}/{number}")
             asked = replace(ev, model=model)
-            said = asked.predict(other).argmax(dim=1)
+            said = replace(asked, context=context).predict(other, rows).argmax(dim=1)
             if swapped.labels is None:
-                follows = said != asked.predict(ev.inputs).argmax(dim=1)
+                follows = said != asked.predict(ev.inputs[rows], rows).argmax(dim=1)
             else:
                 follows = said == swapped.labels.to(said.device)
             mass = float(mass_inside(ev.with_attributions(maps, ev.kind), sign).mean())

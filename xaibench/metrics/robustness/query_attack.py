@@ -17,7 +17,7 @@ from xaibench.core.registry import metric
 from xaibench.metrics.maps.orders import TopK, descending, ranks_of, top_size
 from xaibench.metrics.maps.similarity import is_constant
 
-LARGEST, SMALLEST_SHARE = 0.5, 0.1
+LARGEST_SQUARE, SMALLEST_SQUARE = 0.5, 0.1
 """Side of the squares in the first and the last query, as a share of the shorter side of the image."""
 
 
@@ -122,7 +122,7 @@ def _without_top(search: _Search, queries: int) -> Tensor:
     rows, across = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     for query in range(1, queries):
         # A stream of squares that does not depend on the number of queries: more of them only add to the search.
-        share = max(SMALLEST_SHARE, LARGEST * 0.5 ** (query / 50))
+        share = max(SMALLEST_SQUARE, LARGEST_SQUARE * 0.5 ** (query / 50))
         side = max(1, round(share * min(height, width)))
         at = draws.uniform((2,)).to(images)
         top, first = (at[:, 0] * (height - side + 1)).floor(), (at[:, 1] * (width - side + 1)).floor()
