@@ -205,6 +205,8 @@ def test_a_certificate_of_objects(kind: str, tmp_path: Path) -> None:
     assert found.thresholds.loc[0, "verdict"] == "finds it"
     # In the rows of the other class the plant decides alone, and absence decides otherwise: half of all rows.
     assert 20 <= found.thresholds.loc[0, "n_decisive"] <= 40
+    assert found.message in repr(found)
+    assert len(repr(found)) < 1_000  # what a notebook shows
     again = xb.certify(recipe, data, **given)
     assert again.folder == found.folder
     pd.testing.assert_frame_equal(again.thresholds, found.thresholds)

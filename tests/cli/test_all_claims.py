@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.command_line import Call
+from helpers.printed import text_of
 
 from xaibench.analysis.claims.claims_index import INDEX_COLUMNS, NOT_RUN
+from xaibench.report.tables import TitledTable, terminal
 
 
 def test_claims_of_a_suite_are_listed_without_a_store(call: Call, tmp_path: Path) -> None:
@@ -53,3 +55,11 @@ def test_mistakes_are_one_sentence(call: Call, arguments: tuple[str, ...], said:
 def test_a_suite_without_claims_says_so(call: Call, tmp_path: Path) -> None:
     code, _, err = call("claims", tmp_path, "--all", "--suite", "quick")
     assert (code, "makes no claims" in err) == (4, True)
+
+
+@pytest.mark.parametrize(("width", "n_tables"), [(27, 2), (34, 2), (35, 1), (80, 1)])
+def test_a_table_is_split_before_a_name_is_folded(width: int, n_tables: int) -> None:
+    table = TitledTable("", ("claim", "verdict", "n", "m"), [("a-name-of-a-claim", "alright", "1", "2")])
+    lines = text_of(terminal([table]), width).splitlines()
+    assert sum("a-name-of-a-claim" in line for line in lines) == n_tables
+    assert max(map(len, lines)) <= width

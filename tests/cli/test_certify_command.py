@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ import xaibench as xb
 from xaibench.api.certify_explainers import default_explainers
 from xaibench.api.certify_request import CertifyRequest, read_request
 from xaibench.api.certify_suite import prepare
+from xaibench.cli.certifying import exceeded
 from xaibench.core.errors import UsageError
 
 RECIPES = """
@@ -304,3 +307,21 @@ def test_a_second_fit_shows_a_recipe_that_is_not_deterministic(recipes: Path) ->
     many = prepare(CertifyRequest(model="noisy.py:build", data="breast_cancer"), folder=recipes)
     assert "copies are the unit" in many.notes[0]
     assert prepare(CertifyRequest(model="recipes.py:plain", data="breast_cancer"), folder=recipes).deterministic
+
+
+@pytest.mark.parametrize(
+    ("proved", "threshold", "censored", "said"),
+    [
+        (True, 0.5, "", "above the limit: lime notices the shortcut from .50 on, limit 0.3"),
+        (True, 0.5, "below", "above the limit: lime notices the shortcut from below .50 on, limit 0.3"),
+        (True, np.inf, "never", "above the limit: lime never notices the shortcut, limit 0.3"),
+        (False, np.inf, "never", "not known to be below the limit: lime has no threshold here, limit 0.3"),
+        (True, 0.2, "", None),
+    ],
+)
+def test_a_limit_that_is_exceeded_is_a_sentence(
+    proved: bool, threshold: float, censored: str, said: str | None
+) -> None:
+    thresholds = pd.DataFrame({"explainer": ["lime"], "threshold": [threshold], "censored": [censored]})
+    found = cast(Any, SimpleNamespace(proved=proved, thresholds=thresholds))
+    assert exceeded(found, {"lime": 0.3}) == ([] if said is None else [said])

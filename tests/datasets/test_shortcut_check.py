@@ -155,3 +155,10 @@ def test_of_values_a_swap_counts_where_it_moves_the_output_by_more_than_a_standa
         gates = {gate.name: gate.value for gate in check.measure(model, data).gates}
         assert gates[SWAP] == reliance
         assert gates[CLEAN] > 0.99
+
+
+def test_a_gate_without_a_limit_shows_its_value_only() -> None:
+    assert str(Gate("clean accuracy", 0.8734, -1.0)) == "clean accuracy 0.873"
+    assert str(Gate("clean accuracy", 0.8734, 0.5)) == "clean accuracy 0.873 >= 0.500: ok"
+    assert str(Gate("reliance", float("nan"), -1.0)) == "reliance nan >= -1.000: FAILED"
+    assert str(Gate("loss", -1.5, -1.0, at_least=False)) == "loss -1.500 <= -1.000: ok"

@@ -112,3 +112,13 @@ def test_only_the_last_layers_ask_for_gradients() -> None:
     assert len(trainable(net, "last:1")) == 2
     assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
     assert len(trainable(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), "all")) == 4
+
+
+def test_a_wrong_name_is_answered_by_those_that_are_recipes(file: Path) -> None:
+    with pytest.raises(UsageError) as told:
+        registry.get("model", f"{file}:forrest")
+    assert told.value.hint == "did you mean 'forest'?"
+    with pytest.raises(UsageError) as told:
+        registry.get("model", f"{file}:xyz")
+    assert told.value.hint == "known: forest, net, nothing, pipeline"
+    assert registry.get("model", f"{file}:forest").code_digest is not None  # as if nobody had looked before

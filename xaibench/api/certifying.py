@@ -38,7 +38,7 @@ Announce = Callable[[PreparedCertificate], None]
 """Called with what is about to be run, before anything is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certification:
     """A finished certificate.
 
@@ -79,6 +79,10 @@ class Certification:
     folder: str
     n_failed: int
     run: int
+
+    def __repr__(self) -> str:
+        place = f"store={str(self.store)!r}, folder={self.folder!r}"
+        return f"Certification(proved={self.proved}, message={self.message!r}, {place})"
 
     @property
     def thresholds(self) -> pd.DataFrame:

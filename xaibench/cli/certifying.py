@@ -164,6 +164,11 @@ def exceeded(found: Certification, limits: Mapping[str, float]) -> list[str]:
         if not found.proved or not row["threshold"] <= limit:
             from xaibench.report.certificate import threshold_text
 
-            at = threshold_text(row) or "nowhere"
-            said.append(f"above the limit: {name} notices the shortcut from {at} on, limit {limit:g}")
+            at = threshold_text(row) if found.proved else ""
+            when = "never notices the shortcut" if at == "never" else f"notices the shortcut from {at} on"
+            said.append(
+                f"above the limit: {name} {when}, limit {limit:g}"
+                if at
+                else f"not known to be below the limit: {name} has no threshold here, limit {limit:g}"
+            )
     return said

@@ -17,7 +17,7 @@ from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.keys import canonical_json
-from xaibench.core.libraries import LIBRARIES, installed_version, library_of
+from xaibench.core.libraries import LIBRARIES, installed_version, library_of, why_missing
 from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SERIES_MASKERS, SUMMARIES, TOKEN_MASKERS
 from xaibench.core.needs import kinds_known
 from xaibench.core.source_files import source_file
@@ -66,6 +66,13 @@ def list_components(
     if not long:
         more = "`xaibench list --long`" if kind is None else f"`xaibench list {kind} --long`"
         out.print(f"\n`xaibench show NAME` explains one; {more} adds needs and kinds", markup=False)
+        if adapters:
+            names = [name for listed in kinds for name in _frame(listed, adapters=True)["name"]]
+            for prefix in sorted({library_of(name) or "" for name in names} - {""}):
+                if (missing := why_missing(prefix)) is not None:
+                    out.print(missing, markup=False)
+        elif kind in ADAPTED:
+            out.print(f"`xaibench list {kind} --adapters` lists those of other libraries", markup=False)
 
 
 def _frame(kind: str, *, adapters: bool = False) -> pd.DataFrame:
@@ -91,7 +98,8 @@ def _frame(kind: str, *, adapters: bool = False) -> pd.DataFrame:
         "interpreters": ["name", "takes", "control", "summary"],
     }[kind]
     if kind == "metrics":
-        ranks = [spec.ranks for spec in registry.components("metric") if isinstance(spec, MetricSpec)]
+        specs = registry.adapters("metric") if adapters else registry.components("metric")
+        ranks = [spec.ranks for spec in specs if isinstance(spec, MetricSpec)]
         frame["better"] = ["higher" if h else "lower" for h in frame["higher_is_better"]]
         frame["ranks"] = [_listed_rank(rule) for rule in ranks]
     if kind in ("explainers", "interpreters"):

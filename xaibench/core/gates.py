@@ -8,6 +8,9 @@ from typing import Any
 
 from xaibench.core.types import Array
 
+NO_LIMIT = -1.0
+"""Least value of a gate whose value is measured and may be anything from -1 on, such as a difference of shares."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -36,6 +39,8 @@ class Gate:
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
         value, threshold = _digits(self.value), _digits(self.threshold)
+        if self.at_least and self.threshold == NO_LIMIT and self.passed:
+            return f"{self.label} {value}"
         return f"{self.label} {value} {sign} {threshold}: {'ok' if self.passed else 'FAILED'}"
 
     @property

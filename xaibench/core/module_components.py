@@ -42,6 +42,10 @@ def component_of_module(
     function = getattr(module, attribute, None)
     if function is None:
         names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        if kind == "model":
+            load_built_in()
+            others = {n: v for n, v in vars(module).items() if n not in names and not n.startswith("_")}
+            names += [n for n, v in others.items() if recipe_of(v, vars(module).get(SOURCE)) is not None]
         raise UsageError(f"{source} has no {attribute!r}", did_you_mean(attribute, names))
     spec = getattr(function, "__xaibench__", None)
     if spec is None and kind == "model":

@@ -34,6 +34,10 @@ class Trimmed:
             yield Segment.line()
 
 
+GAP = 3
+"""Spaces between two columns of a simple table."""
+
+
 def simple_table(heads: Iterable[str], left: Iterable[int]) -> Table:
     """An empty table; the columns ``left`` are left-justified, the others right."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)

@@ -32,7 +32,7 @@ def certify(
             "--plant",
             metavar="NAME",
             help="Tables: new, overwrite, category, pair. Images: patch, texture, tint. Series: bump. "
-            "[default: the first of these]",
+            "Texts: token. [default: the first of these]",
         ),
     ] = None,
     column: Annotated[

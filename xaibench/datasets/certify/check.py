@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.data import Data
-from xaibench.core.gates import Findings, Gate
+from xaibench.core.gates import NO_LIMIT, Findings, Gate
 from xaibench.core.keys import array_digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
@@ -31,8 +31,6 @@ EITHER_WAY = "reliance of the null twin, either way"
 """Names of the gates of a copy."""
 LEAST_SWAP, MOST_SWAP_OF_TWIN, LEAST_KEEP = 0.9, 0.05, 0.9
 MOST_LOSS, MOST_SHIFT, MOST_KEEP_OF_TWIN, MOST_TRACE = 0.05, 0.05, 0.05, 0.55
-NO_LIMIT = -1.0
-"""Threshold of what is measured and may be anything."""
 
 
 @dataclass(frozen=True)
