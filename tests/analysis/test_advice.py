@@ -106,7 +106,7 @@ def test_permuting_names_permutes_names(seed: int) -> None:
     assert after == {names[name]: kind for name, kind in before.items()}
 
 
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(i, marks=pytest.mark.slow) for i in range(4, 40))])
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(i, marks=pytest.mark.exhaustive) for i in range(4, 40))])
 def test_a_copy_of_the_winner_never_changes_who_is_to_be_avoided(seed: int) -> None:
     """Losses of all sizes, many of them at the edge of a test: a correction over explainers would move some."""
     r = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ def test_every_name_is_traced_to_cells_and_tests() -> None:
     assert all(test.startswith("won: ") for test in use["tests"])
 
 
-@pytest.mark.parametrize("n_boards", [4, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_boards", [4, pytest.param(200, marks=pytest.mark.exhaustive)])
 def test_without_a_true_difference_nothing_is_recommended(n_boards: int) -> None:
     """Boards of ten explainers and two placebos that are all noise, by three metrics, each a construct of its own."""
     recommended = warned = 0

@@ -287,8 +287,9 @@ def test_without_differences_few_certificates_report_a_finder(n_copies: int) -> 
     assert sum(reports_a_finder(seed, n_copies) for seed in range(40)) <= 6
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("n_copies", [1, 3])
+@pytest.mark.parametrize(
+    "n_copies", [pytest.param(1, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.exhaustive)]
+)
 def test_of_two_thousand_certificates_without_differences_at_most_six_percent_report_a_finder(n_copies: int) -> None:
     n = 2000
     share = sum(reports_a_finder(seed, n_copies) for seed in range(n)) / n

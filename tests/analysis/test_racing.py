@@ -154,7 +154,7 @@ def test_deltas_are_those_of_comparisons() -> None:
     assert free(2.0) == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize("n_races", [20, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_races", [20, pytest.param(2000, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("mode", ["best", "placebo"])
 def test_few_races_call_tied_what_differs_by_the_delta(mode: RaceMode, n_races: int) -> None:
     """Differences of just the delta, half of the races with skewed ones: every tie is false; at most 6 % have one."""
@@ -173,7 +173,7 @@ def test_few_races_call_tied_what_differs_by_the_delta(mode: RaceMode, n_races: 
     ("mode", "n_races"),
     [
         *((mode, 20) for mode in ("best", "placebo", "anytime")),
-        *(pytest.param(mode, 2000, marks=pytest.mark.slow) for mode in ("best", "placebo", "anytime")),
+        *(pytest.param(mode, 2000, marks=pytest.mark.exhaustive) for mode in ("best", "placebo", "anytime")),
     ],
 )
 def test_races_of_equals_make_few_false_decisions(mode: RaceMode, n_races: int) -> None:

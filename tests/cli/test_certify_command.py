@@ -253,7 +253,7 @@ def test_a_limit_decides_the_exit_code(tmp_path: Path, call: Call) -> None:
     assert "<script" not in page
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_replanting_moves_thresholds_within_their_intervals(tmp_path: Path) -> None:
     runs = [
         xb.certify(

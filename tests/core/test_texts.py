@@ -251,7 +251,7 @@ SMALL = {"n_samples": 4, "n_subsets": 5, "steps": 4, "epsilon": 0.02}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["embeddings", "ids", "callable"])
+@pytest.mark.parametrize("model", [pytest.param("embeddings", marks=pytest.mark.exhaustive), "ids", "callable"])
 @pytest.mark.parametrize("kind", ["explainer", "metric"])
 def test_every_component_takes_texts_or_says_in_a_sentence_why_not(model: str, kind: str) -> None:
     given, truth = cases()[model], [np.arange(len(text)) % 2 == 0 for text in TEXTS[:3]]

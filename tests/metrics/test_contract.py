@@ -41,7 +41,12 @@ from xaibench.core.registry import components
 from xaibench.core.scoring import measured, score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 
-METRICS = [spec for spec in components("metric") if isinstance(spec, MetricSpec) and not spec.about_programs]
+METRICS = [
+    spec
+    for spec in components("metric")
+    if isinstance(spec, MetricSpec) and not spec.about_programs and spec.needs & DATA_NEEDS != {"text"}
+]
+"""Metrics of texts alone are in test_usable_information.py and tests/models/test_hugging_face.py."""
 FIRST_SET = {
     "pixel_flipping", "insertion", "deletion", "faithfulness_correlation", "infidelity", "max_sensitivity", "mprt",
     "random_logit", "relevance_rank", "relevance_mass", "sparseness", "complexity", "completeness",

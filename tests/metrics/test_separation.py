@@ -31,8 +31,9 @@ FAITHFUL = [
     for s in components("metric")
     if isinstance(s, MetricSpec) and s.family == "faithfulness" and s.scope == "sample" and not s.about_programs
 ]
-ORDERING = [s for s in FAITHFUL if s.convert == "order" and "saliency" in s.accepts]
-REWARDING = [s for s in FAITHFUL if s.rewards_truth and "retrain" not in s.needs]
+TRAINED_ONCE = [s for s in FAITHFUL if "retrain" not in s.needs]
+ORDERING = [s for s in TRAINED_ONCE if s.convert == "order" and "saliency" in s.accepts]
+REWARDING = [s for s in TRAINED_ONCE if s.rewards_truth]
 """The others cannot separate by definition: see test_consistency.py, where equal maps, true or not, score the same.
 Those that train the model again need data that can be learned: see test_gap_training.py and test_mask_transfer.py."""
 SMALL = {"n_samples": 20, "n_subsets": 60, "steps": 16}

@@ -34,6 +34,8 @@ ALLOWED = {
     "functions/sandbox/worker.py": {"exec"},
     # A fitted model that the user trusts by its content, with --trust; see docs/concepts/security.md.
     "models/files/estimator_files.py": {"joblib"},
+    # Hashes of objects of this session, which tell them apart; nothing is read.
+    "models/session_recipes.py": {"joblib"},
     # Jobs of a cluster, between processes of one user, outside of any store.
     "execution/slurm_executor.py": {"pickle"},
 }
