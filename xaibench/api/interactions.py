@@ -59,7 +59,7 @@ def interactions(
         If there is no such index.
     UnsupportedError
         If the inputs are not a table, have more than 12 columns (32 for ``integrated_hessians``) or fewer than two, if
-        the masker draws anew for every coalition, and if integrated Hessians do not add up, as in networks of ReLUs.
+        the masker draws again for every coalition, and if integrated Hessians do not add up, as in networks of ReLUs.
 
     Examples
     --------

@@ -95,7 +95,7 @@ def made_data(data: Any, *, target: str | None = None, features: FeatureKind | N
     if not is_frame(inputs) and rows.ndim == 1 and len(rows) and isinstance(rows[0], str):
         return _texts(strings_of(list(inputs), "inputs"), labels)
     if rows.ndim < 2:
-        raise DataError(f"inputs of shape {rows.shape} are no rows", "give an array (N, ...), or a list of strings")
+        raise DataError(f"inputs of shape {rows.shape} are not rows", "give an array (N, ...), or a list of strings")
     kind = features or ("table" if is_frame(inputs) or rows.ndim == 2 else None)
     if kind is None:
         raise UsageError(f"inputs of shape {rows.shape} may be images or series", 'say features="image" or "series"')

@@ -37,14 +37,14 @@ def find_interactions(view: ProblemView, index: InteractionIndex, masker: str) -
     UsageError
         If there is no such index or masker.
     UnsupportedError
-        If features are not 2 to 12 columns of a table, or the masker draws anew for every coalition.
+        If features are not 2 to 12 columns of a table, or the masker draws again for every coalition.
     """
     known = (*INDICES, "integrated_hessians")
     if index not in known:
         raise UsageError(f"there is no interaction index {index!r}", did_you_mean(index, list(known)))
     if masker in DRAWN and masker not in FILLING:
         raise UnsupportedError(
-            f"masker {masker!r} draws anew for every coalition, and its draws would pass for interactions",
+            f"masker {masker!r} draws again for every coalition, and its draws would pass for interactions",
             "use zero, mean, or marginal: one row of the background per sample",
         )
     check_masker({"masker": masker}, view)
