@@ -222,7 +222,7 @@ def test_texts_may_be_an_array_or_a_column() -> None:
     ("data", "said"),
     [
         ((np.zeros((4, 2)), np.array(["a", None, "b", "a"], dtype=object)), "the label of input 1 is missing"),
-        ((np.zeros(4), np.zeros(4)), r"inputs of shape \(4,\) are no rows"),
+        ((np.zeros(4), np.zeros(4)), r"inputs of shape \(4,\) are not rows"),
     ],
 )
 def test_labels_are_there_and_inputs_have_columns(data: Any, said: str) -> None:

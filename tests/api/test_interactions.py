@@ -151,7 +151,7 @@ def test_draws_of_a_masker_do_not_pass_for_interactions() -> None:
         )  # fmt: skip
 
     assert np.abs(found("marginal")[:, ~np.eye(3, dtype=bool)]).max() < 1e-6
-    with pytest.raises(xb.UnsupportedError, match="draws anew for every coalition"):
+    with pytest.raises(xb.UnsupportedError, match="draws again for every coalition"):
         found("conditional")
 
 
