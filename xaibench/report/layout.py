@@ -34,7 +34,7 @@ class Trimmed:
             yield Segment.line()
 
 
-GAP = 3
+COLUMN_GAP = 3
 """Spaces between two columns of a simple table."""
 
 

@@ -9,7 +9,7 @@ from html import escape
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from xaibench.report.layout import GAP, Trimmed, simple_table
+from xaibench.report.layout import COLUMN_GAP, Trimmed, simple_table
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class _Split:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         content = self.content
-        widths = [max(map(len, column)) + GAP for column in zip(content.heads, *content.rows, strict=True)]
+        widths = [max(map(len, column)) + COLUMN_GAP for column in zip(content.heads, *content.rows, strict=True)]
         chunks: list[list[int]] = [[]]
         for i in range(1, len(widths)):
-            if chunks[-1] and sum(widths[j] for j in (0, *chunks[-1], i)) - GAP > options.max_width:
+            if chunks[-1] and sum(widths[j] for j in (0, *chunks[-1], i)) - COLUMN_GAP > options.max_width:
                 chunks.append([])
             chunks[-1].append(i)
         for number, chunk in enumerate(chunks):
