@@ -15,7 +15,7 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The test suite, on all cores; ``-- -m "not slow"`` is the everyday part, in under two minutes."""
+    """The test suite, on all cores; ``-- -m "not slow"`` is the everyday part, in about eight minutes."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("pytest", "-n", "auto", *session.posargs, env=ENVIRONMENT)
 
