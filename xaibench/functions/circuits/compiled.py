@@ -90,14 +90,16 @@ def sentences(n: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(np.where(rng.random((n, LENGTH)) < DOMINANT, favoured, drawn))
 
 
-def partners_of(inputs: Tensor, seed: int, name: str) -> Tensor:
+def partners_of(
+    inputs: Tensor, seed: int, name: str, draw: Callable[[int, np.random.Generator], Tensor] = sentences
+) -> Tensor:
     """Another input for each one, which depends on its tokens only, and differs from them somewhere."""
     found = []
     for row in inputs:
         rng = keyed_generator(seed, "partner", f"{name} {hashlib.blake2b(row.numpy().tobytes()).hexdigest()}")
-        other = sentences(1, rng)[0]
+        other = draw(1, rng)[0]
         while torch.equal(other, row):
-            other = sentences(1, rng)[0]
+            other = draw(1, rng)[0]
         found.append(other)
     return torch.stack(found)
 

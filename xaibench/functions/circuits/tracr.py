@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
+from functools import cache, partial
 from typing import Annotated
 
 import numpy as np
@@ -17,7 +16,7 @@ from xaibench.core.draws import keyed_generator
 from xaibench.core.program_registry import functions
 from xaibench.datasets.tracr_programs import TRACR_PROGRAMS, read_tracr
 from xaibench.functions.circuits.circuit import Circuit
-from xaibench.functions.circuits.compiled import N_INPUTS, interventions
+from xaibench.functions.circuits.compiled import N_INPUTS, interventions, partners_of
 from xaibench.functions.circuits.tracr_transformer import TracrGraph
 
 NAMES = (*TRACR_PROGRAMS, "hist")
@@ -74,13 +73,14 @@ def _vocabulary(name: str) -> tuple[str, ...]:
 
 def _case(name: str, seed: int) -> Case:
     graph, label = TracrGraph(read_tracr(name)), f"tracr_circuits/{name}"
-    inputs = texts_of_program(name, N_INPUTS, keyed_generator(seed, "inputs", label))
+    draw = partial(texts_of_program, name)
+    inputs = draw(N_INPUTS, keyed_generator(seed, "inputs", label))
     circuit = Circuit(
         graph.edges,
         graph,
         inputs,
-        _partners(name, inputs, seed),
-        texts_of_program(name, REFERENCE_TEXTS, keyed_generator(seed, "references", label)),
+        partners_of(inputs, seed, name, draw),
+        draw(REFERENCE_TEXTS, keyed_generator(seed, "references", label)),
         graph.reads,
         graph.writes,
         graph.levels,
@@ -91,7 +91,7 @@ def _case(name: str, seed: int) -> Case:
         wiring,
         variable,
         keyed_generator(seed, "gates", label),
-        draw=lambda n, rng: texts_of_program(name, n, rng),
+        draw=draw,
         moved_from=ACTIVE,
         still=IDLE,
     )
@@ -119,15 +119,3 @@ def _active(circuit: Circuit, wired: Tensor) -> tuple[Tensor, Tensor]:
     moved = torch.zeros(len(wired), len(ways), dtype=torch.bool)
     moved[wired] = torch.tensor(effects) >= ACTIVE
     return moved.any(dim=1), moved[:, 1]
-
-
-def _partners(name: str, inputs: Tensor, seed: int) -> Tensor:
-    """Another input for each one, which depends on its tokens only, and differs from them somewhere."""
-    found = []
-    for row in inputs:
-        rng = keyed_generator(seed, "partner", f"{name} {hashlib.blake2b(row.numpy().tobytes()).hexdigest()}")
-        other = texts_of_program(name, 1, rng)[0]
-        while torch.equal(other, row):
-            other = texts_of_program(name, 1, rng)[0]
-        found.append(other)
-    return torch.stack(found)
