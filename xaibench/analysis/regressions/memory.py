@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from xaibench.analysis.regressions.timings import paired_costs
+from xaibench.analysis.regressions.timings import summed_costs
 from xaibench.core.errors import UsageError
 
 MIN_GROWTH_BYTES = 200e6
@@ -34,15 +34,8 @@ def memory(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame)
         Columns ``stage`` (explain, score), ``name``, ``baseline_bytes``, ``candidate_bytes``, ``ratio`` and ``n``
         (explanations, or cells); largest difference first. Empty where one side did not record memory.
     """
-    frames = []
-    for stage, part in paired_costs(pairs, baseline, candidate, "memory"):
-        summed = part.groupby("name")[["baseline", "candidate"]].sum()
-        frames.append(summed.assign(stage=stage, n=part.groupby("name").size()).reset_index())
-    found = pd.concat(frames, ignore_index=True)
-    found = found.rename(columns={"baseline": "baseline_bytes", "candidate": "candidate_bytes"})
-    found["ratio"] = found["candidate_bytes"] / found["baseline_bytes"].clip(lower=1.0)
-    order = (found["baseline_bytes"] - found["candidate_bytes"]).sort_values(kind="stable").index
-    return found.loc[order, MEMORY_COLUMNS].reset_index(drop=True)
+    found = summed_costs(pairs, baseline, candidate, "memory", least=1.0)
+    return found.rename(columns={"baseline": "baseline_bytes", "candidate": "candidate_bytes"})[MEMORY_COLUMNS]
 
 
 def larger(found: pd.DataFrame, ratio: float = MORE) -> pd.DataFrame:

@@ -31,16 +31,35 @@ def costs(pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame) 
         Columns ``stage`` (explain, score), ``name``, ``baseline_seconds``, ``candidate_seconds``,
         ``ratio`` and ``n`` (explanations, or cells); largest difference first.
     """
+    found = summed_costs(pairs, baseline, candidate, "seconds", least=1e-9)
+    return found.rename(columns={"baseline": "baseline_seconds", "candidate": "candidate_seconds"})[TIMING_COLUMNS]
+
+
+def summed_costs(
+    pairs: pd.DataFrame, baseline: pd.DataFrame, candidate: pd.DataFrame, quantity: str, *, least: float
+) -> pd.DataFrame:
+    """What explainers and metrics took on both sides in all, largest difference first.
+
+    Parameters
+    ----------
+    pairs, baseline, candidate, quantity
+        As for `paired_costs`.
+    least : float
+        Ratios are to a baseline of at least this.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``stage``, ``name``, ``baseline``, ``candidate``, ``ratio`` and ``n`` (explanations, or cells).
+    """
     frames = []
-    for stage, part in paired_costs(pairs, baseline, candidate, "seconds"):
-        part = part.rename(columns={"baseline": "baseline_seconds", "candidate": "candidate_seconds"})
-        summed = part.groupby("name")[["baseline_seconds", "candidate_seconds"]].sum()
-        summed["n"] = part.groupby("name").size()
-        frames.append(summed.reset_index().assign(stage=stage))
+    for stage, part in paired_costs(pairs, baseline, candidate, quantity):
+        summed = part.groupby("name")[["baseline", "candidate"]].sum()
+        frames.append(summed.assign(stage=stage, n=part.groupby("name").size()).reset_index())
     found = pd.concat(frames, ignore_index=True)
-    found["ratio"] = found["candidate_seconds"] / found["baseline_seconds"].clip(lower=1e-9)
-    order = (found["baseline_seconds"] - found["candidate_seconds"]).sort_values(kind="stable").index
-    return found.loc[order, TIMING_COLUMNS].reset_index(drop=True)
+    found["ratio"] = found["candidate"] / found["baseline"].clip(lower=least)
+    order = (found["baseline"] - found["candidate"]).sort_values(kind="stable").index
+    return found.loc[order].reset_index(drop=True)
 
 
 def paired_costs(
