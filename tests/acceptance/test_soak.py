@@ -25,6 +25,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from helpers.store_rows import COSTS
 
 from xaibench.cli import main
 
@@ -53,7 +54,6 @@ problems = [{ dataset = "soak", models = ["soak_net"] }, { dataset = "soak", mod
 explainers = [{ name = "soak_map", grid = { k = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] } }]
 metrics = ["soak_sum", { name = "soak_sum", params = { power = 2.0 } }, "sparseness"]
 """  # noqa: E501
-SECONDS = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
 GOOD, USAGE, CELLS_FAILED = 0, 2, 3
 
 
@@ -122,7 +122,7 @@ class Place:
             return "importing"
 
     def board(self) -> pd.DataFrame:
-        return pd.read_parquet(self.store / "leaderboard.parquet").drop(columns=SECONDS)
+        return pd.read_parquet(self.store / "leaderboard.parquet").drop(columns=COSTS)
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.store_rows import COSTS
 from torch import nn
 
 import xaibench as xb
@@ -34,7 +35,6 @@ METRICS: list[Any] = [
     "completeness",
 ]
 NAMES = ["suite", "dataset", "model", "selection"]
-SECONDS = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
 
 
 class LittleNet(nn.Module):
@@ -141,6 +141,6 @@ def test_board_and_evaluations_are_those_of_a_suite(tmp_path: Path, monkeypatch:
     with counted() as one_call:
         table = problem.evaluate(EXPLAINERS, METRICS, seeds=3)
     board, expected = xb.leaderboard(table), run.leaderboard()
-    columns = [c for c in LEADERBOARD_COLUMNS if c not in NAMES + SECONDS]
+    columns = [c for c in LEADERBOARD_COLUMNS if c not in NAMES + COSTS]
     pd.testing.assert_frame_equal(board[columns], expected[columns], check_exact=True)
     assert one_call["n"] == suite["n"] - preparing["n"]

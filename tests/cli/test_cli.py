@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from helpers.command_line import Call
+from helpers.store_rows import COSTS
 
 SUITE = """
 samples = 8
@@ -302,8 +303,7 @@ def test_killed_runs_resume_and_end_with_the_same_leaderboard(
     assert resumed["explained"] <= 8 - finished + 1
     assert resumed["cached"] >= 4
     assert shell("run", suite, "--store", whole).returncode == 0
-    timing = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
-    boards = [pd.read_parquet(s / "leaderboard.parquet").drop(columns=timing) for s in (store, whole)]
+    boards = [pd.read_parquet(s / "leaderboard.parquet").drop(columns=COSTS) for s in (store, whole)]
     pd.testing.assert_frame_equal(*boards, check_exact=True)
 
 

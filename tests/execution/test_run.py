@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.store_rows import COSTS
 
 import xaibench as xb
 from xaibench import suite as suites
@@ -53,17 +54,7 @@ def run(store: Store, tiny_suite: Make, tmp_path: Path) -> Callable[..., Outcome
 
 
 Run = Callable[..., Outcome]
-TIMES = [
-    "explain_seconds",
-    "score_seconds",
-    "explain_memory",
-    "score_memory",
-    "created",
-    "run",
-    "explain_cached",
-    "n_evaluations",
-    "batch_size",
-]
+TIMES = [*COSTS, "created", "run", "explain_cached", "n_evaluations", "batch_size"]
 
 
 def frame(store: Store) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.store_rows import COSTS
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.execution import Observer, Options, Outcome, execute
@@ -16,16 +17,7 @@ from xaibench.plan.history import History
 from xaibench.store import Store
 
 PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "faulty", "programs"))
-TIMES = [
-    "explain_seconds",
-    "score_seconds",
-    "explain_memory",
-    "score_memory",
-    "created",
-    "run",
-    "n_evaluations",
-    "explain_cached",
-]
+TIMES = [*COSTS, "created", "run", "n_evaluations", "explain_cached"]
 """Columns that say when a row was made and what was there already: evaluations are shared with whoever was first."""
 
 

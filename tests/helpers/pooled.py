@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import psutil
 
+from helpers.store_rows import COSTS
 from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.execution import Observer, Options, Outcome, execute
@@ -19,16 +20,7 @@ from xaibench.plan.history import History
 from xaibench.store import Row, Store
 
 PLUGINS = tuple(str(Path(__file__).parents[1] / "plugins" / f"{name}.py") for name in ("tiny", "faulty"))
-TIMES = [
-    "explain_seconds",
-    "score_seconds",
-    "explain_memory",
-    "score_memory",
-    "created",
-    "run",
-    "traceback",
-    "n_evaluations",
-]
+TIMES = [*COSTS, "created", "run", "traceback", "n_evaluations"]
 
 
 def document(**fields: Any) -> dict[str, Any]:

@@ -16,6 +16,10 @@ ROW = Row(
 )  # fmt: skip
 
 
+COSTS = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
+"""Columns of rows and boards that no two runs share."""
+
+
 def row(**changes: Any) -> Row:
     """The row with other values."""
     return replace(ROW, **changes)

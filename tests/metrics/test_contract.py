@@ -26,6 +26,7 @@ from helpers.builders import (
     occlusion,
     whole_truth,
 )
+from helpers.metric_lists import METRICS_OF_ARRAYS
 from helpers.refit import Refit
 from torch import nn
 
@@ -37,16 +38,9 @@ from xaibench.core.keys import row_digests
 from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import components
 from xaibench.core.scoring import measured, score
 from xaibench.core.storage.cache import MemoryCache, SharedCache
 
-METRICS = [
-    spec
-    for spec in components("metric")
-    if isinstance(spec, MetricSpec) and not spec.about_programs and spec.needs & DATA_NEEDS != {"text"}
-]
-"""Metrics of texts alone are in test_usable_information.py and tests/models/test_hugging_face.py."""
 FIRST_SET = {
     "pixel_flipping", "insertion", "deletion", "faithfulness_correlation", "infidelity", "max_sensitivity", "mprt",
     "random_logit", "relevance_rank", "relevance_mass", "sparseness", "complexity", "completeness",
@@ -56,7 +50,7 @@ SMALL = {
     "min_accuracy": 0.0, "min_kept": 0.0, "max_lost": 1.0, "queries": 3, "n_noise": 2,
 }  # fmt: skip
 N = 7
-every_metric = pytest.mark.parametrize("spec", METRICS, ids=lambda s: s.name)
+every_metric = pytest.mark.parametrize("spec", METRICS_OF_ARRAYS, ids=lambda s: s.name)
 
 
 def applies(spec: MetricSpec, shape: str) -> bool:
@@ -77,7 +71,7 @@ def takes_long(spec: MetricSpec, kind: str) -> bool:
 
 def on_its_shapes(slow: Callable[[MetricSpec, str], bool]) -> pytest.MarkDecorator:
     """Every metric on every kind of data that it is offered for; ``slow`` says which of these take long."""
-    pairs = [(s, k) for s in METRICS for k in SHAPES if applies(s, k)]
+    pairs = [(s, k) for s in METRICS_OF_ARRAYS for k in SHAPES if applies(s, k)]
     return pytest.mark.parametrize(
         ("spec", "kind"),
         [pytest.param(s, k, id=f"{s.name}-{k}", marks=[pytest.mark.slow] if slow(s, k) else []) for s, k in pairs],
@@ -140,8 +134,8 @@ def take(view: ProblemView, rows: list[int]) -> ProblemView:
 
 
 def test_the_first_set_is_there() -> None:
-    assert {spec.name for spec in METRICS} >= FIRST_SET
-    for spec in METRICS:
+    assert {spec.name for spec in METRICS_OF_ARRAYS} >= FIRST_SET
+    for spec in METRICS_OF_ARRAYS:
         assert spec.summary.endswith((".", "?", "``"))
         assert spec.source
 
@@ -187,7 +181,8 @@ def test_what_is_undefined_for_some_inputs_is_defined_for_others(spec: MetricSpe
 
 
 @pytest.mark.parametrize(
-    ("spec", "kind"), [pytest.param(s, k, id=f"{s.name}-{k}") for s in METRICS for k in SHAPES if not applies(s, k)]
+    ("spec", "kind"),
+    [pytest.param(s, k, id=f"{s.name}-{k}") for s in METRICS_OF_ARRAYS for k in SHAPES if not applies(s, k)],
 )
 def test_other_kinds_of_data_are_refused(spec: MetricSpec, kind: str) -> None:
     with pytest.raises(UnsupportedError):
@@ -390,7 +385,7 @@ def test_permuting_the_pixels_of_everything_matters_only_where_it_must(spec: Met
     assert all(found) != spec.place_matters, found
 
 
-@pytest.mark.parametrize("spec", [s for s in METRICS if s.shares_evaluations], ids=lambda s: s.name)
+@pytest.mark.parametrize("spec", [s for s in METRICS_OF_ARRAYS if s.shares_evaluations], ids=lambda s: s.name)
 def test_sixteen_explainers_evaluate_the_model_as_often_as_one(spec: MetricSpec) -> None:
     view, shared = problem("image" if applies(spec, "image") else home(spec)), SharedCache()
     counts, scores, ev = evaluations_of(spec, view, shared, n=16)
@@ -435,7 +430,7 @@ def evaluations_of(
 
 @pytest.mark.parametrize("kind", ["image", "table"])
 def test_metrics_of_a_unit_share_one_curve(kind: str) -> None:
-    specs = {s.name: s for s in METRICS}
+    specs = {s.name: s for s in METRICS_OF_ARRAYS}
     view = problem(kind)
     ev = evaluation(view)
     run(specs["pixel_flipping"], ev)
@@ -446,7 +441,7 @@ def test_metrics_of_a_unit_share_one_curve(kind: str) -> None:
 
 def test_a_digest_decides_the_draws_not_the_position() -> None:
     view = problem("image")
-    spec = next(s for s in METRICS if s.name == "infidelity")
+    spec = next(s for s in METRICS_OF_ARRAYS if s.name == "infidelity")
     other = replace(view, digests=row_digests(np.arange(N)))
     assert not torch.equal(run(spec, evaluation(view)), run(spec, evaluation(other)))
 

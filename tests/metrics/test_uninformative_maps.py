@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.builders import make_evaluation, make_inputs, make_view, whole_truth
+from helpers.metric_lists import METRICS_OF_ARRAYS
 from helpers.refit import Refit
 from torch import Tensor, nn
 
@@ -23,18 +24,11 @@ from xaibench.core.evaluation import Evaluation
 from xaibench.core.explaining import explain
 from xaibench.core.needs import DATA_NEEDS
 from xaibench.core.problem import ProblemView
-from xaibench.core.registry import components
 from xaibench.core.scoring import score
 from xaibench.metrics.ground_truth.weight_agreement import true_weights
 from xaibench.metrics.maps.orders import descending, ranks_of
 from xaibench.metrics.maps.segments import group_values
 
-METRICS = [
-    spec
-    for spec in components("metric")
-    if isinstance(spec, MetricSpec) and not spec.about_programs and spec.needs & DATA_NEEDS != {"text"}
-]
-"""Without metrics of texts alone: see test_usable_information.py."""
 SMALL = {
     "n_samples": 6, "n_subsets": 20, "steps": 8, "n_retrainings": 2, "n_repeats": 2, "min_accuracy": 0.0,
     "min_kept": 0.0, "max_lost": 1.0, "queries": 3, "n_noise": 2,
@@ -106,7 +100,7 @@ def advantage(spec: MetricSpec, own: Tensor, random: Tensor) -> tuple[float, flo
 
 
 @pytest.mark.parametrize(
-    "spec", [pytest.param(s, id=s.name, marks=[pytest.mark.slow] if s.name in LONG else []) for s in METRICS]
+    "spec", [pytest.param(s, id=s.name, marks=[pytest.mark.slow] if s.name in LONG else []) for s in METRICS_OF_ARRAYS]
 )
 def test_maps_that_say_nothing_have_no_advantage_unless_the_metric_declares_it(spec: MetricSpec) -> None:
     random = scores(spec, noise)
@@ -149,7 +143,7 @@ def nothing_is_right(ev: Evaluation) -> Tensor:
 
 @pytest.mark.parametrize("fault", [shared_shuffle, by_position_of_the_truth, ties_that_agree, nothing_is_right])
 def test_a_metric_that_gives_credit_for_ties_is_found(fault: Callable[..., Tensor]) -> None:
-    spec = next(s for s in METRICS if s.name == "feature_agreement")
+    spec = next(s for s in METRICS_OF_ARRAYS if s.name == "feature_agreement")
     planted = replace(spec, name=fault.__name__, function=fault)
     with pytest.raises(AssertionError, match="maps"):
         test_maps_that_say_nothing_have_no_advantage_unless_the_metric_declares_it(planted)

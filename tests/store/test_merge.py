@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from helpers.store_rows import contents, row, scored, values
+from helpers.store_rows import COSTS, contents, row, scored, values
 
 import xaibench as xb
 from xaibench import suite as suites
@@ -168,8 +168,7 @@ def test_shards_on_stores_of_their_own_give_the_undivided_board(tmp_path: Path, 
     dest.merge(shards[1])
     assert dest.coverage() == []
     assert values(dest) == values(whole)
-    costs = ["explain_seconds", "score_seconds", "explain_memory", "score_memory"]
-    boards = [xb.leaderboard(s.path).drop(columns=costs) for s in (dest, whole)]
+    boards = [xb.leaderboard(s.path).drop(columns=COSTS) for s in (dest, whole)]
     pd.testing.assert_frame_equal(*boards)
 
 
