@@ -112,16 +112,28 @@ def scatter(panels: Sequence[tuple[str, Data]], n: int = 800) -> Figure:
     return figure
 
 
+# What a row of a board is about, whichever suite asked for it.
+CELL = ["dataset", "model", "selection", "explainer", "explainer_params", "metric", "params", "asked_output"]
+
+
 def dots(
     board: pd.DataFrame, series: dict[str, pd.Series], label: str, *, lines: dict[str, float] | None = None
 ) -> Figure:
-    """Values with intervals, one line per explainer, one colour per series (rows of the board)."""
+    """Values with intervals, one line per explainer, one colour per series (rows of the board).
+
+    An explainer that a series has with several parameters has a line for each of them.
+    """
+    board = board.assign(explainer=names_with_parameters(board, series))
     parts = {name: board[rows].set_index("explainer") for name, rows in series.items()}
-    first = next(iter(parts.values()))
-    order = first["value"].dropna().sort_values().index
+    for name, part in parts.items():
+        if part.index.has_duplicates:
+            raise ValueError(f"several values of {sorted(set(part.index[part.index.duplicated()]))} in {name!r}")
+    first = pd.concat([part[part["value"].notna()] for part in parts.values()])
+    first = first[~first.index.duplicated()]
+    order = first["value"].sort_values().index
     figure, axis = plt.subplots(figsize=(7, 0.26 * len(order) + 1.1))
     for i, (name, part) in enumerate(parts.items()):
-        part = part[~part.index.duplicated()].reindex(order)
+        part = part.reindex(order)
         y = np.arange(len(order)) + (i - (len(parts) - 1) / 2) * 0.22
         low, high = part["ci_low"].fillna(part["value"]), part["ci_high"].fillna(part["value"])
         axis.hlines(y, low, high, color=COLOURS[i], lw=1.5)
@@ -131,11 +143,23 @@ def dots(
         axis.text(x, len(order) - 0.4, f" {text}", color=MUTED, va="bottom", fontsize=8)
     axis.set_yticks(np.arange(len(order)), order)
     for tick, name in zip(axis.get_yticklabels(), order, strict=True):
-        tick.set_color(MUTED if bool(first.loc[[name], "control"].iloc[0]) else INK)
+        tick.set_color(MUTED if first.loc[name, "control"] else INK)
     axis.set_xlabel(label)
     if len(parts) > 1:
         axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
+
+
+def names_with_parameters(board: pd.DataFrame, series: dict[str, pd.Series]) -> pd.Series:
+    """Names of explainers, with the parameters that differ where a series has one explainer more than once."""
+    names = board["explainer"].copy()
+    shown = board[np.any([rows.to_numpy() for rows in series.values()], axis=0)]
+    several = {name for rows in series.values() for name in names[rows][names[rows].duplicated()]}
+    for name in several:
+        given = shown.loc[shown["explainer"] == name, "explainer_params"].map(json.loads)
+        differ = [key for key in given.iloc[0] if given.map(lambda p, key=key: repr(p.get(key))).nunique() > 1]
+        names[given.index] += given.map(lambda p, keys=differ: "".join(f", {key} {p.get(key)}" for key in keys))
+    return names
 
 
 def curves(axis: Axes, board: pd.DataFrame, explainers: Sequence[str], x_of: Callable[[str], float]) -> None:
@@ -725,6 +749,8 @@ def main() -> None:
     """Draw what is asked for, or everything that the store has."""
     board = xb.leaderboard(sys.argv[1])
     suites = board["suite"].replace({"bam-fast": "bam", "find_full": "find", "find_strings_full": "find_strings"})
+    board = board[~pd.concat([suites, board[CELL]], axis=1).duplicated()]  # cells that two such suites share
+    suites = suites[board.index]
     for name in sys.argv[2:] or [name for name in PAGES if name in set(suites)]:
         for kind, draw in zip(("data", "result"), PAGES[name], strict=True):
             figure = draw() if kind == "data" else draw(board[suites == name])

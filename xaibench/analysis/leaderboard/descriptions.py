@@ -46,11 +46,12 @@ LEADERBOARD_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "placebo_effect": "Matched-pairs rank-biserial correlation with the best placebo: -1 is worse on every sample, 1 "
     "better on every sample.",
     "n_placebos": "Number of placebos that were tested against.",
-    "rank": "Rank by value among the ranked explainers, 1 is best; ties share the mean rank. Null where not ranked.",
+    "rank": "Rank by value among the ranked explainers, 1 is best; values that are equal to six digits share the mean "
+    "rank. Null where not ranked.",
     "rank_low": "Lower end of the simultaneous 95 % interval of the rank.",
     "rank_high": "Upper end of the simultaneous 95 % interval of the rank.",
     "tie_group": "Letters: the tests cannot separate two explainers that share one.",
-    "win_rate": "Share of (sample, other ranked explainer) pairs that are won, ties counted half.",
+    "win_rate": "Share of (sample, other ranked explainer) pairs that are won, ties (to six digits) counted half.",
     "n_ranked": "Number of explainers that are ranked with this one.",
     "control": "Whether this is a control: shown, and never ranked.",
     "gate_passed": "Whether the problem passed all its gates; it takes part in no ranking otherwise.",

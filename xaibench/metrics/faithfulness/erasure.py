@@ -46,8 +46,8 @@ def comprehensiveness(
     Parameters
     ----------
     shares : tuple of float
-        Shares of the features, above 0 and up to 1, each at least one feature. Shares of few
-        features may mean the same number, which then counts as often.
+        Shares of the features, above 0 and up to 1, each rounded to the nearest number (halves to the even one) and
+        at least one feature. Shares of few features may mean the same number, which then counts as often.
     masker : str
         What removed features are set to.
     group : {"segments", "sensors", "steps", "cells"}, optional
@@ -92,7 +92,7 @@ def sufficiency(
     Parameters
     ----------
     shares : tuple of float
-        Shares of the features, above 0 and up to 1, each at least one feature.
+        Shares of the features, as for `comprehensiveness`.
     masker : str
         What removed features are set to.
     group : {"segments", "sensors", "steps", "cells"}, optional
@@ -137,7 +137,7 @@ def log_odds(
     Parameters
     ----------
     shares : tuple of float
-        Shares of the features, above 0 and up to 1, each at least one feature.
+        Shares of the features, as for `comprehensiveness`.
     masker : str
         What removed features are set to.
     group : {"segments", "sensors", "steps", "cells"}, optional

@@ -84,7 +84,8 @@ def fid_plus(
     Parameters
     ----------
     share : float, optional
-        Share of the features that is the explanation, at least one. Default: as many as are true, where there is a true
+        Share of the features that is the explanation, rounded to the nearest number (halves to the even one) and at
+        least one. Default: as many as are true, where there is a true
         mask, else 0.2. The curve has the points .05, .1, .2, .3 and .5 whatever it is.
     variant : {"probability", "accuracy"}
         Difference of outputs (of standardised values, where the model returns values), or whether the predicted class

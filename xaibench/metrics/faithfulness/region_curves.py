@@ -143,7 +143,7 @@ def region_perturbation(
 ) -> Tensor:
     """Area over the perturbation curve while patches go, the most relevant first.
 
-    ``1 / (L + 1) sum_k f(x) - f(x without the first k patches)`` for k = 0..L. Patches are ordered
+    ``1 / (L + 1) sum_k f(x) - f(x without the first k / L of the patches)`` for k = 0..L. Patches are ordered
     by the sum of their attributions; the published removal is uniform noise.
 
     Parameters
@@ -151,7 +151,8 @@ def region_perturbation(
     patch : int, optional
         Side of a patch in pixels (steps of time for series); default a seventh of the shorter side.
     steps : int, optional
-        Points L after the first; default one per patch.
+        Points L after the first, evenly spaced until all patches are removed (the number of patches is rounded, halves
+        up); default one per patch.
     masker : str
     group : {"segments", "sensors", "steps"}, optional
         Of series: windows across all sensors, whole sensors or steps, instead of windows of one sensor.
@@ -196,7 +197,7 @@ def selectivity(
     patch : int, optional
         Side of a patch in pixels (steps of time for series); default a seventh of the shorter side.
     steps : int, optional
-        Points after the first; default one per patch.
+        Points after the first, as for `region_perturbation`; default one per patch.
     masker : str
     group : {"segments", "sensors", "steps"}, optional
         Of series: windows across all sensors, whole sensors or steps, instead of windows of one sensor.

@@ -79,7 +79,8 @@ def pixel_flipping(
     Parameters
     ----------
     steps : int
-        Parts in which the features are removed.
+        Parts in which the features are removed: after part j of F features ``j F / steps``, rounded to the nearest
+        number and halves up; one at a time where there are fewer features than parts.
     masker : str
         What removed features are set to.
     group : {"segments", "sensors", "steps", "cells"}, optional
