@@ -213,6 +213,7 @@ class ExplainerSpec(Component):
     follows_outputs: bool = True
     feature_maps_only: bool = False
     some_models_only: bool = False
+    model_free: bool | Callable[[Mapping[str, Any]], bool] = False
     layer_used: Callable[..., str] | None = None
     uses_background: bool | Callable[[Mapping[str, Any]], bool] = False
     aliases: frozenset[str] = frozenset()
@@ -236,6 +237,10 @@ class ExplainerSpec(Component):
         if self.kind_of is not None:
             return self.kind_of({**self.parameters, **params})
         return None if callable(self.attribution_kind) else self.attribution_kind
+
+    def never_asks_the_model(self, params: Mapping[str, Any]) -> bool:
+        """Whether its maps with these parameters are the same for every model, as it declares."""
+        return bool(self.model_free({**self.parameters, **params}) if callable(self.model_free) else self.model_free)
 
     @property
     def placebo(self) -> bool:

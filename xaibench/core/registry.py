@@ -73,6 +73,7 @@ def explainer(
     follows_outputs: bool = True,
     feature_maps_only: bool = False,
     some_models_only: bool = False,
+    model_free: bool | Callable[[Mapping[str, Any]], bool] = False,
     layer_used: Callable[..., str] | None = None,
     uses_background: bool | Callable[[Mapping[str, Any]], bool] = False,
     unkeyed_defaults: Iterable[str] = (),
@@ -99,6 +100,9 @@ def explainer(
         Whether models without feature maps raise `UnsupportedError`, although their needs are met.
     some_models_only : bool
         Whether only networks of one architecture are explained, and all others raise `UnsupportedError`.
+    model_free : bool or callable
+        Whether the maps are the same for every model, although the explainer is not a control. Boards rank it, advice
+        never recommends it. A callable says it for all its parameters.
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
     uses_background : bool or callable
@@ -137,6 +141,7 @@ def explainer(
             follows_outputs=follows_outputs,
             feature_maps_only=feature_maps_only,
             some_models_only=some_models_only,
+            model_free=model_free,
             layer_used=layer_used,
             uses_background=uses_background,
             unkeyed_defaults=frozenset(unkeyed_defaults),
