@@ -11,7 +11,7 @@ from helpers.results import concat, make_results
 
 from xaibench.analysis.advice.no_explanations import no_explanations
 from xaibench.analysis.advice.placebo_votes import ADVICE_ALPHA, MOST_SAMPLE_FACTOR, counted_tests
-from xaibench.analysis.advice.verdicts import ExplainerAdvice, advise
+from xaibench.analysis.advice.verdicts import Advice, ExplainerAdvice, advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.report.advice import IN_PART, NOTHING_SHOWN, NOTHING_TESTED, advice_groups, opening_sentence
@@ -23,13 +23,13 @@ def board_of(*frames: pd.DataFrame) -> pd.DataFrame:
     return leaderboard(concat(*frames), suite="s")
 
 
-def of(board: pd.DataFrame, name: str) -> ExplainerAdvice:
-    (found,) = [one for one in advise(board).explainers if one.entry[0] == name]
-    return found
+def of(found: Advice, name: str) -> ExplainerAdvice:
+    (one,) = [one for one in found.explainers if one.entry[0] == name]
+    return one
 
 
-def text_of(board: pd.DataFrame) -> str:
-    return " ".join(group.text for group in advice_groups(advise(board), board))
+def text_of(found: Advice, board: pd.DataFrame) -> str:
+    return " ".join(group.text for group in advice_groups(found, board)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def scores(names: dict[str, float], n: int = 48, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
@@ -42,8 +42,10 @@ def test_references_that_win_are_never_recommended(reference: str) -> None:
     board = board_of(make_results(scores({reference: 5, "gradient": 3}), metric="auprc", **TRUTH))
     found = advise(board)
     assert [one.entry[0] for one in found.of("use", "also")] == ["gradient"]
-    assert (of(board, reference).kind, of(board, reference).cause) == ("undecided", "no explanation")
-    assert f"References, made without the model or from the truth: {reference} (yet better than" in text_of(board)
+    assert (of(found, reference).kind, of(found, reference).cause) == ("undecided", "no explanation")
+    assert f"References, made without the model or from the truth: {reference} (yet better than" in text_of(
+        found, board
+    )
 
 
 def test_references_that_lose_are_no_warning() -> None:
@@ -78,12 +80,13 @@ def test_tests_that_no_scores_can_pass_do_not_count(each: int, kind: str) -> Non
     board = board_of(*frames)
     assert set(board["n_seeds"]) == {6}
     assert set(board["n"]) == {6 * each}
-    found = of(board, "gradient")
-    assert found.kind == kind
+    found = advise(board)
+    one = of(found, "gradient")
+    assert one.kind == kind
     if kind == "undecided":
-        assert (found.cause, found.samples) == ("few samples", 66)
-        assert opening_sentence(advise(board)) == NOTHING_TESTED
-        assert "gradient (at least 66 samples)" in text_of(board).replace("\N{NO-BREAK SPACE}", " ")
+        assert (one.cause, one.samples) == ("few samples", 66)
+        assert opening_sentence(found) == NOTHING_TESTED
+        assert "gradient (at least 66 samples)" in text_of(found, board)
 
 
 def test_a_test_that_is_won_is_not_called_nothing() -> None:
@@ -92,10 +95,10 @@ def test_a_test_that_is_won_is_not_called_nothing() -> None:
     both = (("digits", won), ("compas", open_))
     board = board_of(*(make_results(v, metric="auprc", dataset=d, **TRUTH) for d, v in both))
     found = advise(board)
-    assert of(board, "gradient").cause == "not shown"
+    assert of(found, "gradient").cause == "not shown"
     assert opening_sentence(found) == IN_PART
     assert found.unknown == ()
-    assert "gradient (better by auprc on digits/cnn" in text_of(board).replace("\N{NO-BREAK SPACE}", " ")
+    assert "gradient (better by auprc on digits/cnn" in text_of(found, board)
 
 
 def test_behind_a_placebo_in_a_small_test_is_not_recommended() -> None:
@@ -105,15 +108,16 @@ def test_behind_a_placebo_in_a_small_test_is_not_recommended() -> None:
         {"sound": np.full(6, 0.5), "blind": np.full(6, 0.01), "random": np.full(6, 0.06), "constant": np.full(6, 0.0)},
         metric="relevance_rank", dataset="small", **TRUTH,
     )  # fmt: skip
-    board = board_of(large, small)
-    assert of(board, "sound").kind == "use"
-    assert (of(board, "blind").kind, of(board, "blind").cause) == ("undecided", "few samples")
-    assert {key[0] for key in of(board, "blind").evidence} == {"small"}
+    found = advise(board_of(large, small))
+    assert of(found, "sound").kind == "use"
+    assert (of(found, "blind").kind, of(found, "blind").cause) == ("undecided", "few samples")
+    assert {key[0] for key in of(found, "blind").evidence} == {"small"}
 
 
 def test_numbers_of_samples_stay_near_the_data() -> None:
     """A lead of nothing would need any number of samples: none is said."""
     board = board_of(make_results(scores({"gradient": 0.02}, n=60, seed=3), metric="auprc", **TRUTH))
+    found = advise(board)
     factor = counted_tests(counted(board))["sample_factor"]
     assert ((factor <= MOST_SAMPLE_FACTOR) | factor.isna()).all()
-    assert of(board, "gradient").samples <= 60 * MOST_SAMPLE_FACTOR
+    assert of(found, "gradient").samples <= 60 * MOST_SAMPLE_FACTOR
