@@ -17,6 +17,7 @@ from xaibench.core.masking.names import MASKERS
 from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.source_files import source_of
+from xaibench.core.validation_words import mistake_in_words, place_in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -169,7 +170,9 @@ class Component:
             try:
                 checked = pydantic.TypeAdapter(hints[name]).validate_python(merged[name])
             except pydantic.ValidationError as error:
-                reason = error.errors()[0]["msg"]
+                first = error.errors()[0]
+                where = place_in_words(first["loc"])
+                reason = f"{where}: {mistake_in_words(first)}" if where else mistake_in_words(first, value=False)
                 raise UsageError(
                     f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
                 ) from error
