@@ -94,8 +94,7 @@ def explainer(
     control : bool
         Controls are in every table, never ranked.
     follows_outputs : bool
-        Whether another model has another explanation as soon as its outputs differ. False where only
-        the predicted classes count, as for the accuracy.
+        Whether other outputs give another explanation. False where only the predicted classes count.
     feature_maps_only : bool
         Whether models without feature maps raise `UnsupportedError`, although their needs are met.
     some_models_only : bool
@@ -105,9 +104,8 @@ def explainer(
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer, for the column ``layer_used`` of rows.
     uses_background : bool or callable
-        Whether reference samples play a role where there are any, although they are not needed and no
-        masker says so. A caller who gives some to an explainer without a use for them is warned. A callable says
-        it for all its parameters.
+        Whether reference samples play a role where there are any, although they are not needed and no masker says
+        so; who gives some where they play none is warned. A callable takes all parameters.
     unkeyed_defaults : iterable of str
         Parameters that were added later: where they have their default, ids and keys are what they were before.
     aliases : iterable of str

@@ -58,7 +58,7 @@ def mistake_in_words(error: Mapping[str, Any], *, value: bool = True) -> str:
     if error["type"] == "too_short" and error.get("ctx", {}).get("min_length", 1) > 1:
         known = "needs at least {min_length} entries"
     if known is not None:
-        said = known.format_map(error.get("ctx", {}))
+        said = known.format_map({name: _plain(limit) for name, limit in error.get("ctx", {}).items()})
     else:
         said = str(error["msg"]).removeprefix("Value error, ")
         if said.startswith("Input should "):
@@ -68,6 +68,11 @@ def mistake_in_words(error: Mapping[str, Any], *, value: bool = True) -> str:
     if not value or not plain or "input" not in error or len(repr(given)) > _LONGEST or not said.startswith("must "):
         return said
     return f"{said}, and is {given!r}"
+
+
+def _plain(limit: Any) -> Any:
+    """A whole number without its decimal point."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit
 
 
 def place_in_words(loc: Sequence[int | str]) -> str:
