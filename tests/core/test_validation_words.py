@@ -45,5 +45,3 @@ def test_the_place_counts_from_one() -> None:
 def test_parameters_of_components() -> None:
     with pytest.raises(UsageError, match=r"n_samples = 0 is not valid \(must be above 0\)"):
         get("explainer", "lime").bind({"n_samples": 0})
-    with pytest.raises(UsageError, match=r"entry 2: must be at least 0, and is -1"):
-        get("explainer", "fixed_sensors").bind({"sensors": [1, -1]})
