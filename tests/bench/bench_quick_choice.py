@@ -38,6 +38,7 @@ def board_of(path: Path) -> pd.DataFrame:
     found = board[~board["control"].astype(bool) & board["rank"].notna()].copy()
     for column in PAIR:
         found[column] = found[column].fillna("").astype(str)
+    found["selection"] = ""  # runs on few samples are about the same problem
     found["family"] = found["family"] + np.where(found["about"] == "weights", " (weights)", "")
     return found
 
