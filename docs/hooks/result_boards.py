@@ -54,13 +54,13 @@ def _overview(results: Sequence[Published], stale: dict[str, list[str]], describ
     heads = ("suite", "about", "claims", "state", "run on", "problems", "training seeds", "seconds")
     missing = sorted(set(described) - {one.name for one in results})
     parts = [
-        "# Published results",
+        "---\nhide:\n  - toc\n---\n\n# Published results",
         HOW_TO_READ,
         "- [Index of claims](claims.md): every published statement that is tested, with its verdict\n"
         "- [Explainers](explainers/index.md): what is known of each\n"
         "- [Metrics](metrics/index.md): which of them deserve trust",
         "## Boards",
-        table(heads, rows, left=5, label="Boards") if rows else "No results are published yet.",
+        table(heads, rows, left=5, label="Published boards") if rows else "No results are published yet.",
     ]
     if missing:
         parts.append("## Not run here\n\nShipped suites without published results: " + ", ".join(missing) + ".")

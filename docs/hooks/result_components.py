@@ -147,8 +147,8 @@ class _Explainers:
             rows.append(
                 (
                     Html(link(suite, f"../../boards/{slug(str(suite))}/")),
-                    label,
                     self.kinds.get((str(suite), str(label)), ""),
+                    label,
                     number(cost.get("relative_rank")),
                     interval(cost.get("ci_low", float("nan")), cost.get("ci_high", float("nan"))),
                     *(tests.get(o, 0) for o in (BEATS, LOSES, UNDECIDED, TOO_FEW)),
@@ -158,7 +158,7 @@ class _Explainers:
                 )
             )
         heads = (
-            "suite", "variant", "advice", "relative rank", "95 % interval", "beats placebos", "loses", "undecided",
+            "suite", "advice", "variant", "relative rank", "95 % interval", "beats placebos", "loses", "undecided",
             "too few samples", "seconds a sample", "peak memory", "Pareto front",
         )  # fmt: skip
         note = "\n\nThe relative rank is 0 for the best and 1 for the worst of a suite; it needs common ground."

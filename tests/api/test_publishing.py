@@ -86,7 +86,7 @@ def test_a_publication_holds_the_tables_and_says_how_they_were_made(
     assert card["extent"] == {"problems": 1, "samples": [16, 16], "rows": len(one.board)}
     assert card["verdicts"] == {"reproduced": 1}
     assert card["about"] == GIVEN_MODELS
-    assert "Claims reproduced: little.spread." in card["conclude"]
+    assert "Claims reproduced (1): little.spread." in card["conclude"]
     assert any(GIVEN_MODELS in sentence for sentence in card["not_conclude"])
     assert card["seconds"] > 0
     assert stale_reasons(one) == []

@@ -9,7 +9,7 @@ from xaibench.cli import listing
 
 
 def missing(prefix: str) -> str | None:
-    return f"{prefix} is not installed: pip install xaibench[{prefix}]" if prefix in ("shap", "quantus") else None
+    return f"{prefix} is not installed: pip install 'xaibench[{prefix}]'" if prefix in ("shap", "quantus") else None
 
 
 def test_missing_libraries_are_named_with_the_command_that_installs_them(
@@ -17,7 +17,8 @@ def test_missing_libraries_are_named_with_the_command_that_installs_them(
 ) -> None:
     monkeypatch.setattr(listing, "why_missing", missing)
     lines = call("list", "explainers", "--adapters")[1].splitlines()
-    assert [line for line in lines if "not installed" in line] == ["shap is not installed: pip install xaibench[shap]"]
+    said = [line for line in lines if "not installed" in line]
+    assert said == ["shap is not installed: pip install 'xaibench[shap]'"]
     metrics = call("list", "metrics", "--adapters")[1]
     assert "quantus:Infidelity" in metrics
     assert [line for line in metrics.splitlines() if "not installed" in line] == [missing("quantus")]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from helpers.command_line import Call
 import xaibench as xb
 from xaibench.api import watching
 from xaibench.api.watching import REFRESH, LiveReport
-from xaibench.cli.watching import HOST, open_server
+from xaibench.cli.watching import HOST, open_server, watch_store
 from xaibench.core import registry
 from xaibench.core.errors import StoreError, UsageError
 from xaibench.store import Store
@@ -204,3 +206,19 @@ def test_a_report_that_cannot_be_made_is_tried_again(store: Path, monkeypatch: p
     monkeypatch.setattr(watching, "make_report", lambda content, live, refresh: SimpleNamespace(html=f"made: {live}"))
     clock[0] += REFRESH
     assert live.page()[1].startswith("made: ")
+
+
+def test_terminate_ends_it_with_a_sentence(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def unhandled(*_: object) -> None:
+        raise AssertionError("SIGTERM was not taken")
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
+    try:
+        timer.start()
+        watch_store(store, port=0)
+        assert signal.getsignal(signal.SIGTERM) is unhandled
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.splitlines()[-1] == "no longer watching"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xaibench as xb
-from xaibench.core.gates import Gate
+from xaibench.core.gates import Gate, measured_only
 from xaibench.core.predictor import CallablePredictor
 from xaibench.core.types import Array
 from xaibench.datasets.certify.certify_table import certify_table
@@ -158,7 +158,8 @@ def test_of_values_a_swap_counts_where_it_moves_the_output_by_more_than_a_standa
 
 
 def test_a_gate_without_a_limit_shows_its_value_only() -> None:
-    assert str(Gate("clean accuracy", 0.8734, -1.0)) == "clean accuracy 0.873"
+    assert str(measured_only("clean accuracy", 0.8734)) == "clean accuracy 0.873"
+    assert str(Gate("gain", 0.8734, -1.0)) == "gain 0.873 >= -1.000: ok"
     assert str(Gate("clean accuracy", 0.8734, 0.5)) == "clean accuracy 0.873 >= 0.500: ok"
-    assert str(Gate("reliance", float("nan"), -1.0)) == "reliance nan >= -1.000: FAILED"
+    assert str(measured_only("reliance", float("nan"))) == "reliance nan >= -1.000: FAILED"
     assert str(Gate("loss", -1.5, -1.0, at_least=False)) == "loss -1.500 <= -1.000: ok"

@@ -78,7 +78,7 @@ def test_a_missing_library_is_unsupported_with_the_command(name: str, monkeypatc
     extra = libraries.LIBRARIES[str(spec.library)].extra
     with pytest.raises(UnsupportedError, match="not installed") as caught:
         run(name, first_three())
-    assert caught.value.hint == f"pip install xaibench[{extra}]"
+    assert caught.value.hint == f"pip install 'xaibench[{extra}]'"
 
 
 @pytest.mark.parametrize("theirs", CAMS)

@@ -188,10 +188,10 @@ def test_a_missing_library_is_one_sentence_with_the_command(monkeypatch: pytest.
     reason = unsupported_reason(
         get("explainer", "captum:Saliency"), {"abs": True}, get("metric", "sparseness"), frozenset({"image"}), {}
     )
-    assert reason == "explainer captum:Saliency: captum is not installed: pip install xaibench[captum]"
+    assert reason == "explainer captum:Saliency: captum is not installed: pip install 'xaibench[captum]'"
     with pytest.raises(UnsupportedError, match="captum is not installed") as error:
         run("captum:Saliency", view)
-    assert error.value.hint == "pip install xaibench[captum]"
+    assert error.value.hint == "pip install 'xaibench[captum]'"
     with pytest.raises(UnsupportedError, match="captum is not installed"):
         xb.explain("captum:Saliency", model=mlp((6,)), inputs=np.zeros((2, 6), np.float32))
 

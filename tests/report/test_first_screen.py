@@ -14,7 +14,7 @@ from xaibench.analysis.advice.verdicts import advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall
 from xaibench.analysis.ranks.standings import standings
-from xaibench.report.advice import NOTHING_SHOWN, advice_groups
+from xaibench.report.advice import NOTHING_SHOWN, NOTHING_TESTED, advice_groups
 from xaibench.report.board_tables import tables_of_board
 from xaibench.report.overall import BOARD_ORDER, overall_tables
 from xaibench.report.overview import overview
@@ -47,7 +47,7 @@ def test_every_explainer_is_in_one_sentence_with_its_reason(board: pd.DataFrame)
     ways = "metric 0, metric 1, metric 2 and metric 3"
     assert f"Use: winner (10 ms a sample): better than every placebo on {ways}, worse in no test." in text
     assert "better than every placebo in part and worse than one in part: mostly_wins (worse by metric_3)." in text
-    assert "Also better than every placebo and worse in no test, but not ahead of these: sometimes." in text
+    assert "Also better than every placebo and worse in no test, but behind these or slower: sometimes." in text
     assert "Do not use: mostly_loses (worse by metric_0, by metric_2 and by metric_3)." in text
     assert "This is about digits/cnn only, one model trained once, 48 samples per score." in text
     members = [name for group in advice_groups(advise(board), board) for name, _ in group.members]
@@ -108,8 +108,9 @@ def test_nothing_is_said_of_placebos_that_were_not_there() -> None:
 def test_too_few_samples_are_not_a_verdict() -> None:
     values: dict[str, Any] = {"best": np.arange(4) + 50.0, "random": np.zeros(4), "constant": np.zeros(4)}
     text = text_of(first_screen(leaderboard(make_results(values), suite="s")), 100)
-    assert NOTHING_SHOWN in text
-    assert "Undecided, fewer than 30 samples: best." in text
+    assert NOTHING_TESTED in text
+    assert "Do not rely" not in text
+    assert "too few samples for some test: best (at least 30 samples)." in text
 
 
 def test_nothing_to_compare_is_said() -> None:

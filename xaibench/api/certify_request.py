@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.storage.paths import local_path
+from xaibench.core.validation_words import mistake_in_words, place_in_words
 
 CertifiedLevel = Annotated[float, annotated_types.Ge(0), annotated_types.Le(1)]
 PLANTS = {
@@ -123,11 +124,11 @@ def read_request(given: Mapping[str, Any], file: str | Path | None = None) -> Ce
         return CertifyRequest.model_validate(merged)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = place_in_words(first["loc"])
         if first["type"] == "extra_forbidden":
             hint = did_you_mean(where, CertifyRequest.model_fields)
             raise UsageError(f"{source}: unknown field {where!r}", hint) from error
-        said = first["msg"].removeprefix("Value error, ")
+        said = mistake_in_words(first)
         raise UsageError(f"{source}: {where}: {said}" if where else f"{source}: {said}") from error
 
 

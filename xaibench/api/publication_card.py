@@ -16,6 +16,8 @@ from xaibench.report.advice import advice_groups, opening_sentence, scope_senten
 
 GIVEN_MODELS = "given these models"
 MODELS_LIKE_THESE = "for models that are trained in this way"
+MOST_CLAIMS = 12
+"""Claims that a sentence names; of more it says how many."""
 FEW_TRAININGS = 6
 """Trained models per problem from which on a sign test can reach 2.5 % on one side: (1/2)^6 < .025."""
 
@@ -42,7 +44,7 @@ def conclusions(
     conclude = [opening] if opening else []
     conclude += [group.text for group in groups if group.kind in ("use", "also", "avoid")]
     conclude += [
-        f"Claims {verdict}: {', '.join(claims.loc[claims['verdict'] == verdict, 'id'])}."
+        _claims_named(verdict, claims.loc[claims["verdict"] == verdict, "id"].tolist())
         for verdict in CLAIM_VERDICTS[:2]
         if (claims["verdict"] == verdict).any()
     ]
@@ -58,9 +60,15 @@ def conclusions(
     unknown = unknown_sentence(found)
     limits += [unknown] if unknown else []
     limits += [group.text for group in groups if group.kind in ("undecided", "untested")]
-    limits += [f"Claims not decided: {', '.join(open_claims)}."] if len(open_claims) else []
+    limits += [_claims_named("not decided", open_claims.tolist())] if len(open_claims) else []
     limits += _gates_and_failures(board)
     return conclude, limits, about
+
+
+def _claims_named(verdict: str, ids: list[str]) -> str:
+    """How many claims have a verdict, and the first of them; the board's page has a table of all."""
+    more = f" and {len(ids) - MOST_CLAIMS} more" if len(ids) > MOST_CLAIMS else ""
+    return f"Claims {verdict} ({len(ids)}): {', '.join(ids[:MOST_CLAIMS])}{more}."
 
 
 def _gates_and_failures(board: pd.DataFrame) -> list[str]:

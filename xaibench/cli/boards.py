@@ -32,6 +32,7 @@ from xaibench.report.serialise import to_csv, to_json
 from xaibench.report.standings import first_screen
 from xaibench.report.tables import TitledTable
 from xaibench.report.terminal import board_table, failures_table, gates_table, legend_text, metric_table
+from xaibench.report.unscored import unscored_list
 
 FORMAT_BY_SUFFIX = {
     ".md": "markdown",
@@ -210,10 +211,11 @@ def _print_tables(
         out.print(f"suite {name}: {n} problem{'' if n == 1 else 's'}, {samples} per score", style="bold", markup=False)
         if metric is None:
             out.print(board_table(part) if view.wide else first_screen(part, _advice(store, part, everything, view)))
-            tests = None if view.wide or view.filters["explainer"] is None else placebo_tests_list(part)
-            if tests is not None:
-                out.print()
-                out.print(tests)
+            of_one = not view.wide and view.filters["explainer"] is not None
+            for listed in (placebo_tests_list(part), unscored_list(part)) if of_one else ():
+                if listed is not None:
+                    out.print()
+                    out.print(listed)
         else:
             shown, lacking = supported_problems(part)
             out.print(metric_table(shown, metric))

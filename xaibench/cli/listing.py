@@ -16,6 +16,7 @@ from xaibench.cli.output import print_json, stdout
 from xaibench.core import registry
 from xaibench.core.components import KINDS, Component, ExplainerSpec, Kind, MetricSpec
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.extras import install_command
 from xaibench.core.keys import canonical_json
 from xaibench.core.libraries import LIBRARIES, installed_version, library_of, why_missing
 from xaibench.core.masking.names import DRAWN, FILLING, MASKERS, SERIES_MASKERS, SUMMARIES, TOKEN_MASKERS
@@ -195,7 +196,7 @@ def _describe(spec: Component) -> str:
     if spec.library is not None:
         version = installed_version(spec.library)
         extra = LIBRARIES[spec.library].extra
-        facts["library"] = f"{spec.library} {version}" if version else f"missing: pip install xaibench[{extra}]"
+        facts["library"] = f"{spec.library} {version}" if version else f"missing: {install_command(extra)}"
     if spec.needs:
         facts["needs"] = ", ".join(sorted(spec.needs))
     if isinstance(spec, ExplainerSpec):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,13 +97,27 @@ def open_server(live: LiveReport, port: int | None) -> Server:
     raise AssertionError("port 0 is always free")
 
 
+@contextmanager
+def _ended_by_terminate() -> Iterator[None]:
+    """SIGTERM, which `kill`, containers and service managers send, ends the block as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def watch_store(store: Path | None, *, port: int | None) -> None:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C, or until the process is asked to end."""
     live = LiveReport(store or default_store())
     with open_server(live, port) as server:
         stdout().print(f"http://{HOST}:{server.server_address[1]}/", markup=False, soft_wrap=True)
         stderr().print(f"watching {live.store}; Ctrl-C ends it", markup=False, soft_wrap=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            stderr().print("no longer watching")
+        with _ended_by_terminate():
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                stderr().print("no longer watching")

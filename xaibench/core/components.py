@@ -17,6 +17,7 @@ from xaibench.core.masking.names import MASKERS
 from xaibench.core.needs import FUNCTION_KINDS, NEEDS, PAIRS, kinds_known, sees_truth
 from xaibench.core.outputs import OUTPUTS
 from xaibench.core.source_files import source_of
+from xaibench.core.validation_words import mistake_in_words, place_in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -169,7 +170,9 @@ class Component:
             try:
                 checked = pydantic.TypeAdapter(hints[name]).validate_python(merged[name])
             except pydantic.ValidationError as error:
-                reason = error.errors()[0]["msg"]
+                first = error.errors()[0]
+                where = place_in_words(first["loc"])
+                reason = f"{where}: {mistake_in_words(first)}" if where else mistake_in_words(first, value=False)
                 raise UsageError(
                     f"{self.kind} {self.name!r}: {name} = {merged[name]!r} is not valid ({reason})"
                 ) from error
@@ -213,6 +216,7 @@ class ExplainerSpec(Component):
     follows_outputs: bool = True
     feature_maps_only: bool = False
     some_models_only: bool = False
+    model_free: bool | Callable[[Mapping[str, Any]], bool] = False
     layer_used: Callable[..., str] | None = None
     uses_background: bool | Callable[[Mapping[str, Any]], bool] = False
     aliases: frozenset[str] = frozenset()
@@ -236,6 +240,10 @@ class ExplainerSpec(Component):
         if self.kind_of is not None:
             return self.kind_of({**self.parameters, **params})
         return None if callable(self.attribution_kind) else self.attribution_kind
+
+    def never_asks_the_model(self, params: Mapping[str, Any]) -> bool:
+        """Whether its maps with these parameters are the same for every model, as it declares."""
+        return bool(self.model_free({**self.parameters, **params}) if callable(self.model_free) else self.model_free)
 
     @property
     def placebo(self) -> bool:

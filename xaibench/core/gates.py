@@ -24,6 +24,8 @@ class Gate:
         Whether the value must be at least the threshold, else at most.
     case : str
         Name of the function or case whose truth depends on it; empty where all of the problem's does.
+    limited : bool
+        Whether the threshold is a condition. False where the value is only shown, and is at least `NO_LIMIT` anyway.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Gate:
     threshold: float
     at_least: bool = True
     case: str = ""
+    limited: bool = True
 
     @property
     def passed(self) -> bool:
@@ -39,7 +42,7 @@ class Gate:
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
         value, threshold = _digits(self.value), _digits(self.threshold)
-        if self.at_least and self.threshold == NO_LIMIT and self.passed:
+        if not self.limited and self.passed:
             return f"{self.label} {value}"
         return f"{self.label} {value} {sign} {threshold}: {'ok' if self.passed else 'FAILED'}"
 
@@ -50,9 +53,10 @@ class Gate:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The gate and whether it passed, as plain values; without the name of a case where there is none."""
+        """The gate and whether it passed, as plain values; without ``case`` and ``limited`` where they say nothing."""
         found = {**asdict(self), "passed": self.passed}
-        return found if self.case else {name: value for name, value in found.items() if name != "case"}
+        silent = {name for name, says in (("case", self.case != ""), ("limited", not self.limited)) if not says}
+        return {name: value for name, value in found.items() if name not in silent}
 
 
 def _digits(value: float) -> str:
@@ -60,9 +64,20 @@ def _digits(value: float) -> str:
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.0005 else f"{value:.3g}"
 
 
+def measured_only(name: str, value: float) -> Gate:
+    """A gate without a condition, for a value that is to be shown.
+
+    >>> print(measured_only("dominance", 0.25))
+    dominance 0.250
+    >>> print(Gate("gain", 0.25, -1.0))
+    gain 0.250 >= -1.000: ok
+    """
+    return Gate(name, value, NO_LIMIT, limited=False)
+
+
 def gate_of(document: Mapping[str, Any]) -> Gate:
-    """The gate that `Gate.document` describes; ``at_least`` and ``case`` may be missing."""
-    known = {name: document[name] for name in ("at_least", "case") if name in document}
+    """The gate that `Gate.document` describes; ``at_least``, ``case`` and ``limited`` may be missing."""
+    known = {name: document[name] for name in ("at_least", "case", "limited") if name in document}
     return Gate(document["name"], document["value"], document["threshold"], **known)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xaibench.core.errors import UsageError
+from xaibench.core.extras import install_command
 
 
 def from_folder(kind: str, folder: str) -> Any:
@@ -22,7 +23,7 @@ def from_folder(kind: str, folder: str) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise UsageError("models of transformers need the library", "pip install 'xaibench[text]'") from error
+        raise UsageError("models of transformers need the library", install_command("text")) from error
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True)
     except Exception as error:  # Whatever the library raises.

@@ -15,6 +15,7 @@ from functools import cache
 from types import ModuleType
 
 from xaibench.core.errors import UnsupportedError
+from xaibench.core.extras import install_command
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def why_missing(prefix: str) -> str | None:
     library = LIBRARIES[prefix]
     if importlib.util.find_spec(library.package) is not None:
         return None
-    return f"{library.package} is not installed: pip install xaibench[{library.extra}]"
+    return f"{library.package} is not installed: {install_command(library.extra)}"
 
 
 @cache
@@ -101,9 +102,7 @@ def import_library(prefix: str, module: str = "") -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         reason = str(error).partition("\n")[0]
-        raise UnsupportedError(
-            f"{name} cannot be imported: {reason}", f"pip install xaibench[{library.extra}]"
-        ) from error
+        raise UnsupportedError(f"{name} cannot be imported: {reason}", install_command(library.extra)) from error
 
 
 def first_line(error: BaseException) -> str:

@@ -73,6 +73,7 @@ def explainer(
     follows_outputs: bool = True,
     feature_maps_only: bool = False,
     some_models_only: bool = False,
+    model_free: bool | Callable[[Mapping[str, Any]], bool] = False,
     layer_used: Callable[..., str] | None = None,
     uses_background: bool | Callable[[Mapping[str, Any]], bool] = False,
     unkeyed_defaults: Iterable[str] = (),
@@ -91,31 +92,30 @@ def explainer(
     needs : iterable of str
     version : int
     control : bool
-        Controls sit in every table and are never ranked.
+        Controls are in every table, never ranked.
     follows_outputs : bool
-        Whether another model has another explanation as soon as its outputs differ. False where only
-        the predicted classes count, as for the accuracy.
+        Whether other outputs give another explanation. False where only the predicted classes count.
     feature_maps_only : bool
         Whether models without feature maps raise `UnsupportedError`, although their needs are met.
     some_models_only : bool
         Whether only networks of one architecture are explained, and all others raise `UnsupportedError`.
+    model_free : bool or callable
+        Whether the maps are the same for every model, although it is no control. A callable takes all parameters.
     layer_used : callable, optional
-        ``(problem, **params) -> str`` names the layer that is used, for the column ``layer_used`` of rows.
+        ``(problem, **params) -> str`` names the layer, for the column ``layer_used`` of rows.
     uses_background : bool or callable
-        Whether reference samples play a role where there are any, although they are not needed and no
-        masker says so. A caller who gives some to an explainer without a use for them is warned. A callable says
-        it for all its parameters.
+        Whether reference samples play a role where there are any, although they are not needed and no masker says
+        so; who gives some where they play none is warned. A callable takes all parameters.
     unkeyed_defaults : iterable of str
         Parameters that were added later: where they have their default, ids and keys are what they were before.
     aliases : iterable of str
-        Other names that it is found by. Boards and stores know it by its own name only.
+        Other names that it is found by, never shown in boards.
     kind_of : callable, optional
         ``(params) -> kind``: what the numbers mean where parameters decide it, instead of ``kind``.
 
     Notes
     -----
-    ``follows_outputs`` to ``uses_background`` say what is so by definition; no id and no key holds them. Tests of
-    all explainers hold every explainer to them, both ways.
+    No id and no key holds ``follows_outputs`` to ``uses_background``, and tests hold every explainer to them.
 
     Examples
     --------
@@ -137,6 +137,7 @@ def explainer(
             follows_outputs=follows_outputs,
             feature_maps_only=feature_maps_only,
             some_models_only=some_models_only,
+            model_free=model_free,
             layer_used=layer_used,
             uses_background=uses_background,
             unkeyed_defaults=frozenset(unkeyed_defaults),

@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from xaibench.core.errors import UsageError, did_you_mean
+from xaibench.core.extras import install_command
 from xaibench.execution.settings import ExecutorSettings
 from xaibench.execution.task import Emit, Options, Stop, Task
 from xaibench.execution.worker_loop import UnitRunner
@@ -63,7 +64,7 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRAS:
             raise
-        hint = f"pip install 'xaibench[{_EXTRAS[error.name]}]'"
+        hint = install_command(_EXTRAS[error.name])
         raise UsageError(f"executor {name} needs the package {error.name}, which is not installed", hint) from error
     return executor
 

@@ -15,7 +15,7 @@ from xaibench.core.registry import explainer
 Degrees = Annotated[float, Ge(0), Le(360)]
 
 
-@explainer("centre_prior", kind="saliency", needs={"image"}, follows_outputs=False)
+@explainer("centre_prior", kind="saliency", needs={"image"}, follows_outputs=False, model_free=True)
 def centre_prior(problem: ProblemView) -> Tensor:
     """Nearness to the middle of the image: 1 there, falling with the squared distance to 0 in the corners.
 
@@ -29,7 +29,7 @@ def centre_prior(problem: ProblemView) -> Tensor:
     return nearness.expand(len(problem), -1, -1).clone()
 
 
-@explainer("input_hue", kind="saliency", needs={"image"}, follows_outputs=False)
+@explainer("input_hue", kind="saliency", needs={"image"}, follows_outputs=False, model_free=True)
 def input_hue(problem: ProblemView, *, lowest: Degrees = 40.0, highest: Degrees = 200.0) -> Tensor:
     """How far the hue of every pixel is outside of a neutral interval, times the pixel's chroma.
 

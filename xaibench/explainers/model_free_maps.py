@@ -13,7 +13,7 @@ from xaibench.core.problem import ProblemView
 from xaibench.core.registry import explainer
 
 
-@explainer("input_magnitude", kind="saliency", follows_outputs=False)
+@explainer("input_magnitude", kind="saliency", follows_outputs=False, model_free=True)
 def input_magnitude(problem: ProblemView) -> Tensor:
     """Magnitudes of the inputs, summed over channels; the model is not asked.
 
@@ -30,7 +30,7 @@ def input_magnitude(problem: ProblemView) -> Tensor:
     return problem.layout.reduce(problem.inputs.abs())
 
 
-@explainer("fixed_sensors", kind="saliency", needs={"series"}, follows_outputs=False)
+@explainer("fixed_sensors", kind="saliency", needs={"series"}, follows_outputs=False, model_free=True)
 def fixed_sensors(
     problem: ProblemView, *, sensors: Annotated[list[Annotated[int, Ge(0)]], MinLen(1)] | tuple[int, ...] = (0,)
 ) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Gt
@@ -19,7 +20,13 @@ from xaibench.explainers.engines.wrapped_explainers import built_in_explainer
 _NAME = "monotone_transform"
 
 
-@register(_NAME, kind="saliency")
+def _of_a_model_free_base(params: Mapping[str, Any]) -> bool:
+    """Whether the base is a control or never asks the model itself: then neither does this."""
+    base = built_in_explainer(str(params["base"]), _NAME)
+    return base.placebo or (base.name != _NAME and base.never_asks_the_model({}))
+
+
+@register(_NAME, kind="saliency", model_free=_of_a_model_free_base)
 def monotone_transform(
     problem: ProblemView,
     *,

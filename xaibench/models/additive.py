@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xaibench.core.data import Data
 from xaibench.core.data_registry import model
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.extras import install_command
 from xaibench.core.keys import seed as derive_seed
 from xaibench.core.types import Array
 
@@ -68,7 +69,7 @@ def ebm(
     try:
         from interpret.glassbox import ExplainableBoostingClassifier
     except ImportError as error:
-        raise UnsupportedError("ebm needs the library interpret", "pip install xaibench[ebm]") from error
+        raise UnsupportedError("ebm needs the library interpret", install_command("ebm")) from error
     fitted = ExplainableBoostingClassifier(
         feature_types=["continuous"] * data.input_shape[0],
         interactions=interactions,

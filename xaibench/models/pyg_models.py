@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xaibench.core.errors import DataError, UnsupportedError, UsageError
+from xaibench.core.extras import install_command
 from xaibench.core.outputs import Returns
 from xaibench.core.predictor import TorchPredictor
 from xaibench.core.types import Array
@@ -134,7 +135,7 @@ def _require_pyg() -> None:
     try:
         import torch_geometric  # noqa: F401
     except ImportError as error:
-        raise UnsupportedError("models of torch_geometric need the package", "pip install 'xaibench[graph]'") from error
+        raise UnsupportedError("models of torch_geometric need the package", install_command("graph")) from error
 
 
 def _checked(data_list: Any) -> list[Any]:

@@ -7,22 +7,31 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xaibench.analysis.advice.placebo_votes import LEAST_SAMPLES
-from xaibench.analysis.advice.verdicts import Advice, AdviceKind, AdviceScope, ExplainerAdvice, OpenConstruct
+from xaibench.analysis.advice.verdicts import (
+    Advice,
+    AdviceKind,
+    AdviceScope,
+    ComparisonKey,
+    ExplainerAdvice,
+    OpenConstruct,
+)  # fmt: skip
 from xaibench.report.labels import metric_labels, problem_label, time_label, variants
 
-NOTHING_SHOWN = "No explainer here is shown to be better than a map that explains nothing. Do not rely on any."
+NOTHING_SHOWN = "No explainer here is shown to be better than the placebos. Do not rely on any because of this board."
+NOTHING_TESTED = "No test here counts for advice: this board recommends no explainer and warns of none."
+IN_PART = "No explainer here is better than every placebo in most tests of any construct; some are in part."
 NONE_THROUGHOUT = "No explainer here is better than every placebo in two ways without being worse in another."
 _TITLES: dict[tuple[str, str], str] = {
     ("use", ""): "Use",
-    ("also", ""): "Also better than every placebo and worse in no test, but not ahead of these",
+    ("also", ""): "Also better than every placebo and worse in no test, but behind these or slower",
     ("avoid", ""): "Do not use",
     ("undecided", "contradicted"): "Undecided, better than every placebo in part and worse than one in part",
     ("undecided", "one construct"): "Undecided, better than every placebo in one way only",
     ("undecided", "not shown"): "Undecided, not shown to be better than every placebo",
-    ("undecided", "few samples"): f"Undecided, fewer than {LEAST_SAMPLES} samples",
+    ("undecided", "few samples"): "Undecided, too few samples for some test",
     ("undecided", "undefined"): "Undecided, without a defined score too often",
     ("undecided", "raced"): "Undecided, left every race early",
+    ("undecided", "no explanation"): "References, made without the model or from the truth",
     ("untested", "no test"): "Not tested against placebos",
 }
 """What a group of explainers is called, in the order in which groups are shown."""
@@ -30,7 +39,7 @@ _DECIDES: dict[str, str] = {
     "contradicted": "what decides: the metric that is nearest to your question",
     "one construct": "what decides: a metric of another construct",
     "not shown": "what decides: as many samples as said, if the differences stay what they are",
-    "few samples": f"what decides: at least {LEAST_SAMPLES} samples",
+    "few samples": "what decides: as many samples or repeats as said",
     "raced": "what decides: a run without --race; --metric NAME says who was ahead",
     "undefined": "what decides: a metric or a masker with defined scores",
 }
@@ -141,8 +150,16 @@ def _note(found: ExplainerAdvice, advice: Advice, metrics: dict[tuple[str, str, 
         parts.append(f"worse {_lost(found, metrics, single)}")
     elif found.cause == "one construct":
         parts.append(_listed(found.ahead))
-    elif found.cause == "not shown" and found.samples:
-        parts.append(f"about {found.samples} samples")
+    elif found.cause == "few samples":
+        parts.append(f"at least {found.samples} samples")
+    elif found.cause == "no explanation" and found.ahead:
+        parts.append(f"yet better than every placebo on {_listed(found.ahead)}")
+    elif found.cause == "not shown":
+        if found.won:
+            named = _named_tests(found.won, metrics, single)
+            parts.append(f"better {named or f'in {len(found.won)} tests'}")
+        if found.samples:
+            parts.append(f"about {found.samples} samples")
     if found.certificate is not None:
         won, _, tried = found.certificate
         parts.append(f"finds {won} of {tried} planted shortcut{'' if tried == 1 else 's'}")
@@ -151,11 +168,18 @@ def _note(found: ExplainerAdvice, advice: Advice, metrics: dict[tuple[str, str, 
 
 def _lost(found: ExplainerAdvice, metrics: dict[tuple[str, str, str], str], single: bool) -> str:
     """The tests that were lost, by metric, with their problem where that is one of several; else the constructs."""
+    return _named_tests(found.lost, metrics, single) or f"on {_listed(found.behind)}"
+
+
+def _named_tests(
+    tests: Iterable[ComparisonKey], metrics: dict[tuple[str, str, str], str], single: bool, most: int = _FEW
+) -> str:
+    """Tests by metric, with their problem where that is one of several; empty where there are none or too many."""
     by_metric: dict[str, list[str]] = {}
-    for *problem, metric, params, output in found.lost:
+    for *problem, metric, params, output in tests:
         by_metric.setdefault(metrics.get((metric, params, output), metric), []).append(problem_label(*problem))
-    if not by_metric or len(by_metric) > _FEW:
-        return f"on {_listed(found.behind)}"
+    if not by_metric or len(by_metric) > most:
+        return ""
     if single:
         return _listed(f"by {metric}" for metric in by_metric)
     where = (
@@ -187,7 +211,7 @@ def unknown_sentence(advice: Advice) -> str:
 def _cause(construct: OpenConstruct) -> str:
     causes = {
         "none": "",
-        "few samples": f"fewer than {LEAST_SAMPLES} samples",
+        "few samples": "too few samples",
         "oracle fails": "nor is the oracle",
         "audit": "by metrics that the audit does not trust",
     }
@@ -240,7 +264,14 @@ def opening_sentence(advice: Advice) -> str:
     """What is said where nothing can be recommended; empty where something is."""
     if advice.of("use"):
         return ""
-    return NONE_THROUGHOUT if any(found.ahead for found in advice.explainers) else NOTHING_SHOWN
+    asked = [found for found in advice.explainers if found.cause != "no explanation"]
+    if any(found.ahead for found in asked):
+        return NONE_THROUGHOUT
+    if any(found.won for found in asked):
+        return IN_PART
+    uncounted = {construct.cause for construct in advice.unknown} - {"none"}
+    counted = any(construct.cause == "none" for construct in advice.unknown) or any(found.lost for found in asked)
+    return NOTHING_TESTED if asked and uncounted and not counted else NOTHING_SHOWN
 
 
 def _framed(advice: Advice, groups: Sequence[str]) -> list[str]:

@@ -43,7 +43,8 @@ RESULT_COLUMN_DESCRIPTIONS: dict[str, str] = {
     "gate_passed": "Whether every gate of the problem passed, and not every case failed one of its own. Null where the "
     "problem was not prepared.",
     "gates": "JSON list of the measured gates: name, value, threshold, at_least, passed; case where it is about one "
-    "function or case only, which is left out of rankings, claims and comparisons if it failed.",
+    "function or case only, which is left out of rankings, claims and comparisons if it failed; limited, which is "
+    "false, where the value is shown without a condition.",
     "error_kind": "Class of the exception of a failed cell.",
     "message": "Why the cell is not ok, in a sentence.",
     "traceback": "Traceback of a failed cell, or the last lines that its worker wrote.",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from xaibench.core.errors import StoreError
+from xaibench.core.extras import install_command
 from xaibench.core.storage.files import write_bytes
 from xaibench.core.storage.paths import Location, StoreUrl
 from xaibench.core.storage.processes import process_state
@@ -154,7 +155,7 @@ class RemoteFiles:
         try:
             self._fs, self._root = url_to_fs(str(place))
         except ImportError as error:
-            extra = "pip install 'xaibench[s3]'" if place.startswith("s3") else "install the package that it names"
+            extra = install_command("s3") if place.startswith("s3") else "install the package that it names"
             raise StoreError(f"the store {place} cannot be reached: {error}", extra) from error
         except ValueError as error:
             raise StoreError(

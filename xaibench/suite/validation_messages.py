@@ -8,37 +8,30 @@ import pydantic
 from pydantic import BaseModel
 
 from xaibench.core.errors import did_you_mean
+from xaibench.core.validation_words import mistake_in_words, place_in_words
 from xaibench.suite.claims import Claim, ScoreSelection
 from xaibench.suite.matrix import CellPattern, Suite
 from xaibench.suite.problems import FunctionsEntry, ProblemEntry
 from xaibench.suite.references import ComponentEntry, MetricEntry, ModelEntry
 
-_IN_OTHER_WORDS = {
-    "list_type": "must be a list",
-    "too_short": "must not be empty",
-    "model_type": "must be a name, or a table with a name",
-    "model_attributes_type": "must be a name, or a table with a name",
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "string_type": "must be text",
-}
-
 
 def first_mistake(error: pydantic.ValidationError, source: str) -> tuple[str, str | None]:
     """One sentence and a hint for the first thing that is wrong."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in _place(first["loc"]))
+    where = place_in_words(_place(first["loc"]))
+    parent = place_in_words(_place(first["loc"])[:-1])
+    inside = f" in {parent}" if parent else ""
     if first["type"] == "extra_forbidden":
         fields = _fields_at(first["loc"])
         name = str(first["loc"][-1])
         hint = did_you_mean(name, fields)
         if "params" in fields and not difflib.get_close_matches(name, fields, n=1, cutoff=0.75):
             hint = f"parameters go into params, for example params = {{ {name} = ... }}"
-        return f"{source}: unknown field {where!r}", hint
+        return f"{source}: unknown field {name!r}{inside}", hint
     if first["type"] == "missing":
-        return f"{source}: {where!r} is missing", None
+        return f"{source}: {str(first['loc'][-1])!r} is missing{inside}", None
     more = len(error.errors()) - 1
-    said = _IN_OTHER_WORDS.get(first["type"], first["msg"].removeprefix("Input ").removeprefix("Value error, "))
+    said = mistake_in_words(first)
     return f"{source}: {where}: {said}" if where else f"{source}: {said}", f"and {more} more" if more else None
 
 

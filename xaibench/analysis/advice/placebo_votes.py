@@ -19,6 +19,8 @@ ADVICE_ALPHA = 0.001
 recommended or warned against with 95 % probability, whatever else is on the board."""
 LEAST_SAMPLES = 30
 """Samples (or repeats) that a test needs to count: p-values this small rest on tails that fewer do not show."""
+MOST_SAMPLE_FACTOR = 100.0
+"""Times the samples beyond which more are no advice: an estimate so far from the data says nothing."""
 CONSTRUCT = ["family", "construct", "truth_kind"]
 TestOutcome = Literal["won", "lost", "open", "few samples", "oracle fails", "audit"]
 ConstructVote = Literal["for", "against", "split", "open"]
@@ -47,16 +49,19 @@ def counted_tests(rows: pd.DataFrame, audit: pd.DataFrame | None = None) -> pd.D
     -------
     DataFrame
         The rows with a test, with ``result``: ``won`` against every placebo, ``lost`` to some placebo, ``open``; or
-        why the test does not count: ``few samples`` (below `LEAST_SAMPLES`), ``oracle fails`` (not even the oracle
-        beats the placebos), ``audit``. ``sample_factor``: how many times as many samples would decide an open test if
-        the difference stays what it is; NaN where the explainer is not ahead.
+        why the test does not count: ``few samples`` (below `LEAST_SAMPLES`, or so few of every trained model that no
+        scores could pass), ``oracle fails`` (not even the oracle beats the placebos), ``audit``. ``samples_least``: the
+        samples from which on a test of few counts. ``behind``: whether the value is worse than the best placebo's.
+        ``sample_factor``: how many times as many samples would decide an open test if the difference stays what it
+        is; NaN where the explainer is not ahead, and where they are more than `MOST_SAMPLE_FACTOR` times as many.
     """
     better, worse = ("p_placebo", "p_loses") if "p_placebo_alone" not in rows else ("p_placebo_alone", "p_loses_alone")
     p_loses = rows[worse] if worse in rows else pd.Series(np.nan, rows.index)
     tested = rows["family"].isin(TESTED_FAMILIES) & rows[better].notna() & ~rows["control"].astype(bool)
     found = rows[tested].assign(_better=rows[better], _worse=p_loses)
+    least = _samples_least(found)
     reason = np.select(
-        [found["n"] < LEAST_SAMPLES, _oracle_fails(rows, found), _distrusted(found, audit)],
+        [found["n"].to_numpy() < least, _oracle_fails(rows, found), _distrusted(found, audit)],
         ["few samples", "oracle fails", "audit"],
         "",
     )
@@ -73,8 +78,23 @@ def counted_tests(rows: pd.DataFrame, audit: pd.DataFrame | None = None) -> pd.D
         factor[at] = _sample_factor(p, len(at))
     still_open = (outcome == "open") & (lead > 0)
     return found.drop(columns=["_better", "_worse"]).assign(
-        result=outcome, sample_factor=np.where(still_open, factor, np.nan)
+        result=outcome,
+        samples_least=least,
+        behind=lead < 0,
+        sample_factor=np.where(still_open & (factor <= MOST_SAMPLE_FACTOR), factor, np.nan),
     )
+
+
+def _samples_least(found: pd.DataFrame) -> Array:
+    """By test: samples with which it can be passed at all.
+
+    A test is passed on the samples of every trained model alone, and n of them have no p-value below 2^-n: with
+    n / seeds samples each that must be below `ADVICE_ALPHA` over the tests of the explainer.
+    """
+    seeds = np.maximum(found["n_seeds"].fillna(1).to_numpy(np.float64), 1.0) if "n_seeds" in found else 1.0
+    tests = found.groupby(ENTRY, sort=False)[ENTRY[0]].transform("size").to_numpy(np.float64)
+    each = np.floor(np.log2(tests / ADVICE_ALPHA)) + 1
+    return np.maximum(seeds * each, LEAST_SAMPLES)
 
 
 def _sample_factor(p: Array, n_tests: int) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from xaibench.analysis.advice.certificate import certificate_votes
+from xaibench.analysis.advice.no_explanations import no_explanations
 from xaibench.analysis.advice.placebo_votes import CONSTRUCT, construct_votes, counted_tests
 from xaibench.analysis.flags import is_false
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBLEM
@@ -21,7 +22,9 @@ from xaibench.core.types import ExplainerKey
 from xaibench.store.stopped_early import left_early
 
 AdviceKind = Literal["use", "also", "avoid", "undecided", "untested"]
-Cause = Literal["", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no test"]
+Cause = Literal[
+    "", "contradicted", "one construct", "not shown", "few samples", "undefined", "raced", "no explanation", "no test"
+]
 OpenCause = Literal["none", "few samples", "oracle fails", "audit"]
 ComparisonKey = tuple[str, str, str, str, str, str]
 """Values of `COMPARISON_GROUP`: problem and metric of a test."""
@@ -49,12 +52,15 @@ class ExplainerAdvice:
         Constructs that vote for it, and those in which some test was lost.
     lost : tuple of tuple
         Comparisons in which it lost to a placebo.
+    won : tuple of tuple
+        Comparisons in which it was better than every placebo.
     evidence : tuple of tuple
         Comparisons that its verdict rests on.
     seconds : float
         Mean wall time of one explanation of one sample, NaN if unknown.
     samples : int
-        Samples that would decide it if the differences stay what they are; 0 where no number can be given.
+        Samples that would decide it if the differences stay what they are, or from which on its tests count; 0 where
+        no number can be given.
     certificate : tuple of int or None
         Plants found, not found and tried, where a certificate was given.
     place : int
@@ -67,6 +73,7 @@ class ExplainerAdvice:
     ahead: tuple[str, ...]
     behind: tuple[str, ...]
     lost: tuple[ComparisonKey, ...]
+    won: tuple[ComparisonKey, ...]
     evidence: tuple[ComparisonKey, ...]
     seconds: float
     samples: int = 0
@@ -76,7 +83,7 @@ class ExplainerAdvice:
 
 @dataclass(frozen=True)
 class OpenConstruct:
-    """A construct in which no explainer is shown to be better than the placebos, why, and in which comparisons."""
+    """A construct in which no explainer won a test against the placebos, why, and in which comparisons."""
 
     name: str
     cause: OpenCause
@@ -133,7 +140,9 @@ def advise(
       first of the overall order (`standings`) and those that the tests do not separate from it in most comparisons,
       the fastest three of them.
     - *Avoid*: more weight votes against it than for it.
-    - Everything else is undecided, with the cause.
+    - Everything else is undecided, with the cause; so is an explainer that meets all of this and is behind a placebo
+      in a test of too few samples, and one that never asks the model or is
+      given the truth, whatever its tests say.
 
     Parameters
     ----------
@@ -150,7 +159,7 @@ def advise(
     order = standings(board)
     entries = order.explainers[~order.explainers["control"].astype(bool)]
     defined, seconds = _defined_share(rows), seconds_per_sample(rows)
-    needed = tests[[*ENTRY, *COMPARISON_GROUP, "result", "n", "sample_factor"]]
+    needed = tests[[*ENTRY, *COMPARISON_GROUP, "result", "n", "sample_factor", "samples_least", "behind"]]
     own_tests = {tuple(map(str, entry)): own for entry, own in needed.groupby(ENTRY, sort=False)}
     own_votes = {tuple(map(str, entry)): own for entry, own in votes.groupby(ENTRY, sort=False)}
     found = {
@@ -163,6 +172,8 @@ def advise(
         )
         for entry in entries[ENTRY].itertuples(index=False, name=None)
     }
+    for entry in no_explanations(found):
+        found[entry] = replace(found[entry], kind="undecided", cause="no explanation", samples=0)
     place = dict(zip(found, entries["place"].to_list(), strict=True))
     first = _first_group(rows, order.ground, [e for e, a in found.items() if a.kind == "use"], place)
     named = set(sorted(first, key=lambda e: (_rounded(found[e].seconds), _at(place[e]), e))[:MOST_NAMED])
@@ -196,7 +207,7 @@ def _judged(
     if own.empty and certified.empty:
         kind, cause = "untested", "no test"
     elif countable.empty and certified.empty:
-        cause = "few samples" if (own["result"] == "few samples").all() else "not shown"
+        cause = "few samples" if (own["result"] == "few samples").any() else "not shown"
     elif against > weight:
         kind = "avoid"
     elif lost or against:
@@ -206,11 +217,13 @@ def _judged(
         cause = "one construct" if alone else "not shown"
     elif defined < MIN_DEFINED_SHARE:
         cause = "undefined"
+    elif ((own["result"] == "few samples") & own["behind"]).any():
+        cause, tested = "few samples", own[(own["result"] == "few samples") & own["behind"]]
     else:
         kind = "use"
     return ExplainerAdvice(
-        entry, kind, cause, _names(ahead), _names(behind), lost, _comparisons(tested), seconds,
-        _samples_needed(own, cast_) if cause == "not shown" else 0,
+        entry, kind, cause, _names(ahead), _names(behind), lost,
+        _comparisons(own[own["result"] == "won"]), _comparisons(tested), seconds, _samples_needed(own, cause),
         None if certified.empty else tuple(int(certified[c].sum()) for c in ("won", "lost", "tested")),  # type: ignore[arg-type]
     )  # fmt: skip
 
@@ -224,8 +237,15 @@ def _names(votes: pd.DataFrame) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.replace("_", " ") for name in votes["construct"]))
 
 
-def _samples_needed(own: pd.DataFrame, votes: pd.DataFrame) -> int:
-    """Samples with which the open tests would speak for it: the median over tests, two digits; 0 if unclear."""
+def _samples_needed(own: pd.DataFrame, cause: Cause) -> int:
+    """Samples with which the open tests would speak for it: the median over tests, two digits; 0 if unclear.
+
+    Of tests of too few samples: the number from which on they count.
+    """
+    if cause == "few samples":
+        return int(own.loc[own["result"] == "few samples", "samples_least"].max())
+    if cause != "not shown":
+        return 0
     open_tests = own[own["result"] == "open"]
     needed = (open_tests["n"] * open_tests["sample_factor"]).dropna()
     if 2 * len(needed) <= len(open_tests):
@@ -298,7 +318,8 @@ def _order(found: ExplainerAdvice, place: dict[ExplainerKey, float]) -> tuple[ob
 
 
 def _open_constructs(rows: pd.DataFrame, tests: pd.DataFrame, votes: pd.DataFrame) -> tuple[OpenConstruct, ...]:
-    shown = {tuple(key) for key in votes.loc[votes["vote"] == "for", CONSTRUCT].itertuples(index=False, name=None)}
+    winners = [votes.loc[votes["vote"] == "for", CONSTRUCT], tests.loc[tests["result"] == "won", CONSTRUCT]]
+    shown = {tuple(key) for part in winners for key in part.itertuples(index=False, name=None)}
     found = []
     for key, group in tests.groupby(CONSTRUCT, sort=True):
         if tuple(key) in shown:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xaibench.core.data import Data
-from xaibench.core.gates import NO_LIMIT, Findings, Gate
+from xaibench.core.gates import Findings, Gate, measured_only
 from xaibench.core.keys import array_digest
 from xaibench.core.predictor import Predictor
 from xaibench.core.raw_inputs import predict_raw
@@ -102,7 +102,7 @@ class ShortcutCheck:
     def measure(self, model: Predictor, data: Data) -> Findings:
         """Reliance, dominance, sufficiency, clean accuracy and traces as gates.
 
-        A gate without a limit has the threshold -1. The null twin may follow the plant neither the right way nor the
+        Some values are measured only. The null twin may follow the plant neither the right way nor the
         wrong way round: what it learned of a plant without meaning is noise, whatever its sign.
         """
         unit = 1.0 if self.values is None else float(np.std(np.asarray(data.train_values, dtype=np.float64)))
@@ -116,8 +116,8 @@ class ShortcutCheck:
         chance = 0.0 if self.values is not None else float((plain[1][first] == self._classes_of).mean())
         reliance = self._reliance(own, unit)
         gates = [
-            Gate(SWAP, reliance, LEAST_SWAP if self.level >= 1 else NO_LIMIT),
-            Gate(DOMINANCE, min(dominance, 1e6), NO_LIMIT),
+            Gate(SWAP, reliance, LEAST_SWAP) if self.level >= 1 else measured_only(SWAP, reliance),
+            measured_only(DOMINANCE, min(dominance, 1e6)),
             self._limit(KEEP, keep, LEAST_KEEP, chance + MOST_KEEP_OF_TWIN),
         ]
         if self.level <= 0:
@@ -126,7 +126,7 @@ class ShortcutCheck:
             moved = self._follows(self._look(model, self.moved), plain, self.rows, unit)
             gates.append(self._limit(ELSEWHERE, moved, LEAST_KEEP, chance + MOST_KEEP_OF_TWIN))
         accuracy = self._accuracy(*plain)
-        gates.append(Gate(CLEAN, accuracy, NO_LIMIT))
+        gates.append(measured_only(CLEAN, accuracy))
         if self.original is not None:
             shifts = (0.0, 0.0) if self.values is not None else decided_shares(plain[1], self.classes)
             before = self.original
@@ -143,7 +143,7 @@ class ShortcutCheck:
     def _limit(self, name: str, value: float, at_full: float, of_twin: float) -> Gate:
         if self.level >= 1:
             return Gate(name, value, at_full)
-        return Gate(name, value, NO_LIMIT) if self.level > 0 else Gate(name, value, of_twin, at_least=False)
+        return measured_only(name, value) if self.level > 0 else Gate(name, value, of_twin, at_least=False)
 
     def _look(self, model: Predictor, inputs: Array) -> tuple[Array, Array]:
         """Preference of a to b (M,), and the predicted classes (M,)."""

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from xaibench.core.extras import install_command
 from xaibench.core.programs.black_box import AskAgainError, printable
 
 SHORTEST_KEY = 8
@@ -173,7 +174,7 @@ class Chat:
             import openai
         except ImportError as error:
             raise NotReadyError(
-                f"the interpreter llm needs the package openai ({error}); pip install 'xaibench[llm]'"
+                f"the interpreter llm needs the package openai ({error}); {install_command('llm')}"
             ) from None
         self._sdk = openai
         self._key = self.endpoint.key()

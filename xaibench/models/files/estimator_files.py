@@ -11,6 +11,7 @@ from xaibench.core.components import Component
 from xaibench.core.data import Data
 from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UsageError
+from xaibench.core.extras import install_command
 from xaibench.core.trust import require_trust
 from xaibench.core.zip_archives import check_zip
 from xaibench.models.files.rows import fitted_estimator, lacking_of_black_box
@@ -62,7 +63,7 @@ def read_skops(file: SourceFile) -> Any:
     try:
         import skops.io
     except ImportError as error:
-        raise UsageError("skops files need the package skops", "pip install 'xaibench[skops]'") from error
+        raise UsageError("skops files need the package skops", install_command("skops")) from error
     check_zip(file.path)
     try:
         unknown = set(skops.io.get_untrusted_types(file=str(file.path))) - KNOWN_TYPES

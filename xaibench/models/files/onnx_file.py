@@ -14,6 +14,7 @@ from xaibench.core.components import Component
 from xaibench.core.data import Data
 from xaibench.core.data_specs import ModelSpec
 from xaibench.core.errors import DataError, UnsupportedError, UsageError, did_you_mean
+from xaibench.core.extras import install_command
 from xaibench.core.trust import file_sha256
 from xaibench.core.types import Array
 from xaibench.models.files.rows import FileModel, ForeignColumnError, lacking_of_black_box, require_own_columns
@@ -29,7 +30,7 @@ TYPES: dict[str, Any] = {
     "tensor(string)": np.object_,
 }
 _FLOATS = ("tensor(float)", "tensor(double)")
-_INSTALL = "pip install 'xaibench[onnx]'"
+_INSTALL = install_command("onnx")
 
 
 @reads_files("model", ".onnx")
