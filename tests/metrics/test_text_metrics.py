@@ -119,6 +119,18 @@ def test_mass_balance_is_smallest_over_largest() -> None:
     np.testing.assert_allclose(found, [0.5, 2.5e-7, np.nan, np.nan], rtol=1e-5)
 
 
+def test_boards_show_the_mass_balance_and_rank_nothing_by_it() -> None:
+    # A constant map has 1 like the oracle: nobody could beat it, and everybody would lose to it.
+    x = RNG.normal(size=(8, 4)).astype(np.float32)
+    truth = np.tile([True, True, False, False], (8, 1))
+    problem = xb.Problem(lambda rows: rows[:, :2] @ [[1.0], [3.0]], x, truth=truth, returns="value")
+    board = xb.leaderboard(problem.evaluate(["feature_ablation", "input_x_gradient"], ["mass_balance"], random_draws=2))
+    of = board.set_index("explainer")
+    assert (of.loc["constant", "value"], of.loc["oracle", "value"]) == (1.0, 1.0)
+    assert 0 < of.loc["feature_ablation", "value"] < 1
+    assert board[["rank", "beats_placebo", "loses_to_placebo", "p_placebo", "p_loses"]].isna().all().all()
+
+
 def test_context_swaps_compare_the_true_features() -> None:
     truth = np.array([[True, True, True, False, False]] * 4)
     swapped = INPUTS.copy()

@@ -21,13 +21,14 @@ from xaibench.metrics.maps.masks import true_mask
     source="xaibench; beside rank metrics, which do not see magnitudes",
     undefined_for={"zero maps", "some inputs"},
     favours={"constant maps"},
+    ranks=False,
 )
 def mass_balance(ev: Evaluation) -> Tensor:
     """Smallest over largest magnitude of the attributions of true features.
 
     For truths all of whose features are necessary. Rank metrics do not see a true feature with a millionth of the mass
     of another: saturated attention leaves a marker next to none of the gradient. Nothing else is asked: a constant map
-    has 1, so read it beside `relevance_rank`.
+    has 1, and so has the oracle, so it ranks nothing and no placebo is tested. Read it beside `relevance_rank`.
 
     Returns
     -------
