@@ -105,6 +105,28 @@ def test_every_explainer_gives_a_text_what_it_has_alone(name: str) -> None:
     assert done >= BLACK_BOX | WHITE_BOX
 
 
+@pytest.mark.parametrize(
+    ("explainer", "params"),
+    [
+        ("feature_ablation", {"window": 2, "masker": "delete"}),
+        ("lime_text", {"by": "position", "n_samples": 12}),
+        ("integrated_gradients", {"baseline": "pad", "channels": "abs"}),
+        ("attn_lrp", {"rule": "cp"}),
+    ],
+    ids=["window", "lime_text", "abs", "cp"],
+)
+def test_what_is_asked_for_by_a_parameter_is_the_same_alone(explainer: str, params: dict[str, Any]) -> None:
+    """An encoder and a decoder; padding beside a text, of either, must not matter."""
+    for name in ("bert", "gpt2"):
+        if params.get("baseline") == "pad" and "pad" not in model(name).symbols:
+            continue
+        together = xb.explain(explainer, model=model(name), inputs=TEXTS, **params)
+        for row in (1, 2, 3):
+            alone = xb.explain(explainer, model=model(name), inputs=[TEXTS[row]], **params)[0]
+            assert np.isfinite(alone).all(), name
+            np.testing.assert_allclose(together[row, : len(alone)], alone, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 # An encoder; the others differ in ways that explainers meet, and metrics do not.
 @pytest.mark.parametrize("name", [n if n == "bert" else pytest.param(n, marks=pytest.mark.exhaustive) for n in NAMES])
 def test_every_metric_gives_a_text_what_it_has_alone(name: str) -> None:
