@@ -324,3 +324,28 @@ def test_a_suite_names_texts_and_a_folder_of_a_model(tmp_path: Any) -> None:
             registry.get("dataset", "texts").function(**{"seed": 0, "path": str(file), "model": str(folder), **wrong})
     with pytest.raises(xb.UsageError, match="no folder"):
         registry.get("dataset", "texts").function(seed=0, path=str(file), model="nowhere")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_texts_of_a_file_are_taken_as_they_are_written(tmp_path: Any, kind: str) -> None:
+    """Words such as null and NA are no missing numbers, and a year is a text."""
+    import pandas as pd
+
+    folder, file = tmp_path / "model", tmp_path / f"texts.{kind}"
+    net_of("roberta").save_pretrained(folder)
+    tokenizer_of("roberta").save_pretrained(folder)
+
+    def read(texts: list[str], labels: list[Any]) -> Any:
+        frame = pd.DataFrame({"text": texts, "label": labels})
+        frame.to_csv(file, index=False) if kind == "csv" else frame.to_json(file, orient="records", lines=True)
+        return registry.get("dataset", "texts").function(seed=0, path=str(file), model=str(folder), test_share=0.5)
+
+    for texts in (["null", "NA", "nan", "None"], ["1984", "2001", "12", "7"]):
+        for labels in ([0, 1, 2, 0], ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_0"]):
+            data = read(texts * 3, labels * 3)
+            assert len(data.train_inputs) + len(data.test_inputs) == 12
+            assert sorted([*data.train_targets, *data.test_targets]) == [0] * 6 + [1] * 3 + [2] * 3
+    with pytest.raises(xb.XaibenchError, match="hold an empty text, number 1"):
+        read(["a film", "", "fine", "dull"], [0, 1, 2, 0])
+    with pytest.raises(xb.XaibenchError, match="has no class"):
+        read(["a film", "good", "fine", "dull"], [0, None, 2, 0])
