@@ -50,6 +50,7 @@ def parity(session: nox.Session) -> None:
     session.install("quantus==0.6.0", "torch==2.13.0", "-c", "constraints.txt")
     # Without pytorch-lightning, which only its datasets and learned masks need.
     session.install("--no-deps", "time_interpret==0.3.0")
+    session.install(*CONSTRAINTS, "inseq==0.7.1")
     session.run("pytest", "tests/parity", "-W", "default", *session.posargs, env=ENVIRONMENT)
     # Without what they depend on: torchvision, which the tests stand in for, and Quantus fails beside zennit.
     libraries = ("grad-cam==1.5.7", "ttach==0.0.3", "zennit==0.5.1", "saliency==0.2.1", "shapiq==1.4.1")

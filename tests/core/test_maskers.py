@@ -9,8 +9,9 @@ from helpers.builders import SHAPES, linear, make_inputs, make_view
 from scipy.ndimage import gaussian_filter
 
 from xaibench.core.errors import UnsupportedError, UsageError
+from xaibench.core.features import FeatureLayout
 from xaibench.core.masking.imputation import linear_imputation
-from xaibench.core.masking.maskers import FILLS, IMPUTATION_NOISE, MASKERS, choose
+from xaibench.core.masking.maskers import FILLS, IMPUTATION_NOISE, MASKERS, FillMasker, choose
 from xaibench.core.masking.names import SERIES_MASKERS
 from xaibench.core.masking.tokens import TOKEN_MASKERS
 
@@ -155,3 +156,25 @@ def test_unknown_masker_and_missing_background() -> None:
     assert "'zero'" in error.value.hint
     with pytest.raises(UnsupportedError, match="needs a background"):
         view.masker("marginal")
+
+
+@pytest.mark.parametrize("slot", [1, 2])
+def test_slots_are_filled_as_where_fills_them_to_the_last_bit(slot: int) -> None:
+    generator = torch.Generator().manual_seed(slot)
+    shape = (5, 3, 4)[-slot - 1 :]
+    inputs, fill = (torch.randn(6, *shape, generator=generator) for _ in range(2))
+    fill[0], fill[1, 0], inputs[2, 1] = torch.nan, -0.0, torch.nan
+    masker = FillMasker("fill", inputs, fill, FeatureLayout("tokens", shape, slot=slot))
+    rows = torch.tensor([4, 0, 0, 5, 2, 1])
+    keep = torch.rand(6, shape[0], generator=generator) < 0.5
+    keep[0], keep[1] = True, False
+    before = inputs.clone()
+    copies = torch.randn(6, *shape, generator=generator)
+    for given in (copies, inputs[rows], inputs[:1].expand(6, *shape)):
+        expected = torch.where(keep.view(6, -1, *(1,) * slot), given, fill[rows])
+        assert torch.equal(masker(given, keep, rows).view(torch.int32), expected.view(torch.int32))
+    many = torch.rand(3, 7, shape[0], generator=generator) < 0.5
+    expected = torch.where(many.view(3, 7, -1, *(1,) * slot), inputs[2:5, None], fill[2:5, None]).flatten(0, 1)
+    assert torch.equal(masker.copies(slice(2, 5), many).view(torch.int32), expected.view(torch.int32))
+    assert masker(inputs[:0], keep[:0], rows[:0]).shape == inputs[:0].shape
+    assert torch.equal(inputs.view(torch.int32), before.view(torch.int32))

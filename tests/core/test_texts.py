@@ -15,6 +15,7 @@ from helpers.text_cases import (
     PAD,
     SEP,
     TOKENS,
+    VOCABULARY,
     IdTransformer,
     Transformer,
     table,
@@ -290,3 +291,44 @@ def test_every_component_takes_texts_or_says_in_a_sentence_why_not(model: str, k
         {"gradient", "integrated_gradients", "smoothgrad"} if kind == "explainer" else {"max_sensitivity", "mprt"}
     )
     assert expected | (gradients if model != "callable" else set()) <= done
+
+
+def test_pieces_close_up_and_symbols_are_told_by_all_their_numbers() -> None:
+    """Against a loop over rows; a piece that shares only its first number with a symbol keeps its id."""
+    seen: list[list[int]] = []
+
+    class Recorder(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = torch.nn.Embedding(VOCABULARY, 4)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            seen.extend(ids.tolist())
+            found: torch.Tensor = self.words(ids).mean(dim=1)
+            return found
+
+    net = Recorder().eval()
+    model = xb.TokenPredictor(net, "words", TOKENS, batch_size=64)
+    rng = np.random.default_rng(0)
+    ids = torch.from_numpy(rng.integers(5, VOCABULARY, size=(9, 6)))
+    inputs, expected = model.embedded(ids), []
+    for row in range(9):
+        kept = []
+        for place, what in enumerate(rng.integers(4, size=6).tolist()):
+            if what == 0:
+                inputs[row, place, int(rng.integers(4))] = torch.nan
+                continue
+            if what == 1:
+                inputs[row, place] = model.symbols["mask"]
+            elif what == 2:
+                inputs[row, place, 0] = model.symbols["mask"][0]
+            kept.append((MASK if what == 1 else int(ids[row, place]), inputs[row, place]))
+        expected.append(kept)
+    seen.clear()
+    out = model.predict(inputs, {"ids": ids})
+    wanted = [[CLS, *(i for i, _ in kept), SEP] for kept in expected]
+    assert sorted(seen) == sorted(wanted)
+    around = [model.embedded(torch.tensor([i]))[0] for i in (CLS, SEP)]
+    for row, kept in enumerate(expected):
+        alone = torch.stack([around[0], *(numbers for _, numbers in kept), around[1]]).mean(dim=0)
+        torch.testing.assert_close(out[row], alone, rtol=1e-6, atol=1e-6)

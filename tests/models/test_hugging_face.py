@@ -105,6 +105,28 @@ def test_every_explainer_gives_a_text_what_it_has_alone(name: str) -> None:
     assert done >= BLACK_BOX | WHITE_BOX
 
 
+@pytest.mark.parametrize(
+    ("explainer", "params"),
+    [
+        ("feature_ablation", {"window": 2, "masker": "delete"}),
+        ("lime_text", {"by": "position", "n_samples": 12}),
+        ("integrated_gradients", {"baseline": "pad", "channels": "abs"}),
+        ("attn_lrp", {"rule": "cp"}),
+    ],
+    ids=["window", "lime_text", "abs", "cp"],
+)
+def test_what_is_asked_for_by_a_parameter_is_the_same_alone(explainer: str, params: dict[str, Any]) -> None:
+    """An encoder and a decoder; padding beside a text, of either, must not matter."""
+    for name in ("bert", "gpt2"):
+        if params.get("baseline") == "pad" and "pad" not in model(name).symbols:
+            continue
+        together = xb.explain(explainer, model=model(name), inputs=TEXTS, **params)
+        for row in (1, 2, 3):
+            alone = xb.explain(explainer, model=model(name), inputs=[TEXTS[row]], **params)[0]
+            assert np.isfinite(alone).all(), name
+            np.testing.assert_allclose(together[row, : len(alone)], alone, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 # An encoder; the others differ in ways that explainers meet, and metrics do not.
 @pytest.mark.parametrize("name", [n if n == "bert" else pytest.param(n, marks=pytest.mark.exhaustive) for n in NAMES])
 def test_every_metric_gives_a_text_what_it_has_alone(name: str) -> None:
@@ -302,3 +324,28 @@ def test_a_suite_names_texts_and_a_folder_of_a_model(tmp_path: Any) -> None:
             registry.get("dataset", "texts").function(**{"seed": 0, "path": str(file), "model": str(folder), **wrong})
     with pytest.raises(xb.UsageError, match="no folder"):
         registry.get("dataset", "texts").function(seed=0, path=str(file), model="nowhere")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_texts_of_a_file_are_taken_as_they_are_written(tmp_path: Any, kind: str) -> None:
+    """Words such as null and NA are no missing numbers, and a year is a text."""
+    import pandas as pd
+
+    folder, file = tmp_path / "model", tmp_path / f"texts.{kind}"
+    net_of("roberta").save_pretrained(folder)
+    tokenizer_of("roberta").save_pretrained(folder)
+
+    def read(texts: list[str], labels: list[Any]) -> Any:
+        frame = pd.DataFrame({"text": texts, "label": labels})
+        frame.to_csv(file, index=False) if kind == "csv" else frame.to_json(file, orient="records", lines=True)
+        return registry.get("dataset", "texts").function(seed=0, path=str(file), model=str(folder), test_share=0.5)
+
+    for texts in (["null", "NA", "nan", "None"], ["1984", "2001", "12", "7"]):
+        for labels in ([0, 1, 2, 0], ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_0"]):
+            data = read(texts * 3, labels * 3)
+            assert len(data.train_inputs) + len(data.test_inputs) == 12
+            assert sorted([*data.train_targets, *data.test_targets]) == [0] * 6 + [1] * 3 + [2] * 3
+    with pytest.raises(xb.XaibenchError, match="hold an empty text, number 1"):
+        read(["a film", "", "fine", "dull"], [0, 1, 2, 0])
+    with pytest.raises(xb.XaibenchError, match="has no class"):
+        read(["a film", "good", "fine", "dull"], [0, None, 2, 0])

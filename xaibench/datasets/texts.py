@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,14 @@ from xaibench.core.tokens import Tokens
 from xaibench.core.types import Array
 from xaibench.datasets.splits import generator, split
 
-_READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": lambda path: pd.read_json(path, lines=True)}
+# Texts are taken as they are written: "null" and "1984" are words, and an empty one is not a number that is missing.
+_READERS: dict[str, Callable[[str, str, str], pd.DataFrame]] = {
+    ".csv": lambda path, text, label: pd.read_csv(
+        path, dtype={text: str}, keep_default_na=False, na_values={label: [""]}
+    ),
+    ".parquet": lambda path, text, label: pd.read_parquet(path),
+    ".jsonl": lambda path, text, label: pd.read_json(path, lines=True, dtype={text: object}),
+}
 _WHERE = "paths start from the folder in which xaibench runs"
 MODEL_FOLDER = "model_folder"
 """The fact of these data that says for which model they were tokenised."""
@@ -63,7 +70,7 @@ def texts(
     DataError
         If the file, a column or a label is not what the model knows.
     """
-    frame = _frame(path, (text, label))
+    frame = _frame(path, text, label)
     config, tokenizer = from_folder("AutoConfig", model), from_folder("AutoTokenizer", model)
     reader = TokenizerReader(tokenizer, unit, length, int(config.vocab_size))
     classes = [str(config.id2label[i]) for i in range(int(config.num_labels))]
@@ -85,15 +92,15 @@ def texts(
     )
 
 
-def _frame(path: str, columns: Sequence[str]) -> pd.DataFrame:
-    read: Any = _READERS.get(Path(path).suffix)
+def _frame(path: str, text: str, label: str) -> pd.DataFrame:
+    read = _READERS.get(Path(path).suffix)
     if read is None:
         raise DataError(f"{path!r} is not a CSV, JSON Lines or Parquet file", f"endings: {', '.join(_READERS)}")
     try:
-        frame: pd.DataFrame = read(path)
+        frame = read(path, text, label)
     except (OSError, ValueError) as error:
         raise DataError(f"the texts {path!r} cannot be read: {str(error).partition(chr(10))[0]}", _WHERE) from error
-    missing = [name for name in columns if name not in frame.columns]
+    missing = [name for name in (text, label) if name not in frame.columns]
     if missing:
         raise DataError(f"{path!r} has no column {missing[0]!r}", f"columns: {', '.join(map(str, frame.columns))}")
     return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -61,11 +62,16 @@ class FillMasker:
         self.layout = layout
 
     def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
+        if self.layout.slot and isinstance(rows, Tensor):
+            return _fill_slots(inputs.clone(memory_format=torch.contiguous_format), keep, self.fill, rows)
         # index_select copies rows many times faster than indexing with a tensor does.
         fill = self.fill.index_select(0, rows) if isinstance(rows, Tensor) else self.fill[rows or slice(None)]
         return choose(self.layout.expand(keep), inputs, fill)
 
     def copies(self, rows: slice, keep: Tensor) -> Tensor:
+        if self.layout.slot:
+            own = torch.arange(len(self.inputs), device=keep.device)[rows].repeat_interleave(keep.shape[1])
+            return _fill_slots(self.inputs.index_select(0, own), keep.flatten(0, 1), self.fill, own)
         chosen = choose(self.layout.expand(keep), self.inputs[rows].unsqueeze(1), self.fill[rows].unsqueeze(1))
         return chosen.flatten(0, 1)
 
@@ -167,6 +173,19 @@ def choose(keep: Tensor, unmasked: Tensor, removed: Tensor) -> Tensor:
     whole: Tensor = torch.broadcast_tensors(keep, change)[0]  # type: ignore[no-untyped-call]
     bits = whole.to(integer, memory_format=torch.contiguous_format)
     return bits.mul_(change).bitwise_xor_(base).view(unmasked.dtype)
+
+
+def _fill_slots(copies: Tensor, keep: Tensor, fill: Tensor, rows: Tensor) -> Tensor:
+    """Write the slots of ``fill`` (N, n, *slot) into contiguous ``copies`` (B, n, *slot) where not ``keep`` (B, n).
+
+    Row ``rows`` (B,) of the fill belongs to each copy. Only what is removed is written, a whole slot at a time.
+    """
+    slots = math.prod(keep.shape[1:])
+    removed = keep.logical_not().flatten().nonzero().squeeze(1)
+    source = rows.index_select(0, removed // slots) * slots + removed % slots
+    last = keep.ndim - 1
+    copies.flatten(0, last)[removed] = fill.flatten(0, last).index_select(0, source)
+    return copies
 
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

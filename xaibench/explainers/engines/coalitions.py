@@ -143,7 +143,8 @@ def coalition_scores(
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
     for part in blocks_of(len(rows), 4 * problem.inputs[0].numel()):
         own = rows[part]
-        found = [problem.scores(fill(problem.inputs[own], keep(part), own), own) for fill in fills]
+        copies = problem.inputs.index_select(0, own)
+        found = [problem.scores(fill(copies, keep(part), own), own) for fill in fills]
         if found[0].dtype == torch.float64:
             values = values.double()
         values[part] = (found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)).to(values)
