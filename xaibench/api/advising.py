@@ -13,6 +13,7 @@ from xaibench.analysis.advice.placebo_votes import counted_tests
 from xaibench.analysis.advice.verdicts import Advice, ExplainerAdvice, advise
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, LEADERBOARD_COLUMNS
 from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.analysis.ranks.standings import Standings
 from xaibench.api.board_files import suite_states, update_frame
 from xaibench.api.reading import EVALUATION, leaderboard, results, shown_runs
 from xaibench.api.sample_table import to_cells
@@ -92,11 +93,19 @@ def advice(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
 
 
-def advice_on(store: str | Path | Location, board: pd.DataFrame) -> Advice:
-    """The advice of one suite's board, with the audit and the certificate that its store holds."""
+def advice_on(store: str | Path | Location, board: pd.DataFrame, order: Standings | None = None) -> Advice:
+    """The advice of one suite's board, with the audit and the certificate that its store holds.
+
+    Parameters
+    ----------
+    store : path
+    board : DataFrame
+    order : Standings, optional
+        `standings` of the board, where they are known.
+    """
     name = str(board["suite"].iloc[0]) if len(board) else ""
     audit, certificate = _beside(Store(store), name, None, None)
-    return advise(board, audit=audit, certificate=certificate)
+    return advise(board, audit=audit, certificate=certificate, order=order)
 
 
 def write_advice(store: str | Path | Location, board: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,6 @@ from xaibench.api.reading import write_claims, write_leaderboard
 from xaibench.core.errors import UsageError
 from xaibench.core.storage.paths import cache_folder, default_store
 from xaibench.execution import Executor, Observer, Options, Outcome, execute, find_executor
-from xaibench.execution.racing import race_plan
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.store import Store
 
@@ -116,6 +115,8 @@ def run_suite(
         if race is None:
             outcome = execute(plan, opened, chosen, observer, executor=executor)
         else:
+            from xaibench.execution.racing import race_plan
+
             outcome = race_plan(plan, opened, chosen, race, observer)
     done = CompletedRun(plan, opened, outcome, None, None)
     if outcome.end == "interrupted" and not done.n_results:
