@@ -139,7 +139,7 @@ def _executor(store: Store, options: Options, stack: ExitStack, start_early: boo
 
     pool = Pool(store, options)
     stack.callback(pool.close)
-    if start_early:
-        # Some import while this process plans; in a store with results there may be little to do.
-        pool.start(1 if store.manifests() else min(options.workers, EARLY))
+    if start_early and not store.manifests():
+        # They import while this process plans; in a store with results there may be nothing to do.
+        pool.start(min(options.workers, EARLY))
     return pool
