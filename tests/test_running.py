@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 
 import xaibench as xb
 from xaibench.analysis.leaderboard import table
-from xaibench.api import reading
+from xaibench.api import advising, reading
 from xaibench.api.board_files import MADE_OF
 from xaibench.cli.commands import suites as commands
 from xaibench.core.errors import NothingToDoError
@@ -176,3 +176,33 @@ def test_other_code_makes_every_board_again(
         monkeypatch.setattr("xaibench.api.board_files.package_digest", lambda digest=digest: digest)
         reading.write_leaderboard(tmp_path)
     assert made == ["a", "b"] * 3
+
+
+def test_a_run_that_finds_everything_cached_makes_no_board_again(
+    tiny_suite: Make, tmp_path: Path, made: list[str]
+) -> None:
+    store = tmp_path / "s"
+    xb.run(tiny_suite(), store=store)
+    tables = {stem: (store / f"{stem}.parquet").read_bytes() for stem in ("leaderboard", "advice")}
+    made.clear()
+    xb.run(tiny_suite(), store=store)
+    assert made == []
+    assert {stem: (store / f"{stem}.parquet").read_bytes() for stem in tables} == tables
+    xb.run(tiny_suite(description="another text"), store=store)
+    assert made == ["tiny"]
+
+
+def test_advice_is_made_again_when_an_audit_has_come_to_the_store(
+    tiny_suite: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "s"
+    board = xb.run(tiny_suite(), store=store).leaderboard()
+    asked: list[int] = []
+    known = advising.advise
+    monkeypatch.setattr(advising, "advise", lambda *args, **rest: [asked.append(1), known(*args, **rest)][1])
+    advising.write_advice(store, board)
+    assert asked == []
+    pd.DataFrame({"suite": ["another"], "metric": ["sparseness"]}).to_parquet(store / "audit.parquet")
+    advising.write_advice(store, board)
+    advising.write_advice(store, board)
+    assert asked == [1]

@@ -79,6 +79,8 @@ COMMANDS = {
     "claims": ["claims", "{folder}/results"],
     "gc": ["gc", "{folder}/results", "--dry-run"],
     "data list": ["data", "list"],
+    "run again, all cached": ["run", "{folder}/little.toml", "--store", "{folder}/results", "-q", "-j", "0"],
+    "run again, with workers": ["run", "{folder}/little.toml", "--store", "{folder}/results", "-q", "-j", "2"],
 }
 RANKING = {"leaderboard of a metric"}
 """Commands that rank over several problems."""

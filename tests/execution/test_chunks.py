@@ -14,10 +14,10 @@ from xaibench import suite as suites
 from xaibench.core import registry
 from xaibench.core.errors import UsageError
 from xaibench.execution import Options, execute, find_executor, remote
+from xaibench.execution.messages import WorkerError
 from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, ChunkResult, work_off, written
 from xaibench.execution.settings import Amount, Amounts, Count, ExecutorSettings
 from xaibench.execution.task import Emit, Finished, Scored, Started, Stop, Task, WorkerGone
-from xaibench.execution.worker import WorkerError
 from xaibench.plan import make_plan
 from xaibench.store import Store
 

@@ -13,7 +13,7 @@ from helpers.cluster_runs import assert_same, frame, run, statuses
 
 from xaibench.core.errors import UsageError
 from xaibench.execution import Observer
-from xaibench.execution.worker import WorkerError
+from xaibench.execution.messages import WorkerError
 from xaibench.plan import PlannedUnit
 from xaibench.store import Row, Store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +14,11 @@ from xaibench.analysis.advice.placebo_votes import counted_tests
 from xaibench.analysis.advice.verdicts import Advice, ExplainerAdvice, advise
 from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, LEADERBOARD_COLUMNS
 from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.analysis.ranks.standings import Standings
 from xaibench.api.board_files import suite_states, update_frame
 from xaibench.api.reading import EVALUATION, leaderboard, results, shown_runs
 from xaibench.api.sample_table import to_cells
+from xaibench.core.keys import digest
 from xaibench.core.storage.paths import Location
 from xaibench.report.advice import advice_groups, opening_sentence, scope_sentence, unknown_sentence
 from xaibench.report.labels import metric_labels, problem_label, variants
@@ -92,11 +95,19 @@ def advice(
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
 
 
-def advice_on(store: str | Path | Location, board: pd.DataFrame) -> Advice:
-    """The advice of one suite's board, with the audit and the certificate that its store holds."""
+def advice_on(store: str | Path | Location, board: pd.DataFrame, order: Standings | None = None) -> Advice:
+    """The advice of one suite's board, with the audit and the certificate that its store holds.
+
+    Parameters
+    ----------
+    store : path
+    board : DataFrame
+    order : Standings, optional
+        `standings` of the board, where they are known.
+    """
     name = str(board["suite"].iloc[0]) if len(board) else ""
     audit, certificate = _beside(Store(store), name, None, None)
-    return advise(board, audit=audit, certificate=certificate)
+    return advise(board, audit=audit, certificate=certificate, order=order)
 
 
 def write_advice(store: str | Path | Location, board: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +130,18 @@ def write_advice(store: str | Path | Location, board: pd.DataFrame) -> pd.DataFr
             frames.append(advice_table(found, part, results(opened.path, name), suite=name, audit=audit))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
 
-    return update_frame(opened, "advice", suite_states(opened, shown_runs(opened, None, None)), made)
+    beside = [_content(opened, name) for name in (AUDIT_FILE, CERTIFICATE_FILE)]
+    states = suite_states(opened, shown_runs(opened, None, None))
+    made_of = {name: None if state is None else digest(state, beside) for name, state in states.items()}
+    return update_frame(opened, "advice", made_of, made)
+
+
+def _content(store: Store, name: str) -> str | None:
+    """Digest of a file of the store, None if it is missing."""
+    try:
+        return hashlib.blake2b(store.files.read(name), digest_size=16).hexdigest()
+    except OSError:
+        return None
 
 
 def _beside(

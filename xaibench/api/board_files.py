@@ -17,10 +17,17 @@ from xaibench.store import Store
 MADE_OF = "xaibench_made_of"
 """Attribute of a stored table: what each suite in it was made of."""
 _FACTS = ["cell_id", "score_key", "status", "run", "created"]
+_PLANNED = [
+    "cell_id", "dataset", "model", "problem_seed", "selection", "explainer", "explainer_params", "metric", "params",
+    "seed", "repeat", "asked_output", "control", "scope", "versions",
+]  # fmt: skip
+"""What a table says of a cell that was planned and has no result."""
 
 
 def suite_states(store: Store, shown: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
-    """What the tables of each suite are made of: the code, the run, its results, and the metrics that are known.
+    """What the tables of each suite are made of: the code, the suite, its cells and results, and the metrics known.
+
+    The number of a run plays no role, so that a run that finds everything cached has the tables of the one before it.
 
     Parameters
     ----------
@@ -38,13 +45,18 @@ def suite_states(store: Store, shown: Sequence[Mapping[str, Any]]) -> dict[str, 
     known = {spec.name: [spec.version, spec.bounds, spec.skill_valid, spec.construct, spec.ranks] for spec in specs}
     found: dict[str, str | None] = {}
     for manifest in shown:
-        planned = store.planned(manifest["run"]).select(["cell_id", "metric"]).to_pandas()
+        planned = store.planned(manifest["run"]).select(_PLANNED).to_pandas()
         own = rows[rows["cell_id"].isin(planned["cell_id"])].sort_values("cell_id", kind="stable")
-        content = hashlib.blake2b(pd.util.hash_pandas_object(own, index=False).to_numpy().tobytes(), digest_size=16)
         metrics = {name: known.get(name) for name in sorted(planned["metric"].unique())}
-        facts = [code, manifest["run"], len(planned), content.hexdigest(), metrics]
+        facts = [code, manifest.get("resolved_suite"), _content(planned), _content(own), metrics]
         found[manifest["suite"]] = None if code is None else digest(facts)
     return found
+
+
+def _content(frame: pd.DataFrame) -> str:
+    """Digest of the rows of a frame, in order."""
+    hashes = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return hashlib.blake2b(hashes.tobytes(), digest_size=16).hexdigest()
 
 
 def update_frame(

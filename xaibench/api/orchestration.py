@@ -18,7 +18,6 @@ from xaibench.api.reading import write_claims, write_leaderboard
 from xaibench.core.errors import UsageError
 from xaibench.core.storage.paths import cache_folder, default_store
 from xaibench.execution import Executor, Observer, Options, Outcome, execute, find_executor
-from xaibench.execution.racing import race_plan
 from xaibench.plan import Plan, Rerun, Selection, Shard
 from xaibench.store import Store
 
@@ -116,6 +115,8 @@ def run_suite(
         if race is None:
             outcome = execute(plan, opened, chosen, observer, executor=executor)
         else:
+            from xaibench.execution.racing import race_plan
+
             outcome = race_plan(plan, opened, chosen, race, observer)
     done = CompletedRun(plan, opened, outcome, None, None)
     if outcome.end == "interrupted" and not done.n_results:
@@ -138,7 +139,7 @@ def _executor(store: Store, options: Options, stack: ExitStack, start_early: boo
 
     pool = Pool(store, options)
     stack.callback(pool.close)
-    if start_early:
-        # Some import while this process plans; in a store with results there may be little to do.
-        pool.start(1 if store.manifests() else min(options.workers, EARLY))
+    if start_early and not store.manifests():
+        # They import while this process plans; in a store with results there may be nothing to do.
+        pool.start(min(options.workers, EARLY))
     return pool

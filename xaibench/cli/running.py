@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xaibench.analysis.ranks.standings import standings
 from xaibench.api.advising import advice, advice_on
 from xaibench.api.planning import load_suite
 from xaibench.api.reading import leaderboard, results
@@ -126,7 +127,8 @@ def _report(done: CompletedRun, *, json: bool) -> None:
         print_json(document)
         return
     out, err = stdout(), stderr()
-    out.print(first_screen(board, advice_on(store.path, board)))
+    order = standings(board)
+    out.print(first_screen(board, advice_on(store.path, board, order), order))
     for table in (gates_table(board), failures_table(rows)):
         if table is not None:
             out.print()

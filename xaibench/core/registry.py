@@ -319,9 +319,11 @@ def _known(kind: Kind) -> Mapping[str, Component]:
     return _registry[kind]
 
 
-def _with_index(kind: Kind, index: Declared) -> dict[str, Component]:
+def _with_index(kind: Kind, index: Declared) -> Mapping[str, Component]:
     """Built-in components as the index has them, and those of plugins and installed packages."""
     import_installed(kind)
+    if not _registry[kind]:
+        return index.get(kind, {})
     found = dict(index.get(kind, {}))
     for name, spec in _registry[kind].items():
         if name in found:

@@ -22,6 +22,7 @@ from distributed.utils import sync
 from pydantic import Field
 
 from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.execution.messages import WorkerError
 from xaibench.execution.remote import (
     Chunk,
     ChunkFactory,
@@ -33,7 +34,7 @@ from xaibench.execution.remote import (
 )
 from xaibench.execution.settings import Amount, Amounts, Count, ExecutorSettings
 from xaibench.execution.task import Emit, Options, Stop, Task, UnitsFailed, WorkerGone
-from xaibench.execution.worker import WorkerError, device_of
+from xaibench.execution.worker import device_of
 from xaibench.store import Store
 
 STOP_POLL_SECONDS = 0.2

@@ -1,27 +1,22 @@
-"""The executor protocol, and the executor that works in this process."""
+"""The executor protocol, and executors by name; imports nothing that computes."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Protocol
-
-import torch
-from threadpoolctl import threadpool_limits
 
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.extras import install_command
 from xaibench.execution.settings import ExecutorSettings
 from xaibench.execution.task import Emit, Options, Stop, Task
-from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Store
 
 ENTRY_POINT_GROUP = "xaibench.executors"
 """Entry points of this group name executors: a callable ``(store, options) -> Executor``."""
 _BUILT_IN = {
-    "inline": "xaibench.execution.executor:InProcess",
+    "inline": "xaibench.execution.in_process:InProcess",
     "pool": "xaibench.execution.pool:Pool",
     "dask": "xaibench.execution.dask_executor:Dask",
     "slurm": "xaibench.execution.slurm_executor:Slurm",
@@ -67,31 +62,3 @@ def find_executor(name: str, store: Store, options: Options) -> Executor:
         hint = install_command(_EXTRAS[error.name])
         raise UsageError(f"executor {name} needs the package {error.name}, which is not installed", hint) from error
     return executor
-
-
-class InProcess:
-    """Runs one unit after the other, in this process."""
-
-    def __init__(self, store: Store, options: Options) -> None:
-        self.store = store
-        self.options = options
-
-    def run(self, tasks: Iterable[Task], emit: Emit, stop: Stop) -> None:
-        place = UnitRunner(self.store, self.options)
-        with computing_with(self.options.threads):
-            for task in tasks:
-                if stop():
-                    return
-                place.work(task, emit, stop)
-
-
-@contextmanager
-def computing_with(threads: int) -> Iterator[None]:
-    """Compute with this many threads, then restore the previous number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with threadpool_limits(limits=threads):
-            yield
-    finally:
-        torch.set_num_threads(before)

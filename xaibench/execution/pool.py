@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from multiprocessing.connection import wait
 from typing import Any
 
+from xaibench.execution.messages import Broken, Halt, PortionRequest, Ready, Setup, WorkerError
 from xaibench.execution.scheduling import (
     WORTH_ASKING,
     WORTH_STARTING,
@@ -34,7 +35,6 @@ from xaibench.execution.task import (
     UnitsFailed,
     WorkerGone,
 )
-from xaibench.execution.worker import Broken, Halt, PortionRequest, Ready, Setup, WorkerError
 from xaibench.execution.worker_process import Process
 from xaibench.store import Store
 

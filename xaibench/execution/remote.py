@@ -20,7 +20,7 @@ from xaibench._version import __version__
 from xaibench.core.errors import StoreError
 from xaibench.core.source_files import imported_files
 from xaibench.core.storage.paths import cache_folder
-from xaibench.execution.executor import computing_with
+from xaibench.execution.messages import WorkerError
 from xaibench.execution.pool import Pool
 from xaibench.execution.task import (
     Emit,
@@ -35,7 +35,8 @@ from xaibench.execution.task import (
     UnitsFailed,
     WorkerGone,
 )
-from xaibench.execution.worker import WorkerError, check_known, load_components
+from xaibench.execution.threads import computing_with
+from xaibench.execution.worker import check_known, load_components
 from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Row, Store
 from xaibench.store.generations import part_files

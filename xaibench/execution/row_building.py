@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from xaibench.core.components import Component, MetricSpec
 from xaibench.core.errors import UnsupportedError, XaibenchError
 from xaibench.core.gates import Gate, gates_hold
 from xaibench.core.keys import canonical_json
 from xaibench.core.needs import ABOUT_MODEL
-from xaibench.core.problem import Problem
 from xaibench.core.program_specs import is_control
 from xaibench.core.programs.black_box import to_utf8
-from xaibench.core.programs.evaluation import FunctionProblem
 from xaibench.core.user_errors import place_of, text_of
 from xaibench.plan import Cell, Unit, unsupported_key
 from xaibench.store import Row
+
+if TYPE_CHECKING:
+    from xaibench.core.problem import Problem
+    from xaibench.core.programs.evaluation import FunctionProblem
 
 MOST_TEXT = 20_000
 """Most characters of a message or a traceback that a row stores."""
@@ -60,6 +61,10 @@ class Facts:
     @classmethod
     def of(cls, problem: Problem | FunctionProblem) -> Facts:
         """Facts about a problem, in the process that computes."""
+        import torch
+
+        from xaibench.core.programs.evaluation import FunctionProblem
+
         if isinstance(problem, FunctionProblem):
             n = len(problem.functions)
             return cls(problem.fingerprint, problem.gates, problem.truth_kind, None, None, "cpu", 1, n)
@@ -153,7 +158,8 @@ def failure(error: BaseException) -> dict[str, Any]:
     """Status, kind, message and traceback of an exception, as columns of a row, whatever it says."""
     if isinstance(error, UnsupportedError):
         return {"status": "unsupported", "message": error.message}
-    out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError))
+    torch = sys.modules.get("torch")  # one that is not imported has raised nothing
+    out_of_memory = isinstance(error, MemoryError if torch is None else (MemoryError, torch.cuda.OutOfMemoryError))
     hint = error.hint if isinstance(error, XaibenchError) else None
     message = f"{text_of(error)}; {hint}" if hint else text_of(error)
     place = place_of(error)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from xaibench.core.gates import Gate
+from xaibench.execution.cached_cells import AlreadyDone, account_for_cached
 from xaibench.execution.executor import Executor, find_executor
 from xaibench.execution.observer import Observer
 from xaibench.execution.provenance import provenance
@@ -33,7 +34,6 @@ from xaibench.execution.task import (
     UnitsFailed,
     WorkerGone,
 )
-from xaibench.execution.worker_loop import AlreadyDone, account_for_cached
 from xaibench.plan import Plan, PlannedUnit, planned_tables
 from xaibench.plan.history import History
 from xaibench.problems.specs import AnyProblemSpec

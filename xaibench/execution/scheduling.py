@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from xaibench.execution.messages import Do, Help
 from xaibench.execution.task import Job, Task
-from xaibench.execution.worker import Do, Help
 from xaibench.execution.worker_process import Process
 
 WORTH_STARTING, WORTH_ASKING = 8.0, 1.0

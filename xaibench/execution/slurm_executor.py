@@ -18,10 +18,10 @@ from typing import Any
 import submitit
 
 from xaibench.core.errors import UsageError, XaibenchError
+from xaibench.execution.messages import WorkerError
 from xaibench.execution.remote import Chunk, ChunkFactory, ChunkProgress, one_chunk_at_a_time, work_off
 from xaibench.execution.settings import Count, ExecutorSettings
 from xaibench.execution.task import Emit, Event, Options, Stop, Task, UnitsFailed, WorkerGone
-from xaibench.execution.worker import WorkerError
 from xaibench.store import Store
 
 JOB_POLL_SECONDS = 0.5

@@ -8,7 +8,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -16,70 +16,20 @@ import torch
 
 from xaibench.core import registry
 from xaibench.core.components import KINDS
+from xaibench.core.deferring import deferring
 from xaibench.core.errors import XaibenchError
-from xaibench.core.storage.paths import Location
 from xaibench.core.trust import trust_digests
-from xaibench.execution.executor import computing_with
 from xaibench.execution.malloc import keep_heap
+from xaibench.execution.messages import Broken, Halt, Help, PortionRequest, Ready, Setup, WorkerError
 from xaibench.execution.task import Options, Task
+from xaibench.execution.threads import computing_with
 from xaibench.execution.worker_loop import UnitRunner
 from xaibench.store import Store
 
 
-class WorkerError(XaibenchError):
-    """Worker processes do not start, or one met an error of ours."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a worker is told first: where results go, how to work, and which slot it has."""
-
-    store: Location
-    options: Options
-    slot: int
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The worker waits for a task."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """The run cannot go on."""
-
-    error: XaibenchError
-
-
-@dataclass(frozen=True)
-class Halt:
-    """To a worker: begin nothing new, and give up what can be taken up again."""
-
-
-@dataclass(frozen=True)
-class PortionRequest:
-    """From a worker: which portion of its unit, of so many, is it to do next?"""
-
-    n: int
-
-
-@dataclass(frozen=True)
-class Do:
-    """To a worker that asks: this one, or None where nothing is left."""
-
-    portion: int | None
-
-
-@dataclass(frozen=True)
-class Help:
-    """To a worker: answer a portion of a unit that another one has."""
-
-    task: Task
-    portion: int
-
-
 def serve(fd: int) -> None:
-    """Run the tasks that come through this file descriptor."""
+    """Run the tasks that come through this file descriptor; a component is imported when it is first used."""
+    deferring.set(True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     with contextlib.suppress(OSError):  # if memory runs out, this process is to go, and not its parent
@@ -151,7 +101,7 @@ def _take(connection: Connection, send: Callable[[object], None], place: UnitRun
 
 
 def load_components(options: Options) -> None:
-    """Import everything that a task may name, and trust the files that the user trusts."""
+    """Make known what a task may name, imported or from the index of declarations; trust what the user trusts."""
     trust_digests(options.trusted)
     for kind in KINDS:
         list(registry.components(kind))

@@ -9,8 +9,9 @@ from types import TracebackType
 from xaibench.core.errors import StoreError
 from xaibench.core.problem import Problem
 from xaibench.core.programs.evaluation import FunctionProblem
+from xaibench.execution.cached_cells import account_for_cached
 from xaibench.execution.interpreting import PortionsToDo, interpret_portion, interpret_unit
-from xaibench.execution.row_building import Facts, failure, unsupported_row
+from xaibench.execution.row_building import Facts, failure
 from xaibench.execution.stored_examples import examples_of
 from xaibench.execution.task import (
     Emit,
@@ -29,7 +30,6 @@ from xaibench.execution.task import (
 )
 from xaibench.execution.unit import ProblemCaches, score_unit
 from xaibench.plan import Cell, PlannedUnit, decide
-from xaibench.plan.history import History
 from xaibench.problems.preparing import Problems
 from xaibench.problems.specs import AnyProblemSpec, FunctionProblemSpec, ProblemSpec
 from xaibench.store import Row, Store
@@ -172,38 +172,6 @@ def _decided(job: Job, task: Task, problem: Problem | FunctionProblem) -> Planne
         lacking=problem.lacking if isinstance(problem, Problem) else None,
         rerun=task.rerun,
     )
-
-
-class AlreadyDone:
-    """Cells of a unit that need no work.
-
-    Attributes
-    ----------
-    rows : list of Row
-        Of the cells that are unavailable, where that is not in the store.
-    cached : int
-    revived : tuple of (cell_id, score_key)
-    """
-
-    def __init__(self, rows: list[Row], cached: int, revived: tuple[tuple[str, str], ...]) -> None:
-        self.rows = rows
-        self.cached = cached
-        self.revived = revived
-
-
-def account_for_cached(planned: PlannedUnit, known: History, run: int, facts: Facts | None = None) -> AlreadyDone:
-    """Count what is cached, and record what is unavailable."""
-    rows, revived, cached = [], [], 0
-    for cell in planned.cells:
-        cell_id, key = cell.cell.cell_id, cell.score_key
-        done = key is not None and known.status(cell_id, key) == "done"
-        if cell.state == "cached" or (cell.state == "unsupported" and done):
-            cached += 1
-            if key is not None and done and known.newest(cell_id) != key:
-                revived.append((cell_id, key))
-        elif cell.state == "unsupported":
-            rows.append(unsupported_row(planned.unit, cell.cell, run, cell.reason, facts))
-    return AlreadyDone(rows, cached, tuple(revived))
 
 
 class _PartWriter:

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from xaibench.core.programs.black_box import printable
-from xaibench.execution.worker import Setup
+from xaibench.execution.messages import Setup
 
 TAIL = 16 * 1024
 """Last bytes of a worker's output: these are remembered."""

@@ -125,4 +125,5 @@ def _enlarge(n: int, cells: int, shift: Tensor) -> Tensor:
     """Linear interpolation (..., n, cells + 1) from grid points to n places, shifted by part of a cell."""
     places = (torch.arange(n, dtype=shift.dtype, device=shift.device) + 0.5) * ((cells - 1) / n)
     points = torch.arange(cells + 1, dtype=shift.dtype, device=shift.device)
-    return (1 - (places + shift.unsqueeze(-1)).unsqueeze(-1).sub(points).abs()).clamp(min=0)
+    distance = (places + shift.unsqueeze(-1)).unsqueeze(-1).sub(points).abs_()
+    return distance.neg_().add_(1).clamp_(min=0)  # in place: this is as large as the masks

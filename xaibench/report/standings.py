@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xaibench.analysis.advice.verdicts import Advice, advise
-from xaibench.analysis.ranks.standings import CommonGround
+from xaibench.analysis.ranks.board_summary import board_summary
+from xaibench.analysis.ranks.standings import CommonGround, Standings, standings
 from xaibench.report.advice import unbroken_sentences
 from xaibench.report.labels import share
 from xaibench.report.layout import Trimmed
@@ -82,7 +83,7 @@ def standings_rows(view: Overview) -> tuple[tuple[str, ...], list[tuple[str, ...
     return tuple(heads[i] for i in said), [tuple(row[i] for i in said) for row in rows]
 
 
-def first_screen(board: pd.DataFrame, advice: Advice | None = None) -> RenderableType:
+def first_screen(board: pd.DataFrame, advice: Advice | None = None, order: Standings | None = None) -> RenderableType:
     """What a run ends with: the advice in words, then a row per explainer, in the order of overall ranks.
 
     Parameters
@@ -91,8 +92,12 @@ def first_screen(board: pd.DataFrame, advice: Advice | None = None) -> Renderabl
         From `leaderboard`; of one suite.
     advice : Advice, optional
         What is advised; by default what this board advises without an audit or a certificate.
+    order : Standings, optional
+        `standings` of the board, where they are known.
     """
-    return Trimmed(_FirstScreen(board, overview(board), advise(board) if advice is None else advice))
+    order = standings(board) if order is None else order
+    view = overview(board, board_summary(board, order))
+    return Trimmed(_FirstScreen(board, view, advise(board, order=order) if advice is None else advice))
 
 
 @dataclass(frozen=True)

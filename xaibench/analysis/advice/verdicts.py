@@ -17,7 +17,7 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, ENTRY, PROBL
 from xaibench.analysis.leaderboard.placebo_tests import TESTED_FAMILIES
 from xaibench.analysis.ranks.quality_and_cost import seconds_per_sample
 from xaibench.analysis.ranks.relative_ranks import counted
-from xaibench.analysis.ranks.standings import CommonGround, standings
+from xaibench.analysis.ranks.standings import CommonGround, Standings, standings
 from xaibench.core.types import ExplainerKey
 from xaibench.store.stopped_early import left_early
 
@@ -131,7 +131,11 @@ class Advice:
 
 
 def advise(
-    board: pd.DataFrame, *, audit: pd.DataFrame | None = None, certificate: pd.DataFrame | None = None
+    board: pd.DataFrame,
+    *,
+    audit: pd.DataFrame | None = None,
+    certificate: pd.DataFrame | None = None,
+    order: Standings | None = None,
 ) -> Advice:
     """Judge the explainers of one suite's leaderboard by rules, never beyond what the tests show.
 
@@ -152,11 +156,13 @@ def advise(
         First table of `xaibench.audit`; metrics that it does not trust have no vote.
     certificate : DataFrame, optional
         Rows of ``certify.parquet``.
+    order : Standings, optional
+        `standings` of the board, where they are known.
     """
     rows = counted(board)
     tests = counted_tests(rows, audit)
     votes = construct_votes(tests, certificate_votes(certificate))
-    order = standings(board)
+    order = standings(board) if order is None else order
     entries = order.explainers[~order.explainers["control"].astype(bool)]
     defined, seconds = _defined_share(rows), seconds_per_sample(rows)
     needed = tests[[*ENTRY, *COMPARISON_GROUP, "result", "n", "sample_factor", "samples_least", "behind"]]

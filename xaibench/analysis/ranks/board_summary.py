@@ -12,7 +12,7 @@ from xaibench.analysis.leaderboard.placebo_outcomes import placebo_outcomes
 from xaibench.analysis.ranks.placebo_coverage import PlaceboCoverage, placebo_coverage
 from xaibench.analysis.ranks.placebo_wins import record
 from xaibench.analysis.ranks.relative_ranks import MEASURE, counted, mean_ranks
-from xaibench.analysis.ranks.standings import CommonGround, standings
+from xaibench.analysis.ranks.standings import CommonGround, Standings, standings
 
 GAPS = ("failed", "missing", "undefined", "unsupported")
 """Why there is no rank, the gravest reason first."""
@@ -54,13 +54,15 @@ class BoardSummary:
     estimands: tuple[str, ...]
 
 
-def board_summary(board: pd.DataFrame) -> BoardSummary:
+def board_summary(board: pd.DataFrame, known: Standings | None = None) -> BoardSummary:
     """Condense the leaderboard of one suite; problems with a failed gate do not count.
 
     Parameters
     ----------
     board : DataFrame
         From `leaderboard`.
+    known : Standings, optional
+        `standings` of the board, where they are known.
     """
     rows = counted(board)
     ranks = measured_ranks(board)
@@ -70,7 +72,7 @@ def board_summary(board: pd.DataFrame) -> BoardSummary:
         MEASURE, key=lambda s: s.map(order) if s.name == "family" else s, kind="stable", ignore_index=True
     )
     failed = board[is_false(board["gate_passed"])]
-    found = standings(board)
+    found = standings(board) if known is None else known
     return BoardSummary(
         found.explainers,
         found.ground,
