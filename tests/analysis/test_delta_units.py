@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.gate_verdicts import METRICS, SETTINGS, verdict
 from helpers.results import concat, make_results
 
 from xaibench.analysis.regressions.verdicts import RegressionSettings, compare_runs
-from xaibench.core.components import MetricSpec
-from xaibench.core.registry import components
 
-METRICS = {s.name: s for s in components("metric") if isinstance(s, MetricSpec)}
-SETTINGS: dict[str, Any] = {
-    "bounds": {name: s.bounds for name, s in METRICS.items()},
-    "in_output_unit": {name: s.has_output_unit for name, s in METRICS.items()},
-}
 IN_OUTPUT_UNIT = sorted(
     name for name, s in METRICS.items() if s.has_output_unit({}) and None not in s.bounds and s.aggregate == "mean"
 )
@@ -26,15 +18,6 @@ UNITS = [1e-9, 1e-6, 1e-3, 1.0, 1e4, 1e9]
 
 def scores(n: int = 200, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0.3, 0.7, n)
-
-
-def verdict(
-    before: Any, after: Any, metric: str = "pixel_flipping", settings: dict[str, Any] | None = None, **facts: Any
-) -> dict[str, Any]:
-    facts = {"output": "value", "higher_is_better": False} | facts
-    old, new = (make_results({"a": values}, metric=metric, **facts) for values in (before, after))
-    (row,) = compare_runs(old, new, RegressionSettings(**SETTINGS, **(settings or {}))).to_dict("records")
-    return row
 
 
 def test_what_is_in_the_unit_of_the_output_is_declared() -> None:
