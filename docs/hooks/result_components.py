@@ -23,7 +23,7 @@ from xaibench.suite import Claim, ScoreSelection
 
 MOST_ROWS = 40
 KINDS = {
-    "use": "use", "also": "supported, but not ahead", "avoid": "do not use", "undecided": "undecided",
+    "use": "use", "also": "supported, behind or slower", "avoid": "do not use", "undecided": "undecided",
     "untested": "not tested",
 }  # fmt: skip
 

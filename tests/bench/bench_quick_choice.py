@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("quick", type=Path)
     parser.add_argument("full", type=Path)
     parser.add_argument("others", type=Path, nargs="*")
+    parser.add_argument("--no-search", action="store_true", help="print the correlations only")
     arguments = parser.parse_args()
     quick, full, *others = (board_of(path) for path in (arguments.quick, arguments.full, *arguments.others))
     entries = sorted(set(quick[ENTRY].agg(" ".join, axis=1)) & set(full[ENTRY].agg(" ".join, axis=1)))
@@ -245,7 +246,8 @@ def main() -> None:
         bounds = intervals(chosen, target, rng)
         for family, values in ((MEAN, mean_of(found)), *found.items()):
             _say(family, np.array(values), bounds[family])
-    _search(places, own, full, families, rng)
+    if not arguments.no_search:
+        _search(places, own, full, families, rng)
 
 
 def _search(

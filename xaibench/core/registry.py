@@ -100,7 +100,7 @@ def explainer(
     some_models_only : bool
         Whether only networks of one architecture are explained, and all others raise `UnsupportedError`.
     model_free : bool or callable
-        Whether the maps are the same for every model, although it is no control. A callable takes all parameters.
+        Whether the maps are the same for every model, although it is not a control. A callable takes all parameters.
     layer_used : callable, optional
         ``(problem, **params) -> str`` names the layer, for the column ``layer_used`` of rows.
     uses_background : bool or callable

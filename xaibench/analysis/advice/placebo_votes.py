@@ -20,7 +20,7 @@ recommended or warned against with 95 % probability, whatever else is on the boa
 LEAST_SAMPLES = 30
 """Samples (or repeats) that a test needs to count: p-values this small rest on tails that fewer do not show."""
 MOST_SAMPLE_FACTOR = 100.0
-"""Times the samples beyond which more are no advice: an estimate so far from the data says nothing."""
+"""Times the samples beyond which no number is given: an estimate so far from the data says nothing."""
 CONSTRUCT = ["family", "construct", "truth_kind"]
 TestOutcome = Literal["won", "lost", "open", "few samples", "oracle fails", "audit"]
 ConstructVote = Literal["for", "against", "split", "open"]
