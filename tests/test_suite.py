@@ -207,6 +207,7 @@ CLAIM = {"id": "c", "source": "s", "statement": "t", "left": {"metric": "sparsen
         ({"left": {"metric": "sparsenes"}}, "claim 'c' is about metric 'sparsenes'"),
         ({"left": {"explainer": ["gradient", "lime"]}}, "claim 'c' is about explainer 'lime'"),
         ({"left": {"dataset": "tiny(n=3)"}}, "claim 'c' is about dataset"),
+        ({"left": {"explainer": "random_smoo*"}}, "names controls by the pattern 'random_smoo*'"),
     ],
 )
 def test_claims_that_cannot_be_tested(tiny_suite: Make, change: dict[str, Any], message: str) -> None:
