@@ -218,6 +218,18 @@ def test_claims_that_cannot_be_tested(tiny_suite: Make, change: dict[str, Any], 
         suites.parse(tiny_suite(claims=[{k: v for k, v in {**CLAIM, **change}.items() if v is not None}]))
 
 
+def test_claims_name_controls_by_their_names(tiny_suite: Make) -> None:
+    # A pattern takes no control, so that this claim would look at nothing, or at the other explainers only.
+    for named, fits in (("token_pos*", False), ("token_position", True)):
+        claim = {**CLAIM, "left": {"metric": "sparseness", "explainer": ["gradient", named]}}
+        given = tiny_suite(explainers=["gradient", "token_position"], claims=[claim])
+        if fits:
+            assert suites.parse(given).claims[0].left.explainer == ["gradient", named]
+            continue
+        with pytest.raises(UsageError, match="names controls by the pattern 'token_pos\\*'"):
+            suites.parse(given)
+
+
 def test_claims_are_read_and_ids_are_unique(tiny_suite: Make) -> None:
     suite = suites.parse(tiny_suite(claims=[CLAIM]))
     assert suite.claims[0].left.metric == ["sparseness"]

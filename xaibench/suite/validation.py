@@ -177,6 +177,7 @@ def check_claims(suite: Suite, source: str) -> None:
                             did_you_mean(glob, known),
                         )
             about = f"{source}: the {side} side of claim {claim.id!r}"
+            _check_controls(about, wanted.explainer, choices)
             _check_params(about, "explainer", wanted.explainer, wanted.explainer_params, choices)
             if wanted.gate is None:
                 _check_params(about, "metric", wanted.metric, wanted.params, choices)
@@ -185,6 +186,22 @@ def check_claims(suite: Suite, source: str) -> None:
 def _column(choice: ComponentRef) -> str:
     """The column of a leaderboard in which a component stands."""
     return {"functions": "dataset", "interpreter": "explainer"}.get(choice.kind, choice.kind)
+
+
+def _check_controls(about: str, globs: list[str], choices: list[ComponentRef]) -> None:
+    """Refuse a pattern that only controls fit: results of controls are taken by their full names, so it takes none."""
+    for glob in globs:
+        specs = [
+            c.spec
+            for c in choices
+            if _column(c) == "explainer" and any(fnmatchcase(n, glob) for n in (c.spec.name, c.label))
+        ]
+        names = sorted({spec.name for spec in specs})
+        if specs and glob not in names and all(is_control(spec) for spec in specs):
+            raise UsageError(
+                f"{about} names controls by the pattern {glob!r}, and controls are taken by their names only",
+                f"write {' and '.join(map(repr, names))}",
+            )
 
 
 def _check_params(
