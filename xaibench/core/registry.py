@@ -86,9 +86,8 @@ def explainer(
     ----------
     name : str
     kind : {"slope", "contribution", "saliency"} or callable
-        What the numbers mean: gradient-like, summing to an output difference, or unsigned. A
-        callable takes the `ProblemView` and says it per problem. With a parameter ``channels`` that
-        is not "sum" it is "saliency".
+        What the numbers mean: gradient-like, summing to an output difference, or unsigned. A callable takes the
+        `ProblemView` and says it per problem. With a parameter ``channels`` that is not "sum" it is "saliency".
     needs : iterable of str
     version : int
     control : bool
