@@ -209,7 +209,7 @@ def test_advice_is_made_again_when_an_audit_has_come_to_the_store(
 
 
 def test_verdicts_follow_the_results_of_a_suite_without_claims(tiny_suite: Make, tmp_path: Path) -> None:
-    """Claims that a suite no longer makes go, and cells that another suite scores again count for the claims of both."""
+    """Claims that a suite no longer makes go, and verdicts are made again when another suite scores their cells."""
     store = tmp_path / "s"
 
     def stored() -> list[str]:
