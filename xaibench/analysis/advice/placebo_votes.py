@@ -98,7 +98,8 @@ def _samples_least(found: pd.DataFrame) -> Array:
     each = np.floor(np.log2(tests / ADVICE_ALPHA)) + 1
     scored = found["n"].to_numpy(np.float64)
     defined = np.maximum(scored - found["n_undefined"].to_numpy(np.float64), 1.0) if "n_undefined" in found else scored
-    return np.ceil(np.maximum(seeds * each, LEAST_SAMPLES) * (scored / defined))
+    least: Array = np.ceil(np.maximum(seeds * each, LEAST_SAMPLES) * (scored / defined))
+    return least
 
 
 def _sample_factor(p: Array, n_tests: int) -> Array:
