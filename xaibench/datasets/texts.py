@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,7 +114,7 @@ def _targets(labels: list[Any], classes: list[str]) -> Array:
     """
     number = {name: i for i, name in enumerate(classes)}
     names = [number.get(_as_written(value)) for value in labels]
-    numbers = [int(v) if isinstance(v, Real) and v in range(len(classes)) else None for v in labels]
+    numbers = [int(v) if isinstance(v, (int, float, np.integer)) and v in range(len(classes)) else None for v in labels]
     if all(isinstance(value, bool) for value in labels) and None not in names:
         numbers = names
     if None not in names and None not in numbers and names != numbers:
