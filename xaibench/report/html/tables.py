@@ -96,7 +96,7 @@ def gate_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: r["passed"])
 
 
-def _limits(gate: Mapping[str, Any]) -> bool:
+def _limits(gate: Mapping[Any, Any]) -> bool:
     """Whether a condition is to be shown: not where a value is only measured."""
     return bool(gate["limited"] or not gate["passed"])
 
