@@ -21,7 +21,7 @@ from xaibench.analysis.ranks.relative_ranks import counted
 from xaibench.api.advising import advice_table
 from xaibench.core.components import MetricSpec
 from xaibench.core.known_names import all_components
-from xaibench.report.advice import NONE_THROUGHOUT, NOTHING_SHOWN, advice_groups, advice_sentences
+from xaibench.report.advice import NONE_THROUGHOUT, NOTHING_SHOWN, NOTHING_TESTED, advice_groups, advice_sentences
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
 LEVELS = {"best": (3, 3, 3), "second": (2, 2, 2), "split": (3, 3, -3), "worst": (-3, -3, -1), "idle": (0, 0, 0)}
@@ -87,7 +87,7 @@ def test_a_board_of_controls_gives_the_empty_sentence() -> None:
     board = board_of(make_results({name: r.normal(size=48) for name in ("random", "constant", "other_sample")}))
     found = advise(board)
     assert found.explainers == ()
-    assert advice_sentences(found, board)[0] == NOTHING_SHOWN
+    assert advice_sentences(found, board)[0] == NOTHING_TESTED
 
 
 def test_nobody_better_in_every_way_is_not_called_nothing() -> None:
