@@ -274,9 +274,7 @@ def opening_sentence(advice: Advice) -> str:
         return NONE_THROUGHOUT
     if any(found.won for found in asked):
         return IN_PART
-    uncounted = {construct.cause for construct in advice.unknown} - {"none"}
-    counted = any(construct.cause == "none" for construct in advice.unknown) or any(found.lost for found in asked)
-    return NOTHING_TESTED if asked and uncounted and not counted else NOTHING_SHOWN
+    return NOTHING_SHOWN if advice.counted else NOTHING_TESTED
 
 
 def _framed(advice: Advice, groups: Sequence[str]) -> list[str]:
