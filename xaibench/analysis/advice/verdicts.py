@@ -331,7 +331,7 @@ def _order(found: ExplainerAdvice, place: dict[ExplainerKey, float]) -> tuple[ob
 def _open_constructs(
     tests: pd.DataFrame, votes: pd.DataFrame, references: Collection[ExplainerKey]
 ) -> tuple[OpenConstruct, ...]:
-    """Constructs in which references alone won."""
+    """Constructs in which no explainer won, references left out."""
     winners = [votes[votes["vote"] == "for"], tests[tests["result"] == "won"]]
     shown = {
         row[len(ENTRY) :]
