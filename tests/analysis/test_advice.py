@@ -18,6 +18,7 @@ from xaibench.analysis.advice.placebo_votes import ADVICE_ALPHA, LEAST_SAMPLES, 
 from xaibench.analysis.advice.verdicts import Advice, ComparisonKey, advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.analysis.ranks.standings import standings
 from xaibench.api.advising import advice_table
 from xaibench.core.components import MetricSpec
 from xaibench.core.known_names import all_components
@@ -87,6 +88,19 @@ def test_verdicts_follow_from_the_tests() -> None:
     (split,) = [one for one in found.explainers if one.entry[0] == "split"]
     assert [key[3] for key in split.lost] == ["completeness"]
     assert set(split.ahead) == {"deletion", "infidelity"}
+
+
+def test_of_tied_explainers_the_first_three_are_named_and_not_the_fastest() -> None:
+    board = board_of(results(dict.fromkeys("abcd", (3.0, 3.0, 3.0)), seed=2))
+    order = standings(board).explainers
+    order = order[~order["control"].astype(bool)].sort_values("place")
+    assert order["place"].is_unique
+    by_place = order["explainer"].to_list()
+    seconds = dict(zip(by_place, (3.0, 2.0, 1.0, 0.1), strict=True))
+    timed = board.assign(explain_seconds=board["explainer"].map(seconds).fillna(0.0) * board["n"])
+    found = advise(timed)
+    assert [one.entry[0] for one in found.of("use")] == by_place[2::-1]
+    assert [one.entry[0] for one in found.of("also")] == by_place[3:]
 
 
 def test_a_board_of_controls_gives_the_empty_sentence() -> None:

@@ -44,8 +44,8 @@ class ExplainerAdvice:
     entry : (str, str)
         Name and parameters.
     kind : {"use", "also", "avoid", "undecided", "untested"}
-        ``use``: in the first group of those that tests speak for; ``also``: tests speak for it, and others are
-        ahead, or tied and faster; ``avoid``: they speak against it; ``undecided``; ``untested``.
+        ``use``: among the first three of those that tests speak for; ``also``: tests speak for it, and others are
+        ahead, or equal and faster; ``avoid``: they speak against it; ``undecided``; ``untested``.
     cause : str
         Why it is undecided or untested; empty otherwise.
     ahead, behind : tuple of str
@@ -145,7 +145,7 @@ def advise(
     - *Use*: at least two constructs vote for the explainer (`construct_votes`; ground truth and certificates count
       double), it lost to a placebo in no test, and it is defined on at least 90 % of what it supports. Of these the
       first of the overall order (`standings`) and those that the tests do not separate from it in most comparisons,
-      the fastest three of them.
+      the first three of them, and of equals the faster.
     - *Avoid*: more weight votes against it than for it.
     - Everything else is undecided, with the cause; so is an explainer that meets all of this and is behind a placebo
       in a test of too few samples, and one that never asks the model or is
@@ -186,7 +186,7 @@ def advise(
         found[entry] = replace(found[entry], kind="undecided", cause="no explanation", samples=0)
     place = dict(zip(found, entries["place"].to_list(), strict=True))
     first = _first_group(rows, order.ground, [e for e, a in found.items() if a.kind == "use"], place)
-    named = set(sorted(first, key=lambda e: (_rounded(found[e].seconds), _at(place[e]), e))[:MOST_NAMED])
+    named = set(sorted(first, key=lambda e: (_at(place[e]), _rounded(found[e].seconds), e))[:MOST_NAMED])
     judged = [replace(a, kind="also") if a.kind == "use" and a.entry not in named else a for a in found.values()]
     raced = _raced(board)
     judged = [
