@@ -19,7 +19,8 @@ from xaibench.store.schema import SCHEMA
 
 RESULTS = Path(__file__).parents[1] / "results"
 STORES = sorted(path.parent for path in RESULTS.glob("baselines/*/store.json"))
-BOARDS = sorted(RESULTS.glob("*/leaderboard.parquet"))
+BOARDS = [store.parents[1] / store.name / "leaderboard.parquet" for store in STORES]
+"""Boards whose rows are published too; `results/publish.py --check` says which others are older than the code."""
 COSTS = ("explain_memory", "score_memory")
 """Columns that say what a machine spent, and whose absence makes no number of an older store doubtful."""
 STALE = "is stale: run the suite again and publish it (results/README.md)"

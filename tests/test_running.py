@@ -206,3 +206,19 @@ def test_advice_is_made_again_when_an_audit_has_come_to_the_store(
     advising.write_advice(store, board)
     advising.write_advice(store, board)
     assert asked == [1]
+
+
+def test_verdicts_follow_the_results_of_a_suite_without_claims(tiny_suite: Make, tmp_path: Path) -> None:
+    """Claims that a suite no longer makes go, and verdicts are made again when another suite scores their cells."""
+    store = tmp_path / "s"
+
+    def stored() -> list[str]:
+        return pd.read_parquet(store / "claims.parquet")["id"].tolist()
+
+    xb.run(tiny_suite(claims=[CLAIM]), store=store)
+    assert stored() == ["spread"]
+    xb.run(tiny_suite(name="other"), store=store, rerun="all")
+    made_of = pd.read_parquet(store / "claims.parquet").attrs[MADE_OF]
+    assert set(made_of) == {"tiny", "other"}
+    xb.run(tiny_suite(), store=store)
+    assert stored() == []

@@ -18,10 +18,18 @@ from xaibench.analysis.advice.placebo_votes import ADVICE_ALPHA, LEAST_SAMPLES, 
 from xaibench.analysis.advice.verdicts import Advice, ComparisonKey, advise
 from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.relative_ranks import counted
+from xaibench.analysis.ranks.standings import standings
 from xaibench.api.advising import advice_table
 from xaibench.core.components import MetricSpec
 from xaibench.core.known_names import all_components
-from xaibench.report.advice import NONE_THROUGHOUT, NOTHING_SHOWN, advice_groups, advice_sentences
+from xaibench.report.advice import (
+    NONE_THROUGHOUT,
+    NOTHING_SHOWN,
+    NOTHING_TESTED,
+    advice_groups,
+    advice_sentences,
+    unknown_sentence,
+)
 
 BASELINES = Path(__file__).parents[2] / "results" / "baselines"
 LEVELS = {"best": (3, 3, 3), "second": (2, 2, 2), "split": (3, 3, -3), "worst": (-3, -3, -1), "idle": (0, 0, 0)}
@@ -82,12 +90,25 @@ def test_verdicts_follow_from_the_tests() -> None:
     assert set(split.ahead) == {"deletion", "infidelity"}
 
 
+def test_of_tied_explainers_the_first_three_are_named_and_not_the_fastest() -> None:
+    board = board_of(results(dict.fromkeys("abcd", (3.0, 3.0, 3.0)), seed=2))
+    order = standings(board).explainers
+    order = order[~order["control"].astype(bool)].sort_values("place")
+    assert order["place"].is_unique
+    by_place = order["explainer"].to_list()
+    seconds = dict(zip(by_place, (3.0, 2.0, 1.0, 0.1), strict=True))
+    timed = board.assign(explain_seconds=board["explainer"].map(seconds).fillna(0.0) * board["n"])
+    found = advise(timed)
+    assert [one.entry[0] for one in found.of("use")] == by_place[2::-1]
+    assert [one.entry[0] for one in found.of("also")] == by_place[3:]
+
+
 def test_a_board_of_controls_gives_the_empty_sentence() -> None:
     r = np.random.default_rng(0)
     board = board_of(make_results({name: r.normal(size=48) for name in ("random", "constant", "other_sample")}))
     found = advise(board)
     assert found.explainers == ()
-    assert advice_sentences(found, board)[0] == NOTHING_SHOWN
+    assert advice_sentences(found, board)[0] == NOTHING_TESTED
 
 
 def test_nobody_better_in_every_way_is_not_called_nothing() -> None:
@@ -224,8 +245,14 @@ def test_few_samples_do_not_count_and_are_said() -> None:
     for tests in table.loc[table["kind"].isin(["none", "undecided", "unknown"]), "tests"]:
         assert len(tests) == 3
         assert all(test.startswith("few samples: best") for test in tests)
+    # Won on a board that shows it: so it is not said that nothing was shown to be better, only that it does not count.
+    assert board.loc[board["explainer"] == "best", "beats_placebo"].all()
+    said = unknown_sentence(found)
+    assert said.startswith("Too few samples for a test on ")
+    assert said.endswith(" to count.")
     enough = advise(board_of(results({"best": (5, 5, 5)}, n=LEAST_SAMPLES)))
     assert kinds(enough) == {"best": "use"}
+    assert unknown_sentence(enough) == ""
 
 
 def test_a_single_construct_is_not_enough_unless_it_is_the_truth() -> None:

@@ -121,3 +121,39 @@ def test_numbers_of_samples_stay_near_the_data() -> None:
     factor = counted_tests(counted(board))["sample_factor"]
     assert ((factor <= MOST_SAMPLE_FACTOR) | factor.isna()).all()
     assert of(found, "gradient").samples <= 60 * MOST_SAMPLE_FACTOR
+
+
+def test_what_only_a_reference_wins_is_shown_by_no_explainer() -> None:
+    """The test of the gradient counts and is open, whatever else has too few samples."""
+    won = make_results(scores({"input_magnitude": 5, "gradient": 0.1}), metric="auprc", **TRUTH)
+    few = make_results(scores({"input_magnitude": 0, "gradient": 0}, n=8), metric="insertion", family="faithfulness")
+    found = advise(board_of(won, few))
+    assert [(construct.name, construct.cause) for construct in found.unknown] == [
+        ("insertion", "few samples"), ("auprc", "none"),
+    ]  # fmt: skip
+    assert opening_sentence(found) == NOTHING_SHOWN
+
+
+@pytest.mark.parametrize("level", [1.0, np.nan])
+def test_a_board_without_tests_warns_of_none(level: float) -> None:
+    """Its metrics are of a family in which placebos may win, or no score of the explainer is defined."""
+    facts: dict[str, Any] = {"metric": "sparseness", "family": "complexity"} if level == 1 else TRUTH
+    found = advise(board_of(make_results(scores({"gradient": level}), **facts)))
+    assert (found.compared, found.counted) == (False, False)
+    assert [one.kind for one in found.explainers] == ["untested"]
+    assert opening_sentence(found) == NOTHING_TESTED
+
+
+@pytest.mark.parametrize(("defined", "cause"), [(6, "few samples"), (12, "")])
+def test_samples_without_a_score_are_in_no_test(defined: int, cause: str) -> None:
+    """Six trainings with 12 samples each, of which 6 have a defined score: no scores could pass."""
+    r = np.random.default_rng(0)
+    frames = [
+        make_results(
+            {"gradient": np.where(np.arange(12) < defined, 9.0, np.nan), "random": r.normal(size=12)},
+            metric=metric, problem_seed=seed, **TRUTH,
+        )
+        for metric in ("auprc", "relevance_rank") for seed in range(6)
+    ]  # fmt: skip
+    one = of(advise(board_of(*frames)), "gradient")
+    assert one.cause == cause

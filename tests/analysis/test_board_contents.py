@@ -29,6 +29,7 @@ def test_gates_hold_at_their_threshold() -> None:
     assert found["passed"].to_list() == [False, True]
     assert found["at_least"].to_list() == [True, False]
     assert found["problem_seed"].to_list() == [0, 0]
+    assert found["limited"].to_list() == [True, True]
     empty = gate_conditions(board_of(make_results({"a": [1.0]}, gates=[])))
     assert empty.empty
     assert "passed" in empty

@@ -81,7 +81,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("mlp", "--data", "breast_cancer", "--plant", "patch"), "is not for table data"),
         (("mlp", "--data", "loans.csv"), "does not say what is predicted"),
         (("mlp", "--data", "breast_cancer", "--levels", "0,high"), "is not a list of numbers"),
-        (("mlp", "--data", "breast_cancer", "--levels", "0,2"), "less than or equal to 1"),
+        (("mlp", "--data", "breast_cancer", "--levels", "0,2"), "must be at most 1"),
         (("mlp", "--data", "breast_cancer", "--fail-above", "lime"), "is not a limit"),
         (("study.toml",), "there is no file study.toml"),
         (("mlp", "--data", "certify_table"), "has a plant already"),

@@ -178,3 +178,15 @@ def test_slots_are_filled_as_where_fills_them_to_the_last_bit(slot: int) -> None
     assert torch.equal(masker.copies(slice(2, 5), many).view(torch.int32), expected.view(torch.int32))
     assert masker(inputs[:0], keep[:0], rows[:0]).shape == inputs[:0].shape
     assert torch.equal(inputs.view(torch.int32), before.view(torch.int32))
+
+
+@pytest.mark.parametrize("kind", ["tokens", "table"])
+def test_one_mask_for_all_samples_masks_all_of_them(kind: str) -> None:
+    shape = (4, 3) if kind == "tokens" else (4,)
+    generator = torch.Generator().manual_seed(0)
+    inputs, fill = (torch.randn(3, *shape, generator=generator) for _ in range(2))
+    masker = FillMasker("fill", inputs, fill, FeatureLayout(kind, shape, slot=len(shape) - 1))  # type: ignore[arg-type]
+    keep = torch.tensor([True, False, True, True])
+    expected = torch.where(keep.view(4, *(1,) * (len(shape) - 1)), inputs, fill)
+    assert torch.equal(masker(inputs, keep.unsqueeze(0), torch.arange(3)), expected)
+    assert torch.equal(masker.copies(slice(0, 3), keep.view(1, 1, 4)), expected)

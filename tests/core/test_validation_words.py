@@ -29,6 +29,10 @@ from xaibench.core.validation_words import mistake_in_words, place_in_words
         (str, 3, "must be text, and is 3"),
         (Annotated[list[int], MinLen(1)], [], "must not be empty"),
         (Annotated[list[int], MinLen(2)], [1], "needs at least 2 entries"),
+        (Annotated[str, MinLen(1)], "", "must not be empty, and is ''"),
+        (Annotated[str, MinLen(3)], "ab", "must have at least 3 characters, and is 'ab'"),
+        (tuple[int, int], (1, 2, 3), "must have at most 2 entries"),
+        (tuple[int, int], (1,), "is missing"),
     ],
 )
 def test_every_kind_of_mistake(hint: Any, value: Any, said: str) -> None:

@@ -72,4 +72,4 @@ def test_areas_that_are_no_shares_are_refused(areas):
     view = make_view(cnn((3, 24, 20)), make_inputs((3, 24, 20), 1))
     with pytest.raises(UsageError) as caught:
         run("extremal_perturbation", view, areas=areas)
-    assert caught.value.hint or "greater than" in str(caught.value)
+    assert caught.value.hint or "must be above 0" in str(caught.value)

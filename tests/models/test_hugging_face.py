@@ -349,3 +349,37 @@ def test_texts_of_a_file_are_taken_as_they_are_written(tmp_path: Any, kind: str)
         read(["a film", "", "fine", "dull"], [0, 1, 2, 0])
     with pytest.raises(xb.XaibenchError, match="has no class"):
         read(["a film", "good", "fine", "dull"], [0, None, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "classes"),
+    [
+        (["1", "2", "3"], [1, 2, 3], [0, 1, 2]),  # stars: 3 is no number of a class, so these are names
+        (["1", "2", "3"], [0, 1, 2], [0, 1, 2]),
+        (["1", "2", "3"], [1, 2, 2], None),
+        (["0", "1", "2"], [1, 2, 0], [1, 2, 0]),
+        (["True", "False", "None"], [True, False, True], [0, 1, 0]),
+        (["None", "nan", "x"], ["None", "nan", "x"], [0, 1, 2]),
+    ],
+)
+def test_labels_that_may_be_names_or_numbers(
+    tmp_path: Any, names: list[str], labels: list[Any], classes: list[int] | None
+) -> None:
+    import json
+
+    import pandas as pd
+
+    folder, file = tmp_path / "model", tmp_path / "texts.csv"
+    net_of("roberta").config.save_pretrained(folder)
+    tokenizer_of("roberta").save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    (folder / "config.json").write_text(json.dumps(config))
+    pd.DataFrame({"text": [f"film {i}" for i in range(12)], "label": labels * 4}).to_csv(file, index=False)
+    given = {"seed": 0, "path": str(file), "model": str(folder), "test_share": 0.5}
+    if classes is None:
+        with pytest.raises(xb.XaibenchError, match="may be names or numbers of the model's classes, such as 1"):
+            registry.get("dataset", "texts").function(**given)
+        return
+    data = registry.get("dataset", "texts").function(**given)
+    assert sorted([*data.train_targets, *data.test_targets]) == sorted(classes * 4)

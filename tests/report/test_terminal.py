@@ -15,7 +15,9 @@ from xaibench.analysis.leaderboard.table import leaderboard
 from xaibench.analysis.ranks.overall import overall
 from xaibench.analysis.ranks.relative_ranks import mean_ranks
 from xaibench.core.errors import UsageError
+from xaibench.core.gates import Gate, measured_only
 from xaibench.report.claims import FEW_CHANGES_NOTE, claims_report
+from xaibench.report.html.tables import gate_rows
 from xaibench.report.overall import overall_table
 from xaibench.report.terminal import board_table, failures_table, frame_table, gates_table, metric_table
 from xaibench.suite import Claim
@@ -290,6 +292,17 @@ def test_failed_gates_are_listed_with_their_numbers(board: pd.DataFrame) -> None
     assert "planted" not in text
     assert "planted_digits/cnn" in text_of(gates_table(board, every=True), 100)
     assert gates_table(board[board["dataset"] == "digits"]) is None
+
+
+def test_values_that_are_only_measured_show_no_condition() -> None:
+    gates = [measured_only("dominance", 0.25).document, Gate("gain", 0.5, -1.0).document]
+    found = leaderboard(make_results({"gradient": [1.0, 2.0], "random": [0.0, 1.0]}, gates=gates), suite="s")
+    lines = text_of(gates_table(found, every=True), 100).replace("│", " ").splitlines()
+    shown = {line.split()[2]: line.split()[3:] for line in lines if "digits/cnn" in line}
+    assert shown == {"dominance": ["0.250"], "gain": ["0.500", ">=", "-1.000", "passed"]}
+    assert [(g["name"], g["needed"], g["limits"]) for g in gate_rows(found)] == [
+        ("dominance", "", False), ("gain", "≥ -1.000", True),
+    ]  # fmt: skip
 
 
 def test_failures_with_one_reason_are_one_line(results: pd.DataFrame) -> None:

@@ -41,3 +41,11 @@ def test_every_reason_stands_once_with_what_it_is_about() -> None:
 def test_nothing_is_said_of_an_explainer_with_all_scores() -> None:
     found = board()
     assert lines(found[found["explainer"] == "good"]) == []
+
+
+def test_a_reason_of_several_lines_is_one_line() -> None:
+    failed = {"cam": "failed", "good": np.ones(4), "random": np.zeros(4)}
+    found = leaderboard(make_results(failed, messages={"cam": "no kernel:\n  size 3\n\n  of 2"}), suite="s")
+    assert lines(found[found["explainer"] == "cam"])[1:] == [
+        "  pixel_flipping on digits/cnn: failed: no kernel: size 3 of 2"
+    ]

@@ -121,7 +121,10 @@ def run_suite(
     done = CompletedRun(plan, opened, outcome, None, None)
     if outcome.end == "interrupted" and not done.n_results:
         return done
-    verdicts = write_claims(opened.path) if plan.suite.all_claims() else None
+    made = plan.suite.all_claims()
+    # Those of other suites, and those that this one no longer makes, change with its results too.
+    written = write_claims(opened.path) if made or opened.has("claims.parquet") else None
+    verdicts = written if made else None
     board = write_leaderboard(opened.path)
     write_advice(opened.path, board)
     return replace(done, board=board, claims=verdicts)

@@ -58,7 +58,9 @@ class Lines(Observer):
 
     def _name(self, problem: AnyProblemSpec) -> str:
         number = self._number.setdefault(problem.key, len(self._number) + 1)
-        return f"[{number}/{self._total}] {spec_label(problem)}" + (f" seed {problem.seed}" if problem.seed else "")
+        seed = f" seed {problem.seed}" if problem.seed else ""
+        # Races visit problems that have nothing to do, too.
+        return f"[{number}/{max(self._total, number)}] {spec_label(problem)}{seed}"
 
     def started(self, plan: Plan, run: int) -> None:
         self._total = sum(any(u.todo for u in units) for _, units in plan.by_problem())

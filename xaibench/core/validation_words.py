@@ -26,6 +26,9 @@ _BY_TYPE = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
+    "missing": "is missing",
+    "too_long": "must have at most {max_length} entries",
+    "string_too_short": "must not be empty",
 }
 _LONGEST = 40
 """Characters of a value that is shown."""
@@ -55,8 +58,11 @@ def mistake_in_words(error: Mapping[str, Any], *, value: bool = True) -> str:
     'entry 2'
     """
     known = _BY_TYPE.get(error["type"])
-    if error["type"] == "too_short" and error.get("ctx", {}).get("min_length", 1) > 1:
-        known = "needs at least {min_length} entries"
+    if error.get("ctx", {}).get("min_length", 1) > 1:
+        known = {
+            "too_short": "needs at least {min_length} entries",
+            "string_too_short": "must have at least {min_length} characters",
+        }.get(error["type"], known)
     if known is not None:
         said = known.format_map({name: _plain(limit) for name, limit in error.get("ctx", {}).items()})
     else:

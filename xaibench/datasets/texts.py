@@ -107,13 +107,36 @@ def _frame(path: str, text: str, label: str) -> pd.DataFrame:
 
 
 def _targets(labels: list[Any], classes: list[str]) -> Array:
-    """Numbers (N,) of the model's classes, of labels by name or number."""
-    number = {name: i for i, name in enumerate(classes)} | {i: i for i in range(len(classes))}
-    unknown = [value for value in labels if value not in number]
-    if unknown:
-        raise DataError(f"the model has no class {unknown[0]!r}", f"classes: {', '.join(classes)}")
-    found: Array = np.array([number[value] for value in labels], dtype=np.int64)
-    return found
+    """Numbers (N,) of the model's classes, of labels by name or number.
+
+    Names may look like numbers (stars from 1 to 5) and like truth values: where all labels can be read both ways, and
+    that makes a difference, they are refused.
+    """
+    number = {name: i for i, name in enumerate(classes)}
+    names = [number.get(_as_written(value)) for value in labels]
+    numbers = [int(v) if isinstance(v, (int, float, np.integer)) and v in range(len(classes)) else None for v in labels]
+    if all(isinstance(value, bool) for value in labels) and None not in names:
+        numbers = names
+    if None not in names and None not in numbers and names != numbers:
+        raise DataError(
+            f"the labels may be names or numbers of the model's classes, such as {labels[0]!r}, and these differ",
+            f"names, in the order of their numbers: {', '.join(classes)}; write labels that are one of both only",
+        )
+    found = numbers if None in names and None not in numbers else names
+    if None in found:  # some of both
+        found = [n if isinstance(v, str) else i for v, n, i in zip(labels, names, numbers, strict=True)]
+    for value, one in zip(labels, found, strict=True):
+        if one is None:
+            raise DataError(f"the model has no class {value!r}", f"classes: {', '.join(classes)}")
+    targets: Array = np.array(found, dtype=np.int64)
+    return targets
+
+
+def _as_written(value: Any) -> str:
+    """A label as text, a whole number without its decimal point; empty where it is missing."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def named_tokens(tokens: Tokens, tokenizer: Any, size: int) -> Tokens:

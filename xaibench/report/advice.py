@@ -200,18 +200,23 @@ def _cost(seconds: float) -> str:
 
 
 def unknown_sentence(advice: Advice) -> str:
-    """The constructs in which no explainer is shown to be better than the placebos; empty where there is none."""
+    """The constructs in which no explainer is shown to be better than the placebos; empty where there is none.
+
+    Of too few samples it is only said that tests do not count: explainers may have won them.
+    """
+    few = [construct.name for construct in advice.unknown if construct.cause == "few samples"]
     why: dict[str, list[str]] = {}
     for construct in advice.unknown:
-        why.setdefault(_cause(construct), []).append(construct.name)
+        if construct.cause != "few samples":
+            why.setdefault(_cause(construct), []).append(construct.name)
     parts = [f"{_listed(names)}{f' ({cause})' if cause else ''}" for cause, names in why.items()]
-    return f"No explainer is shown to be better than the placebos on {'; '.join(parts)}." if parts else ""
+    said = [f"No explainer is shown to be better than the placebos on {'; '.join(parts)}."] if parts else []
+    return " ".join([*said, *([f"Too few samples for a test on {_listed(few)} to count."] if few else [])])
 
 
 def _cause(construct: OpenConstruct) -> str:
     causes = {
         "none": "",
-        "few samples": "too few samples",
         "oracle fails": "nor is the oracle",
         "audit": "by metrics that the audit does not trust",
     }
@@ -269,9 +274,7 @@ def opening_sentence(advice: Advice) -> str:
         return NONE_THROUGHOUT
     if any(found.won for found in asked):
         return IN_PART
-    uncounted = {construct.cause for construct in advice.unknown} - {"none"}
-    counted = any(construct.cause == "none" for construct in advice.unknown) or any(found.lost for found in asked)
-    return NOTHING_TESTED if asked and uncounted and not counted else NOTHING_SHOWN
+    return NOTHING_SHOWN if advice.counted else NOTHING_TESTED
 
 
 def _framed(advice: Advice, groups: Sequence[str]) -> list[str]:

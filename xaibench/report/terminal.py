@@ -280,9 +280,10 @@ def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType |
     rows = []
     for gate in gate_conditions(board).to_dict("records"):
         if every or not gate["passed"]:
-            needed = f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:.3f}"
+            shown_only = gate["passed"] and not gate["limited"]
+            needed = "" if shown_only else f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:.3f}"
             name = f"{gate['dataset']}/{gate['model']}"
-            state = "passed" if gate["passed"] else "FAILED"
+            state = "" if shown_only else "passed" if gate["passed"] else "FAILED"
             rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
     return _titled("Gates", ("problem", "seed", "condition", "measured", "needed", ""), rows, left=(0, 2, 5))
 

@@ -31,7 +31,7 @@ def unscored_list(board: pd.DataFrame) -> RenderableType | None:
     if without.empty:
         return None
     labels = metric_labels(board)
-    reason = without["message"].where(without["message"].notna(), "").astype(str).str.strip()
+    reason = without["message"].where(without["message"].notna(), "").astype(str).str.split().str.join(" ")
     without = without.assign(_reason=reason.where(reason != "", without["status"].astype(str)))
     lines = [f"Without a score: {len(without)} of {len(board)}"]
     groups = sorted(without.groupby(["status", "_reason"], sort=True), key=lambda item: -len(item[1]))

@@ -58,7 +58,8 @@ def counted_tests(rows: pd.DataFrame, audit: pd.DataFrame | None = None) -> pd.D
     better, worse = ("p_placebo", "p_loses") if "p_placebo_alone" not in rows else ("p_placebo_alone", "p_loses_alone")
     p_loses = rows[worse] if worse in rows else pd.Series(np.nan, rows.index)
     tested = rows["family"].isin(TESTED_FAMILIES) & rows[better].notna() & ~rows["control"].astype(bool)
-    found = rows[tested].assign(_better=rows[better], _worse=p_loses)
+    # A column of all rows would bring them back where none is tested.
+    found = rows[tested].assign(_better=rows.loc[tested, better], _worse=p_loses[tested])
     least = _samples_least(found)
     reason = np.select(
         [found["n"].to_numpy() < least, _oracle_fails(rows, found), _distrusted(found, audit)],
@@ -89,12 +90,16 @@ def _samples_least(found: pd.DataFrame) -> Array:
     """By test: samples with which it can be passed at all.
 
     A test is passed on the samples of every trained model alone, and n of them have no p-value below 2^-n: with
-    n / seeds samples each that must be below `ADVICE_ALPHA` over the tests of the explainer.
+    n / seeds samples each that must be below `ADVICE_ALPHA` over the tests of the explainer. Samples without a defined
+    score are in no test: where half are, twice as many are needed.
     """
     seeds = np.maximum(found["n_seeds"].fillna(1).to_numpy(np.float64), 1.0) if "n_seeds" in found else 1.0
     tests = found.groupby(ENTRY, sort=False)[ENTRY[0]].transform("size").to_numpy(np.float64)
     each = np.floor(np.log2(tests / ADVICE_ALPHA)) + 1
-    return np.maximum(seeds * each, LEAST_SAMPLES)
+    scored = found["n"].to_numpy(np.float64)
+    defined = np.maximum(scored - found["n_undefined"].to_numpy(np.float64), 1.0) if "n_undefined" in found else scored
+    least: Array = np.ceil(np.maximum(seeds * each, LEAST_SAMPLES) * (scored / defined))
+    return least
 
 
 def _sample_factor(p: Array, n_tests: int) -> Array:

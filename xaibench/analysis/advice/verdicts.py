@@ -44,8 +44,8 @@ class ExplainerAdvice:
     entry : (str, str)
         Name and parameters.
     kind : {"use", "also", "avoid", "undecided", "untested"}
-        ``use``: in the first group of those that tests speak for; ``also``: tests speak for it, and others are
-        ahead, or tied and faster; ``avoid``: they speak against it; ``undecided``; ``untested``.
+        ``use``: among the first three of those that tests speak for; ``also``: tests speak for it, and others are
+        ahead, or equal and faster; ``avoid``: they speak against it; ``undecided``; ``untested``.
     cause : str
         Why it is undecided or untested; empty otherwise.
     ahead, behind : tuple of str
@@ -114,12 +114,15 @@ class Advice:
     scope : AdviceScope
     compared : bool
         Whether anything was compared with placebos at all.
+    counted : bool
+        Whether some test counts of an explainer that asks the model, or a plant of a certificate.
     """
 
     explainers: tuple[ExplainerAdvice, ...]
     unknown: tuple[OpenConstruct, ...]
     scope: AdviceScope
     compared: bool
+    counted: bool
 
     def of(self, *kinds: AdviceKind) -> list[ExplainerAdvice]:
         """The explainers of some kinds."""
@@ -142,7 +145,7 @@ def advise(
     - *Use*: at least two constructs vote for the explainer (`construct_votes`; ground truth and certificates count
       double), it lost to a placebo in no test, and it is defined on at least 90 % of what it supports. Of these the
       first of the overall order (`standings`) and those that the tests do not separate from it in most comparisons,
-      the fastest three of them.
+      the first three of them, and of equals the faster.
     - *Avoid*: more weight votes against it than for it.
     - Everything else is undecided, with the cause; so is an explainer that meets all of this and is behind a placebo
       in a test of too few samples, and one that never asks the model or is
@@ -178,11 +181,12 @@ def advise(
         )
         for entry in entries[ENTRY].itertuples(index=False, name=None)
     }
-    for entry in no_explanations(found):
+    references = no_explanations(found)
+    for entry in references:
         found[entry] = replace(found[entry], kind="undecided", cause="no explanation", samples=0)
     place = dict(zip(found, entries["place"].to_list(), strict=True))
     first = _first_group(rows, order.ground, [e for e, a in found.items() if a.kind == "use"], place)
-    named = set(sorted(first, key=lambda e: (_rounded(found[e].seconds), _at(place[e]), e))[:MOST_NAMED])
+    named = set(sorted(first, key=lambda e: (_at(place[e]), _rounded(found[e].seconds), e))[:MOST_NAMED])
     judged = [replace(a, kind="also") if a.kind == "use" and a.entry not in named else a for a in found.values()]
     raced = _raced(board)
     judged = [
@@ -191,9 +195,10 @@ def advise(
     judged = [replace(a, place=int(place[a.entry])) if place[a.entry] == place[a.entry] else a for a in judged]
     return Advice(
         tuple(sorted(judged, key=lambda a: _order(a, place))),
-        _open_constructs(rows, tests, votes),
+        _open_constructs(tests, votes, references),
         _scope(board, rows),
         bool(len(tests)) or certificate is not None,
+        any(entry in own_votes for entry in found if entry not in references),
     )
 
 
@@ -323,9 +328,17 @@ def _order(found: ExplainerAdvice, place: dict[ExplainerKey, float]) -> tuple[ob
     return kinds.index(found.kind), _at(place[found.entry]), 0, found.entry
 
 
-def _open_constructs(rows: pd.DataFrame, tests: pd.DataFrame, votes: pd.DataFrame) -> tuple[OpenConstruct, ...]:
-    winners = [votes.loc[votes["vote"] == "for", CONSTRUCT], tests.loc[tests["result"] == "won", CONSTRUCT]]
-    shown = {tuple(key) for part in winners for key in part.itertuples(index=False, name=None)}
+def _open_constructs(
+    tests: pd.DataFrame, votes: pd.DataFrame, references: Collection[ExplainerKey]
+) -> tuple[OpenConstruct, ...]:
+    """Constructs in which no explainer won, references left out."""
+    winners = [votes[votes["vote"] == "for"], tests[tests["result"] == "won"]]
+    shown = {
+        row[len(ENTRY) :]
+        for part in winners
+        for row in part[[*ENTRY, *CONSTRUCT]].itertuples(index=False, name=None)
+        if row[: len(ENTRY)] not in references
+    }
     found = []
     for key, group in tests.groupby(CONSTRUCT, sort=True):
         if tuple(key) in shown:

@@ -9,7 +9,7 @@ import pandas as pd
 from xaibench.analysis.leaderboard.columns import PROBLEM
 from xaibench.core.gates import gate_of
 
-GATE_COLUMNS = ("dataset", "model", "problem_seed", "name", "value", "threshold", "at_least", "passed")
+GATE_COLUMNS = ("dataset", "model", "problem_seed", "name", "value", "threshold", "at_least", "passed", "limited")
 
 
 def gate_conditions(board: pd.DataFrame) -> pd.DataFrame:
@@ -24,7 +24,8 @@ def gate_conditions(board: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per problem, problem seed and condition: ``dataset, model, problem_seed, name, value, threshold,
-        at_least`` (else the value must be at most the threshold), ``passed``.
+        at_least`` (else the value must be at most the threshold), ``passed``, ``limited`` (else the value is
+        only shown).
     """
     rows = []
     for problem in board.drop_duplicates(PROBLEM).to_dict("records"):
@@ -33,7 +34,7 @@ def gate_conditions(board: pd.DataFrame) -> pd.DataFrame:
             rows.append(
                 (
                     problem["dataset"], problem["model"], found["problem_seed"], gate.label, gate.value, gate.threshold,
-                    gate.at_least, gate.passed,
+                    gate.at_least, gate.passed, gate.limited,
                 )
             )  # fmt: skip
     return pd.DataFrame(rows, columns=list(GATE_COLUMNS))

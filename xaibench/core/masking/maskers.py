@@ -63,15 +63,18 @@ class FillMasker:
 
     def __call__(self, inputs: Tensor, keep: Tensor, rows: Tensor | slice | None = None) -> Tensor:
         if self.layout.slot and isinstance(rows, Tensor):
-            return _fill_slots(inputs.clone(memory_format=torch.contiguous_format), keep, self.fill, rows)
+            whole = keep.expand(inputs.shape[: inputs.ndim - self.layout.slot])
+            return _fill_slots(inputs.clone(memory_format=torch.contiguous_format), whole, self.fill, rows)
         # index_select copies rows many times faster than indexing with a tensor does.
         fill = self.fill.index_select(0, rows) if isinstance(rows, Tensor) else self.fill[rows or slice(None)]
         return choose(self.layout.expand(keep), inputs, fill)
 
     def copies(self, rows: slice, keep: Tensor) -> Tensor:
         if self.layout.slot:
-            own = torch.arange(len(self.inputs), device=keep.device)[rows].repeat_interleave(keep.shape[1])
-            return _fill_slots(self.inputs.index_select(0, own), keep.flatten(0, 1), self.fill, own)
+            own = torch.arange(len(self.inputs), device=keep.device)[rows]
+            whole = keep.expand(len(own), keep.shape[1], *self.layout.feature_shape).flatten(0, 1)
+            own = own.repeat_interleave(keep.shape[1])
+            return _fill_slots(self.inputs.index_select(0, own), whole, self.fill, own)
         chosen = choose(self.layout.expand(keep), self.inputs[rows].unsqueeze(1), self.fill[rows].unsqueeze(1))
         return chosen.flatten(0, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +87,18 @@ def gate_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
             "seed": gate["problem_seed"],
             "name": gate["name"],
             "value": f"{gate['value']:.3f}",
-            "needed": f"{'≥' if gate['at_least'] else '≤'} {gate['threshold']:.3f}",
+            "needed": f"{'≥' if gate['at_least'] else '≤'} {gate['threshold']:.3f}" if _limits(gate) else "",
             "passed": gate["passed"],
+            "limits": _limits(gate),
         }
         for gate in gate_conditions(board).to_dict("records")
     ]
     return sorted(rows, key=lambda r: r["passed"])
+
+
+def _limits(gate: Mapping[Any, Any]) -> bool:
+    """Whether a condition is to be shown: not where a value is only measured."""
+    return bool(gate["limited"] or not gate["passed"])
 
 
 def failure_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
