@@ -32,10 +32,20 @@ def published() -> dict[Path, pd.DataFrame]:
 
 
 def stated(page: str) -> Iterator[tuple[str, str, str]]:
-    """Verdict and interval of every table row that has both; the last verdict goes with all further intervals."""
+    """Verdict and interval of every table row that has both; the last verdict goes with all further intervals.
+
+    Columns whose heading says "not published" are of other seeds than the board.
+    """
+    kept: list[bool] = []
     for line in page.splitlines():
-        verdicts, found = VERDICTS.findall(line), INTERVAL.findall(line)
-        if line.startswith("|") and verdicts:
+        if not line.startswith("|"):
+            kept = []
+            continue
+        cells = line.strip("|").split("|")
+        kept = kept or ["not published" not in cell for cell in cells]
+        text = "|".join(cell for i, cell in enumerate(cells) if i >= len(kept) or kept[i])
+        verdicts, found = VERDICTS.findall(text), INTERVAL.findall(text)
+        if verdicts:
             for i, (low, high) in enumerate(found):
                 yield verdicts[min(i, len(verdicts) - 1)], low, high
 
