@@ -12,13 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 VERDICTS = re.compile(r"reproduced|refuted|inconclusive")
 INTERVAL = re.compile(r"\[(-?[\d.]+), (-?[\d.]+)\]")
-OTHER_PAGE = {"label_sampling": "scorers", "tracr_circuits": "tracr"}
-"""Suites that are described on the page of another; a suite with a suffix is on the page without it."""
+OTHER_PAGE = {"label_sampling": "scorers"}
+"""Suites on the page of another; the rest are on that with the longest name that theirs begins with."""
 
 
-def page_of(suite: str) -> Path:
-    name = suite if (ROOT / f"docs/suites/{suite}.md").exists() else re.split(r"-|_ebm$", suite)[0]
-    return ROOT / f"docs/suites/{OTHER_PAGE.get(suite, name)}.md"
+def page_of(suite: str) -> Path | None:
+    pages = {page.stem: page for page in (ROOT / "docs/suites").glob("*.md")}
+    name = OTHER_PAGE.get(suite, suite)
+    return pages.get(max((stem for stem in pages if name.startswith(stem)), key=len, default=""))
 
 
 def published() -> dict[Path, pd.DataFrame]:
@@ -26,8 +27,8 @@ def published() -> dict[Path, pd.DataFrame]:
     pages: dict[Path, list[pd.DataFrame]] = {}
     for path in sorted((ROOT / "results").glob("*/claims.parquet")):
         claims = pd.read_parquet(path)
-        if len(claims):
-            pages.setdefault(page_of(path.parent.name), []).append(claims)
+        if len(claims) and (page := page_of(path.parent.name)):
+            pages.setdefault(page, []).append(claims)
     return {page: pd.concat(found) for page, found in pages.items() if page.stem in set(pd.concat(found)["suite"])}
 
 
