@@ -130,13 +130,13 @@ def write_advice(store: str | Path | Location, board: pd.DataFrame) -> pd.DataFr
             frames.append(advice_table(found, part, results(opened.path, name), suite=name, audit=audit))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(ADVICE_COLUMNS))
 
-    beside = [_content(opened, name) for name in (AUDIT_FILE, CERTIFICATE_FILE)]
+    beside = [_file_digest(opened, name) for name in (AUDIT_FILE, CERTIFICATE_FILE)]
     states = suite_states(opened, shown_runs(opened, None, None))
     made_of = {name: None if state is None else digest(state, beside) for name, state in states.items()}
     return update_frame(opened, "advice", made_of, made)
 
 
-def _content(store: Store, name: str) -> str | None:
+def _file_digest(store: Store, name: str) -> str | None:
     """Digest of a file of the store, None if it is missing."""
     try:
         return hashlib.blake2b(store.files.read(name), digest_size=16).hexdigest()

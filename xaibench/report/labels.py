@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -155,3 +155,10 @@ def p_value(p: float) -> str:
     if math.isnan(p):
         return ""
     return "<.001" if p < 0.001 else "1" if p >= 0.9995 else f"{p:.3f}"[1:]
+
+
+def needed_label(gate: Mapping[Any, Any], at_least: str, at_most: str) -> str:
+    """The condition of a row of `gate_conditions`, with these signs; empty where the value is only measured."""
+    if gate["passed"] and not gate["limited"]:
+        return ""
+    return f"{at_least if gate['at_least'] else at_most} {gate['threshold']:.3f}"

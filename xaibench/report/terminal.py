@@ -16,7 +16,16 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.core.errors import UsageError, did_you_mean
 from xaibench.core.user_errors import shortened
-from xaibench.report.labels import interval, metric_labels, number, p_value, problem_labels, rank_interval, variants
+from xaibench.report.labels import (
+    interval,
+    metric_labels,
+    needed_label,
+    number,
+    p_value,
+    problem_labels,
+    rank_interval,
+    variants,
+)
 from xaibench.report.layout import Trimmed, simple_table
 from xaibench.report.overview import (
     GAP,
@@ -280,10 +289,9 @@ def gates_table(board: pd.DataFrame, *, every: bool = False) -> RenderableType |
     rows = []
     for gate in gate_conditions(board).to_dict("records"):
         if every or not gate["passed"]:
-            shown_only = gate["passed"] and not gate["limited"]
-            needed = "" if shown_only else f"{'>=' if gate['at_least'] else '<='} {gate['threshold']:.3f}"
+            needed = needed_label(gate, ">=", "<=")
             name = f"{gate['dataset']}/{gate['model']}"
-            state = "" if shown_only else "passed" if gate["passed"] else "FAILED"
+            state = "" if not needed else "passed" if gate["passed"] else "FAILED"
             rows.append((name, str(gate["problem_seed"]), gate["name"], f"{gate['value']:.3f}", needed, state))
     return _titled("Gates", ("problem", "seed", "condition", "measured", "needed", ""), rows, left=(0, 2, 5))
 

@@ -18,8 +18,8 @@ from xaibench.suite.references import ComponentEntry, MetricEntry, ModelEntry
 def first_mistake(error: pydantic.ValidationError, source: str) -> tuple[str, str | None]:
     """One sentence and a hint for the first thing that is wrong."""
     first = error.errors()[0]
-    where = place_in_words(_place(first["loc"]))
-    parent = place_in_words(_place(first["loc"])[:-1])
+    place = _place(first["loc"])
+    where, parent = place_in_words(place), place_in_words(place[:-1])
     inside = f" in {parent}" if parent else ""
     if first["type"] == "extra_forbidden":
         fields = _fields_at(first["loc"])

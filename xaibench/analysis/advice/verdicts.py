@@ -148,8 +148,7 @@ def advise(
       the first three of them, and of equals the faster.
     - *Avoid*: more weight votes against it than for it.
     - Everything else is undecided, with the cause; so is an explainer that meets all of this and is behind a placebo
-      in a test of too few samples, and one that never asks the model or is
-      given the truth, whatever its tests say.
+      in a test of too few samples, and one that never asks the model or is given the truth, whatever its tests say.
 
     Parameters
     ----------
@@ -211,14 +210,15 @@ def _judged(
     against = int(cast_.loc[cast_["vote"] == "against", "weight"].sum())
     weight = int(ahead["weight"].sum())
     lost = _comparisons(own[own["result"] == "lost"])
-    countable = own[own["result"].isin(["won", "lost", "open"])]
+    countable, few = own[own["result"].isin(["won", "lost", "open"])], own[own["result"] == "few samples"]
+    few_behind = few[few["behind"].astype(bool)]
     tested = own if countable.empty else countable
     kind: AdviceKind = "undecided"
     cause: Cause = ""
     if own.empty and certified.empty:
         kind, cause = "untested", "no test"
     elif countable.empty and certified.empty:
-        cause = "few samples" if (own["result"] == "few samples").any() else "not shown"
+        cause = "few samples" if len(few) else "not shown"
     elif against > weight:
         kind = "avoid"
     elif lost or against:
@@ -228,8 +228,8 @@ def _judged(
         cause = "one construct" if alone else "not shown"
     elif defined < MIN_DEFINED_SHARE:
         cause = "undefined"
-    elif ((own["result"] == "few samples") & own["behind"]).any():
-        cause, tested = "few samples", own[(own["result"] == "few samples") & own["behind"]]
+    elif len(few_behind):
+        cause, tested = "few samples", few_behind
     else:
         kind = "use"
     return ExplainerAdvice(

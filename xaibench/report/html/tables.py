@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,15 @@ from xaibench.analysis.leaderboard.columns import COMPARISON_GROUP, PROBLEM
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.core.user_errors import shortened
 from xaibench.report.html.content import Curves
-from xaibench.report.labels import interval, metric_labels, number, problem_label, problem_labels, variants
+from xaibench.report.labels import (
+    interval,
+    metric_labels,
+    needed_label,
+    number,
+    problem_label,
+    problem_labels,
+    variants,
+)
 from xaibench.store import FAILURES
 
 MAX_PANELS = 12
@@ -87,18 +94,13 @@ def gate_rows(board: pd.DataFrame) -> list[dict[str, Any]]:
             "seed": gate["problem_seed"],
             "name": gate["name"],
             "value": f"{gate['value']:.3f}",
-            "needed": f"{'≥' if gate['at_least'] else '≤'} {gate['threshold']:.3f}" if _limits(gate) else "",
+            "needed": (needed := needed_label(gate, "≥", "≤")),
             "passed": gate["passed"],
-            "limits": _limits(gate),
+            "limits": needed != "",
         }
         for gate in gate_conditions(board).to_dict("records")
     ]
     return sorted(rows, key=lambda r: r["passed"])
-
-
-def _limits(gate: Mapping[Any, Any]) -> bool:
-    """Whether a condition is to be shown: not where a value is only measured."""
-    return bool(gate["limited"] or not gate["passed"])
 
 
 def failure_rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
