@@ -10,8 +10,10 @@ import pytest
 from helpers.command_line import Call, caller
 
 from xaibench.core import registry
+from xaibench.core.source_files import defined_in
 
-PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
+PLUGINS = Path(__file__).parent / "plugins"
+PLUGIN = PLUGINS / "tiny.py"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -26,6 +28,22 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XAIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XAIBENCH_WORKERS", "0")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _forgets_components_of_the_test() -> Iterator[None]:
+    """Two tests, which run in one process in any order, may give their components the same name.
+
+    What this package and the plugins of the tests register stays: their modules are imported once.
+    """
+    before = {kind: set(table) for kind, table in registry._registry.items()}
+    yield
+    for kind, table in registry._registry.items():
+        for name in table.keys() - before[kind]:
+            function = table[name].function
+            own = function.__module__.partition(".")[0] == "xaibench"
+            if not own and not Path(defined_in(function)[0]).is_relative_to(PLUGINS):
+                del table[name]
 
 
 @pytest.fixture

@@ -17,9 +17,6 @@ from xaibench.core import registry
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A CSV file with a gap, a category, names, and classes that a line parts, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    for kind, known in registry._registry.items():
-        registry._ensure_loaded(kind)
-        monkeypatch.setitem(registry._registry, kind, dict(known))
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {

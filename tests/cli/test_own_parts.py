@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,6 @@ import pytest
 from helpers.command_line import Call
 
 import xaibench as xb
-from xaibench.core import registry
 
 HELPER = """
 import torch
@@ -58,17 +56,6 @@ metrics = ["mine.py:total", "pixel_flipping"]
 dataset = "data.py:mine"
 models = ["mine.py:{model}"]
 """
-
-
-@pytest.fixture(autouse=True)
-def _forgets() -> Iterator[None]:
-    for kind in registry.KINDS:
-        list(registry.components(kind))
-    before = {kind: dict(table) for kind, table in registry._registry.items()}
-    yield
-    for kind, table in before.items():
-        registry._registry[kind].clear()
-        registry._registry[kind].update(table)
 
 
 class Done(NamedTuple):

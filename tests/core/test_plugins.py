@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -23,18 +22,6 @@ def total(ev):
     {local}
     return helper.total(ev.attributions)
 """
-
-
-@pytest.fixture(autouse=True)
-def _forgets() -> Iterator[None]:
-    """Components that a test has registered are gone after it."""
-    for kind in registry.KINDS:
-        list(registry.components(kind))
-    before = {kind: dict(table) for kind, table in registry._registry.items()}
-    yield
-    for kind, table in before.items():
-        registry._registry[kind].clear()
-        registry._registry[kind].update(table)
 
 
 def write(folder: Path, *, factor: int = 1, name: str = "own_total", lazy: bool = False) -> Path:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import xaibench as xb
-from xaibench.core import registry
 
 SLOW = {
     "Certification",
@@ -27,15 +26,6 @@ SLOW = {
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-@pytest.fixture
-def _restored_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Components of examples are forgotten."""
-    for kind, table in registry._registry.items():
-        registry._ensure_loaded(kind)
-        monkeypatch.setitem(registry._registry, kind, dict(table))
-
-
-@pytest.mark.usefixtures("_restored_registry")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in xb.__all__]
 )

@@ -347,15 +347,6 @@ def test_cases_are_shown_with_the_answer_of_an_explainer(call: Call, run: Run, s
     assert (code, "cases have no picture" in err) == (2, True)
 
 
-@pytest.fixture
-def _restored_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Components of the test are forgotten."""
-    for kind, table in registry._registry.items():
-        registry._ensure_loaded(kind)
-        monkeypatch.setitem(registry._registry, kind, dict(table))
-
-
-@pytest.mark.usefixtures("_restored_registry")
 def test_a_new_kind_of_cases_is_one_short_file_and_nothing_else(tmp_path: Path, call: Call) -> None:
     (code,) = [text for language, _, text in blocks("how-to/cases.md") if language == "python"]
     assert code.count("\n") < 60

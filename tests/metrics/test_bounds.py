@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -82,16 +81,6 @@ def test_numbers_in_the_unit_of_the_output_have_bounds_as_probabilities_only() -
     assert sparse.bounds_of({}, "value") == (0, 1)
 
 
-@pytest.fixture
-def _forgets() -> Iterator[None]:
-    list(components("metric"))
-    before = dict(registry._registry["metric"])
-    yield
-    registry._registry["metric"].clear()
-    registry._registry["metric"].update(before)
-
-
-@pytest.mark.usefixtures("_forgets")
 @pytest.mark.parametrize(
     ("worst", "fails"), [(1.0, False), (1.000009, False), (1.0001, True), (-0.1, True), (0.5, False)]
 )
