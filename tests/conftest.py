@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from helpers.command_line import Call, caller
 
@@ -14,6 +15,12 @@ from xaibench.core.source_files import defined_in
 
 PLUGINS = Path(__file__).parent / "plugins"
 PLUGIN = PLUGINS / "tiny.py"
+
+# How long an example takes says something of the machine, and nothing of the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True, scope="session")

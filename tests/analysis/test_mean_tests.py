@@ -35,7 +35,7 @@ def test_symmetric_values_have_students_test() -> None:
     np.testing.assert_allclose(mean_tests(d)[0], sps.ttest_1samp(d, 0, axis=1, alternative="greater").pvalue, rtol=1e-7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(8, 80), st.sampled_from(["normal", "exponential", "hits", "two", "t1"]))
 def test_five_percent_is_where_both_the_interval_and_students_exclude_zero(seed: int, n: int, shape: str) -> None:
     r = rng(seed)

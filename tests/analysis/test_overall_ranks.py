@@ -65,7 +65,7 @@ def test_metrics_of_one_construct_and_masker_have_one_vote() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(["pixel_flipping", "deletion", "sufficiency"]), min_size=1, max_size=3, unique=True))
 def test_another_metric_that_says_the_same_changes_nothing(names: list[str]) -> None:
     other = results({"a": 1, "b": 3, "c": 2}, metric="infidelity")

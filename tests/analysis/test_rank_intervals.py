@@ -34,7 +34,7 @@ def share(a: str, b: str) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10**6), st.integers(5, 40), st.booleans(), st.booleans(), st.sampled_from(["mean", "median_log10"])
 )
@@ -61,7 +61,7 @@ def test_two_copies_always_share_a_tie_group(seed: int, n: int, ties: bool, gaps
     assert (ranked["rank"] <= ranked["rank_high"]).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 10**6), st.integers(1, 14), st.floats(0, 1))
 def test_two_share_a_letter_if_and_only_if_they_are_not_told_apart(seed: int, n: int, density: float) -> None:
     r = rng(seed)

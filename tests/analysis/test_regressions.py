@@ -309,7 +309,7 @@ def test_two_rows_for_one_cell_are_refused() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.2), st.booleans())
 def test_sides_can_be_exchanged_and_samples_reordered(seed: int, size: float, higher: bool) -> None:
     """What one order calls a regression the other calls an improvement, with the same p."""

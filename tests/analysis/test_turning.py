@@ -39,7 +39,7 @@ def pair(mean: float, spread: float, n: int) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.floats(0.12, 0.25), st.sampled_from(["greater", "less", "equal"]), st.booleans(), st.integers(8, 40),
     st.floats(0.3, 1),

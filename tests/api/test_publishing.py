@@ -60,13 +60,13 @@ def _toml(value: Any) -> str:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run of `little`, as from a commit."""
-    return _run(tmp_path_factory.mktemp("finished") / "store", LITTLE)
+    return _run(tmp_path_factory.mktemp("finished") / "store", LITTLE, workers=1)
 
 
-def _run(store: Path, suite: dict[str, Any]) -> Path:
+def _run(store: Path, suite: dict[str, Any], **options: Any) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("xaibench.execution.provenance.git_state", lambda: {"sha": "0" * 40, "dirty": False})
-        return Path(xb.run(suite, store=store).store)
+        return Path(xb.run(suite, store=store, **options).store)
 
 
 def test_a_publication_holds_the_tables_and_says_how_they_were_made(
@@ -83,6 +83,7 @@ def test_a_publication_holds_the_tables_and_says_how_they_were_made(
     assert (card["commit"], card["version"], card["command"]) == (
         "0" * 40, xb.__version__, "python results/publish.py little",
     )  # fmt: skip
+    assert (card["executor"], card["workers"]) == ("pool", 1)
     assert card["extent"] == {"problems": 1, "samples": [16, 16], "rows": len(one.board)}
     assert card["verdicts"] == {"reproduced": 1}
     assert card["about"] == GIVEN_MODELS

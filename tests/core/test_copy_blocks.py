@@ -64,3 +64,27 @@ def test_copies_of_explainers_stay_within_their_memory(
         for part in parts
     }
     assert found == set(shapes)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "copies", "shapes"),
+    [
+        (1, 7, {(2, 7)}),  # two samples' copies stay within the block
+        (28, 7, {(4, 7)}),  # a batch of the model is never split
+        (10**6, 7, {(4, 7)}),  # but no block is larger than the bound
+        (1, 20, {(1, 20)}),  # nor are copies of one sample, which are drawn together
+        (1, 40, {(1, 30), (1, 10)}),
+    ],
+)
+def test_samples_share_a_block_as_long_as_it_is_small_or_one_batch(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, copies: int, shapes: set[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr(perturbed_copies, "BATCHES_BLOCK_BYTES", 4 * 6 * 14)
+    monkeypatch.setattr(perturbed_copies, "COPIES_BLOCK_BYTES", 4 * 6 * 30)
+    view = make_view(linear(TABLE), make_inputs(TABLE, 4), batch_size=batch_size)
+    found = {
+        (rows.stop - rows.start, part.stop - part.start)
+        for rows, parts in perturbed_copies.copy_blocks(view, copies)
+        for part in parts
+    }
+    assert found == shapes

@@ -67,7 +67,7 @@ def test_large_images_match_the_exact_solution(kind: str) -> None:
         np.testing.assert_allclose(found, exact(x[0].numpy(), mask.numpy()), atol=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 12), width=st.integers(2, 12), channels=st.integers(1, 3),
     share=st.floats(0, 1), seed=st.integers(0, 999), scale=st.sampled_from([1e-3, 1.0, 255.0]), shift=st.floats(-3, 3),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.builders import IMAGE, RGB, SERIES, TABLE, linear, make_inputs, make_view, mlp
 from helpers.explainer_cases import black_box, plain_cnn, run, view_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
@@ -233,7 +233,6 @@ def test_default_patch_is_the_smallest_that_fits(side, limit):
     assert patch == 1 or math.ceil(side / (patch - 1)) ** 2 > limit
 
 
-@settings(deadline=None)
 @given(d=st.integers(2, 12), budget=st.integers(30, 5000))
 def test_kernel_weights_of_enumerated_and_sampled_sizes_add_up(d, budget):
     fixed, weights, left = _enumerate_sizes(d, max(budget, 4 * d))

@@ -168,7 +168,7 @@ def test_ties_are_every_order_that_they_allow(name: str, weights: list[float], m
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AGREEMENTS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(2, 6).flatmap(lambda n: st.tuples(*[arrays(np.float32, (n,), elements=few)] * 2, st.integers(1, n))))
 def test_drawn_ties_are_every_order_that_they_allow(name: str, case: tuple[np.ndarray, np.ndarray, int]) -> None:
     a, w, k = case
@@ -243,7 +243,7 @@ def test_shared_top_of_many_ties_is_the_mean_of_shuffled_ones() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 20).flatmap(lambda n: st.tuples(*[arrays(np.float32, (2, n), elements=few)] * 2)))
 def test_pairs_and_correlations_with_ties(pair: tuple[np.ndarray, np.ndarray]) -> None:
     a, w = np.abs(pair[0]), np.abs(pair[1])

@@ -69,7 +69,7 @@ def test_the_mask_itself_scores_one() -> None:
     assert emd(make_inputs((12, 10), 5, seed=1), mask).max() < 0.95
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), move=st.sampled_from(["rows", "columns", "turn", "shift"]))
 def test_moving_everything_together_changes_nothing(seed: int, move: str) -> None:
     pad = (1, 3, 3, 1)

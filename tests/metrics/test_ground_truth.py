@@ -179,7 +179,7 @@ def test_of_equal_maxima_one_is_drawn() -> None:
     assert hits.mean().item() == pytest.approx(0.5, abs=4 * 0.5 / 20)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(lambda shape: arrays(bool, (2, *shape))), st.integers(0, 6)
 )
@@ -203,7 +203,7 @@ def test_a_near_miss_counts_within_the_tolerance() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.integers(2, 15).flatmap(lambda n: st.tuples(arrays(np.float32, (2, n), elements=few), arrays(bool, (2, n)))),
     st.sampled_from(["signed", "absolute"]),
@@ -280,7 +280,7 @@ def test_the_oracle_beats_noise(spec: MetricSpec) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.skill_valid], ids=lambda s: s.name)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), share=st.floats(0, 1), power=st.sampled_from([0, 1, 5]))
 def test_no_map_beats_the_oracle_where_skill_is_valid(spec: MetricSpec, seed: int, share: float, power: int) -> None:
     """Random signs and sizes, mixed with the truth in any proportion, from flat maps to single peaks."""
@@ -305,7 +305,7 @@ def test_metrics_of_one_explanation_share_their_work_without_harm() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.scale_invariant], ids=lambda s: s.name)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 1000), exponent=st.integers(-20, 20))
 def test_the_unit_of_a_map_does_not_matter(spec: MetricSpec, seed: int, exponent: int) -> None:
     ev = evaluation(make_inputs((6, 6), 4, seed=seed), planted(4, 6, seed=seed))
@@ -316,7 +316,7 @@ def test_the_unit_of_a_map_does_not_matter(spec: MetricSpec, seed: int, exponent
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [s for s in SPECS if s.name not in ("emd", "shortcut_rank")], ids=lambda s: s.name)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 1000))
 def test_the_place_of_a_feature_does_not_matter(spec: MetricSpec, seed: int) -> None:
     truth, maps = planted(4, 6, seed=seed), make_inputs((6, 6), 4, seed=seed + 5)

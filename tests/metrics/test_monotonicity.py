@@ -58,7 +58,7 @@ def test_the_published_check_cannot_tell_the_truth_from_noise() -> None:
     assert (truth - noise).min() > 0.2
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(steps=st.integers(1, 12), seed=st.integers(0, 99), compare=st.sampled_from(["gain", "output"]))
 def test_it_is_the_literal_loop(steps: int, seed: int, compare: str) -> None:
     view = make_view(mlp(TABLE), make_inputs(TABLE, 4, seed=seed))

@@ -74,7 +74,7 @@ def test_a_plain_loop_says_the_same() -> None:
     assert min(found["max_sensitivity"]) > 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), gain=st.floats(0.01, 100))
 def test_the_lipschitz_estimate_never_exceeds_the_spectral_norm(seed: int, gain: float) -> None:
     a = torch.from_numpy(np.random.default_rng(seed).standard_normal((6, 6))).float() * gain

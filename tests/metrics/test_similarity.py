@@ -15,14 +15,14 @@ from xaibench.metrics.maps.similarity import is_constant, pearson, ranks, simila
 few = st.integers(-3, 3).map(float)  # many ties
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 12)), elements=few))
 def test_ranks_are_scipys(values: np.ndarray) -> None:
     np.testing.assert_array_equal(ranks(torch.from_numpy(values)), stats.rankdata(values, axis=1) - 1)
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 12).flatmap(lambda n: st.tuples(*[arrays(np.float32, (2, n), elements=few)] * 2)))
 def test_correlations_are_scipys_and_undefined_where_constant(pair: tuple[np.ndarray, np.ndarray]) -> None:
     a, b = pair

@@ -100,7 +100,7 @@ distances = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floa
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(distances, distances)
 def test_consistency_is_the_kolmogorov_smirnov_statistic(agree: list[float], differ: list[float]) -> None:
     a, b = (torch.tensor(d, dtype=torch.float64) for d in (agree, differ))

@@ -126,7 +126,7 @@ def _card(
         "started": str(manifest.get("started", ""))[:19],
         "seconds": round(sum(float(o.get("seconds", 0.0)) for o in outcomes), 1),
         "runs": len(outcomes),
-        "workers": int(manifest.get("workers", 0) or 0),
+        **{key: manifest[key] for key in ("executor", "workers") if key in manifest},
         **({} if training_seeds is None else {"training_seeds": training_seeds}),
         "problem_seeds": sorted({seed for m in matrices for seed in m.problem_seeds}),
         "seeds": sorted({seed for m in matrices for seed in m.seeds}),

@@ -139,6 +139,8 @@ def execute(
             "started": datetime.now(UTC).isoformat(),
             "plugins": list(options.plugins),
             "device": options.device,
+            "executor": name,
+            "workers": options.workers,
             "provenance": provenance(argv=options.argv, threads=options.threads),
         },
         planned_tables(plan.every_unit()),

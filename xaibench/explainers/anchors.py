@@ -114,7 +114,7 @@ def _says_target(view: ProblemView, players: Players, coalitions: Tensor, masker
     """Whether the model says the explained class of one sample with only these players (K,) of bool."""
     fill = view.masker(masker)
     out = torch.empty(len(coalitions), dtype=torch.bool, device=view.inputs.device)
-    for part in blocks_of(len(coalitions), 4 * view.inputs[0].numel()):
+    for part in blocks_of(view, len(coalitions), 4 * view.inputs[0].numel()):
         own = coalitions[part]
         rows = torch.zeros(len(own), dtype=torch.int64, device=view.inputs.device)
         raw = view.predict(fill(view.inputs[rows], players.expand(own), rows), rows)

@@ -123,7 +123,7 @@ def _losses(problem: ProblemView, target: FeatureLayer, features: Tensor) -> Ten
     clean = problem.scores(problem.inputs)
     losses = torch.zeros(features.shape[:2], dtype=clean.dtype, device=features.device)
     samples, channels = features.flatten(2).any(dim=2).nonzero(as_tuple=True)
-    for part in blocks_of(len(samples), 4 * problem.inputs[0].numel()):
+    for part in blocks_of(problem, len(samples), 4 * problem.inputs[0].numel()):
         rows, which = samples[part], channels[part]
         copies = problem.take(rows)
 

@@ -149,7 +149,7 @@ def _changed(
     context = problem.background_context or None
     with computing_in_float64(problem.model, background, context) if exact else nullcontext(problem.model) as model:
         view = replace(problem, model=model)
-        for part in blocks_of(len(features), 4 * background.numel()):
+        for part in blocks_of(view, len(features), 4 * background.numel()):
             chosen = features[part].to(background.device)
             changed = background.expand(len(chosen), *background.shape).clone()
             channels = (problem.layout.channels or 1) if pixels else 1

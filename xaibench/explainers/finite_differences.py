@@ -41,7 +41,7 @@ def finite_difference(problem: ProblemView, *, steps: PositiveInt = 2, radius: P
         start = torch.zeros(len(problem), dtype=torch.float64, device=device)
     rises = torch.zeros(len(problem) * n_features, dtype=torch.float64, device=device)
     pairs = torch.arange(len(rises), device=device)
-    for part in blocks_of(len(pairs), 4 * numel):
+    for part in blocks_of(problem, len(pairs), 4 * numel):
         owner, feature = pairs[part] // n_features, pairs[part] % n_features
         for offset in offsets.tolist():
             found = problem.scores(step(problem.layout, problem.inputs[owner], feature, offset), owner)
@@ -86,6 +86,6 @@ def _scores(view: ProblemView, moves: Tensor) -> Tensor:
     """Explained output (N, K), float64, after moves that broadcast to (N, K, *input_shape)."""
     parts = [
         perturbed_copies.scores(view, view.inputs.unsqueeze(1) + moves[:, part])
-        for part in blocks_of(moves.shape[1], 4 * len(view) * view.inputs[0].numel())
+        for part in blocks_of(view, moves.shape[1], 4 * len(view) * view.inputs[0].numel())
     ]
     return torch.cat(parts, dim=1).double()

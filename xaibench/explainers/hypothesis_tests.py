@@ -198,7 +198,7 @@ class _Copies:
         """Outputs of these rows."""
         samples, features, values = self._samples[rows], self._features[rows], self._values[rows]
         outputs = []
-        for part in blocks_of(len(samples), 8 * self._inputs[0].numel()):
+        for part in blocks_of(self._view, len(samples), 8 * self._inputs[0].numel()):
             copies = self._inputs[samples[part]]
             copies[torch.arange(len(copies), device=copies.device), :, features[part]] = values[part]
             copies = copies.view(len(copies), *self._view.layout.input_shape)

@@ -48,7 +48,7 @@ def input_marginalisation(problem: ProblemView, *, candidates: PositiveInt = 32)
         view = problem.take(slice(row, row + 1))
         places, weights, words = candidate_words(view, candidates)
         mixed = torch.zeros_like(maps[row])
-        for part in blocks_of(len(places), 4 * view.inputs[0].numel()):
+        for part in blocks_of(view, len(places), 4 * view.inputs[0].numel()):
             at, rows = places[part], torch.zeros(len(places[part]), dtype=torch.int64, device=places.device)
             copies = view.inputs[rows].clone()
             copies[torch.arange(len(at)), at] = words[part]

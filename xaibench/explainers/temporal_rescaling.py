@@ -133,7 +133,7 @@ def _change(
     """Sum (B,) of the absolute changes of the maps of samples ``rows`` (B,) without the groups ``which`` (B,)."""
     mask = view.masker(masker)
     found = torch.empty(len(rows), dtype=clean.dtype, device=clean.device)
-    for part in blocks_of(len(rows), 8 * view.inputs[0].numel()):
+    for part in blocks_of(view, len(rows), 8 * view.inputs[0].numel()):
         own = rows[part]
         copies = mask(view.inputs[own], ~removed[which[part]], own)
         again = explain(function, view.take(own, copies), _stream(name))

@@ -141,7 +141,7 @@ def coalition_scores(
     """
     fills = removal_fills(problem, masker)
     values = torch.empty(len(rows), dtype=problem.inputs.dtype, device=problem.inputs.device)
-    for part in blocks_of(len(rows), 4 * problem.inputs[0].numel()):
+    for part in blocks_of(problem, len(rows), 4 * problem.inputs[0].numel()):
         own = rows[part]
         copies = problem.inputs.index_select(0, own)
         found = [problem.scores(fill(copies, keep(part), own), own) for fill in fills]

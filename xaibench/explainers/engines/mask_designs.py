@@ -34,7 +34,7 @@ def shifted_sobol(draws: Draws, number: int, dimensions: int) -> Tensor:
 def masked_scores(view: ProblemView, fill: Tensor, masks: Tensor) -> Tensor:
     """Explained output (n, m) of samples mixed with a fill by masks (n, m, H, W), 1 being the sample, in float64."""
     found = []
-    at_once = max(1, perturbed_copies.COPIES_BLOCK_BYTES // (4 * view.inputs.numel()))
+    at_once = max(1, perturbed_copies.copies_at_once(view, 4 * view.inputs[0].numel()) // len(view))
     for part in chunks(masks.shape[1], at_once):
         shown = view.layout.expand(masks[:, part].to(fill.dtype))
         copies = fill.unsqueeze(1) + shown * (view.inputs - fill).unsqueeze(1)

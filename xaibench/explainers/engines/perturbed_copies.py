@@ -14,24 +14,41 @@ from xaibench.core.predictor import TorchPredictor
 from xaibench.core.problem import ProblemView
 
 COPIES_BLOCK_BYTES = 32 * 2**20
-"""Size of the largest tensor of copies; an explainer holds a handful of these at a time."""
+"""Size of the largest tensor of copies; an explainer holds a handful of these at a time.
+
+Copies of a sample are drawn as many at a time as fit: changing it means new versions of explainers that draw.
+"""
+BATCHES_BLOCK_BYTES = 8 * 2**20
+"""Copies beyond this size wait for the next block if they are more than a batch of the model: caches hold few."""
+
+_ALIKE = 16
+"""Products of matrices end the same to the last bit in blocks of a multiple of this many samples."""
 
 
-def blocks_of(total: int, bytes_each: int) -> Iterator[slice]:
-    """Slices of ``range(total)`` such that ``bytes_each`` times their length stays in `COPIES_BLOCK_BYTES`."""
-    return blocks.chunks(total, blocks.fitting(COPIES_BLOCK_BYTES, bytes_each))
+def copies_at_once(problem: ProblemView, bytes_each: int) -> int:
+    """How many copies make a block: at least a batch of the model, as far as `COPIES_BLOCK_BYTES` allows."""
+    most = blocks.fitting(COPIES_BLOCK_BYTES, bytes_each)
+    few = blocks.fitting(BATCHES_BLOCK_BYTES, bytes_each)
+    return few if few == most else min(most, max(few, problem.batch_size))
+
+
+def blocks_of(problem: ProblemView, total: int, bytes_each: int) -> Iterator[slice]:
+    """Slices of ``range(total)`` copies of samples, of `copies_at_once`."""
+    return blocks.chunks(total, copies_at_once(problem, bytes_each))
 
 
 def sample_blocks(problem: ProblemView, bytes_per_sample: int) -> Iterator[slice]:
     """Slices of the samples such that ``bytes_per_sample`` times their number stays in `COPIES_BLOCK_BYTES`."""
-    return blocks_of(len(problem), bytes_per_sample)
+    return blocks.chunks(len(problem), blocks.fitting(COPIES_BLOCK_BYTES, bytes_per_sample))
 
 
 def copy_blocks(problem: ProblemView, n_copies: int) -> Iterator[tuple[slice, Iterator[slice]]]:
     """Blocks of samples, and for each the chunks of its copies: their size depends on the input's shape only."""
     bytes_each = 4 * problem.inputs[0].numel()
     copies = min(n_copies, blocks.fitting(COPIES_BLOCK_BYTES, bytes_each))
-    samples = blocks.fitting(COPIES_BLOCK_BYTES, copies * bytes_each)
+    samples = max(1, copies_at_once(problem, bytes_each) // copies)
+    if samples > _ALIKE:
+        samples -= samples % _ALIKE
     return blocks.cut_copies(len(problem), n_copies, samples_at_once=samples, copies_at_once=copies)
 
 

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from xaibench.core.copy_blocks import fitting
 from xaibench.core.draws import Draws
 from xaibench.core.masking.maskers import gaussian_kernel
+
+WINDOW_BYTES = 8 * 2**20
+"""The windows of a filter are as large as its length times the noise; this much of them is held at a time."""
 
 
 def smooth_noise(draws: Draws, shape: tuple[int, ...], axes: Sequence[int], sigma: float) -> Tensor:
@@ -21,6 +25,11 @@ def smooth_noise(draws: Draws, shape: tuple[int, ...], axes: Sequence[int], sigm
     beyond = len(gaussian_kernel(sigma, torch.empty(0))) - 1
     noise = draws.normal(tuple(n + beyond if axis in axes else n for axis, n in enumerate(shape)))
     kernel = gaussian_kernel(sigma, noise)
+    at_once = fitting(WINDOW_BYTES, noise[:1].nbytes * len(kernel))
+    return torch.cat([_blurred(part, axes, kernel) for part in noise.split(at_once)])
+
+
+def _blurred(noise: Tensor, axes: Sequence[int], kernel: Tensor) -> Tensor:
     for axis in axes:
         noise = noise.unfold(1 + axis, len(kernel), 1) @ kernel
     return noise
