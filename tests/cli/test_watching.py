@@ -167,10 +167,20 @@ def test_reports_are_made_again_only_for_something_new_and_not_too_often(
     clock[0] += 29.0
     page = live.page()[1]
     assert page.startswith("report 1: Run 1 of tiny has stopped"), "the sentence is new, the report of 3 seconds is not"
+    assert "Figures and tables on this page are of " in page
+    assert page.endswith(" UTC, 4 cells; newer ones are on their way.")
     clock[0] += 2.0
     assert live.page()[1].startswith("report 2: ")
     clock[0] += 100.0
-    assert live.page()[1].startswith("report 2: "), "nothing is new"
+    page = live.page()[1]
+    assert page.startswith("report 2: "), "nothing is new"
+    assert "on their way" not in page
+    clock[0] += 1.0
+    monkeypatch.undo()
+    monkeypatch.setattr(watching, "gather", lambda store, **options: "content")
+    monkeypatch.setattr(watching, "make_report", make)
+    clock[0] += REFRESH
+    assert live.page()[1].startswith("report 3: Run 1 of tiny has ended"), "a run that has ended is shown at once"
 
 
 def test_no_browser_waits_for_a_report(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

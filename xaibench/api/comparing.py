@@ -50,7 +50,8 @@ def compare(
     allow_lost : bool
         Missing cells do not count as regressions.
     max_slowdown : float, optional
-        An explainer or metric that takes more than this many times as long is a regression.
+        An explainer or metric that takes more than this many times as long is a regression, if it takes at least half
+        a second more in all.
     max_memory : float, optional
         An explainer or metric that takes more than this many times as much memory is a regression, if it and the whole
         run take at least 200 MB more.

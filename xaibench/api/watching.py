@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -50,46 +51,51 @@ class LiveReport:
         self._clock = clock
         self._background = background
         self._lock = threading.Lock()
-        self._look: tuple[object, str] | None = None
+        self._look: _Progress | None = None
         self._next_look = self._next_report = 0.0
         self._report = self._failed = ""
-        self._report_of: object = None
+        self._report_of: _Progress | None = None
         self._maker: threading.Thread | None = None
 
     def page(self) -> tuple[int, str]:
         """Status of HTTP and HTML of what is known now: the report, or a sentence on why there is none."""
         with self._lock:
             try:
-                state, said = self._progress_now()
+                now = self._progress_now()
             except NothingToDoError:
                 return 200, self._message("Nothing has run yet", "The page shows results once a run has begun.")
             except (XaibenchError, OSError) as error:
                 self._look, self._report, self._report_of = None, "", None
                 return 503, self._message("The store cannot be read", f"{_reason(error)}. The page tries again.")
             busy = self._maker is not None and self._maker.is_alive()
-            if state != self._report_of and not busy and self._clock() >= self._next_report:
-                self._start(state)
-            if self._report:
-                return 200, self._report.replace(_PLACE, escape(said))
+            # The run that has ended is not slowed by a report.
+            if not self._is_up_to_date(now) and not busy and (now.ended or self._clock() >= self._next_report):
+                self._start(now)
+            if self._report and self._report_of is not None:
+                late = "" if self._is_up_to_date(now) else f" {self._report_of.as_of}"
+                return 200, self._report.replace(_PLACE, escape(now.sentence + late))
             waiting = f"The report cannot be made yet: {self._failed}." if self._failed else "The report is being made."
-            return 200, self._message("Which explanation can you trust?", f"{said} {waiting}")
+            return 200, self._message("Which explanation can you trust?", f"{now.sentence} {waiting}")
 
-    def _progress_now(self) -> tuple[object, str]:
+    def _is_up_to_date(self, now: _Progress) -> bool:
+        return self._report_of is not None and self._report_of.state == now.state
+
+    def _progress_now(self) -> _Progress:
         now = self._clock()
         if self._look is None or now >= self._next_look:
             self._look = _progress(Store(self.store))
             self._next_look = now + REFRESH
         return self._look
 
-    def _start(self, state: object) -> None:
+    def _start(self, of: _Progress) -> None:
         if not self._background:
-            self._keep(state, *self._make())
+            self._keep(of, *self._make())
             return
 
         def make() -> None:
             made = self._make()
             with self._lock:
-                self._keep(state, *made)
+                self._keep(of, *made)
 
         self._maker = threading.Thread(target=make, daemon=True)
         self._maker.start()
@@ -104,9 +110,10 @@ class LiveReport:
             page, failed = "", _reason(error)
         return page, failed, self._clock() - started
 
-    def _keep(self, state: object, page: str, failed: str, took: float) -> None:
-        self._report, self._failed = page or self._report, failed
-        self._report_of = state if page else None
+    def _keep(self, of: _Progress, page: str, failed: str, took: float) -> None:
+        if page:
+            self._report, self._report_of = page, of
+        self._failed = failed
         self._next_report = self._clock() + max(REFRESH, took / SHARE)
 
     def _message(self, title: str, message: str) -> str:
@@ -117,8 +124,28 @@ def _reason(error: XaibenchError | OSError) -> str:
     return error.message if isinstance(error, XaibenchError) else str(error)
 
 
-def _progress(store: Store) -> tuple[object, str]:
-    """What the page depends on, and how far the latest run is, in a sentence.
+@dataclass(frozen=True)
+class _Progress:
+    """How far the latest run is.
+
+    Attributes
+    ----------
+    state : object
+        What a report depends on.
+    sentence : str
+    as_of : str
+        A sentence on a report of this moment, for later ones.
+    ended : bool
+    """
+
+    state: object
+    sentence: str
+    as_of: str
+    ended: bool
+
+
+def _progress(store: Store) -> _Progress:
+    """How far the latest run is.
 
     Raises
     ------
@@ -138,10 +165,12 @@ def _progress(store: Store) -> tuple[object, str]:
     name, share = latest["suite"], f"{done:,} of {len(planned):,} cells ({done / max(len(planned), 1):.0%})"
     at = f"{datetime.now(UTC):%H:%M:%S} UTC"
     if outcome is not None:
-        return state, f"Run {number} of {name} has ended ({outcome.get('end', 'finished')}): {share}."
-    if number in store.under_way():
-        return (
-            state,
-            f"Run {number} of {name} is under way: {share} at {at}. Tests and ranks are of the cells that are there.",
+        sentence = f"Run {number} of {name} has ended ({outcome.get('end', 'finished')}): {share}."
+    elif number in store.under_way():
+        sentence = (
+            f"Run {number} of {name} is under way: {share} at {at}. Tests and ranks are of the cells that are there."
         )
-    return state, f"Run {number} of {name} has stopped without an end: {share}. `xaibench run` resumes it."
+    else:
+        sentence = f"Run {number} of {name} has stopped without an end: {share}. `xaibench run` resumes it."
+    as_of = f"Figures and tables on this page are of {at}, {done:,} cells; newer ones are on their way."
+    return _Progress(state, sentence, as_of, outcome is not None)

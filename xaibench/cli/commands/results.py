@@ -94,7 +94,10 @@ def compare(
     max_slowdown: Annotated[
         float | None,
         typer.Option(
-            "--max-slowdown", min=1, metavar="X", help="Fail if explaining or scoring takes more than X times as long."
+            "--max-slowdown",
+            min=1,
+            metavar="X",
+            help="Fail if explaining or scoring takes more than X times as long, and half a second more in all.",
         ),
     ] = None,
     max_memory: Annotated[

@@ -26,7 +26,7 @@ def smooth_noise(draws: Draws, shape: tuple[int, ...], axes: Sequence[int], sigm
     noise = draws.normal(tuple(n + beyond if axis in axes else n for axis, n in enumerate(shape)))
     kernel = gaussian_kernel(sigma, noise)
     at_once = fitting(WINDOW_BYTES, noise[:1].nbytes * len(kernel))
-    return torch.cat([_blurred(part, axes, kernel) for part in noise.split(at_once)])
+    return torch.cat([_blurred(part, axes, kernel) for part in torch.split(noise, at_once)])
 
 
 def _blurred(noise: Tensor, axes: Sequence[int], kernel: Tensor) -> Tensor:
