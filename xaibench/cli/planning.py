@@ -41,7 +41,7 @@ def show_plan(request: Request, *, cells: bool, json: bool, trust: Sequence[str]
         print_json({**_document(plan, cells=cells), "spending": [s.as_dict() for s in spent]})
         return 0
     out = stdout()
-    out.print(frame_table(_cells(plan) if cells else _problems(plan)))
+    out.print(frame_table(_cells(plan) if cells else _without_empty_states(_problems(plan))))
     known, unknown = plan.seconds()
     counts = ", ".join(f"{plan.states[s]} {s}" for s in STATES if plan.states[s])
     out.print(f"{plan.suite.name}: {len(plan.units)} units, {sum(plan.states.values())} cells: {counts}")
@@ -75,6 +75,11 @@ def _problems(plan: Plan) -> pd.DataFrame:
         row.update((str(s), counts[s]) for s in STATES)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _without_empty_states(problems: pd.DataFrame) -> pd.DataFrame:
+    """The table without the states that no cell is in; how many run is always said."""
+    return problems.drop(columns=[s for s in STATES if s != "run" and s in problems and not problems[s].any()])
 
 
 def _cells(plan: Plan) -> pd.DataFrame:

@@ -79,7 +79,7 @@ class _GroupedList:
                 if family:
                     yield Text(("\n" if i else "") + f"{family} ({len(members)})", style="bold")
                 for name, summary in members:
-                    yield _line(name, " ".join(summary.split()), column, width)
+                    yield _line(name, " ".join(summary.replace("``", "`").split()), column, width)
                 continue
             names = ", ".join(name for name, _ in members)
             head = f"{family} ({len(members)}): " if family else ""
