@@ -63,9 +63,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _run(tmp_path_factory.mktemp("finished") / "store", LITTLE, workers=1)
 
 
-def _run(store: Path, suite: dict[str, Any], **options: Any) -> Path:
+def _run(store: Path, suite: dict[str, Any], *, commit: str = "0" * 40, **options: Any) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xaibench.execution.provenance.git_state", lambda: {"sha": "0" * 40, "dirty": False})
+        patch.setattr("xaibench.execution.provenance.git_state", lambda: {"sha": commit, "dirty": False})
         return Path(xb.run(suite, store=store, **options).store)
 
 
@@ -93,6 +93,15 @@ def test_a_publication_holds_the_tables_and_says_how_they_were_made(
     assert stale_reasons(one) == []
     index = xb.claims_index(tmp_path / "results")
     assert index[["id", "verdict", "state"]].to_numpy().tolist() == [["little.spread", "reproduced", "current"]]
+
+
+def test_a_card_lists_the_commits_of_all_that_is_published(shipped: Callable[..., Path], tmp_path: Path) -> None:
+    for commit, explainers in (("a" * 40, ["gradient"]), ("b" * 40, ["gradient", "saliency"])):
+        store = _run(tmp_path / "store", LITTLE | {"explainers": explainers}, commit=commit)
+    shipped(explainers=["gradient", "saliency"])
+    publish_results(store, "little", tmp_path / "results")
+    (one,) = published(tmp_path / "results")
+    assert (one.card["commit"], one.card["commits"]) == ("b" * 40, ["a" * 40, "b" * 40])
 
 
 def test_what_was_published_is_stale_once_the_suite_changes(

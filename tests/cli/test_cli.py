@@ -57,6 +57,15 @@ def test_run_prints_a_leaderboard_and_writes_it(call: Call, suite: Path, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_race_that_stops_nobody_says_so(call: Call, suite: Path, tmp_path: Path) -> None:
+    code, out, _ = call("run", suite, "--store", tmp_path / "store", "--race", "best")
+    assert code == 0
+    assert "raced: no row stopped early: a race looks first at 12 samples, and no problem has more." in " ".join(
+        out.split()
+    )
+
+
+@pytest.mark.slow
 def test_json_is_one_document(call: Call, suite: Path, tmp_path: Path) -> None:
     code, out, err = call("run", suite, "--store", tmp_path / "store", "--json")
     assert code == 0

@@ -117,12 +117,14 @@ def _card(
     outcomes = [opened.outcome(m["run"]) or {} for m in opened.manifests() if m["suite"] == manifest["suite"]]
     conclude, not_conclude, about = conclusions(board, verdicts, audited)
     matrices = list(planned.matrices())
+    commits = _commits(opened, manifest)
     return {
         "suite": manifest["suite"],
         "description": planned.description,
         "command": command or f"xaibench run {manifest['suite']}",
         "version": provenance["packages"]["xaibench"],
         "commit": provenance["git"]["sha"],
+        **({"commits": commits} if len(commits) > 1 else {}),
         "started": str(manifest.get("started", ""))[:19],
         "seconds": round(sum(float(o.get("seconds", 0.0)) for o in outcomes), 1),
         "runs": len(outcomes),
@@ -147,6 +149,15 @@ def _card(
         },
         "packages": {str(k): str(v) for k, v in provenance["packages"].items() if k != "xaibench"},
     }
+
+
+def _commits(opened: Store, manifest: dict[str, Any]) -> list[str]:
+    """The commits whose runs have computed what is published, in their order."""
+    planned = set(opened.planned(manifest["run"]).column("cell_id").to_pylist())
+    rows = opened.read(["cell_id", "run"]).to_pandas()
+    used = set(rows.loc[rows["cell_id"].isin(planned), "run"])
+    made = [m["provenance"].get("git") or {} for m in opened.manifests() if m["run"] in used]
+    return list(dict.fromkeys(str(git.get("sha", "unknown")) for git in made))
 
 
 def _written(folder: Path, tables: dict[str, pd.DataFrame], card: str) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from xaibench.analysis.racing.spending import FIRST_LOOK
 from xaibench.analysis.ranks.standings import standings
 from xaibench.api.advising import advice, advice_on
 from xaibench.api.planning import load_suite
@@ -91,7 +92,7 @@ def run_request(
         why = f"{left} cells are not {request.rerun}" if left else "every selected cell is unsupported"
         why = why if done.plan.units else f"no unit is in shard {request.shard}"
         raise NothingToDoError(f"nothing ran: {why}", "`xaibench plan --cells` shows the reasons")
-    _report(done, json=json)
+    _report(done, json=json, raced=mode is not None)
     if done.outcome.end == "interrupted":
         return INTERRUPTED
     return CELLS_FAILED if done.outcome.n_failed else CELLS_OK
@@ -111,7 +112,7 @@ def _watching(plan: Plan, store: Store, *, quiet: bool, workers: int) -> Iterato
         yield observer
 
 
-def _report(done: CompletedRun, *, json: bool) -> None:
+def _report(done: CompletedRun, *, json: bool, raced: bool) -> None:
     plan, store, outcome, verdicts = done.plan, done.store, done.outcome, done.claims
     name = plan.suite.name
     if plan.whole and done.board is not None:
@@ -147,6 +148,10 @@ def _report(done: CompletedRun, *, json: bool) -> None:
             " completes them.",
             soft_wrap=True,
         )
+    elif raced:
+        few = f": a race looks first at {FIRST_LOOK} samples, and no problem has more"
+        few = few if bool((rows["n"].dropna() <= FIRST_LOOK).all()) else ""
+        out.print(f"raced: no row stopped early{few}.", soft_wrap=True)
     counts = ", ".join(f"{n} {status}" for status, n in sorted(outcome.statuses.items()))
     out.print(f"{name}, run {outcome.run}: {counts or 'nothing new'}; {outcome.cached} cells were cached.")
     explained = f"{outcome.explained} explanations made, {outcome.reused} reused"
