@@ -16,7 +16,7 @@ import pytest
 import xaibench as xb
 from xaibench import suite as suites
 from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
-from xaibench.api.publication_card import GIVEN_MODELS, MODELS_LIKE_THESE, to_toml
+from xaibench.api.publication_card import GIVEN_MODELS, MODELS_LIKE_THESE, conclusions, to_toml
 from xaibench.api.published import BOARD, CARD, claim_digests, published, stale_reasons, with_training_seeds
 from xaibench.api.publishing import publish_results
 from xaibench.core.errors import StoreError, UsageError
@@ -102,6 +102,21 @@ def test_a_card_lists_the_commits_of_all_that_is_published(shipped: Callable[...
     publish_results(store, "little", tmp_path / "results")
     (one,) = published(tmp_path / "results")
     assert (one.card["commit"], one.card["commits"]) == ("b" * 40, ["a" * 40, "b" * 40])
+
+
+def test_a_card_says_how_often_models_were_trained_where_problems_differ(finished: Path) -> None:
+    board = xb.leaderboard(finished, "little")
+    ten = board.assign(dataset="other", n_seeds=10)
+    _, limits, about = conclusions(pd.concat([board, ten], ignore_index=True), xb.claims(finished), None)
+    assert (
+        "This is about 2 problems on 2 data sets, every model trained once to 10 times, 16 samples per score." in limits
+    )
+    assert (
+        "Data and models of one seed on 1 of 2 problems: intervals and verdicts there hold given these models,"
+        " not for retrained ones." in limits
+    )
+    assert about == GIVEN_MODELS
+    assert conclusions(ten, xb.claims(finished), None)[2] == MODELS_LIKE_THESE
 
 
 def test_what_was_published_is_stale_once_the_suite_changes(

@@ -10,6 +10,7 @@ import pandas as pd
 
 from xaibench.analysis.advice.verdicts import advise
 from xaibench.analysis.claims.verdicts import CLAIM_VERDICTS
+from xaibench.analysis.leaderboard.columns import PROBLEM
 from xaibench.analysis.leaderboard.extent import extent
 from xaibench.analysis.leaderboard.gates import gate_conditions
 from xaibench.report.advice import advice_groups, opening_sentence, scope_sentence, unknown_sentence
@@ -49,20 +50,30 @@ def conclusions(
         if (claims["verdict"] == verdict).any()
     ]
     open_claims = claims.loc[~claims["verdict"].isin(CLAIM_VERDICTS[:2]), "id"]
-    trainings = int(board.loc[board["n"] > 0, "n_seeds"].min()) if (board["n"] > 0).any() else 0
-    about = GIVEN_MODELS if trainings < FEW_TRAININGS else MODELS_LIKE_THESE
     limits = [scope_sentence(found.scope)]
-    if about == GIVEN_MODELS:
-        seeds = "one seed" if trainings == 1 else f"{trainings} seeds"
-        limits.append(
-            f"Data and models of {seeds}: intervals and verdicts hold {GIVEN_MODELS}, not for retrained ones."
-        )
+    few = _few_trainings(board)
+    about = GIVEN_MODELS if few else MODELS_LIKE_THESE
+    limits += [few] if few else []
     unknown = unknown_sentence(found)
     limits += [unknown] if unknown else []
     limits += [group.text for group in groups if group.kind in ("undecided", "untested")]
     limits += [_claims_named("not decided", open_claims.tolist())] if len(open_claims) else []
     limits += _gates_and_failures(board)
     return conclude, limits, about
+
+
+def _few_trainings(board: pd.DataFrame) -> str:
+    """What intervals and verdicts are not about, where any problem has few training seeds; else nothing."""
+    trainings = board[board["n"] > 0].groupby(PROBLEM, dropna=False)["n_seeds"].min()
+    few = trainings[trainings < FEW_TRAININGS]
+    if len(trainings) and few.empty:
+        return ""
+    low, high = (int(few.min()), int(few.max())) if len(few) else (0, 0)
+    seeds = "one seed" if high == 1 else f"{high} seeds" if low == high else f"{low} to {high} seeds"
+    held = f"hold {GIVEN_MODELS}, not for retrained ones."
+    if len(few) == len(trainings):
+        return f"Data and models of {seeds}: intervals and verdicts {held}"
+    return f"Data and models of {seeds} on {len(few)} of {len(trainings)} problems: intervals and verdicts there {held}"
 
 
 def _claims_named(verdict: str, ids: list[str]) -> str:

@@ -227,7 +227,9 @@ def scope_sentence(scope: AdviceScope) -> str:
     """What the advice is about."""
     low, high = scope.least_samples, scope.most_samples
     samples = f"{low} samples per score" if low == high else f"{low} to {high} samples or repeats per score"
-    trained = "trained once" if scope.trainings <= 1 else f"trained {scope.trainings} times"
+    few, many = scope.fewest_trainings, scope.most_trainings
+    trained = "trained once" if few <= 1 else f"trained {few} times"
+    trained = trained if few == many else f"{trained.removesuffix(' times')} to {many} times"
     if scope.n_problems == 1:
         ((dataset, model, selection),) = scope.problems
         where = f"This is about {problem_label(dataset, model, selection)} only"

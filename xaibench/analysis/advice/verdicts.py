@@ -98,7 +98,8 @@ class AdviceScope:
     n_datasets: int
     least_samples: int
     most_samples: int
-    trainings: int
+    fewest_trainings: int
+    most_trainings: int
     n_failed_gates: int
     problems: tuple[tuple[str, str, str], ...]
 
@@ -355,8 +356,15 @@ def _scope(board: pd.DataFrame, rows: pd.DataFrame) -> AdviceScope:
     about = about if len(about) else rows[rows["n"] > 0]
     problems = about[PROBLEM].drop_duplicates()
     failed = board[is_false(board["gate_passed"])][PROBLEM].drop_duplicates()
+    counts = about[["n", "n_seeds"]] if len(about) else pd.DataFrame({"n": [0], "n_seeds": [0]})
+    low, high = counts.min(), counts.max()
     return AdviceScope(
-        len(problems), problems["dataset"].nunique(), int(about["n"].min()) if len(about) else 0,
-        int(about["n"].max()) if len(about) else 0, int(about["n_seeds"].min()) if len(about) else 0, len(failed),
-        tuple(problems.itertuples(index=False, name=None)),
-    )  # fmt: skip
+        n_problems=len(problems),
+        n_datasets=problems["dataset"].nunique(),
+        least_samples=int(low["n"]),
+        most_samples=int(high["n"]),
+        fewest_trainings=int(low["n_seeds"]),
+        most_trainings=int(high["n_seeds"]),
+        n_failed_gates=len(failed),
+        problems=tuple(problems.itertuples(index=False, name=None)),
+    )
