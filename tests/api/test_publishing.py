@@ -19,6 +19,7 @@ from xaibench.analysis.leaderboard.columns import LEADERBOARD_COLUMNS
 from xaibench.api.publication_card import GIVEN_MODELS, MODELS_LIKE_THESE, conclusions, to_toml
 from xaibench.api.published import BOARD, CARD, claim_digests, published, stale_reasons, with_training_seeds
 from xaibench.api.publishing import publish_results
+from xaibench.core import libraries
 from xaibench.core.errors import StoreError, UsageError
 from xaibench.store import Store
 
@@ -93,6 +94,20 @@ def test_a_publication_holds_the_tables_and_says_how_they_were_made(
     assert stale_reasons(one) == []
     index = xb.claims_index(tmp_path / "results")
     assert index[["id", "verdict", "state"]].to_numpy().tolist() == [["little.spread", "reproduced", "current"]]
+
+
+def test_results_without_a_library_that_the_suite_calls_are_refused(
+    shipped: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(libraries.importlib.util, "find_spec", lambda name: None if name == "quantus" else find(name))
+    metrics = ["sparseness", "quantus:Sparseness"]
+    store = _run(tmp_path / "store", LITTLE | {"metrics": metrics})
+    shipped(metrics=metrics)
+    with pytest.raises(UsageError, match="quantus was not installed when little ran") as error:
+        publish_results(store, "little", tmp_path / "results")
+    assert "xaibench[quantus]" in str(error.value.hint)
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_card_lists_the_commits_of_all_that_is_published(shipped: Callable[..., Path], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from xaibench.api.published import (
 )
 from xaibench.api.reading import claims, leaderboard, shown_runs
 from xaibench.core.errors import UsageError
+from xaibench.core.libraries import NOT_INSTALLED
 from xaibench.core.storage.paths import local_path
 from xaibench.store import Store
 
@@ -64,7 +65,7 @@ def publish_results(
     ------
     UsageError
         If the suite is not a shipped one, or the results are not those of a whole, finished run of a commit, with the
-        cells that the suite has now.
+        cells that the suite has now and the libraries that it calls.
     StoreError, NothingToDoError
         If there is no store, or no run in it.
     """
@@ -75,6 +76,10 @@ def publish_results(
     planned = with_training_seeds(suites.load(suite), training_seeds)
     _check(opened, manifest, planned)
     board, verdicts = leaderboard(store, suite), claims(store, suite)
+    lacking = board["message"].fillna("").str.extract(rf"(\S+) {NOT_INSTALLED} (.*)").dropna()
+    if len(lacking):
+        package, command = lacking.iloc[0]
+        raise UsageError(f"{package} was not installed when {suite} ran, so that its cells have no score", command)
     audited = audit(store, suite)[0] if (board["explainer"] == AUDITED).any() else None
     tables = {
         BOARD: board,

@@ -37,6 +37,8 @@ class Library:
     extra: str
 
 
+NOT_INSTALLED = "is not installed:"
+"""Stands in the reason of every cell that lacks a library."""
 LIBRARIES: Mapping[str, Library] = {
     "captum": Library("captum", "captum", "captum"),
     "lime": Library("lime", "lime", "lime"),
@@ -67,7 +69,7 @@ def why_missing(prefix: str) -> str | None:
     library = LIBRARIES[prefix]
     if importlib.util.find_spec(library.package) is not None:
         return None
-    return f"{library.package} is not installed: {install_command(library.extra)}"
+    return f"{library.package} {NOT_INSTALLED} {install_command(library.extra)}"
 
 
 @cache
